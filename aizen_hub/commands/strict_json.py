@@ -1,0 +1,128 @@
+"""The one reader of JSON from outside (R110): strict, bounded, and never surprised."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from aizen_hub.problems import BadInput, TooLarge
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_KEYS = 10_000
+_MAX_DIGITS = 40
+
+
+def loads(
+    data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_keys: int = MAX_KEYS
+) -> Any:
+    """Read one JSON text (RFC 8259) and refuse everything that two readers could understand differently.
+
+    Parameters
+    ----------
+    data : bytes or str
+        The text; bytes must be UTF-8 without a byte order mark.
+    max_bytes, max_depth, max_keys : int
+        Limits on the encoded size, the nesting of arrays and objects, and the members of all objects together.
+
+    Raises
+    ------
+    TooLarge
+        One of the limits is passed.
+    BadInput
+        Not JSON, not UTF-8, duplicate member, NaN or Infinity, a number that overflows, a lone surrogate, text after the end.
+    """
+    if len(data) > max_bytes:
+        raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
+    text = _decode(data) if isinstance(data, bytes) else data
+    if len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
+    _check_depth(text, max_depth)
+    count = 0
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal count
+        count += len(items)
+        if count > max_keys:
+            raise TooLarge(f"the JSON text has more than {max_keys} members")
+        out = dict(items)
+        if len(out) != len(items):
+            seen: set[str] = set()
+            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise BadInput(f"the member `{_show(twice)}` stands twice in one object")
+        return out
+
+    try:
+        value = json.loads(
+            text, object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        )
+    except json.JSONDecodeError as error:
+        raise BadInput(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    if "\\u" in text or not text.isascii():
+        _check_surrogates(value)
+    return value
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise BadInput("the JSON text begins with a byte order mark")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"the JSON text is not UTF-8 at byte {error.start}") from None
+
+
+def _check_depth(text: str, limit: int) -> None:
+    # Counted before parsing: the parser itself recurses and would fail with RecursionError (F9).
+    depth, inside, skip = 0, False, False
+    for char in text:
+        if inside:
+            if skip:
+                skip = False
+            elif char == "\\":
+                skip = True
+            elif char == '"':
+                inside = False
+        elif char == '"':
+            inside = True
+        elif char in "[{":
+            depth += 1
+            if depth > limit:
+                raise TooLarge(f"the JSON text is nested deeper than {limit} levels")
+        elif char in "]}":
+            depth -= 1
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadInput(f"`{name}` is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise BadInput("a number is too large")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise BadInput(f"a number has more than {_MAX_DIGITS} digits")
+    return int(text)
+
+
+def _check_surrogates(value: Any) -> None:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if any("\ud800" <= char <= "\udfff" for char in item):
+                raise BadInput("a text holds a lone surrogate")
+        elif isinstance(item, dict):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def _show(text: str) -> str:
+    return text[:40].encode("ascii", "backslashreplace").decode()

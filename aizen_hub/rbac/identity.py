@@ -1,0 +1,44 @@
+"""Identities: users, groups and service accounts, in three separate name spaces (R30)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+
+class Kind(StrEnum):
+    USER = "user"
+    GROUP = "group"
+    SERVICE_ACCOUNT = "service-account"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """Somebody or something that roles are assigned to; ``name`` is canonical (R27)."""
+
+    kind: Kind
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``user:NAME``, ``group:NAME`` or ``service-account:NAME``; ValueError for anything else."""
+        kind, colon, name = text.partition(":")
+        if not colon or not name or kind not in set(Kind):
+            raise ValueError(f"`{text[:80]}` is not an identity: write user:NAME, group:NAME or service-account:NAME")
+        return cls(Kind(kind), name)
+
+    @classmethod
+    def user(cls, name: str) -> Self:
+        return cls(Kind.USER, name)
+
+    @classmethod
+    def group(cls, name: str) -> Self:
+        return cls(Kind.GROUP, name)
+
+    @classmethod
+    def service_account(cls, name: str) -> Self:
+        return cls(Kind.SERVICE_ACCOUNT, name)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"

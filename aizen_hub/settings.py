@@ -1,0 +1,238 @@
+"""The one configuration file, ``aizen.yaml``, read by the hub side and by the service alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+ENV_PREFIX = "AIZEN_"
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; the message names file, key and fix (R1)."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, validate_default=True)
+
+
+class ServiceSettings(_Section):
+    """Where the service listens and how it is reached.
+
+    ``url`` is its own root address as kernels, hub and core reach it; it is the ``iss`` and ``aud`` of role tokens.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9095
+    url: str | None = None
+    managed: bool = True
+    deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+
+
+class CoreSettings(_Section):
+    """The platform that carries out the commands we do not carry out ourselves."""
+
+    url: str
+    audience: str | None = None
+    credential_file: Path | None = None
+    connect_seconds: Annotated[float, Field(gt=0, le=30)] = 2.0
+    idle_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+    total_seconds: Annotated[float, Field(gt=0, le=86_400)] = 3_600.0
+
+
+class TokenSettings(_Section):
+    lifetime_seconds: Annotated[int, Field(ge=30, le=600)] = 300
+
+
+class SessionSettings(_Section):
+    hub_down_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+    heartbeat_seconds: Annotated[int, Field(ge=1, le=300)] = 10
+    allow_set_project: bool = True
+
+
+class MailSettings(_Section):
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 25
+    sender: str
+    starttls: bool = True
+    username: str | None = None
+    password_file: Path | None = None
+
+
+class AlertSettings(_Section):
+    mail: MailSettings | None = None
+    webhook_url: str | None = None
+    webhook_secret_file: Path | None = None
+    expiry_notice_hours: Annotated[int, Field(ge=1)] = 72
+
+
+class ProviderSettings(_Section):
+    """One way to prove who one is.
+
+    ``config`` carries the trait names of the oauthenticator / ldapauthenticator class unchanged.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    kind: Literal["local", "ldap", "oidc"]
+    label: str = ""
+    authenticator: str | None = None
+    insecure_tls: bool = False
+    deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    pool_size: Annotated[int, Field(ge=1, le=64)] = 4
+    queue_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class RateSettings(_Section):
+    """Per identity and per session; see R125."""
+
+    requests_per_second: Annotated[float, Field(gt=0)] = 50.0
+    burst: Annotated[int, Field(ge=1)] = 100
+    in_flight_per_session: Annotated[int, Field(ge=1)] = 8
+
+
+class Settings(_Section):
+    """The whole of ``aizen.yaml``."""
+
+    data_dir: Path = Path("aizen-data")
+    database: str | None = None
+    catalog: str = "aizen"
+    overlays: tuple[Path, ...] = ()
+    admin_user: str = "local:admin"
+    auto_register: bool = False
+    default_provider: str | None = None
+    providers: tuple[ProviderSettings, ...] = (ProviderSettings(name="local", kind="local", label="Local account"),)
+    service: ServiceSettings = ServiceSettings()
+    core: CoreSettings | None = None
+    token: TokenSettings = TokenSettings()
+    session: SessionSettings = SessionSettings()
+    alerts: AlertSettings = AlertSettings()
+    rate: RateSettings = RateSettings()
+    hub_secret_file: Path | None = None
+    key_encryption_file: Path | None = None
+    checkpoint_file: Path | None = None
+    group_max_age_seconds: Annotated[int, Field(ge=60)] = 900
+    confirm_protected: bool = True
+    insecure_same_uid: bool = False
+
+    @field_validator("admin_user")
+    @classmethod
+    def _provider_and_name(cls, value: str) -> str:
+        provider, colon, name = value.partition(":")
+        if not (provider and colon and name):
+            raise ValueError("write it as provider:name, for example `ldap:alice`")
+        return value
+
+    @model_validator(mode="after")
+    def _providers_agree(self) -> Settings:
+        names = [provider.name for provider in self.providers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two providers are called `{twice[0]}`: give each its own `name`")
+        if not names:
+            raise ValueError("`providers` is empty, so nobody could sign in: list at least one")
+        for key, name in (
+            ("admin_user", self.admin_user.partition(":")[0]),
+            ("default_provider", self.default_provider or names[0]),
+        ):
+            if name not in names:
+                raise ValueError(f"`{key}` names the provider `{name}`, which is not in `providers`: {', '.join(names)}")
+        return self
+
+    @property
+    def registration_provider(self) -> str:
+        """The provider of a registration that names none."""
+        return self.default_provider or self.providers[0].name
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{(self.data_dir / 'aizen.sqlite').absolute()}"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is a SQLite file of our own, so that one service instance is allowed."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def service_url(self) -> str:
+        """The service's own root address, without a final slash: ``issuer`` and ``audience`` of role tokens."""
+        return (self.service.url or f"http://{self.service.host}:{self.service.port}").rstrip("/")
+
+    @property
+    def hub_secret_path(self) -> Path:
+        return self.hub_secret_file or self.data_dir / "hub-secret"
+
+    @property
+    def key_encryption_path(self) -> Path:
+        return self.key_encryption_file or self.data_dir / "key-encryption-key"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.checkpoint_file or self.data_dir / "audit-checkpoints.jsonl"
+
+    @classmethod
+    def load(cls, path: str | Path, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the file and the ``AIZEN_*`` overrides.
+
+        An override names a key, sections joined by two underscores: ``AIZEN_SERVICE__PORT=9096``. Only variables whose
+        first part is a known key are overrides, since kernels' variables share the prefix. Relative paths are taken from
+        the folder of the file.
+
+        Raises
+        ------
+        ConfigurationError
+            The file is missing or not YAML, a key is unknown, or a value does not fit; names the key and what is accepted.
+        """
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except FileNotFoundError:
+            raise ConfigurationError(f"{path}: no such file; `aizen-hub init` writes one with comments") from None
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path}: not YAML: {error}") from None
+        if not isinstance(data, dict):
+            raise ConfigurationError(f"{path}: expected `key: value` pairs at the top")
+        for name, value in (os.environ if environ is None else environ).items():
+            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+            if name.startswith(ENV_PREFIX) and keys[0] in cls.model_fields:
+                _put(data, keys, yaml.safe_load(value))
+        try:
+            return cls.model_validate(data)._relative_to(path.absolute().parent)
+        except ValidationError as error:
+            lines = [f"{path}: {_describe(one)}" for one in error.errors(include_url=False, include_input=False)]
+            raise ConfigurationError("\n".join(lines)) from None
+
+    def _relative_to(self, folder: Path) -> Settings:
+        def absolute(path: Path | None) -> Path | None:
+            return None if path is None else folder / path
+
+        return self.model_copy(
+            update={
+                "data_dir": folder / self.data_dir,
+                "overlays": tuple(folder / one for one in self.overlays),
+                "hub_secret_file": absolute(self.hub_secret_file),
+                "key_encryption_file": absolute(self.key_encryption_file),
+                "checkpoint_file": absolute(self.checkpoint_file),
+            }
+        )
+
+
+def _put(data: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ConfigurationError(f"{ENV_PREFIX}{'__'.join(keys).upper()}: `{key}` is not a section")
+    data[keys[-1]] = value
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        return f"`{where}` is not a known key: check its spelling, or remove it"
+    return f"`{where}`: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,341 @@
+"""The tables. Names are canonical and unique by constraint (R27); ids are immutable and never used again (T-47)."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from aizen_hub.store.instant import Instant
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Id = BigInteger().with_variant(Integer, "sqlite")
+NAME = 255
+
+
+def _id() -> Column[int]:
+    return Column("id", _Id, primary_key=True, autoincrement=True)
+
+
+def _table(name: str, *parts: Column[object] | UniqueConstraint | CheckConstraint | Index, never_reuse_ids: bool = False) -> Table:
+    return Table(name, metadata, *parts, sqlite_autoincrement=never_reuse_ids)
+
+
+revision = _table(
+    "revision",
+    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("catalog_hash", String(64), nullable=False),
+    Column("not_before", Instant),  # tokens issued earlier are dead, for everybody (R47)
+)
+
+changes = _table(
+    "changes",
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(40), nullable=False),
+    Column("touches", JSON, nullable=False),  # names of what compiled rights may depend on, see store.changes
+    Column("payload", JSON, nullable=False),  # the whole change, enough to replay it (T-38)
+    Column("at", Instant, nullable=False),
+    Column("audit_id", String(64), nullable=False),
+)
+
+names = _table(
+    # Every name ever used, of users, groups, service accounts, projects and roles: a deleted one stays reserved (R31).
+    "names",
+    _id(),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(NAME), nullable=False),
+    Column("skeleton", String(NAME), nullable=False),  # UTS 39: look-alikes have equal skeletons (R29)
+    Column("retired", Instant),
+    UniqueConstraint("kind", "name"),
+    UniqueConstraint("kind", "skeleton"),
+)
+
+users = _table(
+    "users",
+    _id(),
+    Column("name", String(NAME), nullable=False, unique=True),
+    Column("provider", String(32), nullable=False),
+    Column("subject", String(NAME)),  # bound at the first login from that provider
+    Column("display_name", String(NAME), nullable=False, default=""),
+    Column("email", String(NAME)),
+    Column("phone", String(40)),
+    Column("alerts", JSON, nullable=False),  # {"email": bool, "phone": bool}
+    Column("active", Boolean, nullable=False, default=True),  # False until a local account is activated
+    Column("not_before", Instant),
+    Column("created", Instant, nullable=False),
+    Column("last_seen", Instant),
+    UniqueConstraint("provider", "subject"),
+    never_reuse_ids=True,
+)
+
+logins = _table(
+    # Further logins linked to a user (provider, subject).
+    "logins",
+    _id(),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("provider", String(32), nullable=False),
+    Column("subject", String(NAME), nullable=False),
+    UniqueConstraint("provider", "subject"),
+)
+
+passwords = _table(
+    "passwords",
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("hash", String(255), nullable=False),  # argon2id
+    Column("changed", Instant, nullable=False),
+    Column("totp_secret", LargeBinary),  # encrypted
+)
+
+activations = _table(
+    "activations",
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a reissue voids the former
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("expires", Instant, nullable=False),
+)
+
+groups = _table(
+    "groups",
+    _id(),
+    Column("name", String(NAME), nullable=False, unique=True),
+    Column("provider", String(32)),  # None: local
+    Column("description", Text, nullable=False, default=""),
+    Column("is_default", Boolean, nullable=False, default=False),  # every new user joins
+    Column("built_in", Boolean, nullable=False, default=False),
+    never_reuse_ids=True,
+)
+
+memberships = _table(
+    "memberships",
+    _id(),
+    Column("group_id", _Id, ForeignKey("groups.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("member", String(NAME + 20), nullable=False, index=True),  # an identity as kind:name
+    Column("provider", String(32)),  # None: a local membership
+    Column("seen_at", Instant),  # of a directory membership; gives nothing once older than group_max_age (R63)
+    UniqueConstraint("group_id", "member", "provider"),
+)
+
+service_accounts = _table(
+    "service_accounts",
+    _id(),
+    Column("name", String(NAME), nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("controller", String(NAME + 20)),  # the identity that made it
+    Column("active", Boolean, nullable=False, default=True),
+    Column("created", Instant, nullable=False),
+    Column("built_in", Boolean, nullable=False, default=False),
+    never_reuse_ids=True,
+)
+
+credentials = _table(
+    "credentials",
+    _id(),
+    Column("service_account_id", _Id, ForeignKey("service_accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of 256 random bits
+    Column("created", Instant, nullable=False),
+    Column("expires", Instant, nullable=False),
+    Column("last_used", Instant),
+)
+
+projects = _table(
+    "projects",
+    _id(),
+    Column("name", String(NAME), nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("created_by", String(NAME + 20), nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("not_before", Instant),
+    Column("version", BigInteger, nullable=False),  # revision of its last change: its ETag
+    never_reuse_ids=True,
+)
+
+roles = _table(
+    # Custom roles; built-in ones are in the catalog only.
+    "roles",
+    _id(),
+    Column("name", String(NAME), nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("category", String(NAME), nullable=False, default=""),
+    Column("scopes", JSON, nullable=False),
+    Column("permissions", JSON, nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    never_reuse_ids=True,
+)
+
+assignments = _table(
+    "assignments",
+    _id(),
+    Column("role", String(NAME), nullable=False, index=True),
+    Column("scope", String(NAME), nullable=False),  # `system` or a project's name
+    Column("identity", String(NAME + 20), nullable=False),  # kind:name
+    Column("starts", Instant),
+    Column("ends", Instant),
+    Column("reason", Text, nullable=False, default=""),
+    Column("granted_by", String(NAME + 20), nullable=False),
+    Column("granted", Instant, nullable=False),
+    Column("creator", Boolean, nullable=False, default=False),
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("identity", "scope", "role"),
+    Index("ix_assignments_scope_role", "scope", "role"),
+    Index("ix_assignments_ends", "ends"),
+    never_reuse_ids=True,
+)
+
+scope_limits = _table(
+    # Limits set on an identity in a scope directly, beside those that roles carry.
+    "scope_limits",
+    _id(),
+    Column("identity", String(NAME + 20), nullable=False),
+    Column("scope", String(NAME), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("value", Float, nullable=False),
+    UniqueConstraint("identity", "scope", "kind"),
+)
+
+locks = _table(
+    "locks",
+    _id(),
+    Column("target", String(20), nullable=False),
+    Column("name", String(NAME + 20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ends", Instant),
+    Column("locked_by", String(NAME + 20), nullable=False),
+    Column("locked", Instant, nullable=False),
+    UniqueConstraint("target", "name"),
+    never_reuse_ids=True,
+)
+
+sessions = _table(
+    "sessions",
+    Column("id", String(32), primary_key=True),  # 128 random bits
+    Column("user", String(NAME), nullable=False, index=True),
+    Column("server", String(NAME), nullable=False),
+    Column("project", String(NAME)),  # None: a system session
+    Column("credential", String(64), nullable=False, unique=True),  # SHA-256 of the server's own hub token
+    Column("started", Instant, nullable=False),
+    Column("heard", Instant, nullable=False),  # last heartbeat of the hub that named it
+    Column("ended", Instant),
+    Column("end_reason", String(40)),
+    Index("ix_sessions_user_server", "user", "server"),
+)
+
+keys = _table(
+    # Keys that sign role tokens, decision tokens and checkpoints; private halves encrypted.
+    "keys",
+    Column("kid", String(64), primary_key=True),
+    Column("purpose", String(20), nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("private", LargeBinary),
+    Column("state", String(20), nullable=False),  # published, signing, retired, withdrawn
+    Column("created", Instant, nullable=False),
+    Column("changed", Instant, nullable=False),
+)
+
+jobs = _table(
+    "jobs",
+    Column("decision_id", String(64), primary_key=True),
+    Column("user", String(NAME), nullable=False),
+    Column("project", String(NAME), nullable=False),
+    Column("session", String(32)),
+    Column("command", Text, nullable=False),  # canonical
+    Column("key", String(NAME), nullable=False),  # noun and name, e.g. `training churn`: what `stop …` names
+    Column("started", Instant, nullable=False),
+    Column("ended", Instant),
+    Column("outcome", String(20)),  # done, failed, stopped, unknown
+    Index("ix_jobs_user_project_ended", "user", "project", "ended"),
+)
+
+project_alerts = _table(
+    "project_alerts",
+    _id(),
+    Column("project", String(NAME), nullable=False),
+    Column("user", String(NAME), nullable=False),
+    Column("service", String(40), nullable=False),
+    UniqueConstraint("project", "user", "service"),
+)
+
+outbox = _table(
+    "outbox",
+    _id(),
+    Column("recipient", String(NAME), nullable=False),
+    Column("channel", String(20), nullable=False),  # email, webhook
+    Column("event", String(40), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("next_try", Instant, nullable=False, index=True),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("sent", Instant),
+    Column("failed", Text),
+)
+
+pending = _table(
+    # Changes that wait for confirmation, and requests for access.
+    "pending",
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("asked_by", String(NAME + 20), nullable=False),
+    Column("asked", Instant, nullable=False),
+    Column("expires", Instant, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(20), nullable=False),  # waiting, confirmed, rejected, expired
+    Column("decided_by", String(NAME + 20)),
+    Column("decided", Instant),
+    Column("comment", Text, nullable=False, default=""),
+)
+
+replays = _table(
+    # Answers by idempotency key: per identity, route and body (R103).
+    "replays",
+    Column("identity", String(NAME + 20), primary_key=True),
+    Column("route", String(120), primary_key=True),
+    Column("key", String(120), primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+)
+
+throttles = _table(
+    "throttles",
+    Column("subject", String(NAME + 80), primary_key=True),  # a name, a source, or both
+    Column("failures", Integer, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+audit = _table(
+    "audit",
+    Column("writer", String(40), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", String(64), nullable=False, unique=True),  # the decision's or the event's id
+    Column("at", Instant, nullable=False, index=True),
+    Column("event", String(40), nullable=False),
+    Column("identity", String(NAME + 20), index=True),
+    Column("project", String(NAME), index=True),
+    Column("body", LargeBinary, nullable=False),  # canonical JSON of the whole row: what the hash is over
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
