@@ -1,0 +1,56 @@
+# What a newcomer needs, one word each. `make` alone lists it.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+
+SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py requirements/install
+
+.PHONY: help venv demo demo-check test lint bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+venv: $(VENV)/.demo ## the environment of the demo, in .venv
+
+demo: $(VENV)/.demo ## a running hub with five ready accounts; Ctrl-C ends it (options: ARGS="--port 8000 --reset")
+	@$(BIN)/aizen-hub demo $(ARGS)
+
+demo-check: $(VENV)/.demo ## the main job end to end, through real servers; ends with `N passed, 0 failed`
+	@$(BIN)/aizen-hub demo --check $(ARGS)
+
+test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
+	@.ci/system-packages
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+lint: $(VENV)/.test ## ruff, mypy and the arrows between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test ## measured times beside their targets
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# `.test` brings all that `.demo` brings, in the same versions (demo.txt is compiled against test.txt).
+$(VENV)/.demo: requirements/demo.txt $(SETUP)
+	@requirements/install $(VENV) requirements/demo.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(SETUP)
+	@requirements/install $(VENV) requirements/test.txt
+	@touch $@ $(VENV)/.demo
+
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --group build --generate-hashes \
+	--no-emit-index-url --no-header --quiet
+
+lock: ## compile the locked requirements anew (needs uv)
+	$(LOCK) --upgrade --extra test --output-file requirements/test.txt
+	$(LOCK) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt
+
+clean: ## remove the environment, the demo's data and every cache
+	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

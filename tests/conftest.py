@@ -1,0 +1,71 @@
+"""The tiers: which real servers stand ready here, said in the header, and required where ``AIZEN_REQUIRE`` says so."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REQUIRED = "AIZEN_REQUIRE"
+SEARCH_PATH = os.pathsep.join(
+    [
+        os.environ.get("PATH", os.defpath),
+        "/usr/sbin",
+        "/usr/local/sbin",
+        "/usr/libexec",
+        *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+    ]
+)
+
+
+def _programs(*names: str) -> str | None:
+    missing = [name for name in names if shutil.which(name, path=SEARCH_PATH) is None]
+    return f"no {', '.join(missing)} on the search path" if missing else None
+
+
+def _modules(*names: str) -> str | None:
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return f"no Python package {', '.join(missing)}" if missing else None
+
+
+TIERS: dict[str, Callable[[], str | None]] = {
+    "unit": lambda: None,
+    "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
+    "postgres": lambda: _programs("initdb", "pg_ctl", "postgres") or _modules("psycopg"),
+}
+"""Each tier with a function that says what it lacks here, or nothing."""
+
+
+def pytest_report_header() -> str:
+    return "tiers: " + " | ".join(
+        f"{name} yes" if lack is None else f"{name} no ({lack})"
+        for name, lack in ((name, missing()) for name, missing in TIERS.items())
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*tiers): the real servers without which this test cannot run")
+    # A login, a token or a project of the shell's owner is not part of a test.
+    for name in ("AIZEN_URL", "AIZEN_TOKEN", "AIZEN_TOKEN_FILE", "AIZEN_PROJECT", "AIZEN_HUB_URL", "AIZEN_HUB_TOKEN"):
+        os.environ.pop(name, None)
+    if hasattr(config, "workerinput"):
+        return
+    for name in filter(None, os.environ.get(REQUIRED, "").replace(" ", "").split(",")):
+        if name not in TIERS:
+            raise pytest.UsageError(f"{REQUIRED} names the tier `{name}`; there are {', '.join(TIERS)}")
+        lack = TIERS[name]()
+        if lack is not None:
+            raise pytest.UsageError(f"{REQUIRED} asks for the tier `{name}`, but there is {lack}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    lacks = {name: missing() for name, missing in TIERS.items()}
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            for tier in marker.args:
+                if lacks[tier] is not None:
+                    item.add_marker(pytest.mark.skip(reason=f"tier {tier}: {lacks[tier]}"))
