@@ -1,0 +1,112 @@
+"""The one secret outside the database: it encrypts private keys at rest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from aizen_hub.problems import Unavailable
+
+_SIZE = 32
+_NONCE = 12
+_TEXT = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
+
+
+class KeyEncryption:
+    """AES-256-GCM under the key of the key-encryption file.
+
+    The file holds 256 random bits as base64url without padding. It belongs to the account that runs the service and
+    nobody else may read it (R3), so that a copy of the database alone signs nothing.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != _SIZE or len(set(key)) < 8:
+            raise ValueError("a key-encryption key has 256 random bits")
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "KeyEncryption()"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the file.
+
+        Raises
+        ------
+        Unavailable
+            The file is missing, is not a regular file of ours, others may read it, or it does not hold 256 bits: the
+            service is sealed (R3, R7).
+        """
+        try:
+            # Opened once and judged by its descriptor: a swap between check and read has no effect.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Unavailable(
+                f"the key-encryption file `{path}` does not exist",
+                remedy="put the file back from its backup; for a new installation make one with `aizen-hub keys init`",
+            ) from None
+        except OSError as error:
+            raise Unavailable(f"the key-encryption file `{path}` cannot be read: {error.strerror}") from None
+        with open(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise Unavailable(f"the key-encryption file `{path}` is not a regular file")
+            if about.st_mode & 0o077:
+                raise Unavailable(
+                    f"the key-encryption file `{path}` can be read by others", remedy=f"run `chmod 600 {path}`"
+                )
+            if about.st_uid not in (0, os.geteuid()):
+                raise Unavailable(f"the key-encryption file `{path}` belongs to another account")
+            text = file.read(128)
+        if not _TEXT.fullmatch(text):
+            raise Unavailable(f"the key-encryption file `{path}` does not hold 256 bits as 43 base64url characters")
+        try:
+            return cls(base64.urlsafe_b64decode(text.rstrip() + b"="))
+        except (ValueError, binascii.Error):
+            raise Unavailable(f"the key-encryption file `{path}` does not hold 256 random bits") from None
+
+    @classmethod
+    def make(cls, path: Path) -> Self:
+        """Write a new file with mode 0600, or read the one that another process made first."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)).rstrip(b"=") + b"\n")
+                file.flush()
+                os.fsync(descriptor)
+            # A link, not a rename: it never replaces a file, so an older key can never be lost here.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return cls.load(path)
+
+    def seal(self, plain: bytes, name: str) -> bytes:
+        """Encrypt ``plain``; ``name`` is authenticated, so that one row cannot be put in the place of another."""
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + AESGCM(self._key).encrypt(nonce, plain, name.encode())
+
+    def open(self, sealed: bytes, name: str) -> bytes:
+        """Decrypt what `seal` made; ValueError if it was made under another key or name, or was changed."""
+        try:
+            return AESGCM(self._key).decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
+        except (InvalidTag, ValueError):
+            raise ValueError("encrypted under another key, or damaged") from None
+
+    def derive(self, purpose: str) -> bytes:
+        """Return 256 bits for another purpose, for example the keyed hash of secret arguments (HKDF, RFC 5869)."""
+        return HKDF(SHA256(), _SIZE, salt=None, info=b"aizen-hub " + purpose.encode()).derive(self._key)
