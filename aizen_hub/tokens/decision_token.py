@@ -81,8 +81,8 @@ def verify_decision(
 ) -> DecisionToken:
     """Return the content of a good decision token, as a core checks it before it starts anything (R82).
 
-    ``skew`` is how far the core's clock may be from ours. Whether the decision was carried out before is for the core to
-    know.
+    ``skew`` is how far the core's clock may be from ours. Whether the decision was carried out before is for the
+    core to know.
 
     Raises
     ------
