@@ -240,6 +240,7 @@ sessions = _table(
     Column("heard", Instant, nullable=False),  # last heartbeat of the hub that named it
     Column("ended", Instant),
     Column("end_reason", String(40)),
+    Column("tokens_from", BigInteger),  # role tokens of an earlier revision are revoked (RFC 7009)
     Index("ix_sessions_user_server", "user", "server"),
 )
 
