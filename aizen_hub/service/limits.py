@@ -1,0 +1,109 @@
+"""Rate and concurrency limits: one flooder waits, nobody else does (R125). Tables are bounded (R127)."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aizen_hub.problems import TooMany
+
+if TYPE_CHECKING:
+    from aizen_hub.service.roads import Caller
+    from aizen_hub.settings import RateSettings
+
+MAX_ENTRIES = 20_000
+
+
+class Buckets:
+    """Token buckets by key.
+
+    Parameters
+    ----------
+    rate : float
+        Tokens per second that flow back.
+    burst : int
+        Tokens of a full bucket.
+    entries : int
+        The table's bound; the key longest unused is forgotten first, which by then is a full bucket unless more keys than
+        this are busy at once.
+    """
+
+    def __init__(
+        self, rate: float, burst: int, entries: int = MAX_ENTRIES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._burst, self._entries, self._clock = rate, float(burst), entries, clock
+        self._table: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str) -> float:
+        """Take one token; returns 0, or the seconds until one is there."""
+        now = self._clock()
+        tokens, at = self._table.pop(key, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) * self._rate)
+        wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
+        self._table[key] = (tokens if wait else tokens - 1, now)
+        if len(self._table) > self._entries:
+            self._table.popitem(last=False)
+        return wait
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+class Limits:
+    """What one identity, one session and one unknown source may ask of the service."""
+
+    def __init__(self, settings: RateSettings, refused: Callable[[str], None]) -> None:
+        self._by_identity = Buckets(settings.requests_per_second, settings.burst)
+        self._by_session = Buckets(settings.requests_per_second, settings.burst)
+        self._by_source = Buckets(settings.requests_per_second, settings.burst, entries=2_000)
+        self._most = settings.in_flight_per_session
+        self._flying: dict[str, int] = {}
+        self._refused = refused
+
+    @contextmanager
+    def admitted(self, caller: Caller) -> Iterator[None]:
+        """Hold a place for one request of this caller.
+
+        Raises
+        ------
+        TooMany
+            With ``retry_after`` in seconds.
+        """
+        if caller.unlimited:
+            yield
+            return
+        if caller.identity_key is None:
+            self._pass(self._by_source, caller.source or "", "source")
+            yield
+            return
+        if caller.session is not None:
+            self._pass(self._by_session, caller.session, "session")
+        self._pass(self._by_identity, caller.identity_key, "identity")
+        key = caller.session or caller.identity_key
+        flying = self._flying.get(key, 0)
+        if flying >= self._most:
+            self._refused("in-flight")
+            raise TooMany(
+                f"{flying} requests of this session are still being answered", more={"retry_after": 1},
+                remedy="wait until one of them has ended",
+            )
+        self._flying[key] = flying + 1
+        try:
+            yield
+        finally:
+            if self._flying[key] == 1:
+                del self._flying[key]
+            else:
+                self._flying[key] -= 1
+
+    def _pass(self, buckets: Buckets, key: str, what: str) -> None:
+        wait = buckets.take(key)
+        if wait:
+            self._refused(what)
+            raise TooMany(
+                f"too many requests from this {what}", more={"retry_after": max(1, round(wait + 0.5))},
+                remedy="wait and send fewer at a time",
+            )
