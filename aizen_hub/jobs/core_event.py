@@ -1,0 +1,104 @@
+"""One line of the core's answer, checked: the core is trusted with the work, not with our memory or users' screens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from aizen_hub.commands import strict_json
+from aizen_hub.problems import CoreFailed, Problem
+
+MAX_LINE = 256 * 1024
+_MAX_MESSAGE = 2_000
+
+
+class State(StrEnum):
+    """How a command ended; ``unknown`` is ours alone: the core never said."""
+
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreEvent:
+    """``accepted``, ``progress`` (fraction, message), ``log`` (line) or ``end`` (state, result, message)."""
+
+    event: str
+    fraction: float | None = None
+    message: str = ""
+    state: State | None = None
+    result: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as the kernel road sends it."""
+        match self.event:
+            case "progress":
+                return {"event": "progress", "fraction": self.fraction, "message": self.message}
+            case "log":
+                return {"event": "log", "line": self.message}
+            case "end":
+                return {"event": "end", "state": str(self.state), "result": self.result, "message": self.message}
+        return {"event": self.event}
+
+
+def read_event(line: bytes) -> CoreEvent:
+    """Read one JSON line of the core.
+
+    Raises
+    ------
+    CoreFailed
+        The line is not a JSON object of one of the four events, or a member has a wrong type.
+    """
+    try:
+        value = strict_json.loads(line, max_bytes=MAX_LINE)
+    except Problem as problem:
+        raise _rubbish(problem.detail) from None
+    if not isinstance(value, dict):
+        raise _rubbish("a line is not a JSON object")
+    event = value.get("event")
+    reader = _READERS.get(event) if isinstance(event, str) else None
+    if reader is None:
+        raise _rubbish("a line is none of accepted, progress, log and end")
+    return reader(value)
+
+
+def _progress(value: dict[str, Any]) -> CoreEvent:
+    fraction = value.get("fraction")
+    if fraction is not None and (
+        isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1
+    ):
+        raise _rubbish("a progress is not a number from 0 to 1")
+    return CoreEvent("progress", fraction=fraction, message=_text(value, "message"))
+
+
+def _end(value: dict[str, Any]) -> CoreEvent:
+    state = value.get("state")
+    if state not in (State.DONE, State.FAILED, State.STOPPED):
+        raise _rubbish("an end is none of done, failed and stopped")
+    result = value.get("result")
+    if result is not None and not isinstance(result, dict):
+        raise _rubbish("a result is not an object")
+    return CoreEvent("end", state=State(state), result=result, message=_text(value, "message"))
+
+
+def _text(value: dict[str, Any], key: str) -> str:
+    text = value.get(key, "")
+    if not isinstance(text, str):
+        raise _rubbish(f"the member `{key}` is not a text")
+    return text[:_MAX_MESSAGE]
+
+
+def _rubbish(what: str) -> CoreFailed:
+    return CoreFailed(f"the core answers what cannot be understood: {what}", more={"core": "rubbish"})
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], CoreEvent]] = {
+    "accepted": lambda value: CoreEvent("accepted"),
+    "progress": _progress,
+    "log": lambda value: CoreEvent("log", message=_text(value, "line")),
+    "end": _end,
+}

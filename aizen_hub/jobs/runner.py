@@ -1,0 +1,272 @@
+"""Carries out allowed commands at the core: recorded before, decided again while they run, recorded after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+from aizen_hub.jobs.core_client import CoreClient
+from aizen_hub.jobs.core_event import CoreEvent, State
+from aizen_hub.jobs.order import Order
+from aizen_hub.jobs.running import Running, unknown
+from aizen_hub.problems import CoreFailed, Denied, Problem, TooMany, Unavailable
+
+log = logging.getLogger(__name__)
+
+FRESH_SECONDS = 0.25
+"""Longest time between a decision and the call of the core; after that it is decided again (DESIGN, *store*)."""
+_ASK_EVERY_SECONDS = 1.0
+_DECIDE_TRIES = 3
+_UNDECIDED_LIMIT = 10
+_WAIT_FOR_STOP_SECONDS = 10.0
+_CANCEL_PAUSES = (0.0, 0.5, 2.0)
+_REATTACH_PAUSES = (0.2, 1.0, 3.0)
+_RECORD_PAUSES = (0.0, 0.2, 1.0, 3.0)
+_MAX_RUNNING = 1_024
+_MAX_ENDED = 256
+
+StillAllowed = Callable[[Order], Awaitable[str | None]]
+"""Decides an order again on the present state: None to go on, or the sentence that says why not. May raise Problem."""
+
+
+class Book(Protocol):
+    """Where commands are recorded. Both are called in a worker thread, each is one transaction."""
+
+    def begin(self, order: Order) -> None:
+        """Write the intent row and, for a command that starts a job, count the job; a Problem refuses the command."""
+
+    def finish(self, order: Order, state: State, message: str) -> None:
+        """Write the outcome row and, where a job ended, take it off the count; harmless when done twice."""
+
+
+class Runner:
+    """Carries out orders at the core.
+
+    Parameters
+    ----------
+    client : CoreClient or None
+        None: no core is configured, and every order is answered so.
+    book : Book
+    still_allowed : callable
+        Asked every second while a command runs. Whoever loses the right, or is locked, loses the job (R78).
+    total_seconds : float
+        Longest time that one command is followed.
+    """
+
+    def __init__(
+        self, client: CoreClient | None, book: Book, still_allowed: StillAllowed, *, total_seconds: float = 3_600.0
+    ) -> None:
+        self._client, self._book, self._still_allowed = client, book, still_allowed
+        self._total_seconds = total_seconds
+        self._running: dict[str, Running] = {}
+        self._ended: OrderedDict[str, Running] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, order: Order, *, decided: float | None = None) -> Running:
+        """Give an allowed command to the core and return once the core has accepted it.
+
+        Parameters
+        ----------
+        decided : float, optional
+            ``time.monotonic()`` when the revision of its decision was read; when that is 250 ms ago, or not given, it
+            is decided once more.
+
+        Raises
+        ------
+        CoreFailed
+            No core, or it did not accept the command. The outcome is recorded.
+        Denied
+            The right was lost in between.
+        Problem
+            Whatever ``Book.begin`` raises, a reached limit for example.
+        """
+        client = self._configured()
+        if len(self._running) >= _MAX_RUNNING:
+            raise TooMany(f"{_MAX_RUNNING} commands are running already")
+        running = Running(order)
+        accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        accepted.add_done_callback(lambda future: future.cancelled() or future.exception())
+        # A task of its own: that the asker hangs up must not tear a command apart between intent and outcome.
+        self._spawn(running, self._carry_out(client, running, decided, accepted))
+        await asyncio.shield(accepted)
+        return running
+
+    async def run(self, order: Order, *, decided: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """``start`` and then yield the events; problems of the start are raised before the first event."""
+        running = await self.start(order, decided=decided)
+        async for event in running.events():
+            yield event
+
+    def resume(self, order: Order) -> Running:
+        """Follow a command again that the core had accepted before this service was started anew."""
+        client = self._configured()
+        running = Running(order)
+        self._spawn(running, self._follow_to_the_end(client, running, client.reattach(order)))
+        return running
+
+    def find(self, id: str) -> Running | None:
+        """Return a command that runs, or one of the last that ended; whose it is stands in its order."""
+        return self._running.get(id) or self._ended.get(id)
+
+    async def close(self) -> None:
+        """Stop following. The jobs go on at the core, their rows stay open, and ``resume`` takes them up again."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _configured(self) -> CoreClient:
+        if self._client is None:
+            raise CoreFailed(
+                "allowed, but no core is configured",
+                remedy="the operator sets `core` in aizen.yaml",
+                more={"core": "none"},
+            )
+        return self._client
+
+    def _spawn(self, running: Running, work: Awaitable[None]) -> None:
+        async def whole() -> None:
+            try:
+                await work
+            finally:
+                self._running.pop(running.order.id, None)
+                if running.end is not None:
+                    self._ended[running.order.id] = running
+                    while len(self._ended) > _MAX_ENDED:
+                        self._ended.popitem(last=False)
+
+        self._running[running.order.id] = running
+        task = asyncio.create_task(whole(), name=f"command {running.order.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(
+        self, client: CoreClient, running: Running, decided: float | None, accepted: asyncio.Future[None]
+    ) -> None:
+        order = running.order
+        begun = sent = False
+        try:
+            async with client.connect(order) as call:
+                decided = await self._decide_again(order, decided)
+                await asyncio.to_thread(self._book.begin, order)
+                begun = True
+                await self._decide_again(order, decided)
+                try:
+                    await call.begin()
+                finally:
+                    sent = call.sent
+                accepted.set_result(None)
+                await self._follow_to_the_end(client, running, call.events())
+        except Problem as problem:
+            if accepted.done():
+                raise
+            if begun or isinstance(problem, CoreFailed):
+                state = State.UNKNOWN if sent and _may_have_begun(problem) else State.FAILED
+                end = await self._record(order, CoreEvent("end", state=state, message=problem.detail))
+                running.publish(end)
+                problem.more.setdefault("state", str(end.state))
+            accepted.set_exception(problem)
+        except BaseException:
+            if not accepted.done():
+                accepted.cancel()
+            raise
+
+    async def _decide_again(self, order: Order, decided: float | None) -> float:
+        for _ in range(_DECIDE_TRIES):
+            if decided is not None and time.monotonic() - decided <= FRESH_SECONDS:
+                return decided
+            decided = time.monotonic()
+            if (why := await self._still_allowed(order)) is not None:
+                raise Denied(why)
+        raise Unavailable(f"no decision was younger than {FRESH_SECONDS * 1000:g} ms when it reached the core")
+
+    async def _follow_to_the_end(self, client: CoreClient, running: Running, events: AsyncIterator[CoreEvent]) -> None:
+        order = running.order
+        follow = asyncio.create_task(self._follow(client, running, events))
+        watch = asyncio.create_task(self._watch(order))
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                await asyncio.wait({follow, watch}, return_when=asyncio.FIRST_COMPLETED)
+            end = follow.result() if follow.done() else await self._stop(client, order, follow, watch.result())
+        except TimeoutError:
+            end = unknown(f"not followed any longer after {self._total_seconds:g} s; it may still be running")
+        finally:
+            for task in (follow, watch):
+                task.cancel()
+            await asyncio.gather(follow, watch, return_exceptions=True)
+        running.publish(await self._record(order, end))
+
+    async def _follow(self, client: CoreClient, running: Running, events: AsyncIterator[CoreEvent]) -> CoreEvent:
+        pauses = iter(_REATTACH_PAUSES)
+        while True:
+            try:
+                async for event in events:
+                    if event.event == "end":
+                        return event
+                    running.publish(event)
+                reason = "the core's answer stopped before its end"
+            except CoreFailed as problem:
+                reason = problem.detail
+                if problem.more.get("core") in ("rubbish", "forgotten"):
+                    return unknown(reason)
+            pause = next(pauses, None)
+            if pause is None:
+                return unknown(f"{reason}; the command may still be running there")
+            await asyncio.sleep(pause)
+            events = client.reattach(running.order)
+
+    async def _watch(self, order: Order) -> str:
+        undecided = 0
+        while True:
+            await asyncio.sleep(_ASK_EVERY_SECONDS)
+            try:
+                why = await self._still_allowed(order)
+            except Problem:
+                undecided += 1
+                if undecided >= _UNDECIDED_LIMIT:
+                    return f"for {_UNDECIDED_LIMIT} s nobody could decide whether it is still allowed"
+            else:
+                undecided = 0
+                if why is not None:
+                    return why
+
+    async def _stop(self, client: CoreClient, order: Order, follow: asyncio.Task[CoreEvent], why: str) -> CoreEvent:
+        failure = ""
+        for pause in _CANCEL_PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                await client.cancel(order)
+                break
+            except CoreFailed as problem:
+                failure = problem.detail
+        else:
+            return unknown(f"not allowed any longer: {why}; the core did not stop it: {failure}")
+        await asyncio.wait({follow}, timeout=_WAIT_FOR_STOP_SECONDS)
+        if not follow.done():
+            return unknown(
+                f"not allowed any longer: {why}; the core took the order to stop but did not say that it did"
+            )
+        end = follow.result()
+        return CoreEvent("end", state=end.state, result=end.result, message=f"not allowed any longer: {why}")
+
+    async def _record(self, order: Order, end: CoreEvent) -> CoreEvent:
+        # No row, no answer: a reader never sees an outcome that the audit does not hold.
+        assert end.state is not None
+        detail = ""
+        for pause in _RECORD_PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                await asyncio.to_thread(self._book.finish, order, end.state, end.message)
+                return end
+            except Problem as problem:
+                detail = problem.detail
+        log.error("outcome of command %s could not be recorded: %s", order.id, detail)
+        return unknown("the outcome could not be recorded")
+
+
+def _may_have_begun(problem: Problem) -> bool:
+    return problem.more.get("core") in ("lost", "silent", "rubbish")
