@@ -142,7 +142,9 @@ class Settings(_Section):
             ("default_provider", self.default_provider or names[0]),
         ):
             if name not in names:
-                raise ValueError(f"`{key}` names the provider `{name}`, which is not in `providers`: {', '.join(names)}")
+                raise ValueError(
+                    f"`{key}` names the provider `{name}`, which is not in `providers`: {', '.join(names)}"
+                )
         return self
 
     @property

@@ -291,6 +291,7 @@ outbox = _table(
     Column("tries", Integer, nullable=False, default=0),
     Column("sent", Instant),
     Column("failed", Text),
+    Column("once", String(120), unique=True),  # the same notice is never written twice
 )
 
 pending = _table(
