@@ -110,7 +110,7 @@ class Settings(_Section):
     providers: tuple[ProviderSettings, ...] = (ProviderSettings(name="local", kind="local", label="Local account"),)
     service: ServiceSettings = ServiceSettings()
     core: CoreSettings | None = None
-    token: TokenSettings = TokenSettings()
+    role_token: TokenSettings = TokenSettings()
     session: SessionSettings = SessionSettings()
     alerts: AlertSettings = AlertSettings()
     rate: RateSettings = RateSettings()
@@ -182,14 +182,14 @@ class Settings(_Section):
     def load(cls, path: str | Path, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the file and the ``AIZEN_*`` overrides.
 
-        An override names a key, sections joined by two underscores: ``AIZEN_SERVICE__PORT=9096``. Only variables whose
-        first part is a known key are overrides, since kernels' variables share the prefix. Relative paths are taken from
-        the folder of the file.
+        An override names a key, sections joined by two underscores: ``AIZEN_SERVICE__PORT=9096``. Only variables
+        whose first part is a known key are overrides, since kernels' variables share the prefix. Relative paths are
+        taken from the folder of the file.
 
         Raises
         ------
         ConfigurationError
-            The file is missing or not YAML, a key is unknown, or a value does not fit; names the key and what is accepted.
+            The file is missing or not YAML, a key is unknown, or a value does not fit; names the key and the remedy.
         """
         path = Path(path)
         try:

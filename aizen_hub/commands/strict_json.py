@@ -30,7 +30,8 @@ def loads(
     TooLarge
         One of the limits is passed.
     BadInput
-        Not JSON, not UTF-8, duplicate member, NaN or Infinity, a number that overflows, a lone surrogate, text after the end.
+        Not JSON, not UTF-8, a duplicate member, NaN or Infinity, a number that overflows, a lone surrogate, or text
+        after the end.
     """
     if len(data) > max_bytes:
         raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
