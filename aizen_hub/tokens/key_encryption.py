@@ -58,7 +58,7 @@ class KeyEncryption:
             ) from None
         except OSError as error:
             raise Unavailable(f"the key-encryption file `{path}` cannot be read: {error.strerror}") from None
-        with open(descriptor, "rb") as file:
+        try:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise Unavailable(f"the key-encryption file `{path}` is not a regular file")
@@ -68,7 +68,9 @@ class KeyEncryption:
                 )
             if about.st_uid not in (0, os.geteuid()):
                 raise Unavailable(f"the key-encryption file `{path}` belongs to another account")
-            text = file.read(128)
+            text = os.read(descriptor, 128)
+        finally:
+            os.close(descriptor)
         if not _TEXT.fullmatch(text):
             raise Unavailable(f"the key-encryption file `{path}` does not hold 256 bits as 43 base64url characters")
         try:

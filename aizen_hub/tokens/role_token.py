@@ -113,7 +113,7 @@ def issue(
         "exp": issued + int(lifetime.total_seconds()),
     }
     if scope is not None:
-        claims["scope"] = " ".join(sorted(set(scope)))
+        claims["scope"] = " ".join(sorted({str(Permission.parse(one)) for one in scope}))
     if actor is not None:
         claims["act"] = {"sub": actor}
     try:

@@ -1,0 +1,174 @@
+"""Keys: their names, their life, their encryption, and the file that protects them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from aizen_hub.problems import Unavailable
+from aizen_hub.tokens.credential import hash_credential, new_credential, new_id, same
+from aizen_hub.tokens.key_encryption import KeyEncryption
+from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey, thumbprint
+from tests.tokens.conftest import NOW
+
+
+def in_state(key: SigningKey, state: KeyState, changed: object = NOW) -> SigningKey:
+    return SigningKey(key.kid, key.purpose, state, key.created, changed, key.public, key.private)  # type: ignore[arg-type]
+
+
+def test_a_kid_is_the_thumbprint_of_rfc_8037() -> None:
+    public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    assert thumbprint(public) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    assert thumbprint(Ed25519PublicKey.from_public_bytes(public).public_bytes_raw()) == thumbprint(public)
+
+
+@pytest.mark.proves("R55")
+def test_the_key_set_holds_public_members_only(ring: KeyRing) -> None:
+    keys = ring.jwks(NOW)["keys"]
+    assert len(keys) == len({key["kid"] for key in keys}) == 3
+    for key in keys:
+        assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}
+        assert (key["use"], key["alg"]) == ("sig", "EdDSA")
+    private = {one.private.private_bytes_raw().hex() for one in ring.keys if one.private}
+    assert not any(secret in str(keys) for secret in private)
+
+
+@pytest.mark.proves("R55", "R47")
+def test_a_retired_key_stays_as_long_as_its_tokens_and_a_withdrawn_one_goes_at_once() -> None:
+    key = SigningKey.new(Purpose.ROLE, NOW)
+    retired = KeyRing([in_state(key, KeyState.RETIRED)])
+    assert retired.jwks(NOW + timedelta(minutes=10, seconds=30))["keys"]
+    assert not retired.jwks(NOW + timedelta(minutes=10, seconds=31))["keys"]
+    withdrawn = KeyRing([in_state(key, KeyState.WITHDRAWN)])
+    assert not withdrawn.jwks(NOW)["keys"]
+    assert withdrawn.verifier(Purpose.ROLE, key.kid) is None
+    assert KeyRing([in_state(key, KeyState.PUBLISHED)]).jwks(NOW)["keys"]
+
+
+@pytest.mark.parametrize("state", [KeyState.PUBLISHED, KeyState.RETIRED, KeyState.WITHDRAWN])
+def test_only_the_signing_key_signs(state: KeyState) -> None:
+    ring = KeyRing([in_state(SigningKey.new(Purpose.ROLE, NOW), state)])
+    with pytest.raises(Unavailable):
+        ring.signer(Purpose.ROLE)
+
+
+def test_a_ring_never_has_two_signers_or_one_kid_twice() -> None:
+    key = SigningKey.new(Purpose.ROLE, NOW)
+    with pytest.raises(ValueError, match="same kid"):
+        KeyRing([key, in_state(key, KeyState.RETIRED)])
+    with pytest.raises(ValueError, match="same purpose"):
+        KeyRing([key, SigningKey.new(Purpose.ROLE, NOW)])
+
+
+def test_private_halves_are_encrypted_and_bound_to_their_name(tmp_path: Path) -> None:
+    encryption = KeyEncryption.make(tmp_path / "kek")
+    one, two = SigningKey.new(Purpose.ROLE, NOW), SigningKey.new(Purpose.ROLE, NOW)
+    sealed = one.seal(encryption)
+    assert one.private is not None
+    assert one.private.private_bytes_raw() not in sealed
+    assert sealed != one.seal(encryption)
+    assert SigningKey.unseal(sealed, one.kid, encryption).private_bytes_raw() == one.private.private_bytes_raw()
+    with pytest.raises(ValueError, match="another key"):
+        SigningKey.unseal(sealed, two.kid, encryption)
+    # Even somebody who holds the file's key cannot put one key under another's name.
+    assert two.private is not None
+    with pytest.raises(ValueError, match="another key"):
+        SigningKey.unseal(encryption.seal(two.private.private_bytes_raw(), one.kid), one.kid, encryption)
+    with pytest.raises(ValueError, match="another key"):
+        SigningKey.unseal(sealed, one.kid, KeyEncryption.make(tmp_path / "other"))
+    for place in range(len(sealed)):
+        damaged = bytearray(sealed)
+        damaged[place] ^= 1
+        with pytest.raises(ValueError, match="another key"):
+            SigningKey.unseal(bytes(damaged), one.kid, encryption)
+
+
+@pytest.mark.proves("R98")
+def test_nothing_secret_is_shown(tmp_path: Path) -> None:
+    encryption = KeyEncryption.make(tmp_path / "kek")
+    key = SigningKey.new(Purpose.ROLE, NOW)
+    assert "private" not in repr(key) and "object at" not in repr(key.kid)
+    assert repr(encryption) == "KeyEncryption()"
+    assert "Ed25519PrivateKey" not in repr(KeyRing([key]))
+
+
+@pytest.mark.proves("R3")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o620, 0o601, 0o777])
+def test_a_file_that_others_can_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "kek"
+    KeyEncryption.make(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(mode)
+    with pytest.raises(Unavailable, match="read by others"):
+        KeyEncryption.load(path)
+    path.chmod(0o400)
+    KeyEncryption.load(path)
+
+
+@pytest.mark.proves("R2")
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"secret", b"A" * 43, b"A" * 42, b"x" * 44, b"!" * 43, bytes(32), b"QUJD" * 10 + b"QUI\nmore", b"\xff" * 43],
+)
+def test_a_weak_or_broken_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "kek"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(Unavailable) as caught:
+        KeyEncryption.load(path)
+    assert not content or content.decode("latin-1") not in str(caught.value)
+
+
+@pytest.mark.proves("R3")
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    KeyEncryption.make(tmp_path / "kek")
+    (tmp_path / "link").symlink_to(tmp_path / "kek")
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    (tmp_path / "folder").mkdir(0o700)
+    for name in ("link", "pipe", "folder", "missing"):
+        with pytest.raises(Unavailable):
+            KeyEncryption.load(tmp_path / name)
+
+
+def test_the_file_is_made_once_even_by_many_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "kek"
+    made: list[bytes] = []
+    start = threading.Barrier(8)
+
+    def make() -> None:
+        start.wait()
+        made.append(KeyEncryption.make(path).derive("test"))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 8 and len(set(made)) == 1
+    assert [file.name for file in path.parent.iterdir()] == ["kek"]
+
+
+def test_derived_secrets_differ_by_purpose(tmp_path: Path) -> None:
+    encryption = KeyEncryption.make(tmp_path / "kek")
+    assert len({encryption.derive("a"), encryption.derive("b"), encryption.derive("")}) == 3
+    assert len(encryption.derive("a")) == 32
+
+
+@pytest.mark.proves("R57")
+def test_ids_are_long_enough_and_never_repeat() -> None:
+    made = {new_id() for _ in range(2000)} | {new_credential() for _ in range(2000)}
+    assert len(made) == 4000
+    assert all(len(one) * 4 >= 128 for one in made)
+    assert len(bytes.fromhex(new_id())) == 16
+
+
+def test_credentials_are_kept_as_hashes() -> None:
+    assert hash_credential("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert hash_credential("\ud800") != hash_credential("\ud801")
+    assert same("a", "a") and not same("a", "b") and not same("a", "aa")
