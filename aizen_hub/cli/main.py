@@ -1,0 +1,103 @@
+"""``aizen-hub``: the command line of operators and of everybody who prefers one to a browser."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from aizen_hub import __version__
+from aizen_hub.cli.outcome import Outcome, report
+from aizen_hub.problems import Problem
+from aizen_hub.settings import ConfigurationError
+
+COMMANDS = {
+    "serve": ("service", "run the service"),
+    "init": ("setup", "write a commented aizen.yaml"),
+    "db": ("database", "create, upgrade and check the database"),
+    "doctor": ("doctor", "look at this installation and say what is missing or risky"),
+    "recover-admin": ("recovery", "a way back in when no admin can sign in"),
+    "keys": ("keys", "list, rotate and withdraw signing keys"),
+    "user": ("user", "register, list and delete people"),
+    "group": ("group", "groups of the store and their members"),
+    "project": ("project", "create, list, show and delete projects"),
+    "role": ("role", "built-in and custom roles, and who holds them"),
+    "grant": ("grant", "give roles to a person or group"),
+    "revoke": ("grant", "take roles away"),
+    "lock": ("lock", "stop a person, a project or a session now"),
+    "can-i": ("question", "ask whether a command is allowed, and why"),
+    "whoami": ("question", "who you are here and which roles you hold"),
+    "policy": ("policy", "export, plan, apply and test the access policy as a file"),
+    "demo": ("demo", "a running hub with five ready accounts, on this machine"),
+    "completion": ("completion", "print the completion script of your shell"),
+}
+"""Each command with the module that holds it, read only when it is called, and its line in the list."""
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"aizen_hub.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = nearest(args[0])
+            if near is None:
+                raise
+            raise click.UsageError(f"{error.format_message().rstrip('.')}. Did you mean `{near}`?", ctx) from None
+
+
+def nearest(word: str) -> str | None:
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, COMMANDS, n=1)
+    return found[0] if found else None
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="aizen-hub")
+def cli() -> None:
+    """Roles per project for JupyterHub, and a decision for every command.
+
+    Commands that ask a running service find it through AIZEN_HUB_URL (the address you open in the browser) and sign in
+    with the hub token in AIZEN_HUB_TOKEN or --token-file; make one at <hub>/hub/token.
+
+    Exit codes: 0 done or allowed, 1 error, 2 wrong use, 3 denied, 4 not signed in, 5 not found, 6 conflict with the present
+    state, 7 service unavailable.
+    """
+
+
+def main() -> None:
+    """Run the command line; a problem becomes a sentence on stderr and an exit code."""
+    try:
+        status = cli.main(prog_name="aizen-hub", standalone_mode=False)
+    except Problem as problem:
+        status = report(problem)
+    except ConfigurationError as error:
+        print(f"aizen-hub: {error}", file=sys.stderr)
+        status = Outcome.ERROR
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("aizen-hub: stopped", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        status = Outcome.DONE
+    sys.exit(status if isinstance(status, int) else Outcome.DONE)
