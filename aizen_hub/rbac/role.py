@@ -47,6 +47,9 @@ class Role:
         The part of ``gives`` and ``takes`` that a holder may also apply to themselves.
     gives_in_file, takes_in_file : frozenset of str
         Roles a holder may give and take only through the users file.
+    table_only : bool
+        Given and taken only by holders of a role that names it in the sets above; for every other role it is enough to
+        hold ``grant:roles`` and all that the role gives (R66).
     built_in : bool
         From the catalog; cannot be changed or deleted (R75).
     protected : bool
@@ -64,6 +67,7 @@ class Role:
     gives_self: frozenset[str] = frozenset()
     gives_in_file: frozenset[str] = frozenset()
     takes_in_file: frozenset[str] = frozenset()
+    table_only: bool = False
     built_in: bool = False
     protected: bool = False
     confirmed: bool = False
