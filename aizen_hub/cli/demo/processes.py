@@ -70,7 +70,9 @@ class Processes:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise StartFailed(f"{name} did not answer within {seconds:.0f} s; the end of {self.log}:\n{self.tail()}")
+                raise StartFailed(
+                    f"{name} did not answer within {seconds:.0f} s; the end of {self.log}:\n{self.tail()}"
+                )
             time.sleep(0.05)
 
     def check(self) -> None:
