@@ -17,7 +17,7 @@ from aizen_hub.problems import NotAuthenticated
 
 F = TypeVar("F", bound=Callable[..., Any])
 SERVICE = "/services/aizen"
-URL, TOKEN = "AIZEN_HUB_URL", "AIZEN_HUB_TOKEN"  # noqa: S105 - the name of a variable
+URL, TOKEN = "AIZEN_HUB_URL", "AIZEN_HUB_TOKEN"
 
 
 def connected(command: F) -> Callable[..., Any]:
@@ -47,7 +47,7 @@ def client(url: str | None, token_file: Path | None) -> SyncClient:
         if not token:
             raise NotAuthenticated(
                 "you are not signed in here",
-                remedy=f"make a token at {url.rstrip('/')}/hub/token and put it into {TOKEN} or into a file for --token-file",
+                remedy=f"make a token at {url.rstrip('/')}/hub/token and put it in {TOKEN} or in a --token-file",
             )
         return SyncClient(url.rstrip("/") + SERVICE, f"token {token}")
     except SecretFileError as error:

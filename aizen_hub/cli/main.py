@@ -77,8 +77,8 @@ def cli() -> None:
     Commands that ask a running service find it through AIZEN_HUB_URL (the address you open in the browser) and sign in
     with the hub token in AIZEN_HUB_TOKEN or --token-file; make one at <hub>/hub/token.
 
-    Exit codes: 0 done or allowed, 1 error, 2 wrong use, 3 denied, 4 not signed in, 5 not found, 6 conflict with the present
-    state, 7 service unavailable.
+    Exit codes: 0 done or allowed, 1 error, 2 wrong use, 3 denied, 4 not signed in, 5 not found, 6 conflict with the
+    present state, 7 service unavailable.
     """
 
 

@@ -28,8 +28,8 @@ def example() -> str:
 def init(folder: Path, force: bool) -> int:
     """Write a commented aizen.yaml and a jupyterhub_config.py into FOLDER (default: here).
 
-    Nothing is overwritten without --force. Afterwards: look through aizen.yaml, then start `jupyterhub`, which starts the
-    service; `aizen-hub recover-admin` gives the first admin a way in; `aizen-hub doctor` says what is missing.
+    Nothing is overwritten without --force. Afterwards: look through aizen.yaml, then start `jupyterhub`, which starts
+    the service; `aizen-hub recover-admin` gives the first admin a way in; `aizen-hub doctor` says what is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {folder / "aizen.yaml": example(), folder / "jupyterhub_config.py": HUB_CONFIG}

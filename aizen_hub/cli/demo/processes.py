@@ -37,8 +37,8 @@ def _end_with_parent() -> None:
 class Processes:
     """The processes of one demo, ended in reverse order of their start.
 
-    Each gets a session of its own: Ctrl-C reaches only the demo, which then ends them one after the other, so that the hub
-    can stop the servers of its users first.
+    Each gets a session of its own: Ctrl-C reaches only the demo, which then ends them one after the other, so that the
+    hub can stop the servers of its users first.
     """
 
     log: Path
@@ -70,9 +70,7 @@ class Processes:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise StartFailed(
-                    f"{name} did not answer within {seconds:.0f} s; the end of {self.log}:\n{self.tail()}"
-                )
+                raise StartFailed(f"{name} did not answer in {seconds:.0f} s; the end of {self.log}:\n{self.tail()}")
             time.sleep(0.05)
 
     def check(self) -> None:
