@@ -101,6 +101,11 @@ class CommandEntry:
     def syntax(self) -> Grammar:
         return parse_grammar(self.grammar)
 
+    @property
+    def usage(self) -> str:
+        """The whole line as people read it, e.g. ``grant role <roles,…> to <user>``."""
+        return f"{self.name} {self.syntax.usage}".rstrip()
+
     def is_secret(self, argument: str) -> bool:
         """Tell whether the value of ``argument`` must not be stored as it is."""
         named = argument in self.syntax.arguments

@@ -89,7 +89,10 @@ def _entry(entry: CommandEntry) -> Iterator[Fault]:
         )
     for name in sorted(entry.secret):
         if name != EVERY_PAIR and name not in arguments and not entry.syntax.takes_pairs:
-            yield (*place, "secret"), f"`{entry.name}` has no argument `{name}` that could be secret: add it to its grammar"
+            yield (
+                (*place, "secret"),
+                f"`{entry.name}` has no argument `{name}` that could be secret: add it to its grammar",
+            )
 
 
 def _holdable(entry: CommandEntry, catalog: Catalog) -> Iterator[Fault]:

@@ -14,6 +14,9 @@ _PIECE = re.compile(
     r"|<(?P<slot>[a-z_]+)(?::(?P<form>[a-z]+))?>|(?P<word>[a-z]+)) *"
 )
 
+_FORM = re.compile(r"<([a-z_]+):([a-z]+)>")
+_SHOWN = {"word": "{}", "list": "{},…", "file": "{} file"}
+
 
 class Form(StrEnum):
     """What an argument may be: one word, a comma list, or the name of a file whose content travels beside the text."""
@@ -77,6 +80,11 @@ class Grammar:
     def arguments(self) -> tuple[str, ...]:
         """The named arguments, in the order of the template."""
         return tuple(part.name for part in self.parts if isinstance(part, Slot | Option))
+
+    @property
+    def usage(self) -> str:
+        """The template as people read it: ``grant role <roles,…> to <user>``."""
+        return _FORM.sub(lambda found: f"<{_SHOWN[found[2]].format(found[1])}>", self.template)
 
     @property
     def files(self) -> frozenset[str]:

@@ -37,7 +37,9 @@ def load_catalog(name_or_path: str | Path, overlays: Sequence[str | Path] = ()) 
     """
     path = FOLDER / f"{name_or_path}.yaml" if str(name_or_path) in BUILT_IN else Path(name_or_path)
     if isinstance(name_or_path, str) and not path.exists() and not path.suffix:
-        raise CatalogError(f"there is no catalog `{name_or_path}`: name one of {', '.join(BUILT_IN)}, or a path to a file")
+        raise CatalogError(
+            f"there is no catalog `{name_or_path}`: name one of {', '.join(BUILT_IN)}, or a path to a file"
+        )
     try:
         source = _keyed(read_source(path))
         for overlay in overlays:
@@ -95,7 +97,9 @@ def _keyed(source: Source) -> Source:
             )
         commands[name] = row
         places |= {
-            ("commands", name, *place[2:]): at for place, at in source.places.items() if place[:2] == ("commands", index)
+            ("commands", name, *place[2:]): at
+            for place, at in source.places.items()
+            if place[:2] == ("commands", index)
         }
     return Source({**source.data, "commands": commands}, places)
 
@@ -131,7 +135,9 @@ def _catalog(form: CatalogForm) -> Catalog:
         creator_role=form.creator_role,
         creator_role_removers=frozenset(form.creator_role_removers),
         default_groups=tuple(BuiltInGroup(name, **dict(group)) for name, group in form.default_groups.items()),
-        service_accounts=tuple(BuiltInAccount(name, **dict(account)) for name, account in form.service_accounts.items()),
+        service_accounts=tuple(
+            BuiltInAccount(name, **dict(account)) for name, account in form.service_accounts.items()
+        ),
         alert_services=form.alert_services,
         endpoints=MappingProxyType(dict(form.endpoints)),
         groups_claim_required=form.groups_claim_required,
@@ -142,7 +148,9 @@ def _role(name: str, form: RoleForm, commands: Iterable[CommandForm]) -> Role:
     of_commands = {
         command.permission
         for command in commands
-        if command.permission and command.scope is CommandScope.PROJECT and command.permission.verb in form.command_verbs
+        if command.permission
+        and command.scope is CommandScope.PROJECT
+        and command.permission.verb in form.command_verbs
     }
     sets = ("gives", "takes", "gives_self", "gives_in_file", "takes_in_file")
     flags = ("table_only", "protected", "confirmed", "description", "category")

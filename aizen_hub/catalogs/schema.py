@@ -112,5 +112,3 @@ class CatalogForm(Form):
     groups_claim_required: bool = False
     roles: dict[RoleName, RoleForm] = {}
     commands: dict[str, CommandForm] = {}
-
-
