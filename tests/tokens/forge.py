@@ -1,7 +1,7 @@
 """Every way we know to make a token that must not be accepted, each with a label.
 
-Most are signed with the real key, so that only the rule under test can refuse them. `accepted_over_http` sends them to a
-running service.
+Most are signed with the real key, so that only the rule under test can refuse them. `accepted_over_http` sends them to
+a running service.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Forger:
         good = self.token()
         header, payload, signature = good.split(".")
         yield "empty", ""
-        for label, text in {
+        yield from {
             "padded": good + "=",
             "padded twice": good + "==",
             "header padded": f"{header}=.{payload}.{signature}",
@@ -147,8 +147,7 @@ class Forger:
             "overlong": self.changed(roles=["R" * 250 + str(n) for n in range(40)]),
             "a megabyte": "A" * (1 << 20),
             "opaque": new_id(),
-        }.items():
-            yield label, text
+        }.items()
         for index, part in enumerate((header, payload, signature)):
             for other in _same_bytes(part):
                 parts = [header, payload, signature]
@@ -211,7 +210,7 @@ class Forger:
             "A128KW",
         ):
             yield f"alg {name!r}, rightly signed", self.token(header={**self.header, "alg": name})
-        for value in WRONG_TYPES + (["EdDSA"],):
+        for value in (*WRONG_TYPES, ["EdDSA"]):
             yield f"alg {value!r}", self.token(header={**self.header, "alg": value})
 
     def _public_spellings(self) -> list[bytes]:
@@ -321,7 +320,8 @@ class Forger:
                 yield f"{name} twice", self.raw(compact(self.header), doubled.encode())
         iat, exp = self.claims["iat"], self.claims["exp"]
         for name, values in {
-            "iss": ("", self.claims["iss"] + "/", self.claims["iss"].upper(), "https://evil.example", [self.claims["iss"]]),
+            "iss": ("", self.claims["iss"] + "/", self.claims["iss"].upper(), "https://evil.example",
+                    [self.claims["iss"]]),
             "aud": ([self.claims["aud"]], [self.claims["aud"], "other"], self.claims["aud"] + "/", "core", "*"),
             "sub": ("", "a" * 256, "alice\n", "al\u200bice", "\ud800"),
             "sid": ("", "x" * 32, self.claims["sid"].upper() + "A", self.claims["sid"] + "\n", self.claims["sid"][:-1]),
@@ -333,7 +333,8 @@ class Forger:
             "nbf": (str(iat), iat - 1, exp, exp + 1),
             "exp": (str(exp), float(exp) + 0.5, iat, iat - 1, iat + 601, 10**12, 1e999),
             "scope": ("", " ", "execute", "execute:training ", " execute:training", "execute:training  view:*",
-                      "execute:training execute:training", "Execute:training", "x" * 3000, ["execute:training"], None, 1),
+                      "execute:training execute:training", "Execute:training", "x" * 3000,
+                      ["execute:training"], None, 1),
             "act": ("bob", None, [], {}, {"sub": ""}, {"sub": 1}, {"sub": "bob", "act": {"sub": "eve"}},
                     {"sub": "bob", "iss": "x"}, [{"sub": "bob"}]),
             "admin": (True,), "": ("",), "azp": ("x",), "cnf": ({"jkt": "x"},), "groups": (["AIZEN_ADMIN"],),
@@ -341,7 +342,8 @@ class Forger:
             for value in values:
                 yield f"{name} {str(value)[:40]!r}", self.changed(**{name: value})
         for label, data in {
-            "null": b"null", "list": b"[]", "text": b'"x"', "not JSON": b"{", "deep": b'{"a":' * 300 + b"1" + b"}" * 300,
+            "null": b"null", "list": b"[]", "text": b'"x"', "not JSON": b"{",
+            "deep": b'{"a":' * 300 + b"1" + b"}" * 300,
             "NaN": compact(self.claims).replace(b'"rev":7', b'"rev":NaN'),
             "Infinity": compact(self.claims).replace(b'"rev":7', b'"rev":Infinity'),
             "exponent": compact(self.claims).replace(b'"rev":7', b'"rev":7e0'),
@@ -380,7 +382,8 @@ def accepted_over_http(
     included.
     """
     parts = urlsplit(url)
-    assert parts.hostname is not None and parts.port is not None
+    assert parts.hostname is not None
+    assert parts.port is not None
     out: list[Labelled] = []
     connection: socket.socket | None = None
     for label, token in tokens:

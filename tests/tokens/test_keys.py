@@ -93,7 +93,7 @@ def test_private_halves_are_encrypted_and_bound_to_their_name(tmp_path: Path) ->
 def test_nothing_secret_is_shown(tmp_path: Path) -> None:
     encryption = KeyEncryption.make(tmp_path / "kek")
     key = SigningKey.new(Purpose.ROLE, NOW)
-    assert "private" not in repr(key) and "object at" not in repr(key.kid)
+    assert "private" not in repr(key)
     assert repr(encryption) == "KeyEncryption()"
     assert "Ed25519PrivateKey" not in repr(KeyRing([key]))
 
@@ -150,7 +150,8 @@ def test_the_file_is_made_once_even_by_many_at_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 8 and len(set(made)) == 1
+    assert len(made) == 8
+    assert len(set(made)) == 1
     assert [file.name for file in path.parent.iterdir()] == ["kek"]
 
 
@@ -171,4 +172,4 @@ def test_ids_are_long_enough_and_never_repeat() -> None:
 def test_credentials_are_kept_as_hashes() -> None:
     assert hash_credential("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert hash_credential("\ud800") != hash_credential("\ud801")
-    assert same("a", "a") and not same("a", "b") and not same("a", "aa")
+    assert [same("a", other) for other in ("a", "b", "aa")] == [True, False, False]

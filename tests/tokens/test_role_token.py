@@ -325,8 +325,8 @@ def test_what_is_issued_is_what_is_read(
     actor: str | None,
 ) -> None:
     text = issue(
-        ring, ISSUER, ISSUER, subject=subject, session=session, project=project, roles=roles, revision=revision, now=NOW,
-        lifetime=seconds * SECOND, actor=actor,
+        ring, ISSUER, ISSUER, subject=subject, session=session, project=project, roles=roles, revision=revision,
+        now=NOW, lifetime=seconds * SECOND, actor=actor,
     )  # fmt: skip
     token = Verifier(ring, ISSUER, ISSUER).verify(text, NOW)
     assert (token.subject, token.session, token.project, token.roles, token.revision, token.actor) == (
@@ -364,9 +364,11 @@ def test_any_claim_set_is_either_refused_or_as_it_must_be(ring: KeyRing, data: s
         token = Verifier(ring, ISSUER, ISSUER).verify(good.changed(**{name: value}), NOW)
     except TokenRefused:
         return
-    assert isinstance(token.subject, str) and token.subject
+    assert isinstance(token.subject, str)
+    assert token.subject
     assert token.project is None or (isinstance(token.project, str) and token.project)
-    assert type(token.revision) is int and token.revision >= 0
+    assert type(token.revision) is int
+    assert token.revision >= 0
     assert all(isinstance(role, str) for role in token.roles)
     assert token.issued_at <= token.not_before < token.expires_at <= token.issued_at + timedelta(minutes=10)
     assert token.issued_at.tzinfo is UTC
