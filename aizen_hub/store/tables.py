@@ -18,7 +18,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.schema import SchemaItem
 
 from aizen_hub.store.instant import Instant
 
@@ -40,7 +42,7 @@ def _id() -> Column[int]:
     return Column("id", _Id, primary_key=True, autoincrement=True)
 
 
-def _table(name: str, *parts: Column[object] | UniqueConstraint | CheckConstraint | Index, never_reuse_ids: bool = False) -> Table:
+def _table(name: str, *parts: SchemaItem, never_reuse_ids: bool = False) -> Table:
     return Table(name, metadata, *parts, sqlite_autoincrement=never_reuse_ids)
 
 
@@ -135,7 +137,8 @@ memberships = _table(
     Column("member", String(NAME + 20), nullable=False, index=True),  # an identity as kind:name
     Column("provider", String(32)),  # None: a local membership
     Column("seen_at", Instant),  # of a directory membership; gives nothing once older than group_max_age (R63)
-    UniqueConstraint("group_id", "member", "provider"),
+    # Not a plain constraint: NULLs are all different to one.
+    Index("uq_memberships_group_id", "group_id", "member", text("coalesce(provider, '')"), unique=True),
 )
 
 service_accounts = _table(
@@ -153,7 +156,9 @@ service_accounts = _table(
 credentials = _table(
     "credentials",
     _id(),
-    Column("service_account_id", _Id, ForeignKey("service_accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "service_account_id", _Id, ForeignKey("service_accounts.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
     Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of 256 random bits
     Column("created", Instant, nullable=False),
     Column("expires", Instant, nullable=False),

@@ -1,0 +1,76 @@
+"""The chain: each writer numbers its rows without a gap and hashes each over the one before (R95)."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from aizen_hub.audit.row import Encoded
+
+_HEAD = "SELECT number, hash FROM audit WHERE writer = ? ORDER BY number DESC LIMIT 1"
+_INSERT = (
+    "INSERT INTO audit (writer, number, id, at, event, identity, project, body, previous, hash)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def genesis(writer: str) -> bytes:
+    """Return what stands for the hash before a writer's first row."""
+    return hashlib.sha256(b"aizen-hub audit chain\0" + writer.encode()).digest()
+
+
+def link(previous: bytes, writer: str, number: int, body: bytes) -> bytes:
+    """Return the hash of a row: SHA-256 over what came before, the row's place and its content.
+
+    The writer's name is length-prefixed, so that no two rows have one preimage (R33).
+    """
+    name = writer.encode()
+    place = len(name).to_bytes(2, "big") + name + number.to_bytes(8, "big")
+    return hashlib.sha256(previous + place + body).digest()
+
+
+class Chain:
+    """The writing end of one writer's chain.
+
+    Two transactions of one process would take the same number, so a transaction that appends holds ``lock`` from its
+    first append to its commit. The head is read in the transaction itself: a head in memory would be wrong after a
+    commit whose outcome is unknown. Another process under the same name is stopped by the primary key.
+
+    Parameters
+    ----------
+    writer : str
+        Name of the writer, at most 40 characters.
+    placeholder : str
+        How this database's driver writes a parameter, ``?`` or ``%s``.
+    """
+
+    def __init__(self, writer: str, placeholder: str) -> None:
+        self.writer = writer
+        self.lock = threading.Lock()
+        self._head = _HEAD.replace("?", placeholder)
+        self._insert = _INSERT.replace("?", placeholder)
+
+    def append(self, cursor: Any, rows: Sequence[Encoded]) -> None:
+        """Insert ``rows`` in their order through a DBAPI cursor, inside the caller's transaction.
+
+        Raises
+        ------
+        The driver's errors; the caller rolls back, and nothing of the batch stays.
+        """
+        if not rows:
+            return
+        writer = self.writer
+        cursor.execute(self._head, (writer,))
+        found = cursor.fetchone()
+        number, previous = (0, genesis(writer)) if found is None else (found[0], bytes(found[1]))
+        values = []
+        for row in rows:
+            number += 1
+            digest = link(previous, writer, number, row.body)
+            values.append(
+                (writer, number, row.id, row.at, row.event, row.identity, row.project, row.body, previous, digest)
+            )
+            previous = digest
+        cursor.executemany(self._insert, values)

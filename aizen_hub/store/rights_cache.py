@@ -1,0 +1,247 @@
+"""Compiled rights, remembered per process and dropped by the change records (T-54)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import Role
+from aizen_hub.store import tables
+from aizen_hub.store.rights_loader import Compiled, RightsLoader
+
+if TYPE_CHECKING:
+    from aizen_hub.rbac.rights import Rights
+
+MAX_ENTRIES = 20_000
+_MAX_CHANGES = 1_000
+EVERYTHING = "*"
+_NAMED = frozenset({"user", "group", "service-account", "role", "project"})
+
+
+def affected(touch: str) -> str:
+    """Return the name under which entries depend on ``touch``: empty for nobody, ``*`` for everybody.
+
+    What is not understood concerns everybody: another version of the program may have written it.
+    """
+    kind, colon, name = touch.partition(":")
+    if not colon or not name:
+        return EVERYTHING
+    if kind in _NAMED:
+        return touch
+    if kind == "session":
+        return ""  # sessions are not compiled
+    if kind == "lock":
+        target, colon, rest = name.partition(":")
+        if target == "identity" and rest:
+            return affected(rest)
+        if target in _NAMED and rest:
+            return name
+    return EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    roles: Mapping[str, Role]
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    compiled: Compiled
+    since: int  # true from this revision up to the one the cache has seen
+
+
+class RightsCache:
+    """What is compiled, true at every revision from its own to the last that the cache has seen the changes of.
+
+    A view older than an entry compiles for itself; a newer one first reads the change records in between. So a view is
+    never answered from another revision than its own, and an unchanged revision costs nothing.
+    """
+
+    def __init__(self, loader: RightsLoader, max_entries: int = MAX_ENTRIES) -> None:
+        self.loader = loader
+        self._max_entries = max_entries
+        self._guard = threading.Lock()
+        self._seen = -1
+        self._entries: OrderedDict[Identity, _Entry] = OrderedDict()
+        self._users_of: defaultdict[str, set[Identity]] = defaultdict(set)
+        self._roles: _Roles | None = None
+
+    def rights(self, conn: Connection, revision: int, identity: Identity) -> Rights:
+        """Return the rights of ``identity`` at ``revision``, which is the one that ``conn``'s snapshot shows."""
+        if revision > self._seen:
+            self._catch_up(conn, revision)
+        found = self.peek(revision, identity)
+        if found is not None:
+            return found.rights
+        compiled = self.loader.compile(conn, identity, self.roles(conn, revision), revision)
+        self._remember(identity, compiled, revision)
+        return compiled.rights
+
+    def roles(self, conn: Connection, revision: int) -> Mapping[str, Role]:
+        """Return all roles at ``revision``, by name."""
+        if revision > self._seen:
+            self._catch_up(conn, revision)
+        known = self.peek_roles(revision)
+        if known is not None:
+            return known
+        roles = self.loader.roles(conn)
+        with self._guard:
+            if revision == self._seen:
+                self._roles = _Roles(roles, revision)
+        return roles
+
+    def peek(self, revision: int, identity: Identity) -> Compiled | None:
+        """Return what is remembered, if it is true at ``revision``."""
+        with self._guard:
+            entry = self._entries.get(identity)
+            if entry is None or not entry.since <= revision <= self._seen:
+                return None
+            self._entries.move_to_end(identity)
+            return entry.compiled
+
+    def peek_roles(self, revision: int) -> Mapping[str, Role] | None:
+        with self._guard:
+            known = self._roles
+            return known.roles if known is not None and known.since <= revision <= self._seen else None
+
+    def private_view(self, conn: Connection, revision: int) -> PrivateView:
+        """Return the view of a transaction that changes things itself."""
+        if revision > self._seen:
+            self._catch_up(conn, revision)
+        return PrivateView(self, conn, revision)
+
+    def clear(self) -> None:
+        """Forget everything, for example because the database went back in time."""
+        with self._guard:
+            self._seen = -1
+            self._drop_all()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _catch_up(self, conn: Connection, revision: int) -> None:
+        seen = self._seen
+        table = tables.changes
+        touched: list[str] | None = None
+        if 0 <= seen < revision <= seen + _MAX_CHANGES:
+            rows = conn.execute(
+                select(table.c.touches).where(table.c.revision > seen, table.c.revision <= revision)
+            ).scalars()
+            lists = list(rows)
+            # A record that is missing is a change that is not known.
+            if len(lists) == revision - seen:
+                touched = [name for names in lists for name in _names(names)]
+        with self._guard:
+            if self._seen >= revision:
+                return
+            if touched is None or self._seen != seen:
+                self._drop_all()
+            else:
+                self._forget(touched)
+            self._seen = revision
+
+    def _remember(self, identity: Identity, compiled: Compiled, revision: int) -> None:
+        with self._guard:
+            # Changes after this revision were already applied to the others and would be missed by this one.
+            if revision != self._seen:
+                return
+            self._drop(identity)
+            self._entries[identity] = _Entry(compiled, revision)
+            for name in compiled.uses:
+                self._users_of[name].add(identity)
+            while len(self._entries) > self._max_entries:
+                self._drop(next(iter(self._entries)))
+
+    def _forget(self, touched: Iterable[str]) -> None:
+        for touch in touched:
+            name = affected(touch)
+            if name == EVERYTHING:
+                self._drop_all()
+                return
+            for identity in tuple(self._users_of.get(name, ())):
+                self._drop(identity)
+            if name.startswith("role:"):
+                self._roles = None
+
+    def _drop(self, identity: Identity) -> None:
+        entry = self._entries.pop(identity, None)
+        if entry is None:
+            return
+        for name in entry.compiled.uses:
+            users = self._users_of[name]
+            users.discard(identity)
+            if not users:
+                del self._users_of[name]
+
+    def _drop_all(self) -> None:
+        self._entries.clear()
+        self._users_of.clear()
+        self._roles = None
+
+
+class PrivateView:
+    """Rights as a writing transaction sees them: what was there before, and what it did since.
+
+    Nothing compiled here is shared, since the transaction may be rolled back.
+    """
+
+    def __init__(self, cache: RightsCache, conn: Connection, revision: int) -> None:
+        self._cache = cache
+        self._conn = conn
+        self._base = revision
+        self._touched: set[str] = set()
+        self._own: dict[Identity, Compiled] = {}
+        self._own_roles: Mapping[str, Role] | None = None
+
+    def touch(self, names: Iterable[str]) -> None:
+        """Take note of a change that this transaction made."""
+        self._touched.update(map(affected, names))
+        self._own = {} if EVERYTHING in self._touched else {
+            identity: compiled for identity, compiled in self._own.items() if not self._concerns(compiled)
+        }  # fmt: skip
+        self._own_roles = None
+
+    def roles(self, *, fresh: bool) -> Mapping[str, Role]:
+        """Return all roles; ``fresh`` if something was changed that is not announced yet."""
+        if fresh:
+            return self._cache.loader.roles(self._conn)
+        if self._own_roles is None:
+            shared = self._cache.peek_roles(self._base)
+            changed = any(name == EVERYTHING or name.startswith("role:") for name in self._touched)
+            self._own_roles = self._cache.loader.roles(self._conn) if changed or shared is None else shared
+        return self._own_roles
+
+    def rights(self, identity: Identity, *, fresh: bool) -> Rights:
+        """Return the rights of ``identity``; ``fresh`` if something was changed that is not announced yet."""
+        compiled = None if fresh else self._known(identity)
+        if compiled is None:
+            compiled = self._cache.loader.compile(self._conn, identity, self.roles(fresh=fresh), self._base)
+            if not fresh:
+                self._own[identity] = compiled
+        return compiled.rights
+
+    def _known(self, identity: Identity) -> Compiled | None:
+        own = self._own.get(identity)
+        if own is not None:
+            return own
+        shared = self._cache.peek(self._base, identity)
+        return None if shared is None or self._concerns(shared) else shared
+
+    def _concerns(self, compiled: Compiled) -> bool:
+        return EVERYTHING in self._touched or not self._touched.isdisjoint(compiled.uses)
+
+
+def _names(value: object) -> list[str]:
+    if isinstance(value, str):
+        value = json.loads(value)
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return value
+    return [EVERYTHING]
