@@ -1,0 +1,1 @@
+"""Who is this? Providers prove it, the authenticator asks the service who may come in."""

@@ -1,0 +1,92 @@
+"""What every way to prove who one is has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proven identity.
+
+    Attributes
+    ----------
+    provider : str
+        The name of the provider that proved it.
+    subject : str
+        What never changes there: entryUUID, objectGUID, `sub`, the id of a local account.
+    name : str
+        The short name that the provider gives, not yet checked by the service; a label, not the identity.
+    groups : tuple of str, optional
+        Names of the groups there; None where this provider does not know them now.
+    """
+
+    provider: str
+    subject: str
+    name: str
+    display_name: str | None = None
+    email: str | None = None
+    groups: tuple[str, ...] | None = None
+
+
+class LoginFailed(Exception):
+    """The proof failed; the message is a sentence for the person at the form and never says which part was wrong."""
+
+
+class WrongCredentials(LoginFailed):
+    """Unknown name, wrong password, or a name that no directory could hold: one text for all of them."""
+
+
+class NotLetIn(LoginFailed):
+    """The password was right, but this person may not come in by this provider."""
+
+
+class Throttled(LoginFailed):
+    """Too many failed attempts; ``retry_after`` is in seconds."""
+
+    def __init__(self, sentence: str, retry_after: float) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class ProviderUnreachable(LoginFailed):
+    """The directory or identity provider does not answer, or answers nonsense; nobody's fault at the form."""
+
+
+class Provider(Protocol):
+    """One entry of ``providers`` in aizen.yaml."""
+
+    name: str
+    label: str
+
+    async def prove(self, name: str, password: str, *, totp: str | None, source: str | None) -> Proof:
+        """Check a password.
+
+        Raises
+        ------
+        WrongCredentials, NotLetIn, Throttled, ProviderUnreachable
+        """
+
+    async def look_up(self, subject: str, name: str) -> Proof | None:
+        """Read an identity again without its password; None if it is gone or may not come in any more.
+
+        Raises
+        ------
+        ProviderUnreachable
+        """
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+
+
+def short_name(name: str) -> str:
+    """Return the local part where the name is a mail address, else the name; the Aizen user id is the short name."""
+    local, at, domain = name.rpartition("@")
+    return local if at and local and domain else name
+
+
+def show(text: str, limit: int = 64) -> str:
+    """Return text from outside so that it can stand in a log line or a sentence: bounded, one line, visible (R99)."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:limit])
+    return shown + ("…" if len(text) > limit else "")

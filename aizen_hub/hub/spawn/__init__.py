@@ -1,0 +1,1 @@
+"""One server, one session: the picker, opening and ending, the heartbeat, revocation."""
