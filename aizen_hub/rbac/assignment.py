@@ -19,6 +19,18 @@ class Interval:
     def holds(self, now: datetime) -> bool:
         return (self.starts is None or self.starts <= now) and (self.ends is None or now < self.ends)
 
+    def meet(self, other: Interval) -> Interval | None:
+        """Return the span in which both hold; None where there is none."""
+        starts = max((one for one in (self.starts, other.starts) if one is not None), default=None)
+        ends = min((one for one in (self.ends, other.ends) if one is not None), default=None)
+        return None if starts is not None and ends is not None and ends <= starts else Interval(starts, ends)
+
+    def contains(self, other: Interval) -> bool:
+        """Tell whether this holds whenever ``other`` does."""
+        return (self.starts is None or (other.starts is not None and self.starts <= other.starts)) and (
+            self.ends is None or (other.ends is not None and other.ends <= self.ends)
+        )
+
 
 ALWAYS = Interval()
 

@@ -22,7 +22,7 @@ class Reason(StrEnum):
     UNKNOWN_PROJECT = "unknown-project"
     NOT_ACTIVE = "not-active"  # unknown, unregistered, deleted or without an activated account
     SESSION_ENDED = "session-ended"
-    OUTSIDE_TOKEN = "outside-token"  # the token's own scope narrows it away
+    OUTSIDE_TOKEN = "outside-token"  # noqa: S105 - the token's own scope narrows it away
     ESCALATION = "escalation"
     LIMIT = "limit"
     CONFLICT = "conflict"
@@ -42,11 +42,15 @@ class Request:
         ``system``, a project's name, or None where a project is needed and none is known.
     session : str or None
         For session locks.
+    exists : bool
+        Whether the project of ``scope`` exists. The asker looks it up in the snapshot that the rights come from; the
+        rights themselves do not list all projects, so that they stay small and survive the creation of others.
     """
 
     permission: Permission | None
     scope: str | None
     session: str | None = None
+    exists: bool = True
 
 
 @dataclass(frozen=True, slots=True)

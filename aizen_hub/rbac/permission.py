@@ -14,8 +14,8 @@ _WORD = re.compile(r"[a-z][a-z0-9-]{0,63}|\*")
 class Permission:
     """One right, ``verb:noun``; either side may be ``*``, and a bare verb means every noun.
 
-    As something *held* it covers what it names; as something *asked* ``write:*`` is the right to write every noun, which
-    only ``write:*`` and ``*:*`` cover.
+    As something *held* it covers what it names; as something *asked* ``write:*`` is the right to write every noun,
+    which only ``write:*`` and ``*:*`` cover.
     """
 
     verb: str
