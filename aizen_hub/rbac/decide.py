@@ -6,7 +6,7 @@ explaining cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -180,16 +180,17 @@ def least_role(
     scope: str,
     member_permissions: frozenset[Permission] = frozenset(),
 ) -> str | None:
-    """Return the first role, in the order of the catalog, that gives ``permission`` in ``scope``; a project's own first."""
+    """Return the first role, in the order of the catalog, that gives ``permission`` in ``scope``."""
     for where in (scope, SYSTEM):
         for role in roles.values():
-            if fits(role, where) and _covers(role_gives(role, where, member_permissions), permission):
+            if fits(role, where) and covers(role_gives(role, where, member_permissions), permission):
                 return role.name
     return None
 
 
-def _covers(given: Iterable[Permission], asked: Permission) -> bool:
-    return any(permission.covers(asked) for permission in given)
+def covers(given: frozenset[Permission], asked: Permission) -> bool:
+    """Tell whether one of the permissions ``given`` answers for ``asked``."""
+    return not given.isdisjoint(asked.coverers())
 
 
 def _stop(rights: Rights, request: Request, now: datetime) -> Decision | None:
@@ -201,7 +202,7 @@ def _stop(rights: Rights, request: Request, now: datetime) -> Decision | None:
 
 
 def _denial(rights: Rights, permission: Permission, scope: str, now: datetime) -> Decision:
-    """Return the denial with what came nearest: stopped by a lock, to begin, ended; else the least role that would do."""
+    """Return the denial with what came nearest: locked, to begin, ended; else with the least role that would do."""
     asked: dict[str, Any] = {"permission": permission, "where": place(scope)}
     near = list(rights.answering(scope, permission))
     for held in near:
@@ -236,7 +237,7 @@ def _text(moment: datetime) -> str:
 
 
 def _verdict(rights: Rights, held: Held, permission: Permission, scope: str, now: datetime) -> Verdict:
-    if not _covers(rights.permissions_of(held), permission):
+    if not covers(rights.permissions_of(held), permission):
         return Verdict.LACKS
     if held.scope not in (scope, SYSTEM):
         return Verdict.ELSEWHERE
