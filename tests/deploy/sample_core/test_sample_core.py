@@ -1,0 +1,322 @@
+"""The sample core, as a process: what it accepts, what it does, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+
+from aizen_hub.jobs.order import Order
+from aizen_hub.settings import Settings
+from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
+from tests.deploy.sample_core.real_core import CORE, CREDENTIAL, Core, Issuer, carry_out, order, start_core
+
+
+async def post(core: Core, what: Order, token: str | None, body: bytes | None = None) -> HTTPResponse:
+    return await AsyncHTTPClient().fetch(
+        f"{core.address}/commands",
+        method="POST",
+        body=what.body() if body is None else body,
+        headers={} if token is None else {"Authorization": f"Bearer {token}"},
+        raise_error=False,
+    )
+
+
+def children(pid: int) -> set[int]:
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def until(condition: Any, seconds: float = 10) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "waited in vain"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_training_computes_and_shows_its_progress(core: Core) -> None:
+    events = await carry_out(core, order("start training churn"))
+    fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+    assert fractions == sorted(fractions)
+    assert len(fractions) >= 20
+    end = events[-1]
+    assert end["state"] == "done"
+    assert end["result"]["data"]["accuracy"] > 0.7
+    assert end["result"]["data"]["loss"] < 0.6
+    again = await carry_out(core, order("start training churn"))
+    assert again[-1]["result"] == end["result"], "the same numbers in give the same figures out"
+    other = await carry_out(core, order("configure training small epochs=2 pause=0"))
+    assert other[-1]["state"] == "done"
+    small = await carry_out(core, order("start training small"))
+    assert small[-1]["result"]["data"]["loss"] > end["result"]["data"]["loss"]
+
+
+async def test_a_prediction_uses_the_finished_training(core: Core) -> None:
+    early = await carry_out(core, order("start prediction churn"))
+    assert early[-1]["state"] == "failed"
+    assert "start training churn" in early[-1]["message"]
+    await carry_out(core, order("start training churn"))
+    done = await carry_out(core, order("start prediction churn"))
+    assert done[-1]["state"] == "done"
+    assert done[-1]["result"]["data"]["customers"] == 400
+
+
+async def test_configurations_live_in_their_project(core: Core) -> None:
+    made = await carry_out(core, order("configure training mine epochs=3", project="one"))
+    assert made[-1]["state"] == "done"
+    seen = await carry_out(core, order("describe training mine", project="one"))
+    assert ["epochs", 3] in seen[-1]["result"]["rows"]
+    other = await carry_out(core, order("describe training mine", project="two"))
+    assert other[-1]["state"] == "failed"
+    listed = await carry_out(core, order("listconfig trainings", project="one"))
+    assert [row[0] for row in listed[-1]["result"]["rows"]] == ["churn", "mine", "slow"]
+    gone = await carry_out(core, order("delete training mine", project="one"))
+    assert gone[-1]["state"] == "done"
+    assert (await carry_out(core, order("describe training mine", project="one")))[-1]["state"] == "failed"
+
+
+async def test_a_config_file_comes_as_content(core: Core) -> None:
+    what = order("configure training filed config=mine.json", files={"mine.json": '{"epochs": 5, "rate": 0.25}'})
+    assert (await carry_out(core, what))[-1]["result"]["data"] == {"epochs": 5, "rate": 0.25}
+    without = order("configure training filed config=/etc/passwd")
+    assert (await carry_out(core, without))[-1]["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("configure training x epochs=0", "between"),
+        ("configure training x epochs=many", "not a number"),
+        ("configure training x rate=nan", "between"),
+        ("configure training x colour=red", "no setting"),
+        ("configure training x datasource=--model=/etc/passwd", "name of a datasource"),
+        ("configure training ../x", "needs a name"),
+        ("start training nowhere", "configure training nowhere"),
+        ("stop training churn", "not running"),
+        ("start tensorboard churn", "does not carry out"),
+        ("list training", "does not carry out"),
+        ("start trainings churn", "does not carry out"),
+        ("shutdown aizen", "does not carry out"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(core: Core, text: str, says: str) -> None:
+    events = await carry_out(core, order(text))
+    assert events[-1]["state"] == "failed"
+    assert says in events[-1]["message"]
+
+
+async def test_a_job_outlives_its_reader_and_is_stopped_by_name(core: Core) -> None:
+    what = order("start training slow")
+    async with core.client.connect(what) as call:
+        await call.begin()
+    running = children(core.process.pid)
+    assert len(running) == 1
+    status = await carry_out(core, order("status training slow"))
+    assert status[-1]["result"]["rows"][0][:2] == ["slow", "running"]
+    twice = await carry_out(core, order("start training slow"))
+    assert "running already" in twice[-1]["message"]
+    stopped = await carry_out(core, order("stop training slow"))
+    assert stopped[-1]["state"] == "done"
+    assert children(core.process.pid) == set()
+    ended = [event.to_json() async for event in core.client.reattach(what)]
+    assert ended[-1]["state"] == "stopped"
+
+
+async def test_a_restart_stops_the_former_run(core: Core) -> None:
+    first = order("start training slow")
+    async with core.client.connect(first) as call:
+        await call.begin()
+    before = children(core.process.pid)
+    second = order("restart training slow")
+    async with core.client.connect(second) as call:
+        await call.begin()
+        events = call.events()
+        await anext(events)
+        await until(lambda: children(core.process.pid) and not children(core.process.pid) & before)
+        await core.client.cancel(second)
+        *_, end = [event async for event in events]
+    assert end.state == "stopped"
+    assert children(core.process.pid) == set()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_no_job_stays_behind(core: Core, how: signal.Signals) -> None:
+    async with core.client.connect(order("start training slow")) as call:
+        await call.begin()
+    (job,) = children(core.process.pid)
+    core.process.send_signal(how)
+    await asyncio.to_thread(core.process.wait, 10)
+    await until(lambda: not alive(job))
+
+
+async def test_after_a_crash_a_job_counts_as_failed_and_its_id_as_used(issuer: Issuer, tmp_path: Path) -> None:
+    first = start_core(issuer, tmp_path / "core")
+    what = order("start training slow")
+    async with first.client.connect(what) as call:
+        await call.begin()
+    first.process.kill()
+    first.stop()
+    issuer.reports.clear()
+    second = start_core(issuer, tmp_path / "core")
+    try:
+        ended = [event.to_json() async for event in second.client.reattach(what)]
+        assert ended[-1]["state"] == "failed"
+        assert "stopped while it ran" in ended[-1]["message"]
+        answer = await post(second, what, second.sign(what, what.body()))
+        assert answer.code == 409
+        await until(lambda: issuer.reports)
+        assert issuer.reports[0][0] == what.id
+    finally:
+        second.stop()
+
+
+async def test_ends_are_reported_until_they_are_heard(core: Core) -> None:
+    core.issuer.heard = 503
+    what = order("start dataset churn")
+    assert (await carry_out(core, what))[-1]["state"] == "done"
+    await asyncio.sleep(0.1)
+    assert core.issuer.reports == []
+    core.issuer.heard = 204
+    await until(lambda: core.issuer.reports)
+    ((id, authorization, body),) = core.issuer.reports
+    assert (id, authorization, body["state"]) == (what.id, f"Bearer {CREDENTIAL}", "done")
+
+
+@pytest.mark.proves("T-01", "R82")
+async def test_a_direct_call_is_refused(core: Core) -> None:
+    what = order("start training churn")
+    assert (await post(core, what, None)).code == 401
+    assert (await post(core, what, "not.a.token")).code == 401
+    strangers = KeyRing([SigningKey.new(Purpose.DECISION, datetime.now(UTC))])
+    forged = Core(core.process, core.address, Issuer(core.issuer.address, strangers), core.data)
+    assert (await post(core, what, forged.sign(what, what.body()))).code == 401
+    assert (await carry_out(core, order("list trainings")))[-1]["result"]["rows"] == []
+
+
+@pytest.mark.proves("T-01", "R82")
+async def test_a_decision_is_good_once(core: Core) -> None:
+    what = order("start training churn")
+    token = core.sign(what, what.body())
+    assert (await post(core, what, token)).code == 200
+    assert (await post(core, what, token)).code == 409
+    assert (await post(core, what, core.sign(what, what.body()))).code == 409
+    assert len((await carry_out(core, order("list trainings")))[-1]["result"]["rows"]) == 1
+
+
+@pytest.mark.proves("T-55", "R82")
+async def test_another_command_than_the_decided_one_is_refused(core: Core) -> None:
+    decided = order("status training churn")
+    token = core.sign(decided, decided.body())
+    swapped = dataclasses.replace(decided, command="delete training churn", verb="delete")
+    assert (await post(core, swapped, token)).code == 401
+    assert (await carry_out(core, order("describe training churn")))[-1]["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subject": "mallory"},
+        {"project": "another"},
+        {"decision": "0" * 32},
+        {"body": b""},
+        {"now": datetime.now(UTC) - timedelta(minutes=1)},
+        {"now": datetime.now(UTC) + timedelta(minutes=1)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+@pytest.mark.proves("R82")
+async def test_a_token_made_for_something_else_is_refused(core: Core, changes: dict[str, Any]) -> None:
+    changes = dict(changes)
+    what = order("start training churn")
+    token = core.sign(what, changes.pop("body", what.body()), **changes)
+    assert (await post(core, what, token)).code == 401
+
+
+@pytest.mark.parametrize("foreign", ["issuer", "audience"])
+async def test_another_issuer_or_audience_is_refused(core: Core, foreign: str) -> None:
+    what = order("start training churn")
+    elsewhere = "http://127.0.0.1:1"
+    issuer = Issuer(elsewhere if foreign == "issuer" else core.issuer.address, core.issuer.ring)
+    signer = Core(core.process, elsewhere if foreign == "audience" else core.address, issuer, core.data)
+    assert (await post(core, what, signer.sign(what, what.body()))).code == 401
+
+
+async def test_a_command_of_somebody_else_is_not_found(core: Core) -> None:
+    what = order("start training slow")
+    async with core.client.connect(what) as call:
+        await call.begin()
+    other = dataclasses.replace(what, user="mallory")
+    answer = await AsyncHTTPClient().fetch(
+        f"{core.address}/commands/{what.id}",
+        method="DELETE",
+        headers={"Authorization": f"Bearer {core.sign(other, b'')}"},
+        raise_error=False,
+    )
+    assert answer.code == 404
+    assert len(children(core.process.pid)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'{"id":1}', b'{"a":' * 100_000, b"\xff", b'{"id":"' + b"0" * 32 + b'"}'],
+    ids=["empty", "cut", "list", "number", "deep", "bytes", "missing"],
+)
+async def test_bad_bodies_are_refused(core: Core, body: bytes) -> None:
+    what = order("start training churn")
+    assert (await post(core, what, core.sign(what, body), body)).code == 400
+
+
+async def test_a_flood_of_unknown_keys_is_not_passed_on(core: Core) -> None:
+    what = order("list trainings")
+    await carry_out(core, what)
+    before = core.issuer.fetched
+    for _ in range(20):
+        strangers = KeyRing([SigningKey.new(Purpose.DECISION, datetime.now(UTC))])
+        forged = Core(core.process, core.address, Issuer(core.issuer.address, strangers), core.data)
+        assert (await post(core, what, forged.sign(what, what.body()))).code == 401
+    assert core.issuer.fetched - before <= 2
+
+
+async def test_a_new_key_is_found(core: Core) -> None:
+    await carry_out(core, order("list trainings"))
+    core.issuer.ring = KeyRing([SigningKey.new(Purpose.DECISION, datetime.now(UTC))])
+    await asyncio.sleep(2.1)  # the pause between two fetches
+    assert (await carry_out(core, order("list trainings")))[-1]["state"] == "done"
+
+
+def test_the_settings_that_go_with_it_are_settings(tmp_path: Path) -> None:
+    snippet = CORE.with_name("aizen.yaml")
+    assert Settings.load(snippet, {}).core is not None
+    assert yaml.safe_load(snippet.read_text()).keys() == {"core"}
+
+
+def test_its_address_in_use_is_said_in_one_line(core: Core, tmp_path: Path) -> None:
+    port = core.address.rpartition(":")[2]
+    command = [sys.executable, str(CORE), "--port", port, "--issuer", "http://127.0.0.1:1", "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
