@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 
 from aizen_hub.problems import Conflict, NotFound, Unavailable
 from aizen_hub.rbac.identity import Identity
@@ -34,8 +34,8 @@ class KeyStore:
     """Reads and changes the ``keys`` table.
 
     Each purpose has a key that signs and one that is published for the next rotation, so that everybody who keeps our
-    key set for a while knows it long before. What stands in the table counts only with a private half that opens under the
-    key-encryption file: whoever can write to the database alone cannot bring in a key (T-38).
+    key set for a while knows it long before. What stands in the table counts only with a private half that opens under
+    the key-encryption file: whoever can write to the database alone cannot bring in a key (T-38).
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ class KeyStore:
             return KeyRing((), tx.revision, str(error))
         return KeyRing(keys, tx.revision, self.sealed or next(iter(faults), None)) if ring.is_sealed else ring
 
-    def _load(self, row: Row[Any]) -> SigningKey:
+    def _load(self, row: Any) -> SigningKey:
         state, purpose = KeyState(row.state), Purpose(row.purpose)
         if thumbprint(row.public) != row.kid:
             raise ValueError("its public half belongs to another key")
@@ -250,10 +250,10 @@ def usable_since(tx: Read, kid: str) -> datetime | None:
 
 def _announce(tx: Write, what: str, kid: str, purpose: str, **more: str) -> None:
     tx.change("key", {"kid": kid, "purpose": purpose, "state": what, **more}, [f"key:{kid}"])
-    tx.audit(f"key.{what}", kid=kid, purpose=purpose, **more)
+    tx.audit(f"key.{what}", details={"kid": kid, "purpose": purpose, **more})
 
 
-def _one_of(rows: dict[str, Row[Any]], start: str) -> str:
+def _one_of(rows: Mapping[str, Any], start: str) -> str:
     if start in rows:
         return start
     found = [kid for kid in rows if len(start) >= 6 and kid.startswith(start)]

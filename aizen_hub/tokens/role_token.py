@@ -147,6 +147,12 @@ class Verifier:
         self._known: OrderedDict[bytes, RoleToken] = OrderedDict()
         self._guard = Lock()
 
+    def advance(self, ring: KeyRing) -> None:
+        """Take over ``ring`` unless the one at hand is newer."""
+        with self._guard:
+            if ring.revision >= self.ring.revision:
+                self.ring = ring
+
     def verify(self, token: str, now: datetime) -> RoleToken:
         """Return the content of a good token.
 

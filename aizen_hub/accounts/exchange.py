@@ -1,0 +1,249 @@
+"""Token exchange (RFC 8693): a server's hub token for a new role token, or a role token for a narrower one.
+
+Both only ever give what the live session has; every answer, yes or no, has its audit row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sqlalchemy import select
+
+from aizen_hub.accounts import sessions
+from aizen_hub.accounts.ration import Ration
+from aizen_hub.accounts.token_life import ended_because
+from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound, Problem
+from aizen_hub.rbac.decide import decide
+from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import Permission
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.transaction import make_row
+from aizen_hub.tokens.credential import hash_credential, new_id
+from aizen_hub.tokens.role_token import RoleToken, issue
+
+if TYPE_CHECKING:
+    from aizen_hub.store.keystore import KeyStore
+    from aizen_hub.store.store import Store
+    from aizen_hub.store.transaction import Write
+
+EVENT = "exchange"
+_MAX_SCOPE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A new role token and what a client needs to know of it."""
+
+    text: str
+    token_id: str
+    expires_in: int
+    session: str
+    project: str | None
+    scope: tuple[str, ...] | None
+
+
+class Exchange:
+    """Exchanges tokens; synchronous and thread-safe, each call its own transaction.
+
+    Parameters
+    ----------
+    store : Store
+    keys : KeyStore
+    """
+
+    def __init__(self, store: Store, keys: KeyStore) -> None:
+        self._store, self._keys = store, keys
+        self._issuer = store.settings.service_url
+        self._lifetime = timedelta(seconds=store.settings.role_token.lifetime_seconds)
+        self._unknown = Ration(burst=60, per_second=1.0)
+
+    def renew(
+        self,
+        hub_token: str,
+        *,
+        project: str | None = None,
+        scope: str | None = None,
+        beside: RoleToken | None = None,
+        source: str | None = None,
+    ) -> Exchanged:
+        """Return a new role token for the session whose credential ``hub_token`` is.
+
+        Parameters
+        ----------
+        project : str, optional
+            Changes the session's project first (*set project*).
+        scope : str, optional
+            Permissions, separated by blanks, to which the new token is narrowed.
+        beside : RoleToken, optional
+            A verified role token that was sent along: it must belong to the same session (R50, T-09).
+
+        Raises
+        ------
+        NotAuthenticated
+            The credential is unknown, its session ended, was not named by the hub for too long, or belongs to another
+            session than ``beside``; the person or the project is stopped (R46).
+        Denied, NotFound
+            The project cannot be entered, or changing it is not allowed here.
+        BadInput
+            ``scope`` is not a list of permissions.
+        Unavailable
+            Sealed, or the store does not answer.
+        """
+        credential = hash_credential(hub_token)
+        with self._store.read() as tx:
+            row = tx.conn.execute(
+                select(tables.sessions.c.id, tables.sessions.c.user, tables.sessions.c.project).where(
+                    tables.sessions.c.credential == credential
+                )
+            ).first()
+            now = tx.now
+        if row is None:
+            self._refuse_unknown(beside, source, now)
+        actor = Actor(
+            Identity.user(row.user), Road.KERNEL, session=row.id, project=row.project, source=source,
+            token_id=None if beside is None else beside.token_id,
+        )  # fmt: skip
+
+        def work(tx: Write) -> Exchanged:
+            if beside is not None and beside.session != row.id:
+                raise _refused("another-session", "the role token and the hub token belong to different sessions")
+            if beside is not None and beside.actor is not None:
+                raise _refused("acting", "a token of somebody who acts for somebody else cannot be exchanged")
+            wanted = None if scope is None else permissions(scope)
+            opened = sessions.renew(tx, credential, project)
+            _not_stopped(tx, opened.user, opened.session_id, opened.project)
+            return self._issue(tx, opened.user, opened.session_id, opened.project, opened.roles, wanted, self._lifetime)
+
+        return self._record(actor, work, renewal=True, wanted=project)
+
+    def narrow(
+        self, token: RoleToken, *, scope: str | None, project: str | None = None, source: str | None = None
+    ) -> Exchanged:
+        """Return a role token that can do no more and lives no longer than ``token``, which is verified (R53).
+
+        Raises
+        ------
+        NotAuthenticated
+            Its session ended or left its project, it was revoked, or it acts for somebody.
+        Denied
+            ``scope`` or ``project`` would widen it.
+        BadInput
+            ``scope`` is not a list of permissions.
+        Unavailable
+        """
+        actor = Actor(
+            Identity.user(token.subject), Road.KERNEL, session=token.session, project=token.project,
+            acting=None if token.actor is None else Identity.user(token.actor), token_id=token.token_id, source=source,
+        )  # fmt: skip
+
+        def work(tx: Write) -> Exchanged:
+            if token.actor is not None:
+                raise _refused("acting", "a token of somebody who acts for somebody else cannot be exchanged")
+            if project is not None and project != token.project:
+                raise Denied(
+                    "a role token cannot be exchanged for one of another project",
+                    remedy="exchange the server's own hub token",
+                )
+            ended = ended_because(tx, self._keys.ring(tx), token)
+            if ended is not None:
+                raise _refused(*ended)
+            wanted = token.scope if scope is None else permissions(scope)
+            if wanted is not None and any(token.narrows(Permission.parse(one)) for one in wanted):
+                raise Denied("the scope is wider than that of the token", remedy="ask for a part of the token's scope")
+            issued = datetime.fromtimestamp(int(tx.now.timestamp()), tx.now.tzinfo)
+            lifetime = min(self._lifetime, token.expires_at - issued)
+            return self._issue(tx, token.subject, token.session, token.project, token.roles, wanted, lifetime)
+
+        return self._record(actor, work, renewal=False, wanted=project)
+
+    def _issue(
+        self,
+        tx: Write,
+        subject: str,
+        session: str,
+        project: str | None,
+        roles: Iterable[str],
+        scope: Iterable[str] | None,
+        lifetime: timedelta,
+    ) -> Exchanged:
+        token_id = new_id()
+        narrowed = None if scope is None else tuple(sorted(scope))
+        text = issue(
+            self._keys.ring(tx),
+            self._issuer,
+            self._issuer,
+            subject=subject,
+            session=session,
+            project=project,
+            roles=roles,
+            revision=tx.revision,
+            now=tx.now,
+            lifetime=lifetime,
+            scope=narrowed,
+            token_id=token_id,
+        )
+        return Exchanged(text, token_id, int(lifetime.total_seconds()), session, project, narrowed)
+
+    def _record(self, actor: Actor, work: Any, *, renewal: bool, wanted: str | None) -> Exchanged:
+        try:
+            with self._store.write(actor) as tx:
+                done: Exchanged = work(tx)
+                tx.audit(
+                    EVENT, allowed=True, reason="granted", project=done.project, issued=done.token_id,
+                    scope=None if done.scope is None else list(done.scope), renewal=renewal,
+                )  # fmt: skip
+                return done
+        except (NotAuthenticated, Denied, NotFound, Conflict, BadInput) as problem:
+            self._record_refusal(actor, problem, renewal=renewal, wanted=None if wanted is None else wanted[:255])
+            raise
+
+    def _record_refusal(self, actor: Actor | None, problem: Problem, **more: Any) -> None:
+        with self._store.read() as tx:
+            now = tx.now
+        code = str(problem.more.get("code", problem.slug))
+        self._store.record([make_row(actor, EVENT, now, allowed=False, reason=code, sentence=problem.detail, **more)])
+
+    def _refuse_unknown(self, beside: RoleToken | None, source: str | None, now: datetime) -> NoReturn:
+        problem = _refused("unknown", "no running server has this credential")
+        if beside is not None:
+            # Somebody holds a session's role token without that session's credential.
+            actor = Actor(
+                Identity.user(beside.subject), Road.KERNEL, session=beside.session, project=beside.project,
+                token_id=beside.token_id, source=source,
+            )  # fmt: skip
+            self._record_refusal(actor, problem, renewal=True)
+        elif (left_out := self._unknown.take(now)) is not None:
+            self._record_refusal(None, problem, renewal=True, source=source, left_out=left_out)
+        raise problem
+
+
+def permissions(scope: str) -> frozenset[str]:
+    """Read the ``scope`` of a request: permissions separated by single blanks (RFC 6749, 3.3).
+
+    Raises
+    ------
+    BadInput
+    """
+    parts = scope.split(" ")
+    if len(parts) > _MAX_SCOPE:
+        raise BadInput(f"a scope has at most {_MAX_SCOPE} permissions", more={"oauth": "invalid_scope"})
+    try:
+        return frozenset(str(Permission.parse(part)) for part in parts)
+    except ValueError as error:
+        raise BadInput(f"the scope cannot be read: {error}", more={"oauth": "invalid_scope"}) from None
+
+
+def _not_stopped(tx: Write, user: str, session: str, project: str | None) -> None:
+    decision = decide(tx.rights(Identity.user(user)), Request(None, project or SYSTEM, session), tx.now)
+    if not decision.allowed:
+        raise _refused(str(decision.reason), decision.sentence)
+
+
+def _refused(code: str, sentence: str) -> NotAuthenticated:
+    return NotAuthenticated(sentence, more={"code": code}, remedy="restart the server from the hub")

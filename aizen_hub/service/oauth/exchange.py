@@ -1,0 +1,102 @@
+"""``POST /oauth/token``: a server's hub token, or a role token, for a new role token (RFC 8693)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from aizen_hub.accounts.exchange import Exchange, Exchanged
+from aizen_hub.problems import BadInput, Denied, NotAuthenticated, NotFound
+from aizen_hub.service.call import Call
+from aizen_hub.service.oauth.schemas import ExchangeForm
+from aizen_hub.service.route import Answer
+from aizen_hub.tokens.role_token import RoleToken
+
+if TYPE_CHECKING:
+    from aizen_hub.service.house import House
+
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+_exchanges: WeakKeyDictionary[House, Exchange] = WeakKeyDictionary()
+
+
+def exchange_of(house: House) -> Exchange:
+    """Return the one exchange of a service."""
+    found = _exchanges.get(house)
+    if found is None:
+        found = _exchanges[house] = Exchange(house.store, house.keys)
+    return found
+
+
+async def token(call: Call) -> Answer:
+    form: ExchangeForm = call.body
+    house = call.house
+    _check(form, house.settings.service_url)
+    exchange, source = exchange_of(house), call.caller.source
+    try:
+        if form.subject_token_type == JWT:
+            subject = await _role_token(call, form.subject_token)
+            done = await house.pools.writes.run(
+                lambda: exchange.narrow(subject, scope=form.scope, project=form.project, source=source)
+            )
+        else:
+            beside = None if form.actor_token is None else await _role_token(call, form.actor_token)
+            done = await house.pools.writes.run(
+                lambda: exchange.renew(
+                    form.subject_token, project=form.project, scope=form.scope, beside=beside, source=source
+                )
+            )
+    except (NotAuthenticated, Denied, NotFound, BadInput):
+        house.metrics.exchange("refused")
+        raise
+    house.metrics.exchange("granted")
+    return Answer(_document(done), headers={"Pragma": "no-cache"})
+
+
+def _document(done: Exchanged) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "access_token": done.text,
+        "issued_token_type": JWT,
+        "token_type": "Bearer",
+        "expires_in": done.expires_in,
+        "project": done.project,
+        "session": done.session,
+    }
+    if done.scope is not None:
+        out["scope"] = " ".join(done.scope)
+    return out
+
+
+def _check(form: ExchangeForm, own: str) -> None:
+    def fail(error: str, sentence: str) -> BadInput:
+        return BadInput(sentence, more={"oauth": error})
+
+    if form.grant_type != GRANT:
+        raise fail("unsupported_grant_type", f"the only grant type here is `{GRANT}`")
+    if form.subject_token_type not in (ACCESS_TOKEN, JWT):
+        raise fail("invalid_request", f"the subject token is of the type `{ACCESS_TOKEN}` or `{JWT}`")
+    if form.requested_token_type not in (None, ACCESS_TOKEN, JWT):
+        raise fail("invalid_request", "only role tokens are issued here")
+    if form.audience not in (None, own) or form.resource not in (None, own):
+        raise fail("invalid_target", "role tokens are good for this service only")
+    if (form.actor_token is None) != (form.actor_token_type is None):
+        raise fail("invalid_request", "an actor token and its type come together")
+    if form.actor_token_type not in (None, JWT):
+        raise fail("invalid_request", "the actor token is the session's own role token")
+    if form.actor_token is not None and form.subject_token_type == JWT:
+        raise fail("invalid_request", "a role token is narrowed without an actor token")
+
+
+async def _role_token(call: Call, text: str) -> RoleToken:
+    now = datetime.now(UTC)
+    try:
+        return call.house.verifier.verify(text, now)
+    except NotAuthenticated as error:
+        if error.more.get("code") != "unknown-key":
+            raise
+    # Another replica may sign with a newer key already.
+    call.house.verifier.advance(await call.look(call.house.keys.ring))
+    return call.house.verifier.verify(text, now)

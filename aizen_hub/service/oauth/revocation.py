@@ -1,0 +1,36 @@
+"""``POST /oauth/revoke``: end the role tokens that a session has so far (RFC 7009)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from aizen_hub.accounts.token_life import revoke as end_tokens
+from aizen_hub.problems import BadInput, NotAuthenticated
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.call import Call
+from aizen_hub.service.oauth.schemas import TokenForm
+from aizen_hub.service.route import Answer
+from aizen_hub.store.actor import Actor, Road
+
+
+async def revoke(call: Call) -> Answer:
+    """Answer 200 for every token that is not one of ours any more, so that nothing is learnt from it (R52)."""
+    form: TokenForm = call.body
+    house = call.house
+    try:
+        token = house.verifier.verify(form.token, datetime.now(UTC))
+    except NotAuthenticated:
+        return Answer({})
+    if token.scope is not None or token.actor is not None:
+        # Such a token is handed on to others, who must not end the session's own (R52).
+        raise BadInput(
+            "a narrowed or acting token is not revoked, it ends within minutes",
+            remedy="revoke the session's own role token",
+            more={"oauth": "unsupported_token_type"},
+        )
+    actor = Actor(
+        Identity.user(token.subject), Road.KERNEL, session=token.session, project=token.project,
+        token_id=token.token_id, source=call.caller.source,
+    )  # fmt: skip
+    await call.alone(actor, lambda tx: end_tokens(tx, house.keys.ring(tx), token))
+    return Answer({})
