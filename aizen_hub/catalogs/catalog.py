@@ -114,7 +114,7 @@ class CommandEntry:
 
 @dataclass(frozen=True, slots=True)
 class BuiltInGroup:
-    """A group that exists from the first start on; ``joins_new_users``: everybody who is registered becomes a member."""
+    """A group that exists from the first start on; with ``joins_new_users`` every new user becomes a member."""
 
     name: str
     roles: tuple[str, ...] = ()

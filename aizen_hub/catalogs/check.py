@@ -44,7 +44,7 @@ def _role_names(form: CatalogForm, catalog: Catalog) -> Iterator[Fault]:
         for beyond in sorted(set(role.gives_self) - set(role.gives) - set(role.takes)):
             yield (
                 ("roles", name, "gives_self"),
-                f"`roles.{name}.gives_self` holds `{beyond[:80]}`, which stands in neither `gives` nor `takes`: add it there",
+                f"`roles.{name}.gives_self` holds `{beyond[:80]}`, which is in neither `gives` nor `takes`: add it",
             )
         verbs = {permission.verb for permission in catalog.permissions}
         for verb in role.command_verbs:
@@ -91,7 +91,7 @@ def _entry(entry: CommandEntry) -> Iterator[Fault]:
         if name != EVERY_PAIR and name not in arguments and not entry.syntax.takes_pairs:
             yield (
                 (*place, "secret"),
-                f"`{entry.name}` has no argument `{name}` that could be secret: add it to its grammar",
+                f"`{entry.name}` has no argument `{name}` to keep secret: add it to its grammar",
             )
 
 

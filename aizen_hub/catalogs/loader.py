@@ -15,7 +15,6 @@ from aizen_hub.catalogs.catalog import BuiltInAccount, BuiltInGroup, Catalog, Co
 from aizen_hub.catalogs.check import faults
 from aizen_hub.catalogs.schema import CatalogForm, CommandForm, RoleForm
 from aizen_hub.catalogs.yaml_source import Place, Source, SourceError, read_source
-from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import Role
 
 FOLDER = Path(__file__).parent
@@ -32,8 +31,8 @@ def load_catalog(name_or_path: str | Path, overlays: Sequence[str | Path] = ()) 
     Raises
     ------
     CatalogError
-        A file is missing or not YAML; a key is unknown or stands twice; a command stands twice; a permission that no role
-        could hold; a role that names an unknown role. All faults at once.
+        A file is missing or not YAML; a key is unknown or stands twice; a command stands twice; a permission that no
+        role could hold; a role that names an unknown role. All faults at once.
     """
     path = FOLDER / f"{name_or_path}.yaml" if str(name_or_path) in BUILT_IN else Path(name_or_path)
     if isinstance(name_or_path, str) and not path.exists() and not path.suffix:
@@ -84,24 +83,26 @@ def _keyed(source: Source) -> Source:
     if not isinstance(rows, list):
         raise CatalogError(f"{source.at('commands')}: `commands` must be a list: write `- {{command: verb noun, …}}`")
     commands: dict[str, Any] = {}
-    places = {place: at for place, at in source.places.items() if place[:1] != ("commands",)}
+    names: list[str] = []
     for index, row in enumerate(rows):
+        here = source.at("commands", index)
         name = row.get("command") if isinstance(row, dict) else None
         if not isinstance(name, str):
-            raise CatalogError(f"{source.at('commands', index)}: a command needs its words: add `command: verb noun`")
+            raise CatalogError(f"{here}: a command needs its words: add `command: verb noun`")
         if name in commands:
-            first = source.at("commands", list(commands).index(name)).rpartition(":")[2]
-            raise CatalogError(
-                f"{source.at('commands', index)}: the command `{name[:80]}` stands here a second time, first in line {first}: "
-                "remove one"
-            )
+            first = source.at("commands", names.index(name)).rpartition(":")[2]
+            raise CatalogError(f"{here}: the command `{name[:80]}` stands also in line {first}: remove one of them")
         commands[name] = row
-        places |= {
-            ("commands", name, *place[2:]): at
-            for place, at in source.places.items()
-            if place[:2] == ("commands", index)
-        }
+        names.append(name)
+    places = {_with_name(place, names): at for place, at in source.places.items()}
     return Source({**source.data, "commands": commands}, places)
+
+
+def _with_name(place: Place, names: Sequence[str]) -> Place:
+    match place:
+        case ("commands", int(index), *rest):
+            return ("commands", names[index], *rest)
+    return place
 
 
 def _laid_over(base: Source, overlay: Source) -> Source:
@@ -145,24 +146,24 @@ def _catalog(form: CatalogForm) -> Catalog:
 
 
 def _role(name: str, form: RoleForm, commands: Iterable[CommandForm]) -> Role:
-    of_commands = {
-        command.permission
-        for command in commands
-        if command.permission
-        and command.scope is CommandScope.PROJECT
-        and command.permission.verb in form.command_verbs
-    }
-    sets = ("gives", "takes", "gives_self", "gives_in_file", "takes_in_file")
-    flags = ("table_only", "protected", "confirmed", "description", "category")
-    permissions: frozenset[Permission] = frozenset(form.permissions) | of_commands
+    in_projects = {command.permission for command in commands if command.scope is CommandScope.PROJECT}
+    of_commands = {permission for permission in in_projects if permission and permission.verb in form.command_verbs}
     return Role(
         name=name,
-        permissions=permissions,
+        permissions=frozenset(form.permissions) | of_commands,
         limits=MappingProxyType(dict(form.limits)),
         scopes=frozenset(form.scopes),
+        gives=frozenset(form.gives),
+        takes=frozenset(form.takes),
+        gives_self=frozenset(form.gives_self),
+        gives_in_file=frozenset(form.gives_in_file),
+        takes_in_file=frozenset(form.takes_in_file),
+        table_only=form.table_only,
+        protected=form.protected,
+        confirmed=form.confirmed,
+        description=form.description,
+        category=form.category,
         built_in=True,
-        **{key: frozenset(getattr(form, key)) for key in sets},
-        **{key: getattr(form, key) for key in flags},
     )
 
 

@@ -92,7 +92,7 @@ class _Builder:
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
-        return self.loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return self.loader.construct_object(node)
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -104,7 +104,7 @@ class _Builder:
             if key in out:
                 first = self.places[(*place, key)][1]
                 raise SourceError(
-                    f"{self.file}:{line}: the key `{key[:80]}` stands here a second time, first in line {first}: remove one"
+                    f"{self.file}:{line}: the key `{key[:80]}` stands also in line {first}: remove one of them"
                 )
             out[key] = self.build(value_node, (*place, key))
             self.places[(*place, key)] = (self.file, line)

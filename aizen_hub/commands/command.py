@@ -19,7 +19,7 @@ class Command:
     Attributes
     ----------
     arguments : mapping of str to str or tuple of str
-        By name; a comma list is a tuple. A ``file`` argument holds the name of the client's file, never a path to open here.
+        By name; a comma list is a tuple. A ``file`` argument holds the name of the client's file, never a path to open.
     project : str or None
         The project that the line names; None where it names none.
     """

@@ -1,8 +1,8 @@
 """Text to tokens: the one place that knows which characters a command line may hold (R84, R85, R87, R88).
 
-A line is words, ``,`` and ``=``, separated by blanks. A word is bare (letters, digits and ``_ - . / : @ + ~ *``) or stands in
-double quotes, where ``\\"`` and ``\\\\`` are the only escapes. Everything else is refused, never skipped and never normalised:
-a line has one meaning or none.
+A line is words, ``,`` and ``=``, separated by blanks. A word is bare (letters, digits and ``_ - . / : @ + ~ *``) or
+stands in double quotes, where ``\\"`` and ``\\\\`` are the only escapes. Everything else is refused, never
+skipped, never normalised: a line has one meaning or none.
 """
 
 from __future__ import annotations

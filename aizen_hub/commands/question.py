@@ -12,8 +12,8 @@ from aizen_hub.rbac.role import SYSTEM
 def request_for(command: Command, current_project: str | None, asker: Identity, session: str | None = None) -> Request:
     """Return the question that ``command`` asks.
 
-    A command that names a project is judged there, not in the current one (R65). One that needs a project and finds none
-    asks with scope None, which the engine answers with *project-required*.
+    A command that names a project is judged there, not in the current one (R65). One that needs a project and finds
+    none asks with scope None, which the engine answers with *project-required*.
 
     Parameters
     ----------
