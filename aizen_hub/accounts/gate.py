@@ -1,0 +1,239 @@
+"""Whether the actor of a transaction may do this: one gate for every function of the room (R60, R81)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from aizen_hub.accounts.names import show
+from aizen_hub.problems import Denied, Escalation, NotFound
+from aizen_hub.rbac.decide import covers, decide
+from aizen_hub.rbac.decision import Decision, Request
+from aizen_hub.rbac.escalation import missing_to_control
+from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.permission import Permission
+from aizen_hub.rbac.rights import Rights
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
+from aizen_hub.store.actor import Road
+from aizen_hub.store.memberships import chunks
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+_ABOVE_ROLES = frozenset({Road.OPERATOR, Road.HUB})
+
+
+def above_roles(tx: Write) -> bool:
+    """Whether the road itself carries the right: the service's own machine, or the hub's secret for what it may do."""
+    return tx.actor.road in _ABOVE_ROLES
+
+
+def ask(tx: Read, identity: Identity, permission: str | Permission, scope: str) -> Decision:
+    """Decide one permission for one identity in the present state."""
+    asked = Permission.parse(permission) if isinstance(permission, str) else permission
+    return decide(tx.rights(identity), Request(asked, scope), tx.now)
+
+
+def allowed(tx: Write, permission: str, scope: str) -> bool:
+    if above_roles(tx):
+        return True
+    return tx.actor.acting is None and ask(tx, tx.actor.identity, permission, scope).allowed
+
+
+def need(tx: Write, permission: str, scope: str = SYSTEM) -> None:
+    """Refuse unless the actor holds the permission in the scope.
+
+    Raises
+    ------
+    NotFound
+        A project in which the actor has nothing at all (R72).
+    Denied
+        The permission is missing, or somebody acts for somebody else, which never changes rights (R70).
+    """
+    if above_roles(tx):
+        return
+    in_person(tx)
+    decision = ask(tx, tx.actor.identity, permission, scope)
+    if decision.allowed:
+        return
+    if scope != SYSTEM and not visible(tx, tx.actor.identity, scope):
+        raise no_project(scope)
+    raise Denied(
+        decision.sentence, more={"missing": [permission], "reason": decision.reason.value, "role": decision.role}
+    )
+
+
+def in_person(tx: Write) -> None:
+    """Refuse an actor who is not registered and active, or for whom somebody else acts (R70)."""
+    if tx.actor.acting is not None:
+        raise Denied("whoever acts for somebody else cannot change or look into access", remedy="sign in as yourself")
+    if not rights(tx).active:
+        raise Denied(f"`{tx.actor.identity}` is not a registered and active identity")
+
+
+def visible(tx: Read, identity: Identity, project: str) -> bool:
+    """Whether the identity may know that the project exists: it holds what every member of a project holds."""
+    if tx.conn.execute(select(tables.projects.c.id).where(tables.projects.c.name == project)).first() is None:
+        return False
+    return bool(_scopes(tx, identity) & {project, SYSTEM})
+
+
+def visible_projects(tx: Read, identity: Identity) -> Sequence[Any]:
+    """Return the rows of the projects the identity may know of, filtered in the query (R72)."""
+    p = tables.projects
+    scopes = _scopes(tx, identity)
+    if SYSTEM in scopes:
+        return tx.conn.execute(select(p).order_by(p.c.name)).all()
+    found: list[Any] = []
+    for chunk in chunks(sorted(scopes)):
+        found += tx.conn.execute(select(p).where(p.c.name.in_(chunk))).all()
+    return sorted(found, key=lambda row: str(row.name))
+
+
+def _scopes(tx: Read, identity: Identity) -> frozenset[str]:
+    # A lock stops the commands of a project and says so; it does not make the project unknown to its people.
+    rights = tx.rights(identity)
+    if not rights.active:
+        return frozenset()
+    return frozenset(
+        held.scope
+        for held in rights.held
+        if held.interval.holds(tx.now)
+        and any(covers(rights.permissions_of(held), one) for one in tx.catalog.member_permissions)
+    )
+
+
+def need_project(tx: Write, project: str) -> None:
+    """Refuse a project that does not exist, or of which the actor may not know, in the same words."""
+    if above_roles(tx):
+        known = (
+            tx.conn.execute(select(tables.projects.c.id).where(tables.projects.c.name == project)).first() is not None
+        )
+    else:
+        known = visible(tx, tx.actor.identity, project)
+    if not known:
+        raise no_project(project)
+
+
+def no_project(project: str) -> NotFound:
+    return NotFound(
+        f"there is no project `{show(project)}` in which you have a role",
+        remedy="`list projects` shows the projects you may use; a project's admin can grant you a role",
+    )
+
+
+def own_identities(tx: Read, identity: Identity) -> frozenset[Identity]:
+    """Return the identity itself, the groups it is in, and the service accounts it controls (R66)."""
+    groups = reached_groups(tx, identity)
+    controllers = [str(identity), *map(str, groups)]
+    accounts = tables.service_accounts
+    rows = tx.conn.execute(select(accounts.c.name).where(accounts.c.controller.in_(controllers)))
+    return frozenset({identity, *groups, *(Identity.service_account(row.name) for row in rows)})
+
+
+def reached_groups(tx: Read, identity: Identity) -> frozenset[Identity]:
+    """Return every group that holds the identity, directly or through others, aged directory memberships included."""
+    found: set[Identity] = set()
+    front = {identity}
+    while front:
+        rows = tx.conn.execute(
+            select(tables.groups.c.name)
+            .join(tables.memberships, tables.memberships.c.group_id == tables.groups.c.id)
+            .where(tables.memberships.c.member.in_([str(one) for one in front]))
+            .distinct()
+        )
+        front = {Identity.group(row.name) for row in rows} - found
+        found |= front
+    return frozenset(found)
+
+
+def members_below(tx: Read, groups: Iterable[Identity]) -> frozenset[Identity]:
+    """Return everybody in the groups, directly or through other groups, the groups themselves included."""
+    found: set[Identity] = set(groups)
+    front = {one for one in found if one.kind is Kind.GROUP}
+    while front:
+        rows = tx.conn.execute(
+            select(tables.memberships.c.member)
+            .join(tables.groups, tables.memberships.c.group_id == tables.groups.c.id)
+            .where(tables.groups.c.name.in_([one.name for one in front]))
+            .distinct()
+        )
+        new = {Identity.parse(row.member) for row in rows} - found
+        found |= new
+        front = {one for one in new if one.kind is Kind.GROUP}
+    return frozenset(found)
+
+
+def need_control(tx: Write, target: Identity, act: str) -> None:
+    """Refuse unless the actor holds every right that the target holds: controlling it would give them those rights.
+
+    Raises
+    ------
+    Escalation
+        Lists what is missing.
+    """
+    if above_roles(tx):
+        return
+    in_person(tx)
+    missing = missing_to_control(rights(tx), tx.rights(target), tx.now)
+    if missing:
+        raise Escalation(
+            f"to {act} you need every right that `{target}` holds: {'; '.join(one.sentence for one in missing[:5])}",
+            remedy="ask somebody who holds these rights",
+            more={"missing": [one.sentence for one in missing]},
+        )
+
+
+def rights(tx: Write) -> Rights:
+    return tx.rights(tx.actor.identity)
+
+
+def listed(missing: Iterable[object], at_most: int = 8) -> str:
+    """Return the missing rights as words, bounded."""
+    words = [f"`{one}`" for one in missing]
+    shown = ", ".join(words[:at_most])
+    return shown if len(words) <= at_most else f"{shown} and {len(words) - at_most} more"
+
+
+_PERMISSIONS = {
+    "users": "manage:users",
+    "groups": "manage:groups",
+    "service-accounts": "manage:service-accounts",
+    "roles": "manage:roles",
+    "limits": "manage:limits",
+    "locks": "manage:locks",
+    "access": "read:access",
+}
+
+
+def permission(tx: Read, operation: str) -> str:
+    """Return what an action that is no command needs: as the catalog's ``endpoints`` say, else our own word for it."""
+    own = tx.catalog.endpoints.get(operation)
+    return _PERMISSIONS[operation] if own is None else str(own)
+
+
+def command_permission(tx: Read, handler: str) -> str | None:
+    """Return the permission of the catalog's command that this account function carries out; None: open to everybody.
+
+    A catalog without that command leaves the function to its endpoint of the same name, else to the operator alone.
+    """
+    entry = next((one for one in tx.catalog.commands.values() if one.handler == handler), None)
+    if entry is not None:
+        return None if entry.permission is None else str(entry.permission)
+    endpoint = tx.catalog.endpoints.get(handler)
+    return NOBODY if endpoint is None else str(endpoint)
+
+
+NOBODY = "nobody:nothing"
+
+
+def need_command(tx: Write, handler: str, scope: str = SYSTEM) -> None:
+    """Refuse unless the actor may use this account function in the scope; the problems are those of `need`."""
+    asked = command_permission(tx, handler)
+    if asked is not None:
+        need(tx, asked, scope)
+    elif not above_roles(tx):
+        in_person(tx)

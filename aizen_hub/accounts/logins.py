@@ -1,0 +1,233 @@
+"""Logins: who a proven (provider, subject) is here, and what to project into the hub (R22, R32; T-16)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from aizen_hub.accounts import gate, locks, names, users
+from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.result import Result, message
+from aizen_hub.problems import BadInput, Conflict
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+MAX_SUBJECT = 255
+MAX_GROUPS = 1_000
+_u = tables.users
+_l = tables.logins
+
+
+class Outcome(StrEnum):
+    ADMITTED = "admitted"
+    NOT_REGISTERED = "not-registered"
+    LOCKED = "locked"
+    NOT_ACTIVE = "not-active"
+    NAME_TAKEN = "name-taken"
+
+
+_REASONS = {
+    Outcome.ADMITTED: "welcome",
+    Outcome.NOT_REGISTERED: "you are not registered here; ask an administrator to add you",
+    Outcome.LOCKED: "your account is locked; ask an administrator",
+    Outcome.NOT_ACTIVE: "your account is not activated",
+    Outcome.NAME_TAKEN: "somebody else is registered under your name; ask an administrator",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What the hub shall know: the groups of the person here, never more rights than the hub itself needs."""
+
+    groups: tuple[str, ...] = ()
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """The answer to a login report; ``user`` is the canonical name, for an admitted person only."""
+
+    outcome: Outcome
+    user: str | None
+    reason: str
+    projection: Projection = field(default_factory=Projection)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "outcome": self.outcome.value,
+            "user": self.user,
+            "reason": self.reason,
+            "projection": {"groups": list(self.projection.groups), "admin": self.projection.admin},
+        }
+
+
+def report(
+    tx: Write,
+    provider: str,
+    subject: str,
+    name: str,
+    display_name: str = "",
+    email: str | None = None,
+    groups: Sequence[str] | None = None,
+) -> LoginAnswer:
+    """Take the hub's word that (provider, subject) has just proven who they are, and say who that is here.
+
+    A registration that was never used is bound to the first subject of its provider whose name it has; afterwards the
+    name means nothing.
+
+    Parameters
+    ----------
+    subject : str
+        The immutable id of the person at the provider.
+    name : str
+        The external name; where it is a mail address, its local part counts.
+    groups : sequence of str or None
+        The person's groups at the provider; None where the provider has none to tell, which changes nothing.
+
+    Raises
+    ------
+    BadInput
+        The subject is empty or too long, or the groups are too many.
+    """
+    if not subject or len(subject) > MAX_SUBJECT:
+        raise BadInput("the subject is empty or too long")
+    if groups is not None and len(groups) > MAX_GROUPS:
+        raise BadInput(f"more than {MAX_GROUPS} groups")
+    users.known_provider(tx, provider)
+    found = _by_subject(tx, provider, subject)
+    if found is None:
+        found = _by_name(tx, provider, subject, name, display_name, email)
+    if isinstance(found, Outcome):
+        return _answer(tx, found, None, provider, subject, name)
+    user = str(found)
+    row = users.row_of(tx, user)
+    if groups is not None:
+        take_groups(tx, user, provider, groups)
+    if locks.is_locked(tx, LockTarget.IDENTITY, f"user:{user}"):
+        return _answer(tx, Outcome.LOCKED, user, provider, subject, name)
+    if not row.active:
+        return _answer(tx, Outcome.NOT_ACTIVE, user, provider, subject, name)
+    tx.conn.execute(update(_u).where(_u.c.name == user).values(last_seen=tx.now))
+    return _answer(tx, Outcome.ADMITTED, user, provider, subject, name)
+
+
+def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> None:
+    """Replace a user's memberships that come from this provider, and note that they were seen now (R63).
+
+    A group that is not set up here gives nothing and is passed over.
+    """
+    g, m = tables.groups, tables.memberships
+    member = f"user:{user}"
+    wanted = {name for name in (names.known_as(one, NameKind.GROUP) for one in groups) if name is not None}
+    rows = tx.conn.execute(select(g.c.id, g.c.name).where(g.c.provider == provider)).all()
+    present = set(tx.conn.execute(select(m.c.group_id).where(m.c.member == member, m.c.provider == provider)).scalars())
+    touched = []
+    for row in rows:
+        if row.name in wanted:
+            if row.id in present:
+                where = (m.c.group_id == row.id, m.c.member == member, m.c.provider == provider)
+                tx.conn.execute(update(m).where(*where).values(seen_at=tx.now))
+            else:
+                tx.conn.execute(insert(m).values(group_id=row.id, member=member, provider=provider, seen_at=tx.now))
+            touched.append(row.name)
+        elif row.id in present:
+            tx.conn.execute(delete(m).where(m.c.group_id == row.id, m.c.member == member, m.c.provider == provider))
+            touched.append(row.name)
+    if touched:
+        payload = {"user": user, "provider": provider, "groups": sorted(wanted & {row.name for row in rows})}
+        tx.change("directory-groups", payload, [member])
+
+
+def link(tx: Write, user: str, provider: str, subject: str) -> Result:
+    """Let a further (provider, subject) sign in as a user; needs every right that the user holds.
+
+    Raises
+    ------
+    Conflict
+        That login is somebody's already.
+    """
+    gate.need(tx, gate.permission(tx, "users"))
+    row = users.row_of(tx, user)
+    gate.need_control(tx, Identity.user(row.name), "link a login")
+    users.known_provider(tx, provider)
+    if not subject or len(subject) > MAX_SUBJECT:
+        raise BadInput("the subject is empty or too long")
+    if _by_subject(tx, provider, subject) is not None:
+        raise Conflict("this login belongs to somebody already")
+    tx.conn.execute(insert(_l).values(user_id=row.id, provider=provider, subject=subject))
+    tx.change("login", {"user": row.name, "did": "link", "provider": provider}, [])
+    tx.audit("login.linked", details={"user": row.name, "provider": provider})
+    return message(f"`{row.name}` can sign in with {provider} too")
+
+
+def unlink(tx: Write, user: str, provider: str) -> Result:
+    """Take the further logins of a provider from a user."""
+    gate.need(tx, gate.permission(tx, "users"))
+    row = users.row_of(tx, user)
+    gone = tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, _l.c.provider == provider)).rowcount
+    tx.change("login", {"user": row.name, "did": "unlink", "provider": provider}, [])
+    tx.audit("login.unlinked", details={"user": row.name, "provider": provider})
+    return message(f"{gone} logins were unlinked from `{row.name}`")
+
+
+def _by_subject(tx: Read, provider: str, subject: str) -> str | None:
+    found = (
+        tx.conn.execute(select(_u.c.name).where(_u.c.provider == provider, _u.c.subject == subject)).scalar()
+        or tx.conn.execute(
+            select(_u.c.name)
+            .join(_l, _l.c.user_id == _u.c.id)
+            .where(_l.c.provider == provider, _l.c.subject == subject)
+        ).scalar()
+    )
+    return None if found is None else str(found)
+
+
+def _by_name(tx: Write, provider: str, subject: str, name: str, display_name: str, email: str | None) -> str | Outcome:
+    canonical = names.known_as(names.short_name(name))
+    if canonical is None:
+        return Outcome.NOT_REGISTERED
+    row = tx.conn.execute(select(_u).where(_u.c.name == canonical)).first()
+    if row is not None:
+        if row.provider != provider or row.subject is not None:
+            return Outcome.NAME_TAKEN
+        values: dict[str, Any] = {"subject": subject}
+        if not row.display_name:
+            values["display_name"] = display_name[:200]
+        if not row.email:
+            values["email"] = email
+        tx.conn.execute(update(_u).where(_u.c.id == row.id).values(**values))
+        tx.change("user", {"user": canonical, "did": "bind", "provider": provider}, [f"user:{canonical}"])
+        tx.audit("user.bound", details={"user": canonical, "provider": provider, "subject": show(subject)})
+        return canonical
+    if not tx.settings.auto_register:
+        return Outcome.NOT_REGISTERED
+    try:
+        return users.register(tx, canonical, provider=provider, display_name=display_name, email=email, subject=subject)
+    except Conflict:
+        # Reserved for somebody who was deleted, or too much like another name.
+        return Outcome.NAME_TAKEN
+
+
+def _answer(tx: Write, outcome: Outcome, user: str | None, provider: str, subject: str, name: str) -> LoginAnswer:
+    tx.audit(
+        "login",
+        details={
+            "outcome": outcome.value,
+            "user": user,
+            "provider": provider,
+            "subject": show(subject),
+            "name": show(name),
+        },
+    )
+    if outcome is not Outcome.ADMITTED or user is None:
+        return LoginAnswer(outcome, None, _REASONS[outcome])
+    groups = tuple(sorted(one.name for one in tx.rights(Identity.user(user)).groups))
+    return LoginAnswer(outcome, user, _REASONS[outcome], Projection(groups))

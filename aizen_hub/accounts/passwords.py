@@ -1,0 +1,151 @@
+"""Passwords of local accounts: argon2id, bounded guessing, and the same time for unknown names (R123, R124, T-35)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from sqlalchemy import delete, insert, select, update
+
+from aizen_hub.accounts import names
+from aizen_hub.problems import BadInput
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+MIN_CHARACTERS = 12
+MAX_BYTES = 1_024
+FREE_TRIES = 5
+LONGEST_WAIT = timedelta(minutes=15)
+FORGET_AFTER = timedelta(hours=1)
+
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+"""argon2id with the parameters of the OWASP password storage cheat sheet: 19 MiB, two passes, one lane."""
+
+_p = tables.passwords
+_t = tables.throttles
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login attempt between its two transactions, so that the slow hash is computed outside of both.
+
+    Attributes
+    ----------
+    user : str or None
+        The canonical name, None if there is no such active local account; the hash is then one that nothing matches.
+    retry_after : int or None
+        Seconds to wait; the password must not be checked.
+    """
+
+    provider: str
+    user: str | None
+    stored: str
+    subjects: tuple[str, ...]
+    retry_after: int | None = None
+
+    def verify(self, password: str) -> bool:
+        """Compare, in the same time whether or not the account exists. Needs no transaction."""
+        if self.retry_after is not None or len(password.encode("utf-8", "replace")) > MAX_BYTES:
+            return False
+        try:
+            _HASHER.verify(self.stored, password)
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+        return self.user is not None
+
+
+def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Attempt:
+    """Find the account and count the attempt as a failure before it is known to be one.
+
+    Counting first means that attempts in parallel do not all pass before the first failure is seen.
+    """
+    canonical = names.known_as(name)
+    # An unknown name is counted like a known one, under a bounded spelling.
+    subjects = [f"{provider}:{canonical or names.show(name)}"[:200]]
+    if source:
+        subjects.append(f"source:{source}"[:200])
+    wait = max((_wait(tx, subject) for subject in subjects), default=timedelta())
+    if wait > timedelta():
+        return Attempt(provider, None, _nobody(), tuple(subjects), max(1, round(wait.total_seconds())))
+    for subject in subjects:
+        _count(tx, subject, many=subject.startswith("source:"))
+    u = tables.users
+    row = None
+    if canonical is not None:
+        row = tx.conn.execute(
+            select(u.c.name, _p.c.hash)
+            .join(_p, _p.c.user_id == u.c.id)
+            .where(u.c.name == canonical, u.c.provider == provider, u.c.active)
+        ).first()
+    return Attempt(provider, row.name if row else None, row.hash if row else _nobody(), tuple(subjects))
+
+
+def finish(tx: Write, attempt: Attempt, matched: bool) -> bool:
+    """Record the outcome of an attempt; a success clears the count of its name, and renews an outdated hash later."""
+    if matched and attempt.user is not None:
+        tx.conn.execute(delete(_t).where(_t.c.subject == attempt.subjects[0]))
+        return True
+    if attempt.user is not None:
+        tx.audit("login.password-refused", details={"provider": attempt.provider, "user": attempt.user})
+    return False
+
+
+def put(tx: Write, user: str, password: str) -> None:
+    """Store a password and activate nothing; BadInput for one that cannot be used. For the functions of this room."""
+    check(password, user)
+    number = tx.conn.execute(select(tables.users.c.id).where(tables.users.c.name == user)).scalar_one()
+    tx.conn.execute(delete(_p).where(_p.c.user_id == number))
+    tx.conn.execute(insert(_p).values(user_id=number, hash=_HASHER.hash(password), changed=tx.now))
+    tx.conn.execute(update(tables.users).where(tables.users.c.id == number).values(active=True))
+    tx.change("password", {"user": user}, [f"user:{user}"])
+    tx.audit("password.set", details={"user": user})
+
+
+def check(password: str, user: str) -> None:
+    """Refuse a password that is too short, too long, not text, or the name itself."""
+    if len(password) < MIN_CHARACTERS:
+        raise BadInput(f"the password is too short: at least {MIN_CHARACTERS} characters")
+    if len(password.encode("utf-8", "replace")) > MAX_BYTES:
+        raise BadInput(f"the password is too long: at most {MAX_BYTES} bytes")
+    if "\0" in password or any("\ud800" <= char <= "\udfff" for char in password):
+        raise BadInput("the password holds a character that cannot be used")
+    if len(set(password)) < 4 or user in password.casefold():
+        raise BadInput("the password is too easy to guess: it repeats few characters, or holds the name")
+
+
+def forget_old(tx: Write) -> None:
+    """Drop counts of failures that are over."""
+    tx.conn.execute(delete(_t).where(_t.c.until < tx.now - FORGET_AFTER))
+
+
+def _wait(tx: Read, subject: str) -> timedelta:
+    row = tx.conn.execute(select(_t).where(_t.c.subject == subject)).first()
+    if row is None or row.failures < (FREE_TRIES * 10 if subject.startswith("source:") else FREE_TRIES):
+        return timedelta()
+    until: datetime = row.until
+    return max(timedelta(), until - tx.now)
+
+
+def _count(tx: Write, subject: str, *, many: bool) -> None:
+    row = tx.conn.execute(select(_t).where(_t.c.subject == subject)).first()
+    failures = 1 if row is None or row.until < tx.now - FORGET_AFTER else row.failures + 1
+    free = FREE_TRIES * 10 if many else FREE_TRIES
+    over = max(0, failures - free)
+    wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(over, 12))) if failures >= free else timedelta()
+    values = {"failures": failures, "until": tx.now + wait}
+    if row is None:
+        tx.conn.execute(insert(_t).values(subject=subject, **values))
+    else:
+        tx.conn.execute(update(_t).where(_t.c.subject == subject).values(**values))
+
+
+@lru_cache(maxsize=1)
+def _nobody() -> str:
+    # A hash with the same parameters, which no password matches.
+    return _HASHER.hash("\0" * 64)

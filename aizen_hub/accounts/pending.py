@@ -1,0 +1,172 @@
+"""Changes that wait until an entitled person confirms them in the panel (DESIGN, confirmation; R77)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from aizen_hub.accounts import gate
+from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.problems import Conflict, Denied, NotFound
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import Role
+from aizen_hub.store import tables
+from aizen_hub.store.actor import Road
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+WAITS = timedelta(hours=24)
+_ROADS = frozenset({Road.KERNEL, Road.CLI, Road.SERVICE_ACCOUNT, Road.POLICY})
+_p = tables.pending
+
+Operation = Callable[["Write", Mapping[str, Any]], Result]
+
+
+def needed(tx: Write, roles: Iterable[Role] = (), *, always: bool = False) -> bool:
+    """Tell whether this change has to wait.
+
+    A road on which a person cannot be told from a program makes it wait; in the panel it needs a fresh sign-in instead.
+
+    Parameters
+    ----------
+    roles : iterable of Role
+        The roles that change hands.
+    always : bool
+        The change is of the kind that waits whatever the roles: credentials, group mappings, keys.
+
+    Raises
+    ------
+    Denied
+        In the panel, without a fresh sign-in.
+    """
+    if not tx.settings.confirm_protected or not (always or any(role.confirmed for role in roles)):
+        return False
+    if tx.actor.road is Road.PANEL:
+        need_fresh(tx)
+    return tx.actor.road in _ROADS
+
+
+def need_fresh(tx: Write) -> None:
+    """Refuse unless the person proved who they are a short while ago (R77)."""
+    if tx.actor.fresh_until is None or tx.actor.fresh_until <= tx.now:
+        raise Denied(
+            "this needs a fresh sign-in",
+            remedy="sign in again with your provider",
+            more={"reason": "fresh-login-required"},
+        )
+
+
+def hold(tx: Write, operation: str, arguments: Mapping[str, Any], what: str) -> Result:
+    """Store a change that waits, and return the answer that says so (the transaction commits)."""
+    number = secrets.token_hex(16)
+    expires = tx.now + WAITS
+    tx.conn.execute(
+        insert(_p).values(
+            id=number,
+            kind=operation,
+            asked_by=str(tx.actor.identity),
+            asked=tx.now,
+            expires=expires,
+            payload={"arguments": dict(arguments), "what": what},
+            state="waiting",
+            comment="",
+        )
+    )
+    tx.change("pending", {"pending": number, "operation": operation}, [])
+    tx.audit("change.held", details={"pending": number, "operation": operation, "what": what})
+    return message(
+        f"waiting for confirmation in the panel: {what}", pending=number, state="waiting", expires=expires, what=what
+    )
+
+
+def waiting(tx: Read) -> Result:
+    """List the changes that wait, without their contents; expired ones are left out."""
+    rows = tx.conn.execute(
+        select(_p)
+        .where(_p.c.kind != REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
+        .order_by(_p.c.asked)
+        .limit(1_000)
+    )
+    return table(
+        ("id", "change", "asked by", "asked", "expires"),
+        [(row.id, row.payload.get("what", row.kind), row.asked_by, row.asked, row.expires) for row in rows],
+    )
+
+
+def confirm(tx: Write, number: str, operations: Mapping[str, Operation]) -> Result:
+    """Carry out a waiting change as the confirming person, with all checks made again on that person's rights.
+
+    Raises
+    ------
+    Denied
+        Not in the panel, no fresh sign-in, or who asked has lost the account meanwhile.
+    NotFound, Conflict
+        No such change; decided or expired already.
+    Problem
+        Whatever the change itself raises for the confirming person.
+    """
+    if tx.actor.road not in (Road.PANEL, Road.OPERATOR):
+        raise Denied("a change is confirmed in the panel only", remedy="open the panel and sign in again")
+    if tx.actor.road is Road.PANEL:
+        gate.in_person(tx)
+        need_fresh(tx)
+    row = _open(tx, number)
+    if not tx.rights(Identity.parse(row.asked_by)).active:
+        raise Denied("whoever asked for this change cannot sign in any more", remedy="reject it")
+    result = operations[row.kind](tx, row.payload["arguments"])
+    _close(tx, row.id, "confirmed", "")
+    tx.audit("change.confirmed", details={"pending": row.id, "operation": row.kind, "asked-by": row.asked_by})
+    return result
+
+
+def reject(tx: Write, number: str, comment: str = "") -> Result:
+    """Refuse a waiting change: whoever asked for it may, and every administrator of accounts."""
+    row = _open(tx, number)
+    if row.asked_by != str(tx.actor.identity):
+        gate.need(tx, gate.permission(tx, "users"))
+    _close(tx, row.id, "rejected", comment)
+    tx.audit("change.rejected", details={"pending": row.id, "operation": row.kind, "comment": comment})
+    return message("the change was rejected")
+
+
+def expire(tx: Write) -> int:
+    """Close what has waited too long, and empty it: it may hold contact data."""
+    rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.expires <= tx.now).limit(1_000)).all()
+    for row in rows:
+        _close(tx, row.id, "expired", "")
+        tx.audit("change.expired", details={"pending": row.id})
+    return len(rows)
+
+
+def drop_of(tx: Write, identity: Identity) -> None:
+    """Reject what an identity that goes away has waiting."""
+    rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.asked_by == str(identity))).all()
+    for row in rows:
+        _close(tx, row.id, "rejected", "")
+
+
+REQUEST = "access-request"
+
+
+def _open(tx: Read, number: str, kind: str | None = None) -> Any:
+    row = tx.conn.execute(select(_p).where(_p.c.id == number)).first()
+    if row is None or (row.kind == REQUEST) != (kind == REQUEST):
+        raise NotFound("there is no such waiting change")
+    if row.state != "waiting" or row.expires <= tx.now:
+        state = "expired" if row.state == "waiting" else row.state
+        raise Conflict(f"this is {state} already")
+    return row
+
+
+def _close(tx: Write, number: str, state: str, comment: str) -> None:
+    tx.conn.execute(
+        update(_p)
+        .where(_p.c.id == number)
+        .values(state=state, decided_by=str(tx.actor.identity), decided=tx.now, comment=comment[:500], payload={})
+    )
+    tx.change("pending", {"pending": number, "state": state}, [])

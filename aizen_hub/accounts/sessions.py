@@ -1,0 +1,322 @@
+"""Sessions: one start of one user server, for one user and one project, or none (DESIGN, way of a command, 2-5)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, insert, select, update
+
+from aizen_hub.accounts import gate, limits, locks, names
+from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.rights import Rights
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+STARTING = timedelta(minutes=10)
+"""How long a server may take to appear in the hub's list after its session was opened."""
+
+_s = tables.sessions
+_HASH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session as a role token and the hub need it; ``limits`` are memory in bytes and cpu in cores, and counts."""
+
+    session_id: str
+    user: str
+    server: str
+    project: str | None
+    roles: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One project on the spawn page."""
+
+    name: str
+    description: str
+    roles: tuple[str, ...]
+    limits: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person may start a server for; ``notice`` says why there is nothing."""
+
+    projects: tuple[Choice, ...]
+    system_session: bool
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Answer to a heartbeat: sessions that ended because their server is gone, and servers that must be stopped."""
+
+    ended: tuple[tuple[str, str], ...]
+    stop: tuple[tuple[str, str], ...]
+
+
+def choices(tx: Read, user: str) -> Choices:
+    """Return the projects the user may enter, and whether a system session is open to them."""
+    name = names.known_as(user)
+    rights = None if name is None else tx.rights(Identity.user(name))
+    if name is None or rights is None or not rights.active:
+        return Choices((), False, "you are not registered here, or your account is stopped")
+    found = tuple(
+        Choice(
+            row.name, row.description, roles_in(tx, rights, row.name), limits.numbers(tx, Identity.user(name), row.name)
+        )
+        for row in gate.visible_projects(tx, Identity.user(name))
+    )
+    system = bool(roles_in(tx, rights, SYSTEM))
+    notice = (
+        None if found or system else "you have no role in any project yet: ask a project's admin, or request access"
+    )
+    return Choices(found, system, notice)
+
+
+def open(tx: Write, user: str, requester: str, server: str, project: str | None, credential_hash: str) -> Opened:
+    """Open the session of a server that is about to start, and end the earlier ones of that server.
+
+    Parameters
+    ----------
+    user, requester : str
+        The owner of the server and who asked for it to start; both must be the same person.
+    server : str
+        The hub's name of the server, empty for the default one. It never says anything about the project.
+    credential_hash : str
+        SHA-256 of the server's own hub token, as hex; renewal needs that token.
+
+    Raises
+    ------
+    Denied
+        Somebody else's server, an account that is stopped, or no system role for a session without a project.
+    NotFound
+        The user is not registered, or the project does not exist for them (R34, R72).
+    BadInput
+        The hash is none.
+    Conflict
+        The credential belongs to another server's session.
+    """
+    owner, asker = names.known_as(user), names.known_as(requester)
+    if owner is None or _user(tx, owner) is None:
+        raise NotFound(f"`{show(user)}` is not registered")
+    if asker != owner:
+        raise Denied(
+            f"`{show(requester)}` cannot start the server of `{owner}`: a token proves a server, not who sits at it",
+            remedy=f"`{owner}` starts it",
+        )
+    if len(credential_hash) != _HASH or not all(char in "0123456789abcdef" for char in credential_hash):
+        raise BadInput("the credential is not a SHA-256 in lower-case hexadecimal digits")
+    project = _enter(tx, owner, project)
+    end(tx, owner, server, "restarted")
+    _free_credential(tx, owner, server, credential_hash)
+    number = secrets.token_hex(16)
+    tx.conn.execute(
+        insert(_s).values(
+            id=number,
+            user=owner,
+            server=server,
+            project=project,
+            credential=credential_hash,
+            started=tx.now,
+            heard=tx.now,
+        )
+    )
+    tx.change("session", {"session": number, "did": "open", "user": owner, "project": project}, [f"session:{number}"])
+    tx.audit("session.opened", project=project, session=number, details={"user": owner, "server": server})
+    return _opened(tx, number, owner, server, project)
+
+
+def end(tx: Write, user: str, server: str | None, reason: str) -> int:
+    """End the live sessions of a user's server, or with None of all their servers; return how many there were."""
+    where = [_s.c.user == (names.known_as(user) or user)]
+    if server is not None:
+        where.append(_s.c.server == server)
+    return _end(tx, where, reason)
+
+
+def end_session(tx: Write, session: str, reason: str) -> int:
+    return _end(tx, [_s.c.id == session], reason)
+
+
+def end_in_project(tx: Write, project: str, reason: str) -> int:
+    return _end(tx, [_s.c.project == project], reason)
+
+
+def heartbeat(tx: Write, live: Iterable[tuple[str, str]]) -> Heard:
+    """Take the hub's list of live servers: a session without its server ends, a server without a session must stop.
+
+    A session that was never heard may still be starting, so it is left for `STARTING`.
+    """
+    listed = {(names.known_as(user) or user, server) for user, server in live}
+    rows = tx.conn.execute(
+        select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.heard).where(_s.c.ended.is_(None))
+    ).all()
+    present = [row for row in rows if (row.user, row.server) in listed]
+    gone = [
+        row
+        for row in rows
+        if (row.user, row.server) not in listed and (row.heard > row.started or tx.now - row.started > STARTING)
+    ]
+    ids = [row.id for row in present]
+    for start in range(0, len(ids), 500):
+        tx.conn.execute(update(_s).where(_s.c.id.in_(ids[start : start + 500])).values(heard=tx.now))
+    for row in gone:
+        end_session(tx, row.id, "server-gone")
+    with_session = {(row.user, row.server) for row in rows} - {(row.user, row.server) for row in gone}
+    locked = locks.locked_names(tx, LockTarget.IDENTITY)
+    stopped = {
+        name
+        for name in {user for user, _ in listed}
+        if f"user:{name}" in locked or not tx.rights(Identity.user(name)).active
+    }
+    stop = sorted(one for one in listed if one not in with_session or one[0] in stopped)
+    return Heard(tuple(sorted((row.user, row.server) for row in gone)), tuple(stop))
+
+
+def renew(tx: Write, credential_hash: str, project: str | None = None) -> Opened:
+    """Find the live session of a server's own hub token, for a new role token; with a project, change to it first.
+
+    Raises
+    ------
+    NotAuthenticated
+        No live session has this credential, the hub has not named it for longer than the grace time, or its person or
+        project is stopped (R46, R50).
+    Denied, NotFound
+        The project cannot be entered, or this deployment does not allow changing it.
+    """
+    row = tx.conn.execute(select(_s).where(_s.c.credential == credential_hash)).first()
+    if row is None or row.ended is not None:
+        raise NotAuthenticated("no running server has this credential", more={"code": "session-ended"})
+    grace = timedelta(seconds=tx.settings.session.hub_down_grace_seconds + 2 * tx.settings.session.heartbeat_seconds)
+    if tx.now - row.heard > max(grace, STARTING if row.heard == row.started else grace):
+        raise NotAuthenticated("the hub has not named this server for too long", more={"code": "session-unheard"})
+    if not tx.rights(Identity.user(row.user)).active:
+        raise NotAuthenticated("this account is stopped or gone", more={"code": "not-active"})
+    if locks.is_locked(tx, LockTarget.SESSION, row.id):
+        raise NotAuthenticated("this session is locked", more={"code": "locked"})
+    if project is not None:
+        set_project(tx, row.id, project)
+        return _opened(tx, row.id, row.user, row.server, names.canonical(project, NameKind.PROJECT))
+    if row.project is not None and locks.is_locked(tx, LockTarget.PROJECT, row.project):
+        raise NotAuthenticated("this project is locked", more={"code": "locked"})
+    return _opened(tx, row.id, row.user, row.server, row.project)
+
+
+def set_project(tx: Write, session: str, project: str) -> str:
+    """Change the project of a live session, if its user may enter that project; return its canonical name.
+
+    Raises
+    ------
+    Denied
+        This deployment does not allow it.
+    NotFound
+        The project does not exist for the user, or the session has ended.
+    """
+    row = tx.conn.execute(select(_s).where(_s.c.id == session, _s.c.ended.is_(None))).first()
+    if row is None:
+        raise NotFound("this session has ended")
+    if not tx.settings.session.allow_set_project:
+        raise Denied(
+            "the project of a running server cannot be changed here",
+            remedy="stop the server and start it for that project",
+        )
+    name = _enter(tx, row.user, project)
+    if name is None:
+        raise BadInput("a project is needed")
+    if name != row.project:
+        tx.conn.execute(update(_s).where(_s.c.id == session).values(project=name))
+        tx.change("session", {"session": session, "did": "set-project", "project": name}, [f"session:{session}"])
+        tx.audit("session.project", project=name, session=session, details={"from": row.project, "to": name})
+    return name
+
+
+def live(tx: Read, session: str) -> Any:
+    """Return the row of a live session, or None."""
+    return tx.conn.execute(select(_s).where(_s.c.id == session, _s.c.ended.is_(None))).first()
+
+
+def was_credential(tx: Read, credential_hash: str) -> bool:
+    """Tell whether this hash is or was a session's credential, so that no other road takes it."""
+    return tx.conn.execute(select(_s.c.id).where(_s.c.credential == credential_hash)).first() is not None
+
+
+def roles_in(tx: Read, rights: Rights, scope: str) -> tuple[str, ...]:
+    """Return the names of the roles that are in effect in a scope, for reading and for the token."""
+    return tuple(sorted({held.role for held in rights.held if held.scope == scope and held.gives(tx.now)}))
+
+
+def _enter(tx: Write, user: str, project: str | None) -> str | None:
+    identity = Identity.user(user)
+    rights = tx.rights(identity)
+    if not rights.active or locks.is_locked(tx, LockTarget.IDENTITY, str(identity)):
+        raise Denied(f"the account `{user}` is stopped", remedy="ask an administrator")
+    if not project:
+        if not roles_in(tx, rights, SYSTEM):
+            raise Denied(
+                "a session without a project needs a system role", remedy="choose a project, or request access to one"
+            )
+        return None
+    name = names.known_as(project, NameKind.PROJECT)
+    if name is None or not gate.visible(tx, identity, name):
+        raise gate.no_project(project)
+    if locks.is_locked(tx, LockTarget.PROJECT, name):
+        raise Denied(f"the project `{name}` is locked", remedy="ask an administrator")
+    return name
+
+
+def _opened(tx: Read, number: str, user: str, server: str, project: str | None) -> Opened:
+    identity = Identity.user(user)
+    rights = tx.rights(identity)
+    roles = set(roles_in(tx, rights, SYSTEM))
+    if project is not None:
+        roles |= set(roles_in(tx, rights, project))
+    return Opened(number, user, server, project, tuple(sorted(roles)), limits.numbers(tx, identity, project or SYSTEM))
+
+
+def _end(tx: Write, where: Sequence[ColumnElement[bool]], reason: str) -> int:
+    rows = tx.conn.execute(
+        select(_s.c.id, _s.c.user, _s.c.server, _s.c.project).where(_s.c.ended.is_(None), *where)
+    ).all()
+    for row in rows:
+        tx.conn.execute(update(_s).where(_s.c.id == row.id).values(ended=tx.now, end_reason=reason[:40]))
+        tx.change("session", {"session": row.id, "did": "end", "reason": reason[:40]}, [f"session:{row.id}"])
+        tx.audit(
+            "session.ended",
+            project=row.project,
+            session=row.id,
+            details={"user": row.user, "server": row.server, "why": reason[:40]},
+        )
+    return len(rows)
+
+
+def _free_credential(tx: Write, user: str, server: str, credential_hash: str) -> None:
+    # A server that is stopped and resumed keeps its hub token; any other repetition is a token in the wrong hands.
+    row = tx.conn.execute(select(_s).where(_s.c.credential == credential_hash)).first()
+    if row is None:
+        return
+    if (row.user, row.server) != (user, server):
+        raise Conflict("this credential belongs to another server's session")
+    from hashlib import sha256
+
+    replaced = sha256(f"superseded:{row.id}:{credential_hash}".encode()).hexdigest()
+    tx.conn.execute(update(_s).where(_s.c.id == row.id).values(credential=replaced))
+
+
+def _user(tx: Read, name: str) -> datetime | None:
+    u = tables.users
+    return tx.conn.execute(select(u.c.created).where(u.c.name == name)).scalar()

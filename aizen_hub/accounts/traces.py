@@ -1,0 +1,73 @@
+"""What hangs on an identity, so that a deletion leaves nothing behind for whoever bears the name next (R31, T-47)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select, update
+
+from aizen_hub.accounts import assignments, locks, pending, sessions
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+
+def assignments_of(tx: Read, identity: Identity) -> Sequence[Any]:
+    """Return the identity's own assignments."""
+    a = tables.assignments
+    return tx.conn.execute(select(a).where(a.c.identity == str(identity))).all()
+
+
+def erase(tx: Write, identity: Identity, why: str) -> None:
+    """Remove roles, memberships, limits, locks, sessions, waiting changes, credentials and alerts of an identity."""
+    name = str(identity)
+    for row in assignments_of(tx, identity):
+        assignments.remove(tx, row.role, row.scope, identity, reason=why)
+    for table, column in (
+        (tables.memberships, tables.memberships.c.member),
+        (tables.scope_limits, tables.scope_limits.c.identity),
+        (tables.replays, tables.replays.c.identity),
+    ):
+        tx.conn.execute(delete(table).where(column == name))
+    locks.forget(tx, LockTarget.IDENTITY, name)
+    pending.drop_of(tx, identity)
+    accounts = tables.service_accounts
+    # What somebody controlled goes on working for its project, but nobody of that name controls it any more.
+    tx.conn.execute(update(accounts).where(accounts.c.controller == name).values(controller=None))
+    if identity.kind is Kind.USER:
+        _erase_user(tx, identity, why)
+
+
+def left_of(tx: Read, identity: Identity) -> list[str]:
+    """Return in words what still hangs on a deleted identity."""
+    name = str(identity)
+    found = []
+    for words, table, condition in (
+        ("roles", tables.assignments, tables.assignments.c.identity == name),
+        ("memberships", tables.memberships, tables.memberships.c.member == name),
+        ("locks", tables.locks, tables.locks.c.name == name),
+        (
+            "live sessions",
+            tables.sessions,
+            (tables.sessions.c.user == identity.name) & tables.sessions.c.ended.is_(None),
+        ),
+        ("running jobs", tables.jobs, (tables.jobs.c.user == identity.name) & tables.jobs.c.ended.is_(None)),
+    ):
+        if tx.conn.execute(select(func.count()).select_from(table).where(condition)).scalar_one():
+            found.append(words)
+    return found
+
+
+def _erase_user(tx: Write, identity: Identity, why: str) -> None:
+    sessions.end(tx, identity.name, None, why)
+    user = select(tables.users.c.id).where(tables.users.c.name == identity.name).scalar_subquery()
+    for table in (tables.passwords, tables.activations, tables.logins):
+        tx.conn.execute(delete(table).where(table.c.user_id == user))
+    tx.conn.execute(delete(tables.project_alerts).where(tables.project_alerts.c.user == identity.name))
+    tx.conn.execute(
+        delete(tables.outbox).where(tables.outbox.c.recipient == identity.name, tables.outbox.c.sent.is_(None))
+    )

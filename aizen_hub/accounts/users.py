@@ -1,0 +1,280 @@
+"""Users: registration, contact data, deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from aizen_hub.accounts import activation, assignments, gate, holders, names, passwords, pending, traces
+from aizen_hub.accounts.giver import Giver, refuse
+from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.problems import BadInput, Conflict, NotFound
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+LOCAL = "local"
+_u = tables.users
+_NO_ALERTS: Mapping[str, bool] = {"email": False, "phone": False}
+
+
+def create(
+    tx: Write,
+    name: str,
+    *,
+    provider: str | None = None,
+    display_name: str = "",
+    email: str | None = None,
+    phone: str | None = None,
+    alerts: Mapping[str, bool] | None = None,
+    roles: Sequence[str] = (),
+    password: str | None = None,
+) -> Result:
+    """Register a user, who joins the default groups.
+
+    A local account without a password gets an activation link, which the answer shows once, as ``data["activation"]``.
+
+    Raises
+    ------
+    Denied
+        The permission to manage users is missing.
+    BadInput
+        The name, the provider, a role, the contact data or the password cannot be.
+    Conflict
+        The name is taken, reserved, or looks like another.
+    Escalation
+        A system role that the actor may not give, or default groups that hold what the actor lacks.
+    """
+    gate.need(tx, gate.permission(tx, "users"))
+    name = register(
+        tx, name, provider=provider, display_name=display_name, email=email, phone=phone, alerts=alerts or _NO_ALERTS
+    )
+    identity = Identity.user(name)
+    data: dict[str, Any] = {"user": name}
+    if is_local(tx, name):
+        if password is not None:
+            gate.need_control(tx, identity, "set the password of an account")
+            passwords.put(tx, name, password)
+        else:
+            data["activation"] = activation.issue(tx, name).to_json()
+    elif password is not None:
+        raise BadInput("a password is for local accounts only", remedy="leave it out, the provider checks it")
+    if roles:
+        answer = assignments.grant(tx, roles, SYSTEM, identity, in_file=True)
+        data |= {key: value for key, value in answer.data.items() if key in ("pending", "granted", "what")}
+    return message(f"registered `{name}`", **data)
+
+
+def register(
+    tx: Write,
+    name: str,
+    *,
+    provider: str | None,
+    display_name: str = "",
+    email: str | None = None,
+    phone: str | None = None,
+    alerts: Mapping[str, bool] = _NO_ALERTS,
+    subject: str | None = None,
+) -> str:
+    """Write a new user without asking who may; return the canonical name. For the functions of this room."""
+    name = names.canonical(name, NameKind.USER)
+    provider = known_provider(tx, provider)
+    names.reserve(tx, name, NameKind.USER)
+    local = kind_of(tx, provider) == LOCAL
+    tx.conn.execute(
+        insert(_u).values(
+            name=name,
+            provider=provider,
+            # The subject of a local account is its name, which is never given to anybody else.
+            subject=name if local else subject,
+            display_name=display_name[:200],
+            email=email,
+            phone=phone,
+            alerts=dict(alerts),
+            active=not local,
+            created=tx.now,
+        )
+    )
+    groups = tx.conn.execute(select(tables.groups.c.id, tables.groups.c.name).where(tables.groups.c.is_default)).all()
+    for group in groups:
+        tx.conn.execute(insert(tables.memberships).values(group_id=group.id, member=f"user:{name}"))
+    tx.change("user", {"user": name, "did": "create", "provider": provider}, [f"user:{name}"])
+    tx.audit("user.created", details={"user": name, "provider": provider, "groups": [group.name for group in groups]})
+    return name
+
+
+def alter(
+    tx: Write,
+    name: str,
+    *,
+    display_name: str | None = None,
+    email: str | None = None,
+    phone: str | None = None,
+    alerts: Mapping[str, bool] | None = None,
+) -> Result:
+    """Change contact data and alert preferences; what is None stays, an empty text removes.
+
+    Everybody may change their own; others' need the permission to manage users.
+    """
+    row = row_of(tx, name)
+    if Identity.user(row.name) != tx.actor.identity:
+        gate.need(tx, gate.permission(tx, "users"))
+    else:
+        gate.in_person(tx)
+    write(tx, row.name, display_name=display_name, email=email, phone=phone, alerts=alerts)
+    return message(f"changed `{row.name}`", user=row.name)
+
+
+def write(
+    tx: Write,
+    name: str,
+    *,
+    display_name: str | None,
+    email: str | None,
+    phone: str | None,
+    alerts: Mapping[str, bool] | None,
+) -> None:
+    """Write contact data without asking who may. For the functions of this room."""
+    values: dict[str, Any] = {}
+    if display_name is not None:
+        values["display_name"] = display_name[:200]
+    if email is not None:
+        values["email"] = email or None
+    if phone is not None:
+        values["phone"] = phone or None
+    if alerts is not None:
+        values["alerts"] = dict(alerts)
+    if not values:
+        return
+    tx.conn.execute(update(_u).where(_u.c.name == name).values(**values))
+    # Which fields changed is recorded, their contents are personal and would outlive an erasure.
+    tx.change("user", {"user": name, "did": "alter", "fields": sorted(values)}, [f"user:{name}"])
+    tx.audit("user.changed", details={"user": name, "fields": sorted(values)})
+
+
+def list_users(tx: Write, project: str | None) -> Result:
+    """List the registered users: contact data and system roles for those who manage users, names for the others."""
+    gate.need_command(tx, "list_users", project or SYSTEM)
+    tx.audit("access.read", project=project, details={"question": "users"})
+    rows = tx.conn.execute(select(_u).order_by(_u.c.name)).all()
+    if not gate.allowed(tx, gate.permission(tx, "users"), SYSTEM):
+        return table(("id", "username"), [(row.name, row.display_name) for row in rows])
+    a = tables.assignments
+    system: dict[str, list[str]] = {}
+    for row in tx.conn.execute(select(a.c.identity, a.c.role).where(a.c.scope == SYSTEM).order_by(a.c.role)):
+        system.setdefault(row.identity, []).append(row.role)
+    return table(
+        ("id", "username", "provider", "email", "phone", "alerts", "roles", "active", "last seen"),
+        [
+            (
+                row.name,
+                row.display_name,
+                row.provider,
+                row.email,
+                row.phone,
+                row.alerts,
+                system.get(f"user:{row.name}", []),
+                row.active,
+                row.last_seen,
+            )
+            for row in rows
+        ],
+    )
+
+
+def remove(tx: Write, users: Sequence[str]) -> Result:
+    """Delete users, all of them or none: registration, contact data, preferences, every role, session, lock and token.
+
+    Raises
+    ------
+    NotFound
+        Names every user that is not registered.
+    LastHolder
+        Somebody is the last holder of a protected role.
+    Escalation
+        Somebody holds a protected role that the actor may not take.
+    """
+    gate.need_command(tx, "delete_users")
+    given = [(text, names.known_as(text)) for text in dict.fromkeys(users)]
+    wanted = [name for _, name in given if name is not None and exists(tx, name)]
+    unknown = [text for text, name in given if name is None or name not in wanted]
+    if unknown:
+        raise NotFound(f"not registered: {', '.join(f'`{show(one)}`' for one in unknown[:20])}")
+    identities = [Identity.user(name) for name in dict.fromkeys(wanted)]
+    giver = Giver.of(tx)
+    protected = []
+    for identity in identities:
+        for row in traces.assignments_of(tx, identity):
+            role = tx.roles[row.role]
+            if not (role.protected and role.confirmed):
+                continue
+            missing = giver.missing_to_take(tx, role, row.scope, identity, in_file=True, creator=False)
+            if missing:
+                raise refuse(tx, "revoke", role.name, row.scope, missing, identity)
+            protected.append(role)
+    if pending.needed(tx, protected):
+        shown = ", ".join(f"`{one.name}`" for one in identities[:5])
+        return pending.hold(tx, "delete-users", {"users": [one.name for one in identities]}, f"delete {shown}")
+    with holders.kept(tx, holders.places_of(tx, identities)):
+        for identity in identities:
+            traces.erase(tx, identity, "user-deleted")
+            tx.conn.execute(delete(_u).where(_u.c.name == identity.name))
+            names.retire(tx, identity.name, NameKind.USER)
+            tx.change("user", {"user": identity.name, "did": "delete"}, [str(identity)])
+            tx.audit("user.deleted", details={"user": identity.name})
+    deleted = [one.name for one in identities]
+    return message(f"deleted {', '.join(f'`{one}`' for one in deleted)}", deleted=deleted)
+
+
+def release(tx: Write, name: str) -> Result:
+    """Free the name of a deleted user; refused while anything of theirs is left (R31).
+
+    The caller has made sure that no hub user and no files of that name exist any more; so it is an act of its own.
+    """
+    gate.need(tx, gate.permission(tx, "users"))
+    canonical = names.canonical(name, NameKind.USER)
+    if not names.is_retired(tx, canonical, NameKind.USER):
+        raise NotFound(f"`{canonical}` is not the name of a deleted user")
+    left = traces.left_of(tx, Identity.user(canonical))
+    if left:
+        raise Conflict(f"`{canonical}` still has {', '.join(left)}")
+    names.forget(tx, canonical, NameKind.USER)
+    tx.change("name", {"kind": "user", "name": canonical, "did": "release"}, [])
+    tx.audit("name.released", details={"kind": "user", "name": canonical})
+    return message(f"`{canonical}` can be used again")
+
+
+def exists(tx: Read, name: str) -> bool:
+    return tx.conn.execute(select(_u.c.id).where(_u.c.name == name)).first() is not None
+
+
+def row_of(tx: Read, name: str) -> Any:
+    """Return the row of a user; NotFound for anything that is not one."""
+    canonical = names.known_as(name)
+    row = None if canonical is None else tx.conn.execute(select(_u).where(_u.c.name == canonical)).first()
+    if row is None:
+        raise NotFound(f"there is no user `{show(name)}`", remedy="`list users` shows who is registered")
+    return row
+
+
+def is_local(tx: Read, name: str) -> bool:
+    return kind_of(tx, row_of(tx, name).provider) == LOCAL
+
+
+def kind_of(tx: Read, provider: str) -> str | None:
+    return next((one.kind for one in tx.settings.providers if one.name == provider), None)
+
+
+def known_provider(tx: Read, provider: str | None) -> str:
+    """Return the provider of a registration; BadInput for one that is not configured."""
+    chosen = provider or tx.settings.registration_provider
+    allowed = [one.name for one in tx.settings.providers]
+    if chosen not in allowed:
+        raise BadInput(f"there is no provider `{show(chosen)}`", remedy=f"the providers are {', '.join(allowed)}")
+    return chosen
