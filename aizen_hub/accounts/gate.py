@@ -23,12 +23,10 @@ from aizen_hub.store.memberships import chunks
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
 
-_ABOVE_ROLES = frozenset({Road.OPERATOR, Road.HUB})
-
 
 def above_roles(tx: Write) -> bool:
-    """Whether the road itself carries the right: the service's own machine, or the hub's secret for what it may do."""
-    return tx.actor.road in _ABOVE_ROLES
+    """Whether the road itself carries the right: only the service's own machine does."""
+    return tx.actor.road is Road.OPERATOR
 
 
 def ask(tx: Read, identity: Identity, permission: str | Permission, scope: str) -> Decision:

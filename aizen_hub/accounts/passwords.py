@@ -44,6 +44,7 @@ class Attempt:
     """
 
     provider: str
+    name: str
     user: str | None
     stored: str
     subjects: tuple[str, ...]
@@ -60,6 +61,33 @@ class Attempt:
         return self.user is not None
 
 
+@dataclass(frozen=True, slots=True)
+class PasswordAnswer:
+    """The answer to a password check.
+
+    Attributes
+    ----------
+    outcome : {"verified", "refused", "throttled"}
+    subject : str or None
+        Of the local account, for a login report; only where verified.
+    retry_after : int or None
+        Seconds until the next attempt counts; only where throttled.
+    """
+
+    outcome: str
+    subject: str | None
+    name: str
+    retry_after: int | None = None
+
+    def to_json(self) -> dict[str, str | int | None]:
+        return {
+            "outcome": self.outcome,
+            "subject": self.subject,
+            "name": self.name,
+            "retry_after": self.retry_after,
+        }
+
+
 def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Attempt:
     """Find the account and count the attempt as a failure before it is known to be one.
 
@@ -67,12 +95,13 @@ def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Att
     """
     canonical = names.known_as(name)
     # An unknown name is counted like a known one, under a bounded spelling.
-    subjects = [f"{provider}:{canonical or names.show(name)}"[:200]]
+    shown = canonical or names.show(name)
+    subjects = [f"{provider}:{shown}"[:200]]
     if source:
         subjects.append(f"source:{source}"[:200])
     wait = max((_wait(tx, subject) for subject in subjects), default=timedelta())
     if wait > timedelta():
-        return Attempt(provider, None, _nobody(), tuple(subjects), max(1, round(wait.total_seconds())))
+        return Attempt(provider, shown, None, _nobody(), tuple(subjects), max(1, round(wait.total_seconds())))
     for subject in subjects:
         _count(tx, subject, many=subject.startswith("source:"))
     u = tables.users
@@ -83,17 +112,21 @@ def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Att
             .join(_p, _p.c.user_id == u.c.id)
             .where(u.c.name == canonical, u.c.provider == provider, u.c.active)
         ).first()
-    return Attempt(provider, row.name if row else None, row.hash if row else _nobody(), tuple(subjects))
+    return Attempt(provider, shown, row.name if row else None, row.hash if row else _nobody(), tuple(subjects))
 
 
-def finish(tx: Write, attempt: Attempt, matched: bool) -> bool:
-    """Record the outcome of an attempt; a success clears the count of its name, and renews an outdated hash later."""
+def finish(tx: Write, attempt: Attempt, matched: bool) -> PasswordAnswer:
+    """Record the outcome of an attempt; a success clears the count of failures of its name."""
+    if attempt.retry_after is not None:
+        return PasswordAnswer("throttled", None, attempt.name, attempt.retry_after)
     if matched and attempt.user is not None:
         tx.conn.execute(delete(_t).where(_t.c.subject == attempt.subjects[0]))
-        return True
+        u = tables.users
+        subject = tx.conn.execute(select(u.c.subject).where(u.c.name == attempt.user)).scalar()
+        return PasswordAnswer("verified", None if subject is None else str(subject), attempt.user)
     if attempt.user is not None:
         tx.audit("login.password-refused", details={"provider": attempt.provider, "user": attempt.user})
-    return False
+    return PasswordAnswer("refused", None, attempt.name)
 
 
 def put(tx: Write, user: str, password: str) -> None:
