@@ -1,0 +1,142 @@
+"""The client of the service inside a user's server: commands, catalog, and who one is here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from aizen_hub.notebook.errors import Refused, Unreachable
+from aizen_hub.notebook.files import named_files, read_file
+from aizen_hub.notebook.role_token import RoleToken
+from aizen_hub.notebook.transport import ANSWER_SECONDS, Answer, Transport
+from aizen_hub.notebook.vocabulary import Vocabulary
+
+CATALOG_SECONDS = 5.0
+
+
+class Client:
+    """Speaks to the service with the role token of this server.
+
+    Parameters
+    ----------
+    transport : Transport
+    token : RoleToken
+    """
+
+    def __init__(self, transport: Transport, token: RoleToken) -> None:
+        self._transport, self.token = transport, token
+        self._vocabulary: Vocabulary | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read ``AIZEN_URL`` and the token's variables; Unreachable without a usable address."""
+        environ = os.environ if environ is None else environ
+        transport = Transport(environ.get("AIZEN_URL", ""))
+        return cls(transport, RoleToken.from_environment(transport, environ))
+
+    @property
+    def url(self) -> str:
+        return self._transport.url
+
+    @property
+    def known_vocabulary(self) -> Vocabulary | None:
+        """The catalog's commands if they were fetched already; never reaches for the network."""
+        return self._vocabulary
+
+    def vocabulary(self, *, anew: bool = False) -> Vocabulary:
+        """Return the catalog's commands, fetched once and kept for the life of the kernel.
+
+        Raises
+        ------
+        Unreachable, Refused
+        """
+        if self._vocabulary is None or anew:
+            self._vocabulary = Vocabulary.from_catalog(self._object("/api/v1/catalog", CATALOG_SECONDS))
+        return self._vocabulary
+
+    def me(self) -> dict[str, Any]:
+        """Return who one is here: user, project, roles, limits."""
+        return self._object("/api/v1/me", ANSWER_SECONDS)
+
+    def run(self, text: str) -> Iterator[dict[str, Any]]:
+        """Send one command line and yield events: ``decision``, then ``progress`` and ``log``, and at last ``end``.
+
+        Files that the line names are read here and travel with it.
+
+        Raises
+        ------
+        Refused
+            Denied, or not a command.
+        FileProblem
+            A file that it names cannot be sent; nothing was sent.
+        Unreachable
+            Nothing was sent.
+        Interrupted
+            Sent, but the answer broke off.
+        """
+        body: dict[str, Any] = {"text": text}
+        if files := self._files(text):
+            body["files"] = files
+        headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson, application/json"}
+        with self._authorized("POST", "/api/v1/commands", headers, json.dumps(body).encode()) as answer:
+            if answer.kind == "application/x-ndjson":
+                yield from answer.lines()
+                return
+            value = answer.json()
+            if not isinstance(value, dict):
+                raise Unreachable("what answers at the service's address is not the service")
+        result = value.get("result")
+        if _wants_renewal(result):
+            self.token.renew()
+        yield {"event": "decision", **{key: value.get(key) for key in ("id", "canonical", "decision")}}
+        yield {"event": "end", "state": "done", "result": result, "message": ""}
+
+    def _files(self, text: str) -> dict[str, str]:
+        found = None if self._vocabulary is None else self._vocabulary.find(text)
+        if found is None and not ("config=" in text or " users " in f" {text} "):
+            return {}
+        if found is None:
+            found = self.vocabulary().find(text)
+        if found is None:
+            return {}
+        entry, rest = found
+        return {name: read_file(name) for name in named_files(rest, entry.grammar)}
+
+    def _object(self, path: str, seconds: float) -> dict[str, Any]:
+        with self._authorized("GET", path, {"Accept": "application/json"}, None, seconds) as answer:
+            value = answer.json()
+        if not isinstance(value, dict):
+            raise Unreachable("what answers at the service's address is not the service")
+        return value
+
+    @contextmanager
+    def _authorized(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, seconds: float = ANSWER_SECONDS
+    ) -> Iterator[Answer]:
+        # A refused token is renewed once and the request sent again: refused, it had no effect.
+        authorization = self.token.header()
+        for last in (False, True):
+            request = self._transport.request(
+                method, path, headers={**headers, "Authorization": authorization}, body=body, seconds=seconds
+            )
+            try:
+                answer = request.__enter__()
+            except Refused as refusal:
+                if refusal.status != 401 or last:
+                    raise
+                self.token.renew(instead_of=authorization)
+                authorization = self.token.header()
+                continue
+            try:
+                yield answer
+            finally:
+                request.__exit__(None, None, None)
+            return
+
+
+def _wants_renewal(result: Any) -> bool:
+    data = result.get("data") if isinstance(result, dict) else None
+    return isinstance(data, dict) and data.get("renew") is True
