@@ -1,0 +1,1 @@
+"""The tests; a package of its own, since one of our test requirements installs another by this name."""
