@@ -28,7 +28,7 @@ class LoginAnswer(_Answer):
     outcome: Literal["admitted", "not-registered", "locked", "not-active", "name-taken"]
     user: str | None = None
     reason: str = ""
-    projection: Projection = Projection()
+    projection: Projection | None = None
 
 
 class PasswordAnswer(_Answer):

@@ -101,7 +101,7 @@ class Place:
     connect_seconds: float
 
 
-class _WatchedTls(ldap3.Tls):  # type: ignore[misc]
+class _WatchedTls(ldap3.Tls):
     """Hands the socket to the deadline before the handshake, which no timeout of ldap3 bounds as a whole."""
 
     def __init__(self, deadline: Deadline, **options: object) -> None:

@@ -209,7 +209,7 @@ def _check_template(template: str, where: str) -> None:
         Dn.parse(template.replace("{username}", "x"))
     except DnError as error:
         raise ConfigurationError(
-            f"{where}.bind_dn_template`: `{template}` is not a distinguished name ({error}); use `lookup_dn: true` instead"
+            f"{where}.bind_dn_template`: `{template}` is not a distinguished name ({error}); use `lookup_dn: true`"
         ) from None
 
 

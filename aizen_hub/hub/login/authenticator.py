@@ -1,0 +1,284 @@
+"""The authenticator of the hub: one login page, several providers, and a session for every server start."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.auth import Authenticator
+from traitlets import Unicode, default
+
+from aizen_hub.client.answers import LoginAnswer, Projection
+from aizen_hub.client.hub_road import HubRoad
+from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
+from aizen_hub.hub.login import refusal
+from aizen_hub.hub.login.provider import (
+    LoginFailed,
+    NotLetIn,
+    Proof,
+    Provider,
+    ProviderUnreachable,
+    Throttled,
+    WrongCredentials,
+    show,
+)
+from aizen_hub.hub.login.providers import build_providers
+from aizen_hub.hub.protections import enforce
+from aizen_hub.hub.spawn.life import ServerLife
+from aizen_hub.hub.spawn.revocation import RevokeHandler
+from aizen_hub.hub.spawn.session import SessionKeeper
+from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.settings import ConfigurationError, Settings
+
+ADMIN_GROUP = "aizen-admins"
+"""The hub group of those who may use the hub's admin page; its name can never be that of a project's group."""
+
+GROUPS = "aizen:"
+"""What the names of all other hub groups of ours begin with, so that they never meet the operator's own."""
+
+MAX_PROJECTED = 200
+
+
+class AizenAuthenticator(Authenticator):
+    """Proves who somebody is by one of the providers of aizen.yaml; the service says who may come in.
+
+    The registration at the service is the one thing that lets a person in. ``allowed_users`` and ``blocked_users`` of
+    the hub hold in addition; ``allow_all`` has no effect, and nobody becomes an administrator of the hub by its own
+    configuration: the role AIZEN_ADMIN does that, for as long as it is held.
+    """
+
+    config_file = Unicode(
+        "aizen.yaml",
+        config=True,
+        help="""
+        The one configuration file, read by the hub and by the service.
+
+        Example: `c.AizenAuthenticator.config_file = "/etc/aizen/aizen.yaml"`; `configure(c, …)` sets it.
+        """,
+    )
+    instance = Unicode(
+        config=True,
+        help="""
+        The id that the hub gave to the service it started. Set by `configure`; leave it alone. Warning: without it any
+        process that takes the service's port on this machine can pose as the service.
+        """,
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        path = Path(self.config_file).absolute()
+        self.aizen_settings = settings = Settings.load(path)
+        try:
+            secret = read_or_make_secret(settings.hub_secret_path)
+        except SecretFileError as error:
+            raise ConfigurationError(str(error)) from None
+        self.road = HubRoad(
+            settings.service_url,
+            secret,
+            deadline=settings.service.deadline_seconds,
+            instance=self.instance if settings.service.managed else None,
+        )
+        self.providers: dict[str, Provider] = build_providers(settings, self.road, path.parent)
+        self.sessions = SessionKeeper(self.road, settings)
+        self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
+        self._life: ServerLife | None = None
+
+    # Each of these is a protection; `protections` refuses to start if the operator's configuration undoes one.
+    @default("manage_groups")
+    def _manage_groups(self) -> bool:
+        return True
+
+    @default("enable_auth_state")
+    def _enable_auth_state(self) -> bool:
+        return True
+
+    @default("refresh_pre_spawn")
+    def _refresh_pre_spawn(self) -> bool:
+        return True
+
+    @default("auth_refresh_strict")
+    def _auth_refresh_strict(self) -> bool:
+        return True
+
+    @default("any_allow_config")
+    def _any_allow_config(self) -> bool:
+        return True
+
+    @default("allow_existing_users")
+    def _allow_existing_users(self) -> bool:
+        return False
+
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        """Check the hub's final configuration, start the background loops, and add the revocation address."""
+        try:
+            enforce(app, self.aizen_settings)
+        except ConfigurationError as error:
+            self.log.critical("%s", error)
+            app.exit(1)
+        self._life = ServerLife(app, self)
+        self._life.start()
+        revoke = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "life": self._life}
+        return [*super().get_handlers(app), (r"/api/aizen/revoke", RevokeHandler, revoke)]
+
+    def login_choices(self) -> list[tuple[str, str]]:
+        """Return name and label of each provider, for the login page."""
+        return [(one.name, one.label) for one in self.providers.values()]
+
+    # -- names -----------------------------------------------------------------------------------------------------
+
+    def normalize_username(self, username: str) -> str:
+        """Fold case only: a ``username_map`` could make one registered person another."""
+        return username.casefold()
+
+    def validate_username(self, username: str) -> bool:
+        """Match the whole name; the hub's own check accepts a line feed at the end (R28)."""
+        pattern = self.username_pattern.removesuffix("$")
+        return (
+            bool(super().validate_username(username))
+            and username.isprintable()
+            and (not pattern or re.fullmatch(pattern, username) is not None)
+        )
+
+    def check_allowed(self, username: str, authentication: dict[str, Any] | None = None) -> bool:
+        """Apply ``allowed_users`` where it is configured, also when it is empty (R6, R25)."""
+        configured = any(
+            "allowed_users" in self.config[kind.__name__] for kind in type(self).mro() if _is_section(kind)
+        )
+        return not configured or username in self.allowed_users
+
+    # -- signing in ------------------------------------------------------------------------------------------------
+
+    async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
+        """Prove a password and ask the service; see `Authenticator.authenticate`.
+
+        Raises
+        ------
+        LoginRefused
+            With the reason for the login page; None stands for a wrong name or password.
+        """
+        fields = _text_fields(data)
+        provider = self._chosen(fields.get("provider"))
+        name, password = fields.get("username"), fields.get("password")
+        if provider is None or name is None or password is None:
+            return None
+        source = getattr(getattr(handler, "request", None), "remote_ip", None)
+        try:
+            proof = await provider.prove(name, password, totp=fields.get("otp") or None, source=source)
+            answer = await self._report(proof, source)
+        except WrongCredentials:
+            return None
+        except Throttled as error:
+            raise refusal.throttled(error) from None
+        except NotLetIn as error:
+            raise refusal.not_let_in(str(error), provider.label) from None
+        except ProviderUnreachable as error:
+            raise refusal.unreachable(str(error)) from None
+        if answer.outcome != "admitted" or answer.user is None:
+            self.log.warning("`%s` by `%s` is not admitted: %s", show(proof.name), provider.name, answer.outcome)
+            raise refusal.not_admitted(answer, proof, provider.label)
+        return self._model(answer.user, proof, answer.projection)
+
+    async def refresh_user(self, user: Any, handler: Any = None) -> dict[str, Any] | bool:
+        """Ask again who this is and whether they may be here; see `Authenticator.refresh_user`.
+
+        A directory or service that does not answer leaves people in for ``group_max_age_seconds`` after the last
+        success and no longer; a start of a server needs the service anyway.
+        """
+        task = self._refreshing.get(user.name)
+        if task is None:
+            # One page load asks many times at once; the directory is asked once.
+            task = asyncio.ensure_future(self._refresh(user))
+            self._refreshing[user.name] = task
+            task.add_done_callback(lambda _: self._refreshing.pop(user.name, None))
+        result = await asyncio.shield(task)
+        return dict(result) if isinstance(result, dict) else result
+
+    async def _refresh(self, user: Any) -> dict[str, Any] | bool:
+        state = await user.get_auth_state()
+        known = state.get("aizen") if isinstance(state, dict) else None
+        provider = self.providers.get(known.get("provider", "")) if isinstance(known, dict) else None
+        if provider is None or not isinstance(known, dict):
+            return False
+        try:
+            proof = await provider.look_up(known["subject"], known["name"])
+            answer = None if proof is None else await self._report(proof, None)
+        except LoginFailed as error:
+            fresh = time.time() - known["checked_at"] < self.aizen_settings.group_max_age_seconds
+            self.log.warning("`%s` cannot be checked again (%s)%s", user.name, error, "" if fresh else ": signed out")
+            return fresh
+        if proof is None or answer is None or answer.outcome != "admitted" or answer.user != user.name:
+            self.log.warning("`%s` may not be here any more: %s", user.name, answer.outcome if answer else "gone")
+            return False
+        return self._model(str(answer.user), proof, answer.projection)
+
+    async def _report(self, proof: Proof, source: str | None) -> LoginAnswer:
+        try:
+            return await self.road.login(
+                proof.provider,
+                proof.subject,
+                proof.name,
+                display_name=proof.display_name,
+                email=proof.email,
+                groups=proof.groups,
+                source=source,
+            )
+        except Unavailable as error:
+            self.log.error("login report: %s", error.detail)
+            raise ProviderUnreachable(
+                "your password was right, but the access service does not answer; try again in a moment"
+            ) from None
+        except Problem as error:
+            self.log.error("login report for `%s`: %s", show(proof.name), error.detail)
+            raise NotLetIn(f"the access service refused this sign-in: {error.detail}") from None
+
+    def _chosen(self, name: str | None) -> Provider | None:
+        if name:
+            return self.providers.get(name)
+        return next(iter(self.providers.values()))
+
+    def _model(self, name: str, proof: Proof, projection: Projection | None) -> dict[str, Any]:
+        return {
+            "name": name,
+            # Explicit: an omitted value would never take the flag away again, and the flag opens every server.
+            "admin": False,
+            "groups": self._groups(projection or Projection()),
+            "auth_state": {
+                "aizen": {
+                    "provider": proof.provider,
+                    "subject": proof.subject,
+                    "name": proof.name,
+                    "checked_at": time.time(),
+                }
+            },
+        }
+
+    def _groups(self, projection: Projection) -> list[str]:
+        groups = sorted({one if one.startswith(GROUPS) else GROUPS + one for one in projection.groups})
+        if len(groups) > MAX_PROJECTED:
+            # The hub pays for each group at each request; its own filters can do without, decisions never use them.
+            self.log.warning("only %d of %d groups are known to the hub", MAX_PROJECTED, len(groups))
+        return groups[:MAX_PROJECTED] + ([ADMIN_GROUP] if projection.admin else [])
+
+    # -- servers ---------------------------------------------------------------------------------------------------
+
+    async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
+        """Open the session of this start, whatever road it came by; see `SessionKeeper.open`."""
+        await self.sessions.open(user, spawner)
+
+    async def post_spawn_stop(self, user: Any, spawner: Any) -> None:
+        """End the session of this server."""
+        await self.sessions.close(user, spawner)
+
+
+def _text_fields(data: Any) -> dict[str, str]:
+    # The hub's password-for-token address passes JSON of any shape here.
+    if not isinstance(data, dict):
+        return {}
+    return {key: value for key, value in data.items() if isinstance(key, str) and isinstance(value, str)}
+
+
+def _is_section(kind: type) -> bool:
+    return issubclass(kind, Authenticator)

@@ -1,0 +1,99 @@
+"""The hub's background loops: the heartbeat of live servers, and the refresh of the people who use them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from jupyterhub import orm
+
+from aizen_hub.problems import Problem
+
+if TYPE_CHECKING:
+    from aizen_hub.hub.login.authenticator import AizenAuthenticator
+
+log = logging.getLogger("aizen_hub.spawn")
+
+
+class ServerLife:
+    """Keeps the service's list of sessions and the hub's list of servers the same.
+
+    A session whose server is gone ends; a server whose session was ended (role lost, person locked, project deleted)
+    is stopped. When the service does not answer, nothing is stopped: it refuses by itself what is not renewed.
+    """
+
+    def __init__(self, app: Any, authenticator: AizenAuthenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        settings = self._authenticator.aizen_settings
+        self._tasks = [
+            asyncio.ensure_future(self._every(settings.session.heartbeat_seconds, self.beat)),
+            # Three times within the age at which memberships lapse: one failure does not take rights away.
+            asyncio.ensure_future(self._every(settings.group_max_age_seconds / 3, self.refresh)),
+        ]
+
+    def live(self) -> list[tuple[str, str]]:
+        """Return (user, server name) of every server that runs, starts or stops, as the hub's database has it."""
+        # The database, not `user.spawners`: after a restart of the hub servers live that it has not looked at yet.
+        query = (
+            self._app.db.query(orm.User.name, orm.Spawner.name)
+            .join(orm.Spawner, orm.Spawner.user_id == orm.User.id)
+            .filter(orm.Spawner.server_id.isnot(None))
+        )
+        return [(user, server) for user, server in query]
+
+    async def beat(self) -> None:
+        """Report live servers once, and stop those that the service names."""
+        sessions = self._authenticator.sessions
+        sessions.quiet.clear()
+        try:
+            live = self.live()
+            # Only these may be stopped afterwards: a server that starts now has no session yet, and one that is stopped
+            # and started again meanwhile is another server under the same name.
+            ready = {one: spawner for one in live if (spawner := self._ready(*one)) is not None}
+            answer = await self._authenticator.road.heartbeat(live)
+        finally:
+            sessions.quiet.set()
+        for one in answer.ended:
+            log.info("session of `%s`, server `%s`, ended: no such server", one.user, one.server)
+        for one in answer.stop:
+            before = ready.get((one.user, one.server))
+            if before is not None and self._ready(one.user, one.server) is before:
+                await self.stop(one.user, one.server)
+
+    async def refresh(self) -> None:
+        """Ask the providers about everybody who has a live server, one after the other."""
+        for name in sorted({user for user, _ in self.live()}):
+            orm_user = orm.User.find(self._app.db, name)
+            if orm_user is not None:
+                await self._authenticator.refresh_user(self._app.users[orm_user])
+
+    async def stop(self, user_name: str, server_name: str) -> bool:
+        """Stop one server; False if it does not run, or starts or stops at this moment (the next heartbeat tries)."""
+        spawner = self._ready(user_name, server_name)
+        if spawner is None:
+            return False
+        user = spawner.user
+        log.warning("stopping server `%s` of `%s`: its session was ended", server_name, user_name)
+        await self._app.proxy.delete_user(user, server_name)
+        await user.stop(server_name)
+        return True
+
+    def _ready(self, user_name: str, server_name: str) -> Any | None:
+        orm_user = orm.User.find(self._app.db, user_name)
+        spawner = None if orm_user is None else self._app.users[orm_user].spawners.get(server_name)
+        return spawner if spawner is not None and spawner.ready and not spawner.pending else None
+
+    async def _every(self, seconds: float, work: Any) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except Problem as error:
+                log.warning("%s: %s", work.__name__, error.detail)
+            except Exception:
+                log.exception("%s failed; it is tried again", work.__name__)
