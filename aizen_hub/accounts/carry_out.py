@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import (
     assignments,
+    groups,
     names,
     pending,
     project_members,
     projects,
     roles,
+    service_accounts,
     users,
     users_file,
 )
@@ -125,6 +127,10 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "add-users": lambda tx, args: users_file.add(tx, args["config"]),
     "alter-users": lambda tx, args: users_file.alter(tx, args["config"]),
     "delete-users": lambda tx, args: users.remove(tx, args["users"]),
+    "group-mapping": groups.map_from,
+    "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
+    "credential": service_accounts.issue_confirmed,
+    "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),
     "alter-project": lambda tx, args: project_members.replace(tx, args["name"], args["config"]),
 }
 """By the name under which a waiting change is stored."""

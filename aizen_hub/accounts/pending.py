@@ -115,21 +115,21 @@ def confirm(tx: Write, number: str, operations: Mapping[str, Operation]) -> Resu
     if tx.actor.road is Road.PANEL:
         gate.in_person(tx)
         need_fresh(tx)
-    row = _open(tx, number)
+    row = waiting_row(tx, number)
     if not tx.rights(Identity.parse(row.asked_by)).active:
         raise Denied("whoever asked for this change cannot sign in any more", remedy="reject it")
     result = operations[row.kind](tx, row.payload["arguments"])
-    _close(tx, row.id, "confirmed", "")
+    close(tx, row.id, "confirmed", "")
     tx.audit("change.confirmed", details={"pending": row.id, "operation": row.kind, "asked-by": row.asked_by})
     return result
 
 
 def reject(tx: Write, number: str, comment: str = "") -> Result:
     """Refuse a waiting change: whoever asked for it may, and every administrator of accounts."""
-    row = _open(tx, number)
+    row = waiting_row(tx, number)
     if row.asked_by != str(tx.actor.identity):
         gate.need(tx, gate.permission(tx, "users"))
-    _close(tx, row.id, "rejected", comment)
+    close(tx, row.id, "rejected", comment)
     tx.audit("change.rejected", details={"pending": row.id, "operation": row.kind, "comment": comment})
     return message("the change was rejected")
 
@@ -138,7 +138,7 @@ def expire(tx: Write) -> int:
     """Close what has waited too long, and empty it: it may hold contact data."""
     rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.expires <= tx.now).limit(1_000)).all()
     for row in rows:
-        _close(tx, row.id, "expired", "")
+        close(tx, row.id, "expired", "")
         tx.audit("change.expired", details={"pending": row.id})
     return len(rows)
 
@@ -147,26 +147,34 @@ def drop_of(tx: Write, identity: Identity) -> None:
     """Reject what an identity that goes away has waiting."""
     rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.asked_by == str(identity))).all()
     for row in rows:
-        _close(tx, row.id, "rejected", "")
+        close(tx, row.id, "rejected", "")
 
 
 REQUEST = "access-request"
 
 
-def _open(tx: Read, number: str, kind: str | None = None) -> Any:
+def waiting_row(tx: Read, number: str, kind: str | None = None) -> Any:
+    """Return a waiting change, or with ``kind`` a waiting request; NotFound or Conflict for anything else."""
     row = tx.conn.execute(select(_p).where(_p.c.id == number)).first()
     if row is None or (row.kind == REQUEST) != (kind == REQUEST):
-        raise NotFound("there is no such waiting change")
+        raise nothing()
     if row.state != "waiting" or row.expires <= tx.now:
         state = "expired" if row.state == "waiting" else row.state
         raise Conflict(f"this is {state} already")
     return row
 
 
-def _close(tx: Write, number: str, state: str, comment: str) -> None:
+def nothing() -> NotFound:
+    return NotFound("there is no such waiting change or request")
+
+
+def close(tx: Write, number: str, state: str, comment: str) -> None:
+    """Decide a waiting change or request; its contents go, a request keeps its role and scope for its asker."""
+    kept = tx.conn.execute(select(_p.c.kind, _p.c.payload).where(_p.c.id == number)).first()
+    payload = {} if kept is None or kept.kind != REQUEST else {key: kept.payload.get(key) for key in ("role", "scope")}
     tx.conn.execute(
         update(_p)
         .where(_p.c.id == number)
-        .values(state=state, decided_by=str(tx.actor.identity), decided=tx.now, comment=comment[:500], payload={})
+        .values(state=state, decided_by=str(tx.actor.identity), decided=tx.now, comment=comment[:500], payload=payload)
     )
     tx.change("pending", {"pending": number, "state": state}, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 
 from aizen_hub.accounts import assignments, locks, pending, sessions
 from aizen_hub.rbac.assignment import LockTarget
@@ -40,26 +40,6 @@ def erase(tx: Write, identity: Identity, why: str) -> None:
     tx.conn.execute(update(accounts).where(accounts.c.controller == name).values(controller=None))
     if identity.kind is Kind.USER:
         _erase_user(tx, identity, why)
-
-
-def left_of(tx: Read, identity: Identity) -> list[str]:
-    """Return in words what still hangs on a deleted identity."""
-    name = str(identity)
-    found = []
-    for words, table, condition in (
-        ("roles", tables.assignments, tables.assignments.c.identity == name),
-        ("memberships", tables.memberships, tables.memberships.c.member == name),
-        ("locks", tables.locks, tables.locks.c.name == name),
-        (
-            "live sessions",
-            tables.sessions,
-            (tables.sessions.c.user == identity.name) & tables.sessions.c.ended.is_(None),
-        ),
-        ("running jobs", tables.jobs, (tables.jobs.c.user == identity.name) & tables.jobs.c.ended.is_(None)),
-    ):
-        if tx.conn.execute(select(func.count()).select_from(table).where(condition)).scalar_one():
-            found.append(words)
-    return found
 
 
 def _erase_user(tx: Write, identity: Identity, why: str) -> None:

@@ -11,7 +11,7 @@ from aizen_hub.accounts import activation, assignments, gate, holders, names, pa
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
-from aizen_hub.problems import BadInput, Conflict, NotFound
+from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
@@ -230,24 +230,6 @@ def remove(tx: Write, users: Sequence[str]) -> Result:
             tx.audit("user.deleted", details={"user": identity.name})
     deleted = [one.name for one in identities]
     return message(f"deleted {', '.join(f'`{one}`' for one in deleted)}", deleted=deleted)
-
-
-def release(tx: Write, name: str) -> Result:
-    """Free the name of a deleted user; refused while anything of theirs is left (R31).
-
-    The caller has made sure that no hub user and no files of that name exist any more; so it is an act of its own.
-    """
-    gate.need(tx, gate.permission(tx, "users"))
-    canonical = names.canonical(name, NameKind.USER)
-    if not names.is_retired(tx, canonical, NameKind.USER):
-        raise NotFound(f"`{canonical}` is not the name of a deleted user")
-    left = traces.left_of(tx, Identity.user(canonical))
-    if left:
-        raise Conflict(f"`{canonical}` still has {', '.join(left)}")
-    names.forget(tx, canonical, NameKind.USER)
-    tx.change("name", {"kind": "user", "name": canonical, "did": "release"}, [])
-    tx.audit("name.released", details={"kind": "user", "name": canonical})
-    return message(f"`{canonical}` can be used again")
 
 
 def exists(tx: Read, name: str) -> bool:

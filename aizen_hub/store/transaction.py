@@ -106,6 +106,11 @@ class Write(Read):
         """Return what ``identity`` holds, with everything that this transaction did so far."""
         return self._view.rights(identity, fresh=self._unannounced())
 
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """The names that this transaction has announced so far, see `change`."""
+        return tuple(dict.fromkeys(name for _, _, names in self._changes for name in names))
+
     def savepoint(self) -> AbstractContextManager[Any]:
         """Begin a part that may fail alone, for example a row that exists already."""
         return self.conn.begin_nested()

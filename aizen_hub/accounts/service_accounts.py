@@ -1,0 +1,208 @@
+"""Service accounts: ordinary holders of roles, with expiring credentials that are shown once and stored as hashes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from aizen_hub.accounts import gate, locks, names, pending, traces
+from aizen_hub.accounts.giver import Giver, refuse
+from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.problems import BadInput, Denied, NotFound
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.store import tables
+from aizen_hub.tokens.credential import hash_credential
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+DEFAULT_LIFE = timedelta(days=90)
+LONGEST_LIFE = timedelta(days=366)
+_s = tables.service_accounts
+_c = tables.credentials
+
+
+def create(tx: Write, name: str, *, description: str = "") -> Result:
+    """Make a service account without any role; its maker controls it, and so grants it nothing they do not hold."""
+    gate.need(tx, gate.permission(tx, "service-accounts"))
+    canonical = names.canonical(name, NameKind.SERVICE_ACCOUNT)
+    names.reserve(tx, canonical, NameKind.SERVICE_ACCOUNT)
+    tx.conn.execute(
+        insert(_s).values(
+            name=canonical,
+            description=description[:1_000],
+            controller=str(tx.actor.identity),
+            active=True,
+            created=tx.now,
+        )
+    )
+    tx.change("service-account", {"account": canonical, "did": "create"}, [f"service-account:{canonical}"])
+    tx.audit("service-account.created", details={"account": canonical})
+    return message(f"made the service account `{canonical}`", account=canonical)
+
+
+def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE) -> Result:
+    """Make a credential; the answer holds it once, as ``data["credential"]``.
+
+    Several may be valid at a time, so that one can be exchanged for another without a gap. Whoever has a credential is
+    the account, so the actor needs every right that the account holds.
+
+    Raises
+    ------
+    Denied
+        Neither the permission nor control of the account.
+    Escalation
+        The account holds what the actor lacks.
+    BadInput
+        The lifetime is not between a minute and a year.
+    """
+    row = row_of(tx, name)
+    if not timedelta(minutes=1) <= lifetime <= LONGEST_LIFE:
+        raise BadInput(f"a credential lives between a minute and {LONGEST_LIFE.days} days")
+    _need_hold(tx, row)
+    gate.need_control(tx, Identity.service_account(row.name), "make a credential")
+    if pending.needed(tx, always=True):
+        arguments = {"name": row.name, "seconds": int(lifetime.total_seconds())}
+        return pending.hold(tx, "credential", arguments, f"make a credential for `{row.name}`")
+    credential = f"aizen-sa-{secrets.token_urlsafe(32)}"
+    expires = tx.now + lifetime
+    tx.conn.execute(
+        insert(_c).values(service_account_id=row.id, hash=hash_credential(credential), created=tx.now, expires=expires)
+    )
+    number = tx.conn.execute(select(_c.c.id).where(_c.c.hash == hash_credential(credential))).scalar_one()
+    tx.change("credential", {"account": row.name, "did": "issue", "credential": number}, [])
+    tx.audit("credential.issued", details={"account": row.name, "credential": number})
+    return message(
+        f"a credential for `{row.name}`, shown only now",
+        credential=credential,
+        id=number,
+        account=row.name,
+        expires=expires,
+    )
+
+
+def issue_confirmed(tx: Write, args: Mapping[str, Any]) -> Result:
+    """Make a credential after its confirmation."""
+    return issue(tx, args["name"], timedelta(seconds=args["seconds"]))
+
+
+def revoke(tx: Write, name: str, number: int) -> Result:
+    """End one credential now."""
+    row = row_of(tx, name)
+    _need_hold(tx, row)
+    gone = tx.conn.execute(delete(_c).where(_c.c.id == number, _c.c.service_account_id == row.id)).rowcount
+    if not gone:
+        raise NotFound(f"`{row.name}` has no such credential")
+    tx.change("credential", {"account": row.name, "did": "revoke", "credential": number}, [])
+    tx.audit("credential.revoked", details={"account": row.name, "credential": number})
+    return message(f"the credential of `{row.name}` is void")
+
+
+def set_active(tx: Write, name: str, on: bool) -> Result:
+    """Switch a service account on or off; switching it on needs every right that it would hold."""
+    row = row_of(tx, name)
+    _need_hold(tx, row)
+    identity = Identity.service_account(row.name)
+    tx.conn.execute(update(_s).where(_s.c.id == row.id).values(active=on))
+    tx.change("service-account", {"account": row.name, "did": "active", "active": on}, [str(identity)])
+    if on:
+        gate.need_control(tx, identity, "switch it on")
+    tx.audit("service-account.active", details={"account": row.name, "active": on})
+    return message(f"`{row.name}` is {'on' if on else 'off'}")
+
+
+def remove(tx: Write, name: str) -> Result:
+    """Delete a service account with its credentials and roles; its name stays reserved.
+
+    Raises
+    ------
+    Denied
+        A built-in account.
+    Escalation
+        It holds a protected role that the actor may not take.
+    """
+    row = row_of(tx, name)
+    _need_hold(tx, row)
+    if row.built_in:
+        raise Denied(f"`{row.name}` is built in and cannot be deleted", remedy="switch it off")
+    identity = Identity.service_account(row.name)
+    giver = Giver.of(tx)
+    held = traces.assignments_of(tx, identity)
+    for one in held:
+        role = tx.roles[one.role]
+        missing = giver.missing_to_take(tx, role, one.scope, identity) if role.protected else ()
+        if missing:
+            raise refuse(tx, "revoke", role.name, one.scope, missing, identity)
+    if pending.needed(tx, (tx.roles[one.role] for one in held)):
+        return pending.hold(tx, "delete-account", {"name": row.name}, f"delete the service account `{row.name}`")
+    traces.erase(tx, identity, "service account deleted")
+    tx.conn.execute(delete(_c).where(_c.c.service_account_id == row.id))
+    tx.conn.execute(delete(_s).where(_s.c.id == row.id))
+    names.retire(tx, row.name, NameKind.SERVICE_ACCOUNT)
+    tx.change("service-account", {"account": row.name, "did": "delete"}, [str(identity)])
+    tx.audit("service-account.deleted", details={"account": row.name})
+    return message(f"deleted the service account `{row.name}`")
+
+
+def list_accounts(tx: Write) -> Result:
+    """List the service accounts: all to those who manage them, else those that the asker controls."""
+    query = select(_s).order_by(_s.c.name)
+    if not gate.allowed(tx, gate.permission(tx, "service-accounts"), "system"):
+        gate.in_person(tx)
+        query = query.where(_s.c.controller == str(tx.actor.identity))
+    rows = tx.conn.execute(query).all()
+    return table(
+        ("account", "description", "controller", "active", "created"),
+        [(row.name, row.description, row.controller, row.active, row.created) for row in rows],
+    )
+
+
+def credentials(tx: Write, name: str) -> Result:
+    """List the credentials of an account, never what they are."""
+    row = row_of(tx, name)
+    _need_hold(tx, row)
+    rows = tx.conn.execute(select(_c).where(_c.c.service_account_id == row.id).order_by(_c.c.created)).all()
+    return table(
+        ("id", "created", "expires", "last used"),
+        [(one.id, one.created, one.expires, one.last_used) for one in rows],
+    )
+
+
+def authenticate(tx: Read, credential: str) -> str | None:
+    """Return the name of the account whose valid credential this is, or None: unknown, expired, off or locked."""
+    row = tx.conn.execute(
+        select(_s.c.name, _s.c.active, _c.c.expires)
+        .join(_c, _c.c.service_account_id == _s.c.id)
+        .where(_c.c.hash == hash_credential(credential))
+    ).first()
+    if row is None or not row.active or row.expires <= tx.now:
+        return None
+    name = str(row.name)
+    return None if locks.is_locked(tx, LockTarget.IDENTITY, f"service-account:{name}") else name
+
+
+def used(tx: Write, credential: str) -> None:
+    """Note when a credential was last used."""
+    tx.conn.execute(update(_c).where(_c.c.hash == hash_credential(credential)).values(last_used=tx.now))
+
+
+def row_of(tx: Read, name: str) -> Any:
+    """Return the row of a service account; NotFound for anything that is not one."""
+    canonical = names.known_as(name, NameKind.SERVICE_ACCOUNT)
+    row = None if canonical is None else tx.conn.execute(select(_s).where(_s.c.name == canonical)).first()
+    if row is None:
+        raise NotFound(f"there is no service account `{show(name)}`")
+    return row
+
+
+def _need_hold(tx: Write, row: Any) -> None:
+    if row.controller == str(tx.actor.identity):
+        gate.in_person(tx)
+    else:
+        gate.need(tx, gate.permission(tx, "service-accounts"))
