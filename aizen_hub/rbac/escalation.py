@@ -100,7 +100,8 @@ def may_give(
     in_file : bool
         The users file gives it, not a single grant.
     own : frozenset of Identity
-        The service accounts that the giver controls; the giver and the giver's groups need not be named.
+        The service accounts that the giver controls *and every group that one of them is in*: what such a group
+        receives, the giver can use. The giver and the giver's groups need not be named.
     """
     if not fits(role, scope):
         return (Missing(Lack.SCOPE, giver.identity, role.name, scope),)

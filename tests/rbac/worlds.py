@@ -1,0 +1,152 @@
+"""Small random worlds, and a slow, obvious answer to every question about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from hypothesis import strategies as st
+
+from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import Permission
+from aizen_hub.rbac.reach import Membership, reach
+from aizen_hub.rbac.rights import Rights, compile_rights
+from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
+
+EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+USERS = tuple(Identity.user(name) for name in "abc")
+GROUPS = tuple(Identity.group(name) for name in "abc")  # the same names on purpose: other name spaces (R30)
+PROJECTS = ("p1", "p2")
+SCOPES = (SYSTEM, *PROJECTS)
+MEMBER = frozenset({Permission("enter", "project")})
+ROLE_NAMES = ("r1", "r2", "r3", "r4")
+SESSION = "s1"
+
+
+def hour(count: float) -> datetime:
+    return EPOCH + timedelta(hours=count)
+
+
+@dataclass(frozen=True)
+class World:
+    roles: MappingProxyType[str, Role]
+    memberships: tuple[Membership, ...]
+    assignments: tuple[Assignment, ...]
+    locks: tuple[Lock, ...]
+
+    def rights(self, identity: Identity, *, active: bool = True) -> Rights:
+        return compile_rights(
+            identity,
+            active=active,
+            paths=reach(identity, self.memberships),
+            assignments=self.assignments,
+            roles=self.roles,
+            locks=self.locks,
+            member_permissions=MEMBER,
+        )
+
+    def groups_at(self, identity: Identity, now: datetime, *, unlocked: bool) -> set[Identity]:
+        """Every group that an unbroken chain of memberships leads to at this moment."""
+        found: set[Identity] = set()
+        ends = [identity]
+        while ends:
+            end = ends.pop()
+            for one in self.memberships:
+                passable = one.interval.holds(now) and not (
+                    unlocked and self.locked(LockTarget.IDENTITY, str(one.group), now)
+                )
+                if one.member == end and passable and one.group not in found and one.group != identity:
+                    found.add(one.group)
+                    ends.append(one.group)
+        return found
+
+    def locked(self, target: LockTarget, name: str | None, now: datetime) -> bool:
+        return any(lock.target is target and lock.name == name and lock.interval.holds(now) for lock in self.locks)
+
+    def allows(
+        self, identity: Identity, asked: Permission, scope: str, now: datetime, session: str | None = None
+    ) -> bool:
+        """The answer by definition: look at everything, compile nothing."""
+        if (
+            self.locked(LockTarget.IDENTITY, str(identity), now)
+            or self.locked(LockTarget.PROJECT, scope, now)
+            or self.locked(LockTarget.SESSION, session, now)
+        ):
+            return False
+        holders = {identity} | self.groups_at(identity, now, unlocked=True)
+        for one in self.assignments:
+            role = self.roles.get(one.role)
+            kind = ScopeKind.SYSTEM if one.scope == SYSTEM else ScopeKind.PROJECT
+            if role is None or kind not in role.scopes or one.identity not in holders or not one.interval.holds(now):
+                continue
+            given = set(role.permissions)
+            if given and one.scope != SYSTEM:
+                given |= MEMBER
+            if one.scope in (scope, SYSTEM) and any(permission.covers(asked) for permission in given):
+                return True
+        return False
+
+
+words = st.sampled_from(("read", "write", "*"))
+permissions = st.builds(Permission, words, st.sampled_from(("model", "data", "*"))) | st.just(
+    Permission("grant", "roles")
+)
+moments = st.sampled_from([hour(count) for count in range(6)])
+instants = st.sampled_from([hour(count / 2) for count in range(-1, 13)])
+
+
+@st.composite
+def intervals(draw: st.DrawFn) -> Interval:
+    starts, ends = draw(st.none() | moments), draw(st.none() | moments)
+    return Interval(starts, ends)
+
+
+@st.composite
+def roles(draw: st.DrawFn, name: str) -> Role:
+    return Role(
+        name,
+        permissions=frozenset(draw(st.lists(permissions, max_size=3))),
+        limits=MappingProxyType(
+            draw(st.dictionaries(st.sampled_from(LimitKind), st.integers(0, 5).map(float), max_size=2))
+        ),
+        scopes=draw(
+            st.sampled_from((frozenset(ScopeKind), frozenset({ScopeKind.PROJECT}), frozenset({ScopeKind.SYSTEM})))
+        ),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    some_roles = {name: draw(roles(name)) for name in ROLE_NAMES[: draw(st.integers(1, 4))]}
+    memberships = draw(
+        st.lists(
+            st.builds(Membership, st.sampled_from(USERS + GROUPS), st.sampled_from(GROUPS), intervals()), max_size=6
+        )
+    )
+    assignments = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(ROLE_NAMES), st.sampled_from(SCOPES), st.sampled_from(USERS + GROUPS), intervals()
+            ),
+            max_size=6,
+        )
+    )
+    targets = st.one_of(
+        st.tuples(st.just(LockTarget.IDENTITY), st.sampled_from([str(one) for one in USERS + GROUPS])),
+        st.tuples(st.just(LockTarget.PROJECT), st.sampled_from(PROJECTS)),
+        st.tuples(st.just(LockTarget.SESSION), st.just(SESSION)),
+    )
+    locks = draw(st.lists(st.tuples(targets, intervals()), max_size=2))
+    return World(
+        roles=MappingProxyType(some_roles),
+        memberships=tuple(memberships),
+        assignments=tuple(
+            Assignment(f"a{index}", role, scope, identity, interval)
+            for index, (role, scope, identity, interval) in enumerate(assignments)
+        ),
+        locks=tuple(
+            Lock(f"l{index}", target, name, interval) for index, ((target, name), interval) in enumerate(locks)
+        ),
+    )
