@@ -34,8 +34,8 @@ def db() -> None:
 def upgrade(config: Path) -> int:
     """Bring the schema to this version, in one transaction.
 
-    Run it once after an installation on PostgreSQL and after each upgrade of aizen-hub, before the service starts. A new
-    SQLite file is made by the service itself.
+    Run it once after an installation on PostgreSQL and after each upgrade of aizen-hub, before the service starts. A
+    new SQLite file is made by the service itself.
     """
     from aizen_hub.store import schema
 

@@ -14,8 +14,8 @@ from aizen_hub.cli.database import config_option
 def serve(config: Path) -> int:
     """Run the service until it is told to end (SIGTERM, Ctrl-C).
 
-    Not needed where the hub starts it, which it does by default (`service: {managed: true}`). On SQLite one service runs
-    per file; several share a PostgreSQL database.
+    Not needed where the hub starts it, which it does by default (`service: {managed: true}`). On SQLite one service
+    runs per file; several share a PostgreSQL database.
     """
     from aizen_hub.service.server import run
 

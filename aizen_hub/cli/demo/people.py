@@ -35,7 +35,9 @@ class Person:
 
 
 ADMIN = Person("alice", "Alice Admin", "AIZEN_ADMIN", SYSTEM_SESSION, "list users", "create project mine")
-CREATOR = Person("carol", "Carol Creator", "PROJECT_CREATOR", SYSTEM_SESSION, "create project forecast", "check license")
+CREATOR = Person(
+    "carol", "Carol Creator", "PROJECT_CREATOR", SYSTEM_SESSION, "create project forecast", "check license"
+)
 LEAD = Person("paul", "Paul Lead", "PROJECT_ADMIN", PROJECT, "list users", "create project mine")
 EXECUTOR = Person("erin", "Erin Executor", "PROJECT_EXECUTOR", PROJECT, "start training churn", "delete training churn")
 READER = Person("rita", "Rita Reader", "PROJECT_READER", PROJECT, "list trainings", "start training churn")
