@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
-from aizen_hub.notebook.errors import Refused, Unreachable
+from aizen_hub.notebook.errors import Interrupted, Refused, Unreachable
 from aizen_hub.notebook.files import named_files, read_file
 from aizen_hub.notebook.role_token import RoleToken
 from aizen_hub.notebook.transport import ANSWER_SECONDS, Answer, Transport
@@ -80,7 +81,12 @@ class Client:
         body: dict[str, Any] = {"text": text}
         if files := self._files(text):
             body["files"] = files
-        headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson, application/json"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/x-ndjson, application/json",
+            # With this the same request may be sent twice and has one effect (R103).
+            "Idempotency-Key": secrets.token_hex(16),
+        }
         with self._authorized("POST", "/api/v1/commands", headers, json.dumps(body).encode()) as answer:
             if answer.kind == "application/x-ndjson":
                 yield from answer.lines()
@@ -92,7 +98,10 @@ class Client:
         if _wants_renewal(result):
             self.token.renew()
         yield {"event": "decision", **{key: value.get(key) for key in ("id", "canonical", "decision")}}
-        yield {"event": "end", "state": "done", "result": result, "message": ""}
+        # The second sending of a command that still runs is answered with its state.
+        if value.get("state") != "running":
+            state, message = value.get("state") or "done", value.get("message") or ""
+            yield {"event": "end", "state": state, "result": result, "message": message}
 
     def _files(self, text: str) -> dict[str, str]:
         found = None if self._vocabulary is None else self._vocabulary.find(text)
@@ -116,25 +125,28 @@ class Client:
     def _authorized(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, seconds: float = ANSWER_SECONDS
     ) -> Iterator[Answer]:
-        # A refused token is renewed once and the request sent again: refused, it had no effect.
+        # Sent again once: with a renewed token if the token was refused, and as it was if the connection broke before
+        # an answer, since asking and a command with a key have no second effect.
         authorization = self.token.header()
         for last in (False, True):
-            request = self._transport.request(
-                method, path, headers={**headers, "Authorization": authorization}, body=body, seconds=seconds
-            )
-            try:
-                answer = request.__enter__()
-            except Refused as refusal:
-                if refusal.status != 401 or last:
-                    raise
-                self.token.renew(instead_of=authorization)
-                authorization = self.token.header()
-                continue
-            try:
+            with ExitStack() as stack:
+                request = self._transport.request(
+                    method, path, headers={**headers, "Authorization": authorization}, body=body, seconds=seconds
+                )
+                try:
+                    answer = stack.enter_context(request)
+                except Refused as refusal:
+                    if refusal.status != 401 or last:
+                        raise
+                    self.token.renew(instead_of=authorization)
+                    authorization = self.token.header()
+                    continue
+                except Interrupted:
+                    if last:
+                        raise
+                    continue
                 yield answer
-            finally:
-                request.__exit__(None, None, None)
-            return
+                return
 
 
 def _wants_renewal(result: Any) -> bool:

@@ -46,9 +46,10 @@ def read_file(name: str) -> str:
     except (OSError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or "not a file name"
         raise FileProblem(f"the file `{shown}` cannot be read: {why.lower()} (in {os.getcwd()})") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileProblem(f"`{shown}` is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise FileProblem(f"`{shown}` is not a regular file")
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise FileProblem(f"the file `{shown}` has more than {MAX_FILE // 1024} KiB")

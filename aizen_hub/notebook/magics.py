@@ -21,7 +21,7 @@ class NotACommand(Exception):
     """A cell that is neither Python nor commands; shown as the syntax error that Python would have shown."""
 
     def __init__(self, error: SyntaxError, lines: list[str]) -> None:
-        super().__init__(str(error))
+        super().__init__(f"{error.msg} (line {error.lineno})")
         self._lines = lines
 
     def _render_traceback_(self) -> list[str]:

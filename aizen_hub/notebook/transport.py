@@ -35,6 +35,9 @@ class Answer:
             data = self._response.read(MAX_ANSWER + 1)
         except (OSError, http.client.HTTPException) as error:
             raise Interrupted(f"the answer of the service broke off ({type(error).__name__})") from None
+        if self._response.length and len(data) <= MAX_ANSWER:
+            # Reading a bounded piece does not tell a cut answer from a whole one; what is still expected does.
+            raise Interrupted("the answer of the service broke off")
         return _read(data, MAX_ANSWER)
 
     def lines(self) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.notebook.client import Client
+from aizen_hub.notebook.vocabulary import Entry, Vocabulary
+from tests.notebook.service_double import Double, service_double
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with service_double() as found:
+        yield found
+
+
+@pytest.fixture
+def client(double: Double) -> Client:
+    return Client.from_environment(double.environment())
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Vocabulary:
+    catalog = load_catalog("aizen")
+    entries = (Entry(tuple(words.split()), entry.grammar) for words, entry in catalog.commands.items())
+    return Vocabulary(entries, catalog.roles)
+
+
+@pytest.fixture
+def bare_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A real shell without anything of ours."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    config = Config()
+    config.HistoryManager.enabled = False
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=config)
+    yield shell
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(bare_shell: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A real shell with our extension, in the environment of a server that the hub started."""
+    for name, value in double.environment(JUPYTERHUB_USER="bob", AIZEN_PROJECT="churn").items():
+        monkeypatch.setenv(name, value)
+    bare_shell.run_line_magic("load_ext", "aizen_hub.notebook")
+    return bare_shell

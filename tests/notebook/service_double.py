@@ -1,0 +1,197 @@
+"""A double of the service: a real HTTP server that answers as scripted, for what the real one cannot be made to do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from aizen_hub.catalogs.loader import load_catalog
+
+HUB_TOKEN = "hub-token-of-this-server"
+Script = Callable[[RequestHandler, dict[str, Any]], Any]
+
+
+def role_token(number: int = 0, seconds: float = 300) -> str:
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    return f"{part({'alg': 'none'})}.{part({'exp': time.time() + seconds, 'n': number})}.x"
+
+
+@dataclass
+class Double:
+    """What it was asked, and what it answers."""
+
+    url: str = ""
+    token: str = field(default_factory=role_token)
+    commands: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    scripts: dict[str, Script] = field(default_factory=dict)
+    renewals: list[dict[str, str]] = field(default_factory=list)
+    renewal: dict[str, Any] | None = None
+    gives_good_tokens: bool = True
+    catalog_asked: int = 0
+    catalog_status: int = 200
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {"AIZEN_URL": self.url, "AIZEN_TOKEN": self.token, "JUPYTERHUB_API_TOKEN": HUB_TOKEN, **more}
+
+
+class _Base(RequestHandler):
+    double: Double
+
+    def initialize(self, double: Double) -> None:
+        self.double = double
+
+    def problem(self, status: int, **document: Any) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(json.dumps({"status": status, **document}))
+
+    def prepare(self) -> None:
+        if self.request.headers.get("Authorization") != f"Bearer {self.double.token}":
+            self.problem(401, title="The credential was not accepted", detail="the token has expired", code="expired")
+
+
+class _Commands(_Base):
+    async def post(self) -> None:
+        body = json.loads(self.request.body)
+        self.double.commands.append(body)
+        self.double.keys.append(self.request.headers.get("Idempotency-Key"))
+        script = self.double.scripts.get(body["text"])
+        if script is None:
+            self.problem(400, title="There is no such command", detail=f"no script for `{body['text']}`")
+            return
+        answer = script(self, body)
+        if asyncio.iscoroutine(answer):
+            await answer
+        elif answer is not None:
+            self.finish(answer)
+
+
+class _Catalog(_Base):
+    def get(self) -> None:
+        self.double.catalog_asked += 1
+        if self.double.catalog_status != 200:
+            self.problem(self.double.catalog_status, title="The service cannot decide now", detail="starting")
+            return
+        catalog = load_catalog("aizen")
+        self.finish(
+            {
+                "name": catalog.name,
+                "roles": [{"name": role} for role in catalog.roles],
+                "commands": [
+                    {"command": words, "grammar": entry.grammar, "description": entry.description}
+                    for words, entry in catalog.commands.items()
+                ],
+            }
+        )
+
+
+class _Me(_Base):
+    def get(self) -> None:
+        roles = [{"role": "PROJECT_READER", "scope": "churn", "via": []}]
+        self.finish({"user": "bob", "project": "churn", "roles": roles, "limits": {}})
+
+
+class _Token(_Base):
+    def prepare(self) -> None:
+        """The hub token is in the form."""
+
+    def post(self) -> None:
+        form = {name: self.get_body_argument(name) for name in self.request.body_arguments}
+        self.double.renewals.append(form)
+        if self.double.renewal is not None:
+            self.set_status(400)
+            self.finish(self.double.renewal)
+            return
+        token = role_token(len(self.double.renewals))
+        if self.double.gives_good_tokens:
+            self.double.token = token
+        self.finish({"access_token": token, "expires_in": 300, "project": "churn", "token_type": "Bearer"})
+
+
+ROUTES = (
+    (r"/api/v1/commands", _Commands),
+    (r"/api/v1/catalog", _Catalog),
+    (r"/api/v1/me", _Me),
+    (r"/oauth/token", _Token),
+)
+
+
+@contextmanager
+def service_double() -> Iterator[Double]:
+    """Run the double in a thread of its own."""
+    double = Double()
+    ready, stop = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        sockets = bind_sockets(0, "127.0.0.1")
+        double.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+        server = HTTPServer(Application([(path, handler, {"double": double}) for path, handler in ROUTES]))
+        server.add_sockets(sockets)
+        loops.append(asyncio.get_running_loop())
+        ready.set()
+        await stop.wait()
+        server.stop()
+        await server.close_all_connections()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield double
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def decision(allowed: bool = True, **more: Any) -> dict[str, Any]:
+    return {"id": "d" * 32, "allowed": allowed, "reason": "granted", "sentence": "fine", "revision": 7, **more}
+
+
+def answers(result: dict[str, Any]) -> Script:
+    """An accounts command: one JSON answer."""
+
+    def script(handler: RequestHandler, body: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "d" * 32, "canonical": body["text"], "decision": decision(), "result": result}
+
+    return script
+
+
+def denies(**document: Any) -> Script:
+    def script(handler: Any, body: dict[str, Any]) -> None:
+        handler.problem(403, title="Not allowed", **document)
+
+    return script
+
+
+def streams(*events: dict[str, Any] | float | bytes, end: bool = True) -> Script:
+    """A core command: NDJSON; a number is a pause in seconds, bytes are sent as they are."""
+
+    async def script(handler: RequestHandler, body: dict[str, Any]) -> None:
+        handler.set_header("Content-Type", "application/x-ndjson")
+        first = {"event": "decision", "id": "d" * 32, "canonical": body["text"], "decision": decision()}
+        for event in (first, *events):
+            if isinstance(event, int | float):
+                await asyncio.sleep(event)
+                continue
+            handler.write(event if isinstance(event, bytes) else json.dumps(event) + "\n")
+            await handler.flush()
+        if not end:
+            stream = handler.detach()
+            stream.close()
+
+    return script

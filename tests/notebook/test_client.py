@@ -1,0 +1,306 @@
+"""The client: tokens, deadlines, files, and what it does with an answer that is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aizen_hub.notebook import transport
+from aizen_hub.notebook.client import Client
+from aizen_hub.notebook.errors import FileProblem, Interrupted, Refused, Unreachable
+from aizen_hub.notebook.files import MAX_FILE, named_files, read_file
+from tests.notebook.service_double import HUB_TOKEN, Double, answers, denies, role_token, streams
+
+LIST = "list projects"
+TABLE = {"kind": "table", "message": "", "columns": ["name"], "rows": [["churn"]], "data": {}}
+
+
+@contextmanager
+def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that says whatever a test wants, to every connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.1)
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                peer, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with peer:
+                peer.settimeout(5)
+                peer.recv(65_536)
+                try:
+                    talk(peer)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        thread.join(10)
+        listener.close()
+
+
+def client_of(url: str) -> Client:
+    return Client.from_environment({"AIZEN_URL": url, "AIZEN_TOKEN": role_token(), "JUPYTERHUB_API_TOKEN": HUB_TOKEN})
+
+
+def test_an_accounts_command_gives_a_decision_and_an_end(client: Client, double: Double) -> None:
+    double.scripts[LIST] = answers(TABLE)
+    first, last = client.run(LIST)
+    assert (first["event"], first["decision"]["allowed"]) == ("decision", True)
+    assert (last["event"], last["state"], last["result"]) == ("end", "done", TABLE)
+    assert double.commands == [{"text": LIST}]
+
+
+def test_a_core_command_streams(client: Client, double: Double) -> None:
+    events = [
+        {"event": "progress", "fraction": 0.5, "message": "half"},
+        {"event": "end", "state": "done", "result": None},
+    ]
+    double.scripts["start training churn"] = streams(*events)
+    assert list(client.run("start training churn"))[1:] == events
+
+
+def test_a_refusal_carries_its_document(client: Client, double: Double) -> None:
+    double.scripts[LIST] = denies(detail="no", who_can_grant=["alice"])
+    with pytest.raises(Refused) as caught:
+        list(client.run(LIST))
+    assert caught.value.status == 403
+    assert caught.value.document["who_can_grant"] == ["alice"]
+
+
+def test_a_token_about_to_end_is_renewed_first(double: Double) -> None:
+    double.scripts[LIST] = answers(TABLE)
+    double.token = role_token(seconds=10)
+    client = Client.from_environment(double.environment())
+    list(client.run(LIST))
+    (form,) = double.renewals
+    assert form == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": HUB_TOKEN,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    }
+    list(client.run(LIST))
+    assert len(double.renewals) == 1, "the new token is good for longer"
+
+
+def test_a_refused_token_is_renewed_once(client: Client, double: Double) -> None:
+    double.scripts[LIST] = answers(TABLE)
+    double.token = role_token(99)
+    list(client.run(LIST))
+    assert len(double.renewals) == 1
+    assert double.commands == [{"text": LIST}], "the refused sending did not reach the command"
+
+
+def test_a_token_refused_again_is_told(client: Client, double: Double) -> None:
+    double.token, double.gives_good_tokens = role_token(99), False
+    with pytest.raises(Refused) as caught:
+        list(client.run(LIST))
+    assert caught.value.status == 401
+    assert len(double.renewals) == 1
+
+
+def test_an_ended_session_is_told_in_words(client: Client, double: Double) -> None:
+    double.token, double.renewal = (
+        role_token(99),
+        {"error": "invalid_grant", "error_description": "the session has ended"},
+    )
+    with pytest.raises(Refused, match="the session has ended") as caught:
+        list(client.run(LIST))
+    assert "restart your server" in caught.value.document["remedy"]
+
+
+def test_without_a_hub_token_the_token_is_used_until_it_is_refused(double: Double) -> None:
+    double.scripts[LIST] = answers(TABLE)
+    double.token = role_token(seconds=5)
+    environment = double.environment()
+    del environment["JUPYTERHUB_API_TOKEN"]
+    client = Client.from_environment(environment)
+    list(client.run(LIST))
+    double.token = role_token(99)
+    with pytest.raises(Refused, match="JUPYTERHUB_API_TOKEN"):
+        list(client.run(LIST))
+
+
+def test_the_token_comes_from_a_file(double: Double, tmp_path: Path) -> None:
+    double.scripts[LIST] = answers(TABLE)
+    file = tmp_path / "token"
+    file.write_text(double.token + "\n")
+    list(Client.from_environment({"AIZEN_URL": double.url, "AIZEN_TOKEN_FILE": str(file)}).run(LIST))
+    missing = double.environment(AIZEN_TOKEN_FILE=str(tmp_path / "none"), AIZEN_TOKEN="")
+    list(Client.from_environment(missing).run(LIST))
+    assert len(double.renewals) == 1
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "..", "é.é.é", "a." + "eyJ" * 5000 + ".c"])
+def test_a_token_that_cannot_be_read_is_replaced(double: Double, token: str) -> None:
+    double.scripts[LIST] = answers(TABLE)
+    list(Client.from_environment(double.environment(AIZEN_TOKEN=token)).run(LIST))
+    assert len(double.renewals) == 1
+
+
+def test_setting_the_project_renews(client: Client, double: Double) -> None:
+    result = {"kind": "message", "message": "now in churn", "data": {"renew": True, "project": "churn"}}
+    double.scripts["set project churn"] = answers(result)
+    list(client.run("set project churn"))
+    assert len(double.renewals) == 1
+    assert client.token.project == "churn"
+
+
+def test_no_token_is_in_what_is_printed(client: Client, double: Double) -> None:
+    assert double.token not in repr(client.token)
+    double.token, double.renewal = role_token(99), {"error": "invalid_grant"}
+    with pytest.raises(Refused) as caught:
+        list(client.run(LIST))
+    assert HUB_TOKEN not in f"{caught.value}{caught.value.document}"
+
+
+@pytest.mark.proves("R111")
+def test_the_content_of_files_is_sent(client: Client, double: Double, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("users.json").write_text('[{"id": "é"}]', encoding="utf-8")
+    Path("my members.json").write_text("[]")
+    for text in ("add users users.json", 'alter project churn,config="my members.json"'):
+        double.scripts[text] = answers({"kind": "message", "message": "ok"})
+        list(client.run(text))
+    assert [one["files"] for one in double.commands] == [{"users.json": '[{"id": "é"}]'}, {"my members.json": "[]"}]
+
+
+def test_a_missing_file_sends_nothing(client: Client, double: Double, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileProblem, match="no such file"):
+        list(client.run("add users none.json"))
+    assert double.commands == []
+
+
+@pytest.mark.proves("R111", "T-28")
+def test_only_small_regular_text_files_are_read(tmp_path: Path) -> None:
+    pipe, big, binary = tmp_path / "pipe", tmp_path / "big", tmp_path / "binary"
+    os.mkfifo(pipe)
+    big.write_bytes(b"x" * (MAX_FILE + 1))
+    binary.write_bytes(b"\xff\xfe")
+    for path, says in (
+        (pipe, "regular"), (tmp_path, "director|regular"), (big, "more than"), (binary, "UTF-8"),
+        ("/dev/zero", "regular"), ("a\0b", "not a file name"), ("x" * 5000, "too long"),
+    ):  # fmt: skip
+        began = time.monotonic()
+        with pytest.raises(FileProblem, match=says):
+            read_file(str(path))
+        assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("rest", "grammar", "files"),
+    [
+        ("users.json", "<config:file>", ("users.json",)),
+        ("'my users.json'", "<config:file>", ("my users.json",)),
+        ("two words", "<config:file>", ()),
+        ("churn,config=a.json", "<name>[,config=<file>]", ("a.json",)),
+        ('churn, config="a b.json"', "<name>[,config=<file>]", ("a b.json",)),
+        ("churn", "<name>[,config=<file>]", ()),
+        ("churn config=a.json epochs=3", "[<name>] [key=value …]", ("a.json",)),
+        ("churn myconfig=a.json", "[<name>] [key=value …]", ()),
+    ],
+)
+def test_files_are_found_in_the_text(rest: str, grammar: str, files: tuple[str, ...]) -> None:
+    assert named_files(rest, grammar) == files
+
+
+def test_nobody_there_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        list(client_of(url).run(LIST))
+    for url in ("", "ftp://service.example", "service.example:80", "http://"):
+        with pytest.raises(Unreachable):
+            client_of(url)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"", Interrupted),
+        (b"rubbish\r\n\r\n", Interrupted),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html", Unreachable),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", Interrupted),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", Unreachable),
+        (b"HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno", Refused),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, Interrupted),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\nnot json\n", Unreachable),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + b'"' + b"x" * (2 << 20), Unreachable),
+    ],
+    ids=["nothing", "rubbish", "html", "cut", "redirect", "500", "huge header", "bad line", "huge line"],
+)
+def test_whatever_answers_is_one_of_our_errors(said: bytes, error: type[Exception]) -> None:
+    with raw_server(lambda peer: peer.sendall(said)) as url, pytest.raises(error):
+        list(client_of(url).run(LIST))
+
+
+def test_an_answer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(peer: socket.socket) -> None:
+        for _ in range(100):
+            peer.sendall(b"H")
+            time.sleep(0.05)
+
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
+    with raw_server(drip) as url:
+        client = client_of(url)
+        began = time.monotonic()
+        with pytest.raises(Interrupted), client._transport.request("GET", "/", seconds=0.3):
+            pass
+        assert time.monotonic() - began < 2
+
+
+def test_a_stream_that_falls_silent_is_given_up(
+    client: Client, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "IDLE_SECONDS", 0.3)
+    double.scripts["start training churn"] = streams({"event": "progress", "fraction": 0.1, "message": ""}, 2.0)
+    with pytest.raises(Interrupted, match="said nothing"):
+        list(client.run("start training churn"))
+
+
+@pytest.mark.proves("R103")
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(client: Client, double: Double) -> None:
+    def lose_the_first(handler: Any, body: dict[str, Any]) -> Any:
+        if len(double.commands) == 1:
+            handler.detach().close()
+            return None
+        return answers(TABLE)(handler, body)
+
+    double.scripts[LIST] = lose_the_first
+    assert list(client.run(LIST))[-1]["result"] == TABLE
+    first, second = double.keys
+    assert first == second
+    assert first
+    list(client.run(LIST))
+    assert double.keys[-1] != first
+
+
+def test_the_catalog_is_fetched_once(client: Client, double: Double) -> None:
+    assert client.known_vocabulary is None
+    for _ in range(3):
+        assert ("start", "training") in client.vocabulary().entries
+    assert double.catalog_asked == 1
+
+
+def test_a_body_is_plain_json(client: Client, double: Double) -> None:
+    text = 'configure training "a\u2028b" note="é"'
+    double.scripts[text] = answers(TABLE)
+    list(client.run(text))
+    assert json.loads(json.dumps(double.commands[0])) == {"text": text}

@@ -1,0 +1,137 @@
+"""What is shown: as text and as HTML, with nothing in it that could act."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aizen_hub.notebook.display import MAX_ROWS, MIME, Notice, Refusal, Result, Shown, clean
+from aizen_hub.notebook.progress import Progress
+
+NASTY = '<script>alert(1)</script><img src=x onerror="x">\x1b[31m\u202egnp.\r\n\x00'
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+ALLOWED = {"div", "b", "table", "thead", "tbody", "tr", "th", "td", "pre", "br"}
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.styles: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.styles += [value or "" for _, value in attrs]
+
+
+def check(shown: Any) -> dict[str, Any]:
+    bundle: dict[str, Any] = shown._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html", MIME}
+    json.dumps(bundle[MIME])
+    tags = Tags()
+    tags.feed(bundle["text/html"])
+    assert tags.tags <= ALLOWED
+    assert tags.attributes <= {"style"}
+    assert not any("url(" in style or "expression" in style for style in tags.styles)
+    assert all(char.isprintable() or char == "\n" for char in bundle["text/plain"])
+    return bundle
+
+
+@given(st.dictionaries(st.sampled_from(["kind", "message", "columns", "rows", "data"]), VALUES))
+def test_any_result_can_be_shown(content: dict[str, Any]) -> None:
+    check(Result(content))
+
+
+@given(st.dictionaries(st.sampled_from(["title", "detail", "decision", "who_can_grant", "remedy", "errors"]), VALUES))
+def test_any_refusal_can_be_shown(document: dict[str, Any]) -> None:
+    check(Refusal(document, "start training churn"))
+
+
+def test_a_hostile_value_stays_text() -> None:
+    shown: list[Shown] = [
+        Result({"kind": "table", "message": NASTY, "columns": [NASTY], "rows": [[NASTY, {"a": NASTY}]], "data": {}}),
+        Result({"kind": "object", "data": {"a": NASTY}}, state="failed", message=NASTY),
+        Refusal({"title": NASTY, "detail": NASTY, "remedy": NASTY, "errors": [{"pointer": NASTY}]}, NASTY),
+        Notice(NASTY, NASTY),
+    ]
+    for one in shown:
+        bundle = check(one)
+        assert "\x1b" not in bundle["text/html"]
+        assert "\u202e" not in bundle["text/plain"] + bundle["text/html"]
+
+
+def test_a_table_is_a_table() -> None:
+    content = {
+        "kind": "table",
+        "columns": ["name", "roles"],
+        "rows": [["churn", ["A", "B"]], ["p2", None]],
+        "data": {"n": 2},
+    }
+    result = Result(content, id="d1", command="list projects")
+    assert result.text().splitlines() == ["name   roles", "-----  -----", "churn  A, B", "p2"]
+    assert result.records == [{"name": "churn", "roles": ["A", "B"]}, {"name": "p2", "roles": None}]
+    assert result.data == {"n": 2}
+    assert check(result)[MIME]["rows"] == content["rows"]
+    assert "var(--jp-" in result.html()
+
+
+def test_a_long_table_is_cut_on_the_screen_only() -> None:
+    result = Result({"kind": "table", "columns": ["n"], "rows": [[n] for n in range(MAX_ROWS + 5)]})
+    assert "and 5 more rows" in result.text()
+    assert "and 5 more rows" in result.html()
+    assert len(result.rows) == MAX_ROWS + 5
+
+
+def test_a_denial_says_why_who_and_how(monkeypatch: Any) -> None:
+    monkeypatch.setenv("JUPYTERHUB_USER", "bob")
+    document = {
+        "title": "Not allowed",
+        "detail": "short",
+        "who_can_grant": ["alice", "carol"],
+        "decision": {
+            "id": "d1", "allowed": False, "reason": "no-assignment", "role": "PROJECT_EXECUTOR",
+            "sentence": "bob may not execute:training in churn",
+        },
+    }  # fmt: skip
+    refusal = Refusal(document, "start training churn")
+    assert refusal.is_denial
+    for shown in (refusal.text(), refusal.html()):
+        for part in (
+            "bob may not execute:training in churn", "PROJECT_EXECUTOR", "alice, carol",
+            "grant role PROJECT_EXECUTOR to bob", "d1",
+        ):  # fmt: skip
+            assert part in shown
+    assert "Traceback" not in refusal.text()
+
+
+def test_faults_of_a_file_are_listed() -> None:
+    faults = [{"pointer": "/2/roles/0", "detail": "no such role", "allowed": ["PROJECT_READER"]}]
+    text = Refusal({"title": "Bad", "detail": "one fault", "errors": faults}).text()
+    assert "/2/roles/0: no such role (allowed: PROJECT_READER)" in text
+
+
+@given(st.text())
+def test_cleaned_text_is_one_printable_line(text: str) -> None:
+    assert clean(text).isprintable()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["event", "fraction", "message", "line"]), VALUES | st.sampled_from(["progress", "log"])
+    )
+)
+def test_any_event_can_be_drawn(event: dict[str, Any]) -> None:
+    progress = Progress(NASTY)
+    progress._drawn = float("inf")
+    progress.take(event)
+    check(progress)
