@@ -58,7 +58,8 @@ class Limits:
     def __init__(self, settings: RateSettings, refused: Callable[[str], None]) -> None:
         self._by_identity = Buckets(settings.requests_per_second, settings.burst)
         self._by_session = Buckets(settings.requests_per_second, settings.burst)
-        self._by_source = Buckets(settings.requests_per_second, settings.burst, entries=2_000)
+        # Kernels of one host share an address, and nothing costly lies behind these routes.
+        self._by_source = Buckets(10 * settings.requests_per_second, 10 * settings.burst, entries=2_000)
         self._most = settings.in_flight_per_session
         self._flying: dict[str, int] = {}
         self._refused = refused

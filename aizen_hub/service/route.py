@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from aizen_hub.service.schemas.base import Schema
+from aizen_hub.service.schemas.base import Open, Schema
 
 if TYPE_CHECKING:
     from aizen_hub.service.call import Call
@@ -37,7 +37,8 @@ class Kind(StrEnum):
     ROAD = "road"  # the credential itself is the right; nobody judged by roles comes this way
     REGISTERED = "registered"  # open to every registered, active, unlocked identity, about itself
     COMMAND = "command"  # decided by the catalog entry of the command in the body
-    PERMISSION = "permission"
+    OPERATION = "operation"  # an action that is no command; the catalog's ``endpoints`` say which permission
+    HANDLER = "handler"  # the same as the command that this account function carries out
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,24 @@ class Need:
 
     Attributes
     ----------
-    permission : str
-        ``verb:noun``, for ``Kind.PERMISSION``.
+    name : str
+        Of the operation or account function: permissions themselves stand in the catalog only.
     scope : str
         ``system``, or the name of the path, query or body member that holds the project. A member that is absent means the
         system.
     """
 
     kind: Kind
-    permission: str = ""
+    name: str = ""
     scope: str = "system"
 
     @classmethod
-    def of(cls, permission: str, scope: str = "system") -> Need:
-        return cls(Kind.PERMISSION, permission, scope)
+    def operation(cls, name: str, scope: str = "system") -> Need:
+        return cls(Kind.OPERATION, name, scope)
+
+    @classmethod
+    def like(cls, handler: str, scope: str = "system") -> Need:
+        return cls(Kind.HANDLER, handler, scope)
 
 
 ROAD = Need(Kind.ROAD)
@@ -114,6 +119,12 @@ class Route:
         Bytes.
     keyed : bool
         A write that takes an ``Idempotency-Key``.
+    versioned : bool
+        A replacement that takes ``If-Match``.
+    media : str or None
+        Media type of an answer that is not JSON.
+    always : bool
+        Answers also while the service is sealed (R7).
     wraps : callable or None
         Turns a Problem into another error document (RFC 6749, 5.2); gets the problem, returns an Answer.
     """
@@ -126,12 +137,15 @@ class Route:
     summary: str
     body: type[Schema] | None = None
     query: type[Schema] | None = None
-    answer: type[Schema] | None = None
+    answer: type[Open] | None = None
     status: int = 200
     form: bool = False
     stream: bool = False
     max_body: int = 64 << 10
     keyed: bool = False
+    versioned: bool = False
+    always: bool = False
+    media: str | None = None
     wraps: Callable[[Exception], Answer] | None = None
 
     @property
@@ -178,8 +192,8 @@ def _check_one(route: Route) -> None:
         fail("people come this way, so the road alone is no right")
     if route.needs.kind is not Kind.ROAD and not route.takes <= PEOPLE:
         fail("only people are judged by roles")
-    if route.needs.kind is Kind.PERMISSION and ":" not in route.needs.permission:
-        fail("its permission is not `verb:noun`")
+    if (route.needs.kind in (Kind.OPERATION, Kind.HANDLER)) != bool(route.needs.name):
+        fail("does not name the operation or account function that it needs")
     if route.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
         fail("has no such method")
     if route.method == "GET" and (route.body or route.keyed):

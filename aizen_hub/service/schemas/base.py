@@ -39,7 +39,7 @@ Note = Annotated[str, Field(max_length=1000), AfterValidator(_visible)]
 """One line of prose: a reason, a description."""
 Secret = Annotated[str, Field(min_length=1, max_length=1024, repr=False)]
 """Never in a log, a fault or a repr (R98)."""
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\Z")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 M = TypeVar("M", bound=Schema)
 

@@ -1,0 +1,95 @@
+"""Users, and the sessions of users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aizen_hub.accounts import activation, users
+from aizen_hub.accounts.result import Result, message
+from aizen_hub.service.api.answer import answered, change
+from aizen_hub.service.call import Call
+from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.service.schemas.users import NewUser, NewUserAnswer, ProjectQuery, UserChange
+from aizen_hub.store.transaction import Write
+
+MANAGE = Need.operation("users")
+
+
+async def listing(call: Call) -> Answer:
+    return await change(call, lambda tx: users.list_users(tx, call.query.project or call.actor.project))
+
+
+async def create(call: Call) -> Answer:
+    body = call.body
+
+    def work(tx: Write, _: Any) -> Answer:
+        result = users.create(
+            tx,
+            body.name,
+            provider=body.provider,
+            display_name=body.display_name or "",
+            email=body.email,
+            phone=body.phone,
+            alerts=None if body.alerts is None else body.alerts.model_dump(),
+            roles=body.roles,
+            password=body.password,
+        )
+        value = answered(result, tx).value
+        return Answer({**value, "user": result.data["user"], "activation": result.data.get("activation")}, 201)
+
+    return await call.write(work)
+
+
+async def alter(call: Call) -> Answer:
+    body = call.body
+    return await change(
+        call,
+        lambda tx: users.alter(
+            tx,
+            call.members["user"],
+            display_name=body.display_name,
+            email=body.email,
+            phone=body.phone,
+            alerts=None if body.alerts is None else body.alerts.model_dump(),
+        ),
+    )
+
+
+async def remove(call: Call) -> Answer:
+    return await change(call, lambda tx: users.remove(tx, [call.members["user"]]))
+
+
+async def reissue(call: Call) -> Answer:
+    def work(tx: Write) -> Result:
+        link = activation.issue(tx, call.members["user"])
+        return message("a new activation link; the earlier one is void", activation=link.to_json())
+
+    return await change(call, work, 201)
+
+
+async def release(call: Call) -> Answer:
+    return await change(call, lambda tx: users.release(tx, call.members["user"]))
+
+
+ROUTES = (
+    Route(
+        "GET", "/api/v1/users", PEOPLE, Need.like("list_users", "project"), listing, "List the registered users.",
+        query=ProjectQuery, answer=ResultView,
+    ),
+    # Not keyed: the answer holds an activation link, and answers of keyed requests are kept.
+    Route("POST", "/api/v1/users", PEOPLE, MANAGE, create, "Register a user.", body=NewUser, answer=NewUserAnswer, status=201),
+    Route(
+        "PATCH", "/api/v1/users/{user}", PEOPLE, REGISTERED, alter, "Change contact data; one's own, or as a manager of users.",
+        body=UserChange, answer=ResultView, keyed=True,
+    ),
+    Route("DELETE", "/api/v1/users/{user}", PEOPLE, Need.like("delete_users"), remove, "Delete a registration.", answer=ResultView, keyed=True),
+    Route(
+        "POST", "/api/v1/users/{user}/activation", PEOPLE, MANAGE, reissue, "Make a new activation link; the old one is void.",
+        answer=ResultView, status=201,
+    ),
+    Route(
+        "POST", "/api/v1/users/{user}/release", PEOPLE, MANAGE, release, "Release the name of a deleted user.", answer=ResultView,
+        keyed=True,
+    ),
+)

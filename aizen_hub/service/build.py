@@ -1,0 +1,117 @@
+"""Puts a service together from its settings, and lists the work it does unasked."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+
+from aizen_hub.accounts import bootstrap
+from aizen_hub.accounts.court import Court
+from aizen_hub.audit.secret import PURPOSE, SecretHasher
+from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service import replay
+from aizen_hub.service.background import Task
+from aizen_hub.service.core_road import core_runner
+from aizen_hub.service.house import PREFIX, House
+from aizen_hub.service.lifeline import StartRefused
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.keystore import KeyStore
+from aizen_hub.store.store import Store
+from aizen_hub.tokens.keys import KeyRing
+from aizen_hub.tokens.role_token import Verifier
+
+log = logging.getLogger(__name__)
+
+OWN = Actor(Identity.service_account("aizen-hub"), Road.OPERATOR)
+_KEEP_REPLAYS = timedelta(hours=24)
+
+
+def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | None = None) -> House:
+    """Open everything a service needs.
+
+    What can be put right while it runs (keys) seals the service; everything else stops the start.
+
+    Raises
+    ------
+    StartRefused, ConfigurationError, SchemaError, Problem
+    """
+    environ = os.environ if environ is None else environ
+    if os.geteuid() == 0:
+        log.warning("running as root: give the service an account of its own")
+    catalog = load_catalog(settings.catalog, settings.overlays)
+    try:
+        # The hub and we find or make the same file; of two that start at once, the first one makes it.
+        hub_secret = read_or_make_secret(settings.hub_secret_path) if settings.embedded else read_secret(settings.hub_secret_path)
+        file = settings.core.credential_file if settings.core else None
+        core_credential = read_secret(file) if file else None
+    except SecretFileError as error:
+        raise StartRefused(str(error)) from None
+    if core_credential is not None and core_credential == hub_secret:
+        raise StartRefused("the core's credential is the hub secret: give each its own")
+    store = Store.open(settings, catalog)
+    try:
+        with store.write(OWN) as tx:
+            link = bootstrap.first_start(tx, settings)
+        if link is not None:
+            _keep_link(settings, link.path)
+        house = House(
+            settings,
+            store,
+            catalog,
+            instance=instance,
+            hub_secret=hub_secret,
+            core_credential=core_credential,
+            prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", PREFIX),
+            hub_api=environ.get("JUPYTERHUB_API_URL"),
+        )
+        house.keys = KeyStore.open(settings, store)
+        house.verifier = Verifier(KeyRing(), settings.service_url, settings.service_url)
+        refresh_keys(house)
+        encryption = house.keys.encryption
+        house.hasher = None if encryption is None else SecretHasher(encryption.derive(PURPOSE))
+        house.court = Court(store, house.keys)
+        house.runner = core_runner(house)
+    except BaseException:
+        store.close()
+        raise
+    return house
+
+
+def _keep_link(settings: Settings, path: str) -> None:
+    # A link is a secret: it goes to a file that only this account reads, never to a log (R98).
+    file = settings.data_dir / "admin-activation-link"
+    file.unlink(missing_ok=True)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as out:
+        out.write(path + "\n")
+    log.info("the admin user's activation link waits in a file", extra={"data": {"file": str(file)}})
+
+
+def refresh_keys(house: House) -> None:
+    """Bring the ring at hand up to the store's, and seal or unseal the service by it (R7)."""
+    with house.store.read() as tx:
+        ring = house.keys.ring(tx)
+    house.verifier.advance(ring)
+    sealed = (ring.sealed or "a signing key is missing") if ring.is_sealed else None
+    if sealed != house.sealed:
+        log.log(logging.ERROR if sealed else logging.INFO, "sealed" if sealed else "unsealed", extra={"data": {"why": sealed}})
+    house.sealed = sealed
+
+
+def tasks(house: House) -> tuple[Task, ...]:
+    """Return the periodic work of a service."""
+
+    async def keys() -> None:
+        await house.pools.reads.run(lambda: refresh_keys(house))
+
+    async def prune() -> None:
+        await house.alone(OWN, lambda tx: replay.prune(tx, tx.now - _KEEP_REPLAYS))
+
+    return (
+        Task("keys", 1.0, keys),
+        Task("prune", 600.0, prune),
+    )

@@ -1,0 +1,117 @@
+"""What one running service consists of, in one place: every request sees exactly this."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aizen_hub.accounts import service_accounts, sessions
+from aizen_hub.problems import Unavailable
+from aizen_hub.service.hub_client import HubClient
+from aizen_hub.service.limits import Limits
+from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.pools import Pools
+from aizen_hub.service.roads import Roads
+from aizen_hub.service.route import Route
+
+if TYPE_CHECKING:
+    from aizen_hub.accounts.court import Court
+    from aizen_hub.audit.secret import SecretHasher
+    from aizen_hub.catalogs.catalog import Catalog
+    from aizen_hub.commands.command import Command
+    from aizen_hub.jobs.runner import Runner
+    from aizen_hub.service.ledger import Ledger
+    from aizen_hub.settings import Settings
+    from aizen_hub.store.keystore import KeyStore
+    from aizen_hub.store.store import Store
+    from aizen_hub.tokens.role_token import Verifier
+
+PREFIX = "/services/aizen/"
+_MOST_USED = 1000
+
+
+class House:
+    """The parts of a running service.
+
+    Attributes
+    ----------
+    sealed : str or None
+        Why nothing may be decided; health still answers (R7).
+    ending : bool
+        SIGTERM came: nothing new is taken in.
+    used : set of str
+        Credentials of service accounts that were used since this was last noted.
+    hasher : SecretHasher or None
+        Hides secret arguments in what is recorded; None while sealed, when nothing is decided.
+    """
+
+    court: Court
+    runner: Runner
+    ledger: Ledger
+    keys: KeyStore
+    hasher: SecretHasher | None
+    verifier: Verifier
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        catalog: Catalog,
+        *,
+        instance: str,
+        hub_secret: str | None,
+        core_credential: str | None,
+        prefix: str = PREFIX,
+        hub_api: str | None = None,
+    ) -> None:
+        self.settings, self.store, self.catalog, self.instance, self.prefix = settings, store, catalog, instance, prefix
+        self.metrics = Metrics()
+        self.pools = Pools(embedded=settings.embedded)
+        self.limits = Limits(settings.rate, self.metrics.limited)
+        self.hub = HubClient(hub_api, prefix.strip("/").rpartition("/")[2] or "aizen", settings.service.deadline_seconds)
+        self.roads = Roads(self, self.hub, hub_secret, core_credential)
+        self.sealed: str | None = None
+        self.ending = False
+        self.used: set[str] = set()
+        self.started = datetime.now(UTC)
+        self.metrics.gauge("sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None))
+        self.metrics.gauge("work_waiting", "Database work that runs or waits.", lambda: float(self.pools.writes.busy + self.pools.reads.busy))
+
+    def check_open(self, route: Route) -> None:
+        """Refuse while nothing may be decided.
+
+        Raises
+        ------
+        Unavailable
+        """
+        if route.always:
+            return
+        if self.sealed is not None:
+            raise Unavailable(self.sealed, more={"sealed": True}, remedy="the operator finds the reason with `aizen-hub doctor`")
+        if self.ending:
+            raise Unavailable("the service is ending")
+
+    async def service_account_of(self, credential: str) -> str | None:
+        """Return the service account that a credential opens now, or None."""
+
+        def find() -> str | None:
+            with self.store.read() as tx:
+                return service_accounts.authenticate(tx, credential)
+
+        name = await self.pools.reads.run(find)
+        if name is not None and len(self.used) < _MOST_USED:
+            self.used.add(credential)
+        return name
+
+    async def was_session_credential(self, credential: str) -> bool:
+        """Whether a token's hash is, or ever was, the credential of a session."""
+
+        def find() -> bool:
+            with self.store.read() as tx:
+                return sessions.was_credential(tx, credential)
+
+        return await self.pools.reads.run(find)
+
+    def redacted(self, command: Command) -> str:
+        """Return the text of a command as it may be recorded."""
+        return command.canonical if self.hasher is None else self.hasher.text(command)

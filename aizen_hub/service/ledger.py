@@ -1,0 +1,125 @@
+"""Where commands for the core are recorded: intent before the first byte, outcome after the last, and the count of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from aizen_hub.accounts import jobs
+from aizen_hub.accounts.court import Question
+from aizen_hub.jobs.core_event import State
+from aizen_hub.jobs.order import Order
+from aizen_hub.problems import Conflict
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.service.replay import Key
+from aizen_hub.service.route import Answer
+from aizen_hub.store import tables
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.transaction import Read, Write
+
+if TYPE_CHECKING:
+    from aizen_hub.store.store import Store
+
+_j = tables.jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """Who gave an order, and the question that was allowed; asked again as long as the command runs."""
+
+    question: Question
+    command: str
+    key: Key | None = None
+    project: str | None = None
+
+
+@dataclass
+class Ledger:
+    """Records orders; both methods run in worker threads, each in one transaction."""
+
+    store: Store
+    open: dict[str, Commission] = field(default_factory=dict)
+
+    def begin(self, order: Order) -> None:
+        """Write the intent row; count the job, if it starts one.
+
+        Raises
+        ------
+        LimitReached
+            The person's limit of jobs is used up; names where it comes from.
+        Conflict
+            Another request with the same ``Idempotency-Key`` came first.
+        """
+        commission = self.open[order.id]
+        actor = commission.question.actor
+        with self.store.write(actor) as tx:
+            if order.job == "starts":
+                jobs.start(
+                    tx, decision_id=order.id, identity=actor.identity, project=order.project or SYSTEM, session=order.session,
+                    command=commission.command, key=order.key,
+                )
+            if commission.key is not None:
+                try:
+                    commission.key.keep(tx, Answer({"id": order.id}))
+                except IntegrityError:
+                    raise Conflict(
+                        "the same request is being carried out", remedy="ask `GET /api/v1/commands/{id}` or wait"
+                    ) from None
+            tx.audit("intent", project=order.project, command=commission.command, details={"decision": order.id})
+
+    def finish(self, order: Order, state: State, message: str) -> None:
+        """Write the outcome row, and take the jobs that ended off the count; a second time changes nothing."""
+        commission = self.open.get(order.id)
+        actor = commission.question.actor if commission else Actor(_identity(order.user), Road.KERNEL, session=order.session)
+        with self.store.write(actor) as tx:
+            record_end(tx, order.id, state, message, project=order.project)
+            if order.job == "stops" and state is State.DONE:
+                jobs.end_named(tx, order.project or SYSTEM, order.key)
+        self.open.pop(order.id, None)
+
+
+def record_end(tx: Write, number: str, state: State, message: str, *, project: str | None) -> bool:
+    """Write an outcome row and take the job off the count; False where its end was recorded before.
+
+    An ``unknown`` end leaves the job on the count, since it may still be running: the core reports its end, or somebody
+    stops it.
+    """
+    known = tx.conn.execute(select(_j.c.ended).where(_j.c.decision_id == number)).first()
+    if known is not None and known.ended is not None:
+        return False
+    if known is not None and state is not State.UNKNOWN:
+        jobs.end(tx, number, state.value, message)
+    tx.audit("outcome", project=project, details={"decision": number, "state": state.value, "message": message[:500]})
+    return True
+
+
+def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | None:
+    """Return what the audit knows of a command of this identity, for commands that no process holds any more."""
+    from aizen_hub.audit.search import AuditFilter, newest
+
+    rows = newest(tx.conn, AuditFilter(identity=str(identity), id=number), 1)
+    if not rows or rows[0].get("event") != "decision" or "command" not in rows[0]:
+        return None
+    decision = rows[0]
+    job = tx.conn.execute(select(_j.c.outcome, _j.c.ended).where(_j.c.decision_id == number)).first()
+    if not decision.get("allowed"):
+        state = "denied"
+    elif job is None:
+        state = "done"
+    elif job.outcome is not None:
+        state = job.outcome
+    else:
+        state = "running"
+    return {"id": number, "canonical": decision["command"], "state": state, "result": None}
+
+
+def _identity(user: str) -> Identity:
+    try:
+        return Identity.parse(user)
+    except ValueError:
+        return Identity.user(user)

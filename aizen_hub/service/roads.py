@@ -1,0 +1,199 @@
+"""Which credential is accepted where, and whose it is. No road accepts another road's credential (T-13, T-49)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tornado.httputil import HTTPServerRequest
+
+from aizen_hub.problems import NotAuthenticated
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.hub_client import HubClient
+from aizen_hub.service.route import Credential, Route
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.tokens.credential import hash_credential, same
+from aizen_hub.tokens.role_token import RoleToken
+
+if TYPE_CHECKING:
+    from aizen_hub.service.house import House
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
+HUB = Identity.service_account("hub")
+CORE = Identity.service_account("core")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, proven.
+
+    Attributes
+    ----------
+    credential : Credential
+        What proved it.
+    actor : Actor or None
+        None where nobody is proven.
+    source : str
+        Network address; a forwarded one only if a configured proxy says so (R121).
+    token : RoleToken or None
+    """
+
+    credential: Credential
+    source: str
+    actor: Actor | None = None
+    token: RoleToken | None = None
+
+    @property
+    def unlimited(self) -> bool:
+        """The hub and the core are machines of ours: to slow them down would slow everybody down."""
+        return self.credential in (Credential.HUB_SECRET, Credential.CORE)
+
+    @property
+    def identity_key(self) -> str | None:
+        return None if self.actor is None else str(self.actor.identity)
+
+    @property
+    def session(self) -> str | None:
+        return None if self.actor is None else self.actor.session
+
+
+def refuse(code: str, detail: str, remedy: str | None = None) -> NotAuthenticated:
+    return NotAuthenticated(detail, remedy=remedy, more={"code": code})
+
+
+class Roads:
+    """Proves callers.
+
+    Parameters
+    ----------
+    house : House
+    hub : HubClient
+        Asked about hub tokens, each time anew (F1).
+    hub_secret, core_credential : str or None
+        None: nobody can come that way.
+    """
+
+    def __init__(self, house: House, hub: HubClient, hub_secret: str | None, core_credential: str | None) -> None:
+        self._house, self._hub = house, hub
+        self._secrets = {Credential.HUB_SECRET: hub_secret, Credential.CORE: core_credential}
+        self._ways: dict[Credential, Callable[[str, str], Awaitable[Caller]]] = {
+            Credential.HUB_SECRET: self._by_hub_secret,
+            Credential.CORE: self._by_core_credential,
+            Credential.ROLE_TOKEN: self._by_role_token,
+            Credential.SERVICE_ACCOUNT: self._by_service_account,
+            Credential.HUB_TOKEN: self._by_hub_token,
+        }
+
+    async def identify(self, route: Route, request: HTTPServerRequest, *, proxied: bool) -> Caller:
+        """Prove who sent this request, by what the route takes on this side of the proxy and by nothing else.
+
+        Raises
+        ------
+        NotAuthenticated
+            With a ``code``; counted, never recorded (DESIGN, *audit*).
+        """
+        source = self.source(request, proxied=proxied)
+        if Credential.NONE in route.takes:
+            return Caller(Credential.NONE, source)
+        kind = self.kind(request, proxied=proxied)
+        try:
+            if kind not in route.takes:
+                raise refuse("wrong-road", f"this address does not take a {kind.value.replace('-', ' ')}")
+            return await self._ways[kind](self._bearer(request), source)
+        except NotAuthenticated as error:
+            self._house.metrics.credential_refused(kind.value, str(error.more.get("code", "refused")))
+            raise
+
+    def kind(self, request: HTTPServerRequest, *, proxied: bool) -> Credential:
+        """Tell what kind of credential this request carries, from the form of the credential alone.
+
+        Raises
+        ------
+        NotAuthenticated
+            There is none, or not exactly one.
+        """
+        headers = request.headers.get_list("Authorization")
+        if len(headers) > 1:
+            raise refuse("malformed", "more than one credential was sent")
+        if not headers:
+            raise refuse("missing", "no credential was sent")
+        scheme, _, token = headers[0].partition(" ")
+        if not _TOKEN.fullmatch(token):
+            raise refuse("malformed", "the credential is malformed")
+        if proxied:
+            if scheme.lower() not in ("token", "bearer"):
+                raise refuse("malformed", "through the hub's proxy only `Authorization: token …` is read")
+            return Credential.HUB_TOKEN
+        if scheme.lower() != "bearer":
+            raise refuse("wrong-road", "this address reads `Authorization: Bearer …`", "hub tokens belong to the hub's own address")
+        if "." in token:
+            return Credential.ROLE_TOKEN
+        for kind, secret in self._secrets.items():
+            if secret is not None and same(token, secret):
+                return kind
+        return Credential.SERVICE_ACCOUNT
+
+    def source(self, request: HTTPServerRequest, *, proxied: bool) -> str:
+        """Return the network address a request came from (R121)."""
+        peer = request.remote_ip or ""
+        if proxied and peer in self._house.settings.service.trusted_proxies:
+            last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+            if re.fullmatch(r"[0-9a-fA-F.:]{2,45}", last):
+                return last
+        return peer
+
+    @staticmethod
+    def _bearer(request: HTTPServerRequest) -> str:
+        return request.headers["Authorization"].partition(" ")[2]
+
+    async def _by_hub_secret(self, token: str, source: str) -> Caller:
+        return Caller(Credential.HUB_SECRET, source, Actor(HUB, Road.HUB, source=source))
+
+    async def _by_core_credential(self, token: str, source: str) -> Caller:
+        return Caller(Credential.CORE, source, Actor(CORE, Road.SERVICE_ACCOUNT, source=source))
+
+    async def _by_role_token(self, token: str, source: str) -> Caller:
+        found = self._house.verifier.verify(token, datetime.now(UTC))
+        return Caller(
+            Credential.ROLE_TOKEN,
+            source,
+            Actor(
+                Identity.user(found.subject),
+                Road.KERNEL,
+                session=found.session,
+                project=found.project,
+                acting=None if found.actor is None else Identity.user(found.actor),
+                token_id=found.token_id,
+                source=source,
+            ),
+            found,
+        )
+
+    async def _by_service_account(self, token: str, source: str) -> Caller:
+        name = await self._house.service_account_of(token)
+        if name is None:
+            raise refuse("unknown", "the credential is unknown, expired or withdrawn")
+        return Caller(
+            Credential.SERVICE_ACCOUNT, source, Actor(Identity.service_account(name), Road.SERVICE_ACCOUNT, source=source)
+        )
+
+    async def _by_hub_token(self, token: str, source: str) -> Caller:
+        # First our own table: whatever the hub says about it, a server's own token is never a person at a command line.
+        if await self._house.was_session_credential(hash_credential(token)):
+            raise refuse(
+                "server-token", "this is the token of a user server, which proves a server and not a person",
+                "make a token of your own on the hub's Token page",
+            )
+        person = await self._hub.person(token)
+        return Caller(
+            Credential.HUB_TOKEN,
+            source,
+            Actor(
+                Identity.user(person.name), Road.CLI, token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
+                source=source,
+            ),
+        )

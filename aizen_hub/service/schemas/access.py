@@ -1,0 +1,106 @@
+"""Assignments, roles, limits, locks, groups, service accounts, projects and requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.schemas.base import Label, Name, Note, Schema
+
+
+def _identity(text: str) -> str:
+    Identity.parse(text)
+    return text
+
+
+IdentityText = Annotated[Name, AfterValidator(_identity)]
+"""``user:NAME``, ``group:NAME`` or ``service-account:NAME``."""
+Scope = Name
+"""``system`` or a project's name."""
+LimitName = Literal["projects", "jobs", "memory", "cpu"]
+
+
+class Grant(Schema):
+    roles: Annotated[list[Name], Field(min_length=1, max_length=20)]
+    scope: Scope | None = None
+    identity: IdentityText
+    starts: AwareDatetime | None = None
+    ends: AwareDatetime | None = None
+    reason: Note = ""
+
+
+class Revocation(Schema):
+    roles: Annotated[list[Name], Field(min_length=1, max_length=20)]
+    scope: Scope | None = None
+    identity: IdentityText
+    reason: Note = ""
+
+
+class AssignmentsQuery(Schema):
+    identity: IdentityText | None = None
+    scope: Scope | None = None
+    role: Name | None = None
+
+
+class NewRole(Schema):
+    name: Name
+    permissions: Annotated[list[Annotated[str, Field(max_length=160)]], Field(max_length=500)]
+    limits: dict[LimitName, float] = {}
+    scopes: list[Literal["system", "project"]] = ["project"]
+    description: Note = ""
+    category: Label = ""
+
+
+class RoleChange(Schema):
+    permissions: Annotated[list[Annotated[str, Field(max_length=160)]], Field(max_length=500)] | None = None
+    limits: dict[LimitName, float] | None = None
+    description: Note | None = None
+    category: Label | None = None
+
+
+class Clone(Schema):
+    name: Name
+
+
+class LimitSetting(Schema):
+    """A limit on an identity in a scope; null takes it away. Memory in bytes, cpu in cores."""
+
+    identity: IdentityText
+    scope: Scope
+    kind: LimitName
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+
+
+class LimitsQuery(Schema):
+    identity: IdentityText | None = None
+    scope: Scope = "system"
+
+
+class NewLock(Schema):
+    target: Literal["identity", "project", "session"]
+    name: Name
+    reason: Note
+    ends: AwareDatetime | None = None
+
+
+class Unlock(Schema):
+    target: Literal["identity", "project", "session"]
+    name: Name
+
+
+class NewProject(Schema):
+    name: Name
+    description: Note = ""
+    members: Annotated[list[dict[str, Any]], Field(max_length=5000)] | None = None
+
+
+class Members(Schema):
+    """The whole of a project's users, as in `project_users_config.json`."""
+
+    members: Annotated[list[dict[str, Any]], Field(max_length=5000)]
+
+
+class Comment(Schema):
+    comment: Note = ""

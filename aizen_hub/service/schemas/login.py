@@ -1,0 +1,61 @@
+"""What the hub reports about logins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aizen_hub.service.schemas.base import Label, Name, Open, Schema, Secret
+
+Provider = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+
+
+class LoginReport(Schema):
+    """A person whom a provider has proven."""
+
+    provider: Provider
+    subject: Name
+    name: Name
+    display_name: Label | None = None
+    email: Label | None = None
+    groups: Annotated[list[Name], Field(max_length=1000)] | None = None
+    source: Label | None = None
+
+
+class Projection(Open):
+    """What the hub itself should know of a person."""
+
+    groups: list[str]
+    admin: bool
+
+
+class LoginOutcome(Open):
+    outcome: Literal["admitted", "not-registered", "locked", "not-active", "name-taken"]
+    user: str | None
+    reason: str
+    projection: Projection | None
+
+
+class PasswordCheck(Schema):
+    """A password typed into the hub's form for a local account."""
+
+    provider: Provider
+    name: Annotated[str, Field(max_length=255)]  # whatever was typed: refused in the same words as a wrong password
+    password: Annotated[str, Field(max_length=1024, repr=False)]
+    totp: Annotated[str | None, Field(max_length=16, repr=False)] = None
+    source: Label | None = None
+
+
+class PasswordOutcome(Open):
+    outcome: Literal["verified", "refused", "throttled"]
+    subject: str | None
+    name: str
+    retry_after: float | None
+
+
+class Activation(Schema):
+    """The token of an activation link, and the password its owner chose."""
+
+    token: Secret
+    password: Secret

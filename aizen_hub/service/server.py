@@ -1,0 +1,134 @@
+"""Start, run and end of the service process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from aizen_hub.problems import Problem
+from aizen_hub.service import logs
+from aizen_hub.service.app import make_app
+from aizen_hub.service.background import Background
+from aizen_hub.service.build import build, tasks
+from aizen_hub.service.handler import MAX_HEADER
+from aizen_hub.service.house import House
+from aizen_hub.service.lifeline import ExclusiveLock, StartRefused
+from aizen_hub.settings import ConfigurationError, Settings
+from aizen_hub.store.database import database_url, sqlite_path
+from aizen_hub.store.schema import SchemaError
+
+log = logging.getLogger(__name__)
+
+INSTANCE = "AIZEN_INSTANCE"
+LOG_LEVEL = "AIZEN_LOG_LEVEL"
+_INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_DRAIN_SECONDS = 5.0
+_BODY_SECONDS = 30.0
+_IDLE_SECONDS = 120.0
+_MAX_BODY = 4 << 20
+
+
+class Server:
+    """One running service.
+
+    Parameters
+    ----------
+    house : House
+    host, port : str, int
+        Port 0 takes a free one, for tests.
+    """
+
+    def __init__(self, house: House, host: str, port: int) -> None:
+        self.house = house
+        self._sockets = bind_sockets(port, host)
+        self.port: int = self._sockets[0].getsockname()[1]
+        self._http = HTTPServer(
+            make_app(house),
+            max_body_size=_MAX_BODY,
+            max_header_size=MAX_HEADER,
+            body_timeout=_BODY_SECONDS,
+            idle_connection_timeout=_IDLE_SECONDS,
+            decompress_request=False,
+        )
+        self._background = Background(house.metrics)
+
+    async def start(self) -> None:
+        self._http.add_sockets(self._sockets)
+        self._background.start(*tasks(self.house))
+
+    async def stop(self) -> None:
+        """Take nothing new, answer what is here within a few seconds, and close everything."""
+        self.house.ending = True
+        self._http.stop()
+        await self._background.stop()
+        await self.house.runner.close()
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._http.close_all_connections()
+        except TimeoutError:
+            log.warning("some answers were cut off")
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self.house.pools.close()
+        self.house.hub.close()
+        self.house.court.close()
+        self.house.store.close()
+
+
+def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
+    """Run the service of one configuration file until it is told to end; returns the exit status.
+
+    A managed service (started by the hub, which sets ``AIZEN_INSTANCE``) ends with its parent.
+    """
+    environ = os.environ if environ is None else environ
+    logs.configure(environ.get(LOG_LEVEL, "INFO").upper())
+    try:
+        settings = Settings.load(path, environ)
+        return asyncio.run(_run(settings, environ))
+    except (ConfigurationError, SchemaError, StartRefused) as error:
+        print(f"aizen-hub serve: {error}", file=sys.stderr)
+        return 1
+    except Problem as error:
+        print(f"aizen-hub serve: {error.detail}" + (f"; {error.remedy}" if error.remedy else ""), file=sys.stderr)
+        return 1
+
+
+async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
+    with ExitStack() as stack:
+        given = environ.get(INSTANCE, "")
+        if given and not _INSTANCE.fullmatch(given):
+            raise StartRefused(f"`{INSTANCE}` must be letters, digits, `-` and `_`")
+        if settings.embedded:
+            database = sqlite_path(database_url(settings.database_url))
+            stack.enter_context(ExclusiveLock(database.with_name(database.name + ".lock")))
+        # Everything that may take long or fail is done before the port opens: who connects finds a whole service.
+        house = build(settings, instance=given or secrets.token_hex(16), environ=environ)
+        try:
+            server = Server(house, settings.service.host, settings.service.port)
+        except OSError as error:
+            raise StartRefused(
+                f"cannot listen on {settings.service.host}:{settings.service.port}: {error.strerror}; another process may use "
+                "that port: stop it, or set another `service.port` on both sides"
+            ) from None
+        await server.start()
+        log.info("serving", extra={"data": {"host": settings.service.host, "port": server.port, "sealed": house.sealed is not None}})
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        await ended.wait()
+        log.info("ending")
+        await server.stop()
+    return 0

@@ -1,0 +1,42 @@
+"""The table of all routes: what is not in it does not exist."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from aizen_hub.service.api import (
+    access,
+    commands,
+    groups,
+    health,
+    jobs,
+    login,
+    me,
+    projects,
+    questions,
+    requests,
+    sessions,
+    users,
+)
+from aizen_hub.service.oauth.routes import ROUTES as OAUTH
+from aizen_hub.service.route import Route
+
+
+@cache
+def routes() -> tuple[Route, ...]:
+    """Return every route; the busiest first, since addresses are tried in this order."""
+    return (
+        *commands.ROUTES,
+        *sessions.ROUTES,
+        *login.ROUTES,
+        *OAUTH,
+        *me.ROUTES,
+        *jobs.ROUTES,
+        *users.ROUTES,
+        *projects.ROUTES,
+        *access.ROUTES,
+        *groups.ROUTES,
+        *requests.ROUTES,
+        *questions.ROUTES,
+        *health.ROUTES,
+    )
