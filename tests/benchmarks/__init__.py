@@ -1,0 +1,1 @@
+"""Measured times beside their targets: ``make bench``."""

@@ -1,0 +1,190 @@
+"""The service over HTTP as kernels and the hub use it, beside a bare Tornado handler and a service that asks the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aizen_hub.accounts import assignments
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.store import Store
+from tests.benchmarks import servers, town
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.load import Load, run
+from tests.benchmarks.servers import Running
+from tests.benchmarks.town import Size
+
+CONNECTIONS = 16
+ROUNDS = 3
+OPENINGS = 50
+GRANTS = 50
+ROLE = "PROJECT_EXECUTOR"
+COMMAND = "start training churn"
+
+
+def measure(folder: Path, settings: Settings, size: Size, *, seconds: float) -> Iterator[Figure]:
+    """Yield the figures of a service on the store that ``settings`` name; ``seconds`` is the length of one round."""
+    yield Figure("grant with its audit row", _grants(settings, size), "ms", "at most 10")
+    with servers.hub(folder / "hub") as (hub, hub_token), servers.bare(folder / "bare.log") as bare:
+        with service(folder, settings) as (running, hub_secret):
+            yield Figure(
+                f"start to ready, {size.assignments:,} assignments", running.seconds_to_start, "s", "at most 3"
+            )
+            opening = _openings(running, hub_secret, size)
+            yield Figure(f"session opening, median of {OPENINGS}", opening * 1000, "ms", "at most 15")
+            tokens = [_open(running, hub_secret, user, size) for user in range(1, CONNECTIONS + 1)]
+            yield from _alone(running, bare, hub, tokens[0], hub_token, seconds)
+            ours, figures = _together(running, bare, tokens, seconds)
+            yield from figures
+            yield Figure("peak memory of the service", running.peak_megabytes, "MB", "at most 400")
+        with servers.asking(folder / "asking.log", hub) as asking:
+            theirs = run(_asking(asking, hub_token, seconds)).rate
+            name = f"service that asks the hub each time, {CONNECTIONS} connections"
+            yield Figure(name, theirs, "1/s")
+            yield Figure("decisions to asking the hub", ours / theirs, "x", "at least 2.5", name)
+
+
+@contextmanager
+def service(folder: Path, settings: Settings) -> Iterator[tuple[Running, str]]:
+    """Start the service; yields it and the hub's secret."""
+    port = servers.free_port()
+    config = folder / "aizen.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "data_dir": str(settings.data_dir),
+                "admin_user": settings.admin_user,
+                "service": {"port": port},
+                # One machine plays all people, each faster than any person.
+                "rate": {"requests_per_second": 1e6, "burst": 1_000_000},
+            }
+        ),
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "aizen_hub.service", str(config)]
+    environ = {"AIZEN_LOG_LEVEL": "WARNING"}
+    with servers.server(command, port, "/readyz", folder / "service.log", environ=environ) as running:
+        yield running, (settings.hub_secret_path).read_text(encoding="ascii").strip()
+
+
+def _grants(settings: Settings, size: Size) -> float:
+    """Return milliseconds of one grant by a project's admin, its change record and audit row included."""
+    store = Store.open(settings, town.catalog())
+    admin, project = next(
+        (user, project)
+        for user in range(1, size.users + 1)
+        for project, role in size.held(user)
+        if role == "PROJECT_ADMIN"
+    )
+    actor = Actor(Identity.user(f"u{admin}"), Road.KERNEL, project=project)
+    members = {user for user in range(1, size.users + 1) if any(where == project for where, _ in size.held(user))}
+    others = [user for user in range(1, size.users + 1) if user not in members][:GRANTS]
+    try:
+        return 1000 * _median(lambda number: _grant(store, actor, project, f"u{others[number]}"), len(others))
+    finally:
+        store.close()
+
+
+def _grant(store: Store, actor: Actor, project: str, user: str) -> None:
+    with store.write(actor) as tx:
+        assignments.grant(tx, [ROLE], project, Identity.user(user))
+
+
+def _project(user: int, size: Size) -> str:
+    return next(project for project, role in size.held(user) if role == ROLE)
+
+
+def _open(running: Running, hub_secret: str, user: int, size: Size) -> str:
+    credential = hashlib.sha256(secrets.token_bytes(32)).hexdigest()
+    body = {
+        "user": f"u{user}", "requester": f"u{user}", "server": "", "project": _project(user, size), "credential": credential,
+    }  # fmt: skip
+    opened = servers.ask(f"{running.url}/api/v1/sessions", {"Authorization": f"Bearer {hub_secret}"}, body)
+    token: str = opened["token"]
+    return token
+
+
+def _openings(running: Running, hub_secret: str, size: Size) -> float:
+    rest = size.users - CONNECTIONS
+    return _median(lambda number: _open(running, hub_secret, 1 + CONNECTIONS + number % rest, size), OPENINGS)
+
+
+def _decisions(running: Running, tokens: list[str], seconds: float) -> Load:
+    return Load(
+        running.host, running.port, "POST", "/api/v1/decisions", [[f"Authorization: Bearer {token}"] for token in tokens],
+        json.dumps({"command": COMMAND}), '"allowed":true', seconds,
+    )  # fmt: skip
+
+
+def _bare(running: Running, connections: int, seconds: float) -> Load:
+    return Load(
+        running.host, running.port, "POST", "/decisions", [["Authorization: Bearer " + "x" * 500]] * connections,
+        json.dumps({"command": COMMAND}), '"allowed": true', seconds,
+    )  # fmt: skip
+
+
+def _alone(
+    running: Running, bare: Running, hub: Running, token: str, hub_token: str, seconds: float
+) -> Iterator[Figure]:
+    """One caller at a time: how long one answer takes."""
+    name = "bare Tornado handler, one caller"
+    plain, ours = run(_bare(bare, 1, seconds)), run(_decisions(running, [token], seconds))
+    asked = run(
+        Load(
+            hub.host, hub.port, "GET", "/hub/api/user", [[f"Authorization: token {hub_token}"]], "", '"alice"', seconds
+        )
+    )
+    yield Figure(name, plain.median, "ms")
+    yield Figure("decision over HTTP, one caller", ours.median, "ms")
+    yield Figure("GET /hub/api/user, one caller", asked.median, "ms")
+    yield Figure("decision to bare handler, one caller", ours.median / plain.median, "x", None, name)
+
+
+def _together(running: Running, bare: Running, tokens: list[str], seconds: float) -> tuple[float, list[Figure]]:
+    """Sixteen connections: how many answers a second, in turns with the yardstick."""
+    name = f"bare Tornado handler, {CONNECTIONS} connections"
+    plain, ours, ratios, tails = [], [], [], []
+    for _ in range(ROUNDS):
+        plain.append(run(_bare(bare, CONNECTIONS, seconds)).rate)
+        outcome = run(_decisions(running, tokens, seconds))
+        ours.append(outcome.rate)
+        tails.append(outcome.p99)
+        ratios.append(ours[-1] / plain[-1])
+    rate = statistics.median(ours)
+    return rate, [
+        Figure(name, statistics.median(plain), "1/s"),
+        Figure(f"decisions over HTTP, {CONNECTIONS} connections", rate, "1/s"),
+        Figure("the slowest hundredth of them", statistics.median(tails), "ms"),
+        Figure("decisions to bare handler", statistics.median(ratios), "x", "at least 0.6", name),
+    ]
+
+
+def _asking(asking: Running, hub_token: str, seconds: float) -> Load:
+    return Load(
+        asking.host,
+        asking.port,
+        "POST",
+        "/decisions",
+        [[f"Authorization: token {hub_token}"]] * CONNECTIONS,
+        json.dumps({"command": COMMAND}),
+        '"allowed": true',
+        seconds,
+    )
+
+
+def _median(work: Callable[[int], object], count: int) -> float:
+    taken = []
+    for number in range(count):
+        started = time.perf_counter()
+        work(number)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
