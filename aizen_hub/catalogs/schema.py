@@ -31,7 +31,7 @@ PermissionText = Annotated[
     BeforeValidator(_permission, json_schema_input_type=str),
 ]
 # pydantic matches with an engine whose `$` is the end of the text only (R28).
-RoleName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_:.-]{0,127}$")]
+RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_:.-]{0,127}$")]
 CommandWords = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}( [a-z][a-z0-9-]{0,63})?$")]
 Label = Annotated[str, Field(max_length=1024)]
 
@@ -95,8 +95,8 @@ class AccountForm(Form):
     description: Label = ""
 
 
-class CatalogForm(Form):
-    """The whole file."""
+class CatalogKeys(Form):
+    """What stands in a catalog beside its commands."""
 
     catalog: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")] = "local"
     version: str = "1"
@@ -111,4 +111,15 @@ class CatalogForm(Form):
     endpoints: dict[str, PermissionText] = {}
     groups_claim_required: bool = False
     roles: dict[RoleName, RoleForm] = {}
+
+
+class CatalogFile(CatalogKeys):
+    """The whole of a catalog file, as it is written."""
+
+    commands: tuple[CommandForm, ...] = ()
+
+
+class CatalogForm(CatalogKeys):
+    """The same with its commands by name, as overlays change them."""
+
     commands: dict[str, CommandForm] = {}

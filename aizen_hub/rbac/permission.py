@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Self
 
 ANY = "*"
-_WORD = re.compile(r"[a-z][a-z0-9-]{0,63}|\*")
+_WORD = re.compile(r"[a-z][a-z0-9_-]{0,63}|\*")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +26,7 @@ class Permission:
         for word in (self.verb, self.noun):
             if not _WORD.fullmatch(word):
                 raise ValueError(
-                    f"`{word[:80]}` is not a verb or noun of a permission: lower-case letters, digits, hyphens, or `*`"
+                    f"`{word[:80]}` is not a verb or noun of a permission: lower-case letters, digits, `-`, `_`, or `*`"
                 )
 
     @classmethod

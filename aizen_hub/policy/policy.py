@@ -1,0 +1,148 @@
+"""A policy: the values that a policy file stands for, and the rights that follow from it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.catalogs.loader import CatalogError, describe, inline_catalog, load_catalog
+from aizen_hub.catalogs.yaml_source import Source, SourceError, read_source
+from aizen_hub.policy.format import PolicyForm
+from aizen_hub.rbac.assignment import Assignment, Interval
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.reach import Membership, reach
+from aizen_hub.rbac.rights import Rights, compile_rights, fits
+from aizen_hub.rbac.role import SYSTEM, Role
+
+
+class PolicyError(SourceError):
+    """A policy file that cannot be used; one fault per line, each with file, line and fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a policy file says.
+
+    Attributes
+    ----------
+    form : PolicyForm
+        The file as it is written.
+    roles : mapping of str to Role
+        The catalog's roles first, then the file's own.
+    known : frozenset of Identity
+        Everybody whom the file names in a group or an assignment; nobody else is registered.
+    """
+
+    form: PolicyForm
+    catalog: Catalog
+    roles: Mapping[str, Role]
+    memberships: tuple[Membership, ...]
+    assignments: tuple[Assignment, ...]
+    projects: frozenset[str]
+    known: frozenset[Identity]
+
+    def rights(self, identity: Identity) -> Rights:
+        """Compile what ``identity`` holds according to the file alone."""
+        return compile_rights(
+            identity,
+            active=identity in self.known,
+            paths=reach(identity, self.memberships),
+            assignments=self.assignments,
+            roles=self.roles,
+            member_permissions=self.catalog.member_permissions,
+        )
+
+
+def load_policy(path: str | Path, catalog: Catalog | None = None) -> Policy:
+    """Read a policy file.
+
+    Parameters
+    ----------
+    catalog : Catalog, optional
+        The deployment's catalog with its overlays; taken where the file names a catalog of the same name.
+
+    Raises
+    ------
+    PolicyError
+        The file is missing or not YAML, holds an unknown key, or names a role or project that does not exist.
+    """
+    source = read_source(Path(path))
+    try:
+        form = PolicyForm.model_validate(source.data)
+    except ValidationError as error:
+        raise PolicyError("\n".join(describe(source, one) for one in error.errors(include_url=False))) from None
+    try:
+        found = _catalog(form, source, catalog)
+    except CatalogError as error:
+        raise PolicyError(str(error)) from None
+    policy = _policy(form, found)
+    faults = list(_faults(policy, source))
+    if faults:
+        raise PolicyError("\n".join(faults))
+    return policy
+
+
+def _catalog(form: PolicyForm, source: Source, deployed: Catalog | None) -> Catalog:
+    if isinstance(form.catalog, dict):
+        places = {place[1:]: at for place, at in source.places.items() if place[:1] == ("catalog",)}
+        return inline_catalog(Source(form.catalog, places))
+    if deployed is not None and deployed.name == form.catalog:
+        return deployed
+    return load_catalog(form.catalog)
+
+
+def _policy(form: PolicyForm, catalog: Catalog) -> Policy:
+    own = {
+        name: Role(
+            name,
+            permissions=frozenset(role.permissions),
+            limits=MappingProxyType(dict(role.limits)),
+            scopes=frozenset(role.scopes),
+            description=role.description,
+            category=role.category,
+        )
+        for name, role in form.roles.items()
+    }
+    memberships = tuple(
+        Membership(member, Identity.group(name)) for name, members in form.groups.items() for member in members
+    )
+    assignments = tuple(
+        Assignment(f"assignments/{index}", one.role, one.scope, one.identity, Interval(one.starts, one.ends))
+        for index, one in enumerate(form.assignments)
+    )
+    named = {one.scope for one in assignments} - {SYSTEM}
+    return Policy(
+        form=form,
+        catalog=catalog,
+        roles=MappingProxyType({**catalog.roles, **own}),
+        memberships=memberships,
+        assignments=assignments,
+        projects=frozenset(named if form.projects is None else form.projects),
+        known=frozenset(
+            {one.identity for one in assignments}
+            | {one.member for one in memberships}
+            | {Identity.group(name) for name in form.groups}
+        ),
+    )
+
+
+def _faults(policy: Policy, source: Source) -> Iterator[str]:
+    for name in policy.form.roles:
+        if name in policy.catalog.roles:
+            yield f"{source.at('roles', name)}: the role `{name}` is one of the catalog: choose another name"
+    if SYSTEM in policy.projects:
+        yield f"{source.at('projects')}: `{SYSTEM}` is the scope above all projects: choose another name"
+    for index, one in enumerate(policy.assignments):
+        here = source.at("assignments", index)
+        role = policy.roles.get(one.role)
+        if role is None:
+            yield f"{here}: there is no role `{one.role[:80]}`: write one of {', '.join(policy.roles) or 'none'}"
+        elif not fits(role, one.scope):
+            yield f"{here}: the role `{one.role}` cannot be assigned in `{one.scope[:80]}`: see its `scopes`"
+        if one.scope != SYSTEM and one.scope not in policy.projects:
+            yield f"{here}: there is no project `{one.scope[:80]}`: add it to `projects`"
