@@ -1,4 +1,4 @@
-"""The service over HTTP as kernels and the hub use it, beside a bare Tornado handler and a service that asks the hub."""
+"""The service over HTTP as kernels and the hub use it; beside it a bare Tornado handler and one that asks the hub."""
 
 from __future__ import annotations
 
@@ -106,8 +106,12 @@ def _project(user: int, size: Size) -> str:
 def _open(running: Running, hub_secret: str, user: int, size: Size) -> str:
     credential = hashlib.sha256(secrets.token_bytes(32)).hexdigest()
     body = {
-        "user": f"u{user}", "requester": f"u{user}", "server": "", "project": _project(user, size), "credential": credential,
-    }  # fmt: skip
+        "user": f"u{user}",
+        "requester": f"u{user}",
+        "server": "",
+        "project": _project(user, size),
+        "credential": credential,
+    }
     opened = servers.ask(f"{running.url}/api/v1/sessions", {"Authorization": f"Bearer {hub_secret}"}, body)
     token: str = opened["token"]
     return token
@@ -120,16 +124,28 @@ def _openings(running: Running, hub_secret: str, size: Size) -> float:
 
 def _decisions(running: Running, tokens: list[str], seconds: float) -> Load:
     return Load(
-        running.host, running.port, "POST", "/api/v1/decisions", [[f"Authorization: Bearer {token}"] for token in tokens],
-        json.dumps({"command": COMMAND}), '"allowed":true', seconds,
-    )  # fmt: skip
+        running.host,
+        running.port,
+        "POST",
+        "/api/v1/decisions",
+        [[f"Authorization: Bearer {token}"] for token in tokens],
+        json.dumps({"command": COMMAND}),
+        '"allowed":true',
+        seconds,
+    )
 
 
 def _bare(running: Running, connections: int, seconds: float) -> Load:
     return Load(
-        running.host, running.port, "POST", "/decisions", [["Authorization: Bearer " + "x" * 500]] * connections,
-        json.dumps({"command": COMMAND}), '"allowed": true', seconds,
-    )  # fmt: skip
+        running.host,
+        running.port,
+        "POST",
+        "/decisions",
+        [["Authorization: Bearer " + "x" * 500]] * connections,
+        json.dumps({"command": COMMAND}),
+        '"allowed": true',
+        seconds,
+    )
 
 
 def _alone(
