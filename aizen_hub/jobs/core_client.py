@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from aizen_hub.audit.row import bounded
 from aizen_hub.commands import strict_json
 from aizen_hub.jobs.core_event import CoreEvent, read_event
 from aizen_hub.jobs.core_stream import CoreStream
@@ -144,5 +145,5 @@ async def _detail(stream: CoreStream) -> str:
             return ""
         detail = value.get("detail") if isinstance(value, dict) else None
         if isinstance(detail, str):
-            return f": `{detail[:200].encode('ascii', 'backslashreplace').decode()}`"
+            return f": `{bounded(detail, 200)}`"
     return ""

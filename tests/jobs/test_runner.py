@@ -1,0 +1,351 @@
+"""The runner: recorded before the first byte, decided while it runs, recorded after, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from aizen_hub.jobs import runner as module
+from aizen_hub.jobs.core_client import CoreClient
+from aizen_hub.jobs.core_event import State
+from aizen_hub.jobs.order import Order
+from aizen_hub.jobs.runner import Runner
+from aizen_hub.problems import CoreFailed, Denied, LimitReached, Problem, Unavailable
+from tests.deploy.sample_core.real_core import Core, order
+from tests.deploy.sample_core.test_sample_core import children, until
+from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, ORDER, RawCore, line, raw_core, says
+
+
+class Pages:
+    """A book in memory that notes what happened, in order, beside what the core notes."""
+
+    def __init__(self) -> None:
+        self.happened: list[str] = []
+        self.ends: list[tuple[str, State, str]] = []
+        self.refuse: Problem | None = None
+        self.broken = 0
+        self.slow = 0.0
+        self._lock = threading.Lock()
+
+    def begin(self, order: Order) -> None:
+        time.sleep(self.slow)
+        self.happened.append("begin")
+        if self.refuse is not None:
+            raise self.refuse
+
+    def finish(self, order: Order, state: State, message: str) -> None:
+        with self._lock:
+            if self.broken:
+                self.broken -= 1
+                raise Unavailable("the disk is full")
+            self.happened.append("finish")
+            self.ends.append((order.id, state, message))
+
+
+class Judge:
+    """Answers whether it is still allowed; None is yes."""
+
+    def __init__(self) -> None:
+        self.why: str | None = None
+        self.problem: Problem | None = None
+        self.asked = 0
+
+    async def __call__(self, order: Order) -> str | None:
+        self.asked += 1
+        if self.problem is not None:
+            raise self.problem
+        return self.why
+
+
+@pytest.fixture
+def pages() -> Pages:
+    return Pages()
+
+
+@pytest.fixture
+def judge() -> Judge:
+    return Judge()
+
+
+Make = Callable[..., Runner]
+
+
+@pytest.fixture
+async def make(pages: Pages, judge: Judge) -> AsyncIterator[Make]:
+    made: list[Runner] = []
+
+    def build(client: CoreClient | None, **more: Any) -> Runner:
+        made.append(Runner(client, pages, judge, **more))
+        return made[-1]
+
+    yield build
+    for one in made:
+        await one.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ASK_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(module, "_REATTACH_PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(module, "_CANCEL_PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(module, "_RECORD_PAUSES", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(module, "_WAIT_FOR_STOP_SECONDS", 0.5)
+
+
+async def events_of(runner: Runner, what: Order = ORDER) -> list[dict[str, Any]]:
+    return [event async for event in runner.run(what, decided=time.monotonic())]
+
+
+@pytest.mark.proves("R93")
+async def test_the_intent_is_recorded_before_the_first_byte_and_the_outcome_before_the_answer(
+    make: Make, pages: Pages
+) -> None:
+    async with raw_core(says(HEAD, ACCEPTED, line("progress", fraction=0.5), DONE)) as core:
+        core.happened = pages.happened
+        runner = make(core.client())
+        async for event in runner.run(ORDER, decided=time.monotonic()):
+            pages.happened.append(event["event"])
+    assert pages.happened == ["begin", "POST", "progress", "finish", "end"]
+    assert pages.ends == [(ORDER.id, State.DONE, "")]
+
+
+@pytest.mark.proves("R93")
+async def test_a_command_that_cannot_be_recorded_never_reaches_the_core(make: Make, pages: Pages) -> None:
+    pages.refuse = LimitReached("3 jobs run already")
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        with pytest.raises(LimitReached):
+            await events_of(make(core.client()))
+        assert core.requests == []
+    assert pages.ends == [], "it never began, so it has no outcome"
+
+
+@pytest.mark.proves("R81")
+async def test_an_old_decision_is_made_again(make: Make, pages: Pages, judge: Judge) -> None:
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        await runner.start(ORDER, decided=time.monotonic())
+        assert judge.asked == 0
+        await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=time.monotonic() - 1)
+        assert judge.asked == 1
+        judge.why = "the role was revoked"
+        with pytest.raises(Denied, match="the role was revoked"):
+            await runner.start(dataclasses.replace(ORDER, id="2" * 32), decided=time.monotonic() - 1)
+        assert len(core.requests) == 2
+
+
+async def test_a_book_that_is_slow_makes_the_decision_old(make: Make, pages: Pages, judge: Judge) -> None:
+    pages.slow, judge.why = 0.3, "locked meanwhile"
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        with pytest.raises(Denied):
+            await events_of(make(core.client()))
+        assert core.requests == []
+    assert [state for _, state, _ in pages.ends] == [State.FAILED], "its intent was recorded, so its outcome is"
+
+
+async def test_without_a_core_it_is_said(make: Make, pages: Pages) -> None:
+    with pytest.raises(CoreFailed, match="allowed, but no core is configured"):
+        await events_of(make(None))
+    assert pages.happened == []
+
+
+async def test_a_core_that_is_down_is_an_outcome(make: Make, pages: Pages) -> None:
+    with pytest.raises(CoreFailed, match="cannot be reached"):
+        await events_of(make(RawCore("http://127.0.0.1:1").client()))
+    assert [state for _, state, _ in pages.ends] == [State.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        (b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", State.FAILED),
+        (b"HTTP/1.1 302 No\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", State.FAILED),
+        (b"", State.UNKNOWN),
+        (HEAD + b"rubbish\n", State.UNKNOWN),
+    ],
+    ids=["refused", "redirect", "lost", "rubbish"],
+)
+async def test_what_happened_at_the_start_is_recorded_as_far_as_it_is_known(
+    make: Make, pages: Pages, said: bytes, state: State
+) -> None:
+    async with raw_core(says(said)) as core:
+        with pytest.raises(CoreFailed):
+            await events_of(make(core.client()))
+    assert [one for _, one, _ in pages.ends] == [state]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_lost_stream_is_taken_up_again(make: Make, pages: Pages) -> None:
+    async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + ACCEPTED + line("progress", fraction=0.1 * len(core.requests)))
+        if len(core.requests) == 3:
+            writer.write(DONE)
+        await writer.drain()
+
+    async with raw_core(talk) as core:
+        events = await events_of(make(core.client()))
+        get = f"GET /commands/{ORDER.id}"
+        assert core.requests == ["POST /commands", get, get], "a command is never sent twice"
+    assert events[-1]["state"] == "done"
+    assert [event["fraction"] for event in events[:-1]] == pytest.approx([0.1, 0.2, 0.3])
+    assert len(pages.ends) == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("later", [b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"", HEAD + b"rubbish\n"])
+async def test_what_is_never_said_is_unknown(make: Make, pages: Pages, later: bytes) -> None:
+    async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + ACCEPTED if request.startswith("POST") else later)
+        await writer.drain()
+
+    async with raw_core(talk) as core:
+        events = await events_of(make(core.client()))
+        assert len(core.requests) <= 4
+    assert events[-1]["state"] == "unknown"
+    assert [state for _, state, _ in pages.ends] == [State.UNKNOWN]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_command_is_not_followed_for_ever(make: Make, pages: Pages) -> None:
+    async with raw_core(says(HEAD, ACCEPTED, then_wait=True)) as core:
+        events = await events_of(make(core.client(idle=30), total_seconds=0.2))
+    assert events[-1]["state"] == "unknown"
+    assert "may still be running" in events[-1]["message"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.proves("R78")
+async def test_whoever_loses_the_right_loses_the_job(core: Core, make: Make, pages: Pages, judge: Judge) -> None:
+    runner = make(core.client)
+    running = await runner.start(order("start training slow"), decided=time.monotonic())
+    await until(lambda: judge.asked > 3)
+    assert len(children(core.process.pid)) == 1
+    judge.why = "alice is locked"
+    events = [event async for event in running.events()]
+    assert events[-1]["state"] == "stopped"
+    assert "alice is locked" in events[-1]["message"]
+    assert children(core.process.pid) == set()
+    assert [(state, message) for _, state, message in pages.ends] == [
+        (State.STOPPED, "not allowed any longer: alice is locked")
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_core_that_does_not_stop_is_told(make: Make, judge: Judge) -> None:
+    async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
+        if request.startswith("POST"):
+            writer.write(HEAD + ACCEPTED)
+            await writer.drain()
+            await asyncio.sleep(60)
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    judge.why = "locked"
+    async with raw_core(talk) as core:
+        events = await events_of(make(core.client(idle=30)))
+        assert [request.partition(" ")[0] for request in core.requests] == ["POST", "DELETE", "DELETE"]
+    assert events[-1]["state"] == "unknown"
+    assert "did not stop it" in events[-1]["message"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_short_outage_of_the_store_costs_no_job_a_long_one_does(core: Core, make: Make, judge: Judge) -> None:
+    running = await make(core.client).start(order("start training slow"), decided=time.monotonic())
+    judge.problem = Unavailable("the store is away")
+    await until(lambda: judge.asked >= 3)
+    judge.problem = None
+    await until(lambda: judge.asked >= 20)
+    assert running.state == "running"
+    judge.problem = Unavailable("the store is away")
+    *_, end = [event async for event in running.events()]
+    assert end["state"] == "stopped"
+
+
+async def test_a_reader_that_goes_away_leaves_the_job(core: Core, make: Make, pages: Pages) -> None:
+    runner = make(core.client)
+    what = order("start training churn")
+    async for event in runner.run(what, decided=time.monotonic()):
+        if event["event"] == "progress":
+            break
+    await until(lambda: pages.ends)
+    assert pages.ends == [(what.id, State.DONE, "training `churn` is done")]
+    found = runner.find(what.id)
+    assert found is not None
+    assert found.to_json()["state"] == "done"
+    assert [event["event"] async for event in found.events()] == ["end"], "whoever comes late learns the end"
+
+
+async def test_an_asker_that_hangs_up_at_the_start_tears_nothing(make: Make, pages: Pages) -> None:
+    async with raw_core(says(0.2, HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        asking = asyncio.create_task(runner.start(ORDER, decided=time.monotonic()))
+        await until(lambda: core.requests)
+        asking.cancel()
+        await until(lambda: pages.ends)
+    assert pages.happened == ["begin", "finish"]
+
+
+async def test_all_readers_see_the_same_end(core: Core, make: Make) -> None:
+    running = await make(core.client).start(order("start dataset churn"), decided=time.monotonic())
+
+    async def read() -> list[dict[str, Any]]:
+        return [event async for event in running.events()]
+
+    first, second = await asyncio.gather(read(), read())
+    assert first[-1] == second[-1]
+    assert first[-1]["state"] == "done"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.proves("R93")
+async def test_an_outcome_that_cannot_be_recorded_is_not_told(make: Make, pages: Pages) -> None:
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        pages.broken = 1
+        assert (await events_of(runner))[-1]["state"] == "done"
+        pages.broken = 100
+        end = (await events_of(runner, dataclasses.replace(ORDER, id="1" * 32)))[-1]
+    assert (end["state"], end["result"]) == ("unknown", None)
+    assert "could not be recorded" in end["message"]
+
+
+async def test_a_service_that_starts_anew_takes_its_jobs_up_again(core: Core, make: Make, pages: Pages) -> None:
+    what = order("configure training long epochs=60 pause=0.05")
+    await events_of(make(core.client), what)
+    pages.ends.clear()
+    what = order("start training long")
+    first = make(core.client)
+    await first.start(what, decided=time.monotonic())
+    await first.close()
+    assert pages.ends == [], "closing is no outcome"
+    running = make(core.client).resume(what)
+    *_, end = [event async for event in running.events()]
+    assert end["state"] == "done"
+    assert len(pages.ends) == 1
+
+
+async def test_what_is_remembered_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_ENDED", 3)
+    monkeypatch.setattr(module, "_MAX_RUNNING", 2)
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        for number in range(5):
+            await events_of(runner, dataclasses.replace(ORDER, id=f"{number:032}"))
+        await until(lambda: not runner._running)
+        assert [runner.find(f"{number:032}") is not None for number in range(5)] == [False, False, True, True, True]
+    async with raw_core(says(HEAD, ACCEPTED, then_wait=True)) as core:
+        runner = make(core.client())
+        for number in range(2):
+            await runner.start(dataclasses.replace(ORDER, id=f"{number:032}"), decided=time.monotonic())
+        with pytest.raises(Problem, match="running already"):
+            await runner.start(ORDER, decided=time.monotonic())
+
+
+def test_the_key_of_a_job_is_what_a_stop_names() -> None:
+    assert ORDER.key == "training churn"
+    assert dataclasses.replace(ORDER, verb="stop").key == "training churn"
+    assert dataclasses.replace(ORDER, noun="all", arguments={}).key == "all"
