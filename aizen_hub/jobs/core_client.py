@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aizen_hub.audit.row import bounded
 from aizen_hub.commands import strict_json
 from aizen_hub.jobs.core_event import CoreEvent, read_event
 from aizen_hub.jobs.core_stream import CoreStream
@@ -145,5 +144,5 @@ async def _detail(stream: CoreStream) -> str:
             return ""
         detail = value.get("detail") if isinstance(value, dict) else None
         if isinstance(detail, str):
-            return f": `{bounded(detail, 200)}`"
+            return f": `{detail[:200].encode('unicode_escape').decode('ascii')}`"
     return ""
