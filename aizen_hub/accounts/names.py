@@ -103,9 +103,14 @@ def short_name(external: str) -> str:
     return local if at and local and domain else external
 
 
-@lru_cache(maxsize=65_536)
-def skeleton(name: str) -> str:
+def skeleton(name: str, kind: NameKind = NameKind.USER) -> str:
     """Return what look-alikes have in common (UTS 39, 4), whatever their case."""
+    # Role names are written in capitals, among which `I` looks like `l` and `1`.
+    return _skeleton(name).replace("i", "l") if kind is NameKind.ROLE else _skeleton(name)
+
+
+@lru_cache(maxsize=65_536)
+def _skeleton(name: str) -> str:
     text = name.casefold()
     for _ in range(2):  # a prototype may be a capital, which has its own prototype once folded
         text = "".join(_prototype(char) for char in unicodedata.normalize("NFD", text)).casefold()
@@ -115,7 +120,7 @@ def skeleton(name: str) -> str:
 def reserve(tx: Write, name: str, kind: NameKind) -> None:
     """Take a canonical name for good; the problems are those of `check_free`."""
     check_free(tx, name, kind)
-    tx.conn.execute(insert(tables.names).values(kind=kind.value, name=name, skeleton=skeleton(name)))
+    tx.conn.execute(insert(tables.names).values(kind=kind.value, name=name, skeleton=skeleton(name, kind)))
 
 
 def check_free(tx: Read, name: str, kind: NameKind) -> None:
@@ -127,8 +132,8 @@ def check_free(tx: Read, name: str, kind: NameKind) -> None:
         The name, or one that looks like it, is in use or was used before (R29, R31).
     """
     names = tables.names
-    mine = skeleton(name)
-    if kind is NameKind.ROLE and any(skeleton(role) == mine for role in tx.roles):
+    mine = skeleton(name, kind)
+    if kind is NameKind.ROLE and any(skeleton(role, kind) == mine for role in tx.roles):
         raise Conflict(f"`{show(name)}` is, or looks like, the name of an existing role")
     row = tx.conn.execute(
         select(names.c.name, names.c.retired).where(names.c.kind == kind.value, names.c.skeleton == mine)

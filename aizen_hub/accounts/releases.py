@@ -27,7 +27,7 @@ _MANAGED_BY = {
 def release(tx: Write, kind: NameKind, name: str) -> Result:
     """Free a reserved name.
 
-    What lies outside of the store, the hub's user and files of that name, only the caller can have looked after; that is
+    Only the caller can have looked after what lies outside of the store, the hub's user and files of that name; that is
     why nothing does this by itself.
 
     Raises

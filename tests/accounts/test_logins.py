@@ -1,0 +1,251 @@
+"""Logins: a registration belongs to one subject of one provider; passwords and activation links of local accounts."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import select, update
+
+from aizen_hub.accounts import activation, groups, locks, logins, passwords, users
+from aizen_hub.accounts.logins import Outcome
+from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotAuthenticated
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.store import tables
+from tests.accounts.house import HUB, OPERATOR, House
+
+GOOD = "correct horse battery"
+
+
+def login(house: House, subject: str, name: str, provider: str = "ldap", **more: object) -> logins.LoginAnswer:
+    answer: logins.LoginAnswer = house.do(HUB, logins.report, provider, subject, name, **more)
+    return answer
+
+
+def test_a_registration_binds_its_first_subject(house: House) -> None:
+    answer = login(house, "uid-1", "Rita@example.org", display_name="Rita R", email="rita@example.org")
+    assert (answer.outcome, answer.user) == (Outcome.ADMITTED, "rita")
+    with house.reading() as tx:
+        row = users.row_of(tx, "rita")
+    assert (row.subject, row.display_name, row.email) == ("uid-1", "Rita R", "rita@example.org")
+    assert login(house, "uid-1", "renamed").user == "rita"  # the label has changed, the person has not
+
+
+@pytest.mark.proves("R32", "T-16")
+@pytest.mark.parametrize("name", ["rita", "RITA", "rita@other.example"])
+def test_a_second_subject_of_the_same_short_name_is_refused_and_recorded(house: House, name: str) -> None:
+    login(house, "uid-1", "rita")
+    before = house.state()
+    answer = login(house, "uid-2", name)
+    assert (answer.outcome, answer.user) == (Outcome.NAME_TAKEN, None)
+    assert house.state() == before
+    assert house.events()[-1] == "login"
+
+
+def test_another_provider_s_user_of_the_same_name_is_somebody_else(house: House) -> None:
+    assert login(house, "rita", "rita", provider="local").outcome is Outcome.NAME_TAKEN
+    with pytest.raises(BadInput):
+        login(house, "rita", "rita", provider="nowhere")
+
+
+@pytest.mark.parametrize("name", ["nobody", "system", "a b", "", "*", "x" * 200])
+def test_who_is_not_registered_gets_nothing(house: House, name: str) -> None:
+    before = house.state()
+    answer = login(house, "uid-9", name)
+    assert (answer.outcome, answer.user, answer.projection.groups) == (Outcome.NOT_REGISTERED, None, ())
+    assert house.state() == before
+
+
+def test_auto_registration_registers_without_any_role(make_house: object) -> None:
+    house = make_house(auto_register=True)  # type: ignore[operator]
+    assert login(house, "uid-9", "New.Person@example.org").user == "new.person"
+    assert house.roles_of("new.person") == set()
+    house.run("admin", "delete user new.person")
+    assert login(house, "uid-9", "new.person").outcome is Outcome.NAME_TAKEN  # nobody inherits a name
+
+
+@pytest.mark.proves("R78")
+def test_who_is_locked_does_not_get_in(house: House) -> None:
+    login(house, "uid-1", "rita")
+    house.do("admin", locks.lock, LockTarget.IDENTITY, "user:rita", reason="x")
+    assert login(house, "uid-1", "rita").outcome is Outcome.LOCKED
+
+
+@pytest.mark.proves("R63")
+def test_directory_groups_come_and_go_with_the_report(house: House) -> None:
+    for name in ("ops", "dev"):
+        house.do("admin", groups.create, name, provider="ldap")
+        house.give("PROJECT_READER", "p1", Identity.group(name))
+    house.do("admin", groups.create, "local-one")
+    answer = login(house, "uid-1", "zoe", groups=["OPS", "unknown", "local-one", "/x/dev"])
+    assert answer.projection.groups == ("ops",)
+    assert house.roles_of("zoe", "p1") == {"PROJECT_READER"}
+    assert login(house, "uid-1", "zoe", groups=None).projection.groups == ("ops",)
+    assert login(house, "uid-1", "zoe", groups=["dev"]).projection.groups == ("dev",)
+    assert login(house, "uid-1", "zoe", groups=[]).projection.groups == ()
+    assert house.roles_of("zoe", "p1") == set()
+
+
+@pytest.mark.proves("R63", "T-50")
+def test_a_directory_membership_that_was_not_seen_lately_gives_nothing(house: House) -> None:
+    house.do("admin", groups.create, "ops", provider="ldap")
+    house.give("PROJECT_READER", "p1", Identity.group("ops"))
+    login(house, "uid-1", "zoe", groups=["ops"])
+    assert [row[0] for row in house.run("zoe", "list projects").rows] == ["p1"]
+    old = house.now() - timedelta(seconds=house.settings.group_max_age_seconds)
+
+    def age(tx: object) -> None:
+        tx.conn.execute(update(tables.memberships).values(seen_at=old))  # type: ignore[attr-defined]
+        tx.change("test", {}, ["*"])  # type: ignore[attr-defined]
+
+    house.do(OPERATOR, age)
+    assert house.run("zoe", "list projects").rows == ()
+    login(house, "uid-1", "zoe", groups=["ops"])
+    assert [row[0] for row in house.run("zoe", "list projects").rows] == ["p1"]
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 300])
+def test_a_subject_must_be_one(house: House, bad: str) -> None:
+    with pytest.raises(BadInput):
+        login(house, bad, "rita")
+
+
+def test_a_further_login_can_be_linked_by_who_holds_all_its_rights(house: House) -> None:
+    with pytest.raises(Escalation):
+        house.do("admin", logins.link, "rita", "local", "uid-7")  # rita reads p1, the admin does not
+    house.do(OPERATOR, logins.link, "rita", "local", "uid-7")
+    assert login(house, "uid-7", "whatever", provider="local").user == "rita"
+    with pytest.raises(Conflict):
+        house.do(OPERATOR, logins.link, "zoe", "local", "uid-7")
+    house.do("admin", logins.unlink, "rita", "local")
+    assert login(house, "uid-7", "whatever", provider="local").outcome is Outcome.NOT_REGISTERED
+
+
+def local(house: House, name: str = "lena") -> activation.Link:
+    answer = house.do("admin", users.create, name, provider="local")
+    link = answer.data["activation"]
+    return activation.Link(link["token"], house.now())
+
+
+def password(house: House, name: str, given: str, source: str | None = None) -> passwords.PasswordAnswer:
+    answer: passwords.PasswordAnswer = house.do(HUB, logins.check_password, "local", name, given, source)
+    return answer
+
+
+def test_an_activation_link_works_once(house: House) -> None:
+    link = local(house)
+    assert password(house, "lena", GOOD).outcome == "refused"
+    assert login(house, "lena", "lena", provider="local").outcome is Outcome.NOT_ACTIVE
+    assert house.do(HUB, activation.redeem, link.token, GOOD) == "lena"
+    assert password(house, "LENA", GOOD).subject == "lena"
+    assert login(house, "lena", "lena", provider="local").outcome is Outcome.ADMITTED
+    with pytest.raises(NotAuthenticated):
+        house.do(HUB, activation.redeem, link.token, GOOD + "2")
+    assert password(house, "lena", GOOD).outcome == "verified"
+
+
+@pytest.mark.proves("R31")
+@pytest.mark.parametrize("how", ["reissued", "expired", "deleted", "unknown"])
+def test_a_void_link_is_void(house: House, how: str) -> None:
+    link = local(house)
+    match how:
+        case "reissued":
+            house.do("admin", activation.issue, "lena")
+        case "expired":
+            house.do(OPERATOR, lambda tx: tx.conn.execute(update(tables.activations).values(expires=tx.now)))
+        case "deleted":
+            house.run("admin", "delete user lena")
+        case "unknown":
+            link = activation.Link("x" * 43, house.now())
+    with pytest.raises(NotAuthenticated):
+        house.do(HUB, activation.redeem, link.token, GOOD)
+
+
+def test_only_the_hash_of_a_link_is_stored(house: House) -> None:
+    link = local(house)
+    assert link.token not in repr(house.state())
+    with house.reading() as tx:
+        assert link.token not in repr(tx.conn.execute(tables.changes.select()).all())
+        assert link.token not in repr(tx.conn.execute(select(tables.audit.c.body)).all())
+
+
+@pytest.mark.proves("R67")
+def test_the_link_of_somebody_with_more_rights_is_not_issued(house: House) -> None:
+    link = local(house)
+    house.do(HUB, activation.redeem, link.token, GOOD)
+    house.give("PROJECT_ADMIN", "p1", "lena")
+    with pytest.raises(Escalation, match="every right"):
+        house.do("admin", activation.issue, "lena")
+    with pytest.raises(Denied):
+        house.do("paul", activation.issue, "lena")
+    with pytest.raises(Conflict):
+        house.do("admin", activation.issue, "rita")
+
+
+@pytest.mark.parametrize("bad", ["", "short", "a" * 40, "x" * 2000, "nul\0nul\0nulnul", "lena-lena-lena-1"])
+def test_a_weak_password_is_refused_and_the_link_stays_good(house: House, bad: str) -> None:
+    link = local(house)
+    with pytest.raises(BadInput):
+        house.do(HUB, activation.redeem, link.token, bad)
+    assert house.do(HUB, activation.redeem, link.token, GOOD) == "lena"
+
+
+@pytest.mark.proves("R123")
+def test_guessing_is_throttled_and_a_success_forgives(house: House) -> None:
+    house.do("admin", users.create, "lena", provider="local", password=GOOD)
+    for _ in range(passwords.FREE_TRIES - 1):
+        assert password(house, "lena", "wrong").outcome == "refused"
+    assert password(house, "lena", GOOD).outcome == "verified"
+    for _ in range(passwords.FREE_TRIES):
+        password(house, "lena", "wrong")
+    answer = password(house, "lena", GOOD)
+    assert answer.outcome == "throttled"
+    assert answer.retry_after is not None
+    assert answer.retry_after >= 1
+    assert password(house, "ghost", "wrong").outcome == "refused"  # others go on
+
+
+@pytest.mark.proves("R123")
+def test_the_wait_grows_and_is_bounded(house: House) -> None:
+    waits = []
+    for _ in range(passwords.FREE_TRIES + 14):
+        house.do(HUB, passwords.begin, "local", "ghost")
+        with house.reading() as tx:
+            waits.append(tx.conn.execute(select(tables.throttles.c.until)).scalar_one() - tx.now)
+        house.do(
+            OPERATOR, lambda tx: tx.conn.execute(update(tables.throttles).values(until=tx.now - timedelta(minutes=1)))
+        )
+    assert all(later >= earlier - timedelta(seconds=1) for earlier, later in pairwise(waits))
+    assert timedelta(minutes=14) < waits[-1] <= passwords.LONGEST_WAIT
+
+
+def test_attempts_in_parallel_are_counted_before_they_are_judged(house: House) -> None:
+    attempts = [house.do(HUB, passwords.begin, "local", "ghost") for _ in range(passwords.FREE_TRIES + 3)]
+    assert [one.retry_after is None for one in attempts] == [True] * passwords.FREE_TRIES + [False] * 3
+
+
+@pytest.mark.proves("T-35", "R124")
+def test_an_unknown_name_takes_as_long_as_a_known_one(house: House) -> None:
+    house.do("admin", users.create, "lena", provider="local", password=GOOD)
+    known = house.do(HUB, passwords.begin, "local", "lena")
+    unknown = house.do(HUB, passwords.begin, "local", "ghost")
+    assert known.user == "lena"
+    assert unknown.user is None
+    times: dict[str | None, list[float]] = {"lena": [], None: []}
+    for _ in range(15):
+        for attempt in (known, unknown):
+            start = time.perf_counter()
+            assert not attempt.verify("wrong password")
+            times[attempt.user].append(time.perf_counter() - start)
+    ratio = statistics.median(times["lena"]) / statistics.median(times[None])
+    assert 0.6 < ratio < 1.6  # both compute one hash with the same parameters; the rest is noise of the machine
+
+
+def test_a_password_is_for_local_accounts_only(house: House) -> None:
+    with pytest.raises(BadInput):
+        house.do("admin", users.create, "ada", provider="ldap", password=GOOD)
+    assert password(house, "rita", GOOD).outcome == "refused"
