@@ -158,6 +158,8 @@ def _role(name: str, form: RoleForm, commands: Iterable[CommandForm]) -> Role:
         gives_self=frozenset(form.gives_self),
         gives_in_file=frozenset(form.gives_in_file),
         takes_in_file=frozenset(form.takes_in_file),
+        holders=frozenset(form.holders),
+        hands_on=form.hands_on,
         table_only=form.table_only,
         protected=form.protected,
         confirmed=form.confirmed,

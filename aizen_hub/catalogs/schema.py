@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from aizen_hub.catalogs.catalog import CommandScope, Job
 from aizen_hub.catalogs.grammar import DEFAULT_TEMPLATE, parse_grammar
+from aizen_hub.rbac.identity import Kind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import LimitKind, ScopeKind
 
@@ -60,6 +61,8 @@ class RoleForm(Form):
     gives_self: tuple[str, ...] = ()
     gives_in_file: tuple[str, ...] = ()
     takes_in_file: tuple[str, ...] = ()
+    holders: tuple[Kind, ...] = tuple(Kind)
+    hands_on: bool = False
     table_only: bool = False
     protected: bool = False
     confirmed: bool = False

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     UNKNOWN_PROJECT = "unknown-project"
     NOT_ACTIVE = "not-active"  # unknown, unregistered, deleted or without an activated account
     SESSION_ENDED = "session-ended"
+    PROJECT_CHANGED = "project-changed"  # the session is in another project than its token
+    REVOKED = "revoked"  # the token, by itself, by its key or by a `not_before`
     OUTSIDE_TOKEN = "outside-token"  # noqa: S105 - the token's own scope narrows it away
     ESCALATION = "escalation"
     LIMIT = "limit"

@@ -33,6 +33,7 @@ class Lack(StrEnum):
     """What stands in the way."""
 
     SCOPE = "scope"
+    HOLDER = "holder"
     SELF = "self"
     FILE_ONLY = "file-only"
     TABLE = "table"
@@ -46,13 +47,14 @@ class Lack(StrEnum):
 SENTENCES: Mapping[Lack, str] = MappingProxyType(
     {
         Lack.SCOPE: "role {role} cannot be assigned in {where}",
+        Lack.HOLDER: "role {role} is only for {names}",
         Lack.SELF: "nobody gives {role} to themselves, to a group of theirs, or to a service account they control",
         Lack.FILE_ONLY: "role {role} changes hands in the users file only",
-        Lack.TABLE: "role {role} changes hands only through holders of {names}",
+        Lack.TABLE: "role {role} changes hands only through {names}",
         Lack.GRANT: "`grant:roles` in {where} is missing",
         Lack.PERMISSIONS: "for role {role}, {names} in {where} is missing",
         Lack.POWERS: "for role {role}, the right to give or take {names} in {where} is missing",
-        Lack.CREATOR: "role {role} of the creator of {where} is taken away only by holders of {names}",
+        Lack.CREATOR: "role {role} of the creator of {where} is taken away only by {names}",
         Lack.OWN_LIMITS: "role {role} limits its holder, so nobody takes it from themselves",
     }
 )
@@ -79,7 +81,7 @@ class Missing:
 
     @property
     def sentence(self) -> str:
-        names = ", ".join(_shown(self.permissions) or self.names) or "no role"
+        names = ", ".join(_shown(self.permissions) or self.names) or "nobody"
         return SENTENCES[self.lack].format(giver=self.giver, role=self.role, where=place(self.scope), names=names)
 
 
@@ -105,6 +107,9 @@ def may_give(
     """
     if not fits(role, scope):
         return (Missing(Lack.SCOPE, giver.identity, role.name, scope),)
+    if to.kind not in role.holders:
+        kinds = tuple(f"a {kind}" for kind in sorted(role.holders))
+        return (Missing(Lack.HOLDER, giver.identity, role.name, scope, names=kinds),)
     to_own = _is_own(giver, to, own)
     giving = ("gives", "gives_in_file") if in_file else ("gives",)
     for mine in _roles(giver, scope, now):
@@ -199,9 +204,13 @@ def _by_holding(giver: Rights, role: Role, scope: str, now: datetime, powers: tu
         openers = tuple(one.name for one in giver.roles.values() for key in powers if role.name in getattr(one, key))
         lack = Lack.TABLE if openers else Lack.FILE_ONLY
         return (Missing(lack, giver.identity, role.name, scope, names=openers),)
-    if not decide(giver, Request(GRANT, scope), now).allowed:
+    if not any(mine.hands_on for mine in _roles(giver, scope, now)) and not _holds_grant(giver, scope, now):
         return (Missing(Lack.GRANT, giver.identity, role.name, scope, (GRANT,)), *_uncovered(giver, role, scope, now))
     return tuple(_uncovered(giver, role, scope, now))
+
+
+def _holds_grant(giver: Rights, scope: str, now: datetime) -> bool:
+    return decide(giver, Request(GRANT, scope), now).allowed
 
 
 def _uncovered(giver: Rights, role: Role, scope: str, now: datetime) -> Iterator[Missing]:
@@ -217,7 +226,9 @@ def _uncovered(giver: Rights, role: Role, scope: str, now: datetime) -> Iterator
 
 
 def _powers(roles: Iterable[Role]) -> set[tuple[str, str]]:
-    return {(key, name) for role in roles for key in _POWERS for name in getattr(role, key)}
+    found = list(roles)
+    named = {(key, name) for role in found for key in _POWERS for name in getattr(role, key)}
+    return named | {("hands_on", "every role one holds") for role in found if role.hands_on}
 
 
 def _roles(rights: Rights, scope: str, now: datetime) -> Iterator[Role]:

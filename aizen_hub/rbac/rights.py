@@ -138,6 +138,11 @@ def fits(role: Role, scope: str) -> bool:
     return (ScopeKind.SYSTEM if scope == SYSTEM else ScopeKind.PROJECT) in role.scopes
 
 
+def reaches(role: Role, scope: str, identity: Identity) -> bool:
+    """Tell whether ``role``, assigned in ``scope``, may give something to ``identity``."""
+    return fits(role, scope) and identity.kind in role.holders
+
+
 def compile_rights(
     identity: Identity,
     *,
@@ -184,7 +189,7 @@ def compile_rights(
             uses |= {f"role:{assignment.role}", f"project:{'*' if assignment.scope == SYSTEM else assignment.scope}"}
             role = roles.get(assignment.role)
             interval = assignment.interval.meet(chain.interval)
-            if role is None or interval is None or not fits(role, assignment.scope):
+            if role is None or interval is None or not reaches(role, assignment.scope, identity):
                 continue
             held.append(_held(assignment, chain, interval, by_name))
             limited += (

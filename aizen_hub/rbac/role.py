@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from aizen_hub.rbac.identity import Kind
 from aizen_hub.rbac.permission import Permission
 
 SYSTEM = "system"
@@ -47,6 +48,11 @@ class Role:
         The part of ``gives`` and ``takes`` that a holder may also apply to themselves.
     gives_in_file, takes_in_file : frozenset of str
         Roles a holder may give and take only through the users file.
+    holders : frozenset of Kind
+        Which kinds of identity it may be given to; to any other it gives nothing, not even through a group. Dangerous
+        rights such as impersonation are kept off human users this way.
+    hands_on : bool
+        Its holders may give and take every role whose rights they hold, without ``grant:roles``.
     table_only : bool
         Given and taken only by holders of a role that names it in the sets above; for every other role it is enough to
         hold ``grant:roles`` and all that the role gives (R66).
@@ -67,6 +73,8 @@ class Role:
     gives_self: frozenset[str] = frozenset()
     gives_in_file: frozenset[str] = frozenset()
     takes_in_file: frozenset[str] = frozenset()
+    holders: frozenset[Kind] = frozenset(Kind)
+    hands_on: bool = False
     table_only: bool = False
     built_in: bool = False
     protected: bool = False

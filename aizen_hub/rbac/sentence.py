@@ -23,6 +23,8 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         Reason.UNKNOWN_PROJECT: "there is no project {where}",
         Reason.NOT_ACTIVE: "`{identity}` is not a registered and active identity",
         Reason.SESSION_ENDED: "the session has ended",
+        Reason.PROJECT_CHANGED: "the session has changed its project since the token was issued",
+        Reason.REVOKED: "the token was revoked",
         Reason.OUTSIDE_TOKEN: "the token is narrowed and does not reach `{permission}`",
         Reason.ESCALATION: "this would give more than the giver may give{missing}",
         Reason.LIMIT: "the limit of {value} {kind} is reached ({source})",
