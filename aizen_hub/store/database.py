@@ -132,7 +132,16 @@ class Database:
                 isolation_level="AUTOCOMMIT",
                 pool_pre_ping=True,
                 # Prepared statements do not survive a transaction pooler in front of the database.
-                connect_args={"connect_timeout": max(1, int(self.deadline_seconds)), "prepare_threshold": None},
+                connect_args={
+                    "connect_timeout": max(1, int(self.deadline_seconds)),
+                    "prepare_threshold": None,
+                    # A peer that vanished is noticed by the network, not by a statement timeout that it would have to
+                    # send.
+                    "tcp_user_timeout": milliseconds,
+                    "keepalives_idle": 5,
+                    "keepalives_interval": 2,
+                    "keepalives_count": 3,
+                },
                 **pool,
             )
 

@@ -7,43 +7,42 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import Role
 from aizen_hub.store import tables
 from aizen_hub.store.rights_loader import Compiled, RightsLoader
 
-if TYPE_CHECKING:
-    from aizen_hub.rbac.rights import Rights
-
 MAX_ENTRIES = 20_000
 _MAX_CHANGES = 1_000
-EVERYTHING = "*"
 _NAMED = frozenset({"user", "group", "service-account", "role", "project"})
+_NOBODY: frozenset[str] = frozenset()
+_WITHOUT_RIGHTS = frozenset({"session", "key"})  # judged at each decision, not compiled
 
 
-def affected(touch: str) -> str:
-    """Return the name under which entries depend on ``touch``: empty for nobody, ``*`` for everybody.
+def affected(touch: str) -> frozenset[str] | None:
+    """Return the names that entries depend on and that ``touch`` concerns; None for all entries.
 
-    What is not understood concerns everybody: another version of the program may have written it.
+    What is not understood concerns everybody: a newer version of the program may have written it.
     """
     kind, colon, name = touch.partition(":")
     if not colon or not name:
-        return EVERYTHING
+        return None
     if kind in _NAMED:
-        return touch
-    if kind == "session":
-        return ""  # sessions are not compiled
+        return frozenset({touch})
+    if kind in _WITHOUT_RIGHTS:
+        return _NOBODY
     if kind == "lock":
-        target, colon, rest = name.partition(":")
+        target, _, rest = name.partition(":")
         if target == "identity" and rest:
             return affected(rest)
-        if target in _NAMED and rest:
-            return name
-    return EVERYTHING
+        if target == "project" and rest:
+            # Whoever holds something at the system knows the locks of all projects.
+            return frozenset({name, "project:*"})
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +161,15 @@ class RightsCache:
 
     def _forget(self, touched: Iterable[str]) -> None:
         for touch in touched:
-            name = affected(touch)
-            if name == EVERYTHING:
+            names = affected(touch)
+            if names is None:
                 self._drop_all()
                 return
-            for identity in tuple(self._users_of.get(name, ())):
-                self._drop(identity)
-            if name.startswith("role:"):
-                self._roles = None
+            for name in names:
+                for identity in tuple(self._users_of.get(name, ())):
+                    self._drop(identity)
+                if name.startswith("role:"):
+                    self._roles = None
 
     def _drop(self, identity: Identity) -> None:
         entry = self._entries.pop(identity, None)
@@ -198,15 +198,20 @@ class PrivateView:
         self._conn = conn
         self._base = revision
         self._touched: set[str] = set()
+        self._all = False
         self._own: dict[Identity, Compiled] = {}
         self._own_roles: Mapping[str, Role] | None = None
 
-    def touch(self, names: Iterable[str]) -> None:
+    def touch(self, touched: Iterable[str]) -> None:
         """Take note of a change that this transaction made."""
-        self._touched.update(map(affected, names))
-        self._own = {} if EVERYTHING in self._touched else {
-            identity: compiled for identity, compiled in self._own.items() if not self._concerns(compiled)
-        }  # fmt: skip
+        for touch in touched:
+            names = affected(touch)
+            if names is None:
+                self._all = True
+                self._own.clear()
+            else:
+                self._touched |= names
+        self._own = {one: compiled for one, compiled in self._own.items() if not self._concerns(compiled)}
         self._own_roles = None
 
     def roles(self, *, fresh: bool) -> Mapping[str, Role]:
@@ -215,7 +220,7 @@ class PrivateView:
             return self._cache.loader.roles(self._conn)
         if self._own_roles is None:
             shared = self._cache.peek_roles(self._base)
-            changed = any(name == EVERYTHING or name.startswith("role:") for name in self._touched)
+            changed = self._all or any(name.startswith("role:") for name in self._touched)
             self._own_roles = self._cache.loader.roles(self._conn) if changed or shared is None else shared
         return self._own_roles
 
@@ -233,10 +238,10 @@ class PrivateView:
         if own is not None:
             return own
         shared = self._cache.peek(self._base, identity)
-        return None if shared is None or self._concerns(shared) else shared
+        return None if shared is None or self._all or self._concerns(shared) else shared
 
     def _concerns(self, compiled: Compiled) -> bool:
-        return EVERYTHING in self._touched or not self._touched.isdisjoint(compiled.uses)
+        return not self._touched.isdisjoint(compiled.uses)
 
 
 def _names(value: object) -> list[str]:
@@ -244,4 +249,4 @@ def _names(value: object) -> list[str]:
         value = json.loads(value)
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return value
-    return [EVERYTHING]
+    return ["*"]

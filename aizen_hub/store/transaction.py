@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, insert, update
 
@@ -17,6 +17,7 @@ from aizen_hub.audit.row import AuditRow, Encoded, canonical, row_id
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.decision import Decision
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import Role
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
@@ -24,9 +25,6 @@ from aizen_hub.store.actor import Actor
 from aizen_hub.store.database import CHANGING, State
 from aizen_hub.store.instant import to_microseconds
 from aizen_hub.store.rights_cache import RightsCache
-
-if TYPE_CHECKING:
-    from aizen_hub.rbac.rights import Rights
 
 _COLUMNS = frozenset({
     "project", "session", "command", "allowed", "reason", "sentence", "assignment", "role", "via", "source",
@@ -111,9 +109,18 @@ class Write(Read):
         """The names that this transaction has announced so far, see `change`."""
         return tuple(dict.fromkeys(name for _, _, names in self._changes for name in names))
 
-    def savepoint(self) -> AbstractContextManager[Any]:
-        """Begin a part that may fail alone, for example a row that exists already."""
-        return self.conn.begin_nested()
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Do a part that may fail alone: an exception takes back what it changed, announced and recorded."""
+        changes, rows = len(self._changes), len(self._rows)
+        try:
+            with self.conn.begin_nested():
+                yield
+        except BaseException:
+            del self._changes[changes:]
+            del self._rows[rows:]
+            self._view.touch(["*"])  # what was compiled inside may have seen what is gone
+            raise
 
     def change(self, kind: str, payload: Mapping[str, Any], touches: Iterable[str]) -> None:
         """Announce what was just changed.
@@ -152,6 +159,10 @@ class Write(Read):
         row = make_row(self.actor, event, self.now, decision=decision, id=id, **fields)
         self._rows.append(row)
         return row.id
+
+    def add_row(self, row: AuditRow) -> None:
+        """Queue an audit row that is made already; its revision is set at the end."""
+        self._rows.append(row)
 
     def finish(self) -> list[Encoded]:
         """Write revision and change record, and return the encoded audit rows."""
