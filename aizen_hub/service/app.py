@@ -36,9 +36,15 @@ def make_app(house: House) -> Application:
     prefix = re.escape(house.prefix.rstrip("/"))
     specs = [
         *_specs(table, house, "", AT_ROOT | {Credential.NONE}, proxied=False),
-        *_specs([one for one in table if one.path.startswith("/api/")], house, prefix, THROUGH_PROXY | {Credential.NONE}, proxied=True),
+        *_specs(
+            [one for one in table if one.path.startswith("/api/")],
+            house,
+            prefix,
+            THROUGH_PROXY | {Credential.NONE},
+            proxied=True,
+        ),
     ]
-    application = Application(
+    return Application(
         specs,
         default_handler_class=Endpoint,
         default_handler_args={"house": house, "routes": {}, "proxied": False},
@@ -47,10 +53,11 @@ def make_app(house: House) -> Application:
         compress_response=False,
         serve_traceback=False,
     )
-    return application
 
 
-def _specs(table: list[Route] | tuple[Route, ...], house: House, prefix: str, side: frozenset[Credential], *, proxied: bool) -> list[URLSpec]:
+def _specs(
+    table: list[Route] | tuple[Route, ...], house: House, prefix: str, side: frozenset[Credential], *, proxied: bool
+) -> list[URLSpec]:
     paths: dict[str, dict[str, Route]] = defaultdict(dict)
     for route in table:
         if route.takes & side:
@@ -73,11 +80,26 @@ def _log(handler: RequestHandler) -> None:
     seconds = time.time() - request._start_time  # what Tornado's own request_time() reads
     status = handler.get_status()
     handler.house.metrics.request(label, status, seconds)
-    level = logging.WARNING if status >= 500 else logging.INFO if status >= 400 or (route and route.keyed) else logging.DEBUG
+    level = (
+        logging.WARNING
+        if status >= 500
+        else logging.INFO
+        if status >= 400 or (route and route.keyed)
+        else logging.DEBUG
+    )
     if not log.isEnabledFor(level):
         return
-    data: dict[str, object] = {"route": label, "status": status, "ms": round(seconds * 1000, 2), "source": request.remote_ip}
+    data: dict[str, object] = {
+        "route": label,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "source": request.remote_ip,
+    }
     if call is not None:
         actor = call.caller.actor
-        data |= {"decision": call.decision, "identity": None if actor is None else str(actor.identity), "session": call.caller.session}
+        data |= {
+            "decision": call.decision,
+            "identity": None if actor is None else str(actor.identity),
+            "session": call.caller.session,
+        }
     log.log(level, "answered", extra={"data": data})

@@ -46,7 +46,11 @@ def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | Non
     catalog = load_catalog(settings.catalog, settings.overlays)
     try:
         # The hub and we find or make the same file; of two that start at once, the first one makes it.
-        hub_secret = read_or_make_secret(settings.hub_secret_path) if settings.embedded else read_secret(settings.hub_secret_path)
+        hub_secret = (
+            read_or_make_secret(settings.hub_secret_path)
+            if settings.embedded
+            else read_secret(settings.hub_secret_path)
+        )
         file = settings.core.credential_file if settings.core else None
         core_credential = read_secret(file) if file else None
     except SecretFileError as error:
@@ -73,8 +77,7 @@ def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | Non
         house.verifier = Verifier(KeyRing(), settings.service_url, settings.service_url)
         refresh_keys(house)
         encryption = house.keys.encryption
-        house.hasher = None if encryption is None else SecretHasher(encryption.derive(PURPOSE))
-        house.court = Court(store, house.keys)
+        house.court = Court(store, None if encryption is None else SecretHasher(encryption.derive(PURPOSE)))
         house.runner = core_runner(house)
     except BaseException:
         store.close()
@@ -98,7 +101,11 @@ def refresh_keys(house: House) -> None:
     house.verifier.advance(ring)
     sealed = (ring.sealed or "a signing key is missing") if ring.is_sealed else None
     if sealed != house.sealed:
-        log.log(logging.ERROR if sealed else logging.INFO, "sealed" if sealed else "unsealed", extra={"data": {"why": sealed}})
+        log.log(
+            logging.ERROR if sealed else logging.INFO,
+            "sealed" if sealed else "unsealed",
+            extra={"data": {"why": sealed}},
+        )
     house.sealed = sealed
 
 
@@ -109,7 +116,7 @@ def tasks(house: House) -> tuple[Task, ...]:
         await house.pools.reads.run(lambda: refresh_keys(house))
 
     async def prune() -> None:
-        await house.alone(OWN, lambda tx: replay.prune(tx, tx.now - _KEEP_REPLAYS))
+        await house.change(OWN, lambda tx: replay.prune(tx, tx.now - _KEEP_REPLAYS))
 
     return (
         Task("keys", 1.0, keys),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tornado.httputil import HTTPHeaders
@@ -12,16 +14,17 @@ from aizen_hub.accounts import gate
 from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.audit.row import AuditRow
 from aizen_hub.commands.command import Command
-from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem
-from aizen_hub.rbac.decision import Decision, Reason, Request
+from aizen_hub.problems import Problem
+from aizen_hub.rbac.decision import Reason, Request
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service import replay
+from aizen_hub.service.refusal import tell_in, view
 from aizen_hub.service.roads import Caller
 from aizen_hub.service.route import Answer, Document, Kind, Route, Stream
 from aizen_hub.store.actor import Actor
-from aizen_hub.store.transaction import Read, Write, make_row
+from aizen_hub.store.transaction import Read, Write
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
@@ -90,7 +93,7 @@ class Call:
     async def read(self, work: Callable[[Read], T]) -> T:
         """Decide what the route needs, and do ``work`` in the same view of the store.
 
-        For what everybody may know about themselves; whatever shows more uses `write`, which records what was read.
+        What everybody may know about themselves is not recorded; whatever needs a right is.
 
         Raises
         ------
@@ -101,13 +104,18 @@ class Call:
 
         def run() -> tuple[T | Problem, Ruling]:
             with store.read() as tx:
-                ruling = court.decide_in(tx, self._needed(tx))
+                question = self._needed(tx)
+                ruling = court.decide_in(tx, question)
                 try:
-                    self._check(ruling)
-                    return work(tx), ruling
+                    _need_allowed(tx, ruling, question)
+                    result: T | Problem = work(tx)
                 except Problem as problem:
                     result = problem
-            store.record([_row(self.actor, ruling, self.route, result)])
+            row = court.row(ruling, question)
+            if isinstance(result, Problem):
+                store.record([_refused(row, ruling, self.route, result)])
+            elif self.route.needs.name:
+                store.record([replace(row, details={**row.details, "route": self.route.name})])
             return result, ruling
 
         result, ruling = await self.house.pools.reads.run(run)
@@ -126,10 +134,12 @@ class Call:
 
         def run() -> tuple[Answer | Problem, Ruling | None]:
             ruling: Ruling | None = None
+            asked = question
             try:
                 with store.write(self.actor) as tx:
-                    ruling = court.decide_in(tx, question or self._needed(tx))
-                    self._check(ruling)
+                    asked = asked or self._needed(tx)
+                    ruling = court.decide_in(tx, asked)
+                    _need_allowed(tx, ruling, asked)
                     if key is not None and (before := key.find(tx)) is not None:
                         return before, ruling
                     answer = work(tx, ruling)
@@ -137,9 +147,18 @@ class Call:
                         key.keep(tx, answer)
                     return answer, ruling
             except Problem as problem:
-                if ruling is None:
+                if ruling is None or asked is None:
                     raise
-                store.record([_row(self.actor, ruling, self.route, problem, question)])
+                row = _refused(court.row(ruling, asked), ruling, self.route, problem)
+                store.record([row])
+                if "decision" not in problem.more and problem.status == HTTPStatus.FORBIDDEN:
+                    problem.more["decision"] = {
+                        **view(ruling),
+                        "allowed": False,
+                        "reason": row.reason,
+                        "sentence": row.sentence,
+                        "assignment": None,
+                    }
                 return problem, ruling
 
         answer, ruling = await self.house.pools.writes.run(run)
@@ -151,23 +170,11 @@ class Call:
 
     async def alone(self, actor: Actor, work: Callable[[Write], T]) -> T:
         """Do ``work`` for a road whose credential is the right: the hub's secret, the core's, an activation token."""
-        store = self.house.store
-
-        def run() -> T:
-            with store.write(actor) as tx:
-                return work(tx)
-
-        return await self.house.pools.writes.run(run)
+        return await self.house.change(actor, work)
 
     async def look(self, work: Callable[[Read], T]) -> T:
         """Read for such a road."""
-        store = self.house.store
-
-        def run() -> T:
-            with store.read() as tx:
-                return work(tx)
-
-        return await self.house.pools.reads.run(run)
+        return await self.house.look(work)
 
     def _needed(self, tx: Read) -> Question:
         needs, session = self.route.needs, self.actor.session
@@ -182,10 +189,6 @@ class Call:
             scope = self.members.get(needs.scope) or _member(self.query, needs.scope) or _member(self.body, needs.scope)
         permission = None if wanted is None else Permission.parse(wanted)
         return self.question(Request(permission, scope or SYSTEM, session))
-
-    def _check(self, ruling: Ruling) -> None:
-        if not ruling.decision.allowed:
-            raise refusal(ruling)
 
     def _note(self, ruling: Ruling) -> None:
         self.decision = ruling.id
@@ -206,15 +209,18 @@ def permission_of(tx: Read, operation: str) -> str:
 _OPERATIONS = {"audit": "read:audit", "sessions": "manage:sessions"}
 
 
-def _row(actor: Actor, ruling: Ruling, route: Route, problem: Problem, question: Question | None = None) -> AuditRow:
-    decision = ruling.decision
-    if decision.allowed:
-        # The base right was there, a finer rule said no: the row must not read as an allow.
-        decision = Decision(False, _REASONS.get(problem.slug, Reason.CONFLICT), problem.detail, role=decision.role)
-    command = None if question is None or question.command is None else question.command.entry.name
-    return make_row(
-        actor, "decision", ruling.at, decision=decision, id=ruling.id, command=command, route=route.name, decided_at=ruling.revision
-    )
+def _need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:
+    if not ruling.decision.allowed:
+        raise tell_in(tx, ruling, question).problem
+
+
+def _refused(row: AuditRow, ruling: Ruling, route: Route, problem: Problem) -> AuditRow:
+    details = {**row.details, "route": route.name}
+    if not ruling.decision.allowed:
+        return replace(row, details=details)
+    # The base right was there, a finer rule said no: the row must not read as an allow.
+    reason = _REASONS.get(problem.slug, Reason.CONFLICT)
+    return replace(row, allowed=False, reason=reason.value, sentence=problem.detail, assignment=None, details=details)
 
 
 _REASONS = {
@@ -228,33 +234,5 @@ _REASONS = {
 }
 
 
-def refusal(ruling: Ruling) -> Problem:
-    """Return the problem that a denial is shown as; the reason is in its ``decision``."""
-    decision = ruling.decision
-    if decision.reason is Reason.SESSION_ENDED:
-        return NotAuthenticated(decision.sentence, more={"code": "session-ended"})
-    if decision.reason is Reason.NOT_ACTIVE:
-        return NotAuthenticated(decision.sentence, more={"code": "not-active"})
-    if decision.reason is Reason.UNKNOWN_PROJECT:
-        return NotFound(decision.sentence, more={"decision": view(ruling)})
-    return Denied(decision.sentence, more={"decision": view(ruling)})
-
-
-def view(ruling: Ruling) -> dict[str, Any]:
-    """Return a ruling as the API shows it."""
-    decision = ruling.decision
-    return {
-        "id": ruling.id,
-        "allowed": decision.allowed,
-        "reason": str(decision.reason),
-        "sentence": decision.sentence,
-        "revision": ruling.revision,
-        "assignment": decision.assignment,
-        "role": decision.role,
-        "at": ruling.at.isoformat().replace("+00:00", "Z"),
-    }
-
-
 def etag(version: int) -> str:
     return f'"{version}"'
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.accounts.court_case import clock
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.question import request_for
 from aizen_hub.commands.reader import read
@@ -20,6 +22,7 @@ from aizen_hub.problems import Problem
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.ledger import Commission, Ledger, recorded
+from aizen_hub.service.refusal import view
 from aizen_hub.service.replay import Key
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
@@ -41,7 +44,7 @@ def core_runner(house: House) -> Runner:
         commission = house.ledger.open.get(order.id)
         if commission is None:
             return "nobody answers for it any more"
-        return await house.pools.reads.run(lambda: _ask_again(house, commission.question))
+        return await house.pools.reads.run(lambda: _ask_again(house, commission.standing))
 
     def sign(order: Order, body: bytes) -> str:
         assert settings is not None
@@ -68,7 +71,7 @@ def _ask_again(house: House, question: Question) -> str | None:
     return None if decision.allowed else decision.sentence
 
 
-async def start(call: Call, parsed: Command, question: Question, ruling: Ruling, asked: float) -> Running:
+async def start(call: Call, parsed: Command, question: Question, ruling: Ruling) -> Running:
     """Give one allowed command to the core.
 
     Raises
@@ -92,13 +95,11 @@ async def start(call: Call, parsed: Command, question: Question, ruling: Ruling,
         job=None if parsed.entry.job is None else parsed.entry.job.value,
         files={name: content for name, content in files.items() if name in named},
     )
-    house.ledger.open[order.id] = Commission(question, house.redacted(parsed), Key.of(call), order.project)
+    house.ledger.open[order.id] = Commission(question, house.court.text(parsed), Key.of(call))
     try:
-        return await house.runner.start(order, decided=asked)
+        return await house.runner.start(order, decided=time.monotonic() - (clock() - ruling.read_at))
     except Problem as problem:
         house.ledger.open.pop(order.id, None)
-        from aizen_hub.service.call import view
-
         problem.more.setdefault("decision", view(ruling))
         problem.more.setdefault("id", ruling.id)
         raise
@@ -147,10 +148,15 @@ async def resume(house: House) -> None:
         actor = Actor(identity, Road.KERNEL, session=row.session, project=project)
         question = Question(actor, request_for(parsed, project, identity, row.session), command=parsed, token=None)
         order = Order(
-            row.decision_id, row.command, parsed.verb, parsed.noun, parsed.arguments, user=row.user, project=project,
-            session=row.session, job="starts",
+            row.decision_id,
+            row.command,
+            parsed.verb,
+            parsed.noun,
+            parsed.arguments,
+            user=row.user,
+            project=project,
+            session=row.session,
+            job="starts",
         )
-        house.ledger.open[order.id] = Commission(question, house.redacted(parsed), None, project)
+        house.ledger.open[order.id] = Commission(question, house.court.text(parsed))
         house.runner.resume(order)
-
-

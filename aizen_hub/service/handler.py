@@ -243,7 +243,9 @@ class Endpoint(RequestHandler):
         if route is not None and route.wraps is not None:
             self._answer(route.wraps(problem))
             return
-        status = problem.status if problem.status != HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.SERVICE_UNAVAILABLE
+        status = (
+            problem.status if problem.status != HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.SERVICE_UNAVAILABLE
+        )
         self.set_status(status)
         self.set_header("Content-Type", PROBLEM)
         if isinstance(problem, NotAuthenticated):
@@ -269,10 +271,13 @@ class Endpoint(RequestHandler):
         # SQLAlchemy's messages quote statements and their values, so only its own classes and the place are logged.
         kind = "store failed" if isinstance(error, SQLAlchemyError) else "unexpected"
         log.error(
-            kind, exc_info=None if isinstance(error, SQLAlchemyError) else error,
+            kind,
+            exc_info=None if isinstance(error, SQLAlchemyError) else error,
             extra={"data": {"id": number, "route": label, "class": type(error).__name__}},
         )
-        return Unavailable("this could not be done now; nothing was changed unless an answer said so", more={"id": number})
+        return Unavailable(
+            "this could not be done now; nothing was changed unless an answer said so", more={"id": number}
+        )
 
 
 class _Plain(Problem):
@@ -287,9 +292,13 @@ class _Plain(Problem):
 
 
 def _challenge(route: Route | None) -> str:
-    scheme = "token" if route is not None and Credential.HUB_TOKEN in route.takes and not route.takes - {
-        Credential.HUB_TOKEN, Credential.BROWSER
-    } else "Bearer"
+    scheme = (
+        "token"
+        if route is not None
+        and Credential.HUB_TOKEN in route.takes
+        and not route.takes - {Credential.HUB_TOKEN, Credential.BROWSER}
+        else "Bearer"
+    )
     return f'{scheme} realm="aizen"'
 
 
@@ -302,7 +311,11 @@ def fields(data: bytes) -> dict[str, str]:
     """
     try:
         pairs = parse_qsl(
-            data.decode("ascii"), keep_blank_values=True, strict_parsing=bool(data), encoding="utf-8", errors="strict",
+            data.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(data),
+            encoding="utf-8",
+            errors="strict",
             max_num_fields=MAX_FIELDS,
         )
     except ValueError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aizen_hub.accounts import service_accounts, sessions
 from aizen_hub.problems import Unavailable
@@ -16,16 +17,17 @@ from aizen_hub.service.route import Route
 
 if TYPE_CHECKING:
     from aizen_hub.accounts.court import Court
-    from aizen_hub.audit.secret import SecretHasher
     from aizen_hub.catalogs.catalog import Catalog
-    from aizen_hub.commands.command import Command
     from aizen_hub.jobs.runner import Runner
     from aizen_hub.service.ledger import Ledger
     from aizen_hub.settings import Settings
+    from aizen_hub.store.actor import Actor
     from aizen_hub.store.keystore import KeyStore
     from aizen_hub.store.store import Store
+    from aizen_hub.store.transaction import Read, Write
     from aizen_hub.tokens.role_token import Verifier
 
+T = TypeVar("T")
 PREFIX = "/services/aizen/"
 _MOST_USED = 1000
 
@@ -41,15 +43,12 @@ class House:
         SIGTERM came: nothing new is taken in.
     used : set of str
         Credentials of service accounts that were used since this was last noted.
-    hasher : SecretHasher or None
-        Hides secret arguments in what is recorded; None while sealed, when nothing is decided.
     """
 
     court: Court
     runner: Runner
     ledger: Ledger
     keys: KeyStore
-    hasher: SecretHasher | None
     verifier: Verifier
 
     def __init__(
@@ -68,14 +67,22 @@ class House:
         self.metrics = Metrics()
         self.pools = Pools(embedded=settings.embedded)
         self.limits = Limits(settings.rate, self.metrics.limited)
-        self.hub = HubClient(hub_api, prefix.strip("/").rpartition("/")[2] or "aizen", settings.service.deadline_seconds)
+        self.hub = HubClient(
+            hub_api, prefix.strip("/").rpartition("/")[2] or "aizen", settings.service.deadline_seconds
+        )
         self.roads = Roads(self, self.hub, hub_secret, core_credential)
         self.sealed: str | None = None
         self.ending = False
         self.used: set[str] = set()
         self.started = datetime.now(UTC)
-        self.metrics.gauge("sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None))
-        self.metrics.gauge("work_waiting", "Database work that runs or waits.", lambda: float(self.pools.writes.busy + self.pools.reads.busy))
+        self.metrics.gauge(
+            "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)
+        )
+        self.metrics.gauge(
+            "work_waiting",
+            "Database work that runs or waits.",
+            lambda: float(self.pools.writes.busy + self.pools.reads.busy),
+        )
 
     def check_open(self, route: Route) -> None:
         """Refuse while nothing may be decided.
@@ -87,31 +94,37 @@ class House:
         if route.always:
             return
         if self.sealed is not None:
-            raise Unavailable(self.sealed, more={"sealed": True}, remedy="the operator finds the reason with `aizen-hub doctor`")
+            raise Unavailable(
+                self.sealed, more={"sealed": True}, remedy="the operator finds the reason with `aizen-hub doctor`"
+            )
         if self.ending:
             raise Unavailable("the service is ending")
 
+    async def change(self, actor: Actor, work: Callable[[Write], T]) -> T:
+        """Do ``work`` in one transaction, off the event loop."""
+
+        def run() -> T:
+            with self.store.write(actor) as tx:
+                return work(tx)
+
+        return await self.pools.writes.run(run)
+
+    async def look(self, work: Callable[[Read], T]) -> T:
+        """Read in one view of the store, off the event loop."""
+
+        def run() -> T:
+            with self.store.read() as tx:
+                return work(tx)
+
+        return await self.pools.reads.run(run)
+
     async def service_account_of(self, credential: str) -> str | None:
         """Return the service account that a credential opens now, or None."""
-
-        def find() -> str | None:
-            with self.store.read() as tx:
-                return service_accounts.authenticate(tx, credential)
-
-        name = await self.pools.reads.run(find)
+        name = await self.look(lambda tx: service_accounts.authenticate(tx, credential))
         if name is not None and len(self.used) < _MOST_USED:
             self.used.add(credential)
         return name
 
     async def was_session_credential(self, credential: str) -> bool:
         """Whether a token's hash is, or ever was, the credential of a session."""
-
-        def find() -> bool:
-            with self.store.read() as tx:
-                return sessions.was_credential(tx, credential)
-
-        return await self.pools.reads.run(find)
-
-    def redacted(self, command: Command) -> str:
-        """Return the text of a command as it may be recorded."""
-        return command.canonical if self.hasher is None else self.hasher.text(command)
+        return await self.look(lambda tx: sessions.was_credential(tx, credential))

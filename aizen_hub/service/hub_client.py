@@ -57,7 +57,8 @@ class HubClient:
         scopes = model.get("scopes")
         if not isinstance(scopes, list) or not {"access:services", self._scope} & set(map(str, scopes)):
             raise NotAuthenticated(
-                "the hub token does not reach this service", more={"code": "wrong-scope"},
+                "the hub token does not reach this service",
+                more={"code": "wrong-scope"},
                 remedy=f"make a token with the scope `{self._scope}`",
             )
         return Person(model["name"], str(model.get("token_id") or ""))
@@ -69,8 +70,11 @@ class HubClient:
             self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=32, max_body_size=MAX_ANSWER)
         try:
             answer = await self._client.fetch(
-                self._url, headers={"Authorization": f"token {token}", "Accept": "application/json"},
-                follow_redirects=False, connect_timeout=self._deadline, request_timeout=self._deadline,
+                self._url,
+                headers={"Authorization": f"token {token}", "Accept": "application/json"},
+                follow_redirects=False,
+                connect_timeout=self._deadline,
+                request_timeout=self._deadline,
             )
             return strict_json.loads(answer.body, max_bytes=MAX_ANSWER)
         except HTTPError as error:

@@ -1,9 +1,9 @@
-"""Where commands for the core are recorded: intent before the first byte, outcome after the last, and the count of jobs."""
+"""Where commands for the core are recorded: intent before the first byte, outcome after the last, jobs counted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -30,12 +30,27 @@ _j = tables.jobs
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """Who gave an order, and the question that was allowed; asked again as long as the command runs."""
+    """Who gave an order, and the question that was allowed.
+
+    Attributes
+    ----------
+    command : str
+        As it may be recorded.
+    """
 
     question: Question
     command: str
     key: Key | None = None
-    project: str | None = None
+
+    @property
+    def standing(self) -> Question:
+        """What is asked again as long as the command runs: whether its giver still may, whatever became of the session.
+
+        A job outlives the server that it was started from; only rights and locks end it.
+        """
+        actor, request = self.question.actor, self.question.request
+        request = replace(request, session=request.session or actor.session)
+        return Question(replace(actor, session=None, token_id=None), request, self.question.command)
 
 
 @dataclass
@@ -60,8 +75,13 @@ class Ledger:
         with self.store.write(actor) as tx:
             if order.job == "starts":
                 jobs.start(
-                    tx, decision_id=order.id, identity=actor.identity, project=order.project or SYSTEM, session=order.session,
-                    command=commission.command, key=order.key,
+                    tx,
+                    decision_id=order.id,
+                    identity=actor.identity,
+                    project=order.project or SYSTEM,
+                    session=order.session,
+                    command=commission.command,
+                    key=order.key,
                 )
             if commission.key is not None:
                 try:
@@ -75,7 +95,11 @@ class Ledger:
     def finish(self, order: Order, state: State, message: str) -> None:
         """Write the outcome row, and take the jobs that ended off the count; a second time changes nothing."""
         commission = self.open.get(order.id)
-        actor = commission.question.actor if commission else Actor(_identity(order.user), Road.KERNEL, session=order.session)
+        actor = (
+            commission.question.actor
+            if commission
+            else Actor(_identity(order.user), Road.KERNEL, session=order.session)
+        )
         with self.store.write(actor) as tx:
             record_end(tx, order.id, state, message, project=order.project)
             if order.job == "stops" and state is State.DONE:

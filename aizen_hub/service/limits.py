@@ -27,8 +27,8 @@ class Buckets:
     burst : int
         Tokens of a full bucket.
     entries : int
-        The table's bound; the key longest unused is forgotten first, which by then is a full bucket unless more keys than
-        this are busy at once.
+        The table's bound; the key longest unused is forgotten first, which by then is a full bucket unless more keys
+        than this are busy at once.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class Limits:
         if flying >= self._most:
             self._refused("in-flight")
             raise TooMany(
-                f"{flying} requests of this session are still being answered", more={"retry_after": 1},
+                f"{flying} requests of this session are still being answered",
+                more={"retry_after": 1},
                 remedy="wait until one of them has ended",
             )
         self._flying[key] = flying + 1
@@ -105,6 +106,7 @@ class Limits:
         if wait:
             self._refused(what)
             raise TooMany(
-                f"too many requests from this {what}", more={"retry_after": max(1, round(wait + 0.5))},
+                f"too many requests from this {what}",
+                more={"retry_after": max(1, round(wait + 0.5))},
                 remedy="wait and send fewer at a time",
             )

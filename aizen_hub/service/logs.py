@@ -16,8 +16,8 @@ MAX_TEXT = 500
 class JsonLines(logging.Formatter):
     """Formats a record as one JSON object.
 
-    Of an exception the class and the places are shown, not its message: messages quote what was read, and what was read may
-    be a password or a token.
+    Of an exception the class and the places are shown, not its message: messages quote what was read, and what was read
+    may be a password or a token.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -41,7 +41,9 @@ def _bounded(value: Any) -> Any:
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)][-12:]
+    return [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)
+    ][-12:]
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -27,8 +27,12 @@ class Metrics:
         self._requests = counter("requests", "Answers by route and status.", "route", "status")
         self._seconds = histogram("request_seconds", "Time to answer, by route.", "route")
         self._decisions = counter("decisions", "Decisions by outcome and reason.", "outcome", "reason")
-        self._decision_seconds = histogram("decision_seconds", "Time from the question to its ruling, audit row included.")
-        self._credentials = counter("refused_credentials", "Credentials that were refused, by what came and why.", "road", "why")
+        self._decision_seconds = histogram(
+            "decision_seconds", "Time from the question to its ruling, audit row included."
+        )
+        self._credentials = counter(
+            "refused_credentials", "Credentials that were refused, by what came and why.", "road", "why"
+        )
         self._limited = counter("limited", "Requests refused by a rate or concurrency limit.", "limit")
         self._failures = counter("failures", "Answers that nobody foresaw.", "route", "kind")
         self._logins = counter("logins", "Login reports and password checks by outcome.", "outcome")

@@ -21,15 +21,22 @@ _SECURITY: dict[Credential, tuple[str, dict[str, str]]] = {
         {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The role token of a session."},
     ),
     Credential.SERVICE_ACCOUNT: (
-        "serviceAccount", {"type": "http", "scheme": "bearer", "description": "A credential of a service account."},
+        "serviceAccount",
+        {"type": "http", "scheme": "bearer", "description": "A credential of a service account."},
     ),
     Credential.CORE: ("core", {"type": "http", "scheme": "bearer", "description": "The core's own credential."}),
     Credential.HUB_TOKEN: (
         "hubToken",
-        {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`token …`, with access to this service."},
+        {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`token …`, with access to this service.",
+        },
     ),
     Credential.BROWSER: (
-        "browser", {"type": "apiKey", "in": "cookie", "name": "aizen", "description": "Signed in through the hub."},
+        "browser",
+        {"type": "apiKey", "in": "cookie", "name": "aizen", "description": "Signed in through the hub."},
     ),
 }
 
@@ -65,7 +72,7 @@ def document(table: Sequence[Route], url: str) -> dict[str, Any]:
         },
         "servers": [{"url": url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {name: scheme for name, scheme in _SECURITY.values()}},
+        "components": {"schemas": schemas, "securitySchemes": dict(_SECURITY.values())},
     }
 
 
@@ -102,16 +109,25 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
             for name, part in schema.get("properties", {}).items()
         ]
     if route.keyed:
-        out.append({
-            "name": "Idempotency-Key", "in": "header", "required": False,
-            "description": "A retry with the same key and body has one effect.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 120, "pattern": "^[!-~]+$"},
-        })
+        out.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "A retry with the same key and body has one effect.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 120, "pattern": "^[!-~]+$"},
+            }
+        )
     if route.versioned:
-        out.append({
-            "name": "If-Match", "in": "header", "required": False, "description": "The ETag that the change is based on.",
-            "schema": {"type": "string", "maxLength": 64},
-        })
+        out.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": False,
+                "description": "The ETag that the change is based on.",
+                "schema": {"type": "string", "maxLength": 64},
+            }
+        )
     return out
 
 
@@ -123,9 +139,15 @@ def _responses(route: Route) -> dict[str, Any]:
             good["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
     elif route.media is not None:
         good["content"] = {route.media: {"schema": {}}}
-    problem = {"description": "A problem document (RFC 9457).", "content": {"application/problem+json": {"schema": _ref(ProblemDocument)}}}
+    problem = {
+        "description": "A problem document (RFC 9457).",
+        "content": {"application/problem+json": {"schema": _ref(ProblemDocument)}},
+    }
     if route.wraps is not None:
-        problem = {"description": "An OAuth error (RFC 6749, 5.2).", "content": {"application/json": {"schema": {"type": "object"}}}}
+        problem = {
+            "description": "An OAuth error (RFC 6749, 5.2).",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
     return {str(route.status): good, "202": problem, "4XX": problem, "502": problem, "503": problem}
 
 

@@ -65,8 +65,8 @@ class Pool:
 class Pools:
     """The pools of one service.
 
-    Writes have one thread on SQLite, which has one writer anyway: waiting in our queue is cheaper and fairer than waiting
-    for its lock.
+    Writes have one thread on SQLite, which has one writer anyway: waiting in our queue is cheaper and fairer than
+    waiting for its lock.
     """
 
     def __init__(self, *, embedded: bool) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import gate, questions
 from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, ProjectRequired
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.call import Call, view
 from aizen_hub.store.transaction import Read
 
-_CREDENTIAL = frozenset({Reason.SESSION_ENDED, Reason.NOT_ACTIVE})
+if TYPE_CHECKING:
+    from aizen_hub.service.call import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,13 @@ def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:
     """As `tell`, inside a transaction."""
     decision, asked, identity = ruling.decision, question.request, question.actor.identity
     shown = view(ruling)
-    if decision.reason in _CREDENTIAL:
-        return Told(shown, NotAuthenticated(decision.sentence, more={"code": str(decision.reason), "decision": shown}))
+    if ruling.code is not None:
+        return Told(shown, NotAuthenticated(decision.sentence, more={"code": ruling.code, "decision": shown}))
     if decision.reason is Reason.PROJECT_REQUIRED:
         problem = ProjectRequired(
-            decision.sentence, remedy="`set project <name>` chooses one; `list projects` shows yours", more={"decision": shown}
+            decision.sentence,
+            remedy="`set project <name>` chooses one; `list projects` shows yours",
+            more={"decision": shown},
         )
         return Told(shown, problem)
     scope = asked.scope
@@ -52,7 +54,11 @@ def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:
         who = questions.who_can_give(tx, decision.role, scope or SYSTEM)
         where = "in the system" if scope in (None, SYSTEM) else f"in `{scope}`"
         names = " or ".join(f"`{name}`" for name in who[:3])
-        remedy = f"ask {names} for the role {decision.role} {where}" if who else f"you would need the role {decision.role} {where}"
+        remedy = (
+            f"ask {names} for the role {decision.role} {where}"
+            if who
+            else f"you would need the role {decision.role} {where}"
+        )
     return Told(shown, Denied(decision.sentence, remedy=remedy, more={"decision": shown, "who_can_grant": list(who)}))
 
 
@@ -63,6 +69,25 @@ def _hidden(scope: str, ruling: Ruling) -> Told:
     # Word for word the same whether the project exists or not.
     same = gate.no_project(scope)
     shown = {
-        **view(ruling), "reason": str(Reason.UNKNOWN_PROJECT), "sentence": same.detail, "assignment": None, "role": None,
+        **view(ruling),
+        "reason": str(Reason.UNKNOWN_PROJECT),
+        "sentence": same.detail,
+        "assignment": None,
+        "role": None,
     }
     return Told(shown, NotFound(same.detail, remedy=same.remedy, more={"decision": shown, "who_can_grant": []}))
+
+
+def view(ruling: Ruling) -> dict[str, Any]:
+    """Return a ruling as the API shows it."""
+    decision = ruling.decision
+    return {
+        "id": ruling.id,
+        "allowed": decision.allowed,
+        "reason": str(decision.reason),
+        "sentence": decision.sentence,
+        "revision": ruling.revision,
+        "assignment": decision.assignment,
+        "role": decision.role,
+        "at": ruling.at.isoformat().replace("+00:00", "Z"),
+    }

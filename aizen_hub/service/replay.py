@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import delete, insert, select
 
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.service.route import Answer
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import Read, Write
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,7 +56,7 @@ class Key:
         digest.update(str(call.headers.get("If-Match", "")).encode())
         return cls(str(call.identity), call.route.name[:120], given[0], digest.hexdigest())
 
-    def find(self, tx: Write) -> Answer | None:
+    def find(self, tx: Read) -> Answer | None:
         """Return the answer given before; KeyReused if the key belongs to another body."""
         table = tables.replays.c
         row = tx.conn.execute(
@@ -67,17 +67,34 @@ class Key:
         if row is None:
             return None
         if row.body_hash != self.body_hash:
-            raise KeyReused("this `Idempotency-Key` was used for a request with another content", remedy="use a new key")
+            raise KeyReused(
+                "this `Idempotency-Key` was used for a request with another content", remedy="use a new key"
+            )
         return Answer(row.answer, row.status, {"Idempotency-Replayed": "true"})
 
     def keep(self, tx: Write, answer: Answer) -> None:
         """Keep an answer; it commits with the effect."""
         tx.conn.execute(
             insert(tables.replays).values(
-                identity=self.identity, route=self.route, key=self.key, body_hash=self.body_hash,
-                status=answer.status, answer=answer.value, at=tx.now,
+                identity=self.identity,
+                route=self.route,
+                key=self.key,
+                body_hash=self.body_hash,
+                status=answer.status,
+                answer=_without_secrets(answer.value),
+                at=tx.now,
             )
         )
+
+
+_SHOWN_ONCE = frozenset({"activation", "activations", "credential", "token", "link"})
+
+
+def _without_secrets(value: Any) -> Any:
+    # What is shown once is not kept: whoever retries learns that it was done, and asks for a new link (R98).
+    if isinstance(value, dict):
+        return {name: None if name in _SHOWN_ONCE else _without_secrets(one) for name, one in value.items()}
+    return [_without_secrets(one) for one in value] if isinstance(value, list) else value
 
 
 def prune(tx: Write, before: datetime) -> int:

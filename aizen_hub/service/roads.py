@@ -129,7 +129,11 @@ class Roads:
                 raise refuse("malformed", "through the hub's proxy only `Authorization: token …` is read")
             return Credential.HUB_TOKEN
         if scheme.lower() != "bearer":
-            raise refuse("wrong-road", "this address reads `Authorization: Bearer …`", "hub tokens belong to the hub's own address")
+            raise refuse(
+                "wrong-road",
+                "this address reads `Authorization: Bearer …`",
+                "hub tokens belong to the hub's own address",
+            )
         if "." in token:
             return Credential.ROLE_TOKEN
         for kind, secret in self._secrets.items():
@@ -178,14 +182,17 @@ class Roads:
         if name is None:
             raise refuse("unknown", "the credential is unknown, expired or withdrawn")
         return Caller(
-            Credential.SERVICE_ACCOUNT, source, Actor(Identity.service_account(name), Road.SERVICE_ACCOUNT, source=source)
+            Credential.SERVICE_ACCOUNT,
+            source,
+            Actor(Identity.service_account(name), Road.SERVICE_ACCOUNT, source=source),
         )
 
     async def _by_hub_token(self, token: str, source: str) -> Caller:
         # First our own table: whatever the hub says about it, a server's own token is never a person at a command line.
         if await self._house.was_session_credential(hash_credential(token)):
             raise refuse(
-                "server-token", "this is the token of a user server, which proves a server and not a person",
+                "server-token",
+                "this is the token of a user server, which proves a server and not a person",
                 "make a token of your own on the hub's Token page",
             )
         person = await self._hub.person(token)
@@ -193,7 +200,9 @@ class Roads:
             Credential.HUB_TOKEN,
             source,
             Actor(
-                Identity.user(person.name), Road.CLI, token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
+                Identity.user(person.name),
+                Road.CLI,
+                token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
                 source=source,
             ),
         )

@@ -50,8 +50,8 @@ class Need:
     name : str
         Of the operation or account function: permissions themselves stand in the catalog only.
     scope : str
-        ``system``, or the name of the path, query or body member that holds the project. A member that is absent means the
-        system.
+        ``system``, or the name of the path, query or body member that holds the project. A member that is absent means
+        the system.
     """
 
     kind: Kind
@@ -106,7 +106,8 @@ class Route:
     Attributes
     ----------
     path : str
-        With ``{members}``; below the root address, and under the proxy's prefix where a credential of that side is taken.
+        With ``{members}``; below the root address, and below the proxy's prefix where a credential of that side is
+        taken.
     takes : frozenset of Credential
     needs : Need
     handle : async function of a Call
@@ -182,7 +183,11 @@ def _check_one(route: Route) -> None:
     def fail(what: str) -> None:
         raise RouteError(f"{route.name}: {what}")
 
-    if not isinstance(route.takes, frozenset) or not route.takes or not all(isinstance(c, Credential) for c in route.takes):
+    if (
+        not isinstance(route.takes, frozenset)
+        or not route.takes
+        or not all(isinstance(c, Credential) for c in route.takes)
+    ):
         fail("declares no credential; one that takes none says so with Credential.NONE")
     if not isinstance(route.needs, Need):
         fail("declares no permission")

@@ -23,10 +23,9 @@ from aizen_hub.service.background import Background
 from aizen_hub.service.build import build, tasks
 from aizen_hub.service.handler import MAX_HEADER
 from aizen_hub.service.house import House
-from aizen_hub.service.lifeline import ExclusiveLock, StartRefused
+from aizen_hub.service.lifeline import StartRefused
 from aizen_hub.settings import ConfigurationError, Settings
-from aizen_hub.store.database import database_url, sqlite_path
-from aizen_hub.store.schema import SchemaError
+from aizen_hub.store.lock import InstanceLock
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
     try:
         settings = Settings.load(path, environ)
         return asyncio.run(_run(settings, environ))
-    except (ConfigurationError, SchemaError, StartRefused) as error:
+    except (ConfigurationError, StartRefused) as error:
         print(f"aizen-hub serve: {error}", file=sys.stderr)
         return 1
     except Problem as error:
@@ -110,20 +109,23 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         given = environ.get(INSTANCE, "")
         if given and not _INSTANCE.fullmatch(given):
             raise StartRefused(f"`{INSTANCE}` must be letters, digits, `-` and `_`")
-        if settings.embedded:
-            database = sqlite_path(database_url(settings.database_url))
-            stack.enter_context(ExclusiveLock(database.with_name(database.name + ".lock")))
+        lock = InstanceLock.beside(settings)
+        if lock is not None:
+            stack.enter_context(lock)
         # Everything that may take long or fail is done before the port opens: who connects finds a whole service.
         house = build(settings, instance=given or secrets.token_hex(16), environ=environ)
         try:
             server = Server(house, settings.service.host, settings.service.port)
         except OSError as error:
             raise StartRefused(
-                f"cannot listen on {settings.service.host}:{settings.service.port}: {error.strerror}; another process may use "
-                "that port: stop it, or set another `service.port` on both sides"
+                f"cannot listen on {settings.service.host}:{settings.service.port}: {error.strerror}; "
+                "another process may use that port: stop it, or set another `service.port` on both sides"
             ) from None
         await server.start()
-        log.info("serving", extra={"data": {"host": settings.service.host, "port": server.port, "sealed": house.sealed is not None}})
+        log.info(
+            "serving",
+            extra={"data": {"host": settings.service.host, "port": server.port, "sealed": house.sealed is not None}},
+        )
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

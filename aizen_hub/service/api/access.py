@@ -48,11 +48,23 @@ async def list_assignments(call: Call) -> Answer:
             for column, value in ((_a.c.identity, query.identity), (_a.c.scope, scope), (_a.c.role, query.role))
             if value is not None
         ]
-        rows = tx.conn.execute(select(_a).where(*wanted).order_by(_a.c.scope, _a.c.role, _a.c.identity).limit(_MOST)).all()
+        rows = tx.conn.execute(
+            select(_a).where(*wanted).order_by(_a.c.scope, _a.c.role, _a.c.identity).limit(_MOST)
+        ).all()
         return table(
             ("id", "role", "scope", "identity", "from", "until", "reason", "granted by", "granted"),
             [
-                (str(one.id), one.role, one.scope, one.identity, one.starts, one.ends, one.reason, one.granted_by, one.granted)
+                (
+                    str(one.id),
+                    one.role,
+                    one.scope,
+                    one.identity,
+                    one.starts,
+                    one.ends,
+                    one.reason,
+                    one.granted_by,
+                    one.granted,
+                )
                 for one in rows
             ],
         )
@@ -75,7 +87,8 @@ async def grant(call: Call) -> Answer:
 async def revoke(call: Call) -> Answer:
     body = call.body
     return await change(
-        call, lambda tx: assignments.revoke(tx, body.roles, body.scope, Identity.parse(body.identity), reason=body.reason)
+        call,
+        lambda tx: assignments.revoke(tx, body.roles, body.scope, Identity.parse(body.identity), reason=body.reason),
     )
 
 
@@ -88,7 +101,12 @@ async def create_role(call: Call) -> Answer:
     return await change(
         call,
         lambda tx: roles.create(
-            tx, body.name, permissions=body.permissions, limits=body.limits, scopes=body.scopes, description=body.description,
+            tx,
+            body.name,
+            permissions=body.permissions,
+            limits=body.limits,
+            scopes=body.scopes,
+            description=body.description,
             category=body.category,
         ),
         201,
@@ -100,8 +118,13 @@ async def alter_role(call: Call) -> Answer:
     return await change(
         call,
         lambda tx: roles.alter(
-            tx, call.members["role"], permissions=body.permissions, limits=body.limits, description=body.description,
-            category=body.category, if_match=version,
+            tx,
+            call.members["role"],
+            permissions=body.permissions,
+            limits=body.limits,
+            description=body.description,
+            category=body.category,
+            if_match=version,
         ),
     )
 
@@ -124,14 +147,18 @@ async def show_limits(call: Call) -> Answer:
         if whom != call.identity:
             gate.need(tx, gate.permission(tx, "access"), query.scope)
         found = limits.of(tx, whom, query.scope)
-        return table(("limit", "value", "source"), [(str(kind), bound.value, bound.source) for kind, bound in found.items()])
+        return table(
+            ("limit", "value", "source"), [(str(kind), bound.value, bound.source) for kind, bound in found.items()]
+        )
 
     return await change(call, work)
 
 
 async def set_limit(call: Call) -> Answer:
     body = call.body
-    return await change(call, lambda tx: limits.put(tx, Identity.parse(body.identity), body.scope, body.kind, body.value))
+    return await change(
+        call, lambda tx: limits.put(tx, Identity.parse(body.identity), body.scope, body.kind, body.value)
+    )
 
 
 async def list_locks(call: Call) -> Answer:
@@ -153,17 +180,129 @@ GRANT, REVOKE = Need.like("grant_role", "scope"), Need.like("revoke_role", "scop
 ROLES, LIMITS, LOCKS = Need.operation("roles"), Need.operation("limits", "scope"), Need.operation("locks")
 
 ROUTES = (
-    Route("GET", "/api/v1/assignments", PEOPLE, REGISTERED, list_assignments, "Who has which role where: one's own, or with the right to read access.", query=AssignmentsQuery, answer=ResultView),
-    Route("POST", "/api/v1/assignments", PEOPLE, GRANT, grant, "Grant roles.", body=Grant, answer=ResultView, status=201, keyed=True),
-    Route("POST", "/api/v1/assignments/revoke", PEOPLE, REVOKE, revoke, "Take roles away.", body=Revocation, answer=ResultView, keyed=True),
+    Route(
+        "GET",
+        "/api/v1/assignments",
+        PEOPLE,
+        REGISTERED,
+        list_assignments,
+        "Who has which role where: one's own, or with the right to read access.",
+        query=AssignmentsQuery,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        "/api/v1/assignments",
+        PEOPLE,
+        GRANT,
+        grant,
+        "Grant roles.",
+        body=Grant,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/assignments/revoke",
+        PEOPLE,
+        REVOKE,
+        revoke,
+        "Take roles away.",
+        body=Revocation,
+        answer=ResultView,
+        keyed=True,
+    ),
     Route("GET", "/api/v1/roles", PEOPLE, REGISTERED, list_roles, "List all roles.", answer=ResultView),
-    Route("POST", "/api/v1/roles", PEOPLE, ROLES, create_role, "Make a custom role.", body=NewRole, answer=ResultView, status=201, keyed=True),
-    Route("PATCH", "/api/v1/roles/{role}", PEOPLE, ROLES, alter_role, "Change a custom role.", body=RoleChange, answer=ResultView, keyed=True, versioned=True),
-    Route("POST", "/api/v1/roles/{role}/clone", PEOPLE, ROLES, clone_role, "Copy a role.", body=Clone, answer=ResultView, status=201, keyed=True),
-    Route("DELETE", "/api/v1/roles/{role}", PEOPLE, ROLES, remove_role, "Delete a custom role.", answer=ResultView, keyed=True),
-    Route("GET", "/api/v1/limits", PEOPLE, REGISTERED, show_limits, "The limits that bind somebody, and where they come from.", query=LimitsQuery, answer=ResultView),
-    Route("PUT", "/api/v1/limits", PEOPLE, LIMITS, set_limit, "Set a limit on an identity, or take it away.", body=LimitSetting, answer=ResultView, keyed=True),
+    Route(
+        "POST",
+        "/api/v1/roles",
+        PEOPLE,
+        ROLES,
+        create_role,
+        "Make a custom role.",
+        body=NewRole,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
+    Route(
+        "PATCH",
+        "/api/v1/roles/{role}",
+        PEOPLE,
+        ROLES,
+        alter_role,
+        "Change a custom role.",
+        body=RoleChange,
+        answer=ResultView,
+        keyed=True,
+        versioned=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/roles/{role}/clone",
+        PEOPLE,
+        ROLES,
+        clone_role,
+        "Copy a role.",
+        body=Clone,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/roles/{role}",
+        PEOPLE,
+        ROLES,
+        remove_role,
+        "Delete a custom role.",
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "GET",
+        "/api/v1/limits",
+        PEOPLE,
+        REGISTERED,
+        show_limits,
+        "The limits that bind somebody, and where they come from.",
+        query=LimitsQuery,
+        answer=ResultView,
+    ),
+    Route(
+        "PUT",
+        "/api/v1/limits",
+        PEOPLE,
+        LIMITS,
+        set_limit,
+        "Set a limit on an identity, or take it away.",
+        body=LimitSetting,
+        answer=ResultView,
+        keyed=True,
+    ),
     Route("GET", "/api/v1/locks", PEOPLE, LOCKS, list_locks, "List the locks.", answer=ResultView),
-    Route("POST", "/api/v1/locks", PEOPLE, LOCKS, lock, "Stop a person, a project or a session now.", body=NewLock, answer=ResultView, status=201, keyed=True),
-    Route("POST", "/api/v1/locks/remove", PEOPLE, LOCKS, unlock, "Take a lock away.", body=Unlock, answer=ResultView, keyed=True),
+    Route(
+        "POST",
+        "/api/v1/locks",
+        PEOPLE,
+        LOCKS,
+        lock,
+        "Stop a person, a project or a session now.",
+        body=NewLock,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/locks/remove",
+        PEOPLE,
+        LOCKS,
+        unlock,
+        "Take a lock away.",
+        body=Unlock,
+        answer=ResultView,
+        keyed=True,
+    ),
 )

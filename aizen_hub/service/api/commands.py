@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -17,8 +16,8 @@ from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service import core_road
-from aizen_hub.service.call import Call, view
-from aizen_hub.service.refusal import tell
+from aizen_hub.service.call import Call
+from aizen_hub.service.refusal import tell, view
 from aizen_hub.service.route import COMMAND, PEOPLE, REGISTERED, Answer, Route, Stream
 from aizen_hub.service.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionAnswer
 from aizen_hub.service.schemas.commands import Question as QuestionBody
@@ -48,7 +47,10 @@ async def decide(call: Call) -> Answer:
         scope = body.project or call.actor.project or SYSTEM
         question = call.question(Request(permission, scope, call.actor.session))
     ruling = await call.rule(question)
-    return Answer({"decision": (await tell(call, ruling, question)).view})
+    told = await tell(call, ruling, question)
+    if ruling.code is not None:
+        raise told.problem
+    return Answer({"decision": told.view})
 
 
 async def state(call: Call) -> Answer:
@@ -67,7 +69,9 @@ async def _read(call: Call, text: str, pointer: str) -> Command:
         reason = Reason.UNKNOWN_COMMAND if isinstance(problem, UnknownCommand) else Reason.SYNTAX
         number = await _record_unread(call, text, reason, problem)
         problem.faults = (*problem.faults, Fault(pointer, problem.detail))
-        problem.more.setdefault("decision", {"id": number, "allowed": False, "reason": str(reason), "sentence": problem.detail})
+        problem.more.setdefault(
+            "decision", {"id": number, "allowed": False, "reason": str(reason), "sentence": problem.detail}
+        )
         raise
 
 
@@ -79,7 +83,11 @@ async def _record_unread(call: Call, text: str, reason: Reason, problem: Problem
             now = tx.now
         # The text may hold a secret in a place that nobody can know, since it was not understood: only its first words.
         row = make_row(
-            actor, "decision", now, decision=Decision(False, reason, problem.detail), command=" ".join(text.split()[:2])[:80],
+            actor,
+            "decision",
+            now,
+            decision=Decision(False, reason, problem.detail),
+            command=" ".join(text.split()[:2])[:80],
             length=len(text),
         )
         house.store.record([row])
@@ -100,7 +108,8 @@ def _project_given(call: Call) -> str | None:
     project = getattr(call.body, "project", None)
     if project is not None and call.actor.session is not None:
         raise BadInput(
-            "the project of a session is the session's", faults=[Fault("/project", "only without a session")],
+            "the project of a session is the session's",
+            faults=[Fault("/project", "only without a session")],
             remedy="`set project` changes it",
         )
     return project
@@ -121,14 +130,12 @@ async def _by_accounts(call: Call, parsed: Command, question: Question) -> Answe
 
 async def _by_core(call: Call, parsed: Command, question: Question) -> Answer | Stream:
     known = await core_road.replayed(call)
-    # Read before the question is put: the rule of 250 ms counts from the reading of the revision, which is later.
-    asked = time.monotonic()
     ruling = await call.rule(question)
     if not ruling.decision.allowed:
         raise (await tell(call, ruling, question)).problem
     if known is not None:
         return Answer(known, headers={"Idempotency-Replayed": "true"})
-    running = await core_road.start(call, parsed, question, ruling, asked)
+    running = await core_road.start(call, parsed, question, ruling)
     first = {"event": "decision", "id": ruling.id, "canonical": parsed.canonical, "decision": view(ruling)}
 
     async def events() -> AsyncIterator[Mapping[str, Any]]:
@@ -141,12 +148,27 @@ async def _by_core(call: Call, parsed: Command, question: Question) -> Answer | 
 
 ROUTES = (
     Route(
-        "POST", "/api/v1/decisions", PEOPLE, REGISTERED, decide, "Ask whether something is allowed.", body=QuestionBody,
+        "POST",
+        "/api/v1/decisions",
+        PEOPLE,
+        REGISTERED,
+        decide,
+        "Ask whether something is allowed.",
+        body=QuestionBody,
         answer=DecisionAnswer,
     ),
     Route(
-        "POST", "/api/v1/commands", PEOPLE, COMMAND, command, "Carry out one command.", body=CommandText, answer=CommandAnswer,
-        stream=True, keyed=True, max_body=_MAX_BODY,
+        "POST",
+        "/api/v1/commands",
+        PEOPLE,
+        COMMAND,
+        command,
+        "Carry out one command.",
+        body=CommandText,
+        answer=CommandAnswer,
+        stream=True,
+        keyed=True,
+        max_body=_MAX_BODY,
     ),
     Route("GET", "/api/v1/commands/{id}", PEOPLE, REGISTERED, state, "What became of a command.", answer=CommandState),
 )

@@ -32,7 +32,9 @@ async def list_groups(call: Call) -> Answer:
 
 async def create_group(call: Call) -> Answer:
     body = call.body
-    return await change(call, lambda tx: groups.create(tx, body.name, description=body.description, provider=body.provider), 201)
+    return await change(
+        call, lambda tx: groups.create(tx, body.name, description=body.description, provider=body.provider), 201
+    )
 
 
 async def alter_group(call: Call) -> Answer:
@@ -105,19 +107,117 @@ _G, _S = "/api/v1/groups", "/api/v1/service-accounts"
 
 ROUTES = (
     Route("GET", _G, PEOPLE, GROUPS, list_groups, "List the groups.", answer=ResultView),
-    Route("POST", _G, PEOPLE, GROUPS, create_group, "Make a group, local or fed by a provider.", body=NewGroup, answer=ResultView, status=201, keyed=True),
-    Route("PATCH", _G + "/{group}", PEOPLE, GROUPS, alter_group, "Change a group.", body=GroupChange, answer=ResultView, keyed=True),
+    Route(
+        "POST",
+        _G,
+        PEOPLE,
+        GROUPS,
+        create_group,
+        "Make a group, local or fed by a provider.",
+        body=NewGroup,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
+    Route(
+        "PATCH",
+        _G + "/{group}",
+        PEOPLE,
+        GROUPS,
+        alter_group,
+        "Change a group.",
+        body=GroupChange,
+        answer=ResultView,
+        keyed=True,
+    ),
     Route("DELETE", _G + "/{group}", PEOPLE, GROUPS, remove_group, "Delete a group.", answer=ResultView, keyed=True),
     Route("GET", _G + "/{group}/members", PEOPLE, GROUPS, members, "List the members of a group.", answer=ResultView),
-    Route("PUT", _G + "/{group}/members/{member}", PEOPLE, GROUPS, add_member, "Put somebody into a group.", answer=ResultView, keyed=True),
-    Route("DELETE", _G + "/{group}/members/{member}", PEOPLE, GROUPS, remove_member, "Take somebody out of a group.", answer=ResultView, keyed=True),
+    Route(
+        "PUT",
+        _G + "/{group}/members/{member}",
+        PEOPLE,
+        GROUPS,
+        add_member,
+        "Put somebody into a group.",
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "DELETE",
+        _G + "/{group}/members/{member}",
+        PEOPLE,
+        GROUPS,
+        remove_member,
+        "Take somebody out of a group.",
+        answer=ResultView,
+        keyed=True,
+    ),
     # Whoever made a service account controls it without any further right, so its own functions judge.
-    Route("GET", _S, PEOPLE, REGISTERED, list_accounts, "List the service accounts that one controls.", answer=ResultView),
-    Route("POST", _S, PEOPLE, ACCOUNTS, create_account, "Make a service account.", body=NewAccount, answer=ResultView, status=201, keyed=True),
-    Route("PATCH", _S + "/{account}", PEOPLE, REGISTERED, alter_account, "Switch a service account on or off.", body=AccountChange, answer=ResultView, keyed=True),
-    Route("DELETE", _S + "/{account}", PEOPLE, REGISTERED, remove_account, "Delete a service account.", answer=ResultView, keyed=True),
-    Route("GET", _S + "/{account}/credentials", PEOPLE, REGISTERED, credentials, "List credentials, never what they are.", answer=ResultView),
+    Route(
+        "GET", _S, PEOPLE, REGISTERED, list_accounts, "List the service accounts that one controls.", answer=ResultView
+    ),
+    Route(
+        "POST",
+        _S,
+        PEOPLE,
+        ACCOUNTS,
+        create_account,
+        "Make a service account.",
+        body=NewAccount,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
+    Route(
+        "PATCH",
+        _S + "/{account}",
+        PEOPLE,
+        REGISTERED,
+        alter_account,
+        "Switch a service account on or off.",
+        body=AccountChange,
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "DELETE",
+        _S + "/{account}",
+        PEOPLE,
+        REGISTERED,
+        remove_account,
+        "Delete a service account.",
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "GET",
+        _S + "/{account}/credentials",
+        PEOPLE,
+        REGISTERED,
+        credentials,
+        "List credentials, never what they are.",
+        answer=ResultView,
+    ),
     # Not keyed: the answer holds the credential, and answers of keyed requests are kept.
-    Route("POST", _S + "/{account}/credentials", PEOPLE, REGISTERED, issue, "Make a credential, shown once.", body=NewCredential, answer=ResultView, status=201),
-    Route("DELETE", _S + "/{account}/credentials/{credential}", PEOPLE, REGISTERED, revoke, "End a credential.", answer=ResultView, keyed=True),
+    Route(
+        "POST",
+        _S + "/{account}/credentials",
+        PEOPLE,
+        REGISTERED,
+        issue,
+        "Make a credential, shown once.",
+        body=NewCredential,
+        answer=ResultView,
+        status=201,
+    ),
+    Route(
+        "DELETE",
+        _S + "/{account}/credentials/{credential}",
+        PEOPLE,
+        REGISTERED,
+        revoke,
+        "End a credential.",
+        answer=ResultView,
+        keyed=True,
+    ),
 )

@@ -47,5 +47,7 @@ ROUTES = (
     Route("GET", "/livez", NOBODY, ROAD, livez, "Whether the process lives.", answer=Health, always=True),
     Route("GET", "/readyz", NOBODY, ROAD, readyz, "Whether it can decide.", answer=Health, always=True),
     Route("GET", "/metrics", NOBODY, ROAD, metrics, "Figures for Prometheus.", always=True, media="text/plain"),
-    Route("GET", "/api/v1/openapi.json", NOBODY, ROAD, openapi, "This document.", always=True, media="application/json"),
+    Route(
+        "GET", "/api/v1/openapi.json", NOBODY, ROAD, openapi, "This document.", always=True, media="application/json"
+    ),
 )

@@ -33,7 +33,13 @@ async def ended(call: Call) -> Answer:
 
 ROUTES = (
     Route(
-        "POST", "/api/v1/jobs/{id}/events", frozenset({Credential.CORE}), ROAD, ended, "Report the end of a job.",
-        body=JobEvent, answer=JobHeard,
+        "POST",
+        "/api/v1/jobs/{id}/events",
+        frozenset({Credential.CORE}),
+        ROAD,
+        ended,
+        "Report the end of a job.",
+        body=JobEvent,
+        answer=JobHeard,
     ),
 )

@@ -20,7 +20,9 @@ async def report(call: Call) -> Answer:
     body = call.body
 
     def work(tx: Write) -> logins.LoginAnswer:
-        return logins.report(tx, body.provider, body.subject, body.name, body.display_name or "", body.email, body.groups)
+        return logins.report(
+            tx, body.provider, body.subject, body.name, body.display_name or "", body.email, body.groups
+        )
 
     answer = await call.alone(Actor(HUB, Road.HUB, source=body.source or call.caller.source), work)
     call.house.metrics.login(str(answer.outcome))
@@ -46,10 +48,20 @@ async def activate(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/login", BY_HUB, ROAD, report, "Report a proven login.", body=LoginReport, answer=LoginOutcome),
     Route(
-        "POST", "/api/v1/login/password", BY_HUB, ROAD, password, "Check the password of a local account.", body=PasswordCheck,
+        "POST", "/api/v1/login", BY_HUB, ROAD, report, "Report a proven login.", body=LoginReport, answer=LoginOutcome
+    ),
+    Route(
+        "POST",
+        "/api/v1/login/password",
+        BY_HUB,
+        ROAD,
+        password,
+        "Check the password of a local account.",
+        body=PasswordCheck,
         answer=PasswordOutcome,
     ),
-    Route("POST", "/api/v1/activate", NOBODY, ROAD, activate, "Redeem an activation link.", body=Activation, status=204),
+    Route(
+        "POST", "/api/v1/activate", NOBODY, ROAD, activate, "Redeem an activation link.", body=Activation, status=204
+    ),
 )

@@ -42,7 +42,10 @@ async def export(call: Call) -> Answer:
 async def replace(call: Call) -> Answer:
     version = if_match(call)
     return await change(
-        call, lambda tx: project_members.replace(tx, call.members["project"], _file(call.body.members) or "[]", if_match=version)
+        call,
+        lambda tx: project_members.replace(
+            tx, call.members["project"], _file(call.body.members) or "[]", if_match=version
+        ),
     )
 
 
@@ -52,9 +55,58 @@ async def remove(call: Call) -> Answer:
 
 ROUTES = (
     Route("GET", "/api/v1/projects", PEOPLE, REGISTERED, listing, "List one's projects.", answer=ResultView),
-    Route("POST", "/api/v1/projects", PEOPLE, Need.like("create_project"), create, "Make a project; one becomes its admin.", body=NewProject, answer=ResultView, status=201, keyed=True, max_body=_MEMBERS),
-    Route("GET", "/api/v1/projects/{project}", PEOPLE, Need.like("show_project", "project"), show, "Show a project.", answer=ResultView),
-    Route("GET", "/api/v1/projects/{project}/config", PEOPLE, Need.like("exportconfig_project", "project"), export, "Export a project's configuration.", answer=ResultView),
-    Route("PUT", "/api/v1/projects/{project}/members", PEOPLE, Need.like("alter_project", "project"), replace, "Replace a project's users, roles and alerts in their entirety.", body=Members, answer=ResultView, keyed=True, versioned=True, max_body=_MEMBERS),
-    Route("DELETE", "/api/v1/projects/{project}", PEOPLE, Need.like("delete_project", "project"), remove, "Delete a project; its name stays reserved.", answer=ResultView, keyed=True),
+    Route(
+        "POST",
+        "/api/v1/projects",
+        PEOPLE,
+        Need.like("create_project"),
+        create,
+        "Make a project; one becomes its admin.",
+        body=NewProject,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+        max_body=_MEMBERS,
+    ),
+    Route(
+        "GET",
+        "/api/v1/projects/{project}",
+        PEOPLE,
+        Need.like("show_project", "project"),
+        show,
+        "Show a project.",
+        answer=ResultView,
+    ),
+    Route(
+        "GET",
+        "/api/v1/projects/{project}/config",
+        PEOPLE,
+        Need.like("exportconfig_project", "project"),
+        export,
+        "Export a project's configuration.",
+        answer=ResultView,
+    ),
+    Route(
+        "PUT",
+        "/api/v1/projects/{project}/members",
+        PEOPLE,
+        Need.like("alter_project", "project"),
+        replace,
+        "Replace a project's users, roles and alerts in their entirety.",
+        body=Members,
+        answer=ResultView,
+        keyed=True,
+        versioned=True,
+        max_body=_MEMBERS,
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/projects/{project}",
+        PEOPLE,
+        Need.like("delete_project", "project"),
+        remove,
+        "Delete a project; its name stays reserved.",
+        answer=ResultView,
+        keyed=True,
+    ),
 )

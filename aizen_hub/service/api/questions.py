@@ -51,7 +51,9 @@ async def who_can(call: Call) -> Answer:
 async def what_if(call: Call) -> Answer:
     body = call.body
     supposed = questions.Supposed(
-        tuple((one.role, one.scope, Identity.parse(one.identity)) for one in body.assignments), tuple(body.groups), body.at
+        tuple((one.role, one.scope, Identity.parse(one.identity)) for one in body.assignments),
+        tuple(body.groups),
+        body.at,
     )
     return await change(
         call, lambda tx: questions.what_if(tx, body.permission, body.scope, Identity.parse(body.identity), supposed)
@@ -70,10 +72,15 @@ async def audit(call: Call) -> Answer:
         # At the system for everything, in a project for its rows; the filter is in the query either way (R72, R100).
         gate.need(tx, permission_of(tx, "audit"), query.project or SYSTEM)
         rows = newest(tx.conn, where, query.limit)
-        tx.audit("audit.read", project=query.project, details={"rows": len(rows), "event": query.event, "of": query.identity})
+        tx.audit(
+            "audit.read", project=query.project, details={"rows": len(rows), "event": query.event, "of": query.identity}
+        )
         return table(
             ("at", "event", "identity", "project", "allowed", "sentence", "id"),
-            [tuple(row.get(name) for name in ("at", "event", "identity", "project", "allowed", "sentence", "id")) for row in rows],
+            [
+                tuple(row.get(name) for name in ("at", "event", "identity", "project", "allowed", "sentence", "id"))
+                for row in rows
+            ],
             audit=rows,
         )
 
@@ -83,10 +90,64 @@ async def audit(call: Call) -> Answer:
 _Q = "/api/v1/questions"
 
 ROUTES = (
-    Route("POST", _Q + "/can-i", PEOPLE, REGISTERED, can_i, "May I; or somebody else, with the right to read access.", body=CanI, answer=ResultView),
-    Route("POST", _Q + "/why", PEOPLE, REGISTERED, why, "Why a permission is held or not, and who could give it.", body=CanI, answer=ResultView),
-    Route("POST", _Q + "/who-can", PEOPLE, ACCESS, who_can, "Who holds a permission in a scope.", body=WhoCan, answer=ResultView),
-    Route("POST", _Q + "/what-if", PEOPLE, ACCESS, what_if, "The decision in a state that is not.", body=WhatIf, answer=ResultView),
-    Route("POST", _Q + "/projects-of", PEOPLE, REGISTERED, projects_of, "The projects and roles of somebody.", body=ProjectsOf, answer=ResultView),
-    Route("GET", "/api/v1/audit", PEOPLE, Need.operation("audit", "project"), audit, "Read the audit; itself recorded.", query=AuditQuery, answer=ResultView),
+    Route(
+        "POST",
+        _Q + "/can-i",
+        PEOPLE,
+        REGISTERED,
+        can_i,
+        "May I; or somebody else, with the right to read access.",
+        body=CanI,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _Q + "/why",
+        PEOPLE,
+        REGISTERED,
+        why,
+        "Why a permission is held or not, and who could give it.",
+        body=CanI,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _Q + "/who-can",
+        PEOPLE,
+        ACCESS,
+        who_can,
+        "Who holds a permission in a scope.",
+        body=WhoCan,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _Q + "/what-if",
+        PEOPLE,
+        ACCESS,
+        what_if,
+        "The decision in a state that is not.",
+        body=WhatIf,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _Q + "/projects-of",
+        PEOPLE,
+        REGISTERED,
+        projects_of,
+        "The projects and roles of somebody.",
+        body=ProjectsOf,
+        answer=ResultView,
+    ),
+    Route(
+        "GET",
+        "/api/v1/audit",
+        PEOPLE,
+        Need.operation("audit", "project"),
+        audit,
+        "Read the audit; itself recorded.",
+        query=AuditQuery,
+        answer=ResultView,
+    ),
 )

@@ -23,12 +23,16 @@ async def listing(call: Call) -> Answer:
 
 async def ask(call: Call) -> Answer:
     body = call.body
-    return await change(call, lambda tx: requests.ask(tx, body.role, body.scope, reason=body.reason, until=body.until), 201)
+    return await change(
+        call, lambda tx: requests.ask(tx, body.role, body.scope, reason=body.reason, until=body.until), 201
+    )
 
 
 async def approve(call: Call) -> Answer:
     body = call.body
-    return await change(call, lambda tx: requests.approve(tx, call.members["request"], comment=body.comment, until=body.until))
+    return await change(
+        call, lambda tx: requests.approve(tx, call.members["request"], comment=body.comment, until=body.until)
+    )
 
 
 async def deny(call: Call) -> Answer:
@@ -58,13 +62,88 @@ async def reject(call: Call) -> Answer:
 _R, _P = "/api/v1/requests", "/api/v1/pending"
 
 ROUTES = (
-    Route("GET", _R, PEOPLE, REGISTERED, listing, "One's own requests for access, or those that one could grant.", query=RequestsQuery, answer=ResultView),
-    Route("POST", _R, PEOPLE, REGISTERED, ask, "Ask for a role.", body=NewRequest, answer=ResultView, status=201, keyed=True),
+    Route(
+        "GET",
+        _R,
+        PEOPLE,
+        REGISTERED,
+        listing,
+        "One's own requests for access, or those that one could grant.",
+        query=RequestsQuery,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _R,
+        PEOPLE,
+        REGISTERED,
+        ask,
+        "Ask for a role.",
+        body=NewRequest,
+        answer=ResultView,
+        status=201,
+        keyed=True,
+    ),
     # Whether one may approve depends on the role that is asked for; the request's own function judges it as a grant.
-    Route("POST", _R + "/{request}/approve", PEOPLE, REGISTERED, approve, "Grant what was asked for.", body=Approval, answer=ResultView, keyed=True),
-    Route("POST", _R + "/{request}/deny", PEOPLE, REGISTERED, deny, "Refuse a request.", body=Comment, answer=ResultView, keyed=True),
-    Route("POST", _R + "/{request}/withdraw", PEOPLE, REGISTERED, withdraw, "Take back one's own request.", answer=ResultView, keyed=True),
-    Route("GET", _P, PEOPLE, Need.operation("users"), waiting, "List the changes that wait for confirmation.", answer=ResultView),
-    Route("POST", _P + "/{change}/confirm", IN_PANEL, REGISTERED, confirm, "Confirm a waiting change, after a fresh sign-in.", answer=ResultView),
-    Route("POST", _P + "/{change}/reject", PEOPLE, REGISTERED, reject, "Reject a waiting change.", body=Comment, answer=ResultView, keyed=True),
+    Route(
+        "POST",
+        _R + "/{request}/approve",
+        PEOPLE,
+        REGISTERED,
+        approve,
+        "Grant what was asked for.",
+        body=Approval,
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "POST",
+        _R + "/{request}/deny",
+        PEOPLE,
+        REGISTERED,
+        deny,
+        "Refuse a request.",
+        body=Comment,
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "POST",
+        _R + "/{request}/withdraw",
+        PEOPLE,
+        REGISTERED,
+        withdraw,
+        "Take back one's own request.",
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "GET",
+        _P,
+        PEOPLE,
+        Need.operation("users"),
+        waiting,
+        "List the changes that wait for confirmation.",
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _P + "/{change}/confirm",
+        IN_PANEL,
+        REGISTERED,
+        confirm,
+        "Confirm a waiting change, after a fresh sign-in.",
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        _P + "/{change}/reject",
+        PEOPLE,
+        REGISTERED,
+        reject,
+        "Reject a waiting change.",
+        body=Comment,
+        answer=ResultView,
+        keyed=True,
+    ),
 )

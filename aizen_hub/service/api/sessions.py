@@ -34,7 +34,12 @@ async def choices(call: Call) -> Answer:
     return Answer(
         {
             "projects": [
-                {"name": one.name, "description": one.description, "roles": list(one.roles), "limits": plain(dict(one.limits))}
+                {
+                    "name": one.name,
+                    "description": one.description,
+                    "roles": list(one.roles),
+                    "limits": plain(dict(one.limits)),
+                }
                 for one in found.projects
             ],
             "system_session": found.system_session,
@@ -100,11 +105,39 @@ async def heartbeat(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/sessions/choices", BY_HUB, ROAD, choices, "What a person may start a server for.", query=ChoicesQuery, answer=Choices),
-    Route("POST", "/api/v1/sessions", BY_HUB, ROAD, open_session, "Open the session of one server start.", body=Opening, answer=Opened, status=201),
-    Route("POST", "/api/v1/sessions/end", BY_HUB, ROAD, end, "End the sessions of one server.", body=Ending, answer=Ended),
     Route(
-        "POST", "/api/v1/sessions/heartbeat", BY_HUB, ROAD, heartbeat, "Name every live server.", body=Heartbeat,
-        answer=HeartbeatAnswer, max_body=8 << 20,
+        "GET",
+        "/api/v1/sessions/choices",
+        BY_HUB,
+        ROAD,
+        choices,
+        "What a person may start a server for.",
+        query=ChoicesQuery,
+        answer=Choices,
+    ),
+    Route(
+        "POST",
+        "/api/v1/sessions",
+        BY_HUB,
+        ROAD,
+        open_session,
+        "Open the session of one server start.",
+        body=Opening,
+        answer=Opened,
+        status=201,
+    ),
+    Route(
+        "POST", "/api/v1/sessions/end", BY_HUB, ROAD, end, "End the sessions of one server.", body=Ending, answer=Ended
+    ),
+    Route(
+        "POST",
+        "/api/v1/sessions/heartbeat",
+        BY_HUB,
+        ROAD,
+        heartbeat,
+        "Name every live server.",
+        body=Heartbeat,
+        answer=HeartbeatAnswer,
+        max_body=8 << 20,
     ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts import activation, users
+from aizen_hub.accounts import activation, releases, users
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.service.api.answer import answered, change
 from aizen_hub.service.call import Call
@@ -69,27 +70,71 @@ async def reissue(call: Call) -> Answer:
 
 
 async def release(call: Call) -> Answer:
-    return await change(call, lambda tx: users.release(tx, call.members["user"]))
+    return await change(call, lambda tx: releases.release(tx, NameKind.USER, call.members["user"]))
 
 
 ROUTES = (
     Route(
-        "GET", "/api/v1/users", PEOPLE, Need.like("list_users", "project"), listing, "List the registered users.",
-        query=ProjectQuery, answer=ResultView,
+        "GET",
+        "/api/v1/users",
+        PEOPLE,
+        Need.like("list_users", "project"),
+        listing,
+        "List the registered users.",
+        query=ProjectQuery,
+        answer=ResultView,
     ),
     # Not keyed: the answer holds an activation link, and answers of keyed requests are kept.
-    Route("POST", "/api/v1/users", PEOPLE, MANAGE, create, "Register a user.", body=NewUser, answer=NewUserAnswer, status=201),
     Route(
-        "PATCH", "/api/v1/users/{user}", PEOPLE, REGISTERED, alter, "Change contact data; one's own, or as a manager of users.",
-        body=UserChange, answer=ResultView, keyed=True,
+        "POST",
+        "/api/v1/users",
+        PEOPLE,
+        MANAGE,
+        create,
+        "Register a user.",
+        body=NewUser,
+        answer=NewUserAnswer,
+        status=201,
     ),
-    Route("DELETE", "/api/v1/users/{user}", PEOPLE, Need.like("delete_users"), remove, "Delete a registration.", answer=ResultView, keyed=True),
     Route(
-        "POST", "/api/v1/users/{user}/activation", PEOPLE, MANAGE, reissue, "Make a new activation link; the old one is void.",
-        answer=ResultView, status=201,
+        "PATCH",
+        "/api/v1/users/{user}",
+        PEOPLE,
+        REGISTERED,
+        alter,
+        "Change contact data; one's own, or as a manager of users.",
+        body=UserChange,
+        answer=ResultView,
+        keyed=True,
     ),
     Route(
-        "POST", "/api/v1/users/{user}/release", PEOPLE, MANAGE, release, "Release the name of a deleted user.", answer=ResultView,
+        "DELETE",
+        "/api/v1/users/{user}",
+        PEOPLE,
+        Need.like("delete_users"),
+        remove,
+        "Delete a registration.",
+        answer=ResultView,
+        keyed=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/users/{user}/activation",
+        PEOPLE,
+        MANAGE,
+        reissue,
+        "Make a new activation link; the old one is void.",
+        answer=ResultView,
+        status=201,
+    ),
+    Route(
+        "POST",
+        "/api/v1/users/{user}/release",
+        PEOPLE,
+        MANAGE,
+        release,
+        "Release the name of a deleted user.",
+        answer=ResultView,
         keyed=True,
     ),
 )

@@ -47,8 +47,8 @@ class AssignmentsQuery(Schema):
 class NewRole(Schema):
     name: Name
     permissions: Annotated[list[Annotated[str, Field(max_length=160)]], Field(max_length=500)]
-    limits: dict[LimitName, float] = {}
-    scopes: list[Literal["system", "project"]] = ["project"]
+    limits: dict[LimitName, float] = Field(default={})
+    scopes: list[Literal["system", "project"]] = Field(default=["project"])
     description: Note = ""
     category: Label = ""
 

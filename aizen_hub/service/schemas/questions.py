@@ -33,8 +33,8 @@ class WhatIf(Schema):
     permission: PermissionText
     scope: Scope = "system"
     identity: IdentityText
-    assignments: Annotated[list[SupposedAssignment], Field(max_length=50)] = []
-    groups: Annotated[list[Name], Field(max_length=50)] = []
+    assignments: Annotated[list[SupposedAssignment], Field(max_length=50)] = Field(default=[])
+    groups: Annotated[list[Name], Field(max_length=50)] = Field(default=[])
     at: AwareDatetime | None = None
 
 

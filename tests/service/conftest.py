@@ -1,0 +1,191 @@
+"""A whole service in this process: real store, real keys, real sockets on a free loopback port."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPRequest, HTTPResponse
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from aizen_hub.accounts import assignments, projects, service_accounts, users
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.build import OWN, build
+from aizen_hub.service.house import House
+from aizen_hub.service.server import Server
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Road
+
+INSTANCE = "an-instance"
+OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+PASSWORD = "quite long, 7 words of it, unguessed"
+
+
+@dataclass
+class Response:
+    """An answer, with its JSON read."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.body.splitlines()]
+
+
+@dataclass
+class Session:
+    """A session as the hub opened it."""
+
+    id: str
+    token: str
+    hub_token: str
+
+    @property
+    def auth(self) -> str:
+        return f"Bearer {self.token}"
+
+
+class Driver:
+    """Speaks to one running service, as hub, kernel or command line."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.house: House = server.house
+        self.url = f"http://127.0.0.1:{server.port}"
+        self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=64)
+        self.hub_secret = self.house.settings.hub_secret_path.read_text().strip()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        auth: str | None = None,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Response:
+        fields = dict(headers or {})
+        if auth is not None:
+            fields["Authorization"] = auth
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        if data is not None:
+            fields.setdefault("Content-Type", "application/json")
+        request = HTTPRequest(
+            self.url + path,
+            method=method,
+            headers=fields,
+            body=data,
+            allow_nonstandard_methods=True,
+            follow_redirects=False,
+            request_timeout=15,
+        )
+        answer: HTTPResponse = await self._client.fetch(request, raise_error=False)
+        return Response(answer.code, answer.headers, answer.body or b"")
+
+    async def hub(self, method: str, path: str, body: Any = None) -> Response:
+        return await self.call(method, "/api/v1" + path, body, auth=f"Bearer {self.hub_secret}")
+
+    async def open(self, user: str, project: str | None = "p1", server: str = "") -> Session:
+        hub_token = secrets.token_hex(16)
+        answer = await self.hub(
+            "POST",
+            "/sessions",
+            {
+                "user": user,
+                "requester": user,
+                "server": server,
+                "project": project,
+                "credential": hashlib.sha256(hub_token.encode()).hexdigest(),
+            },
+        )
+        assert answer.status == 201, answer.body
+        return Session(answer.json["session"], answer.json["token"], hub_token)
+
+    async def command(self, session: Session, text: str, **more: Any) -> Response:
+        headers = more.pop("headers", None)
+        body = {"text": text, **more}
+        return await self.call("POST", "/api/v1/commands", body, auth=session.auth, headers=headers)
+
+    async def renew(self, session: Session, project: str | None = None) -> Response:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": session.hub_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        if project is not None:
+            form["project"] = project
+        raw = "&".join(f"{name}={value}" for name, value in form.items()).encode()
+        return await self.call(
+            "POST", "/oauth/token", raw=raw, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+
+    def revision(self) -> int:
+        with self.house.store.read() as tx:
+            return tx.revision
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def populate(house: House) -> str:
+    """Register people and a project; returns a service account's credential.
+
+    ``boss`` is AIZEN_ADMIN, ``maker`` PROJECT_CREATOR; in ``p1`` ``ada`` is admin, ``eve`` executor, ``rob`` reader;
+    ``nil`` has nothing; ``p2`` belongs to ``zoe``.
+    """
+    with house.store.write(OWN) as tx:
+        for name in ("boss", "maker", "ada", "eve", "rob", "nil", "zoe"):
+            users.create(tx, name, password=PASSWORD)
+        for role, scope, name in (
+            ("AIZEN_ADMIN", "system", "boss"),
+            ("PROJECT_CREATOR", "system", "maker"),
+        ):
+            assignments.put(tx, role, scope, Identity.user(name), reason="test")
+        projects.create(tx, "p1", owner=Identity.user("ada"))
+        projects.create(tx, "p2", owner=Identity.user("zoe"))
+        assignments.put(tx, "PROJECT_EXECUTOR", "p1", Identity.user("eve"), reason="test")
+        assignments.put(tx, "PROJECT_READER", "p1", Identity.user("rob"), reason="test")
+        service_accounts.create(tx, "robot")
+        assignments.put(tx, "AIZEN_ADMIN", "system", Identity.service_account("robot"), reason="test")
+    with house.store.write(OPERATOR) as tx:
+        credential: str = service_accounts.issue(tx, "robot").data["credential"]
+    return credential
+
+
+def settings_for(folder: Path, **more: Any) -> Settings:
+    return Settings.model_validate(
+        {"data_dir": folder / "data", "rate": {"requests_per_second": 5000, "burst": 5000}} | more
+    )
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    """More settings; a test module overrides this."""
+    return {}
+
+
+@pytest.fixture
+async def service(tmp_path: Path, options: dict[str, Any]) -> AsyncIterator[Driver]:
+    house = build(settings_for(tmp_path, **options), instance=INSTANCE, environ={})
+    server = Server(house, "127.0.0.1", 0)
+    await server.start()
+    driver = Driver(server)
+    driver.robot = populate(house)  # type: ignore[attr-defined]
+    try:
+        yield driver
+    finally:
+        driver.close()
+        await server.stop()
