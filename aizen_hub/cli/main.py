@@ -25,6 +25,7 @@ COMMANDS = {
     "role": ("role", "built-in and custom roles, and who holds them"),
     "grant": ("grant", "give roles to a person or group"),
     "revoke": ("grant", "take roles away"),
+    "limit": ("limit", "limits on projects, jobs, memory and processors"),
     "lock": ("lock", "stop a person, a project or a session now"),
     "can-i": ("question", "ask whether a command is allowed, and why"),
     "whoami": ("question", "who you are here and which roles you hold"),

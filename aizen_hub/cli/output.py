@@ -54,6 +54,23 @@ def show_rows(output: str, columns: Sequence[str], rows: Iterable[Mapping[str, A
     console().print(table)
 
 
+def show_result(output: str, result: Mapping[str, Any]) -> None:
+    """Print what a change or a list answered: a table, an object or a sentence."""
+    if output == "json":
+        show_json(result)
+        return
+    columns = result.get("columns")
+    if columns:
+        show_rows(output, columns, [dict(zip(columns, row, strict=True)) for row in result.get("rows") or ()])
+    elif result.get("kind") == "object" and result.get("data"):
+        show_object(output, result["data"])
+    message = result.get("message")
+    if message:
+        say(str(message))
+    if result.get("kind") == "message" and isinstance(result.get("data"), Mapping) and result["data"].get("pending"):
+        say("it waits for confirmation by an entitled person")
+
+
 def show_object(output: str, value: Mapping[str, Any]) -> None:
     if output == "json":
         show_json(value)

@@ -65,7 +65,8 @@ def _of_status(status: int, slug: str, title: str) -> type[Problem]:
 
 def _family(kind: type[Problem]) -> Iterator[type[Problem]]:
     for one in kind.__subclasses__():
-        if one.__name__ != "UnknownProblem":
+        # Problems of other rooms refine these for their own use, and are made in other ways.
+        if one.__module__ in (Problem.__module__, __name__) and one.__name__ != "UnknownProblem":
             yield one
             yield from _family(one)
 

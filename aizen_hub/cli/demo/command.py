@@ -49,7 +49,8 @@ def demo(port: int | None, folder: Path, reset: bool, check: bool) -> int:
     if check:
         from aizen_hub.cli.demo.check import run_check
 
-        return run_check(folder)
+        with ended_by_signals():
+            return run_check(folder)
     return run_demo(folder, port, reset)
 
 
