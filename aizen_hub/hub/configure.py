@@ -148,7 +148,12 @@ def _close_database(c: Any) -> None:
 
 def _people(c: Any) -> None:
     # The command line and the panel come in by a person's hub token; server tokens never get this scope.
-    c.JupyterHub.extra_user_scopes.append(SERVICE_SCOPE)
+    given = c.JupyterHub.extra_user_scopes
+    if isinstance(given, list):
+        given.append(SERVICE_SCOPE)
+    else:
+        # The trait is a set: what is appended before it exists would be dropped without a word.
+        given.update({SERVICE_SCOPE})
     _default(c, "JupyterHub", "token_expires_in_max_seconds", TOKEN_SECONDS)
     c.JupyterHub.template_paths.insert(0, str(TEMPLATES))
 

@@ -163,9 +163,12 @@ class Refusal(Shown):
         self.document, self.command = dict(document), command
         decision = document.get("decision")
         self.decision: dict[str, Any] = dict(decision) if isinstance(decision, Mapping) else {}
-        self.id, self.reason, self.role = (self.decision.get(name) for name in ("id", "reason", "role"))
+        self.id = self.decision.get("id")
+        # What was allowed and failed all the same carries its decision too, but that is not why.
+        why = self.decision if self.is_denial else {}
+        self.reason, self.role = why.get("reason"), why.get("role")
         self.title = str(document.get("title") or "Not carried out")
-        self.sentence = str(self.decision.get("sentence") or document.get("detail") or "")
+        self.sentence = str(why.get("sentence") or document.get("detail") or "")
         self.who_can_grant = tuple(map(str, _list(document.get("who_can_grant"))))
 
     @property
@@ -182,7 +185,7 @@ class Refusal(Shown):
             yield "who can grant it", ", ".join(self.who_can_grant)
         if remedy := self.document.get("remedy"):
             yield "what helps", str(remedy)
-        elif self.role and self.who_can_grant:
+        if self.role and self.who_can_grant:
             me = os.environ.get("JUPYTERHUB_USER") or "<your name>"
             yield "how to ask", f"ask one of them to type: grant role {self.role} to {me}"
         if suggestion := self.document.get("suggestion"):
@@ -209,7 +212,9 @@ class Refusal(Shown):
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": "refusal", "command": self.command, **self.document}
+        # The problem document has a `type` of its own.
+        problem = {"problem" if key == "type" else key: value for key, value in self.document.items()}
+        return {**problem, "type": "refusal", "command": self.command}
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
