@@ -6,6 +6,7 @@ from functools import cache
 
 from aizen_hub.service.api import (
     access,
+    authzen,
     commands,
     groups,
     health,
@@ -19,6 +20,7 @@ from aizen_hub.service.api import (
     users,
 )
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH
+from aizen_hub.service.panel import activate
 from aizen_hub.service.route import Route
 
 
@@ -38,5 +40,7 @@ def routes() -> tuple[Route, ...]:
         *groups.ROUTES,
         *requests.ROUTES,
         *questions.ROUTES,
+        *authzen.ROUTES,
+        *activate.ROUTES,
         *health.ROUTES,
     )
