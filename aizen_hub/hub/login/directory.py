@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
@@ -273,7 +274,7 @@ class Directory:
         return int(result["result"])
 
 
-def _entry(answer: dict[str, object]) -> Entry:
+def _entry(answer: dict[str, Any]) -> Entry:
     raw = answer["raw_attributes"]
-    assert isinstance(raw, dict)
-    return Entry(str(answer["dn"]), {name.partition(";")[0].lower(): tuple(values) for name, values in raw.items()})
+    # With its options: a value of `uid;lang-de` is none of `uid`.
+    return Entry(str(answer["dn"]), {name.lower(): tuple(values) for name, values in raw.items()})

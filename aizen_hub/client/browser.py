@@ -1,0 +1,415 @@
+"""A person at a browser, without one: the real login form, the start page, a kernel over the websocket.
+
+For ``aizen-hub demo --check`` and whole-journey tests: it takes exactly the roads that people take, and no other.
+"""
+
+from __future__ import annotations
+
+import http.client
+import http.cookiejar
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from types import TracebackType
+from typing import IO, Any
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+MAX_PAGE = 8 << 20
+_XSRF = "_xsrf"
+
+
+class BrowserError(Exception):
+    """The journey did not go on; the message holds the sentence that the page showed, if there was one."""
+
+
+class LoginRefused(BrowserError):
+    """The login page came back with its reason."""
+
+
+class SpawnRefused(BrowserError):
+    """The server did not start; the message is the reason on the page."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer: where it came from after redirects, and what it says."""
+
+    status: int
+    url: str
+    text: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def json(self) -> Any:
+        return json.loads(self.text) if self.text else None
+
+    @property
+    def words(self) -> str:
+        """The readable text, blanks squeezed."""
+        return " ".join(_parse(self.text).words)
+
+    @property
+    def alert(self) -> str:
+        """The text of the first error that the page shows: the hub marks them by class."""
+        return _parse(self.text).alert
+
+    @property
+    def fields(self) -> list[dict[str, str]]:
+        """The attributes of every input, button and option, in order."""
+        return _parse(self.text).fields
+
+
+@dataclass
+class CellResult:
+    """What one cell gave.
+
+    Attributes
+    ----------
+    status : str
+        ``ok`` or ``error`` as the kernel says, ``timeout`` if it did not finish.
+    stream : str
+        Everything printed.
+    data : list of dict
+        Each displayed object and result, by media type.
+    error : str
+        Name and text of the exception, if one was raised.
+    """
+
+    status: str = "timeout"
+    stream: str = ""
+    data: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything that a person reads, as plain text."""
+        shown = [str(one["text/plain"]) for one in self.data if "text/plain" in one]
+        return "\n".join(part for part in (self.stream, *shown, self.error) if part)
+
+
+class Browser:
+    """One person's browser session at one hub.
+
+    Parameters
+    ----------
+    url : str
+        The public address of the hub, e.g. ``http://127.0.0.1:8000``.
+    deadline : float
+        Seconds for one request.
+    """
+
+    def __init__(self, url: str, *, deadline: float = 20.0) -> None:
+        self.url = url.rstrip("/")
+        self.name: str | None = None
+        self._deadline = deadline
+        self._jar = http.cookiejar.CookieJar()
+        # No proxy of the surroundings: the hub is where its address says.
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self._jar), _SameOrigin(self.url)
+        )
+
+    def get(self, path: str, **headers: str) -> Page:
+        return self.request("GET", path, headers=headers)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Page:
+        """Send one request with this session's cookies and follow redirects at the hub's own origin."""
+        fields = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html", **(headers or {})}
+        request = urllib.request.Request(  # noqa: S310 - _SameOrigin refuses every other scheme and host
+            urljoin(self.url + "/", path), data=body, headers=fields, method=method
+        )
+        try:
+            with self._opener.open(request, timeout=self._deadline) as answer:
+                return _page(answer.status, answer.url, answer, answer.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _page(error.code, error.url or self.url, error, error.headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise BrowserError(f"{method} {path}: {error}") from None
+
+    def api(self, method: str, path: str, body: Any = None, *, at: str = "/hub/") -> Page:
+        """Call a JSON address as a page's script would, with the XSRF token of the part of the site at ``at``."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Sec-Fetch-Mode": "cors",
+            "X-XSRFToken": self.xsrf(at),
+            "Referer": urljoin(self.url, at),
+        }
+        return self.request(method, path, data, headers)
+
+    def xsrf(self, path: str) -> str:
+        """Return the XSRF cookie with the longest path that covers ``path``; empty if there is none."""
+        found = [one for one in self._jar if one.name == _XSRF and path.startswith(one.path)]
+        return max(found, key=lambda one: len(one.path)).value or "" if found else ""
+
+    def login(self, name: str, password: str, *, provider: str | None = None) -> Page:
+        """Sign in through the form.
+
+        Raises
+        ------
+        LoginRefused
+            The page came back; the message is the sentence on it.
+        """
+        form = self.get("/hub/login")
+        fields = {"username": name, "password": password, _XSRF: _value(form, _XSRF)}
+        if provider is not None:
+            fields["provider"] = provider
+        page = self._submit("/hub/login", fields)
+        if page.status >= 400 or urlsplit(page.url).path.endswith("/login"):
+            raise LoginRefused(page.alert or f"status {page.status}")
+        self.name = self.api("GET", "/hub/api/user").json()["name"]
+        return page
+
+    def logout(self) -> None:
+        self.get("/hub/logout")
+        self.name = None
+
+    def choices(self, server: str = "") -> list[str]:
+        """Return the values of the project picker, as the page offers them; empty text is the system session."""
+        page = self.get(self._spawn_path(server))
+        return [one.get("value", "") for one in page.fields if one.get("name") == "project"]
+
+    def spawn(self, project: str, server: str = "", *, seconds: float = 60.0) -> str:
+        """Start a server through the start page and wait until it is ready; returns its path, ``/user/…/``.
+
+        Raises
+        ------
+        SpawnRefused
+            The page shows why not.
+        """
+        path = self._spawn_path(server)
+        self.get(path)
+        page = self._submit(f"{path}?{urlencode({_XSRF: self.xsrf('/hub/')})}", {"project": project})
+        if page.status >= 400:
+            raise SpawnRefused(page.alert or f"status {page.status}")
+        self.wait_ready(server, seconds)
+        home = f"/user/{quote(self._who)}/" + (f"{quote(server)}/" if server else "")
+        # The first visit goes through the hub's OAuth, which sets the cookies of the server.
+        opened = self.get(home)
+        if opened.status >= 400:
+            raise SpawnRefused(f"the server started and does not answer: status {opened.status}")
+        return home
+
+    def wait_ready(self, server: str = "", seconds: float = 60.0) -> None:
+        """Wait for a pending start.
+
+        Raises
+        ------
+        SpawnRefused
+            It failed or took longer.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            state = self.server(server)
+            if state is None:
+                page = self.get(f"/hub/spawn-pending/{quote(self._who)}" + (f"/{quote(server)}" if server else ""))
+                raise SpawnRefused(page.alert or "the server ended while it started")
+            if state["ready"]:
+                return
+            time.sleep(0.1)
+        raise SpawnRefused(f"the server was not ready within {seconds:g} seconds")
+
+    def server(self, server: str = "") -> dict[str, Any] | None:
+        """Return the hub's model of one of the person's servers, or None if it does not run."""
+        page = self.api("GET", f"/hub/api/users/{quote(self._who)}")
+        if page.status != 200:
+            raise BrowserError(f"the hub does not show its user: status {page.status}")
+        found = page.json()["servers"].get(server)
+        return found if found and (found["ready"] or found["pending"]) else None
+
+    def stop(self, server: str = "", *, seconds: float = 30.0) -> None:
+        """Stop a server and wait until it is gone."""
+        part = f"servers/{quote(server)}" if server else "server"
+        page = self.api("DELETE", f"/hub/api/users/{quote(self._who)}/{part}")
+        if page.status not in (202, 204, 404):
+            raise BrowserError(f"the server was not stopped: status {page.status}: {page.text[:200]}")
+        end = time.monotonic() + seconds
+        while self.server(server) is not None:
+            if time.monotonic() > end:
+                raise BrowserError(f"the server still runs after {seconds:g} seconds")
+            time.sleep(0.1)
+
+    def kernel(self, home: str) -> Kernel:
+        """Start a kernel in the server at ``home``, and connect to it."""
+        return Kernel(self, home)
+
+    def cookies_for(self, url: str) -> str:
+        """Return the Cookie header that a request to ``url`` would carry."""
+        request = urllib.request.Request(url)  # noqa: S310 - not sent
+        self._jar.add_cookie_header(request)
+        return request.get_header("Cookie") or ""
+
+    @property
+    def _who(self) -> str:
+        if self.name is None:
+            raise BrowserError("nobody is signed in")
+        return self.name
+
+    def _spawn_path(self, server: str) -> str:
+        return f"/hub/spawn/{quote(self._who)}" + (f"/{quote(server)}" if server else "")
+
+    def _submit(self, path: str, fields: Mapping[str, str]) -> Page:
+        return self.request(
+            "POST",
+            path,
+            urlencode(fields).encode(),
+            {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.url},
+        )
+
+
+class Kernel:
+    """One running kernel; a context manager, since the connection stays open between cells."""
+
+    def __init__(self, browser: Browser, home: str) -> None:
+        import websocket
+
+        self._browser, self._home = browser, home
+        page = browser.api("POST", f"{home}api/kernels", {"name": "python3"}, at=home)
+        if page.status != 201:
+            raise BrowserError(f"no kernel was started: status {page.status}: {page.text[:200]}")
+        self.id: str = page.json()["id"]
+        address = f"{browser.url}{home}api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}"
+        self._socket = websocket.create_connection(
+            re.sub(r"^http", "ws", address), timeout=20, cookie=browser.cookies_for(address), origin=browser.url
+        )
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def execute(self, code: str, *, seconds: float = 60.0) -> CellResult:
+        """Run a cell as a person would, history and all, and collect what it shows until the kernel is idle again."""
+        import websocket
+
+        number, result = uuid.uuid4().hex, CellResult()
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
+        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": self.id, "version": "5.3"}
+        self._socket.send(
+            json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content})
+        )
+        end = time.monotonic() + seconds
+        done: set[str] = set()
+        while done != {"reply", "idle"}:
+            left = end - time.monotonic()
+            if left <= 0:
+                return result
+            self._socket.settimeout(left)
+            try:
+                message = json.loads(self._socket.recv())
+            except websocket.WebSocketTimeoutException:
+                return result
+            except (websocket.WebSocketException, OSError, ValueError) as error:
+                result.status, result.error = "error", f"the connection to the kernel ended: {error}"
+                return result
+            if message["parent_header"].get("msg_id") == number:
+                done |= _take(result, message)
+        return result
+
+    def close(self) -> None:
+        """Close the connection and end the kernel."""
+        self._socket.close()
+        self._browser.api("DELETE", f"{self._home}api/kernels/{self.id}", at=self._home)
+
+
+def _take(result: CellResult, message: Mapping[str, Any]) -> set[str]:
+    kind, content = message["msg_type"], message["content"]
+    if kind == "stream":
+        result.stream += content["text"]
+    elif kind in ("display_data", "execute_result"):
+        result.data.append(content["data"])
+    elif kind == "update_display_data":
+        # A progress bar draws itself anew under one id; what counts is the last drawing.
+        if result.data:
+            result.data[-1] = content["data"]
+        else:
+            result.data.append(content["data"])
+    elif kind == "error":
+        result.error = f"{content['ename']}: {content['evalue']}"
+    elif kind == "execute_reply":
+        result.status = content["status"]
+        return {"reply"}
+    elif kind == "status" and content["execution_state"] == "idle":
+        return {"idle"}
+    return set()
+
+
+class _SameOrigin(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to the hub only: the session's cookies and forms go nowhere else."""
+
+    def __init__(self, url: str) -> None:
+        self._origin = urlsplit(url)[:2]
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl)[:2] != self._origin:
+            raise BrowserError(f"the hub redirects to another site: {newurl[:200]}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Reader(HTMLParser):
+    _ALERTS = frozenset({"login_error", "spawn-error-msg", "aizen-nothing", "error"})
+    _VOID = frozenset({"input", "br", "img", "meta", "link", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: list[dict[str, str]] = []
+        self.words: list[str] = []
+        self.alert = ""
+        self._silent = 0
+        self._in_alert = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag in ("input", "button", "option", "select"):
+            self.fields.append({"tag": tag, **found})
+        if tag in ("script", "style"):
+            self._silent += 1
+        if tag in self._VOID:
+            return
+        if self._in_alert:
+            self._in_alert += 1
+        elif not self.alert and self._ALERTS & set(found.get("class", "").split()):
+            self._in_alert = 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self._silent = max(0, self._silent - 1)
+        if self._in_alert and tag not in self._VOID:
+            self._in_alert -= 1
+
+    def handle_data(self, data: str) -> None:
+        words = data.split()
+        if self._silent or not words:
+            return
+        self.words += words
+        if self._in_alert:
+            self.alert = " ".join([self.alert, *words]).strip()
+
+
+def _parse(text: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(text)
+    return reader
+
+
+def _value(page: Page, name: str) -> str:
+    for one in page.fields:
+        if one.get("name") == name:
+            return one.get("value", "")
+    raise BrowserError(f"the page at {page.url} has no field `{name}` (status {page.status}: {page.words[:200]})")
+
+
+def _page(status: int, url: str, body: IO[bytes], headers: Any) -> Page:
+    data = body.read(MAX_PAGE)
+    return Page(status, url, data.decode("utf-8", "replace"), {name.lower(): value for name, value in headers.items()})
