@@ -17,8 +17,7 @@ from aizen_hub.jobs.core_event import State
 from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
 from aizen_hub.problems import CoreFailed, Denied, LimitReached, Problem, Unavailable
-from tests.deploy.sample_core.real_core import Core, order
-from tests.deploy.sample_core.test_sample_core import children, until
+from tests.deploy.sample_core.real_core import Core, children, order, until
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, ORDER, RawCore, line, raw_core, says
 
 

@@ -114,6 +114,19 @@ def test_a_denial_says_why_who_and_how(monkeypatch: Any) -> None:
     assert "Traceback" not in refusal.text()
 
 
+def test_a_failure_of_something_allowed_is_not_a_denial() -> None:
+    decision = {
+        "id": "d1",
+        "allowed": True,
+        "reason": "granted",
+        "sentence": "role PROJECT_EXECUTOR in p1",
+        "role": "X",
+    }
+    refusal = Refusal({"title": "The core did not", "detail": "the core cannot be reached", "decision": decision})
+    assert not refusal.is_denial
+    assert refusal.text() == "The core did not: the core cannot be reached\n  decision: d1"
+
+
 def test_faults_of_a_file_are_listed() -> None:
     faults = [{"pointer": "/2/roles/0", "detail": "no such role", "allowed": ["PROJECT_READER"]}]
     text = Refusal({"title": "Bad", "detail": "one fault", "errors": faults}).text()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +42,10 @@ class Issuer:
     fetched: int = 0
     heard: int = 204
 
+    def new_keys(self) -> None:
+        now = datetime.now(UTC)
+        self.ring = KeyRing([SigningKey.new(purpose, now) for purpose in (Purpose.ROLE, Purpose.DECISION)])
+
 
 class _Keys(RequestHandler):
     def get(self) -> None:
@@ -54,18 +62,32 @@ class _Events(RequestHandler):
             issuer.reports.append((id, self.request.headers.get("Authorization"), json.loads(self.request.body)))
 
 
-@pytest.fixture
-async def issuer() -> AsyncIterator[Issuer]:
-    sockets = bind_sockets(0, "127.0.0.1")
-    address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-    now = datetime.now(UTC)
-    found = Issuer(address, KeyRing([SigningKey.new(purpose, now) for purpose in (Purpose.ROLE, Purpose.DECISION)]))
-    routes = [(r"/.well-known/jwks.json", _Keys), (r"/api/v1/jobs/(.*)/events", _Events)]
-    server = HTTPServer(Application(routes, issuer=found))
-    server.add_sockets(sockets)
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    """Serve from a thread of its own, so that one issuer and one core can outlive the event loop of a test."""
+    found = Issuer("", KeyRing())
+    ready, over = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        sockets = bind_sockets(0, "127.0.0.1")
+        found.address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+        routes = [(r"/.well-known/jwks.json", _Keys), (r"/api/v1/jobs/(.*)/events", _Events)]
+        server = HTTPServer(Application(routes, issuer=found))
+        server.add_sockets(sockets)
+        loops.append(asyncio.get_running_loop())
+        ready.set()
+        await over.wait()
+        server.stop()
+        await server.close_all_connections()
+
+    found.new_keys()
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(10)
     yield found
-    server.stop()
-    await server.close_all_connections()
+    loops[0].call_soon_threadsafe(over.set)
+    thread.join(10)
 
 
 @dataclass
@@ -106,26 +128,78 @@ def start_core(issuer: Issuer, data: Path) -> Core:
     return Core(process, json.loads(process.stdout.readline())["address"], issuer, data)
 
 
+@pytest.fixture(scope="module")
+def shared_core(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    found = start_core(issuer, tmp_path_factory.mktemp("core"))
+    yield found
+    found.stop()
+
+
 @pytest.fixture
-def core(issuer: Issuer, tmp_path: Path) -> Iterator[Core]:
+def core(shared_core: Core) -> Iterator[Core]:
+    """A core that several tests share, each with a project of its own; what a test leaves running is ended after it."""
+    _tests.append("")
+    shared_core.issuer.reports.clear()
+    shared_core.issuer.heard = 204
+    yield shared_core
+    for pid in children(shared_core.process.pid):
+        os.kill(pid, signal.SIGTERM)
+
+
+@pytest.fixture
+def own_core(issuer: Issuer, tmp_path: Path) -> Iterator[Core]:
+    """A core that a test may kill."""
+    _tests.append("")
     found = start_core(issuer, tmp_path / "core")
-    try:
-        yield found
-    finally:
-        found.stop()
+    yield found
+    found.stop()
 
 
-_count = 0
+_tests: list[str] = []
+_orders: list[str] = []
 
 
-def order(text: str, *, user: str = "alice", project: str | None = "churn-study", **more: Any) -> Order:
+def own_project() -> str:
+    """Return the name of a project that only the present test uses."""
+    return f"project-{len(_tests)}"
+
+
+def order(text: str, *, user: str = "alice", project: str | None = None, **more: Any) -> Order:
     """Build an order as the service would: verb, noun, name and key=value words."""
-    global _count
-    _count += 1
+    _orders.append(text)
     verb, noun, *rest = text.split()
     arguments = {"name": rest[0]} if rest else {}
     arguments |= dict(word.split("=", 1) for word in rest[1:])
-    return Order(f"{os.getpid():08x}{_count:024x}", text, verb, noun, arguments, user, project, **more)
+    id = f"{os.getpid():08x}{len(_orders):024x}"
+    return Order(id, text, verb, noun, arguments, user, project or own_project(), **more)
+
+
+def children(pid: int) -> set[int]:
+    """Return the living processes whose parent is ``pid``."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until something holds."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "waited in vain"
+        await asyncio.sleep(0.02)
 
 
 async def carry_out(core: Core, what: Order) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ import dataclasses
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,18 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from aizen_hub.jobs.order import Order
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
-from tests.deploy.sample_core.real_core import CORE, CREDENTIAL, Core, Issuer, carry_out, order, start_core
+from tests.deploy.sample_core.real_core import (
+    CORE,
+    CREDENTIAL,
+    Core,
+    Issuer,
+    carry_out,
+    children,
+    is_alive,
+    order,
+    start_core,
+    until,
+)
 
 
 async def post(core: Core, what: Order, token: str | None, body: bytes | None = None) -> HTTPResponse:
@@ -30,32 +40,6 @@ async def post(core: Core, what: Order, token: str | None, body: bytes | None = 
         headers={} if token is None else {"Authorization": f"Bearer {token}"},
         raise_error=False,
     )
-
-
-def children(pid: int) -> set[int]:
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.add(int(stat.parent.name))
-    return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-async def until(condition: Any, seconds: float = 10) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "waited in vain"
-        await asyncio.sleep(0.02)
 
 
 async def test_a_training_computes_and_shows_its_progress(core: Core) -> None:
@@ -164,13 +148,14 @@ async def test_a_restart_stops_the_former_run(core: Core) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-async def test_no_job_stays_behind(core: Core, how: signal.Signals) -> None:
+async def test_no_job_stays_behind(own_core: Core, how: signal.Signals) -> None:
+    core = own_core
     async with core.client.connect(order("start training slow")) as call:
         await call.begin()
     (job,) = children(core.process.pid)
     core.process.send_signal(how)
     await asyncio.to_thread(core.process.wait, 10)
-    await until(lambda: not alive(job))
+    await until(lambda: not is_alive(job))
 
 
 async def test_after_a_crash_a_job_counts_as_failed_and_its_id_as_used(issuer: Issuer, tmp_path: Path) -> None:
@@ -303,7 +288,7 @@ async def test_a_flood_of_unknown_keys_is_not_passed_on(core: Core) -> None:
 
 async def test_a_new_key_is_found(core: Core) -> None:
     await carry_out(core, order("list trainings"))
-    core.issuer.ring = KeyRing([SigningKey.new(Purpose.DECISION, datetime.now(UTC))])
+    core.issuer.new_keys()
     await asyncio.sleep(2.1)  # the pause between two fetches
     assert (await carry_out(core, order("list trainings")))[-1]["state"] == "done"
 
