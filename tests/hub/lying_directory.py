@@ -121,8 +121,7 @@ def _read(sock: socket.socket) -> bytes | None:
     if size & 0x80:
         more = _exactly(sock, size & 0x7F)
         size = int.from_bytes(more or b"", "big")
-    body = _exactly(sock, size)
-    return body
+    return _exactly(sock, size)
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes | None:
