@@ -37,7 +37,7 @@ def make_app(house: House) -> Application:
     specs = [
         *_specs(table, house, "", AT_ROOT | {Credential.NONE}, proxied=False),
         *_specs(
-            [one for one in table if one.path.startswith("/api/")],
+            [one for one in table if one.path.startswith("/api/") or one.page],
             house,
             prefix,
             THROUGH_PROXY | {Credential.NONE},

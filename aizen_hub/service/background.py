@@ -15,11 +15,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of periodic work; ``every`` is in seconds, ``name`` a label of ours."""
+    """One kind of periodic work; ``every`` is in seconds, ``name`` a label of ours, ``at_once`` for a first run now."""
 
     name: str
     every: float
     work: Callable[[], Awaitable[object]]
+    at_once: bool = False
 
 
 class Background:
@@ -45,8 +46,10 @@ class Background:
         self._running.clear()
 
     async def _repeat(self, task: Task) -> None:
+        pause = 0.0 if task.at_once else task.every
         while True:
-            await asyncio.sleep(task.every)
+            await asyncio.sleep(pause)
+            pause = task.every
             try:
                 await task.work()
             except Problem as problem:

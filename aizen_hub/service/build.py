@@ -1,11 +1,10 @@
-"""Puts a service together from its settings, and lists the work it does unasked."""
+"""Puts a service together from its settings."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Mapping
-from datetime import timedelta
 
 from aizen_hub.accounts import bootstrap
 from aizen_hub.accounts.court import Court
@@ -13,8 +12,6 @@ from aizen_hub.audit.secret import PURPOSE, SecretHasher
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service import replay
-from aizen_hub.service.background import Task
 from aizen_hub.service.core_road import core_runner
 from aizen_hub.service.house import PREFIX, House
 from aizen_hub.service.lifeline import StartRefused
@@ -28,7 +25,6 @@ from aizen_hub.tokens.role_token import Verifier
 log = logging.getLogger(__name__)
 
 OWN = Actor(Identity.service_account("aizen-hub"), Road.OPERATOR)
-_KEEP_REPLAYS = timedelta(hours=24)
 
 
 def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | None = None) -> House:
@@ -107,18 +103,3 @@ def refresh_keys(house: House) -> None:
             extra={"data": {"why": sealed}},
         )
     house.sealed = sealed
-
-
-def tasks(house: House) -> tuple[Task, ...]:
-    """Return the periodic work of a service."""
-
-    async def keys() -> None:
-        await house.pools.reads.run(lambda: refresh_keys(house))
-
-    async def prune() -> None:
-        await house.change(OWN, lambda tx: replay.prune(tx, tx.now - _KEEP_REPLAYS))
-
-    return (
-        Task("keys", 1.0, keys),
-        Task("prune", 600.0, prune),
-    )

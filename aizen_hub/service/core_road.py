@@ -139,6 +139,8 @@ async def resume(house: House) -> None:
             return list(tx.conn.execute(select(j).where(j.c.ended.is_(None), j.c.outcome.is_(None)).limit(1000)).all())
 
     for row in await house.pools.reads.run(rows):
+        if row.decision_id in house.ledger.open:
+            continue
         try:
             parsed = read(row.command, house.catalog)
             identity = Identity.parse(row.user) if ":" in row.user else Identity.user(row.user)

@@ -219,6 +219,8 @@ class Endpoint(RequestHandler):
 
     def _document(self, answer: Document) -> None:
         self.set_header("Content-Type", answer.content_type)
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
         self.finish(answer.body)
 
     async def _stream(self, answer: Stream) -> None:

@@ -25,6 +25,8 @@ from aizen_hub.store.transaction import Read, Write
 if TYPE_CHECKING:
     from aizen_hub.store.store import Store
 
+FORGOTTEN = "the core does not know this command"
+"""What `aizen_hub.jobs.core_client` says where the core answers 404."""
 _j = tables.jobs
 
 
@@ -55,10 +57,19 @@ class Commission:
 
 @dataclass
 class Ledger:
-    """Records orders; both methods run in worker threads, each in one transaction."""
+    """Records orders; both methods run in worker threads, each in one transaction.
+
+    Attributes
+    ----------
+    open : mapping of str to Commission
+        The orders under way.
+    lost : set of str
+        Jobs of which the core has said nothing for now; they are asked after again, and recorded as unknown once.
+    """
 
     store: Store
     open: dict[str, Commission] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
 
     def begin(self, order: Order) -> None:
         """Write the intent row; count the job, if it starts one.
@@ -100,23 +111,31 @@ class Ledger:
             if commission
             else Actor(_identity(order.user), Road.KERNEL, session=order.session)
         )
+        if state is not State.UNKNOWN or order.id not in self.lost:
+            self._record(actor, order, state, message)
+        if state is State.UNKNOWN and order.job == "starts" and FORGOTTEN not in message:
+            self.lost.add(order.id)
+        else:
+            self.lost.discard(order.id)
+        self.open.pop(order.id, None)
+
+    def _record(self, actor: Actor, order: Order, state: State, message: str) -> None:
         with self.store.write(actor) as tx:
             record_end(tx, order.id, state, message, project=order.project)
             if order.job == "stops" and state is State.DONE:
                 jobs.end_named(tx, order.project or SYSTEM, order.key)
-        self.open.pop(order.id, None)
 
 
 def record_end(tx: Write, number: str, state: State, message: str, *, project: str | None) -> bool:
     """Write an outcome row and take the job off the count; False where its end was recorded before.
 
     An ``unknown`` end leaves the job on the count, since it may still be running: the core reports its end, or somebody
-    stops it.
+    stops it. Only a core that does not know the job proves that it does not run.
     """
     known = tx.conn.execute(select(_j.c.ended).where(_j.c.decision_id == number)).first()
     if known is not None and known.ended is not None:
         return False
-    if known is not None and state is not State.UNKNOWN:
+    if known is not None and (state is not State.UNKNOWN or FORGOTTEN in message):
         jobs.end(tx, number, state.value, message)
     tx.audit("outcome", project=project, details={"decision": number, "state": state.value, "message": message[:500]})
     return True

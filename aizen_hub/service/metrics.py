@@ -44,7 +44,7 @@ class Metrics:
         self._timers: dict[str, Histogram] = {}
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Show a figure that is read when somebody asks."""
+        """Show a figure that is read when somebody asks; it must be at hand."""
         Gauge(f"aizen_{name}", text, registry=self._registry).set_function(value)
 
     def request(self, route: str, status: int, seconds: float) -> None:

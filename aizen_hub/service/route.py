@@ -90,10 +90,11 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An answer that is not JSON: the metrics page."""
+    """An answer that is not JSON: the metrics, a page."""
 
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Handle = Callable[["Call"], Awaitable[Answer | Stream | Document]]
@@ -124,6 +125,8 @@ class Route:
         A replacement that takes ``If-Match``.
     media : str or None
         Media type of an answer that is not JSON.
+    page : bool
+        For browsers: reached below the proxy's prefix although it is no part of the API.
     always : bool
         Answers also while the service is sealed (R7).
     wraps : callable or None
@@ -147,6 +150,7 @@ class Route:
     versioned: bool = False
     always: bool = False
     media: str | None = None
+    page: bool = False
     wraps: Callable[[Exception], Answer] | None = None
 
     @property

@@ -20,7 +20,8 @@ from aizen_hub.problems import Problem
 from aizen_hub.service import logs
 from aizen_hub.service.app import make_app
 from aizen_hub.service.background import Background
-from aizen_hub.service.build import build, tasks
+from aizen_hub.service.build import build
+from aizen_hub.service.chores import Chores
 from aizen_hub.service.handler import MAX_HEADER
 from aizen_hub.service.house import House
 from aizen_hub.service.lifeline import StartRefused
@@ -61,10 +62,11 @@ class Server:
             decompress_request=False,
         )
         self._background = Background(house.metrics)
+        self._chores = Chores(house)
 
     async def start(self) -> None:
         self._http.add_sockets(self._sockets)
-        self._background.start(*tasks(self.house))
+        self._background.start(*self._chores.tasks())
 
     async def stop(self) -> None:
         """Take nothing new, answer what is here within a few seconds, and close everything."""
@@ -77,6 +79,7 @@ class Server:
                 await self._http.close_all_connections()
         except TimeoutError:
             log.warning("some answers were cut off")
+        await self._chores.last()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aizen_hub.accounts.carry_out import carry_out
@@ -27,6 +28,7 @@ _MAX_BODY = 2 << 20
 
 
 async def command(call: Call) -> Answer | Stream:
+    _take_project(call)
     parsed = await _read(call, call.body.text, "/text")
     question = _question(call, parsed)
     if parsed.entry.executor is Executor.ACCOUNTS:
@@ -100,19 +102,20 @@ async def _record_unread(call: Call, text: str, reason: Reason, problem: Problem
 
 def _question(call: Call, parsed: Command) -> Question:
     actor = call.actor
-    request = request_for(parsed, actor.project or _project_given(call), actor.identity, actor.session)
-    return call.question(request, parsed)
+    return call.question(request_for(parsed, actor.project, actor.identity, actor.session), parsed)
 
 
-def _project_given(call: Call) -> str | None:
-    project = getattr(call.body, "project", None)
-    if project is not None and call.actor.session is not None:
+def _take_project(call: Call) -> None:
+    project: str | None = call.body.project
+    if project is None:
+        return
+    if call.actor.session is not None:
         raise BadInput(
             "the project of a session is the session's",
             faults=[Fault("/project", "only without a session")],
             remedy="`set project` changes it",
         )
-    return project
+    call.caller = replace(call.caller, actor=replace(call.actor, project=project))
 
 
 async def _by_accounts(call: Call, parsed: Command, question: Question) -> Answer:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING
 
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.call import Call
 from aizen_hub.service.openapi import document
 from aizen_hub.service.route import ROAD, Answer, Credential, Document, Route
 from aizen_hub.service.schemas.health import Health
+from aizen_hub.store.transaction import Read
 
+if TYPE_CHECKING:
+    from aizen_hub.service.house import House
+
+_MOST_OFF = 30
 NOBODY = frozenset({Credential.NONE})
 
 
@@ -24,8 +31,18 @@ async def readyz(call: Call) -> Answer:
         raise Unavailable("sealed: a key or the audit is missing", more={"sealed": True, "instance": house.instance})
     if house.ending:
         raise Unavailable("ending", more={"instance": house.instance})
-    await call.look(lambda tx: tx.revision)
+    why = await call.look(lambda tx: _unfit(house, tx))
+    if why is not None:
+        raise Unavailable(why, more={"instance": house.instance})
     return Answer({"status": "ready", "instance": house.instance})
+
+
+def _unfit(house: House, tx: Read) -> str | None:
+    if tx.state.catalog_hash != house.catalog.hash:
+        return "another catalog is in force than this service was started with"
+    if abs((datetime.now(UTC) - tx.now).total_seconds()) > _MOST_OFF:
+        return f"this machine's clock is more than {_MOST_OFF} s off the store's"
+    return None
 
 
 async def metrics(call: Call) -> Document:

@@ -14,9 +14,13 @@ MAX_FILES = 8
 
 
 class CommandText(Schema):
-    """One command line, with the content of the files it names (R111)."""
+    """One command line, with the content of the files it names (R111).
+
+    ``project`` is for callers without a session; a session has its own.
+    """
 
     text: Annotated[str, Field(max_length=MAX_TEXT)]
+    project: Name | None = None
     files: Annotated[dict[Name, Annotated[str, Field(max_length=MAX_FILE)]], Field(max_length=MAX_FILES)] | None = None
 
 

@@ -77,17 +77,5 @@ class SessionsQuery(Schema):
     user: Name | None = None
 
 
-class SessionView(Open):
-    id: str
-    user: str
-    server: str
-    project: str | None
-    started: str
-
-
-class Sessions(Open):
-    sessions: list[SessionView]
-
-
 class EndOne(Schema):
     reason: Label = "ended by an administrator"

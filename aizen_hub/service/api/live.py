@@ -1,0 +1,83 @@
+"""Live sessions: one's own, and everybody's for administrators (R130)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from aizen_hub.accounts import gate, sessions
+from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.problems import NotFound
+from aizen_hub.rbac.identity import Kind
+from aizen_hub.service.api.answer import change
+from aizen_hub.service.call import Call, permission_of
+from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Route
+from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.service.schemas.sessions import EndOne, SessionsQuery
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import Write
+
+_s = tables.sessions
+_MOST = 1000
+
+
+def _own(call: Call) -> str | None:
+    return call.identity.name if call.identity.kind is Kind.USER else None
+
+
+async def listing(call: Call) -> Answer:
+    wanted = call.query.user
+
+    def work(tx: Write) -> Result:
+        if wanted is None or wanted != _own(call):
+            gate.need(tx, permission_of(tx, "sessions"))
+            tx.audit("access.read", details={"question": "sessions", "target": wanted})
+        where = [_s.c.ended.is_(None)] if wanted is None else [_s.c.ended.is_(None), _s.c.user == wanted]
+        rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST)).all()
+        return table(
+            ("session", "user", "server", "project", "started", "heard"),
+            [(row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows],
+        )
+
+    return await change(call, work)
+
+
+async def end(call: Call) -> Answer:
+    number = call.members["session"]
+
+    def work(tx: Write) -> Result:
+        row: Any = sessions.live(tx, number)
+        if row is None or row.user != _own(call):
+            gate.need(tx, permission_of(tx, "sessions"))
+        if row is None:
+            raise NotFound("there is no such live session")
+        sessions.end_session(tx, number, call.body.reason)
+        return message(f"the session of `{row.user}` has ended; its server is stopped at the hub's next heartbeat")
+
+    return await change(call, work)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/sessions",
+        PEOPLE,
+        REGISTERED,
+        listing,
+        "List live sessions; one's own with `user`, or everybody's for administrators.",
+        query=SessionsQuery,
+        answer=ResultView,
+    ),
+    Route(
+        "POST",
+        "/api/v1/sessions/{session}/end",
+        PEOPLE,
+        REGISTERED,
+        end,
+        "End a session.",
+        body=EndOne,
+        answer=ResultView,
+        keyed=True,
+    ),
+)

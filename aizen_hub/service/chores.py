@@ -1,0 +1,134 @@
+"""What a service does unasked: keys, checkpoints, alerts, expiry, and taking up jobs again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, func, select
+
+from aizen_hub.accounts import passwords, pending, requests, service_accounts
+from aizen_hub.alerts.courier import Courier
+from aizen_hub.alerts.expiry import announce_expiring
+from aizen_hub.audit.checkpoint import CheckpointFile
+from aizen_hub.audit.verify import heads
+from aizen_hub.problems import Unavailable
+from aizen_hub.service import core_road, replay
+from aizen_hub.service.background import Task
+from aizen_hub.service.build import OWN, refresh_keys
+from aizen_hub.service.pools import Pool
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import Read, Write
+from aizen_hub.tokens.keys import Purpose
+
+if TYPE_CHECKING:
+    from aizen_hub.service.house import House
+
+log = logging.getLogger(__name__)
+
+_KEEP_REPLAYS = timedelta(hours=24)
+_FIGURES = {
+    "revision": "The store's revision.",
+    "sessions_live": "Sessions that have not ended.",
+    "jobs_running": "Jobs that count against limits.",
+    "requests_waiting": "Requests for access that nobody decided yet.",
+}
+
+
+class Chores:
+    """The periodic work of one service.
+
+    Parameters
+    ----------
+    house : House
+    """
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._checkpoints = CheckpointFile(house.settings.checkpoint_path)
+        self._courier = Courier(house.settings.alerts, self._transaction)
+        self._posting = Pool("alert", 1, 1)
+        self._figures = dict.fromkeys(_FIGURES, 0.0)
+        for name, text in _FIGURES.items():
+            house.metrics.gauge(name, text, self._shower(name))
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Return the work with its rhythm."""
+        house = self._house
+        return (
+            Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
+            Task("jobs", 300.0, lambda: core_road.resume(house), at_once=True),
+            Task("checkpoint", 20.0, self.checkpoint, at_once=True),
+            Task("figures", 15.0, self._count, at_once=True),
+            Task("alerts", 5.0, self._post),
+            Task("expiring", 300.0, self._announce),
+            Task("tidy", 60.0, lambda: house.change(OWN, self._tidy)),
+        )
+
+    async def last(self) -> None:
+        """Sign what was recorded until the end, so that nothing of it can be cut off unseen (R96)."""
+        try:
+            await self.checkpoint()
+        except (OSError, Unavailable) as error:
+            log.warning("no last checkpoint", extra={"data": {"class": type(error).__name__}})
+        self._posting.close()
+
+    async def checkpoint(self) -> bool:
+        """Sign the heads of all chains into the file outside the database."""
+        house = self._house
+
+        def work() -> bool:
+            with house.store.read() as tx:
+                found, revision, now = heads(tx.conn), tx.revision, tx.now
+                ring = house.keys.ring(tx)
+
+            def sign(data: bytes) -> tuple[str, bytes]:
+                key, private = ring.signer(Purpose.CHECKPOINT)
+                return key.kid, private.sign(data)
+
+            return self._checkpoints.append(found, revision, now, sign)
+
+        return await house.pools.reads.run(work)
+
+    async def _count(self) -> None:
+        def work(tx: Read) -> dict[str, float]:
+            s, j = tables.sessions, tables.jobs
+            live = tx.conn.scalar(select(func.count()).select_from(s).where(s.c.ended.is_(None)))
+            running = tx.conn.scalar(select(func.count()).select_from(j).where(j.c.ended.is_(None)))
+            return {
+                "revision": float(tx.revision),
+                "sessions_live": float(live or 0),
+                "jobs_running": float(running or 0),
+                "requests_waiting": float(requests.waiting_count(tx)),
+            }
+
+        self._figures.update(await self._house.look(work))
+
+    async def _post(self) -> None:
+        now = datetime.now(UTC)
+        await self._posting.run(lambda: self._courier.deliver_due(now))
+
+    async def _announce(self) -> None:
+        ahead = timedelta(hours=self._house.settings.alerts.expiry_notice_hours)
+        await self._house.change(OWN, lambda tx: announce_expiring(tx.conn, tx.now, ahead))
+        now = datetime.now(UTC)
+        await self._posting.run(lambda: self._courier.forget_old(now))
+
+    def _tidy(self, tx: Write) -> None:
+        replay.prune(tx, tx.now - _KEEP_REPLAYS)
+        pending.expire(tx)
+        passwords.forget_old(tx)
+        used, self._house.used = self._house.used, set()
+        for credential in used:
+            service_accounts.used(tx, credential)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._house.store.write(OWN) as tx:
+            yield tx.conn
+
+    def _shower(self, name: str) -> Callable[[], float]:
+        return lambda: self._figures[name]
