@@ -9,6 +9,7 @@ from functools import lru_cache
 
 DEFAULT_TEMPLATE = "[<name>] [key=value …]"
 
+_LONGEST = 512
 _PIECE = re.compile(
     r" *(?:(?P<open>\[)|(?P<close>\])|(?P<pairs>key=value …)|,(?P<option>[a-z_]+)=<(?P<kind>[a-z]+)>"
     r"|<(?P<slot>[a-z_]+)(?::(?P<form>[a-z]+))?>|(?P<word>[a-z]+)) *"
@@ -99,6 +100,8 @@ class Grammar:
 @lru_cache(maxsize=1024)
 def parse_grammar(template: str) -> Grammar:
     """Read a template; ValueError, saying what is wrong, for one that cannot be read or is ambiguous."""
+    if len(template) > _LONGEST:
+        raise ValueError(f"the grammar `{template[:80]}` has more than {_LONGEST} characters")
     groups: list[Group] = []
     inside: list[Part] | None = None
     place = 0

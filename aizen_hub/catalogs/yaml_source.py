@@ -10,6 +10,7 @@ import yaml
 
 MAX_NODES = 200_000
 _MAX_DEPTH = 24
+_PLAIN = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 Place = tuple[str | int, ...]
 
@@ -88,6 +89,8 @@ class _Builder:
         if len(self.places) > MAX_NODES or len(place) > _MAX_DEPTH:
             raise SourceError(f"{self.file}:{line}: too large or too deep: split the file, or use fewer aliases")
         self.places[place] = (self.file, line)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+            raise SourceError(f"{self.file}:{line}: the tag `{node.tag[:80]}` has no meaning here: remove it")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):

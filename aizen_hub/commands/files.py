@@ -37,8 +37,9 @@ _WRONG = {
 
 def _one_of(kind: str) -> AfterValidator:
     def check(value: str, info: ValidationInfo) -> str:
-        allowed: Sequence[str] = (info.context or {})[kind]
-        if value not in allowed:
+        # An entry that is made in code, not read from a file, has nothing to be compared with.
+        allowed: Sequence[str] | None = (info.context or {}).get(kind)
+        if allowed is not None and value not in allowed:
             raise PydanticCustomError(
                 "not_allowed", "{what}", {"what": f"`{show(value)}` is not a {kind} that fits here", "allowed": allowed}
             )

@@ -1,0 +1,333 @@
+"""The loader: every file that would surprise is refused, with file, line and fix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aizen_hub.catalogs import loader
+from aizen_hub.catalogs.catalog import Catalog, CommandScope, Executor
+from aizen_hub.catalogs.loader import BUILT_IN, CatalogError, load_catalog
+from aizen_hub.catalogs.yaml_source import MAX_NODES, SourceError, parse_source
+from aizen_hub.rbac.identity import Kind
+from aizen_hub.rbac.permission import Permission
+from aizen_hub.rbac.role import ScopeKind
+
+HEAD = """\
+catalog: small
+roles:
+  reader:
+    permissions: [read]
+    scopes: [project]
+  boss:
+    permissions: [manage]
+    scopes: [system]
+"""
+
+
+def written(folder: Path, text: str, name: str = "small.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_catalog_of_ours_loads(name: str) -> None:
+    catalog = load_catalog(name)
+    assert catalog.name == name
+    assert re.fullmatch("[0-9a-f]{64}", catalog.hash)
+    assert load_catalog(name).hash == catalog.hash
+    assert all(role.built_in for role in catalog.roles.values())
+    for entry in catalog.commands.values():
+        assert (entry.permission is None) is (entry.scope is CommandScope.SELF), entry.name
+        assert entry.executor is (Executor.ACCOUNTS if entry.handler else Executor.CORE)
+
+
+def test_there_are_four() -> None:
+    assert set(BUILT_IN) == {"aizen", "aihub", "xat", "zenml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        pytest.param(HEAD + "colour: red\n", 9, "`colour` is not a known key", id="unknown key"),
+        pytest.param(HEAD + "commands:\n  - {command: a b, permision: read:b}\n", 10, "permision", id="misspelt key"),
+        pytest.param(HEAD + "catalog: again\n", 9, "`catalog` stands also in line 1: remove one", id="key twice"),
+        pytest.param(HEAD.replace("  boss:", "  reader:"), 6, "`reader` stands also in line 3", id="role twice"),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, permission: read:x}\n  - {command: show x, permission: read:x}\n",
+            11,
+            "the command `show x` stands also in line 10: remove one",
+            id="command twice",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: drop x, permission: drop:x}\n",
+            10,
+            "no role could hold it in its scope",
+            id="a permission that no role holds",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, permission: read:x, scope: system}\n",
+            10,
+            "no role could hold it in its scope (`system`)",
+            id="a permission that no role holds there",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, permission: read:x, least_role: boss}\n",
+            10,
+            "does not hold `read:x` there: write one of reader",
+            id="a least role that does not do",
+        ),
+        pytest.param(
+            HEAD + "    gives: [readr]\n", 9, "unknown role `readr`: write one of reader, boss", id="unknown role"
+        ),
+        pytest.param(HEAD + "admin_role: root\n", 9, "unknown role `root`", id="unknown admin role"),
+        pytest.param(HEAD + "default_groups: {g: {roles: [x]}}\n", 9, "unknown role `x`", id="unknown role of a group"),
+        pytest.param(
+            HEAD + "service_accounts: {g: {roles: [x]}}\n", 9, "unknown role `x`", id="unknown role of an account"
+        ),
+        pytest.param(HEAD + "creator_role_removers: [x]\n", 9, "unknown role `x`", id="unknown remover"),
+        pytest.param(HEAD + "    gives_self: [reader]\n", 9, "in neither `gives` nor `takes`", id="gives_self alone"),
+        pytest.param(HEAD + "    command_verbs: [raed]\n", 9, "`raed`, which no command needs", id="unknown verb"),
+        pytest.param(HEAD.replace("[manage]", "[Manage]"), 7, "`Manage` is not a verb or noun", id="not a permission"),
+        pytest.param(
+            HEAD.replace("[system]", "[global]"), 8, "Input should be 'system' or 'project'", id="unknown scope"
+        ),
+        pytest.param(
+            HEAD + "    limits: {gpu: 3}\n", 9, "should be 'projects', 'jobs', 'memory' or 'cpu'", id="limit kind"
+        ),
+        pytest.param(HEAD + "    limits: {jobs: -1}\n", 9, "greater than or equal to 0", id="negative limit"),
+        pytest.param(
+            HEAD + "commands:\n  - {command: Show x, permission: read:x}\n", 10, "pattern", id="not two words"
+        ),
+        pytest.param(HEAD + "commands:\n  - {permission: read:x}\n", 10, "a command needs its words", id="no words"),
+        pytest.param(HEAD + "commands: {show x: {}}\n", 9, "must be a list", id="commands not a list"),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x}\n", 10, "needs a `permission`, or `scope: self`", id="none"
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, scope: self, permission: read:x}\n", 10, "exactly one", id="both"
+        ),
+        pytest.param(
+            HEAD + 'commands:\n  - {command: show x, permission: read:x, grammar: "<a"}\n',
+            10,
+            "cannot be read",
+            id="grammar",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, permission: read:x, project_argument: p}\n",
+            10,
+            "has no argument `p`",
+            id="project argument",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, permission: read:x, open_for_self: true}\n",
+            10,
+            "no argument `user`",
+            id="open for self",
+        ),
+        pytest.param(
+            HEAD + 'commands:\n  - {command: show x, permission: read:x, grammar: "<a>", secret: [b]}\n',
+            10,
+            "has no argument `b` to keep secret",
+            id="secret",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show, permission: read:x}\n  - {command: show x, permission: read:x}\n",
+            11,
+            "could be read for each other",
+            id="one word or two",
+        ),
+        pytest.param(
+            HEAD + "commands:\n  - {command: show x, permission: read:x, also: [show y]}\n"
+            "  - {command: show y, permission: read:y}\n",
+            10,
+            "is already a spelling",
+            id="alias of another",
+        ),
+        pytest.param("- a\n", 1, "expected `key: value` pairs", id="a list"),
+        pytest.param("roles: [a\n", 2, "not YAML", id="not YAML"),
+        pytest.param("roles: !!python/object:os.system {}\n", 1, "has no meaning here", id="a tag"),
+        pytest.param("? [a, b]\n: c\n", 1, "a key must be plain text", id="a list as a key"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str, line: int, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(path)
+    assert f"{path}:{line}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, HEAD + "    gives: [x]\nadmin_role: y\ncommands:\n  - {command: a b, permission: zap:b}\n")
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(path)
+    assert [line.split(": ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == ["9", "10", "12"]
+
+
+def test_a_catalog_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="there is no catalog `aizzen`: name one of aihub, aizen, xat, zenml"):
+        load_catalog("aizzen")
+    with pytest.raises(CatalogError, match="no such file"):
+        load_catalog(tmp_path / "none.yaml")
+    with pytest.raises(CatalogError, match="no such file"):
+        load_catalog("aizen", [tmp_path / "none.yaml"])
+
+
+def test_an_overlay_reclassifies_and_adds(tmp_path: Path) -> None:
+    overlay = written(
+        tmp_path,
+        """\
+roles:
+  PROJECT_CREATOR: {takes: [PROJECT_READER]}
+  AUDITOR: {permissions: [read:audit, read:license], scopes: [system]}
+commands:
+  - {command: check license, permission: read:license, least_role: AUDITOR}
+  - {command: show widget, permission: read:widget, least_role: PROJECT_READER, group: Widgets}
+""",
+    )
+    plain, changed = load_catalog("aizen"), load_catalog("aizen", [overlay])
+    assert changed.hash != plain.hash
+    assert len(changed.commands) == 156
+    assert changed.commands["check license"].permission == Permission("read", "license")
+    assert changed.commands["check license"].group == plain.commands["check license"].group
+    assert changed.roles["PROJECT_CREATOR"].takes == {"PROJECT_READER"}
+    assert changed.roles["PROJECT_CREATOR"].gives == plain.roles["PROJECT_CREATOR"].gives
+    assert Permission("read", "widget") in changed.roles["PROJECT_READER"].permissions
+    assert Permission("read", "audit") not in changed.roles["PROJECT_READER"].permissions
+
+
+def test_a_fault_of_an_overlay_names_the_overlay(tmp_path: Path) -> None:
+    overlay = written(tmp_path, "commands:\n\n  - {command: start training, permission: zap:training}\n", "over.yaml")
+    with pytest.raises(CatalogError, match=rf"{overlay}:3: .*no role could hold"):
+        load_catalog("aizen", [overlay])
+
+
+def test_later_overlays_win(tmp_path: Path) -> None:
+    one = written(tmp_path, "commands: [{command: plot, description: one}]\n", "one.yaml")
+    two = written(tmp_path, "commands: [{command: plot, description: two}]\n", "two.yaml")
+    assert load_catalog("aizen", [one, two]).commands["plot"].description == "two"
+
+
+def test_yaml_that_unfolds_is_stopped() -> None:
+    text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 8)
+    )
+    assert MAX_NODES < 10**8
+    with pytest.raises(SourceError, match="too large or too deep"):
+        parse_source(text, "bomb.yaml")
+    with pytest.raises(SourceError, match="too large or too deep"):
+        parse_source("a: &a\n  b: *a\n", "loop.yaml")
+
+
+def test_a_date_that_is_none() -> None:
+    with pytest.raises(SourceError, match=r"f\.yaml: .*month"):
+        parse_source("a: 2026-13-45\n", "f.yaml")
+
+
+def test_no_code_asks_for_the_name_of_a_catalog() -> None:
+    package = Path(loader.__file__).parent.parent
+    names = re.compile(r"""==\s*["'](aizen|aihub|xat|zenml)["']|["'](aihub|xat|zenml)["']\s*(==|in\b)""")
+    found = [path for path in package.rglob("*.py") if names.search(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+class TestAizen:
+    catalog: Catalog = load_catalog("aizen")
+
+    def test_its_roles(self) -> None:
+        assert set(self.catalog.roles) == {
+            "PROJECT_READER", "PROJECT_EXECUTOR", "PROJECT_ADMIN", "PROJECT_CREATOR", "AIZEN_ADMIN",
+        }  # fmt: skip
+        assert self.catalog.admin_role == "AIZEN_ADMIN"
+        assert self.catalog.creator_role == "PROJECT_ADMIN"
+        assert {name for name, role in self.catalog.roles.items() if role.protected} == {"AIZEN_ADMIN", "PROJECT_ADMIN"}
+        assert {name for name, role in self.catalog.roles.items() if role.confirmed} == {"AIZEN_ADMIN"}
+
+    def test_a_reader_does_not_read_who_has_access(self) -> None:
+        for name in ("PROJECT_READER", "PROJECT_EXECUTOR"):
+            verbs = {permission.verb for permission in self.catalog.roles[name].permissions}
+            assert Permission("read", "access") not in self.catalog.roles[name].permissions
+            assert Permission("read") not in self.catalog.roles[name].permissions
+            assert verbs <= {"read", "write", "execute"}
+
+    def test_its_account_commands_name_their_functions(self) -> None:
+        handlers = {entry.name: entry.handler for entry in self.catalog.commands.values() if entry.handler}
+        assert handlers == {name: name.replace(" ", "_") for name in handlers}
+        assert len(handlers) == 15
+        assert self.catalog.aliases == {"delete user": "delete users"}
+
+    def test_jobs_and_secrets_are_data(self) -> None:
+        commands = self.catalog.commands
+        assert {name for name, entry in commands.items() if entry.job == "starts"} >= {"start training", "run pca"}
+        assert {name for name, entry in commands.items() if entry.job == "stops"} >= {"stop training", "stop all"}
+        assert commands["status training"].job is None
+        assert commands["install credentials"].is_secret("anything")
+        assert not commands["install credentials"].is_secret("name")
+        assert not commands["start training"].is_secret("anything")
+
+
+class TestAiHub:
+    catalog: Catalog = load_catalog("aihub")
+
+    def test_its_ten_roles(self) -> None:
+        assert {name for name in self.catalog.roles if name.startswith("aihub:")} == {
+            "aihub:projects:create", "aihub:projects:deployment-creation", "aihub:deployment-creation-connections",
+            "aihub:queues:create", "aihub:schedule", "aihub:sync", "aihub:impersonate", "aihub:admin",
+            "aihub:license-reporter", "aihub:endpoint:admin",
+        }  # fmt: skip
+
+    def test_its_default_groups(self) -> None:
+        users, admin = self.catalog.default_groups
+        assert (users.name, users.joins_new_users) == ("users", True)
+        assert set(users.roles) == {
+            "aihub:projects:create", "aihub:projects:deployment-creation", "aihub:deployment-creation-connections",
+            "aihub:queues:create", "aihub:schedule",
+        }  # fmt: skip
+        assert (admin.name, admin.joins_new_users, admin.roles) == ("admin", False, ("aihub:admin",))
+
+    def test_dangerous_rights_are_for_service_accounts(self) -> None:
+        (agent,) = self.catalog.service_accounts
+        assert agent.name == "aihub-jobagent"
+        assert set(agent.roles) == {"aihub:sync", "aihub:impersonate"}
+        for name in agent.roles:
+            assert self.catalog.roles[name].holders == {Kind.SERVICE_ACCOUNT}
+        assert self.catalog.endpoints["impersonate"] == Permission("impersonate", "users")
+        assert self.catalog.groups_claim_required
+
+
+class TestXat:
+    catalog: Catalog = load_catalog("xat")
+
+    def test_its_roles(self) -> None:
+        verbs = {
+            name: {permission.verb for permission in role.permissions} for name, role in self.catalog.roles.items()
+        }
+        assert verbs == {
+            "Viewer": {"read"},
+            "Editor": {"read", "write", "run"},
+            "Manager": {"read", "write", "run", "delete"},
+            "Admin": {"*"},
+        }
+        assert all(role.scopes == frozenset(ScopeKind) for role in self.catalog.roles.values())
+
+    def test_the_creators_role_cannot_be_deleted(self) -> None:
+        assert self.catalog.creator_role == "Manager"
+        assert self.catalog.creator_role_removers == frozenset()
+        assert self.catalog.default_groups[0].name == "Administrators"
+
+
+class TestZenMl:
+    catalog: Catalog = load_catalog("zenml")
+
+    def test_its_roles(self) -> None:
+        assert {name: {str(one) for one in role.permissions} for name, role in self.catalog.roles.items()} == {
+            "guest": {"read:*", "me:*"},
+            "admin": {"read:*", "write:*", "me:*"},
+        }
+
+    def test_every_permission_is_one_of_three(self) -> None:
+        assert {permission.verb for permission in self.catalog.permissions} == {"read", "write", "me"}

@@ -1,0 +1,161 @@
+"""The policy file: our demo policies answer as they say, to the letter of the format."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.policy.assertions import run
+from aizen_hub.policy.format import schema
+from aizen_hub.policy.policy import PolicyError, load_policy
+from aizen_hub.rbac.identity import Identity
+
+DATA = Path(__file__).parent.parent / "data"
+POLICIES = sorted(DATA.glob("*.policy.yaml"))
+
+# The example of the documentation, to the letter.
+EXAMPLE = """\
+catalog: {roles: {editor: {permissions: [read, write]}}, commands: []}
+groups: {ops: ["user:u1"], everyone: ["group:ops", "user:u2"]}
+projects: [p1]
+assignments:                     # scope: a project, or `system`; `from` and `until` optional; groups nest
+  - {role: editor, scope: p1, identity: "group:ops", until: 2027-01-01T00:00:00Z}
+assertions:
+  - {identity: "user:u1", scope: p1, permission: "write:model", at: 2026-12-01T00:00:00Z, expect: allow}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "test.policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
+def test_the_demo_policies(path: Path) -> None:
+    outcomes = run(path)
+    assert len(outcomes) > 20
+    assert [outcome for outcome in outcomes if not outcome.passed] == []
+    assert {outcome.got for outcome in outcomes} == {"allow", "deny"}
+
+
+def test_there_is_one_for_each_catalog() -> None:
+    named = {load_policy(path).catalog.name for path in POLICIES}
+    assert named == {"aizen", "aihub", "xat", "zenml", "local"}
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
+def test_a_wrong_expectation_is_found(path: Path, tmp_path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("expect: allow", "expect: other").replace("expect: deny", "expect: allow")
+    text = text.replace("expect: other", "expect: deny")
+    assert not any(outcome.passed for outcome in run(written(tmp_path, text)))
+
+
+def test_the_documented_example(tmp_path: Path) -> None:
+    (outcome,) = run(written(tmp_path, EXAMPLE))
+    assert list(outcome.to_json()) == ["index", "expected", "got", "reason"]
+    assert outcome.to_json() == {
+        "index": 0,
+        "expected": "allow",
+        "got": "allow",
+        "reason": "role editor in `p1` through `group:ops`",
+    }
+
+
+def test_a_file_without_assertions_has_no_outcomes(tmp_path: Path) -> None:
+    assert run(written(tmp_path, "")) == []
+    assert load_policy(written(tmp_path, "")).catalog.name == "aizen"
+
+
+def test_an_assertion_without_a_time_asks_about_the_present(tmp_path: Path) -> None:
+    path = written(tmp_path, EXAMPLE.replace(", at: 2026-12-01T00:00:00Z", ""))
+    assert run(path, now=datetime(2026, 12, 31, tzinfo=UTC))[0].got == "allow"
+    assert run(path, now=datetime(2027, 1, 1, tzinfo=UTC))[0].got == "deny"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("colour: red\n", 1, "`colour` is not a known key"),
+        ("projects: [p1]\nprojects: [p2]\n", 2, "stands also in line 1"),
+        ("catalog: aizzen\n", None, "there is no catalog `aizzen`"),
+        ("catalog: 3\n", 1, "write the name of a catalog"),
+        ("catalog:\n  roles:\n    r: {permissions: [Read]}\n", 3, "`Read` is not a verb or noun"),
+        ("catalog:\n  roles: {}\n  rolls: {}\n", 3, "`rolls` is not a known key"),
+        ("roles: {PROJECT_READER: {permissions: [read]}}\n", 1, "is one of the catalog"),
+        ("\nassignments:\n  - {role: NOBODY, identity: 'user:a'}\n", 3, "there is no role `NOBODY`"),
+        ("assignments:\n  - {role: AIZEN_ADMIN, scope: p, identity: 'user:a'}\n", 2, "cannot be assigned in `p`"),
+        ("projects: []\nassignments: [{role: PROJECT_READER, scope: p, identity: 'user:a'}]\n", 2, "no project `p`"),
+        ("assignments: [{role: AIZEN_ADMIN, identity: alice}]\n", 1, "write user:NAME, group:NAME or"),
+        ("assignments: [{role: AIZEN_ADMIN, identity: 'user:a', until: soon}]\n", 1, "until"),
+        ("assignments: [{role: AIZEN_ADMIN, identity: 'user:a', until: 5}]\n", 1, "write a time as"),
+        ("projects: [system]\n", 1, "`system` is the scope above all projects"),
+        ("assertions: [{identity: 'user:a', expect: allow}]\n", 1, "exactly one of them"),
+        ("assertions: [{identity: 'user:a', permission: read, command: plot, expect: deny}]\n", 1, "exactly one"),
+        ("assertions: [{identity: 'user:a', permission: read, expect: maybe}]\n", 1, "'allow' or 'deny'"),
+        ("- a\n", 1, "expected `key: value` pairs"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, line: int | None, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises((PolicyError, ValueError)) as caught:
+        load_policy(path)
+    assert isinstance(caught.value, ValueError)
+    assert line is None or f"{path}:{line}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_without_projects_those_exist_that_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, EXAMPLE.replace("projects: [p1]\n", ""))
+    assert load_policy(path).projects == {"p1"}
+    assert run(path)[0].got == "allow"
+
+
+def test_a_deployed_catalog_is_taken_for_its_name(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("commands: [{command: show widget, permission: read:widget}]\n", encoding="utf-8")
+    path = written(
+        tmp_path,
+        "assignments: [{role: PROJECT_READER, scope: p, identity: 'user:a'}]\n"
+        "assertions: [{identity: 'user:a', scope: p, command: show widget, expect: allow}]\n",
+    )
+    assert run(path)[0].got == "deny"
+    assert run(path, catalog=load_catalog("aizen", [overlay]))[0].got == "allow"
+    assert run(path, catalog=load_catalog("xat"))[0].got == "deny"
+
+
+def test_groups_nest_deeply_and_cycles_are_harmless(tmp_path: Path) -> None:
+    groups = {f"g{i}": [f"group:g{i + 1}"] for i in range(12)} | {"g12": ["user:u", "group:g0"]}
+    text = yaml.safe_dump(
+        {
+            "catalog": {"roles": {"r": {"permissions": ["read"]}}, "commands": []},
+            "groups": groups,
+            "projects": ["p"],
+            "assignments": [{"role": "r", "scope": "p", "identity": "group:g0"}],
+            "assertions": [
+                {"identity": "user:u", "scope": "p", "permission": "read:x", "expect": "allow"},
+                {"identity": "group:g3", "scope": "p", "permission": "read:x", "expect": "allow"},
+            ],
+        }
+    )
+    path = written(tmp_path, text)
+    assert all(outcome.passed for outcome in run(path))
+    assert len(load_policy(path).rights(Identity.user("u")).groups) == 13
+
+
+def test_the_schema_accepts_the_demo_policies_and_refuses_a_misspelling() -> None:
+    validator = jsonschema.Draft202012Validator(schema())
+    validator.check_schema(schema())
+    for path in POLICIES:
+        # JSON has no dates: what YAML reads as one is text there.
+        document = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), default=str))
+        assert list(validator.iter_errors(document)) == [], path.name
+    assert list(validator.iter_errors({"asserttions": []}))
+    assert list(validator.iter_errors({"catalog": {"rolls": {}}}))
