@@ -150,12 +150,17 @@ async def test_a_restart_stops_the_former_run(core: Core) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_no_job_stays_behind(own_core: Core, how: signal.Signals) -> None:
     core = own_core
-    async with core.client.connect(order("start training slow")) as call:
+    # One that says nothing for ten seconds, so that it cannot learn from a broken pipe that nobody listens.
+    await carry_out(core, order("configure training quiet epochs=9 pause=10"))
+    async with core.client.connect(order("start training quiet")) as call:
         await call.begin()
+        async for event in call.events():
+            if event.message.startswith("epoch"):
+                break
     (job,) = children(core.process.pid)
     core.process.send_signal(how)
     await asyncio.to_thread(core.process.wait, 10)
-    await until(lambda: not is_alive(job))
+    await until(lambda: not is_alive(job), seconds=5)
 
 
 async def test_after_a_crash_a_job_counts_as_failed_and_its_id_as_used(issuer: Issuer, tmp_path: Path) -> None:
