@@ -29,8 +29,8 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
     Exit code 0: all as expected; 1: at least one is not; 2: the file cannot be used.
     """
     from aizen_hub.catalogs.loader import load_catalog
+    from aizen_hub.catalogs.yaml_source import SourceError
     from aizen_hub.policy.assertions import run
-    from aizen_hub.policy.policy import PolicyError
 
     catalog = None
     if config is not None:
@@ -38,7 +38,7 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
         catalog = load_catalog(settings.catalog, settings.overlays)
     try:
         outcomes = run(file, catalog=catalog)
-    except PolicyError as error:
+    except SourceError as error:
         say(f"aizen-hub: {error}")
         return BAD_FILE
     missed = [one for one in outcomes if not one.passed]
@@ -47,5 +47,5 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
             click.echo(json.dumps(one.to_json(), ensure_ascii=False))
         elif not one.passed:
             click.echo(f"assertion {one.index}: expected {one.expected}, got {one.got}: {one.reason}")
-    say(f"{len(outcomes) - len(missed)} as expected, {len(missed)} not")
+    say(f"{len(outcomes) - len(missed)} as expected, {len(missed)} not" if outcomes else "the file holds no assertions")
     return Outcome.ERROR if missed else Outcome.DONE

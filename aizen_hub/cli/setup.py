@@ -10,11 +10,18 @@ import click
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import say
 
-HUB_CONFIG = """\
+HUB_CONFIG = '''\
+"""A hub with aizen-hub. Start it with `jupyterhub -f jupyterhub_config.py`."""
+
 from aizen_hub.hub.configure import configure
 
-configure(c, "aizen.yaml")  # noqa: F821 - `c` is given by JupyterHub
-"""
+c = get_config()  # noqa: F821 - given by JupyterHub
+
+# Settings of your own come first, for example the spawner:
+# c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+
+configure(c, "aizen.yaml")
+'''
 
 
 def example() -> str:

@@ -27,7 +27,13 @@ NEEDED = ("configurable_http_proxy", "ipykernel", "jupyterlab", "psutil")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="The port to open in the browser (default: 8000 or a free one)."
 )
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=".aizen-demo", show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".aizen-demo",
+    show_default=True,
+    help="Where everything is written.",
+)
 @click.option("--reset", is_flag=True, help="Remove what earlier runs left, homes included, and make new passwords.")
 @click.option(
     "--check", is_flag=True, help="Walk through the demo by itself, in data of its own, and count what works."
