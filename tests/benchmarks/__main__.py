@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="default: bench.json")
     options = parser.parse_args()
     print(machine(), flush=True)
-    size, seconds = (Size(MIDDLE.users, MIDDLE.projects), 1.0) if options.quick else (LARGE, 4.0)
+    size, seconds = (MIDDLE, 1.0) if options.quick else (LARGE, 4.0)
     with tempfile.TemporaryDirectory(prefix="aizen-bench-") as folder:
         figures = list(measure(Path(folder), size, seconds))
     print(table(figures))

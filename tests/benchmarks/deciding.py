@@ -39,7 +39,7 @@ def measure(folder: Path, *, large: Size = LARGE) -> Iterator[Figure]:
     """
     catalog = town.catalog()
     times = {}
-    for size in (SMALL, MIDDLE, large):
+    for size in dict.fromkeys((SMALL, MIDDLE, large)):
         store = Store.open(town.build(folder / str(size.assignments), size), catalog)
         try:
             times[size] = _ours(store, size, questions(size, catalog))
@@ -55,11 +55,11 @@ def measure(folder: Path, *, large: Size = LARGE) -> Iterator[Figure]:
         small, ours = f"decide, {kind}, {SMALL.assignments:,} assignments", times[large][index]
         yield Figure(f"decide, {kind}, {large.assignments:,} assignments", ours * 1e6, "µs")
         yield Figure(small, times[SMALL][index] * 1e6, "µs")
-        yield Figure(f"decide, {kind}, large store", ours / times[SMALL][index], "x", "at most 1.3", small)
+        yield Figure(f"decide, {kind}, large to small store", ours / times[SMALL][index], "x", "at most 1.3", small)
         for (name, target), seconds in others.items():
             other = f"{name}, {kind}, {MIDDLE.assignments:,} assignments"
             yield Figure(other, seconds[index] * 1e6, "µs")
-            yield Figure(f"decide, {kind}, speed", seconds[index] / ours, "x", target, other)
+            yield Figure(f"decide, {kind}, faster than {name}", seconds[index] / ours, "x", target, other)
 
 
 def questions(size: Size, catalog: Catalog) -> list[Question]:

@@ -18,7 +18,7 @@ class ExchangeForm(Schema):
     grant_type: Word
     subject_token: Token
     subject_token_type: Word
-    actor_token: Token | None = None
+    actor_token: Annotated[str | None, Field(min_length=1, max_length=8192, repr=False)] = None
     actor_token_type: Word | None = None
     requested_token_type: Word | None = None
     audience: Word | None = None
