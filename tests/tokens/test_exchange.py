@@ -375,7 +375,7 @@ def test_a_stolen_signing_key_gives_no_session(town: Town) -> None:
     assert ring.signer(Purpose.ROLE)
 
 
-@pytest.mark.proves("R98")
+@pytest.mark.proves("R56", "R98")
 def test_no_secret_is_in_the_database_or_in_a_refusal(town: Town, tmp_path: Path) -> None:
     hub_token, _ = town.start()
     done = town.exchange.renew(hub_token, scope="list:training")

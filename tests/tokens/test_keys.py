@@ -169,6 +169,16 @@ def test_ids_are_long_enough_and_never_repeat() -> None:
     assert len(bytes.fromhex(new_id())) == 16
 
 
+@pytest.mark.proves("R56")
+def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[object, object]] = []
+    monkeypatch.setattr("hmac.compare_digest", lambda left, right: compared.append((left, right)) or left == right)
+    assert same("secret", "secret")
+    assert not same("secret", "secreT")
+    assert compared == [(b"secret", b"secret"), (b"secret", b"secreT")]
+
+
+@pytest.mark.proves("R56")
 def test_credentials_are_kept_as_hashes() -> None:
     assert hash_credential("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert hash_credential("\ud800") != hash_credential("\ud801")
