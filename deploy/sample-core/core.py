@@ -21,6 +21,7 @@ from verifier import Verifier
 from workshop import Workshop
 
 MAX_BODY = 2 << 20
+CLOSE_SECONDS = 10.0
 
 
 def arguments() -> argparse.Namespace:
@@ -64,7 +65,10 @@ async def serve(options: argparse.Namespace) -> None:
     print(json.dumps({"address": address}), flush=True)
     await stop.wait()
     server.stop()
-    await workshop.close()
+    try:
+        await asyncio.wait_for(workshop.close(), CLOSE_SECONDS)
+    except TimeoutError:
+        print("some jobs did not end in time; they end with this process", file=sys.stderr)
     reporting.cancel()
     await asyncio.gather(reporting, return_exceptions=True)
     await server.close_all_connections()

@@ -70,6 +70,8 @@ class Workshop:
 
     async def start(self, id: str, user: str, project: str, noun: str, name: str, arguments: Sequence[str]) -> Job:
         """Start a prepared program; its argument vector holds numbers and our own paths, never a user's text."""
+        # First on the record: a row that cannot be written must not leave a process that nobody attends to.
+        self._archive.start_job(id, user, project, noun, name)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
@@ -83,7 +85,6 @@ class Workshop:
         )
         job = Job(id, project, noun, name, process)
         self._jobs[id] = job
-        self._archive.start_job(id, user, project, noun, name)
         task = asyncio.create_task(self._attend(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -110,7 +110,12 @@ class Core:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        code = self.process.wait(timeout=20)
+        try:
+            code = self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout=20)
+            raise
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
