@@ -53,6 +53,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(True)
     # Tornado logs requests and refused bodies with their content; ours are logged by the handler.
     logging.getLogger("tornado.access").setLevel("ERROR")
     logging.getLogger("tornado.general").setLevel("ERROR")

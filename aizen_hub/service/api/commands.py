@@ -20,7 +20,7 @@ from aizen_hub.service import core_road
 from aizen_hub.service.call import Call
 from aizen_hub.service.refusal import tell, view
 from aizen_hub.service.route import COMMAND, PEOPLE, REGISTERED, Answer, Route, Stream
-from aizen_hub.service.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionAnswer
+from aizen_hub.service.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionReply
 from aizen_hub.service.schemas.commands import Question as QuestionBody
 from aizen_hub.store.transaction import Write, make_row
 
@@ -158,7 +158,7 @@ ROUTES = (
         decide,
         "Ask whether something is allowed.",
         body=QuestionBody,
-        answer=DecisionAnswer,
+        answer=DecisionReply,
     ),
     Route(
         "POST",

@@ -51,7 +51,7 @@ class DecisionView(Open):
     at: str | None = None
 
 
-class DecisionAnswer(Open):
+class DecisionReply(Open):
     decision: DecisionView
 
 

@@ -42,8 +42,8 @@ class PasswordCheck(Schema):
 
     provider: Provider
     name: Annotated[str, Field(max_length=255)]  # whatever was typed: refused in the same words as a wrong password
-    password: Annotated[str, Field(max_length=1024, repr=False)]
-    totp: Annotated[str | None, Field(max_length=16, repr=False)] = None
+    password: Annotated[str, Field(max_length=1024)]
+    totp: Annotated[str | None, Field(max_length=16)] = None
     source: Label | None = None
 
 

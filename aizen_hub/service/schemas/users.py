@@ -25,7 +25,7 @@ class NewUser(Schema):
     phone: Annotated[str, Field(max_length=40)] | None = None
     alerts: Alerts | None = None
     roles: Annotated[list[Name], Field(max_length=20)] = Field(default=[])
-    password: Annotated[str | None, Field(min_length=1, max_length=1024, repr=False)] = None
+    password: Annotated[str | None, Field(min_length=1, max_length=1024)] = None
 
 
 class UserChange(Schema):
