@@ -72,17 +72,21 @@ class Workshop:
         """Start a prepared program; its argument vector holds numbers and our own paths, never a user's text."""
         # First on the record: a row that cannot be written must not leave a process that nobody attends to.
         self._archive.start_job(id, user, project, noun, name)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            str(PROGRAM),
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=MAX_LINE,
-            env={"PATH": "/usr/bin:/bin"},
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                str(PROGRAM),
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=MAX_LINE,
+                env={"PATH": "/usr/bin:/bin"},
+            )
+        except OSError as error:
+            self._archive.end_job(id, "failed", f"its process could not be started ({type(error).__name__})", None)
+            raise
         job = Job(id, project, noun, name, process)
         self._jobs[id] = job
         task = asyncio.create_task(self._attend(job))
