@@ -26,6 +26,7 @@ from aizen_hub.audit.secret import SecretHasher
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.decision import Decision
+from aizen_hub.store import kill_point
 from aizen_hub.store.database import State
 from aizen_hub.store.failures import is_outage, unavailable
 from aizen_hub.store.store import Store
@@ -91,6 +92,7 @@ class Court:
         again: str | None = None
         for _ in range(_ATTEMPTS):
             ruling = await self._ask(question, text, deadline, again)
+            kill_point.reached("before-answer")
             # The answer may have waited for a busy loop or a paused process, and may be wrong by now.
             if ruling.fresh:
                 return ruling
@@ -234,11 +236,14 @@ class Court:
                     row = decision_row(number, one.question, decision, state.revision, state.now, one.text, one.again)
                     rows.append(row.encode())
                     outcomes.append(Ruling(number, decision, state.revision, state.now, read_at))
+                kill_point.reached("decided")
                 if not chain.lock.acquire(timeout=self._deadline):
                     raise Unavailable("the audit is busy", remedy="try again in a moment")
                 try:
                     chain.append(cursor, rows)
+                    kill_point.reached("before-commit")
                     database.commit(conn)
+                    kill_point.reached("after-commit")
                 finally:
                     chain.lock.release()
             except BaseException:

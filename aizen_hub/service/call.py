@@ -23,6 +23,7 @@ from aizen_hub.service import replay
 from aizen_hub.service.refusal import tell_in, view
 from aizen_hub.service.roads import Caller
 from aizen_hub.service.route import Answer, Document, Kind, Route, Stream
+from aizen_hub.store import kill_point
 from aizen_hub.store.actor import Actor
 from aizen_hub.store.transaction import Read, Write
 
@@ -42,8 +43,6 @@ class Call:
     body, query : Schema or None
     decision : str or None
         Id of the decision that was made for it, for logs.
-    gone : asyncio.Event
-        Set when the client hung up.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Call:
         self.house, self.route, self.caller = house, route, caller
         self.members, self.body, self.query, self.headers = members, body, query, headers
         self.decision: str | None = None
-        self.gone = asyncio.Event()
 
     @property
     def actor(self) -> Actor:
@@ -139,6 +137,7 @@ class Call:
                 with store.write(self.actor) as tx:
                     asked = asked or self._needed(tx)
                     ruling = court.decide_in(tx, asked)
+                    kill_point.reached("decided")
                     _need_allowed(tx, ruling, asked)
                     if key is not None and (before := key.find(tx)) is not None:
                         return before, ruling
@@ -162,6 +161,7 @@ class Call:
                 return problem, ruling
 
         answer, ruling = await self.house.pools.writes.run(run)
+        kill_point.reached("before-answer")
         if ruling is not None:
             self._note(ruling)
         if isinstance(answer, Problem):

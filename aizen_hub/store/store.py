@@ -19,7 +19,7 @@ from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
-from aizen_hub.store import schema, tables
+from aizen_hub.store import kill_point, schema, tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.database import Database
 from aizen_hub.store.failures import is_outage, unavailable
@@ -106,9 +106,12 @@ class Store:
         """
         with self.guarded(), self.one_writer(), self._transaction("write") as conn:
             state = self.database.state(self.database.cursor(conn), lock=True)
+            kill_point.reached("begun")
             tx = Write(conn, state, self, actor)
             yield tx
-            self._append_and_commit(conn, tx.finish())
+            rows = tx.finish()
+            kill_point.reached("changed")
+            self._append_and_commit(conn, rows)
 
     def record(self, rows: Iterable[AuditRow]) -> None:
         """Write audit rows that belong to no change: denials, logins, reads.
@@ -173,8 +176,10 @@ class Store:
             raise Unavailable("the audit is busy", remedy="try again in a moment")
         try:
             self.chain.append(self.database.cursor(conn), rows)
+            kill_point.reached("before-commit")
             try:
                 self.database.commit(conn)
+                kill_point.reached("after-commit")
             except self.database.driver_error as error:
                 # SQLite says for certain that a failed commit did not happen; a lost connection says nothing.
                 if self.database.embedded or not is_outage(error):
