@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aizen_hub.cli.demo.config import environment
@@ -152,15 +153,16 @@ def _limit(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
     with tally.step(f"{ADMIN.name} sets it on the command line"):
         answer = _run(house, seats[ADMIN.name], *line)
         expect(answer.returncode == 0, f"exit {answer.returncode}: {answer.stderr}")
-    with tally.step("the first job runs, the second is refused and names the limit's source"):
-        # Read as a stream, a job that goes on for minutes would hold the cell; so it is started behind the cell's back.
-        executor.python(_background("start training slow"))
-        shown = executor.type("start training churn")
-        text = json.dumps(shown)
-        expect(shown["type"] == "refusal" and "limit" in text and EXECUTOR.name in text, f"it shows {shown}")
-    with tally.step("after `stop training slow` the next one runs"):
-        executor.allowed("stop training slow")
-        executor.allowed("start training churn")
+    with executor.elsewhere("start training slow") as slow:
+        with tally.step("the first job runs, the second is refused and names the limit's source"):
+            _until(lambda: "running" in json.dumps(executor.allowed("status training slow")), "the first job never ran")
+            shown = executor.type("start training churn")
+            text = json.dumps(shown)
+            expect(shown["type"] == "refusal" and "limit" in text and EXECUTOR.name in text, f"it shows {shown}")
+        with tally.step("after `stop training slow` the next one runs"):
+            executor.allowed("stop training slow")
+            executor.allowed("start training churn")
+            expect("stopped" in slow.result(20).text, f"the first cell shows {slow.result().text[-300:]}")
 
 
 def _command_line(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
@@ -206,9 +208,8 @@ def _write(name: str, value: Any) -> str:
     return f"import pathlib; pathlib.Path({name!r}).write_text({json.dumps(value)!r})\n"
 
 
-def _background(line: str) -> str:
-    return (
-        "import threading, time\n"
-        f"threading.Thread(target=get_ipython().run_line_magic, args=('aizen', {line!r}), daemon=True).start()\n"
-        "time.sleep(1.5)\n"
-    )
+def _until(true: Callable[[], bool], sentence: str, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        expect(time.monotonic() < end, sentence)
+        time.sleep(0.1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from aizen_hub.cli.demo.people import Person
@@ -25,6 +27,7 @@ class Seat:
         self.person = person
         self.browser = Browser(url)
         self._password = password
+        self._home = ""
         self._kernel: Kernel | None = None
 
     def sign_in(self) -> None:
@@ -33,8 +36,8 @@ class Seat:
 
     def start_server(self) -> None:
         """Pick the project on the start page, wait for the server, and start a kernel in it."""
-        home = self.browser.spawn(self.person.project or "")
-        self._kernel = self.browser.kernel(home)
+        self._home = self.browser.spawn(self.person.project or "")
+        self._kernel = self.browser.kernel(self._home)
 
     def python(self, code: str) -> str:
         """Run a cell of Python and return what it printed."""
@@ -70,6 +73,12 @@ class Seat:
         )
         expect(reason is None or decision.get("reason") == reason, f"refused, but for another reason: {decision}")
         return shown
+
+    @contextmanager
+    def elsewhere(self, line: str) -> Iterator[Future[CellResult]]:
+        """Run a cell in a second notebook of the same server, while the block goes on in the first."""
+        with self.browser.kernel(self._home) as kernel, ThreadPoolExecutor(1) as pool:
+            yield pool.submit(kernel.execute, line)
 
     def stop_server(self) -> None:
         if self._kernel is not None:

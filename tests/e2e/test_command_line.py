@@ -1,0 +1,189 @@
+"""The command line against a running hub, with hub tokens that people made for themselves."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from aizen_hub.cli.main import main
+from aizen_hub.cli.outcome import Outcome
+from aizen_hub.client.browser import Browser, LoginRefused
+from tests.fixtures.hub import HubHandle, running_hub
+
+pytestmark = pytest.mark.xdist_group("command-line")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a shell would see of one call."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Run(Protocol):
+    def __call__(self, who: str, *arguments: str, input: str = "") -> Ended: ...
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
+    def seed(tx: Any) -> None:
+        from aizen_hub.accounts import projects
+        from aizen_hub.rbac.identity import Identity
+
+        projects.create(tx, "churn", owner=Identity.user("lead"))
+
+    accounts = {"ada": "AIZEN_ADMIN", "lead": "", "rob": "", "sam": ""}
+    with running_hub(tmp_path_factory.mktemp("cli"), accounts=accounts, seed=seed) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run(hub: HubHandle) -> Run:
+    tokens: dict[str, str] = {}
+
+    def call(who: str, *arguments: str, input: str = "") -> Ended:
+        if who not in tokens:
+            page = hub.login(who).api("POST", f"/hub/api/users/{who}/tokens", {"note": "test", "expires_in": 600})
+            tokens[who] = page.json()["token"]
+        out, err = io.StringIO(), io.StringIO()
+        # The whole program, in this process: half of a call's time would be Python's start.
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setenv("AIZEN_HUB_URL", hub.url)
+            patch.setenv("AIZEN_HUB_TOKEN", tokens[who])
+            patch.setattr(sys, "argv", ["aizen-hub", *arguments])
+            patch.setattr(sys, "stdin", io.StringIO(input))
+            with pytest.raises(SystemExit) as end:
+                main()
+        assert isinstance(end.value.code, int)
+        return Ended(end.value.code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+def done(answer: Ended) -> str:
+    assert answer.returncode == Outcome.DONE, answer.stderr
+    return answer.stdout
+
+
+def test_a_person_is_invited_signs_in_and_is_deleted(hub: HubHandle, run: Run) -> None:
+    link = done(run("ada", "user", "create", "nora", "--email", "nora@example.org")).strip()
+    assert link.startswith(f"{hub.url}/services/aizen/activate#")
+    with pytest.raises(LoginRefused):
+        Browser(hub.url).login("nora", "a long enough pass phrase")
+    again = done(run("ada", "user", "activation-link", "nora")).strip()
+    assert again != link, "a new link voids the old one"
+    page = Browser(hub.url).request(
+        "POST",
+        "/services/aizen/api/v1/activate",
+        json.dumps({"token": again.rpartition("#")[2], "password": "a long enough pass phrase"}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    assert page.status == 204, page.text
+    Browser(hub.url).login("nora", "a long enough pass phrase")
+    rows = json.loads(done(run("ada", "user", "list", "-o", "json")))["rows"]
+    assert "nora" in [row[0] for row in rows]
+    done(run("ada", "user", "delete", "nora", "--yes"))
+    with pytest.raises(LoginRefused):
+        Browser(hub.url).login("nora", "a long enough pass phrase")
+    assert run("ada", "user", "create", "nora").returncode == Outcome.CONFLICT, "a deleted name stays reserved"
+
+
+def test_roles_change_hands(run: Run) -> None:
+    question = ("can-i", "start training churn", "--project", "churn")
+    assert run("rob", *question).returncode == Outcome.NOT_FOUND, "no role there, so there is no such project"
+    done(run("lead", "grant", "PROJECT_READER", "--to", "rob", "--project", "churn"))
+    answer = run("rob", *question)
+    assert (answer.returncode, answer.stdout) == (Outcome.DENIED, "no\n")
+    done(run("lead", "grant", "PROJECT_EXECUTOR", "--to", "rob", "--project", "churn", "--reason", "helps out"))
+    answer = run("rob", *question)
+    assert (answer.returncode, answer.stdout) == (Outcome.DONE, "yes\n")
+    holders = json.loads(done(run("ada", "role", "holders", "--identity", "rob", "-o", "json")))
+    assert "helps out" in json.dumps(holders)
+    done(run("lead", "revoke", "PROJECT_EXECUTOR", "--from", "rob", "--project", "churn"))
+    answer = run("rob", *question, "--why", "-o", "json")
+    assert answer.returncode == Outcome.DENIED
+    assert json.loads(answer.stdout)["allowed"] is False
+    done(run("lead", "revoke", "PROJECT_READER", "--from", "rob", "--project", "churn"))
+
+
+def test_nobody_gives_more_than_they_may_and_learns_what_is_missing(run: Run) -> None:
+    answer = run("lead", "grant", "PROJECT_CREATOR", "--to", "rob")
+    assert answer.returncode == Outcome.DENIED
+    assert "ada" in answer.stderr, "it names who could"
+    answer = run("ada", "grant", "PROJECT_EXECUTOR", "--to", "rob", "--project", "churn")
+    assert answer.returncode == Outcome.DENIED
+    assert "missing" in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_a_protected_role_waits_for_confirmation(run: Run) -> None:
+    answer = run("ada", "user", "create", "otto", "--role", "AIZEN_ADMIN", "-o", "json")
+    assert answer.returncode == Outcome.DONE, answer.stderr
+    rows = json.loads(done(run("ada", "role", "holders", "--identity", "otto", "-o", "json")))["rows"]
+    assert rows == []
+
+
+def test_what_is_not_there_and_what_one_may_not_see_are_the_same(run: Run) -> None:
+    hidden, missing = run("rob", "project", "show", "churn"), run("rob", "project", "show", "nothing")
+    assert hidden.returncode == missing.returncode == Outcome.NOT_FOUND
+    assert hidden.stderr.replace("churn", "nothing") == missing.stderr
+
+
+def test_a_lock_stops_at_once(run: Run) -> None:
+    done(run("sam", "project", "list"))
+    done(run("ada", "lock", "add", "identity", "sam", "--reason", "left the team"))
+    assert run("sam", "project", "list").returncode in (Outcome.DENIED, Outcome.NOT_SIGNED_IN)
+    assert "left the team" in done(run("ada", "lock", "list"))
+    done(run("ada", "lock", "remove", "identity", "sam"))
+
+
+def test_limits_name_their_source(run: Run) -> None:
+    done(run("ada", "limit", "set", "rob", "jobs", "2", "--project", "churn"))
+    assert "2" in done(run("ada", "limit", "show", "rob", "--project", "churn"))
+    done(run("ada", "limit", "clear", "rob", "jobs", "--project", "churn"))
+
+
+def test_groups_carry_roles(run: Run) -> None:
+    done(run("ada", "group", "create", "ops", "--description", "on call"))
+    done(run("ada", "group", "add", "ops", "rob"))
+    assert "user:rob" in done(run("ada", "group", "members", "ops"))
+    done(run("lead", "grant", "PROJECT_READER", "--to", "group:ops", "--project", "churn"))
+    done(run("rob", "can-i", "read:training", "--project", "churn"))
+    done(run("ada", "group", "remove", "ops", "rob"))
+    answer = run("rob", "can-i", "read:training", "--project", "churn", "-q")
+    assert (answer.returncode, answer.stdout) == (Outcome.NOT_FOUND, "")
+    done(run("ada", "group", "delete", "ops", "--yes"))
+
+
+def test_projects_and_their_members_from_a_file(run: Run, tmp_path: Path) -> None:
+    members = tmp_path / "members.json"
+    members.write_text('[{"id": "rob", "roles": ["PROJECT_READER"], "alerts": []}]')
+    assert run("rob", "project", "create", "mine").returncode == Outcome.DENIED
+    done(run("ada", "grant", "PROJECT_CREATOR", "--to", "ada"))
+    done(run("ada", "project", "create", "fraud", "--members", str(members)))
+    assert "fraud" in done(run("rob", "project", "list"))
+    assert "rob" in done(run("ada", "project", "show", "fraud"))
+    assert run("ada", "project", "delete", "fraud", input="fruad\n").returncode == Outcome.ERROR
+    done(run("ada", "project", "delete", "fraud", input="fraud\n"))
+    assert run("ada", "project", "create", "fraud").returncode == Outcome.CONFLICT
+    members.write_text('[{"id": "nobody", "roles": ["NO_ROLE"]}]')
+    answer = run("ada", "project", "create", "other", "--members", str(members))
+    assert answer.returncode == Outcome.ERROR
+    assert "/0/" in answer.stderr
+
+
+def test_whoami_in_both_forms(run: Run) -> None:
+    assert json.loads(done(run("lead", "whoami", "-o", "json")))["user"] == "lead"
+    answer = run("lead", "whoami")
+    assert "PROJECT_ADMIN" in answer.stdout
+    assert "lead" in answer.stderr
