@@ -56,7 +56,7 @@ class Page:
     @property
     def alert(self) -> str:
         """The text of the first error that the page shows: the hub marks them by class."""
-        return _parse(self.text).alert
+        return _parse(self.text).alert.removeprefix("Error: ")
 
     @property
     def fields(self) -> list[dict[str, str]]:

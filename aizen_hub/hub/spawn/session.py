@@ -150,4 +150,7 @@ def refused(sentence: str, reason: str, remedy: str | None = None, status: int =
     text = sentence[:1].upper() + sentence[1:]
     whole = f"{text}. {remedy[:1].upper()}{remedy[1:]}." if remedy else f"{text}."
     html = f"{escape(text)}.<br>{escape(remedy[:1].upper() + remedy[1:])}." if remedy else f"{escape(text)}."
-    return SpawnException(whole, reason=reason, message_html=html, status_code=status)
+    exception = SpawnException(whole, reason=reason, message_html=html, status_code=status)
+    # The start page shows this where it is set, and otherwise the exception with its type and status.
+    exception.jupyterhub_message = whole
+    return exception
