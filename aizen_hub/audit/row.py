@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import Permission
 from aizen_hub.store.instant import to_microseconds
 
 MAX_TEXT = 1_024
 MAX_COMMAND = 8_192  # as long as a command may be (R88)
 MAX_BYTES = 32_768
-_MAX_ITEMS = 200
+_HARD_LIMIT = 8 * MAX_BYTES  # more than all texts together can take
+_MAX_MEMBERS = 1_000
 _MAX_DEPTH = 6
+_MAX_VIA = 32
 _EVENT = re.compile(r"[a-z][a-z0-9.-]{0,39}")
 
 canonical = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
@@ -93,14 +97,14 @@ class AuditRow:
         if self.revision is not None:
             known["revision"] = self.revision
         if self.via:
-            known["via"] = [bounded(one, 275) for one in self.via[:_MAX_ITEMS]]
+            known["via"] = [bounded(one, 275) for one in self.via[:_MAX_VIA]]
         if self.details:
-            known["details"] = _bounded_value(self.details, _MAX_DEPTH)
+            known["details"] = _Cutter().copy(self.details)
         body = canonical(known).encode("ascii")
         if len(body) > MAX_BYTES:
             known["details"] = {"omitted-bytes": len(body)}
             body = canonical(known).encode("ascii")
-            if len(body) > 2 * MAX_BYTES:
+            if len(body) > _HARD_LIMIT:
                 raise ValueError(f"the audit row of `{self.event}` has {len(body)} bytes")
         return Encoded(self.id, at, self.event, identity, project, body)
 
@@ -123,36 +127,54 @@ class Encoded:
 
 
 def bounded(text: str, limit: int) -> str:
-    """Return ``text`` as one printable line of at most ``limit`` characters and a mark of what was cut (R99)."""
+    """Return ``text`` as one printable line of at most ``limit`` characters, with a mark where it was cut (R99)."""
     if len(text) <= limit and text.isprintable():
         return text
-    cut = len(text) - limit
-    text = "".join(
-        char if char.isprintable() else char.encode("ascii", "backslashreplace").decode() for char in text[:limit]
-    )
-    return f"{text}…(+{cut})" if cut > 0 else text
+    head = text[:limit]
+    line = head if head.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in head)
+    if len(line) <= limit and len(text) <= limit:
+        return line
+    mark = f"…({len(text)} characters)"
+    return line[: limit - len(mark)] + mark
 
 
-def _bounded_value(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return bounded(value, MAX_TEXT)
-    if depth == 0:
-        return "…"
-    if isinstance(value, Mapping):
-        out = {bounded(str(key), 255): _bounded_value(one, depth - 1) for key, one in list(value.items())[:_MAX_ITEMS]}
-        if len(value) > _MAX_ITEMS:
-            out["…"] = len(value) - _MAX_ITEMS
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x1_0000 else f"\\U{code:08x}"
+
+
+class _Cutter:
+    """Copies a JSON value and stops after so many members, however they are nested."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_MEMBERS
+
+    def copy(self, value: Any, depth: int = _MAX_DEPTH) -> Any:
+        self._left -= 1
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str | Identity | Permission):
+            return bounded(str(value), MAX_TEXT)
+        if isinstance(value, datetime):
+            return to_microseconds(value)
+        if isinstance(value, Mapping):
+            return self._mapping(value, depth)
+        if isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
+            return self._list(value, depth)
+        raise ValueError(f"an audit row cannot hold a {type(value).__name__}")
+
+    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, one in value.items():
+            if self._left <= 0 or depth == 0:
+                return {**out, "…": len(value) - len(out)}
+            out[bounded(str(key), 255)] = self.copy(one, depth - 1)
         return out
-    if isinstance(value, datetime):
-        return to_microseconds(value)
-    if isinstance(value, Sequence | frozenset | set) and not isinstance(value, bytes | bytearray):
-        items = sorted(value, key=str) if isinstance(value, frozenset | set) else list(value[:_MAX_ITEMS])
-        out_list = [_bounded_value(one, depth - 1) for one in items[:_MAX_ITEMS]]
-        if len(value) > _MAX_ITEMS:
-            out_list.append(f"…(+{len(value) - _MAX_ITEMS})")
-        return out_list
-    if hasattr(value, "__str__") and type(value).__module__.startswith("aizen_hub.rbac"):
-        return bounded(str(value), MAX_TEXT)
-    raise ValueError(f"an audit row cannot hold a {type(value).__name__}")
+
+    def _list(self, value: Sequence[Any] | Set[Any], depth: int) -> list[Any]:
+        out: list[Any] = []
+        for one in value if isinstance(value, Sequence) else sorted(value, key=str):
+            if self._left <= 0 or depth == 0:
+                return [*out, f"…({len(value)} members)"]
+            out.append(self.copy(one, depth - 1))
+        return out

@@ -141,7 +141,7 @@ def _verify_writer(conn: Connection, writer: str, signed: Mapping[int, bytes], r
     if number:
         report.heads[writer] = Head(number, previous)
     if signed and max(signed) > number:
-        sentence = f"rows {number + 1} to {max(signed)} at least are cut off"
+        sentence = f"rows {number + 1} to {max(signed)} at least are cut off; nothing after row {good} is vouched for"
         report._found(Tampering.TRUNCATED, writer, number + 1, sentence)
 
 
