@@ -105,7 +105,7 @@ class Call:
                 question = self._needed(tx)
                 ruling = court.decide_in(tx, question)
                 try:
-                    _need_allowed(tx, ruling, question)
+                    need_allowed(tx, ruling, question)
                     result: T | Problem = work(tx)
                 except Problem as problem:
                     result = problem
@@ -138,7 +138,7 @@ class Call:
                     asked = asked or self._needed(tx)
                     ruling = court.decide_in(tx, asked)
                     kill_point.reached("decided")
-                    _need_allowed(tx, ruling, asked)
+                    need_allowed(tx, ruling, asked)
                     if key is not None and (before := key.find(tx)) is not None:
                         return before, ruling
                     answer = work(tx, ruling)
@@ -176,6 +176,11 @@ class Call:
         """Read for such a road."""
         return await self.house.look(work)
 
+    def judged(self, tx: Read) -> tuple[Ruling, Question]:
+        """Decide what the route needs in somebody's transaction; `need_allowed` raises a denial."""
+        question = self._needed(tx)
+        return self.house.court.decide_in(tx, question), question
+
     def _needed(self, tx: Read) -> Question:
         needs, session = self.route.needs, self.actor.session
         if needs.kind is Kind.OPERATION:
@@ -209,7 +214,7 @@ def permission_of(tx: Read, operation: str) -> str:
 _OPERATIONS = {"audit": "read:audit", "sessions": "manage:sessions"}
 
 
-def _need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:
+def need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:
     if not ruling.decision.allowed:
         raise tell_in(tx, ruling, question).problem
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_BODY_SECONDS = 30.0
 _KEEP_REPLAYS = timedelta(hours=24)
 _FIGURES = {
     "revision": "The store's revision.",
@@ -62,6 +64,7 @@ class Chores:
             Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
             Task("jobs", 300.0, lambda: core_road.resume(house), at_once=True),
             Task("checkpoint", 20.0, self.checkpoint, at_once=True),
+            Task("slow", 5.0, self._hang_up),
             Task("figures", 15.0, self._count, at_once=True),
             Task("alerts", 5.0, self._post),
             Task("expiring", 300.0, self._announce),
@@ -92,6 +95,14 @@ class Chores:
             return self._checkpoints.append(found, revision, now, sign)
 
         return await house.pools.reads.run(work)
+
+    async def _hang_up(self) -> None:
+        # Tornado's own timeout for bodies costs a timer per request; one look every few seconds costs nothing.
+        oldest = time.monotonic() - _BODY_SECONDS
+        for endpoint, since in list(self._house.reading.items()):
+            if since < oldest:
+                del self._house.reading[endpoint]
+                endpoint.hang_up()
 
     async def _count(self) -> None:
         def work(tx: Read) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ HEADERS: Mapping[str, str] = {
     "Content-Type": JSON,
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+FOR_BROWSERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -66,10 +69,14 @@ def encode(value: Any) -> bytes:
 class Endpoint(RequestHandler):
     """Serves every route of one address."""
 
+    proxied = False
+
     def initialize(self, house: House, routes: Mapping[str, Route], proxied: bool) -> None:
         self.house = house
         self.routes = routes
         self.proxied = proxied
+        if proxied:
+            self._headers.update(FOR_BROWSERS)
         self.route: Route | None = None
         self.call: Call | None = None
         self._parts: list[bytes] = []
@@ -83,6 +90,8 @@ class Endpoint(RequestHandler):
             self._headers[name] = value
         house: House = self.application.settings["house"]
         self._headers["X-Aizen-Instance"] = house.instance
+        if self.proxied:
+            self._headers.update(FOR_BROWSERS)
 
     def compute_etag(self) -> None:
         """Versions are revisions of the store, never hashes of an answer."""
@@ -103,6 +112,8 @@ class Endpoint(RequestHandler):
         declared = request.headers.get("Content-Length", "0")
         if declared.isascii() and declared.isdigit() and int(declared) > self.route.max_body:
             raise TooLarge(f"the body has more than {self.route.max_body} bytes")
+        if self.route.body is not None:
+            self.house.reading[self] = time.monotonic()
 
     def data_received(self, chunk: bytes) -> None:
         if self.route is None or self._finished:
@@ -137,12 +148,16 @@ class Endpoint(RequestHandler):
         """Nothing here: ``_problem`` logs what is unexpected, without the request's values (R98)."""
 
     def on_connection_close(self) -> None:
-        if self.call is not None:
-            self.call.gone.set()
+        self.house.reading.pop(self, None)
+
+    def hang_up(self) -> None:
+        """Close the connection of a client that takes too long to send its request."""
+        self.request.connection.close()  # type: ignore[union-attr]
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
     async def _serve(self, args: tuple[str, ...]) -> None:
+        self.house.reading.pop(self, None)
         if self._finished:
             return
         route, house = self.route, self.house
@@ -159,7 +174,8 @@ class Endpoint(RequestHandler):
                 self._query(route),
                 self.request.headers,
             )
-            answer = await call.within_deadline(route.handle(call))
+            work = route.handle(call)
+            answer = await (work if route.in_time else call.within_deadline(work))
             if isinstance(answer, Answer):
                 self._answer(answer)
             elif isinstance(answer, Stream):

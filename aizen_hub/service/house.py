@@ -12,6 +12,7 @@ from aizen_hub.service.hub_client import HubClient
 from aizen_hub.service.limits import Limits
 from aizen_hub.service.metrics import Metrics
 from aizen_hub.service.pools import Pools
+from aizen_hub.service.reader import Reader
 from aizen_hub.service.roads import Roads
 from aizen_hub.service.route import Route
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from aizen_hub.accounts.court import Court
     from aizen_hub.catalogs.catalog import Catalog
     from aizen_hub.jobs.runner import Runner
+    from aizen_hub.service.handler import Endpoint
     from aizen_hub.service.ledger import Ledger
     from aizen_hub.settings import Settings
     from aizen_hub.store.actor import Actor
@@ -41,6 +43,8 @@ class House:
         Why nothing may be decided; health still answers (R7).
     ending : bool
         SIGTERM came: nothing new is taken in.
+    reading : dict
+        The requests whose bodies have not come yet, with the time of their headers.
     used : set of str
         Credentials of service accounts that were used since this was last noted.
     """
@@ -73,7 +77,9 @@ class House:
         self.roads = Roads(self, self.hub, hub_secret, core_credential)
         self.sealed: str | None = None
         self.ending = False
+        self.reader = Reader(catalog)
         self.used: set[str] = set()
+        self.reading: dict[Endpoint, float] = {}
         self.started = datetime.now(UTC)
         self.metrics.gauge(
             "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)

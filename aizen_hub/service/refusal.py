@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ async def tell(call: Call, ruling: Ruling, question: Question) -> Told:
     """Return what the asker may know of a ruling; a denial is looked at once more, off the event loop."""
     if ruling.decision.allowed:
         return Told(view(ruling), Denied("allowed"))
-    return await call.look(lambda tx: tell_in(tx, ruling, question))
+    async with asyncio.timeout(call.house.settings.service.deadline_seconds):
+        return await call.look(lambda tx: tell_in(tx, ruling, question))
 
 
 def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:

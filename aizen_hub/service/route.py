@@ -127,6 +127,8 @@ class Route:
         Media type of an answer that is not JSON.
     page : bool
         For browsers: reached below the proxy's prefix although it is no part of the API.
+    in_time : bool
+        Keeps the deadline by itself: everything that it waits for does.
     always : bool
         Answers also while the service is sealed (R7).
     wraps : callable or None
@@ -149,6 +151,7 @@ class Route:
     keyed: bool = False
     versioned: bool = False
     always: bool = False
+    in_time: bool = False
     media: str | None = None
     page: bool = False
     wraps: Callable[[Exception], Answer] | None = None

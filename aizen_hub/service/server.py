@@ -34,7 +34,6 @@ INSTANCE = "AIZEN_INSTANCE"
 LOG_LEVEL = "AIZEN_LOG_LEVEL"
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _DRAIN_SECONDS = 5.0
-_BODY_SECONDS = 30.0
 _IDLE_SECONDS = 120.0
 _MAX_BODY = 4 << 20
 
@@ -57,7 +56,6 @@ class Server:
             make_app(house),
             max_body_size=_MAX_BODY,
             max_header_size=MAX_HEADER,
-            body_timeout=_BODY_SECONDS,
             idle_connection_timeout=_IDLE_SECONDS,
             decompress_request=False,
         )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.result import Result
-from aizen_hub.service.call import Call, etag
+from aizen_hub.problems import BadInput
+from aizen_hub.service.call import Call, etag, need_allowed
 from aizen_hub.service.route import Answer
 from aizen_hub.store.transaction import Write
+
+DRY_RUN = "dry-run"
+"""The preference (RFC 7240) that asks what a change would do: who gains and who loses which rights."""
 
 
 def answered(result: Result, tx: Write, status: int = 200) -> Answer:
@@ -20,8 +27,36 @@ def answered(result: Result, tx: Write, status: int = 200) -> Answer:
 
 
 async def change(call: Call, work: Callable[[Write], Result], status: int = 200) -> Answer:
-    """Do what changes or lists something, in one transaction with its decision."""
+    """Do what changes or lists something, in one transaction with its decision; or try it, if that is preferred."""
+    if wants_dry_run(call):
+        return await _tried(call, work)
     return await call.write(lambda tx, ruling: answered(work(tx), tx, status))
+
+
+def wants_dry_run(call: Call) -> bool:
+    preferences = (call.headers.get("Prefer") or "")[:200].split(",")
+    return call.route.method != "GET" and any(one.strip().lower() == DRY_RUN for one in preferences)
+
+
+async def _tried(call: Call, work: Callable[[Write], Result]) -> Answer:
+    house = call.house
+    asked: list[tuple[Ruling, Question]] = []
+
+    def checked(tx: Write) -> Result:
+        asked.append(call.judged(tx))
+        need_allowed(tx, *asked[0])
+        return work(tx)
+
+    def run() -> Result:
+        try:
+            return preview(house.store, call.actor, checked)
+        finally:
+            # The try itself changed nothing and left no row, so the decision is recorded on its own.
+            rows = [house.court.row(ruling, question) for ruling, question in asked]
+            house.store.record([replace(row, details={**row.details, "dry_run": True}) for row in rows])
+
+    result = await house.pools.writes.run(run)
+    return Answer(result.to_json(), 200, {"Preference-Applied": DRY_RUN})
 
 
 def if_match(call: Call) -> int | None:
@@ -31,8 +66,6 @@ def if_match(call: Call) -> int | None:
     ------
     BadInput
     """
-    from aizen_hub.problems import BadInput
-
     given = (call.headers.get("If-Match") or "").strip()
     if given in ("", "*"):
         return None

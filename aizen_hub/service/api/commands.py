@@ -11,7 +11,6 @@ from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.catalogs.catalog import Executor
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.question import request_for
-from aizen_hub.commands.reader import read
 from aizen_hub.problems import BadInput, Fault, NotFound, Problem, SyntaxRefused, TooLarge, UnknownCommand
 from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.permission import Permission
@@ -65,7 +64,7 @@ async def state(call: Call) -> Answer:
 
 async def _read(call: Call, text: str, pointer: str) -> Command:
     try:
-        return read(text, call.house.catalog)
+        return call.house.reader.read(text)
     except (SyntaxRefused, UnknownCommand, TooLarge) as problem:
         # Refused before any right was looked at, but recorded all the same (R87).
         reason = Reason.UNKNOWN_COMMAND if isinstance(problem, UnknownCommand) else Reason.SYNTAX
@@ -159,6 +158,7 @@ ROUTES = (
         "Ask whether something is allowed.",
         body=QuestionBody,
         answer=DecisionReply,
+        in_time=True,
     ),
     Route(
         "POST",
