@@ -1,0 +1,96 @@
+"""One flooder waits, nobody else does; tables stay bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aizen_hub.service.limits import Buckets
+from tests.service.conftest import Driver
+
+
+@given(
+    rate=st.floats(0.5, 100),
+    burst=st.integers(1, 50),
+    gaps=st.lists(st.floats(0, 5), max_size=200),
+)
+def test_no_window_lets_more_through_than_burst_and_rate(rate: float, burst: int, gaps: list[float]) -> None:
+    now = 0.0
+    buckets = Buckets(rate, burst, clock=lambda: now)
+    passed = []
+    for gap in gaps:
+        now += gap
+        if buckets.take("k") == 0:
+            passed.append(now)
+    for first, start in enumerate(passed):
+        for last in range(first, len(passed)):
+            assert last - first + 1 <= burst + (passed[last] - start) * rate + 1e-6
+
+
+@given(st.integers(1, 20), st.lists(st.text(max_size=3), max_size=100))
+@pytest.mark.proves("R127")
+def test_the_table_is_bounded(entries: int, keys: list[str]) -> None:
+    buckets = Buckets(1, 1, entries=entries)
+    for key in keys:
+        buckets.take(key)
+        assert len(buckets) <= entries
+
+
+def test_the_wait_it_names_is_enough() -> None:
+    now = 0.0
+    buckets = Buckets(2.0, 1, clock=lambda: now)
+    assert buckets.take("k") == 0
+    wait = buckets.take("k")
+    assert 0 < wait <= 0.5
+    now += wait
+    assert buckets.take("k") == 0
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    return {"rate": {"requests_per_second": 5, "burst": 10, "in_flight_per_session": 2}}
+
+
+@pytest.mark.proves("R125", "T-36")
+async def test_a_flooder_is_stopped_and_nobody_else(service: Driver) -> None:
+    eve, rob = await service.open("eve"), await service.open("rob")
+    statuses = [(await service.call("GET", "/api/v1/me", auth=eve.auth)).status for _ in range(25)]
+    assert statuses[:10] == [200] * 10
+    assert 429 in statuses
+    refused = await service.call("GET", "/api/v1/me", auth=eve.auth)
+    assert refused.status == 429
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json["type"] == "urn:aizen:problem:too-many"
+    assert (await service.call("GET", "/api/v1/me", auth=rob.auth)).status == 200
+    other = await service.open("eve", server="second")
+    assert (await service.call("GET", "/api/v1/me", auth=other.auth)).status == 429, (
+        "a second session is no second share"
+    )
+    assert (await service.hub("GET", "/sessions/choices?user=eve")).status == 200
+
+
+@pytest.mark.proves("R125")
+async def test_requests_in_flight_are_bounded(service: Driver) -> None:
+    eve = await service.open("eve")
+    held, go = asyncio.Event(), asyncio.Event()
+    court = service.house.court
+    decide = court.decide
+
+    async def slow(question: Any) -> Any:
+        held.set()
+        await go.wait()
+        return await decide(question)
+
+    court.decide = slow  # type: ignore[method-assign]
+    body = {"permission": "read:training"}
+    tasks = [asyncio.create_task(service.call("POST", "/api/v1/decisions", body, auth=eve.auth)) for _ in range(3)]
+    await held.wait()
+    done, _ = await asyncio.wait(tasks, timeout=2, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result().status for task in done] == [429]
+    go.set()
+    assert sorted(task.result().status for task in (await asyncio.wait(tasks))[0]) == [200, 200, 429]
+    assert service.house.limits._flying == {}
