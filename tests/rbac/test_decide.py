@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aizen_hub.rbac import decide as module
 from aizen_hub.rbac.assignment import ALWAYS, Assignment, Interval, Lock, LockTarget
-from aizen_hub.rbac.decide import Verdict, allowed_scopes, covers, decide, effective, explain
+from aizen_hub.rbac.decide import Scopes, Verdict, allowed_scopes, covers, decide, effective, explain
 from aizen_hub.rbac.decision import Reason, Request
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
@@ -146,6 +146,14 @@ def test_a_lock_stops_whatever_roles_say(found: Lock, stopped: bool) -> None:
         assert decision.sentence.endswith(": on holiday")
 
 
+@pytest.mark.proves("R78")
+@pytest.mark.parametrize("name", ["group:ops", "group:all"])
+def test_a_lock_on_any_group_of_the_way_stops_what_comes_through_it(name: str) -> None:
+    found = lock(LockTarget.IDENTITY, name)
+    rights = world(holds("reader", "p1", ALL), memberships=(IN_OPS, OPS_IN_ALL), locks=(found,)).rights(ME)
+    assert decide(rights, ASKED, EPOCH).reason is Reason.LOCKED
+
+
 def test_a_locked_group_does_not_stop_what_comes_another_way() -> None:
     own = Assignment("2", "reader", "p1", ME)
     state = world(
@@ -226,6 +234,18 @@ def test_list_and_check_and_why_agree(
         assert stopped or decision.allowed is any(
             path.verdict is Verdict.GIVES for path in (*why.others, why.winning) if path is not None
         )
+
+
+def test_a_listing_leaves_out_what_is_locked_and_what_is_over() -> None:
+    above = Assignment("1", "writer", SYSTEM, ME, Interval(ends=hour(1)))
+    rights = world(above, locks=(lock(LockTarget.PROJECT, "p1"),)).rights(ME)
+    listed = allowed_scopes(rights, READ, EPOCH)
+    assert (listed.everywhere, listed.excepted) == (True, {"p1"})
+    assert "p2" in listed
+    assert "p1" not in listed
+    assert allowed_scopes(rights, READ, hour(1)) == Scopes(False)
+    assert effective(rights, "p2", EPOCH) == ROLES["writer"].permissions
+    assert effective(rights, "p2", hour(1)) == effective(rights, "p1", EPOCH) == frozenset()
 
 
 @given(worlds(), st.sampled_from(USERS), permissions, st.sampled_from(SCOPES), instants)

@@ -252,7 +252,7 @@ class State:
         out = set()
         for to, (name, scope) in product((ME, ROBOT, second), PLACES):
             role, fact = SEARCH_ROLES[name], (to, name, scope)
-            for in_file in (False, True):
+            for in_file in (False, True) if scope == SYSTEM else (False,):
                 if fact not in self.facts and not may_give(mine, role, scope, to, EPOCH, in_file=in_file, own=own):
                     out.add(State(self.facts | {fact}, self.members))
                 if fact in self.facts and not may_take(mine, role, scope, to, EPOCH, in_file=in_file, own=own):

@@ -68,7 +68,7 @@ def test_a_chain_holds_exactly_while_all_its_memberships_do(state: World, who: I
     assert found == state.groups_at(who, now, unlocked=False)
 
 
-@given(intervals(), intervals(), instants)
+@given(intervals, intervals, instants)
 def test_intervals_meet_and_contain(one: Interval, other: Interval, now: datetime) -> None:
     both = one.holds(now) and other.holds(now)
     met = one.meet(other)
