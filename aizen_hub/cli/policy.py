@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
+from aizen_hub.catalogs.yaml_source import SourceError, read_source
+from aizen_hub.cli.connection import connected
 from aizen_hub.cli.outcome import Outcome
-from aizen_hub.cli.output import say
+from aizen_hub.cli.output import output_option, say, show_result
+from aizen_hub.client.sync import SyncClient
 from aizen_hub.settings import Settings
 
+ADDRESS = "/api/v1/policy"
 BAD_FILE = Outcome.USAGE
+FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 
 
 @click.group()
@@ -20,7 +28,55 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@connected
+def export(client: SyncClient) -> int:
+    """Print the present state as a policy file; applied again, it changes nothing."""
+    document = client.get(ADDRESS)["data"]["policy"]
+    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    return Outcome.DONE
+
+
+@policy.command()
+@connected
+@FILE
+@output_option
+def plan(client: SyncClient, file: Path, output: str) -> int:
+    """Show who would gain and who would lose which rights if FILE were applied; nothing changes."""
+    try:
+        show_result(output, _plan(client, _read(file)))
+    except SourceError as error:
+        return _bad(error)
+    return Outcome.DONE
+
+
+@policy.command()
+@connected
+@FILE
+@click.option("--yes", is_flag=True, help="Do not show the plan and ask first.")
+@output_option
+def apply(client: SyncClient, file: Path, yes: bool, output: str) -> int:
+    """Bring FILE into force, whole or not at all, after its assertions hold and you agreed to the plan.
+
+    Made exact is what the file names: the members of its groups, and the assignments in its scopes. Users, groups,
+    projects and roles that it leaves out stay. Each step is judged as its own command would be.
+    """
+    try:
+        document = _read(file)
+        missed = _missed(file)
+    except SourceError as error:
+        return _bad(error)
+    if missed:
+        say(f"{missed} of its assertions do not hold, so nothing was applied; see `aizen-hub policy test {file}`")
+        return Outcome.ERROR
+    if not yes:
+        show_result("table", _plan(client, document))
+        click.confirm("Apply it?", abort=True, err=True)
+    show_result(output, client.post(ADDRESS, {"policy": document}))
+    return Outcome.DONE
+
+
+@policy.command()
+@FILE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per assertion: index, expected, got, reason.")
 @click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Use this aizen.yaml's catalog.")
 def test(file: Path, as_json: bool, config: Path | None) -> int:
@@ -29,7 +85,6 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
     Exit code 0: all as expected; 1: at least one is not; 2: the file cannot be used.
     """
     from aizen_hub.catalogs.loader import load_catalog
-    from aizen_hub.catalogs.yaml_source import SourceError
     from aizen_hub.policy.assertions import run
 
     catalog = None
@@ -39,8 +94,7 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
     try:
         outcomes = run(file, catalog=catalog)
     except SourceError as error:
-        say(f"aizen-hub: {error}")
-        return BAD_FILE
+        return _bad(error)
     missed = [one for one in outcomes if not one.passed]
     for one in outcomes:
         if as_json:
@@ -49,3 +103,36 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
             click.echo(f"assertion {one.index}: expected {one.expected}, got {one.got}: {one.reason}")
     say(f"{len(outcomes) - len(missed)} as expected, {len(missed)} not" if outcomes else "the file holds no assertions")
     return Outcome.ERROR if missed else Outcome.DONE
+
+
+def _read(file: Path) -> Any:
+    return _plain(read_source(file).data)
+
+
+def _plain(value: Any) -> Any:
+    """Return what YAML gave as JSON carries it; a time without a zone is UTC, as YAML has it."""
+    if isinstance(value, datetime):
+        return value.isoformat() if value.tzinfo else value.isoformat() + "Z"
+    if isinstance(value, date):
+        return f"{value.isoformat()}T00:00:00Z"
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _missed(file: Path) -> int:
+    from aizen_hub.policy.assertions import run
+
+    return sum(not one.passed for one in run(file))
+
+
+def _plan(client: SyncClient, document: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = client.call("POST", ADDRESS, {"policy": document}, {"Prefer": "dry-run"})
+    return answer
+
+
+def _bad(error: SourceError) -> int:
+    say(f"aizen-hub: {error}")
+    return BAD_FILE

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import yaml
 
 from aizen_hub.cli.main import main
 from aizen_hub.cli.outcome import Outcome
@@ -180,6 +182,39 @@ def test_projects_and_their_members_from_a_file(run: Run, tmp_path: Path) -> Non
     answer = run("ada", "project", "create", "other", "--members", str(members))
     assert answer.returncode == Outcome.ERROR
     assert "/0/" in answer.stderr
+
+
+def test_policy_goes_round(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "access.yaml"
+    file.write_text(done(run("ada", "policy", "export")))
+    assert done(run("ada", "policy", "plan", str(file))) == "", "what was exported is what is there"
+    assert run("rob", "policy", "export").returncode == Outcome.DENIED
+
+    document = yaml.safe_load(file.read_text())
+    assert "churn" in document["projects"]
+    document["assignments"].append(
+        {"role": "PROJECT_ADMIN", "scope": "churn", "identity": "user:rob", "until": date(2099, 1, 1)}
+    )
+    document["assertions"] = [
+        {"identity": "user:rob", "scope": "churn", "permission": "delete:training", "expect": "deny"}
+    ]
+    file.write_text(yaml.safe_dump(document))
+    assert run("ada", "policy", "apply", str(file), "--yes").returncode == Outcome.ERROR, "its assertion does not hold"
+    document["assertions"][0]["expect"] = "allow"
+    file.write_text(yaml.safe_dump(document))
+    plan = done(run("ada", "policy", "plan", str(file)))
+    assert "user:rob" in plan
+    assert "churn" in plan
+    assert run("rob", "can-i", "read:training", "--project", "churn").returncode == Outcome.NOT_FOUND, (
+        "a plan is a plan"
+    )
+    assert run("ada", "policy", "apply", str(file), input="n\n").returncode == 130
+    done(run("ada", "policy", "apply", str(file), input="y\n"))
+    done(run("rob", "can-i", "delete:training", "--project", "churn"))
+    assert run("lead", "policy", "apply", str(file), "--yes").returncode in (Outcome.DONE, Outcome.DENIED)
+    done(run("ada", "revoke", "PROJECT_ADMIN", "--from", "rob", "--project", "churn"))
+    file.write_text("catalog: {roles: {r: {permissions: [read]}}, commands: []}\n")
+    assert run("ada", "policy", "apply", str(file), "--yes").returncode == Outcome.CONFLICT, "never a catalog"
 
 
 def test_whoami_in_both_forms(run: Run) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import psutil
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STOP_SECONDS = 15.0
+_adopted = threading.Event()
 
 
 class StartFailed(RuntimeError):
@@ -26,6 +28,16 @@ def adopt_orphans() -> None:
     """On Linux, make grandchildren whose parent dies ours, so that the last one can be found and ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _adopted.set()
+
+
+def bury() -> None:
+    """Take the exit status of adopted processes that have ended, which nobody else will do."""
+    if not _adopted.is_set():
+        return
+    for one in psutil.Process(os.getpid()).children():
+        if one.status() == psutil.STATUS_ZOMBIE:
+            os.waitpid(one.pid, 0)
 
 
 def _end_with_parent() -> None:
@@ -101,6 +113,7 @@ class Processes:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(left_over(), timeout=STOP_SECONDS)
+        bury()
         return killed
 
 
