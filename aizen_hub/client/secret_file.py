@@ -29,10 +29,11 @@ def read_secret(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SecretFileError(f"the secret file `{path}` cannot be read: {error.strerror}") from None
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        raise SecretFileError(f"the secret file `{path}` is not a regular file")
     with open(descriptor, encoding="ascii", errors="replace") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise SecretFileError(f"the secret file `{path}` is not a regular file")
         if about.st_mode & 0o077:
             raise SecretFileError(f"the secret file `{path}` can be read by others: run `chmod 600 {path}`")
         if about.st_uid not in (0, os.geteuid()):

@@ -173,7 +173,7 @@ def _servers(c: Any, settings: Settings) -> None:
 
 def _shares_machine(c: Any) -> bool:
     given = c.JupyterHub.get("spawner_class", LocalProcessSpawner)
-    if given in ("simple", "local", "localprocess", "jupyterhub.spawner.LocalProcessSpawner"):
+    if given in ("default", "localprocess", "simple"):
         return True
     if isinstance(given, str) and "." in given:
         try:

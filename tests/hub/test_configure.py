@@ -1,0 +1,344 @@
+"""What `configure` sets, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jupyterhub.app import JupyterHub
+from jupyterhub.spawner import LocalProcessSpawner
+from traitlets.config import Config
+
+from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
+from aizen_hub.hub import protections
+from aizen_hub.hub.configure import configure
+from aizen_hub.hub.login.authenticator import AizenAuthenticator
+from aizen_hub.settings import ConfigurationError, Settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("JUPYTERHUB_CRYPT_KEY", "JPY_COOKIE_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "aizen.yaml").write_text("insecure_same_uid: true\n")
+    yield tmp_path
+    JupyterHub.clear_instance()
+
+
+def applied(c: Config) -> JupyterHub:
+    """A hub with this configuration, as far as it is before it opens its database."""
+    app = JupyterHub(config=c)
+    app.authenticator = AizenAuthenticator(parent=app)
+    return app
+
+
+def test_a_hub_of_one_line(folder: Path) -> None:
+    c = Config()
+    configure(c, "aizen.yaml")
+    app = applied(c)
+    assert app.authenticator_class is AizenAuthenticator
+    it = app.authenticator
+    assert (it.auth_refresh_strict, it.refresh_pre_spawn, it.enable_auth_state, it.manage_groups) == (True,) * 4
+    assert it.auth_refresh_age == 300
+    assert app.extra_user_scopes == {"access:services!service=aizen"}
+    assert app.token_expires_in_max_seconds == 90 * 86_400
+    assert app.allow_named_servers is True
+    (service,) = app.services
+    assert service["command"][1:] == ["-m", "aizen_hub.service", str(folder / "aizen.yaml")]
+    assert service["environment"]["AIZEN_INSTANCE"] == it.instance
+    assert len(it.instance) == 32
+    assert service["oauth_no_confirm"] is True
+    assert service["url"] == "http://127.0.0.1:9095"
+    assert list(protections.undone(app, it.aizen_settings)) == [
+        one for one in protections.undone(app, it.aizen_settings) if not one.fatal
+    ]
+
+
+def test_the_service_gets_no_scope_and_the_admin_role_cannot_enter_servers(folder: Path) -> None:
+    c = Config()
+    configure(c)
+    (role,) = applied(c).load_roles
+    assert not role.get("services")
+    assert role["groups"] == ["aizen-admins"]
+    forbidden = (
+        "access:servers",
+        "admin:",
+        "tokens",
+        "shares",
+        "users:shares",
+        "servers",
+        "proxy",
+        "shutdown",
+        "inherit",
+    )
+    assert not [scope for scope in role["scopes"] if scope.startswith(forbidden)]
+
+
+@pytest.mark.proves("R2", "R3", "R8", "R57")
+def test_secrets_are_made_once_each_its_own_and_private(folder: Path) -> None:
+    first = Config()
+    configure(first)
+    second = Config()
+    configure(second)
+    assert first.CryptKeeper["keys"] == second.CryptKeeper["keys"]
+    assert len(first.CryptKeeper["keys"][0]) == 32
+    texts = {}
+    for name in ("service-api-token", "hub-cookie-secret", "hub-crypt-key"):
+        path = folder / "aizen-data" / name
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        texts[name] = path.read_text().strip()
+        assert len(texts[name]) >= 43
+    assert len(set(texts.values())) == 3
+    assert stat.S_IMODE((folder / "aizen-data").stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "jupyterhub.sqlite").stat().st_mode) == 0o600
+    assert applied(second).services[0]["api_token"] == texts["service-api-token"]
+
+
+def test_two_starts_have_two_instances(folder: Path) -> None:
+    one, two = Config(), Config()
+    configure(one)
+    configure(two)
+    assert one.AizenAuthenticator.instance != two.AizenAuthenticator.instance
+
+
+def test_an_existing_hub_keeps_what_it_has(folder: Path) -> None:
+    (folder / "jupyterhub_cookie_secret").write_text("ab" * 32)
+    (folder / "jupyterhub.sqlite").write_bytes(b"")
+    (folder / "jupyterhub.sqlite").chmod(0o644)
+    c = Config()
+    c.CryptKeeper["keys"] = [b"k" * 32]
+    c.JupyterHub.services = [{"name": "culler", "api_token": "x" * 40}]
+    c.JupyterHub.load_roles = [{"name": "culler", "scopes": ["list:users", "delete:servers"], "services": ["culler"]}]
+    c.JupyterHub.token_expires_in_max_seconds = 60
+    c.Spawner.options_form = "<p>mine</p>"
+    c.JupyterHub.extra_user_scopes = {"read:hub"}
+    configure(c)
+    app = applied(c)
+    assert "cookie_secret_file" not in c.JupyterHub
+    assert c.CryptKeeper["keys"] == [b"k" * 32]
+    assert [one["name"] for one in app.services] == ["culler", "aizen"]
+    assert [one["name"] for one in app.load_roles] == ["culler", "aizen-admin"]
+    assert app.token_expires_in_max_seconds == 60
+    assert app.extra_user_scopes == {"read:hub", "access:services!service=aizen"}
+    assert c.Spawner.options_form == "<p>mine</p>"
+    assert stat.S_IMODE((folder / "jupyterhub.sqlite").stat().st_mode) == 0o600
+    assert [one for one in protections.undone(app, app.authenticator.aizen_settings) if one.fatal] == []
+
+
+def test_overrides_of_the_environment_reach_both_sides(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIZEN_SERVICE__PORT", "9123")
+    monkeypatch.setenv("AIZEN_TOKEN", "of a notebook")
+    c = Config()
+    configure(c)
+    (service,) = applied(c).services
+    assert service["url"].endswith(":9123")
+    assert service["environment"]["AIZEN_SERVICE__PORT"] == "9123"
+    assert "AIZEN_TOKEN" not in service["environment"]
+
+
+def test_a_service_that_runs_elsewhere_is_not_started(folder: Path) -> None:
+    (folder / "aizen.yaml").write_text(
+        yaml.safe_dump({"insecure_same_uid": True, "service": {"managed": False, "url": "https://aizen.example.org/"}})
+    )
+    c = Config()
+    configure(c)
+    (service,) = applied(c).services
+    assert "command" not in service
+    assert service["url"] == "https://aizen.example.org"
+
+
+@pytest.mark.parametrize(
+    ("spawner", "ipc"), [("localprocess", True), (LocalProcessSpawner, True), ("dockerspawner.X", False)]
+)
+def test_kernels_on_a_shared_machine_use_no_network(folder: Path, spawner: Any, ipc: bool) -> None:
+    (folder / "aizen.yaml").write_text("{}\n")
+    c = Config()
+    c.JupyterHub.spawner_class = spawner
+    c.Spawner.args = ["--debug"]
+    configure(c)
+    assert c.Spawner.args == ["--debug", *(["--KernelManager.transport=ipc"] if ipc else [])]
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("authenticator_class = 'pam'", "JupyterHub.authenticator_class"),
+        ("services = [{'name': 'aizen'}]", "JupyterHub.services"),
+    ],
+)
+@pytest.mark.proves("R1")
+def test_what_cannot_stand_beside_it_is_refused_at_once(folder: Path, lines: str, named: str) -> None:
+    c = Config()
+    exec(f"c.JupyterHub.{lines}", {"c": c})
+    with pytest.raises(ConfigurationError, match=named):
+        configure(c)
+
+
+def test_a_mistake_in_the_file_is_named(folder: Path) -> None:
+    (folder / "aizen.yaml").write_text("provders: []\n")
+    with pytest.raises(ConfigurationError, match="`provders` is not a known key"):
+        configure(Config())
+
+
+def test_a_provider_that_is_not_built_yet_is_refused(folder: Path) -> None:
+    (folder / "aizen.yaml").write_text("admin_user: sso:a\nproviders: [{name: sso, kind: oidc}]\n")
+    c = Config()
+    configure(c)
+    with pytest.raises(ConfigurationError, match=r"providers.sso.kind"):
+        applied(c)
+
+
+UNDONE: list[tuple[str, str]] = [
+    ("c.Authenticator.auth_refresh_strict = False", "Authenticator.auth_refresh_strict"),
+    ("c.AizenAuthenticator.refresh_pre_spawn = False", "Authenticator.refresh_pre_spawn"),
+    ("c.Authenticator.auth_refresh_age = 0", "Authenticator.auth_refresh_age"),
+    ("c.Authenticator.enable_auth_state = False", "Authenticator.enable_auth_state"),
+    ("c.Authenticator.manage_groups = False", "Authenticator.manage_groups"),
+    ("c.Authenticator.username_map = {'bob': 'alice'}", "Authenticator.username_map"),
+    ("c.Authenticator.admin_users = {'alice'}", "Authenticator.admin_users"),
+    ("c.JupyterHub.admin_access = True", "JupyterHub.admin_access"),
+    ("c.JupyterHub.load_roles = [{'name': 'admin', 'users': ['alice']}]", "JupyterHub.load_roles (`admin`)"),
+    ("c.JupyterHub.load_roles = [{'name': 'r', 'scopes': ['access:servers'], 'groups': ['g']}]", "`r`: access:servers"),
+    ("c.JupyterHub.load_roles = [{'name': 'r', 'scopes': ['access:servers!group=g']}]", "`r`: access:servers!group=g"),
+    ("c.JupyterHub.load_roles = [{'name': 'user', 'scopes': ['self', 'shares!user']}]", "`user`: shares!user"),
+    ("c.JupyterHub.load_roles = [{'name': 'server', 'scopes': ['inherit']}]", "(`server`) (inherit)"),
+    ("c.JupyterHub.extra_user_scopes = ['access:servers']", "JupyterHub.extra_user_scopes (access:servers)"),
+    ("c.Spawner.server_token_scopes = ['inherit']", "Spawner.server_token_scopes (inherit)"),
+    ("c.Spawner.server_token_scopes = ['access:services!service=aizen']", "Spawner.server_token_scopes"),
+    ("c.Spawner.server_token_scopes = ['servers!user']", "Spawner.server_token_scopes (servers!user)"),
+    ("c.SimpleLocalProcessSpawner.oauth_client_allowed_scopes = ['tokens!user']", "oauth_client_allowed_scopes"),
+]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("line", "named"), UNDONE, ids=[named for _, named in UNDONE])
+@pytest.mark.proves("R1")
+def test_a_setting_that_undoes_a_protection_stops_the_start_and_is_named(
+    folder: Path, line: str, named: str, when: str
+) -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = "simple"
+    if when == "before":
+        exec(line, {"c": c})
+    configure(c)
+    if when == "after":
+        # What is set on the base class then has no effect, since ours is set on the class itself.
+        line = line.replace("c.Authenticator.", "c.AizenAuthenticator.")
+        exec(line, {"c": c})
+    app = applied(c)
+    with pytest.raises(ConfigurationError) as error:
+        protections.enforce(app, app.authenticator.aizen_settings)
+    assert named in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("c.JupyterHub.token_expires_in_max_seconds = 0", "JupyterHub.token_expires_in_max_seconds"),
+        ("c.JupyterHub.extra_user_scopes = []", "JupyterHub.extra_user_scopes"),
+        ("c.Authenticator.allow_all = True", "Authenticator.allow_all"),
+        ("c.Spawner.server_token_scopes = lambda spawner: []", "Spawner.server_token_scopes"),
+    ],
+)
+def test_other_doubtful_settings_are_warned_about(folder: Path, line: str, named: str) -> None:
+    c = Config()
+    configure(c)
+    exec(line, {"c": c})
+    app = applied(c)
+    found = list(protections.undone(app, app.authenticator.aizen_settings))
+    assert not [one for one in found if one.fatal]
+    assert named in {one.setting for one in found}
+
+
+@pytest.mark.parametrize(("spawner", "fatal"), [("simple", True), ("localprocess", os.geteuid() != 0)])
+def test_notebooks_under_the_account_of_the_service_need_their_flag(folder: Path, spawner: str, fatal: bool) -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = spawner
+    configure(c)
+    app = applied(c)
+    found = [one for one in protections.undone(app, Settings()) if one.setting == "JupyterHub.spawner_class"]
+    assert bool(found and found[0].fatal) is fatal
+    assert not [one for one in protections.undone(app, Settings(insecure_same_uid=True)) if one.fatal]
+
+
+class TestNames:
+    @pytest.fixture
+    def it(self, folder: Path) -> AizenAuthenticator:
+        c = Config()
+        configure(c)
+        it = applied(c).authenticator
+        assert isinstance(it, AizenAuthenticator)
+        return it
+
+    @pytest.mark.parametrize("name", ["alice\n", "alice\r\n", "al ice\0", "", "alice\u200b", "\u202ealice"])
+    @pytest.mark.proves("R28", "T-15")
+    def test_the_whole_name_is_matched(self, it: AizenAuthenticator, name: str) -> None:
+        it.username_pattern = r"^[a-z]+$"
+        it.username_regex = __import__("re").compile(it.username_pattern)
+        assert not it.validate_username(name)
+        assert it.validate_username("alice")
+
+    def test_a_map_of_names_does_nothing(self, it: AizenAuthenticator) -> None:
+        it.username_map = {"bob": "alice"}
+        assert it.normalize_username("Bob") == "bob"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "who", "in_"),
+    [(None, "x", True), (set(), "x", False), ({"alice"}, "alice", True), ({"alice"}, "bob", False)],
+)
+@pytest.mark.parametrize("section", ["Authenticator", "AizenAuthenticator"])
+@pytest.mark.proves("R6", "R25")
+def test_a_configured_list_restricts_also_when_it_is_empty(
+    folder: Path, section: str, allowed: set[str] | None, who: str, in_: bool
+) -> None:
+    c = Config()
+    if allowed is not None:
+        c[section].allowed_users = allowed
+    configure(c)
+    assert applied(c).authenticator.check_allowed(who, {}) is in_
+
+
+class TestSecretFile:
+    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666, 0o660])
+    @pytest.mark.proves("R3")
+    def test_others_must_not_read_it(self, tmp_path: Path, mode: int) -> None:
+        path = tmp_path / "secret"
+        read_or_make_secret(path)
+        path.chmod(mode)
+        with pytest.raises(SecretFileError, match="chmod 600"):
+            read_secret(path)
+
+    @pytest.mark.parametrize(
+        "text", ["", "short", "x" * 31, "two words that are long enough to pass the length", "ü" * 40]
+    )
+    @pytest.mark.proves("R2")
+    def test_it_holds_enough(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "secret"
+        path.write_text(text)
+        path.chmod(0o600)
+        with pytest.raises(SecretFileError, match="does not hold"):
+            read_secret(path)
+
+    def test_a_link_or_a_pipe_is_none(self, tmp_path: Path) -> None:
+        real = tmp_path / "real"
+        read_or_make_secret(real)
+        (tmp_path / "link").symlink_to(real)
+        os.mkfifo(tmp_path / "pipe", 0o600)
+        for name in ("link", "pipe", "missing", "."):
+            with pytest.raises(SecretFileError):
+                read_secret(tmp_path / name)
+
+    def test_two_who_start_at_once_agree(self, tmp_path: Path) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(16) as pool:
+            found = set(pool.map(lambda _: read_or_make_secret(tmp_path / "x" / "secret"), range(64)))
+        assert len(found) == 1
+        assert [path.name for path in (tmp_path / "x").iterdir()] == ["secret"]
