@@ -195,6 +195,21 @@ def test_control_needs_all_that_the_other_holds() -> None:
     assert [one.lack for one in missing_to_control(almighty, other((CREATOR, SYSTEM)), EPOCH)] == [Lack.POWERS]
 
 
+@pytest.mark.proves("R67", "R68")
+def test_joining_a_group_oneself_is_giving_to_oneself() -> None:
+    def team(*held: tuple[str, str]) -> Rights:
+        assignments = [Assignment(str(i), role, scope, TEAM) for i, (role, scope) in enumerate(held)]
+        return compile_rights(TEAM, active=True, paths=(), assignments=assignments, roles=CATALOG.roles)
+
+    lead, equal = holder((P_ADMIN, "p1")), team((READER, "p1"))
+    own = frozenset({ROBOT})
+    assert missing_to_enrol(lead, equal, OTHER, EPOCH, own=own) == ()
+    assert missing_to_enrol(lead, team((READER, "p2")), OTHER, EPOCH, own=own)
+    for member in (ME, TEAM, ROBOT):
+        assert [one.lack for one in missing_to_enrol(lead, equal, member, EPOCH, own=own)] == [Lack.SELF]
+        assert missing_to_enrol(lead, team(), member, EPOCH, own=own) == ()
+
+
 def test_nobody_takes_a_limit_off_themselves() -> None:
     capped = Role("capped", limits={LimitKind.JOBS: 1.0})
     mine = holder((P_ADMIN, "p1"))
