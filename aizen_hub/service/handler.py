@@ -224,7 +224,7 @@ class Endpoint(RequestHandler):
         route = self.route
         if self._finished:
             return
-        self.set_status(answer.status if answer.status != HTTPStatus.OK or route is None else route.status)
+        self.set_status(answer.status or (HTTPStatus.OK if route is None else route.status))
         for name, value in answer.headers.items():
             self.set_header(name, value)
         if self.get_status() == HTTPStatus.NO_CONTENT:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from aizen_hub import __version__
-from aizen_hub.service.route import Credential, Route
+from aizen_hub.service.route import Credential, Kind, Route
 from aizen_hub.service.schemas.base import Open, Schema
 from aizen_hub.service.schemas.problem import ProblemDocument
 
@@ -134,7 +134,7 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
 def _responses(route: Route) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "Done."}
     if route.answer is not None:
-        good["content"] = {"application/json": {"schema": _ref(route.answer)}}
+        good["content"] = {route.media or "application/json": {"schema": _ref(route.answer)}}
         if route.stream:
             good["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
     elif route.media is not None:
@@ -148,7 +148,10 @@ def _responses(route: Route) -> dict[str, Any]:
             "description": "An OAuth error (RFC 6749, 5.2).",
             "content": {"application/json": {"schema": {"type": "object"}}},
         }
-    return {str(route.status): good, "202": problem, "4XX": problem, "502": problem, "503": problem}
+    responses = {str(route.status): good, "4XX": problem, "502": problem, "503": problem}
+    if route.needs.kind is not Kind.ROAD and route.answer is not None and route.method != "GET":
+        responses["202"] = {**good, "description": "It waits for confirmation; `data.pending` holds its id."}
+    return responses
 
 
 def _ref(model: type[Schema] | type[Open]) -> dict[str, str]:

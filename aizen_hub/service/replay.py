@@ -70,7 +70,7 @@ class Key:
             raise KeyReused(
                 "this `Idempotency-Key` was used for a request with another content", remedy="use a new key"
             )
-        return Answer(row.answer, row.status, {"Idempotency-Replayed": "true"})
+        return Answer(row.answer, row.status or None, {"Idempotency-Replayed": "true"})
 
     def keep(self, tx: Write, answer: Answer) -> None:
         """Keep an answer; it commits with the effect."""
@@ -80,7 +80,7 @@ class Key:
                 route=self.route,
                 key=self.key,
                 body_hash=self.body_hash,
-                status=answer.status,
+                status=answer.status or 0,
                 answer=_without_secrets(answer.value),
                 at=tx.now,
             )

@@ -74,10 +74,10 @@ COMMAND = Need(Kind.COMMAND)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: a JSON value, or nothing."""
+    """What goes back: a JSON value, or nothing; without a status, with the one that the route declares."""
 
     value: Any = None
-    status: int = 200
+    status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -18,7 +18,7 @@ DRY_RUN = "dry-run"
 """The preference (RFC 7240) that asks what a change would do: who gains and who loses which rights."""
 
 
-def answered(result: Result, tx: Write, status: int = 200) -> Answer:
+def answered(result: Result, tx: Write, status: int | None = None) -> Answer:
     """Return a result with its revision; 202 where the change waits for confirmation."""
     value = result.at(tx.revision).to_json()
     version = value["data"].get("version") if isinstance(value.get("data"), dict) else None
@@ -26,7 +26,7 @@ def answered(result: Result, tx: Write, status: int = 200) -> Answer:
     return Answer(value, 202 if result.pending else status, headers)
 
 
-async def change(call: Call, work: Callable[[Write], Result], status: int = 200) -> Answer:
+async def change(call: Call, work: Callable[[Write], Result], status: int | None = None) -> Answer:
     """Do what changes or lists something, in one transaction with its decision; or try it, if that is preferred."""
     if wants_dry_run(call):
         return await _tried(call, work)

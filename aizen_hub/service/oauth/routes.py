@@ -35,7 +35,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/.well-known/jwks.json", BEARERS, ROAD, discovery.key_set, "Our public keys (RFC 7517).",
-        answer=KeySet, always=True,
+        answer=KeySet, media="application/jwk-set+json", always=True,
     ),
     Route(
         "GET", "/.well-known/oauth-authorization-server", BEARERS, ROAD, discovery.metadata,

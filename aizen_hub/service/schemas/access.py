@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.schemas.base import Label, Name, Note, Schema
+from aizen_hub.service.schemas.base import Label, Moment, Name, Note, Schema
 
 
 def _identity(text: str) -> str:
@@ -26,8 +26,8 @@ class Grant(Schema):
     roles: Annotated[list[Name], Field(min_length=1, max_length=20)]
     scope: Scope | None = None
     identity: IdentityText
-    starts: AwareDatetime | None = None
-    ends: AwareDatetime | None = None
+    starts: Moment | None = None
+    ends: Moment | None = None
     reason: Note = ""
 
 
@@ -82,7 +82,7 @@ class NewLock(Schema):
     target: Literal["identity", "project", "session"]
     name: Name
     reason: Note
-    ends: AwareDatetime | None = None
+    ends: Moment | None = None
 
 
 class Unlock(Schema):

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aizen_hub.problems import BadInput, Fault
 
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _MAX_FAULTS = 50
 
 
@@ -45,6 +46,17 @@ Note = Annotated[str, Field(max_length=1000), AfterValidator(_visible)]
 """One line of prose: a reason, a description."""
 Secret = Annotated[str, Field(min_length=1, max_length=1024)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _rfc3339(value: object) -> object:
+    # A bare number would be read as seconds since 1970, which nobody means here.
+    if isinstance(value, str) and not _MOMENT.fullmatch(value):
+        raise ValueError("must be a time with its zone, such as 2027-01-01T00:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+"""A time as RFC 3339 writes it."""
 
 M = TypeVar("M", bound=Schema)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from aizen_hub.service.schemas.access import Scope
-from aizen_hub.service.schemas.base import Name, Note, Schema
+from aizen_hub.service.schemas.base import Moment, Name, Note, Schema
 from aizen_hub.service.schemas.login import Provider
 
 
@@ -39,12 +39,12 @@ class NewRequest(Schema):
     role: Name
     scope: Scope
     reason: Note = ""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 class Approval(Schema):
     comment: Note = ""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 class RequestsQuery(Schema):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from aizen_hub.service.schemas.access import IdentityText, Scope
-from aizen_hub.service.schemas.base import Name, Schema
+from aizen_hub.service.schemas.base import Moment, Name, Schema
 
 PermissionText = Annotated[str, Field(min_length=1, max_length=160)]
 
@@ -35,7 +35,7 @@ class WhatIf(Schema):
     identity: IdentityText
     assignments: Annotated[list[SupposedAssignment], Field(max_length=50)] = Field(default=[])
     groups: Annotated[list[Name], Field(max_length=50)] = Field(default=[])
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 class ProjectsOf(Schema):
@@ -47,6 +47,6 @@ class AuditQuery(Schema):
     project: Name | None = None
     event: Annotated[str, Field(max_length=40, pattern=r"^[a-z][a-z0-9.-]*$")] | None = None
     id: Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Za-z-]+$")] | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
