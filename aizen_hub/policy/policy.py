@@ -71,7 +71,11 @@ def load_policy(path: str | Path, catalog: Catalog | None = None) -> Policy:
     PolicyError
         The file is missing or not YAML, holds an unknown key, or names a role or project that does not exist.
     """
-    source = read_source(Path(path))
+    return read_policy(read_source(Path(path)), catalog)
+
+
+def read_policy(source: Source, catalog: Catalog | None = None) -> Policy:
+    """As `load_policy`, from data that was read already."""
     try:
         form = PolicyForm.model_validate(source.data)
     except ValidationError as error:

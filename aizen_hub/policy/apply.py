@@ -1,0 +1,179 @@
+"""Make the store what a policy file says, through the same functions as every other change.
+
+Each section that the file holds is made exact, within what it names: members of the groups it names, assignments in the
+scopes it names. Nothing is deleted by being left out but memberships and assignments: users, groups, projects and roles
+have commands of their own for that, which say what goes with them. What a directory feeds, a creator's own role and
+people who are not registered stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from aizen_hub.accounts import assignments, groups, projects, roles
+from aizen_hub.accounts.result import Result, table
+from aizen_hub.policy.policy import Policy
+from aizen_hub.problems import Conflict, Fault, Problem
+from aizen_hub.rbac.assignment import Interval
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+Step = tuple[str, Result]
+_a, _g, _m = tables.assignments, tables.groups, tables.memberships
+_REASON = "policy file"
+
+
+def apply(tx: Write, policy: Policy) -> Result:
+    """Apply a policy; all of it happens, or nothing.
+
+    Returns
+    -------
+    Result
+        A table of what was done, one row a step; steps that wait for confirmation say so.
+
+    Raises
+    ------
+    Conflict
+        The file carries a catalog of its own, or names another than the deployment's.
+    Problem
+        What the functions of the steps raise, with the step as its place.
+    """
+    if isinstance(policy.form.catalog, Mapping):
+        raise Conflict(
+            "the file carries a catalog, and a policy never changes the catalog of a deployment",
+            remedy="`aizen-hub policy test` answers its assertions; set `catalog` and `overlays` in aizen.yaml",
+        )
+    if policy.catalog.name != tx.catalog.name:
+        raise Conflict(f"the file is for the catalog `{policy.catalog.name}`, this deployment runs `{tx.catalog.name}`")
+    done = [(what, result.message) for what, result in _steps(tx, policy)]
+    return table(("step", "outcome"), done, f"{len(done)} changes" if done else "nothing to change")
+
+
+def _steps(tx: Write, policy: Policy) -> Iterator[Step]:
+    yield from _roles(tx, policy)
+    yield from _projects(tx, policy)
+    yield from _groups(tx, policy)
+    if "assignments" in policy.form.model_fields_set:
+        yield from _assignments(tx, policy)
+
+
+def _roles(tx: Write, policy: Policy) -> Iterator[Step]:
+    for name, form in policy.form.roles.items():
+        place = f"/roles/{name}"
+        permissions = sorted(map(str, form.permissions))
+        limits = {str(kind): value for kind, value in form.limits.items()}
+        present = tx.roles.get(name)
+        if present is None:
+            yield _step(
+                place,
+                f"create role {name}",
+                roles.create,
+                tx,
+                name,
+                permissions=permissions,
+                limits=limits,
+                scopes=sorted(map(str, form.scopes)),
+                description=form.description,
+                category=form.category,
+            )
+            continue
+        if set(form.scopes) != set(present.scopes):
+            raise Conflict(f"the scopes of the role {name} cannot change", remedy="make another role")
+        wanted = (frozenset(form.permissions), dict(form.limits), form.description, form.category)
+        if wanted != (present.permissions, dict(present.limits), present.description, present.category):
+            yield _step(
+                place,
+                f"alter role {name}",
+                roles.alter,
+                tx,
+                name,
+                permissions=permissions,
+                limits=limits,
+                description=form.description,
+                category=form.category,
+            )
+
+
+def _projects(tx: Write, policy: Policy) -> Iterator[Step]:
+    for index, name in enumerate(policy.form.projects or ()):
+        if not projects.exists(tx, name):
+            yield _step(f"/projects/{index}", f"create project {name}", projects.create, tx, name)
+
+
+def _groups(tx: Write, policy: Policy) -> Iterator[Step]:
+    # All groups first, since they nest.
+    for name in policy.form.groups:
+        if tx.conn.execute(select(_g.c.id).where(_g.c.name == name)).first() is None:
+            yield _step(f"/groups/{name}", f"create group {name}", groups.create, tx, name)
+    for name, members in policy.form.groups.items():
+        place, present = f"/groups/{name}", _local_members(tx, name)
+        for member in sorted(set(members) - present):
+            yield _step(place, f"put {member} into {name}", groups.add_member, tx, name, member)
+        for member in sorted(present - set(members)):
+            yield _step(place, f"take {member} out of {name}", groups.remove_member, tx, name, member)
+
+
+def _assignments(tx: Write, policy: Policy) -> Iterator[Step]:
+    wanted = {(one.role, one.scope, one.identity) for one in policy.form.assignments}
+    # Whoever is to hold a protected role gets it before its present holder loses it, so the last holder never goes.
+    for index, form in enumerate(policy.form.assignments):
+        row = assignments.find(tx, form.role, form.scope, form.identity)
+        interval = Interval(form.starts, form.ends)
+        if row is None or Interval(row.starts, row.ends) != interval:
+            yield _step(
+                f"/assignments/{index}",
+                f"grant {form.role} in {form.scope} to {form.identity}",
+                assignments.grant,
+                tx,
+                [form.role],
+                _project(form.scope),
+                form.identity,
+                interval=interval,
+                reason=form.reason or _REASON,
+            )
+    for row in _present(tx, policy):
+        identity = Identity.parse(row.identity)
+        if not row.creator and (row.role, row.scope, identity) not in wanted:
+            yield _step(
+                "/assignments",
+                f"revoke {row.role} in {row.scope} from {identity}",
+                assignments.revoke,
+                tx,
+                [row.role],
+                _project(row.scope),
+                identity,
+                reason=_REASON,
+            )
+
+
+def _present(tx: Read, policy: Policy) -> list[Any]:
+    """Return the assignments in the scopes that the file governs: its projects, and the system if it assigns there."""
+    scopes = set(policy.projects)
+    if any(one.scope == SYSTEM for one in policy.assignments):
+        scopes.add(SYSTEM)
+    query = select(_a).where(_a.c.scope.in_(sorted(scopes))).order_by(_a.c.scope, _a.c.role, _a.c.identity)
+    return list(tx.conn.execute(query))
+
+
+def _local_members(tx: Read, name: str) -> set[Identity]:
+    query = select(_m.c.member).join(_g, _m.c.group_id == _g.c.id).where(_g.c.name == name, _m.c.provider.is_(None))
+    return {Identity.parse(member) for member in tx.conn.execute(query).scalars()}
+
+
+def _project(scope: str) -> str | None:
+    return None if scope == SYSTEM else scope
+
+
+def _step(place: str, what: str, act: Callable[..., Result], *args: Any, **more: Any) -> Step:
+    try:
+        return what, act(*args, **more)
+    except Problem as problem:
+        problem.faults = problem.faults or (Fault(place, f"{what}: {problem.detail}"),)
+        raise

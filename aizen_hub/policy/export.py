@@ -1,0 +1,59 @@
+"""The present state of the store as a policy file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from aizen_hub.accounts import gate
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Write
+
+_MOST = 100_000
+
+
+def export(tx: Write) -> dict[str, Any]:
+    """Return roles, groups, projects and assignments in the form of the policy file; the export is recorded (R131).
+
+    Applied to the same store, it changes nothing. Memberships that a directory feeds and limits set on a person
+    directly are not part of it.
+
+    Raises
+    ------
+    Denied
+        The asker may not read access in the system.
+    """
+    gate.need(tx, gate.permission(tx, "access"))
+    conn, a, g, m, r = tx.conn, tables.assignments, tables.groups, tables.memberships, tables.roles
+    members: dict[str, list[str]] = {
+        name: [] for name in conn.execute(select(g.c.name).where(g.c.provider.is_(None)).order_by(g.c.name)).scalars()
+    }
+    query = select(g.c.name, m.c.member).join(m, m.c.group_id == g.c.id)
+    for row in conn.execute(query.where(m.c.provider.is_(None)).order_by(g.c.name, m.c.member).limit(_MOST)):
+        members.setdefault(row.name, []).append(row.member)
+    custom = {
+        row.name: {
+            "description": row.description,
+            "category": row.category,
+            "scopes": row.scopes,
+            "permissions": row.permissions,
+            "limits": row.limits,
+        }
+        for row in conn.execute(select(r).order_by(r.c.name))
+    }
+    held = []
+    for row in conn.execute(select(a).order_by(a.c.scope, a.c.role, a.c.identity).limit(_MOST)):
+        one = {"role": row.role, "scope": row.scope, "identity": row.identity}
+        one |= {key: value.isoformat() for key, value in (("from", row.starts), ("until", row.ends)) if value}
+        held.append(one | ({"reason": row.reason} if row.reason else {}))
+    tx.audit("policy.exported", details={"assignments": len(held), "groups": len(members), "roles": len(custom)})
+    return {
+        "catalog": tx.catalog.name,
+        "roles": custom,
+        "groups": members,
+        "projects": list(conn.execute(select(tables.projects.c.name).order_by(tables.projects.c.name)).scalars()),
+        "assignments": held,
+    }

@@ -1,0 +1,188 @@
+"""Export, plan and apply on a real store: exact, whole or not at all, and judged like every other change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aizen_hub.accounts import assignments, projects, users
+from aizen_hub.accounts.preview import preview
+from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.catalogs.yaml_source import Source
+from aizen_hub.policy.apply import apply
+from aizen_hub.policy.export import export
+from aizen_hub.policy.policy import read_policy
+from aizen_hub.problems import Conflict, Escalation, LastHolder, Problem
+from aizen_hub.rbac.decide import decide
+from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import Permission
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.store import Store
+
+OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = Store.open(Settings(data_dir=tmp_path, confirm_protected=False), load_catalog("aizen"))
+    with store.write(OPERATOR) as tx:
+        for name in ("boss", "ada", "eve", "rob"):
+            users.create(tx, name, password="a long enough password, made up")
+        assignments.put(tx, "AIZEN_ADMIN", "system", Identity.user("boss"))
+        projects.create(tx, "p1", owner=Identity.user("ada"))
+    yield store
+    store.close()
+
+
+def panel(name: str) -> Actor:
+    return Actor(Identity.user(name), Road.PANEL)
+
+
+def run(store: Store, data: dict[str, Any], actor: Actor = OPERATOR) -> Any:
+    with store.write(actor) as tx:
+        return apply(tx, read_policy(Source(data), tx.catalog))
+
+
+def snapshot(store: Store) -> dict[str, Any]:
+    with store.write(OPERATOR) as tx:
+        return export(tx)
+
+
+def may(store: Store, name: str, permission: str, scope: str) -> bool:
+    with store.read() as tx:
+        return decide(tx.rights(Identity.user(name)), Request(Permission.parse(permission), scope), tx.now).allowed
+
+
+def admin_of(project: str, name: str = "ada") -> dict[str, str]:
+    return {"role": "PROJECT_ADMIN", "scope": project, "identity": f"user:{name}"}
+
+
+FULL = {
+    "roles": {"scorer": {"permissions": ["read", "execute:prediction"], "scopes": ["project"], "limits": {"jobs": 2}}},
+    "groups": {"ops": ["user:eve"], "everyone": ["group:ops", "user:rob"]},
+    "projects": ["p1", "p2"],
+    "assignments": [
+        {"role": "scorer", "scope": "p1", "identity": "group:everyone", "until": "2099-01-01T00:00:00+00:00"},
+        admin_of("p1"),
+        admin_of("p2"),
+    ],
+}
+
+
+def test_a_policy_is_applied_and_gives_what_it_says(store: Store) -> None:
+    run(store, FULL)
+    assert may(store, "eve", "execute:prediction", "p1")
+    assert may(store, "rob", "read:training", "p1")
+    assert not may(store, "rob", "execute:training", "p1")
+    assert may(store, "ada", "delete:project", "p2")
+
+
+def test_applying_twice_and_applying_an_export_change_nothing(store: Store) -> None:
+    run(store, FULL)
+    before = snapshot(store)
+    assert run(store, FULL).message == "nothing to change"
+    assert run(store, before).message == "nothing to change"
+    assert snapshot(store) == before
+
+
+def test_what_the_file_leaves_out_of_its_scopes_is_taken_away_and_nothing_else(store: Store) -> None:
+    run(store, FULL)
+    smaller = {
+        "groups": {"ops": []},
+        "projects": ["p1"],
+        "assignments": [admin_of("p1"), {"role": "PROJECT_READER", "scope": "p1", "identity": "user:rob"}],
+    }
+    run(store, smaller)
+    after = snapshot(store)
+    assert after["groups"] == {"everyone": ["group:ops", "user:rob"], "ops": []}
+    assert not may(store, "eve", "execute:prediction", "p1")
+    assert may(store, "rob", "read:training", "p1")
+    assert not may(store, "rob", "execute:prediction", "p1")
+    assert may(store, "ada", "delete:project", "p2"), "a project that the file does not name stays as it is"
+    assert may(store, "boss", "manage:users", "system"), "the file assigns nothing in the system"
+    assert "scorer" in after["roles"], "a role is never deleted by being left out"
+
+
+def test_a_file_without_assignments_leaves_them_alone(store: Store) -> None:
+    run(store, FULL)
+    run(store, {"projects": ["p1"], "groups": {}})
+    assert may(store, "eve", "execute:prediction", "p1")
+
+
+@pytest.mark.proves("R104")
+def test_one_bad_step_undoes_all(store: Store) -> None:
+    before = snapshot(store)
+    bad = {**FULL, "assignments": [*FULL["assignments"], {"role": "scorer", "scope": "p1", "identity": "user:nobody"}]}
+    with pytest.raises(Problem) as caught:
+        run(store, bad)
+    assert caught.value.faults[0].pointer == "/assignments/3"
+    assert snapshot(store) == before
+
+
+@pytest.mark.proves("R66", "R67", "T-04")
+def test_a_policy_gives_nobody_more_than_the_commands_would(store: Store) -> None:
+    before = snapshot(store)
+    for name, data in (
+        ("ada", {"assignments": [admin_of("p1"), {"role": "AIZEN_ADMIN", "scope": "system", "identity": "user:ada"}]}),
+        (
+            "ada",
+            {"assignments": [admin_of("p1"), {"role": "PROJECT_CREATOR", "scope": "system", "identity": "user:rob"}]},
+        ),
+        ("boss", {"assignments": [admin_of("p1"), {"role": "PROJECT_READER", "scope": "p1", "identity": "user:rob"}]}),
+    ):
+        with pytest.raises(Escalation):
+            run(store, data, panel(name))
+    for name, data in (
+        ("rob", {"projects": ["mine"]}),
+        ("rob", {"groups": {"g": []}}),
+        ("ada", {"roles": FULL["roles"]}),
+    ):
+        with pytest.raises(Problem) as caught:
+            run(store, data, panel(name))
+        assert caught.value.status == 403
+    assert snapshot(store) == before
+
+
+@pytest.mark.proves("R69", "I5")
+def test_the_last_holder_stays_also_when_the_file_forgets_them(store: Store) -> None:
+    with pytest.raises(LastHolder):
+        run(store, {"assignments": [{"role": "PROJECT_CREATOR", "scope": "system", "identity": "user:rob"}]})
+    run(store, {"assignments": [{"role": "AIZEN_ADMIN", "scope": "system", "identity": "user:eve"}]})
+    assert may(store, "eve", "manage:users", "system")
+    assert not may(store, "boss", "manage:users", "system")
+
+
+def test_a_plan_shows_person_by_person_who_gains_and_loses_and_changes_nothing(store: Store) -> None:
+    run(store, FULL)
+    before = snapshot(store)
+    data = {
+        "projects": ["p1"],
+        "assignments": [admin_of("p1"), {"role": "PROJECT_READER", "scope": "p1", "identity": "user:rob"}],
+    }
+    plan = preview(store, OPERATOR, lambda tx: apply(tx, read_policy(Source(data), tx.catalog)))
+    rows = {(row[0], row[1]): (row[2], row[3]) for row in plan.rows}
+    assert rows["user:eve", "p1"] == ([], ["enter:project", "execute:prediction", "read:*"])
+    gains, losses = rows["user:rob", "p1"]
+    assert (gains, losses) == ([], ["execute:prediction", "read:*"]), "a reader reads less than everything"
+    assert "user:ada" not in {name for name, _ in rows}
+    assert snapshot(store) == before
+
+
+def test_a_catalog_is_never_carried_in(store: Store) -> None:
+    with pytest.raises(Conflict, match="carries a catalog"):
+        run(store, {"catalog": {"roles": {"editor": {"permissions": ["read"]}}, "commands": []}})
+    with pytest.raises(Conflict, match="is for the catalog `xat`"):
+        run(store, {"catalog": "xat"})
+
+
+def test_a_role_is_altered_for_all_its_holders(store: Store) -> None:
+    run(store, FULL)
+    wider = {"scorer": {**FULL["roles"]["scorer"], "permissions": ["read", "execute:prediction", "execute:training"]}}
+    run(store, {"roles": wider})
+    assert may(store, "eve", "execute:training", "p1")
+    with pytest.raises(Conflict, match="scopes"):
+        run(store, {"roles": {"scorer": {"permissions": ["read"], "scopes": ["system"]}}})
