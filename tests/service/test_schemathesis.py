@@ -39,19 +39,18 @@ async def schemathesis(service: Driver, folder: Path, auth: str, *more: str) -> 
     assert process.returncode == 0, output.decode(errors="replace")[-6000:]
 
 
-EXAMPLES = os.environ.get("AIZEN_SCHEMATHESIS_EXAMPLES", "2")
+SOAK = "AIZEN_SOAK" in os.environ
+HOW = ("--phases", "coverage,fuzzing", "--max-examples", "50") if SOAK else ("--phases", "fuzzing", "--max-examples", "3")
 
 
 @pytest.mark.slow
 @pytest.mark.proves("I8", "R110", "R74")
 async def test_people(service: Driver, tmp_path: Path) -> None:
-    more = ("--phases", "coverage,fuzzing", "--max-examples", EXAMPLES)
-    await schemathesis(service, tmp_path, f"Bearer {service.robot}", *more)
+    await schemathesis(service, tmp_path, f"Bearer {service.robot}", *HOW)
 
 
 @pytest.mark.slow
 @pytest.mark.proves("I8")
 async def test_the_hub_road(service: Driver, tmp_path: Path) -> None:
-    more = ("--phases", "coverage,fuzzing", "--max-examples", EXAMPLES)
     paths = ("--include-path-regex", "^/api/v1/(login|sessions)")
-    await schemathesis(service, tmp_path, f"Bearer {service.hub_secret}", *more, *paths)
+    await schemathesis(service, tmp_path, f"Bearer {service.hub_secret}", *HOW, *paths)
