@@ -18,6 +18,8 @@ import yaml
 from aizen_hub.cli.main import main
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.client.browser import Browser, LoginRefused
+from aizen_hub.client.sync import SyncClient
+from aizen_hub.problems import Denied
 from tests.fixtures.hub import HubHandle, running_hub
 
 pytestmark = pytest.mark.xdist_group("command-line")
@@ -215,6 +217,48 @@ def test_policy_goes_round(run: Run, tmp_path: Path) -> None:
     done(run("ada", "revoke", "PROJECT_ADMIN", "--from", "rob", "--project", "churn"))
     file.write_text("catalog: {roles: {r: {permissions: [read]}}, commands: []}\n")
     assert run("ada", "policy", "apply", str(file), "--yes").returncode == Outcome.CONFLICT, "never a catalog"
+
+
+INJECTIONS = [
+    "x'; DROP TABLE users;--",
+    "' OR '1'='1",
+    'a"b',
+    "%",
+    "user:%",
+    "1 UNION SELECT hash FROM passwords",
+    "\\",
+]
+
+
+@pytest.mark.proves("T-31", "R113")
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_no_name_becomes_sql(run: Run, text: str) -> None:
+    people = done(run("ada", "user", "list", "-o", "json"))
+    assert run("ada", "user", "create", text).returncode == Outcome.ERROR
+    for question in (
+        ("role", "holders", "--identity", f"user:{text}", "-o", "json"),
+        ("role", "holders", "--role", text, "-o", "json"),
+        ("limit", "show", f"user:{text}", "-o", "json"),
+    ):
+        answer = run("ada", *question)
+        assert answer.returncode in (Outcome.DONE, Outcome.NOT_FOUND, Outcome.ERROR), answer.stderr
+        if answer.returncode == Outcome.DONE:
+            assert json.loads(answer.stdout).get("rows") in ([], None), "a pattern or condition matches nobody"
+    assert json.loads(done(run("ada", "user", "list", "-o", "json")))["rows"] == json.loads(people)["rows"]
+
+
+@pytest.mark.proves("R100")
+def test_reading_the_audit_is_a_right_and_leaves_a_row(hub: HubHandle) -> None:
+    def client(name: str) -> SyncClient:
+        page = hub.login(name).api("POST", f"/hub/api/users/{name}/tokens", {"note": "audit", "expires_in": 600})
+        return SyncClient(f"{hub.url}/services/aizen", f"token {page.json()['token']}")
+
+    with pytest.raises(Denied):
+        client("rob").get("/api/v1/audit")
+    ada = client("ada")
+    ada.get("/api/v1/audit?limit=1")
+    rows = ada.get("/api/v1/audit?event=audit.read&identity=user:ada")["rows"]
+    assert rows, "the first reading is in the second"
 
 
 def test_whoami_in_both_forms(run: Run) -> None:
