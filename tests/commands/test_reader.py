@@ -140,6 +140,8 @@ def test_what_is_read(
         "start training \ue000",
         "start training \ud800",
         "start training \uffff",
+        *(f'start training "a{char}b"' for char in "\x00\x1f\x7f\x85\xad\u200b\u202e\u2028\u2029\u2066\ufeff"),
+        *(f'start training "a{char}b"' for char in "\ue000\ud800\uffff\U000e0041\u0378"),
         "start training e\u0301",  # not composed
         "start training --force",
         'start training "--force"',
