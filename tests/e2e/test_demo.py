@@ -56,7 +56,7 @@ class Demo:
             self.text += line
             if "Ctrl-C" in line:
                 break
-        found = re.search(r"Open (http://127\.0\.0\.1:\d+),", self.text)
+        found = re.search(rf"Open (http://{re.escape('127.0.0.1')}:\d+),", self.text)
         assert found is not None, self.text
         self.url = found.group(1)
 
