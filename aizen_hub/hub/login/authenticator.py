@@ -15,9 +15,13 @@ from aizen_hub.client.answers import LoginAnswer, Projection
 from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
 from aizen_hub.hub.login import refusal
+from aizen_hub.hub.login.oidc import OidcProvider
+from aizen_hub.hub.login.oidc_handlers import OidcLogout, Proven, handlers_of
+from aizen_hub.hub.login.page import LoginPage
 from aizen_hub.hub.login.provider import (
     LoginFailed,
     NotLetIn,
+    PasswordProvider,
     Proof,
     Provider,
     ProviderUnreachable,
@@ -121,11 +125,23 @@ class AizenAuthenticator(Authenticator):
         self._life = ServerLife(app, self)
         self._life.start()
         revoke = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "life": self._life}
-        return [*super().get_handlers(app), (r"/api/aizen/revoke", RevokeHandler, revoke)]
+        found = [*super().get_handlers(app), (r"/login", LoginPage), (r"/api/aizen/revoke", RevokeHandler, revoke)]
+        for one in self.providers.values():
+            if isinstance(one, OidcProvider):
+                found += handlers_of(one, app)
+        return [*found, (r"/logout", OidcLogout)]
 
     def login_choices(self) -> list[tuple[str, str]]:
         """Return name and label of each provider, for the login page."""
         return [(one.name, one.label) for one in self.providers.values()]
+
+    def password_choices(self) -> list[tuple[str, str]]:
+        """Return name and label of each provider that takes a password in the form."""
+        return [(one.name, one.label) for one in self.providers.values() if isinstance(one, PasswordProvider)]
+
+    def button_choices(self) -> list[tuple[str, str]]:
+        """Return name and label of each provider that signs in at its own pages."""
+        return [(one.name, one.label) for one in self.providers.values() if isinstance(one, OidcProvider)]
 
     # -- names -----------------------------------------------------------------------------------------------------
 
@@ -159,15 +175,16 @@ class AizenAuthenticator(Authenticator):
         LoginRefused
             With the reason for the login page; None stands for a wrong name or password.
         """
+        source = getattr(getattr(handler, "request", None), "remote_ip", None)
+        if isinstance(data, Proven):
+            return await self._admit(handler, self.providers[data.proof.provider], data.proof, source)
         fields = _text_fields(data)
         provider = self._chosen(fields.get("provider"))
         name, password = fields.get("username"), fields.get("password")
         if provider is None or name is None or password is None:
             return None
-        source = getattr(getattr(handler, "request", None), "remote_ip", None)
         try:
             proof = await provider.prove(name, password, totp=fields.get("otp") or None, source=source)
-            answer = await self._report(proof, source)
         except WrongCredentials:
             return None
         except Throttled as error:
@@ -176,9 +193,20 @@ class AizenAuthenticator(Authenticator):
             raise refusal.not_let_in(str(error), provider.label) from None
         except ProviderUnreachable as error:
             raise refusal.unreachable(str(error)) from None
+        return await self._admit(handler, provider, proof, source)
+
+    async def _admit(self, handler: Any, provider: Provider, proof: Proof, source: str | None) -> dict[str, Any]:
+        try:
+            answer = await self._report(proof, source)
+        except NotLetIn as error:
+            raise refusal.not_let_in(str(error), provider.label) from None
+        except ProviderUnreachable as error:
+            raise refusal.unreachable(str(error)) from None
         if answer.outcome != "admitted" or answer.user is None:
             self.log.warning("`%s` by `%s` is not admitted: %s", show(proof.name), provider.name, answer.outcome)
             raise refusal.not_admitted(answer, proof, provider.label)
+        if handler is not None:
+            handler.aizen_provider = provider.name
         return self._model(answer.user, proof, answer.projection)
 
     async def refresh_user(self, user: Any, handler: Any = None) -> dict[str, Any] | bool:
@@ -203,9 +231,14 @@ class AizenAuthenticator(Authenticator):
         if provider is None or not isinstance(known, dict):
             return False
         try:
-            proof = await provider.look_up(known["subject"], known["name"])
+            proof = await provider.look_up(known["subject"], known["name"], known.get("keep"))
+            if proof is not None and proof.keep != known.get("keep", {}):
+                # At once: a refresh token that was replaced is worth nothing, and whoever asked may not store the rest.
+                await user.save_auth_state({**state, "aizen": {**known, "keep": dict(proof.keep)}})
             answer = None if proof is None else await self._report(proof, None)
         except LoginFailed as error:
+            if isinstance(error, ProviderUnreachable) and error.keep is not None:
+                await user.save_auth_state({**state, "aizen": {**known, "keep": dict(error.keep)}})
             fresh = time.time() - known["checked_at"] < self.aizen_settings.group_max_age_seconds
             self.log.warning("`%s` cannot be checked again (%s)%s", user.name, error, "" if fresh else ": signed out")
             return fresh
@@ -234,10 +267,21 @@ class AizenAuthenticator(Authenticator):
             self.log.error("login report for `%s`: %s", show(proof.name), error.detail)
             raise NotLetIn(f"the access service refused this sign-in: {error.detail}") from None
 
-    def _chosen(self, name: str | None) -> Provider | None:
-        if name:
-            return self.providers.get(name)
-        return next(iter(self.providers.values()))
+    def _chosen(self, name: str | None) -> PasswordProvider | None:
+        found = [one for one in self.providers.values() if isinstance(one, PasswordProvider)]
+        return next((one for one in found if not name or one.name == name), None)
+
+    async def signed_in_again(self, handler: Any, proof: Proof) -> None:
+        """Hear that the person at this browser has just proven again who they are; an ordinary sign-in follows."""
+
+    async def logout_address(self, user: Any, back: str) -> str | None:
+        """Return where somebody who signs out goes to end their session at the provider too, or None."""
+        state = await user.get_auth_state()
+        known = state.get("aizen") if isinstance(state, dict) else None
+        provider = self.providers.get(known.get("provider", "")) if isinstance(known, dict) else None
+        if not isinstance(provider, OidcProvider) or not isinstance(known, dict):
+            return None
+        return await provider.logout_url(known.get("keep") or {}, back)
 
     def _model(self, name: str, proof: Proof, projection: Projection | None) -> dict[str, Any]:
         return {
@@ -251,6 +295,7 @@ class AizenAuthenticator(Authenticator):
                     "subject": proof.subject,
                     "name": proof.name,
                     "checked_at": time.time(),
+                    "keep": dict(proof.keep),
                 }
             },
         }

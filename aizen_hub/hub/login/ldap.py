@@ -7,11 +7,11 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import Gauge
 
@@ -74,7 +74,7 @@ class LdapProvider:
             raise WrongCredentials(WRONG)
         return await self._run(lambda deadline: self._prove(name, password, deadline))
 
-    async def look_up(self, subject: str, name: str) -> Proof | None:
+    async def look_up(self, subject: str, name: str, keep: Mapping[str, Any] | None = None) -> Proof | None:
         """Read an identity again by its subject; see `Provider.look_up`."""
         if not self._traits.lookup_dn:
             # A template needs the person's own password; what their groups are is not known now.

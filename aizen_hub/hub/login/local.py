@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.hub.login.provider import Proof, ProviderUnreachable, Throttled, WrongCredentials
 from aizen_hub.problems import Problem, TooMany, Unavailable
@@ -44,7 +47,7 @@ class LocalProvider:
             raise WrongCredentials(WRONG)
         return Proof(self.name, answer.subject, answer.name or name)
 
-    async def look_up(self, subject: str, name: str) -> Proof | None:
+    async def look_up(self, subject: str, name: str, keep: Mapping[str, Any] | None = None) -> Proof | None:
         """A local account is what the service says it is, and the login report asks for that anyway."""
         return Proof(self.name, subject, name)
 

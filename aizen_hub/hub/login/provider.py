@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class Proof:
         The short name that the provider gives, not yet checked by the service; a label, not the identity.
     groups : tuple of str, optional
         Names of the groups there; None where this provider does not know them now.
+    keep : mapping
+        What the provider needs to look this person up again, kept encrypted by the hub; may hold credentials.
+    authenticated_at : float, optional
+        When the person last proved it in person, in seconds since the epoch, where the provider says so.
     """
 
     provider: str
@@ -28,6 +33,8 @@ class Proof:
     display_name: str | None = None
     email: str | None = None
     groups: tuple[str, ...] | None = None
+    keep: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    authenticated_at: float | None = None
 
 
 class LoginFailed(Exception):
@@ -51,7 +58,14 @@ class Throttled(LoginFailed):
 
 
 class ProviderUnreachable(LoginFailed):
-    """The directory or identity provider does not answer, or answers nonsense; nobody's fault at the form."""
+    """The directory or identity provider does not answer, or answers nonsense; nobody's fault at the form.
+
+    ``keep`` is what `Proof.keep` must become nevertheless: half a look-up may have used up a credential.
+    """
+
+    def __init__(self, sentence: str, keep: Mapping[str, Any] | None = None) -> None:
+        super().__init__(sentence)
+        self.keep = keep
 
 
 class Provider(Protocol):
@@ -60,16 +74,13 @@ class Provider(Protocol):
     name: str
     label: str
 
-    async def prove(self, name: str, password: str, *, totp: str | None, source: str | None) -> Proof:
-        """Check a password.
+    async def look_up(self, subject: str, name: str, keep: Mapping[str, Any] | None = None) -> Proof | None:
+        """Read an identity again without the person; None if it is gone or may not come in any more.
 
-        Raises
-        ------
-        WrongCredentials, NotLetIn, Throttled, ProviderUnreachable
-        """
-
-    async def look_up(self, subject: str, name: str) -> Proof | None:
-        """Read an identity again without its password; None if it is gone or may not come in any more.
+        Parameters
+        ----------
+        keep : mapping
+            `Proof.keep` of the last time.
 
         Raises
         ------
@@ -78,6 +89,19 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Give back threads and connections."""
+
+
+@runtime_checkable
+class PasswordProvider(Provider, Protocol):
+    """A provider that takes a name and a password from the form."""
+
+    async def prove(self, name: str, password: str, *, totp: str | None, source: str | None) -> Proof:
+        """Check a password.
+
+        Raises
+        ------
+        WrongCredentials, NotLetIn, Throttled, ProviderUnreachable
+        """
 
 
 def short_name(name: str) -> str:

@@ -8,12 +8,14 @@ from pathlib import Path
 from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.hub.login.ldap import LdapProvider
 from aizen_hub.hub.login.local import LocalProvider
+from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.provider import Provider
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
 
 _KINDS: Mapping[str, Callable[[ProviderSettings, HubRoad, Path], Provider]] = {
     "ldap": lambda settings, road, folder: LdapProvider(settings, folder),
     "local": lambda settings, road, folder: LocalProvider(settings, road),
+    "oidc": lambda settings, road, folder: OidcProvider(settings, folder),
 }
 
 
@@ -32,12 +34,8 @@ def build_providers(settings: Settings, road: HubRoad, folder: Path) -> dict[str
     """
     providers: dict[str, Provider] = {}
     for one in settings.providers:
-        kind = _KINDS.get(one.kind)
-        if kind is None:
-            raise ConfigurationError(
-                f"`providers.{one.name}.kind`: `{one.kind}` is not built yet; there are {', '.join(sorted(_KINDS))}"
-            )
-        if one.authenticator:
+        kind = _KINDS[one.kind]
+        if one.authenticator and one.kind != "oidc":
             raise ConfigurationError(f"`providers.{one.name}.authenticator`: has no effect for `{one.kind}`: remove it")
         providers[one.name] = kind(one, road, folder)
     return providers

@@ -63,6 +63,10 @@ def throttled(error: Throttled) -> LoginRefused:
     return refusal
 
 
+def start_again(sentence: str) -> LoginRefused:
+    return LoginRefused(400, _sentence(sentence), "start-again")
+
+
 def unreachable(sentence: str) -> LoginRefused:
     return LoginRefused(503, _sentence(sentence), "unreachable")
 

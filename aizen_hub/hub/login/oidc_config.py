@@ -1,0 +1,415 @@
+"""The settings of one OIDC provider: the traits of its oauthenticator class unchanged, and what that lacks."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyterhub.auth import LocalAuthenticator
+from oauthenticator.oauth2 import OAuthenticator, OAuthLoginHandler
+from tornado.httpclient import HTTPClientError
+from tornado.httputil import HTTPHeaders
+from traitlets import Bool, List, TraitError, Unicode
+from traitlets.config import Config, Configurable
+from traitlets.utils.importstring import import_item
+
+from aizen_hub.hub.login.oidc_http import IdpClient, IdpFailed, address_fault, is_loopback, read_json
+from aizen_hub.hub.login.oidc_keys import ALGORITHMS
+from aizen_hub.hub.login.provider import show
+from aizen_hub.settings import ConfigurationError, ProviderSettings
+
+DEFAULT_CLASS = "GenericOAuthenticator"
+VERIFIED = "aizen_verified_claims"
+"""Where the claims of a verified ID token travel beside the token answer; no provider can put anything there."""
+
+
+class OidcTraits(Configurable):
+    """What is added to an oauthenticator class. Mixed in before it."""
+
+    http_client: Any
+    log: Any
+
+    issuer = Unicode(
+        config=True,
+        help="""
+        The issuer, exactly as the provider writes it. With it the addresses are discovered and ID tokens verified.
+
+        Example: `https://keycloak.example.org/realms/aizen`. Warning: changing it later makes everybody a stranger.
+        """,
+    )
+    client_secret_file = Unicode(
+        config=True,
+        help="""
+        File with the client secret, so that it stands in no configuration file. Example: `/run/secrets/oidc-client`
+        """,
+    )
+    subject_claim = Unicode(
+        "sub",
+        config=True,
+        help="""
+        Claim with the id that never changes and is never given twice, for providers without `issuer` only: with one it
+        is `sub`. Example: `id` for GitHub and GitLab. Warning: a name or mail address here can pass to somebody else.
+        """,
+    )
+    require_groups = Bool(
+        True,
+        config=True,
+        help="""
+        Whether a sign-in without the groups claim is refused, where `auth_state_groups_key`, `claim_groups_key`,
+        `manage_groups` or `allowed_groups` is configured. Warning: False takes a claim that the provider forgot to send
+        for no groups known.
+        """,
+    )
+    realm_roles = Bool(
+        False,
+        config=True,
+        help="""Keycloak: take realm roles for groups; `analyst` becomes the group `realm-role/analyst`.""",
+    )
+    client_roles = List(
+        Unicode(),
+        config=True,
+        help="""
+        Keycloak: clients whose roles are taken for groups; `execute` of `aizen` becomes `client-role/aizen/execute`.
+
+        Example: `["aizen"]`
+        """,
+    )
+    id_token_algorithms = List(
+        Unicode(),
+        default_value=list(ALGORITHMS),
+        config=True,
+        help="""Signature algorithms that are accepted. Example: `["RS256"]`. `none` and HMAC never are.""",
+    )
+    single_logout = Bool(
+        True,
+        config=True,
+        help="""
+        Whether signing out of the hub signs out of the provider too, where it offers that (RP-Initiated Logout 1.0).
+        Warning: False leaves a browser signed in at the provider, so that one click signs in again.
+        """,
+    )
+
+    # -- how an oauthenticator class talks ---------------------------------------------------------------------------
+
+    async def fetch(self, req: Any, label: str = "fetching", parse_json: bool = True, **more: Any) -> Any:
+        """Send a request of the class; strict about JSON, and silent about what an error holds (R98)."""
+        try:
+            answer = await self.http_client.fetch(req, **more)
+        except HTTPClientError as error:
+            where = req.url.partition("?")[0]
+            self.log.warning("%s: %s answers %d (%s)", label, where, error.code, oauth_error(error))
+            raise
+        if not parse_json:
+            return answer
+        return read_json(answer.body, req.url.partition("?")[0]) if answer.body else None
+
+    async def token_to_user(self, token_info: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known of the person: the verified ID token, and userinfo about the same subject (Core 5.3.2).
+
+        Raises
+        ------
+        IdpFailed
+        """
+        claims = token_info.get(VERIFIED)
+        if self.issuer and (self.userdata_from_id_token or not self.userdata_url):  # type: ignore[attr-defined]
+            if claims is None:
+                raise IdpFailed("it sent no ID token")
+            return dict(claims)
+        told = await super().token_to_user(  # type: ignore[misc]
+            {key: value for key, value in token_info.items() if key != VERIFIED}
+        )
+        if not isinstance(told, dict):
+            raise IdpFailed("its userinfo is not a JSON object")
+        if claims is not None and told.get("sub") != claims["sub"]:
+            raise IdpFailed("its userinfo is about somebody else than its ID token")
+        return {**(claims or {}), **told}
+
+    def get_callback_url(self, handler: Any = None) -> str:
+        """Return the configured address, or the one of this provider's own callback at this hub."""
+        return self.oauth_callback_url or handler.public_address(handler.callback_path)  # type: ignore[attr-defined]
+
+
+class OidcConfig:
+    """The checked settings of one provider.
+
+    Attributes
+    ----------
+    traits : OAuthenticator
+        An instance of the class, with `OidcTraits` mixed in.
+    restrictions : dict
+        By the name of each configured allow-list, the same instance with this one list only: all must say yes (R25),
+        where the class alone would be content with any.
+    groups_claim : str
+        Path of the groups in the sign-in state.
+    groups_wanted : bool
+        Whether groups are configured, so that their absence is a fault.
+    """
+
+    def __init__(self, settings: ProviderSettings, folder: Path, client_of: Any) -> None:
+        self._where = f"`providers.{settings.name}.config"
+        base = class_of(settings)
+        self._kind: Any = type("Aizen" + base.__name__, (OidcTraits, base), {})
+        given = dict(settings.config)
+        self._check_names(given, settings)
+        tls = self._tls(given, settings, folder)
+        self._read_secret(given, folder)
+        self.groups_wanted = bool(
+            {"auth_state_groups_key", "claim_groups_key", "manage_groups", "allowed_groups"} & given.keys()
+        ) and given.get("manage_groups", True)
+        self.reads_groups = bool(given.setdefault("manage_groups", True))
+        self.traits = self._make(given)
+        self._check_values(given, settings)
+        names = sorted(one for one in given if one.startswith("allowed_") and one != "allowed_idps")
+        if any("allowed_domains" in one for one in dict(given.get("idps") or {}).values() if isinstance(one, Mapping)):
+            names.append("idps")
+        self.restrictions = {name: self._make(_only(given, name)) for name in names}
+        loopback = is_loopback_url(self.traits.issuer or self.traits.authorize_url)
+        self.client: IdpClient = client_of(loopback, tls)
+        for one in (self.traits, *self.restrictions.values()):
+            one.http_client = self.client
+        key = self.traits.auth_state_groups_key
+        self.groups_claim = key if isinstance(key, str) and key else f"{self.traits.user_auth_state_key}.groups"
+        self.groups_wanted = self.groups_wanted and self.traits.require_groups
+
+    def adopt(self, **urls: str | None) -> None:
+        """Set discovered addresses; those that are configured stay."""
+        for one in (self.traits, *self.restrictions.values()):
+            for name, url in urls.items():
+                configured = name in self.traits.config[self._kind.__name__]
+                if not configured and url is not None and not (name == "userdata_url" and one.userdata_from_id_token):
+                    setattr(one, name, url)
+
+    def _make(self, given: Mapping[str, Any]) -> Any:
+        try:
+            return self._kind(config=Config({self._kind.__name__: dict(given)}))
+        except (TraitError, ValueError, TypeError) as error:
+            raise ConfigurationError(f"{self._where}`: {error}") from None
+
+    def _check_names(self, given: Mapping[str, Any], settings: ProviderSettings) -> None:
+        known = self._kind.class_trait_names(config=True)
+        for key in sorted(given):
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                raise ConfigurationError(
+                    f"{self._where}.{key}`: {self._kind.__name__.removeprefix('Aizen')} has no such trait: "
+                    + (f"did you mean `{near[0]}`?" if near else "remove it")
+                )
+            refused = _REFUSED.get(key) or (_ADMINS if key.startswith("admin_") else None)
+            if refused:
+                raise ConfigurationError(f"{self._where}.{key}`: {refused}")
+            if (key.startswith("allowed_") or key == "idps") and not given[key]:
+                raise ConfigurationError(
+                    f"{self._where}.{key}` is empty, so nobody could sign in: list somebody, or remove the key for no "
+                    "restriction"
+                )
+        if given.get("enable_pkce", True) is not True:
+            raise ConfigurationError(f"{self._where}.enable_pkce`: without it a stolen code signs in: remove it")
+        for key, forbidden in (
+            ("extra_authorize_params", _OWN_AUTHORIZE),
+            ("token_params", _OWN_TOKEN),
+            ("extra_params", _OWN_TOKEN),
+        ):
+            value = given.get(key) or {}
+            wrong = sorted(set(value) & forbidden) if isinstance(value, Mapping) else []
+            if wrong:
+                raise ConfigurationError(f"{self._where}.{key}.{wrong[0]}`: is set for each sign-in: remove it")
+
+    def _check_values(self, given: Mapping[str, Any], settings: ProviderSettings) -> None:
+        traits = self.traits
+        if traits.issuer:
+            fault = address_fault(traits.issuer)
+            if fault or "?" in traits.issuer:
+                raise ConfigurationError(f"{self._where}.issuer`: {fault or 'holds a query'}")
+            if "subject_claim" in given and traits.subject_claim != "sub":
+                raise ConfigurationError(f"{self._where}.subject_claim`: with `issuer` it is always `sub`: remove it")
+        elif traits.userdata_from_id_token or _reads_unverified(type(traits)):
+            raise ConfigurationError(
+                f"{self._where}.issuer`: is needed here, since ID tokens would be believed unverified without it"
+            )
+        elif not (traits.authorize_url and traits.token_url and traits.userdata_url):
+            raise ConfigurationError(
+                f"{self._where}.issuer`: name the issuer, e.g. `https://login.example.org`, or for a provider without "
+                "OpenID Connect `authorize_url`, `token_url` and `userdata_url`"
+            )
+        elif "subject_claim" not in given:
+            subject = next((_SUBJECTS[one.__name__] for one in type(traits).mro() if one.__name__ in _SUBJECTS), None)
+            if subject is None:
+                raise ConfigurationError(
+                    f"{self._where}.subject_claim`: without `issuer`, name the claim with the id that never changes"
+                )
+            traits.subject_claim = subject
+        loopback = not traits.issuer or is_loopback_url(traits.issuer)
+        for key in ("authorize_url", "token_url", "userdata_url", "oauth_callback_url", "logout_redirect_url"):
+            value = getattr(traits, key)
+            fault = address_fault(value, loopback=loopback or key == "oauth_callback_url") if value else None
+            if fault:
+                raise ConfigurationError(f"{self._where}.{key}`: {fault}")
+        wanted = f"/oidc/{settings.name}/callback"
+        if traits.oauth_callback_url and not traits.oauth_callback_url.endswith(wanted):
+            raise ConfigurationError(
+                f"{self._where}.oauth_callback_url`: each provider has its own, so that answers cannot be mixed up: it "
+                f"must end with `{wanted}`"
+            )
+        if not traits.client_id:
+            raise ConfigurationError(f"{self._where}.client_id`: name the client that is registered for this hub")
+        wrong = sorted(set(traits.id_token_algorithms) - set(ALGORITHMS))
+        if wrong or not traits.id_token_algorithms:
+            raise ConfigurationError(
+                f"{self._where}.id_token_algorithms`: "
+                + (f"`{show(wrong[0])}` is not among {', '.join(ALGORITHMS)}" if wrong else "is empty")
+            )
+        if traits.validate_server_cert is False and not settings.insecure_tls:
+            raise ConfigurationError(
+                f"{self._where}.validate_server_cert`: others on the network could then pose as the provider: name its "
+                "CA in `http_request_kwargs.ca_certs`, or accept the risk with "
+                f"`providers.{settings.name}.insecure_tls: true`"
+            )
+        if traits.issuer and "scope" not in given:
+            traits.scope = ["openid", "profile", "email"]
+        if traits.issuer and "openid" not in traits.scope:
+            raise ConfigurationError(f"{self._where}.scope`: needs `openid`, else there is no ID token to verify")
+
+    def _tls(self, given: Mapping[str, Any], settings: ProviderSettings, folder: Path) -> dict[str, Any]:
+        options = dict(given.get("http_request_kwargs") or {})
+        wrong = sorted(options.keys() - _HTTP)
+        if wrong:
+            raise ConfigurationError(f"{self._where}.http_request_kwargs.{wrong[0]}`: allowed are {', '.join(_HTTP)}")
+        for key, value in options.items():
+            options[key] = str(folder / str(value))
+            if not Path(options[key]).is_file():
+                raise ConfigurationError(f"{self._where}.http_request_kwargs.{key}`: there is no file `{options[key]}`")
+        unverified = settings.insecure_tls and given.get("validate_server_cert") is False
+        return {**options, "validate_cert": not unverified}
+
+    def _read_secret(self, given: dict[str, Any], folder: Path) -> None:
+        file = given.pop("client_secret_file", None)
+        if not file:
+            return
+        if given.get("client_secret"):
+            raise ConfigurationError(f"{self._where}.client_secret`: stands beside `client_secret_file`: remove one")
+        try:
+            given["client_secret"] = (folder / str(file)).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._where}.client_secret_file`: `{file}` cannot be read: {error.strerror}"
+            ) from None
+
+
+_SUBJECTS: Mapping[str, str] = {
+    "Auth0OAuthenticator": "sub",
+    "BitbucketOAuthenticator": "uuid",
+    "CILogonOAuthenticator": "sub",
+    "GitHubOAuthenticator": "id",
+    "GitLabOAuthenticator": "id",
+    "GlobusOAuthenticator": "sub",
+    "GoogleOAuthenticator": "id",
+    "OpenShiftOAuthenticator": "metadata.uid",
+}
+_HTTP = ("ca_certs", "client_cert", "client_key")
+_OWN_AUTHORIZE = frozenset(
+    {
+        "state", "nonce", "code_challenge", "code_challenge_method", "response_type", "response_mode", "redirect_uri",
+        "client_id", "scope", "request", "request_uri",
+    }
+)  # fmt: skip
+_OWN_TOKEN = frozenset({"code", "code_verifier", "grant_type", "redirect_uri", "refresh_token"})
+_LETS_IN = "has no effect here, the registration lets people in: remove it"
+_ADMINS = "administrators of the hub can enter every server: remove it, and grant the role AIZEN_ADMIN instead"
+_HUBS = "is a setting of the hub, not of one provider: remove it"
+_REFUSED: Mapping[str, str] = {
+    "allow_all": _LETS_IN,
+    "allow_existing_users": _LETS_IN,
+    "any_allow_config": _LETS_IN,
+    "delete_invalid_users": _HUBS,
+    **dict.fromkeys(
+        (
+            "auto_login", "auto_login_oauth2_authorize", "auth_refresh_age", "auth_refresh_strict", "enable_auth_state",
+            "refresh_pre_spawn", "refresh_pre_stop", "manage_roles", "reset_managed_roles_on_startup", "otp_prompt",
+            "request_otp",
+        ),
+        _HUBS,
+    ),
+    "username_map": "one person would become another: register people by name instead",
+    "refresh_user_hook": "would decide without the provider who may stay: remove it",
+    "http_client": "is set by aizen-hub: remove it",
+}  # fmt: skip
+
+
+def class_of(settings: ProviderSettings) -> Any:
+    """Return the oauthenticator class that a provider names: its class name, entry point or dotted path.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    where, name = f"`providers.{settings.name}.authenticator`", settings.authenticator or DEFAULT_CLASS
+    points = [one for one in entry_points(group="jupyterhub.authenticators") if one.value.startswith("oauthenticator.")]
+    known = {one.value.partition(":")[2]: one.value for one in points} | {one.name: one.value for one in points}
+    if "." not in name and name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigurationError(
+            f"{where}: oauthenticator has no `{show(name)}`: "
+            + (f"did you mean `{near[0]}`?" if near else "leave it out for any provider with OpenID Connect")
+        )
+    try:
+        found: Any = import_item(known.get(name, name).replace(":", "."))
+    except ImportError as error:
+        raise ConfigurationError(f"{where}: `{show(name)}` cannot be loaded: {show(str(error), 200)}") from None
+    if not (inspect.isclass(found) and issubclass(found, OAuthenticator)):
+        raise ConfigurationError(f"{where}: `{show(name)}` is no class of oauthenticator")
+    if issubclass(found, LocalAuthenticator):
+        raise ConfigurationError(
+            f"{where}: `{show(name)}` makes accounts on the hub's machine: use `{found.__name__.removeprefix('Local')}`"
+        )
+    if found.login_handler.get is not OAuthLoginHandler.get:
+        raise ConfigurationError(f"{where}: `{show(name)}` does not speak OAuth 2: use a provider that does")
+    return found
+
+
+def oauth_error(error: HTTPClientError) -> str:
+    """Return the error code of an OAuth answer (RFC 6749, 5.2), or a placeholder; nothing else of the answer."""
+    body = error.response.body if error.response is not None else b""
+    header = error.response.headers if error.response is not None else HTTPHeaders()
+    try:
+        code = read_json(body or b"", "").get("error")
+    except (IdpFailed, AttributeError):
+        code = None
+    if code is None and 'error="invalid_token"' in header.get("WWW-Authenticate", ""):
+        code = "invalid_token"
+    return show(code, 40) if isinstance(code, str) else "no reason"
+
+
+def is_loopback_url(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+
+
+def _only(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    others = {key for key in given if key.startswith("allowed_")} - {name, "allowed_idps"}
+    out = {key: value for key, value in given.items() if key not in others}
+    if name != "idps" and "idps" in out:
+        # Otherwise CILogon's class would be content with the domain alone.
+        out["idps"] = {
+            source: {key: value for key, value in one.items() if key not in ("allowed_domains", "allow_all")}
+            for source, one in given["idps"].items()
+        }
+    elif name == "idps":
+        # A source without a list of domains has no restriction, which CILogon's class spells `allow_all`.
+        out["idps"] = {
+            source: dict(one) if one.get("allowed_domains") else {**one, "allow_all": True}
+            for source, one in given["idps"].items()
+        }
+    return out
+
+
+def _reads_unverified(kind: type) -> bool:
+    from oauthenticator.azuread import AzureAdOAuthenticator
+
+    return issubclass(kind, AzureAdOAuthenticator)
