@@ -1,0 +1,276 @@
+"""Clients of a service that record what they asked and what they saw.
+
+A client waits for each answer before it asks again. What it sends again after a lost answer has the same key, and is
+one operation, from the first call to the last answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults.history import Op
+from tests.faults.town import COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
+
+WAIT_SECONDS = DEADLINE_SECONDS + 6
+"""Much longer than any answer may take: whoever waits so long hangs."""
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, or why there is none: ``down`` (nobody listens: nothing was sent), ``lost`` or ``hung``."""
+
+    status: int | None
+    body: Any = None
+    why: str | None = None
+    replayed: bool = False
+
+    @property
+    def silent(self) -> bool:
+        return self.status is None or self.status >= http.client.INTERNAL_SERVER_ERROR
+
+    def result(self, done: str = "done") -> str:
+        if self.status is None:
+            return self.why or "lost"
+        if self.status < http.client.MULTIPLE_CHOICES:
+            return done
+        if self.status == http.client.SERVICE_UNAVAILABLE:
+            return "unavailable"
+        return "refused" if self.status < http.client.INTERNAL_SERVER_ERROR else "broken"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session as the hub opened it."""
+
+    id: str
+    token: str
+    user: str
+    project: str
+    server: str
+
+
+class Client:
+    """One client of one replica; not for several threads at once."""
+
+    def __init__(self, town: Town, name: str, replica: int = 0) -> None:
+        self.town, self.name, self.replica = town, name, replica
+        self._connection: http.client.HTTPConnection | None = None
+
+    # --- what it can do
+
+    def check(self, session: Session, role: str = EXECUTOR) -> Op:
+        """Ask whether a command would be allowed."""
+        args = {"user": session.user, "project": session.project, "role": role, "session": session.id}
+        call = time.monotonic_ns()
+        reply = self.send("POST", "/api/v1/decisions", {"command": COMMAND}, session.token)
+        result, seen, revision = reply.result(), {"status": reply.status}, None
+        decision = (reply.body or {}).get("decision")
+        if decision is not None:
+            result = "allowed" if decision["allowed"] else "denied"
+            seen |= {"id": decision["id"], "reason": decision["reason"]}
+            revision = decision["revision"]
+        return self._record("check", args, call, result, revision, seen)
+
+    def grant(self, user: str, project: str, role: str = EXECUTOR, *, key: bool = True) -> Op:
+        return self._change_role("grant", "/api/v1/assignments", user, project, role, key)
+
+    def revoke(self, user: str, project: str, role: str = EXECUTOR, *, key: bool = True) -> Op:
+        return self._change_role("revoke", "/api/v1/assignments/revoke", user, project, role, key)
+
+    def again(self, op: Op) -> Op:
+        """Send an earlier request once more, with its key."""
+        path = "/api/v1/assignments" + ("/revoke" if op.op == "revoke" else "")
+        call = time.monotonic_ns()
+        reply = self.send("POST", path, _assignment(op.args), self.town.robot, op.args["tag"])
+        result = _role_result(op.op, reply)
+        seen = {"status": reply.status, "revision": (reply.body or {}).get("revision")}
+        return self._record("again", op.args, call, result, None, seen)
+
+    def grant_by_command(self, admin: Session, user: str, *, take: bool = False) -> Op:
+        """Grant or revoke as a project's admin does it, by a line of text."""
+        line = f"revoke role {EXECUTOR} from {user}" if take else f"grant role {EXECUTOR} to {user}"
+        args = {"user": user, "project": admin.project, "role": EXECUTOR}
+        op = "revoke" if take else "grant"
+        call = time.monotonic_ns()
+        reply, sure = self._send_again("POST", "/api/v1/commands", {"text": line}, admin.token, secrets.token_hex(8))
+        body = reply.body or {}
+        inner = Reply(reply.status, body.get("result", body), reply.why)
+        result = _role_result(op, inner) if sure else "lost"
+        seen: dict[str, Any] = {"status": reply.status, "replayed": reply.replayed}
+        if result in ("done", "same"):
+            seen["id"] = body["id"]
+        return self._record(op, args, call, result, _revision(inner, result), seen)
+
+    def replace_members(self, project: str, members: Sequence[tuple[str, str]]) -> Op:
+        """Replace all users of a project at once."""
+        roles: dict[str, list[str]] = {}
+        for user, role in members:
+            roles.setdefault(user, []).append(role)
+        entries = [{"id": user, "roles": of_user, "alerts": []} for user, of_user in sorted(roles.items())]
+        args = {"project": project, "members": [list(one) for one in members]}
+        call = time.monotonic_ns()
+        reply, sure = self._send_again(
+            "PUT", f"/api/v1/projects/{project}/members", {"members": entries}, self.town.robot, secrets.token_hex(8)
+        )
+        result = reply.result() if sure else "lost"
+        return self._record("import", args, call, result, _revision(reply, result), {"status": reply.status})
+
+    def lock(self, user: str) -> Op:
+        body = {"target": "identity", "name": f"user:{user}", "reason": secrets.token_hex(8)}
+        return self._simple("lock", {"user": user}, "/api/v1/locks", body)
+
+    def unlock(self, user: str) -> Op:
+        body = {"target": "identity", "name": f"user:{user}"}
+        return self._simple("unlock", {"user": user}, "/api/v1/locks/remove", body)
+
+    def open(self, user: str, project: str, server: str | None = None) -> Session | None:
+        """Open a session as the hub does; None if that was refused or not answered."""
+        server = project if server is None else server
+        credential = hashlib.sha256(secrets.token_bytes(16)).hexdigest()
+        body = {"user": user, "requester": user, "server": server, "project": project, "credential": credential}
+        call = time.monotonic_ns()
+        reply = self.send("POST", "/api/v1/sessions", body, self.town.hub_secret)
+        session = None
+        seen: dict[str, Any] = {"status": reply.status}
+        if reply.status == http.client.CREATED:
+            session = Session(reply.body["session"], reply.body["token"], user, project, server)
+            seen["session"] = session.id
+        self._record("open", {"user": user, "project": project, "server": server}, call, reply.result(), None, seen)
+        return session
+
+    def end(self, user: str, server: str) -> Op:
+        call = time.monotonic_ns()
+        body = {"user": user, "server": server, "reason": "stopped"}
+        reply = self.send("POST", "/api/v1/sessions/end", body, self.town.hub_secret)
+        return self._record(
+            "end", {"user": user, "server": server}, call, reply.result(), None, {"status": reply.status}
+        )
+
+    # --- how it does it
+
+    def send(self, method: str, path: str, body: Any, token: str, key: str | None = None) -> Reply:
+        """Send one request once."""
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        try:
+            if self._connection is None:
+                connection = http.client.HTTPConnection(
+                    "127.0.0.1", self.town.services[self.replica].port, timeout=WAIT_SECONDS
+                )
+                connection.connect()
+                self._connection = connection
+        except OSError:
+            return Reply(None, why="down")
+        try:
+            self._connection.request(method, path, json.dumps(body).encode(), headers)
+            answer = self._connection.getresponse()
+            data = answer.read()
+            if answer.will_close:
+                self.close()
+            replayed = answer.getheader("Idempotency-Replayed") == "true"
+            return Reply(answer.status, json.loads(data) if data else None, replayed=replayed)
+        except TimeoutError:
+            self.close()
+            return Reply(None, why="hung")
+        except (OSError, http.client.HTTPException, ValueError):
+            self.close()
+            return Reply(None, why="lost")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _send_again(self, method: str, path: str, body: Any, token: str, key: str | None) -> tuple[Reply, bool]:
+        """Send until there is an answer, a few times; False if nobody can know what came of it."""
+        unsure = False
+        for attempt in range(ATTEMPTS):
+            reply = self.send(method, path, body, token, key)
+            if not reply.silent:
+                # A refusal now does not say that an earlier attempt was refused, too.
+                return reply, not unsure or reply.result() == "done"
+            unsure = unsure or reply.why != "down"
+            if key is None or attempt + 1 == ATTEMPTS:
+                break
+            time.sleep(0.1 * 4**attempt)
+        return reply, (reply.why == "down" and not unsure) or reply.result() in ("broken", "hung")
+
+    def _change_role(self, op: str, path: str, user: str, project: str, role: str, key: bool) -> Op:
+        tag = f"op-{secrets.token_hex(8)}"
+        args = {"user": user, "project": project, "role": role, "tag": tag}
+        call = time.monotonic_ns()
+        reply, sure = self._send_again("POST", path, _assignment(args), self.town.robot, tag if key else None)
+        result = _role_result(op, reply) if sure else "lost"
+        seen = {"status": reply.status, "replayed": reply.replayed}
+        return self._record(op, args, call, result, _revision(reply, result), seen)
+
+    def _simple(self, op: str, args: Mapping[str, Any], path: str, body: Any) -> Op:
+        call = time.monotonic_ns()
+        reply, sure = self._send_again("POST", path, body, self.town.robot, secrets.token_hex(8))
+        result = reply.result() if sure else "lost"
+        if op == "unlock" and reply.status == http.client.NOT_FOUND and sure:
+            result = "missing"
+        return self._record(op, args, call, result, _revision(reply, result), {"status": reply.status})
+
+    def _record(
+        self, op: str, args: Mapping[str, Any], call: int, result: str, revision: int | None, seen: Mapping[str, Any]
+    ) -> Op:
+        ret = None if result in ("lost", "hung") else time.monotonic_ns()
+        return self.town.recorder.add(Op(self.name, op, args, call, ret, result, revision, seen))
+
+
+def _assignment(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "roles": [args["role"]],
+        "scope": args["project"],
+        "identity": f"user:{args['user']}",
+        "reason": args["tag"],
+    }
+
+
+def _role_result(op: str, reply: Reply) -> str:
+    if reply.status == http.client.NOT_FOUND and op == "revoke":
+        return "missing"
+    if reply.result() != "done":
+        return reply.result()
+    data = (reply.body or {}).get("data", {})
+    return "done" if data.get("granted") or data.get("revoked") else "same"
+
+
+def _revision(reply: Reply, result: str) -> int | None:
+    # A replayed answer is true and old: its revision says nothing about when it was given again.
+    if result not in ("done", "same") or reply.body is None:
+        return None
+    revision: int | None = reply.body.get("revision")
+    return revision
+
+
+class Book:
+    """The sessions that several clients share."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._sessions: dict[tuple[str, str], Session] = {}
+
+    def get(self, user: str, project: str) -> Session | None:
+        with self._guard:
+            return self._sessions.get((user, project))
+
+    def put(self, session: Session) -> None:
+        with self._guard:
+            self._sessions[session.user, session.project] = session
+
+    def drop(self, session: Session) -> None:
+        with self._guard:
+            if self._sessions.get((session.user, session.project)) == session:
+                del self._sessions[session.user, session.project]

@@ -1,0 +1,53 @@
+"""Founded towns to start from: one on SQLite, copied for each test, and one on PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.faults.town import Town, found, town
+from tests.fixtures.postgres import Server, fresh_database, postgres_server  # noqa: F401 - a fixture
+
+
+class Opener(Protocol):
+    """Starts a town; what it starts ends with the test."""
+
+    def __call__(self, **options: Any) -> Town: ...
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, str]]:
+    folder = tmp_path_factory.mktemp("founded")
+    return folder, found(folder)
+
+
+@pytest.fixture
+def sqlite_town(founded: tuple[Path, tuple[str, str]], tmp_path: Path) -> Iterator[Opener]:
+    """Start one service on a copy of the founded store."""
+    folder, secrets = founded
+    with ExitStack() as stack:
+
+        def start(*, at: Path | None = None, **options: Any) -> Town:
+            home = at or tmp_path / "town"
+            shutil.copytree(folder, home, dirs_exist_ok=True)
+            return stack.enter_context(town(home, secrets, **options))
+
+        yield start
+
+
+@pytest.fixture
+def postgres_town(postgres_server: Server, tmp_path: Path) -> Iterator[Opener]:  # noqa: F811 - the fixture
+    """Start two replicas on a fresh database."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Town:
+            url = stack.enter_context(fresh_database(postgres_server))
+            secrets = found(tmp_path / "town", url)
+            return stack.enter_context(town(tmp_path / "town", secrets, url, **{"replicas": 2, **options}))
+
+        yield start

@@ -1,0 +1,183 @@
+"""Mixed load: people ask, administrators give and take, the hub opens and ends sessions."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.faults.clients import Book, Client, Session
+from tests.faults.history import Op
+from tests.faults.town import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, PROJECTS, READER, Town
+
+MOST_OPS = 280
+"""On one register, so that the search stays short."""
+
+
+@dataclass
+class Load:
+    """Threads that use a town until they are told to stop.
+
+    Attributes
+    ----------
+    pause : float
+        Seconds that a client thinks between two operations.
+    faults : list
+        What went wrong in a client itself.
+    """
+
+    town: Town
+    seed: int
+    askers: int = 4
+    givers: int = 3
+    pause: float = 0.01
+    people: tuple[str, ...] = PEOPLE
+    faults: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.book = Book()
+        self._ended = threading.Event()
+        self._counts: dict[tuple[str, str], int] = {}
+        self._guard = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        replicas = len(self.town.services)
+        for number in range(self.askers):
+            self._thread(f"asker-{number}", number % replicas, self._ask)
+        for number in range(self.givers):
+            self._thread(f"giver-{number}", number % replicas, self._give)
+        self._thread("duellist-0", 0, self._duel)
+        self._thread("duellist-1", replicas - 1, self._duel)
+
+    def stop(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(60)
+            if thread.is_alive():
+                raise RuntimeError(f"{thread.name} did not end")
+        if self.faults:
+            raise self.faults[0]
+
+    def settle(self) -> None:
+        """Ask once more about everybody, when nothing goes wrong any longer."""
+        for replica in range(len(self.town.services)):
+            client = Client(self.town, f"auditor-{replica}", replica)
+            for project in PROJECTS:
+                for user in self.people:
+                    session = client.open(user, project, f"last-{replica}")
+                    if session is not None:
+                        client.check(session)
+            client.close()
+
+    def _thread(self, name: str, replica: int, work: Callable[[Client, random.Random], None]) -> None:
+        def run() -> None:
+            client, dice = Client(self.town, name, replica), random.Random(f"{self.seed} {name}")
+            try:
+                while not self._ended.is_set():
+                    work(client, dice)
+                    time.sleep(self.pause * dice.random() * 2)
+            except BaseException as error:  # noqa: BLE001 - shown by `stop`, in the thread of the test
+                self.faults.append(error)
+            finally:
+                client.close()
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _may(self, user: str, project: str) -> bool:
+        with self._guard:
+            count = self._counts[user, project] = self._counts.get((user, project), 0) + 1
+        return count < MOST_OPS
+
+    def _ask(self, client: Client, dice: random.Random) -> None:
+        user, project = dice.choice(self.people), dice.choice(PROJECTS)
+        session = self.session(client, user, project)
+        if session is None or not self._may(user, project):
+            time.sleep(0.05)
+            return
+        op = client.check(session)
+        if op.result == "refused":
+            self.book.drop(session)
+        elif op.result in ("down", "unavailable", "lost"):
+            time.sleep(0.05)
+
+    def session(self, client: Client, user: str, project: str) -> Session | None:
+        session = self.book.get(user, project)
+        if session is None:
+            session = client.open(user, project)
+            if session is not None:
+                self.book.put(session)
+        return session
+
+    def _give(self, client: Client, dice: random.Random) -> None:
+        user, project = dice.choice(self.people), dice.choice(PROJECTS)
+        if not self._may(user, project):
+            time.sleep(0.05)
+            return
+        what = dice.random()
+        op: Op | None
+        if what < 0.28:
+            op = client.grant(user, project, key=dice.random() < 0.8)
+        elif what < 0.56:
+            op = client.revoke(user, project, key=dice.random() < 0.8)
+        elif what < 0.66:
+            op = client.grant(user, project)
+            if op.result == "done":
+                client.revoke(user, project)
+                client.again(op)
+        elif what < 0.78:
+            op = self._by_command(client, dice, user, project)
+        elif what < 0.84:
+            members = [(admin, ADMIN) for admin in ADMINS]
+            members += [(one, READER) for one in self.people]
+            members += [(one, EXECUTOR) for one in self.people if dice.random() < 0.5]
+            op = client.replace_members(project, members)
+        elif what < 0.90:
+            op = client.lock(user)
+            time.sleep(dice.random() * 0.05)
+            client.unlock(user)
+        elif what < 0.95:
+            op = client.unlock(user)
+        else:
+            op = client.end(user, project)
+        if op is not None and op.result == "down":
+            time.sleep(0.05)
+
+    def _by_command(self, client: Client, dice: random.Random, user: str, project: str) -> Op | None:
+        admin = self.session(client, dice.choice(ADMINS), project)
+        if admin is None:
+            return None
+        op = client.grant_by_command(admin, user, take=dice.random() < 0.5)
+        if op.seen.get("status") == 401:
+            self.book.drop(admin)
+        return op
+
+    def _duel(self, client: Client, dice: random.Random) -> None:
+        if not self._may("", DUEL):
+            time.sleep(0.05)
+            return
+        admin = dice.choice(ADMINS)
+        if dice.random() < 0.6:
+            client.revoke(admin, DUEL, ADMIN)
+        else:
+            client.grant(admin, DUEL, ADMIN)
+        time.sleep(0.02)
+
+
+@contextmanager
+def under_load(town: Town, seed: int, **more: object) -> Iterator[Load]:
+    """Run a load as long as the block; what it saw in the end is part of the history."""
+    load = Load(town, seed, **more)  # type: ignore[arg-type]
+    load.start()
+    try:
+        yield load
+    except BaseException:
+        load._ended.set()
+        raise
+    load.stop()
+    load.settle()

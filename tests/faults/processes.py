@@ -1,0 +1,140 @@
+"""A service as a process that a test may kill, stop and start again; it always ends by its pid."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from aizen_hub.store.kill_point import VARIABLE
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 40.0
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Service:
+    """One replica.
+
+    Parameters
+    ----------
+    config : Path
+        Its ``aizen.yaml``.
+    port : int
+        Where it listens, as its configuration says.
+    plant : str or None
+        The planted bug that it runs with.
+    """
+
+    def __init__(self, config: Path, port: int, plant: str | None = None) -> None:
+        self.config, self.port, self.plant = config, port, plant
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = config.with_suffix(".log")
+
+    def start(
+        self, *, kill_at: str | None = None, wait: bool = True, wrapper: Sequence[str] = (), **environ: str
+    ) -> None:
+        """Start it, and wait until it is ready.
+
+        Raises
+        ------
+        RuntimeError
+            It ended or did not become ready; says what it wrote last.
+        """
+        module = ["tests.faults.planted", self.plant] if self.plant else ["aizen_hub.service"]
+        given = {name: value for name, value in os.environ.items() if not name.startswith("AIZEN_")}
+        given |= {"AIZEN_LOG_LEVEL": "WARNING", **environ}
+        if kill_at is not None:
+            given[VARIABLE] = kill_at
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*wrapper, sys.executable, "-m", *module, str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=ROOT,
+                env=given,
+                start_new_session=True,
+            )
+        if wait:
+            self.wait_ready()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not self.alive:
+                break
+            if self.ready():
+                return
+            time.sleep(0.02)
+        last = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
+        raise RuntimeError(f"the service did not become ready:\n{last}")
+
+    def ready(self) -> bool:
+        return self.status("/readyz") == http.client.OK
+
+    def status(self, path: str, timeout: float = 8) -> int | None:
+        """Return the status of a GET, None if there is no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def wait_dead(self, seconds: float = 20) -> bool:
+        """Wait until it has ended by itself, as at a kill point."""
+        assert self.process is not None
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def send(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        if self.alive:
+            self.send(signal.SIGKILL)
+            self.wait_dead()
+
+    def stop(self) -> None:
+        """End it as a supervisor does: asked first, then not."""
+        if self.alive:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGTERM)
+            if not self.wait_dead(15):
+                self.kill()
+
+    def resident_megabytes(self) -> float:
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1.024e-3
+
+    def stopped(self) -> bool:
+        """Whether it stands still by SIGSTOP."""
+        return Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
