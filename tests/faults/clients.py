@@ -203,7 +203,8 @@ class Client:
             if key is None or attempt + 1 == ATTEMPTS:
                 break
             time.sleep(0.1 * 4**attempt)
-        return reply, (reply.why == "down" and not unsure) or reply.result() in ("broken", "hung")
+        # Nothing was ever sent, or what was seen is worse than not to know.
+        return reply, not unsure or reply.result() in ("broken", "hung")
 
     def _change_role(self, op: str, path: str, user: str, project: str, role: str, key: bool) -> Op:
         tag = f"op-{secrets.token_hex(8)}"

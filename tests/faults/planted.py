@@ -175,15 +175,16 @@ def import_row_by_row() -> None:
     """A file is imported one entry per transaction."""
     from aizen_hub.service.api import projects
 
+    members = projects.project_members
+
     async def replace_members(call: Any) -> Any:
         whole = list(call.body.members)
         answer = None
-        # Those who lose something first, then one entry more each time.
         for number in range(max(1, len(whole) - 3), len(whole) + 1):
-            part = whole[:number]
+            part = projects._file(whole[:number]) or "[]"
             answer = await projects.change(
-                call, lambda tx, part=part: projects.project_members.replace(tx, call.members["project"], projects._file(part) or "[]")
-            )  # fmt: skip
+                call, lambda tx, part=part: members.replace(tx, call.members["project"], part)
+            )
         return answer
 
     for route in projects.ROUTES:

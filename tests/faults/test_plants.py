@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.faults import schedules
@@ -12,6 +14,7 @@ from tests.faults.schedules import STOP_BEFORE_ANSWER, Schedule
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 ATTEMPTS = 3
+PAUSED: dict[str, Any] = {"kill_at": STOP_BEFORE_ANSWER, "service": {"deadline_seconds": 8}}
 FOUND: dict[str, tuple[Schedule, str]] = {
     "answer-before-commit": (schedules.kill_after_change, "I1"),
     "audit-in-second-transaction": (schedules.kill_after_decision, "I2"),
@@ -32,10 +35,10 @@ def test_every_plant_has_its_schedule() -> None:
 @pytest.mark.parametrize("plant", list(FOUND))
 def test_a_planted_bug_is_found(plant: str, sqlite_town: Opener) -> None:
     schedule, invariant = FOUND[plant]
-    kill_at = STOP_BEFORE_ANSWER if schedule is schedules.pause_before_answer else None
-    here = sqlite_town(plant=plant, kill_at=kill_at)
+    pauses = schedule is schedules.pause_before_answer
+    here = sqlite_town(plant=plant, **(PAUSED if pauses else {}))
     found: set[str] = set()
-    for _ in range(1 if kill_at else ATTEMPTS):
+    for _ in range(1 if pauses else ATTEMPTS):
         schedule(here)
         found = {one.invariant for one in here.violations()}
         if invariant in found:
@@ -54,7 +57,7 @@ def test_the_service_itself_passes_every_schedule(sqlite_town: Opener) -> None:
 
 @pytest.mark.proves("R48", "I3", "T-07")
 def test_a_paused_service_decides_again(sqlite_town: Opener) -> None:
-    here = sqlite_town(kill_at=STOP_BEFORE_ANSWER)
+    here = sqlite_town(**PAUSED)
     schedules.pause_before_answer(here)
     assert here.violations() == []
     assert [op.result for op in here.recorder.ops() if op.op == "check"] == ["denied", "denied"]
