@@ -207,7 +207,7 @@ class Endpoint(RequestHandler):
             return read_strings(route.body, fields(data))
         # Read twice on purpose: the strict reader refuses what two readers could understand differently, the schema
         # then checks shape and types in compiled code.
-        strict_json.loads(data, max_bytes=route.max_body)
+        strict_json.loads(data, max_bytes=route.max_body, max_keys=route.max_members)
         return read_json(route.body, data)
 
     def _query(self, route: Route) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from aizen_hub.commands import strict_json
 from aizen_hub.service.schemas.base import Open, Schema
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class Route:
         It may answer JSON lines.
     max_body : int
         Bytes.
+    max_members : int
+        Members of all objects of the body together (R110).
     keyed : bool
         A write that takes an ``Idempotency-Key``.
     versioned : bool
@@ -148,6 +151,7 @@ class Route:
     form: bool = False
     stream: bool = False
     max_body: int = 64 << 10
+    max_members: int = strict_json.MAX_KEYS
     keyed: bool = False
     versioned: bool = False
     always: bool = False

@@ -193,3 +193,10 @@ async def test_a_replay_is_authorised_again(service: Driver) -> None:
     lock = {"target": "project", "name": "p2", "reason": "audit"}
     assert (await service.call("POST", "/api/v1/locks", lock, auth=boss.auth)).status == 201
     assert (await service.command(zoe, "grant role PROJECT_READER to nil", headers=key)).status in (401, 403)
+
+
+async def test_a_heartbeat_of_ten_thousand_servers(service: Driver) -> None:
+    live = [{"user": "eve", "server": f"s{number}"} for number in range(10_000)]
+    answer = await service.hub("POST", "/sessions/heartbeat", {"live": live})
+    assert answer.status == 200
+    assert len(answer.json["stop"]) == 10_000

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from aizen_hub.service.build import build
+from aizen_hub.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
 
@@ -127,6 +130,14 @@ def test_start_second_instance_and_end(tmp_path: Path, started: list[subprocess.
         json.loads(line)
 
 
+def used_before(file: Path) -> None:
+    """Make the files that a service leaves behind."""
+    house = build(Settings.load(file, {}), instance="before", environ={})
+    house.pools.close()
+    house.court.close()
+    house.store.close()
+
+
 PARENT = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-m", "aizen_hub.service", sys.argv[1]], stderr=subprocess.DEVNULL)
@@ -200,12 +211,8 @@ def test_without_an_instance_id_it_is_nobodys_child(tmp_path: Path, started: lis
 def test_what_it_refuses_to_start_with(
     tmp_path: Path, started: list[subprocess.Popen[str]], break_it: object, says: str
 ) -> None:
-    port = free_port()
-    file = write_settings(tmp_path, port)
-    good = start(started, file)
-    wait_ready(port)
-    good.terminate()
-    assert good.wait(timeout=10) == 0
+    file = write_settings(tmp_path, free_port())
+    used_before(file)
     break_it(tmp_path)  # type: ignore[operator]
     bad = start(started, file)
     assert bad.wait(timeout=START_SECONDS) == 1
@@ -217,10 +224,7 @@ def test_what_it_refuses_to_start_with(
 def test_a_missing_key_seals_it(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
     port = free_port()
     file = write_settings(tmp_path, port)
-    good = start(started, file)
-    wait_ready(port)
-    good.terminate()
-    assert good.wait(timeout=10) == 0
+    used_before(file)
     secret = (tmp_path / "data" / "hub-secret").read_text().strip()
     (tmp_path / "data" / "key-encryption-key").rename(tmp_path / "aside")
     start(started, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,12 +173,12 @@ async def test_tokens_are_never_taken_from_the_address(whole: Driver) -> None:
 
 @pytest.mark.proves("R121")
 async def test_forwarded_addresses_count_from_the_proxy_only(whole: Driver) -> None:
-    from tornado.httputil import HTTPHeaders, HTTPServerRequest
+    from tornado.httputil import HTTPHeaders
 
     def source(peer: str, *, proxied: bool) -> str:
-        request = HTTPServerRequest(method="GET", uri="/", headers=HTTPHeaders({"X-Forwarded-For": "9.9.9.9, 8.8.8.8"}))
-        request.remote_ip = peer
-        return whole.house.roads.source(request, proxied=proxied)
+        request = SimpleNamespace(remote_ip=peer, headers=HTTPHeaders({"X-Forwarded-For": "9.9.9.9, 8.8.8.8"}))
+        found: str = whole.house.roads.source(request, proxied=proxied)  # type: ignore[arg-type]
+        return found
 
     assert source("127.0.0.1", proxied=True) == "8.8.8.8"
     assert source("127.0.0.1", proxied=False) == "127.0.0.1"

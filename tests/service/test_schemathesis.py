@@ -40,7 +40,8 @@ async def schemathesis(service: Driver, folder: Path, auth: str, *more: str) -> 
 
 
 SOAK = "AIZEN_SOAK" in os.environ
-HOW = ("--phases", "coverage,fuzzing", "--max-examples", "50") if SOAK else ("--phases", "fuzzing", "--max-examples", "3")
+PHASES, EXAMPLES = ("coverage,fuzzing", "50") if SOAK else ("fuzzing", "2")
+HOW = ("--phases", PHASES, "--max-examples", EXAMPLES)
 
 
 @pytest.mark.slow

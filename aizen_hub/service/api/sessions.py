@@ -138,6 +138,7 @@ ROUTES = (
         "Name every live server.",
         body=Heartbeat,
         answer=HeartbeatAnswer,
-        max_body=8 << 20,
+        max_body=4 << 20,
+        max_members=50_000,
     ),
 )
