@@ -173,6 +173,7 @@ def test_what_is_read(
         "start training a b",
         "start training a k=1 k=2",
         "start training a name=b",
+        "start training name=b",
         "start training a k=1 b",
         "start training a k=1=2",
         "start training a k=1,l=2",
