@@ -103,7 +103,8 @@ def _service(c: Any, path: Path, settings: Settings, instance: str) -> None:
         "url": f"http://{_host(settings)}:{settings.service.port}"
         if settings.service.managed
         else settings.service_url,
-        "display": True,
+        # Not in the hub's menu: what a person could open there does not exist yet.
+        "display": False,
         # The person signed in at this hub a moment ago, and the service is part of it.
         "oauth_no_confirm": True,
         # Fixed: the hub never takes back tokens that it made up for earlier starts.

@@ -203,7 +203,7 @@ class Refusal(Shown):
 
     def html(self) -> str:
         rows = "".join(
-            f'<tr><td style="{_FAINT};padding:0 10px 0 0">{_escaped(label)}</td><td>{_escaped(value)}</td></tr>'
+            f'<tr><td style="{_FAINT};{_EDGE}">{_escaped(label)}</td><td style="{_EDGE}">{_escaped(value)}</td></tr>'
             for label, value in self.lines()
         )
         return (
