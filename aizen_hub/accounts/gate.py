@@ -124,12 +124,21 @@ def no_project(project: str) -> NotFound:
 
 
 def own_identities(tx: Read, identity: Identity) -> frozenset[Identity]:
-    """Return the identity itself, the groups it is in, and the service accounts it controls (R66)."""
-    groups = reached_groups(tx, identity)
-    controllers = [str(identity), *map(str, groups)]
-    accounts = tables.service_accounts
-    rows = tx.conn.execute(select(accounts.c.name).where(accounts.c.controller.in_(controllers)))
-    return frozenset({identity, *groups, *(Identity.service_account(row.name) for row in rows)})
+    """Return whatever an identity would give to itself by giving to it (R66, R68).
+
+    Itself, the service accounts that it or a group of its controls, and every group that one of these is in: a role of
+    a group reaches the service account in it, and through its credentials whoever controls it.
+    """
+    found: set[Identity] = set()
+    front = {identity}
+    while front:
+        found |= front
+        reached = set().union(*(reached_groups(tx, one) for one in front))
+        accounts = tables.service_accounts
+        controllers = [str(one) for one in found | reached]
+        rows = tx.conn.execute(select(accounts.c.name).where(accounts.c.controller.in_(controllers)))
+        front = (reached | {Identity.service_account(row.name) for row in rows}) - found
+    return frozenset(found)
 
 
 def reached_groups(tx: Read, identity: Identity) -> frozenset[Identity]:

@@ -49,6 +49,8 @@ def create(
     creator = owner if owner is not None and gate.above_roles(tx) else tx.actor.identity
     if not gate.above_roles(tx):
         limits.need_room(tx, creator, "system", LimitKind.PROJECTS, limits.projects_of_creator(tx, creator))
+    if owner is not None:
+        _need_able(tx, creator)
     names.reserve(tx, name, NameKind.PROJECT)
     tx.conn.execute(
         insert(_p).values(
@@ -166,6 +168,13 @@ def remove(tx: Write, name: str) -> Result:
 
 def exists(tx: Read, name: str) -> bool:
     return tx.conn.execute(select(_p.c.id).where(_p.c.name == name)).first() is not None
+
+
+def _need_able(tx: Read, owner: Identity) -> None:
+    # Else the project would begin without anybody who can look after it.
+    assignments.need_identity(tx, owner)
+    if not tx.rights(owner).active or locks.is_locked(tx, LockTarget.IDENTITY, str(owner)):
+        raise Conflict(f"`{owner.name}` cannot sign in, so the project would have no admin")
 
 
 def _named(tx: Write, name: str | None) -> str:

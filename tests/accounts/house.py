@@ -155,7 +155,18 @@ def _catalog(name: str) -> Catalog:
 
 def open_house(folder: Path, **settings: Any) -> House:
     chosen = Settings(
-        **{"data_dir": folder, "admin_user": "ldap:admin", "providers": PROVIDERS, "default_provider": "ldap", **settings}
+        **{
+            "data_dir": folder,
+            "admin_user": "ldap:admin",
+            "providers": PROVIDERS,
+            "default_provider": "ldap",
+            **settings,
+        }
     )
     catalog = _catalog(chosen.catalog)
     return House(Store.open(chosen, catalog), catalog, chosen)
+
+
+def count(tx: Read, table: Any) -> int:
+    """Return how many rows a table has."""
+    return len(tx.conn.execute(table.select()).all())

@@ -1,9 +1,9 @@
 """Names: one spelling, no look-alikes, nothing inherited."""
 
+# ruff: noqa: RUF001 - look-alikes are the subject of these tests
 from __future__ import annotations
 
 import pytest
-from tests.accounts.house import OPERATOR, House
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +11,7 @@ from aizen_hub.accounts import names, projects, releases, roles, users
 from aizen_hub.accounts.names import NameKind, canonical, known_as, short_name, skeleton
 from aizen_hub.problems import BadInput, Conflict, Problem
 from aizen_hub.rbac.identity import Identity
+from tests.accounts.house import OPERATOR, House
 
 
 @pytest.mark.proves("R27")
@@ -94,7 +95,9 @@ def test_hostile_spellings_are_refused(text: str, kind: NameKind) -> None:
     assert known_as(text, kind) is None
 
 
-@pytest.mark.parametrize(("kind", "text"), [(NameKind.PROJECT, "system"), (NameKind.PROJECT, "ＳＹＳＴＥＭ"), (NameKind.USER, "me")])
+@pytest.mark.parametrize(
+    ("kind", "text"), [(NameKind.PROJECT, "system"), (NameKind.PROJECT, "ＳＹＳＴＥＭ"), (NameKind.USER, "me")]
+)
 def test_words_of_the_system_are_no_names(kind: NameKind, text: str) -> None:
     with pytest.raises(BadInput, match="word of the system"):
         canonical(text, kind)
@@ -106,7 +109,9 @@ def test_a_directory_group_keeps_its_whole_name(text: str) -> None:
 
 
 @pytest.mark.proves("T-15", "R29")
-@pytest.mark.parametrize("text", ["Admin", "ADMIN", "ａｄｍｉｎ", "adrnin", "аdmin", "ad\u200bmin", "admin\n", "αdmin", "admіn"])
+@pytest.mark.parametrize(
+    "text", ["Admin", "ADMIN", "ａｄｍｉｎ", "adrnin", "аdmin", "ad\u200bmin", "admin\n", "αdmin", "admіn"]
+)
 def test_nobody_is_registered_beside_the_admin_under_another_spelling(house: House, text: str) -> None:
     before = house.state()
     with pytest.raises((Conflict, BadInput)):

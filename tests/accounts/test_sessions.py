@@ -6,7 +6,6 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
-from tests.accounts.house import HUB, OPERATOR, House
 from sqlalchemy import update
 
 from aizen_hub.accounts import locks, sessions
@@ -15,6 +14,7 @@ from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Road
+from tests.accounts.house import HUB, OPERATOR, House
 
 
 def credential(text: str) -> str:
