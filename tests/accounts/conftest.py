@@ -42,7 +42,7 @@ def make_house(template: Path, tmp_path: Path) -> Iterator[Callable[..., House]]
 
 @pytest.fixture(scope="session")
 def peopled(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with `admin`, the creator `carl`, and in `p1` the admin `paul`, `emma` who executes, `rita` who reads."""
+    """A database with `admin`, the creator `carl`, and in `p1` the admin `paul`, the executor `emma`, reader `rita`."""
     folder = tmp_path_factory.mktemp("peopled") / "data"
     shutil.copytree(template, folder)
     house = open_house(folder)
