@@ -212,7 +212,9 @@ _PERMISSIONS = {
     "roles": "manage:roles",
     "limits": "manage:limits",
     "locks": "manage:locks",
+    "sessions": "manage:sessions",
     "access": "read:access",
+    "audit": "read:audit",
 }
 
 

@@ -120,11 +120,14 @@ def alter(
 ) -> Result:
     """Change contact data and alert preferences; what is None stays, an empty text removes.
 
-    Everybody may change their own; others' need the permission to manage users.
+    Everybody may change their own, unless the catalog has a permission ``profile`` for that; others' need the
+    permission to manage users.
     """
     row = row_of(tx, name)
     if Identity.user(row.name) != tx.actor.identity:
         gate.need(tx, gate.permission(tx, "users"))
+    elif (own := tx.catalog.endpoints.get("profile")) is not None:
+        gate.need(tx, str(own))
     else:
         gate.in_person(tx)
     write(tx, row.name, display_name=display_name, email=email, phone=phone, alerts=alerts)
