@@ -131,6 +131,17 @@ def test_a_deployed_catalog_is_taken_for_its_name(tmp_path: Path) -> None:
     assert run(path, catalog=load_catalog("xat"))[0].got == "deny"
 
 
+@pytest.mark.proves("R64")
+@pytest.mark.parametrize(
+    "text",
+    ["2026-06-01", "2026-06-01T00:00:00", "2026-06-01 00:00:00", "2026-06-01T02:00:00+02:00", "2026-06-01T00:00:00Z"],
+)
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_time_without_a_zone_is_utc(tmp_path: Path, text: str, quote: str) -> None:
+    path = written(tmp_path, EXAMPLE.replace("2026-12-01T00:00:00Z", f"{quote}{text}{quote}"))
+    assert load_policy(path).form.assertions[0].at == datetime(2026, 6, 1, tzinfo=UTC)
+
+
 def test_groups_nest_deeply_and_cycles_are_harmless(tmp_path: Path) -> None:
     groups = {f"g{i}": [f"group:g{i + 1}"] for i in range(12)} | {"g12": ["user:u", "group:g0"]}
     text = yaml.safe_dump(
