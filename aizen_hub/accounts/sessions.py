@@ -18,6 +18,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.store.memberships import chunks
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
@@ -26,6 +27,7 @@ STARTING = timedelta(minutes=10)
 """How long a server may take to appear in the hub's list after its session was opened."""
 
 _s = tables.sessions
+_u = tables.users
 _HASH = 64
 
 
@@ -179,11 +181,11 @@ def heartbeat(tx: Write, live: Iterable[tuple[str, str]]) -> Heard:
         end_session(tx, row.id, "server-gone")
     with_session = {(row.user, row.server) for row in rows} - {(row.user, row.server) for row in gone}
     locked = locks.locked_names(tx, LockTarget.IDENTITY)
-    stopped = {
-        name
-        for name in {user for user, _ in listed}
-        if f"user:{name}" in locked or not tx.rights(Identity.user(name)).active
-    }
+    people = {user for user, _ in listed}
+    able: set[str] = set()
+    for chunk in chunks(sorted(people)):
+        able.update(tx.conn.execute(select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.active.is_(True))).scalars())
+    stopped = {name for name in people if f"user:{name}" in locked or name not in able}
     stop = sorted(one for one in listed if one not in with_session or one[0] in stopped)
     return Heard(tuple(sorted((row.user, row.server) for row in gone)), tuple(stop))
 
