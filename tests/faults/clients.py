@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.faults.history import Op
 from tests.faults.town import COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
@@ -134,8 +135,13 @@ class Client:
 
     def open(self, user: str, project: str, server: str | None = None) -> Session | None:
         """Open a session as the hub does; None if that was refused or not answered."""
+        return self.open_with_credential(user, project, server)[1]
+
+    def open_with_credential(self, user: str, project: str, server: str | None = None) -> tuple[str, Session | None]:
+        """As `open`; also returns the server's own hub token."""
         server = project if server is None else server
-        credential = hashlib.sha256(secrets.token_bytes(16)).hexdigest()
+        token = secrets.token_hex(16)
+        credential = hashlib.sha256(token.encode()).hexdigest()
         body = {"user": user, "requester": user, "server": server, "project": project, "credential": credential}
         call = time.monotonic_ns()
         reply = self.send("POST", "/api/v1/sessions", body, self.town.hub_secret)
@@ -145,7 +151,16 @@ class Client:
             session = Session(reply.body["session"], reply.body["token"], user, project, server)
             seen["session"] = session.id
         self._record("open", {"user": user, "project": project, "server": server}, call, reply.result(), None, seen)
-        return session
+        return token, session
+
+    def renew(self, hub_token: str) -> Reply:
+        """Exchange a server's hub token for a new role token."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": hub_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        return self.send("POST", "/oauth/token", form, None)
 
     def end(self, user: str, server: str) -> Op:
         call = time.monotonic_ns()
@@ -157,9 +172,12 @@ class Client:
 
     # --- how it does it
 
-    def send(self, method: str, path: str, body: Any, token: str, key: str | None = None) -> Reply:
-        """Send one request once."""
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    def send(self, method: str, path: str, body: Any, token: str | None, key: str | None = None) -> Reply:
+        """Send one request once; without a token the body is a form."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        data = json.dumps(body).encode()
+        if token is None:
+            headers, data = {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(body).encode()
         if key is not None:
             headers["Idempotency-Key"] = key
         try:
@@ -172,13 +190,13 @@ class Client:
         except OSError:
             return Reply(None, why="down")
         try:
-            self._connection.request(method, path, json.dumps(body).encode(), headers)
+            self._connection.request(method, path, data, headers)
             answer = self._connection.getresponse()
-            data = answer.read()
+            content = answer.read()
             if answer.will_close:
                 self.close()
             replayed = answer.getheader("Idempotency-Replayed") == "true"
-            return Reply(answer.status, json.loads(data) if data else None, replayed=replayed)
+            return Reply(answer.status, json.loads(content) if content else None, replayed=replayed)
         except TimeoutError:
             self.close()
             return Reply(None, why="hung")

@@ -170,8 +170,8 @@ class Load:
 
 
 @contextmanager
-def under_load(town: Town, seed: int, **more: object) -> Iterator[Load]:
-    """Run a load as long as the block; what it saw in the end is part of the history."""
+def under_load(town: Town, seed: int, *, settles: bool = True, **more: object) -> Iterator[Load]:
+    """Run a load as long as the block; with ``settles`` everybody is asked once more afterwards."""
     load = Load(town, seed, **more)  # type: ignore[arg-type]
     load.start()
     try:
@@ -180,4 +180,5 @@ def under_load(town: Town, seed: int, **more: object) -> Iterator[Load]:
         load._ended.set()
         raise
     load.stop()
-    load.settle()
+    if settles:
+        load.settle()

@@ -34,18 +34,16 @@ class Service:
         Its ``aizen.yaml``.
     port : int
         Where it listens, as its configuration says.
-    plant : str or None
-        The planted bug that it runs with.
+    module : sequence of str
+        What Python runs, with its arguments before the configuration.
     """
 
-    def __init__(self, config: Path, port: int, plant: str | None = None) -> None:
-        self.config, self.port, self.plant = config, port, plant
+    def __init__(self, config: Path, port: int, module: Sequence[str] = ("aizen_hub.service",)) -> None:
+        self.config, self.port, self.module = config, port, module
         self.process: subprocess.Popen[bytes] | None = None
         self.log = config.with_suffix(".log")
 
-    def start(
-        self, *, kill_at: str | None = None, wait: bool = True, wrapper: Sequence[str] = (), **environ: str
-    ) -> None:
+    def start(self, *, kill_at: str | None = None, wait: bool = True) -> None:
         """Start it, and wait until it is ready.
 
         Raises
@@ -53,14 +51,13 @@ class Service:
         RuntimeError
             It ended or did not become ready; says what it wrote last.
         """
-        module = ["tests.faults.planted", self.plant] if self.plant else ["aizen_hub.service"]
         given = {name: value for name, value in os.environ.items() if not name.startswith("AIZEN_")}
-        given |= {"AIZEN_LOG_LEVEL": "WARNING", **environ}
+        given["AIZEN_LOG_LEVEL"] = "WARNING"
         if kill_at is not None:
             given[VARIABLE] = kill_at
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", *module, str(self.config)],
+                [sys.executable, "-m", *self.module, str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -36,7 +36,7 @@ def test_every_plant_has_its_schedule() -> None:
 def test_a_planted_bug_is_found(plant: str, sqlite_town: Opener) -> None:
     schedule, invariant = FOUND[plant]
     pauses = schedule is schedules.pause_before_answer
-    here = sqlite_town(plant=plant, **(PAUSED if pauses else {}))
+    here = sqlite_town(module=("tests.faults.planted", plant), **(PAUSED if pauses else {}))
     found: set[str] = set()
     for _ in range(1 if pauses else ATTEMPTS):
         schedule(here)

@@ -136,10 +136,9 @@ def town(
     database: str | None = None,
     *,
     replicas: int = 1,
-    plant: str | None = None,
+    module: Sequence[str] = ("aizen_hub.service",),
     start: bool = True,
     kill_at: str | None = None,
-    environ: dict[str, str] | None = None,
     **more: Any,
 ) -> Iterator[Town]:
     """Serve a founded town with one service or several; all of them end with the block."""
@@ -147,13 +146,13 @@ def town(
     services = []
     for _ in range(replicas):
         port = free_port()
-        services.append(Service(configuration(folder, port, database, **more), port, plant))
+        services.append(Service(configuration(folder, port, database, **more), port, module))
     settings = Settings.load(services[0].config, {})
     here = Town(folder, database, settings, robot, hub_secret, services)
     try:
         if start:
             for one in services:
-                one.start(wait=False, kill_at=kill_at, **(environ or {}))
+                one.start(wait=False, kill_at=kill_at)
             for one in services:
                 one.wait_ready()
         here.begin()

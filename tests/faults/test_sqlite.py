@@ -1,0 +1,205 @@
+"""One service on SQLite that is killed, locked out, out of space and out of time, under load."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aizen_hub.store.kill_point import POINTS
+from tests.faults.clients import Client
+from tests.faults.conftest import Opener
+from tests.faults.load import under_load
+from tests.faults.shifted import set_clock
+from tests.faults.town import ADMIN, ADMINS, Town
+
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
+
+LONGEST = 30
+_HOLD = """
+import sqlite3, sys
+conn = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+conn.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.proves("R93", "R95", "R102", "I1", "I2", "I3", "I6", "I7", "I8", "I9", "I10", "T-45")
+def test_killed_at_any_moment(sqlite_town: Opener) -> None:
+    here, dice = sqlite_town(), random.Random(20_26)
+    with under_load(here, 1):
+        for _ in range(3):
+            time.sleep(dice.uniform(0.5, 1.5))
+            with here.recorder.fault("kill"):
+                here.service.kill()
+                here.service.start(wait=False)
+            here.service.wait_ready()
+        time.sleep(0.5)
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R93", "R102", "R103", "I1", "I2", "I3", "I4", "I7", "T-45")
+def test_killed_between_deciding_and_answering(sqlite_town: Opener) -> None:
+    """At every named point; what is sent again with its key has one effect."""
+    here = sqlite_town(start=False)
+    for number, point in enumerate(sorted(POINTS)):
+        here.service.start(kill_at=f"{point}:{12 + number}")
+        if number == 0:
+            here.begin()
+        with under_load(here, number, settles=False):
+            assert here.service.wait_dead(LONGEST), f"it never came to {point}"
+            assert here.service.process is not None
+            assert here.service.process.returncode == -signal.SIGKILL
+            with here.recorder.fault("kill", point=point):
+                here.service.start(wait=False)
+            here.service.wait_ready()
+            time.sleep(0.3)
+        here.service.stop()
+        assert here.violations(recovers=False) == [], point
+    assert any(op.seen.get("replayed") for op in here.recorder.ops()), "no answer was lost after its commit"
+
+
+@pytest.mark.proves("R79", "R107", "I8", "I10")
+def test_locked_by_another_process(sqlite_town: Opener) -> None:
+    here = sqlite_town()
+    with under_load(here, 2):
+        time.sleep(0.5)
+        with here.recorder.fault("locked"), _held(here):
+            start = time.monotonic_ns()
+            time.sleep(3.5)
+            assert here.service.status("/livez") == http.client.OK
+            end = time.monotonic_ns()
+        time.sleep(0.5)
+    ops = here.recorder.ops()
+    inside = [op for op in ops if op.op == "check" and op.call_ns > start and op.ret_ns and op.ret_ns < end]
+    assert {op.result for op in inside} == {"unavailable"}, "nothing can be decided that cannot be recorded"
+    assert here.violations() == []
+
+
+@contextmanager
+def _held(here: Town) -> Iterator[None]:
+    path = here.settings.data_dir / "aizen.sqlite"
+    other = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+    finally:
+        other.communicate(timeout=20)
+
+
+@pytest.mark.proves("R93", "R108", "T-37", "I2", "I7", "I8", "I10")
+def test_no_room_for_the_audit(sqlite_town: Opener) -> None:
+    """The files may not grow any more, as on a full disk or a used-up quota; then they may again, without a restart."""
+    here = sqlite_town()
+    with under_load(here, 3):
+        time.sleep(0.5)
+        before = resource.prlimit(here.service.pid, resource.RLIMIT_FSIZE)
+        with here.recorder.fault("full"):
+            resource.prlimit(here.service.pid, resource.RLIMIT_FSIZE, (4096, before[1]))
+            time.sleep(1)
+            start = time.monotonic_ns()
+            time.sleep(1.5)
+            assert here.service.status("/livez") == http.client.OK
+            end = time.monotonic_ns()
+            resource.prlimit(here.service.pid, resource.RLIMIT_FSIZE, before)
+        time.sleep(0.5)
+    ops = here.recorder.ops()
+    inside = [op for op in ops if op.op == "check" and op.call_ns > start and op.ret_ns and op.ret_ns < end]
+    assert {op.result for op in inside} == {"unavailable"}
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R108", "T-37", "I8", "I10")
+def test_a_small_disk_fills(sqlite_town: Opener, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("no file system may be mounted here; the limit of file size says the same")
+    try:
+        here = sqlite_town(at=disk / "town")
+        with under_load(here, 4):
+            time.sleep(0.5)
+            with here.recorder.fault("full"):
+                _fill(disk / "filler")
+                time.sleep(1.5)
+                assert here.service.status("/livez") == http.client.OK
+                (disk / "filler").unlink()
+            time.sleep(0.5)
+        assert any(op.result == "unavailable" for op in here.recorder.ops()), "it was not full"
+        assert here.violations() == []
+        here.service.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 16, 512):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+
+
+HOUR = 3600.0
+TEN_YEARS = 87_600 * HOUR
+
+
+@pytest.mark.proves("R101", "T-43", "I7", "I8")
+def test_the_clock_jumps(sqlite_town: Opener, tmp_path: Path) -> None:
+    """Under load; tokens live by the clock, deadlines and the order of the audit do not."""
+    clock = tmp_path / "clock"
+    set_clock(clock, 0)
+    here = sqlite_town(module=("tests.faults.shifted", str(clock)))
+    client = Client(here, "asker")
+    old = client.open(ADMINS[0], "p0", "old")
+    assert old is not None
+    assert client.check(old, ADMIN).result == "allowed"
+    with under_load(here, 5):
+        for offset in (HOUR, -HOUR, TEN_YEARS, -TEN_YEARS, 0.0):
+            with here.recorder.fault("clock", offset=offset):
+                set_clock(clock, offset)
+            time.sleep(0.7)
+            if offset:
+                assert client.check(old, ADMIN).result == "refused", f"a token of another time counts at {offset}"
+                new = client.open(ADMINS[0], "p0", f"new{offset}")
+                assert new is not None, [op for op in here.recorder.ops() if op.op == "open"][-3:]
+                assert client.check(new, ADMIN).result == "allowed", f"a new token does not count at {offset}"
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R46", "R79", "I8")
+def test_the_hub_is_dead(sqlite_town: Opener, tmp_path: Path) -> None:
+    """Running kernels are judged as before; a session that no hub has named for long gets no new token."""
+    clock = tmp_path / "clock"
+    set_clock(clock, 0)
+    session = {"hub_down_grace_seconds": 60, "heartbeat_seconds": 10}
+    here = sqlite_town(module=("tests.faults.shifted", str(clock)), session=session)
+    client = Client(here, "asker")
+    client.grant("u0", "p0")
+    credential, kept = client.open_with_credential("u0", "p0")
+    assert client.check(kept).result == "allowed"
+    assert client.renew(credential).status == http.client.OK
+    client.send("POST", "/api/v1/sessions/heartbeat", {"live": [{"user": "u0", "server": "p0"}]}, here.hub_secret)
+    set_clock(clock, 120)
+    assert client.check(kept).result == "allowed", "the token is good for ten minutes"
+    refused = client.renew(credential)
+    assert refused.status == http.client.BAD_REQUEST, refused
+    client.revoke("u0", "p0")
+    assert client.check(kept).result == "denied"
+    assert here.violations() == []
