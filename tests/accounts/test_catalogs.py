@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.accounts import bootstrap, groups, limits, locks, projects, roles, service_accounts, users
+from aizen_hub.accounts import bootstrap, groups, limits, locks, names, projects, roles, service_accounts, users
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.problems import Denied, LastHolder, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -74,7 +75,13 @@ def test_the_creator_has_the_creator_s_role_and_keeps_it(house: House) -> None:
 def test_who_has_nothing_manages_nothing(house: House) -> None:
     house.people("ann")
     for group in house.catalog.default_groups:  # what everybody has by default is not the question here
-        house.do(OPERATOR, locks.lock, LockTarget.IDENTITY, f"group:{group.name}", reason="x")
+        house.do(
+            OPERATOR,
+            locks.lock,
+            LockTarget.IDENTITY,
+            f"group:{names.canonical(group.name, NameKind.GROUP)}",
+            reason="x",
+        )
     for work, args in ((users.create, ("x1",)), (groups.create, ("x1",)), (locks.list_locks, ()),
                        (service_accounts.create, ("x1",))):  # fmt: skip
         with pytest.raises(Denied):
