@@ -256,14 +256,13 @@ def test_a_denial_names_what_came_nearest(
     rights = state.rights(who)
     decision = decide(rights, Request(asked, scope), now)
     assert decision.sentence == decision.sentence.rstrip(". ")
-    held = {one.assignment: one for one in rights.held}
+    # One assignment may reach a person by several ways, each with its own time.
+    ways = [held for held in rights.held if held.assignment == decision.assignment]
     match decision.reason:
         case Reason.GRANTED:
-            assert decision.assignment is not None
-            assert held[decision.assignment].gives(now)
+            assert any(held.gives(now) for held in ways)
         case Reason.NOT_YET | Reason.EXPIRED:
-            assert decision.assignment is not None
-            assert not held[decision.assignment].interval.holds(now)
+            assert any(not held.interval.holds(now) for held in ways)
         case Reason.NO_ASSIGNMENT:
             assert decision.assignment is None
             if decision.role is not None:
