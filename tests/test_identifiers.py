@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders
 
-from aizen_hub.hub.login.authenticator import ADMIN_GROUP, PROJECT_GROUPS
+from aizen_hub.hub.login.authenticator import ADMIN_GROUP, GROUPS
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.service.replay import Key
 
@@ -49,5 +49,5 @@ def test_kept_answers_of_two_addresses_are_two(one: dict[str, str], other: dict[
 @pytest.mark.proves("R33")
 @given(st.text(), st.text())
 def test_no_project_has_the_hub_group_of_the_admins_or_of_another(one: str, other: str) -> None:
-    assert PROJECT_GROUPS + one != ADMIN_GROUP
-    assert (PROJECT_GROUPS + one == PROJECT_GROUPS + other) == (one == other)
+    assert GROUPS + one != ADMIN_GROUP
+    assert (GROUPS + one == GROUPS + other) == (one == other)

@@ -15,12 +15,13 @@ import urllib.request
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from types import TracebackType
 from typing import IO, Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-MAX_PAGE = 8 << 20
+from aizen_hub.client.page import Page
+
+CHECK_SECONDS = 6.0
 _XSRF = "_xsrf"
 
 
@@ -34,34 +35,6 @@ class LoginRefused(BrowserError):
 
 class SpawnRefused(BrowserError):
     """The server did not start; the message is the reason on the page."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """An answer: where it came from after redirects, and what it says."""
-
-    status: int
-    url: str
-    text: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def json(self) -> Any:
-        return json.loads(self.text) if self.text else None
-
-    @property
-    def words(self) -> str:
-        """The readable text, blanks squeezed."""
-        return " ".join(_parse(self.text).words)
-
-    @property
-    def alert(self) -> str:
-        """The text of the first error that the page shows: the hub marks them by class."""
-        return _parse(self.text).alert.removeprefix("Error: ")
-
-    @property
-    def fields(self) -> list[dict[str, str]]:
-        """The attributes of every input, button and option, in order."""
-        return _parse(self.text).fields
 
 
 @dataclass
@@ -126,10 +99,10 @@ class Browser:
         )
         try:
             with self._opener.open(request, timeout=self._deadline) as answer:
-                return _page(answer.status, answer.url, answer, answer.headers)
+                return Page.read(answer.status, answer.url, answer, answer.headers)
         except urllib.error.HTTPError as error:
             with error:
-                return _page(error.code, error.url or self.url, error, error.headers)
+                return Page.read(error.code, error.url or self.url, error, error.headers)
         except (OSError, http.client.HTTPException) as error:
             raise BrowserError(f"{method} {path}: {error}") from None
 
@@ -159,7 +132,7 @@ class Browser:
             The page came back; the message is the sentence on it.
         """
         form = self.get("/hub/login")
-        fields = {"username": name, "password": password, _XSRF: _value(form, _XSRF)}
+        fields = {"username": name, "password": password, _XSRF: _xsrf_of(form)}
         if provider is not None:
             fields["provider"] = provider
         page = self._submit("/hub/login", fields)
@@ -206,15 +179,19 @@ class Browser:
         SpawnRefused
             It failed or took longer.
         """
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        start = time.monotonic()
+        seen = False
+        while time.monotonic() - start < seconds:
             state = self.server(server)
-            if state is None:
+            if state is not None:
+                seen = True
+                if state["ready"]:
+                    return
+            # The hub checks the person again before it lists the server, which takes as long as a directory may take.
+            elif seen or time.monotonic() - start > CHECK_SECONDS:
                 page = self.get(f"/hub/spawn-pending/{quote(self._who)}" + (f"/{quote(server)}" if server else ""))
                 raise SpawnRefused(page.alert or "the server ended while it started")
-            if state["ready"]:
-                return
-            time.sleep(0.1)
+            time.sleep(0.2)
         raise SpawnRefused(f"the server was not ready within {seconds:g} seconds")
 
     def server(self, server: str = "") -> dict[str, Any] | None:
@@ -357,59 +334,8 @@ class _SameOrigin(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-class _Reader(HTMLParser):
-    _ALERTS = frozenset({"login_error", "spawn-error-msg", "aizen-nothing", "error"})
-    _VOID = frozenset({"input", "br", "img", "meta", "link", "hr"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fields: list[dict[str, str]] = []
-        self.words: list[str] = []
-        self.alert = ""
-        self._silent = 0
-        self._in_alert = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        if tag in ("input", "button", "option", "select"):
-            self.fields.append({"tag": tag, **found})
-        if tag in ("script", "style"):
-            self._silent += 1
-        if tag in self._VOID:
-            return
-        if self._in_alert:
-            self._in_alert += 1
-        elif not self.alert and self._ALERTS & set(found.get("class", "").split()):
-            self._in_alert = 1
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self._silent = max(0, self._silent - 1)
-        if self._in_alert and tag not in self._VOID:
-            self._in_alert -= 1
-
-    def handle_data(self, data: str) -> None:
-        words = data.split()
-        if self._silent or not words:
-            return
-        self.words += words
-        if self._in_alert:
-            self.alert = " ".join([self.alert, *words]).strip()
-
-
-def _parse(text: str) -> _Reader:
-    reader = _Reader()
-    reader.feed(text)
-    return reader
-
-
-def _value(page: Page, name: str) -> str:
-    for one in page.fields:
-        if one.get("name") == name:
-            return one.get("value", "")
-    raise BrowserError(f"the page at {page.url} has no field `{name}` (status {page.status}: {page.words[:200]})")
-
-
-def _page(status: int, url: str, body: IO[bytes], headers: Any) -> Page:
-    data = body.read(MAX_PAGE)
-    return Page(status, url, data.decode("utf-8", "replace"), {name.lower(): value for name, value in headers.items()})
+def _xsrf_of(page: Page) -> str:
+    found = page.value(_XSRF)
+    if found is None:
+        raise BrowserError(f"the page at {page.url} has no form (status {page.status}: {page.words[:200]})")
+    return found
