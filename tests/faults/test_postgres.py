@@ -1,0 +1,222 @@
+"""Two replicas on PostgreSQL: stopped, killed, cut off from a database that restarts or stalls."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.clients import Client
+from tests.faults.conftest import Opener
+from tests.faults.load import under_load
+from tests.faults.shifted import set_clock
+from tests.faults.storm import storm
+from tests.faults.town import Town, found, town
+from tests.fixtures.postgres import Server, _wait, running_server
+
+pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("faults")]
+
+REVOCATIONS = 2_000
+STORM_SECONDS = 25.0
+FEWEST = 200
+"""So many must have been possible even on a slow machine, or the test proves little."""
+
+
+@pytest.mark.proves("R48", "R79", "R109", "I1", "I2", "I3", "I6", "I7", "T-07", "T-54")
+def test_revoked_here_denied_there(postgres_town: Opener, record_property: Any) -> None:
+    here = postgres_town()
+    count = storm(here, REVOCATIONS, STORM_SECONDS)
+    record_property("revocations", count)
+    print(f"{count} revocations")
+    assert count >= FEWEST
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R48", "R102", "R109", "I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9", "I10", "T-05", "T-54")
+def test_replicas_are_stopped_and_killed(postgres_town: Opener) -> None:
+    here = postgres_town()
+    first, second = here.services
+    with under_load(here, 6):
+        time.sleep(0.5)
+        with here.recorder.fault("pause"):
+            second.send(signal.SIGSTOP)
+            time.sleep(2.5)
+            second.send(signal.SIGCONT)
+        time.sleep(0.5)
+        with here.recorder.fault("kill"):
+            first.kill()
+            time.sleep(0.5)
+            first.start(wait=False)
+        first.wait_ready()
+        time.sleep(0.5)
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R48", "I3", "T-07", "T-54")
+def test_a_revocation_on_one_replica_while_the_other_stands_still(postgres_town: Opener) -> None:
+    """Requests that wait in the stopped replica are judged by what holds when it goes on."""
+    here = postgres_town()
+    second = here.services[1]
+    giver = Client(here, "giver")
+    askers = [Client(here, f"asker-{number}", 1) for number in range(4)]
+    session = askers[0].open("u0", "p0")
+    assert session is not None
+    giver.grant("u0", "p0")
+    for asker in askers:
+        assert asker.check(session).result == "allowed"
+    with here.recorder.fault("pause"):
+        second.send(signal.SIGSTOP)
+        threads = [threading.Thread(target=asker.check, args=(session,)) for asker in askers]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        giver.revoke("u0", "p0")
+        time.sleep(2.2)
+        second.send(signal.SIGCONT)
+    for thread in threads:
+        thread.join(20)
+    results = [op.result for op in here.recorder.ops() if op.op == "check"][len(askers) :]
+    assert set(results) <= {"denied", "unavailable"}
+    assert askers[0].check(session).result == "denied"
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R79", "R105", "I8", "I10")
+def test_the_database_stalls(postgres_town: Opener) -> None:
+    """A table is locked, then every backend stands still, then every backend is killed."""
+    here = postgres_town()
+    assert here.database is not None
+    with under_load(here, 7):
+        time.sleep(0.5)
+        with here.recorder.fault("locked"), _locked(here.database):
+            time.sleep(0.5)
+            start = time.monotonic_ns()
+            time.sleep(2.5)
+            assert here.service.status("/livez") == http.client.OK
+            end = time.monotonic_ns()
+        _nothing_allowed(here, start, end)
+        time.sleep(1)
+        with here.recorder.fault("backends-stopped"):
+            pids = _backends(here.database)
+            assert pids
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(3)
+                assert here.service.status("/livez") == http.client.OK
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+        time.sleep(1)
+        with here.recorder.fault("backends-ended"):
+            _end_backends(here.database)
+        time.sleep(1)
+    assert here.violations() == []
+
+
+@pytest.mark.proves("R102", "R105", "I1", "I2", "I7", "I8", "I10")
+def test_the_database_restarts(tmp_path: Path) -> None:
+    """As after a crash (it recovers from its log), then with open sessions ended."""
+    with running_server() as server, restarting(server) as restart:
+        url = server.url()
+        secrets = found(tmp_path / "town", url)
+        with town(tmp_path / "town", secrets, url, replicas=2) as here:
+            with under_load(here, 8):
+                for number in (signal.SIGQUIT, signal.SIGINT):
+                    time.sleep(0.7)
+                    with here.recorder.fault("restart", signal=number):
+                        restart(number)
+                    time.sleep(1)
+            assert here.violations() == []
+            assert any(op.result == "unavailable" for op in here.recorder.ops()), "nobody noticed"
+
+
+@pytest.mark.proves("R109", "T-43", "I8")
+def test_a_replica_whose_clock_is_off_is_not_ready(postgres_town: Opener, tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    set_clock(clock, 0)
+    here = postgres_town(module=("tests.faults.shifted", str(clock)), replicas=1)
+    assert here.service.ready()
+    for seconds in (45, -45):
+        set_clock(clock, seconds)
+        assert here.service.status("/readyz") == http.client.SERVICE_UNAVAILABLE
+    set_clock(clock, 1)
+    assert here.service.ready()
+
+
+def _nothing_allowed(here: Town, start: int, end: int) -> None:
+    ops = here.recorder.ops()
+    inside = [op for op in ops if op.op == "check" and op.call_ns > start and op.ret_ns and op.ret_ns < end]
+    assert not [op for op in inside if op.result in ("allowed", "denied")], "decided without a row"
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[None]:
+    import psycopg
+
+    with psycopg.connect(url) as conn:
+        conn.execute("LOCK TABLE revision, audit IN ACCESS EXCLUSIVE MODE")
+        yield
+        conn.rollback()
+
+
+def _backends(url: str) -> list[int]:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as conn:
+        rows = conn.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _end_backends(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@contextmanager
+def restarting(server: Server) -> Iterator[Callable[[int], None]]:
+    """Yield a function that ends the server with a signal and starts it anew, with the same command line."""
+    line = Path(f"/proc/{server.pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    command = [part.decode() for part in line]
+    owner = (server.folder / "data").stat()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def end(number: int) -> None:
+        if running:
+            running[-1].send_signal(number)
+            running[-1].wait(30)
+        else:
+            os.kill(server.pid, number)
+            os.waitpid(server.pid, 0)
+
+    def restart(number: int) -> None:
+        end(number)
+        who: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
+        with (server.folder / "log").open("ab") as log:
+            running.append(
+                subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **who)
+            )
+        _wait(server, running[-1])
+
+    try:
+        yield restart
+    finally:
+        if running:
+            running[-1].send_signal(signal.SIGINT)
+            running[-1].wait(30)
