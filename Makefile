@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py requirements/install
 
-.PHONY: help venv demo demo-check test lint bench lock clean
+.PHONY: help venv demo demo-check test lint bench soak lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -34,6 +34,9 @@ lint: $(VENV)/.test ## ruff, mypy and the arrows between the rooms
 
 bench: $(VENV)/.test ## measured times beside their targets
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: $(VENV)/.test ## half an hour of faults under load; says its seed (options: ARGS="--seed 1 --minutes 5")
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 # `.test` brings all that `.demo` brings, in the same versions (demo.txt is compiled against test.txt).
 $(VENV)/.demo: requirements/demo.txt $(SETUP)

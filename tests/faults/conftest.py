@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,14 +40,43 @@ def sqlite_town(founded: tuple[Path, tuple[str, str]], tmp_path: Path) -> Iterat
         yield start
 
 
+@pytest.fixture(scope="session")
+def founded_on_postgres(
+    postgres_server: Server,  # noqa: F811 - the fixture
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, tuple[str, str], str]]:
+    folder = tmp_path_factory.mktemp("founded-on-postgres")
+    with fresh_database(postgres_server) as url:
+        yield folder, found(folder, url), url.rpartition("/")[2]
+
+
 @pytest.fixture
-def postgres_town(postgres_server: Server, tmp_path: Path) -> Iterator[Opener]:  # noqa: F811 - the fixture
-    """Start two replicas on a fresh database."""
+def postgres_town(
+    postgres_server: Server,  # noqa: F811 - the fixture
+    founded_on_postgres: tuple[Path, tuple[str, str], str],
+    tmp_path: Path,
+) -> Iterator[Opener]:
+    """Start two replicas on a copy of the founded database."""
+    folder, secrets, template = founded_on_postgres
     with ExitStack() as stack:
 
         def start(**options: Any) -> Town:
-            url = stack.enter_context(fresh_database(postgres_server))
-            secrets = found(tmp_path / "town", url)
+            shutil.copytree(folder, tmp_path / "town")
+            url = stack.enter_context(_copied(postgres_server, template))
             return stack.enter_context(town(tmp_path / "town", secrets, url, **{"replicas": 2, **options}))
 
         yield start
+
+
+@contextmanager
+def _copied(server: Server, template: str) -> Iterator[str]:
+    import psycopg
+
+    name = f"{template}_copy"
+    with psycopg.connect(server.url(), autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield server.url(name)
+    finally:
+        with psycopg.connect(server.url(), autocommit=True) as conn:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")

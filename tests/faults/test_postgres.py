@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +14,17 @@ import pytest
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
 from tests.faults.load import under_load
+from tests.faults.nemesis import backends, end_backends, locked_tables, restarting, stopped
 from tests.faults.shifted import set_clock
 from tests.faults.storm import storm
 from tests.faults.town import Town, found, town
-from tests.fixtures.postgres import Server, _wait, running_server
+from tests.fixtures.postgres import running_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("faults")]
 
 REVOCATIONS = 2_000
-STORM_SECONDS = 25.0
-FEWEST = 200
+STORM_SECONDS = 15.0
+FEWEST = 100
 """So many must have been possible even on a slow machine, or the test proves little."""
 
 
@@ -97,7 +94,7 @@ def test_the_database_stalls(postgres_town: Opener) -> None:
     assert here.database is not None
     with under_load(here, 7):
         time.sleep(0.5)
-        with here.recorder.fault("locked"), _locked(here.database):
+        with here.recorder.fault("locked"), locked_tables(here.database):
             time.sleep(0.5)
             start = time.monotonic_ns()
             time.sleep(2.5)
@@ -106,19 +103,14 @@ def test_the_database_stalls(postgres_town: Opener) -> None:
         _nothing_allowed(here, start, end)
         time.sleep(1)
         with here.recorder.fault("backends-stopped"):
-            pids = _backends(here.database)
+            pids = backends(here.database)
             assert pids
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
-            try:
+            with stopped(*pids):
                 time.sleep(3)
                 assert here.service.status("/livez") == http.client.OK
-            finally:
-                for pid in pids:
-                    os.kill(pid, signal.SIGCONT)
         time.sleep(1)
         with here.recorder.fault("backends-ended"):
-            _end_backends(here.database)
+            end_backends(here.database)
         time.sleep(1)
     assert here.violations() == []
 
@@ -157,66 +149,3 @@ def _nothing_allowed(here: Town, start: int, end: int) -> None:
     ops = here.recorder.ops()
     inside = [op for op in ops if op.op == "check" and op.call_ns > start and op.ret_ns and op.ret_ns < end]
     assert not [op for op in inside if op.result in ("allowed", "denied")], "decided without a row"
-
-
-@contextmanager
-def _locked(url: str) -> Iterator[None]:
-    import psycopg
-
-    with psycopg.connect(url) as conn:
-        conn.execute("LOCK TABLE revision, audit IN ACCESS EXCLUSIVE MODE")
-        yield
-        conn.rollback()
-
-
-def _backends(url: str) -> list[int]:
-    import psycopg
-
-    with psycopg.connect(url, autocommit=True) as conn:
-        rows = conn.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _end_backends(url: str) -> None:
-    import psycopg
-
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-
-
-@contextmanager
-def restarting(server: Server) -> Iterator[Callable[[int], None]]:
-    """Yield a function that ends the server with a signal and starts it anew, with the same command line."""
-    line = Path(f"/proc/{server.pid}/cmdline").read_bytes().split(b"\0")[:-1]
-    command = [part.decode() for part in line]
-    owner = (server.folder / "data").stat()
-    running: list[subprocess.Popen[bytes]] = []
-
-    def end(number: int) -> None:
-        if running:
-            running[-1].send_signal(number)
-            running[-1].wait(30)
-        else:
-            os.kill(server.pid, number)
-            os.waitpid(server.pid, 0)
-
-    def restart(number: int) -> None:
-        end(number)
-        who: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
-        with (server.folder / "log").open("ab") as log:
-            running.append(
-                subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **who)
-            )
-        _wait(server, running[-1])
-
-    try:
-        yield restart
-    finally:
-        if running:
-            running[-1].send_signal(signal.SIGINT)
-            running[-1].wait(30)

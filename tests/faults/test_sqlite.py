@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import http.client
 import random
-import resource
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,19 +15,13 @@ from aizen_hub.store.kill_point import POINTS
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
 from tests.faults.load import under_load
+from tests.faults.nemesis import held_by_another, no_room
 from tests.faults.shifted import set_clock
-from tests.faults.town import ADMIN, ADMINS, Town
+from tests.faults.town import ADMIN, ADMINS
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 LONGEST = 30
-_HOLD = """
-import sqlite3, sys
-conn = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
-conn.execute("BEGIN EXCLUSIVE")
-print("held", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.mark.proves("R93", "R95", "R102", "I1", "I2", "I3", "I6", "I7", "I8", "I9", "I10", "T-45")
@@ -51,21 +41,20 @@ def test_killed_at_any_moment(sqlite_town: Opener) -> None:
 @pytest.mark.proves("R93", "R102", "R103", "I1", "I2", "I3", "I4", "I7", "T-45")
 def test_killed_between_deciding_and_answering(sqlite_town: Opener) -> None:
     """At every named point; what is sent again with its key has one effect."""
+    points = sorted(POINTS)
     here = sqlite_town(start=False)
-    for number, point in enumerate(sorted(POINTS)):
-        here.service.start(kill_at=f"{point}:{12 + number}")
-        if number == 0:
-            here.begin()
-        with under_load(here, number, settles=False):
+    here.service.start(kill_at=f"{points[0]}:12")
+    here.begin()
+    with under_load(here, 9, pause=0.005):
+        for point, following in zip(points, [*points[1:], None], strict=True):
             assert here.service.wait_dead(LONGEST), f"it never came to {point}"
             assert here.service.process is not None
-            assert here.service.process.returncode == -signal.SIGKILL
+            assert here.service.process.returncode == -signal.SIGKILL, point
             with here.recorder.fault("kill", point=point):
-                here.service.start(wait=False)
-            here.service.wait_ready()
-            time.sleep(0.3)
-        here.service.stop()
-        assert here.violations(recovers=False) == [], point
+                here.service.start(kill_at=following and f"{following}:12", wait=False)
+        here.service.wait_ready()
+        time.sleep(0.5)
+    assert here.violations() == []
     assert any(op.seen.get("replayed") for op in here.recorder.ops()), "no answer was lost after its commit"
 
 
@@ -74,7 +63,7 @@ def test_locked_by_another_process(sqlite_town: Opener) -> None:
     here = sqlite_town()
     with under_load(here, 2):
         time.sleep(0.5)
-        with here.recorder.fault("locked"), _held(here):
+        with here.recorder.fault("locked"), held_by_another(here.settings.data_dir):
             start = time.monotonic_ns()
             time.sleep(3.5)
             assert here.service.status("/livez") == http.client.OK
@@ -86,33 +75,18 @@ def test_locked_by_another_process(sqlite_town: Opener) -> None:
     assert here.violations() == []
 
 
-@contextmanager
-def _held(here: Town) -> Iterator[None]:
-    path = here.settings.data_dir / "aizen.sqlite"
-    other = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"held\n"
-        yield
-    finally:
-        other.communicate(timeout=20)
-
-
 @pytest.mark.proves("R93", "R108", "T-37", "I2", "I7", "I8", "I10")
 def test_no_room_for_the_audit(sqlite_town: Opener) -> None:
     """The files may not grow any more, as on a full disk or a used-up quota; then they may again, without a restart."""
     here = sqlite_town()
     with under_load(here, 3):
         time.sleep(0.5)
-        before = resource.prlimit(here.service.pid, resource.RLIMIT_FSIZE)
-        with here.recorder.fault("full"):
-            resource.prlimit(here.service.pid, resource.RLIMIT_FSIZE, (4096, before[1]))
+        with here.recorder.fault("full"), no_room(here.service.pid):
             time.sleep(1)
             start = time.monotonic_ns()
             time.sleep(1.5)
             assert here.service.status("/livez") == http.client.OK
             end = time.monotonic_ns()
-            resource.prlimit(here.service.pid, resource.RLIMIT_FSIZE, before)
         time.sleep(0.5)
     ops = here.recorder.ops()
     inside = [op for op in ops if op.op == "check" and op.call_ns > start and op.ret_ns and op.ret_ns < end]

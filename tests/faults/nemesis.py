@@ -1,0 +1,122 @@
+"""What is done to a service and to what it stands on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.fixtures.postgres import Server, _wait
+
+_HOLD = """
+import sqlite3, sys
+conn = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+conn.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another(data_dir: Path) -> Iterator[None]:
+    """Let another process hold the write lock of the SQLite database."""
+    path = data_dir / "aizen.sqlite"
+    other = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+    finally:
+        other.communicate(timeout=20)
+
+
+@contextmanager
+def no_room(pid: int) -> Iterator[None]:
+    """Let no file of a process grow any more, as on a full disk or a used-up quota."""
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Let processes stand still, as a long pause of a machine does."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def locked_tables(url: str) -> Iterator[None]:
+    import psycopg
+
+    with psycopg.connect(url) as conn:
+        conn.execute("LOCK TABLE revision, audit IN ACCESS EXCLUSIVE MODE")
+        yield
+        conn.rollback()
+
+
+def backends(url: str) -> list[int]:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as conn:
+        rows = conn.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def end_backends(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@contextmanager
+def restarting(server: Server) -> Iterator[Callable[[int], None]]:
+    """Yield a function that ends the server with a signal and starts it anew, with the same command line."""
+    line = Path(f"/proc/{server.pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    command = [part.decode() for part in line]
+    owner = (server.folder / "data").stat()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def end(number: int) -> None:
+        if running:
+            running[-1].send_signal(number)
+            running[-1].wait(30)
+        else:
+            os.kill(server.pid, number)
+            os.waitpid(server.pid, 0)
+
+    def restart(number: int) -> None:
+        end(number)
+        who: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
+        with (server.folder / "log").open("ab") as log:
+            running.append(
+                subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **who)
+            )
+        _wait(server, running[-1])
+
+    try:
+        yield restart
+    finally:
+        if running:
+            running[-1].send_signal(signal.SIGINT)
+            running[-1].wait(30)
