@@ -139,7 +139,7 @@ class Exchange:
         """
         actor = Actor(
             Identity.user(token.subject), Road.KERNEL, session=token.session, project=token.project,
-            acting=None if token.actor is None else Identity.user(token.actor), token_id=token.token_id, source=source,
+            acting=None if token.actor is None else Identity.parse(token.actor), token_id=token.token_id, source=source,
         )  # fmt: skip
 
         def work(tx: Write) -> Exchanged:

@@ -123,7 +123,7 @@ def open(tx: Write, user: str, requester: str, server: str, project: str | None,
         )
     if len(credential_hash) != _HASH or not all(char in "0123456789abcdef" for char in credential_hash):
         raise BadInput("the credential is not a SHA-256 in lower-case hexadecimal digits")
-    project = _enter(tx, owner, project)
+    project = enter(tx, owner, project)
     end(tx, owner, server, "restarted")
     _free_credential(tx, owner, server, credential_hash)
     number = secrets.token_hex(16)
@@ -237,7 +237,7 @@ def set_project(tx: Write, session: str, project: str) -> str:
             "the project of a running server cannot be changed here",
             remedy="stop the server and start it for that project",
         )
-    name = _enter(tx, row.user, project)
+    name = enter(tx, row.user, project)
     if name is None:
         raise BadInput("a project is needed")
     if name != row.project:
@@ -262,7 +262,14 @@ def roles_in(tx: Read, rights: Rights, scope: str) -> tuple[str, ...]:
     return tuple(sorted({held.role for held in rights.held if held.scope == scope and held.gives(tx.now)}))
 
 
-def _enter(tx: Write, user: str, project: str | None) -> str | None:
+def enter(tx: Write, user: str, project: str | None) -> str | None:
+    """Return the canonical name of the project that the user may enter, or None for a session without one.
+
+    Raises
+    ------
+    Denied, NotFound
+        As `open`.
+    """
     identity = Identity.user(user)
     rights = tx.rights(identity)
     if not rights.active or locks.is_locked(tx, LockTarget.IDENTITY, str(identity)):

@@ -170,7 +170,7 @@ class Roads:
                 Road.KERNEL,
                 session=found.session,
                 project=found.project,
-                acting=None if found.actor is None else Identity.user(found.actor),
+                acting=None if found.actor is None else Identity.parse(found.actor),
                 token_id=found.token_id,
                 source=source,
             ),

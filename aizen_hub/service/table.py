@@ -6,6 +6,7 @@ from functools import cache
 
 from aizen_hub.service.api import (
     access,
+    agents,
     authzen,
     commands,
     groups,
@@ -45,6 +46,7 @@ def routes() -> tuple[Route, ...]:
         *questions.ROUTES,
         *policy.ROUTES,
         *authzen.ROUTES,
+        *agents.ROUTES,
         *activate.ROUTES,
         *health.ROUTES,
     )

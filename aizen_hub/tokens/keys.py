@@ -43,6 +43,7 @@ class Purpose(StrEnum):
     ROLE = "role"
     DECISION = "decision"
     CHECKPOINT = "checkpoint"
+    SYNC = "sync"
 
     @property
     def typ(self) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, TypeVar
 
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.tokens.compact import TokenFault, TokenRefused, read, sign
 from aizen_hub.tokens.credential import new_id
@@ -47,7 +48,7 @@ class RoleToken:
     scope : frozenset of str or None
         Permissions to which this token is narrowed; None if it is not.
     actor : str or None
-        Who acts for the subject (``act``; RFC 8693, 4.1).
+        Who acts for the subject, as ``kind:name`` (``act``; RFC 8693, 4.1).
     key_id : str
         The key that signed it, so that a decision can check in its own transaction that it is not withdrawn.
     """
@@ -297,7 +298,12 @@ def _actor(claims: Mapping[str, Any]) -> str:
     actor = _typed(claims, "act", dict)
     if actor.keys() != {"sub"}:
         raise _bad("act")
-    return _name(actor, "sub")
+    name = _name(actor, "sub")
+    try:
+        Identity.parse(name)
+    except ValueError:
+        raise _bad("act") from None
+    return name
 
 
 def _cut(roles: Iterable[str]) -> list[str]:

@@ -277,7 +277,7 @@ class TestNarrowing:
             own = town.settings.service_url
             text = issue(
                 town.keys.ring(tx), own, own, subject="alice", session=session, project="churn", roles=(),
-                revision=tx.revision, now=tx.now, actor="bob",
+                revision=tx.revision, now=tx.now, actor="user:bob",
             )  # fmt: skip
             token = Verifier(town.keys.ring(tx), own, own).verify(text, tx.now)
         code, row = refused(town, lambda: town.exchange.narrow(token, scope="list:training"))

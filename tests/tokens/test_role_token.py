@@ -37,7 +37,7 @@ def test_a_good_token_says_what_it_was_issued_with(ring: KeyRing, verifier: Veri
     session, token_id = new_id(), new_id()
     text = issue(
         ring, ISSUER, ISSUER, subject="alice", session=session, project="churn", roles=["A", "B", "A"], revision=41,
-        now=NOW + timedelta(milliseconds=700), scope=["view", "execute:training"], actor="bob", token_id=token_id,
+        now=NOW + timedelta(milliseconds=700), scope=["view", "execute:training"], actor="user:bob", token_id=token_id,
     )  # fmt: skip
     assert verifier.verify(text, NOW) == RoleToken(
         subject="alice",
@@ -50,7 +50,7 @@ def test_a_good_token_says_what_it_was_issued_with(ring: KeyRing, verifier: Veri
         not_before=NOW,
         expires_at=NOW + timedelta(minutes=5),
         scope=frozenset({"view:*", "execute:training"}),
-        actor="bob",
+        actor="user:bob",
         key_id=ring.signer(Purpose.ROLE)[0].kid,
     )
 
@@ -311,7 +311,7 @@ ids = st.binary(min_size=16, max_size=16).map(bytes.hex)
     roles=st.lists(names, max_size=5, unique=True),
     revision=st.integers(0, 2**63 - 1),
     seconds=st.integers(1, 600),
-    actor=st.none() | names,
+    actor=st.none() | names.map("user:{}".format),
 )
 @settings(max_examples=60, deadline=None)
 def test_what_is_issued_is_what_is_read(

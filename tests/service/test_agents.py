@@ -1,0 +1,151 @@
+"""The AI Hub's job agent: acting for people, and signed copies for remote workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aizen_hub.accounts import assignments, groups, locks, projects, service_accounts, users
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.build import OWN, build
+from aizen_hub.service.server import Server
+from aizen_hub.tokens.compact import read
+from aizen_hub.tokens.keys import Purpose
+from tests.service.conftest import INSTANCE, OPERATOR, PASSWORD, Driver, Response, settings_for
+
+AGENT = Identity.service_account("aihub-jobagent")
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Driver]:
+    house = build(settings_for(tmp_path, catalog="aihub", admin_user="local:root"), instance=INSTANCE, environ={})
+    server = Server(house, "127.0.0.1", 0)
+    await server.start()
+    driver = Driver(server)
+    with house.store.write(OWN) as tx:
+        for name in ("ann", "bea", "max"):
+            users.create(tx, name, password=PASSWORD)
+        projects.create(tx, "scoring", owner=Identity.user("ann"))
+        assignments.put(tx, "permitted", "scoring", Identity.user("bea"))
+        groups.add_member(tx, "admin", Identity.user("max"))
+        service_accounts.create(tx, "plain")
+    with house.store.write(OPERATOR) as tx:
+        driver.agent = service_accounts.issue(tx, AGENT.name).data["credential"]  # type: ignore[attr-defined]
+        driver.plain = service_accounts.issue(tx, "plain").data["credential"]  # type: ignore[attr-defined]
+    try:
+        yield driver
+    finally:
+        driver.close()
+        await server.stop()
+
+
+async def act(service: Driver, user: str, project: str | None = "scoring", *, who: str = "agent") -> Response:
+    body = {"user": user} | ({"project": project} if project else {})
+    return await service.call("POST", "/api/v1/impersonate", body, auth=f"Bearer {getattr(service, who)}")
+
+
+async def decide(service: Driver, token: str, permission: str, project: str = "scoring") -> Response:
+    body = {"permission": permission, "project": project}
+    return await service.call("POST", "/api/v1/decisions", body, auth=f"Bearer {token}")
+
+
+@pytest.mark.proves("R54", "T-06")
+async def test_the_agent_gets_the_rights_of_the_person_and_none_of_its_own(service: Driver) -> None:
+    answer = await act(service, "bea")
+    assert answer.status == 200, answer.body
+    token = answer.json["token"]
+    assert (await decide(service, token, "execute:process")).json["decision"]["allowed"] is True
+    assert (await decide(service, token, "delete:project")).json["decision"]["allowed"] is False
+    assert (await decide(service, token, "sync:files")).json["decision"]["allowed"] is False
+    assert (await decide(service, token, "impersonate:users")).json["decision"]["allowed"] is False
+
+
+@pytest.mark.proves("R54", "R94")
+async def test_both_names_are_in_the_audit_row(service: Driver) -> None:
+    token = (await act(service, "bea")).json["token"]
+    number = (await decide(service, token, "execute:process")).json["decision"]["id"]
+    max_ = await service.open("max", None)
+    found = await service.call("GET", f"/api/v1/audit?id={number}", auth=max_.auth)
+    (row,) = found.json["data"]["audit"]
+    assert (row["identity"], row["acting"]) == ("user:bea", str(AGENT))
+
+
+@pytest.mark.proves("R70", "T-06")
+async def test_either_side_stopped_stops_both_at_the_next_decision(service: Driver) -> None:
+    first, second = (await act(service, "bea")).json["token"], (await act(service, "ann")).json["token"]
+    assert (await decide(service, first, "execute:process")).json["decision"]["allowed"] is True
+    with service.house.store.write(OPERATOR) as tx:
+        assignments.revoke(tx, ["permitted"], "scoring", Identity.user("bea"))
+    assert (await decide(service, first, "execute:process")).json["decision"]["allowed"] is False
+    assert (await decide(service, second, "execute:process")).json["decision"]["allowed"] is True
+    with service.house.store.write(OPERATOR) as tx:
+        locks.lock(tx, LockTarget.IDENTITY, str(AGENT), reason="stolen")
+    assert (await decide(service, second, "execute:process")).json["decision"]["allowed"] is False
+
+
+@pytest.mark.proves("R70")
+async def test_acting_never_changes_access(service: Driver) -> None:
+    token = (await act(service, "ann")).json["token"]
+    body = {"roles": ["permitted"], "scope": "scoring", "identity": "user:max", "reason": ""}
+    granted = await service.call("POST", "/api/v1/assignments", body, auth=f"Bearer {token}")
+    assert granted.status == 403
+    ann = await service.open("ann", "scoring")
+    assert (await service.call("POST", "/api/v1/assignments", body, auth=ann.auth)).status == 201
+
+
+@pytest.mark.proves("R70")
+async def test_nobody_of_higher_right_and_no_stranger_can_be_a_target(service: Driver) -> None:
+    assert (await act(service, "max", None)).status == 403
+    assert (await act(service, "nobody")).status == 404
+    assert (await act(service, "bea", "other")).status == 404
+
+
+@pytest.mark.proves("R134")
+async def test_only_an_account_with_the_right_acts_and_no_person_does(service: Driver) -> None:
+    assert (await act(service, "bea", who="plain")).status == 403
+    ann = await service.open("ann", "scoring")
+    refused = await service.call("POST", "/api/v1/impersonate", {"user": "bea"}, auth=ann.auth)
+    assert refused.status == 401
+
+
+async def test_an_acting_token_can_be_neither_renewed_nor_exchanged(service: Driver) -> None:
+    token = (await act(service, "bea")).json["token"]
+    kind = "urn:ietf:params:oauth:token-type:jwt"
+    form = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
+    raw = f"{form}&subject_token={token}&subject_token_type={kind}".encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await service.call("POST", "/oauth/token", raw=raw, headers=headers)
+    assert answer.status == 400
+
+
+async def test_a_copy_is_listed_signed_dated_and_marked_as_no_authority(service: Driver) -> None:
+    auth = f"Bearer {service.agent}"  # type: ignore[attr-defined]
+    listed = await service.call("GET", "/api/v1/sync", auth=auth)
+    assert listed.status == 200, listed.body
+    assert listed.json["authoritative"] is False
+    by_name: dict[str, Any] = {one["name"]: one for one in listed.json["files"]}
+    assert set(by_name) == {"policy", "project:scoring"}
+    got = await service.call("GET", "/api/v1/sync/file?name=project%3Ascoring", auth=auth)
+    assert got.json["authoritative"] is False
+    assert "bea" in got.json["content"]
+    digest = hashlib.sha256(got.json["content"].encode()).hexdigest()
+    assert digest == got.json["sha256"] == by_name["project:scoring"]["sha256"]
+    with service.house.store.read() as tx:
+        ring = service.house.keys.ring(tx)
+    stated, _ = read(got.json["signature"], Purpose.SYNC, ring)
+    assert (stated["sha256"], stated["rev"], stated["authoritative"]) == (digest, got.json["revision"], False)
+    assert got.json["issued"].endswith("Z")
+
+
+async def test_synchronising_is_a_right_and_unknown_files_are_not_there(service: Driver) -> None:
+    plain = f"Bearer {service.plain}"  # type: ignore[attr-defined]
+    agent = f"Bearer {service.agent}"  # type: ignore[attr-defined]
+    assert (await service.call("GET", "/api/v1/sync", auth=plain)).status == 403
+    assert (await service.call("GET", "/api/v1/sync/file?name=policy", auth=plain)).status == 403
+    for name in ("project:none", "..%2Fetc%2Fpasswd", "scoring"):
+        assert (await service.call("GET", f"/api/v1/sync/file?name={name}", auth=agent)).status == 404
