@@ -32,10 +32,24 @@ def _modules(*names: str) -> str | None:
     return f"no Python package {', '.join(missing)}" if missing else None
 
 
+def _oidc() -> str | None:
+    from tests.fixtures.oidc_provider_server import lacks
+
+    return lacks()
+
+
+def _keycloak() -> str | None:
+    from tests.fixtures.keycloak import lacks
+
+    return lacks()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
     "postgres": lambda: _programs("initdb", "pg_ctl", "postgres") or _modules("psycopg"),
+    "oidc": _oidc,
+    "keycloak": _keycloak,
 }
 """Each tier with a function that says what it lacks here, or nothing."""
 

@@ -125,7 +125,8 @@ class AizenAuthenticator(Authenticator):
         self._life = ServerLife(app, self)
         self._life.start()
         revoke = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "life": self._life}
-        found = [*super().get_handlers(app), (r"/login", LoginPage), (r"/api/aizen/revoke", RevokeHandler, revoke)]
+        # Ours first: the base class lists a login page of its own.
+        found = [(r"/login", LoginPage), *super().get_handlers(app), (r"/api/aizen/revoke", RevokeHandler, revoke)]
         for one in self.providers.values():
             if isinstance(one, OidcProvider):
                 found += handlers_of(one, app)
@@ -222,6 +223,10 @@ class AizenAuthenticator(Authenticator):
             self._refreshing[user.name] = task
             task.add_done_callback(lambda _: self._refreshing.pop(user.name, None))
         result = await asyncio.shield(task)
+        if result is False and handler is not None and not hasattr(handler, "_token_authenticated"):
+            # JupyterHub 6.1.1 reads this of every handler after a failed refresh and sets it for tokens only; without
+            # it, a person with an expired sign-in sees an error 500 instead of the login page.
+            handler._token_authenticated = False
         return dict(result) if isinstance(result, dict) else result
 
     async def _refresh(self, user: Any) -> dict[str, Any] | bool:
@@ -236,6 +241,9 @@ class AizenAuthenticator(Authenticator):
                 # At once: a refresh token that was replaced is worth nothing, and whoever asked may not store the rest.
                 await user.save_auth_state({**state, "aizen": {**known, "keep": dict(proof.keep)}})
             answer = None if proof is None else await self._report(proof, None)
+        except NotLetIn as error:
+            self.log.warning("`%s` may not be here any more: %s", user.name, error)
+            return False
         except LoginFailed as error:
             if isinstance(error, ProviderUnreachable) and error.keep is not None:
                 await user.save_auth_state({**state, "aizen": {**known, "keep": dict(error.keep)}})

@@ -299,13 +299,12 @@ class OidcProvider:
         name = self._username(info)
         if rests_on_mail(info, name, traits.username_claim) and verified_mail(info) is None:
             raise NotLetIn(f"`{self.label}` does not say that your mail address is verified (`email_verified`)")
-        state = traits.build_auth_state_dict(told, info)
-        model = {"name": traits.normalize_username(name), "admin": None, "groups": []}
-        model["auth_state"] = await state if isawaitable(state) else state
-        model = await traits.update_auth_model(model)
-        groups = self._groups(model["auth_state"], info)
-        model["groups"] = list(groups or ())
-        await self._restrict(model)
+        try:
+            groups = await self._of_class(name, told, info)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise IdpFailed(
+                f"its answer is not what {type(traits).__name__} expects ({type(error).__name__})"
+            ) from None
         return Proof(
             self.name,
             self._subject(self._identifier(info)),
@@ -316,6 +315,17 @@ class OidcProvider:
             keep=grant.keep,
             authenticated_at=_time((claims or {}).get("auth_time")),
         )
+
+    async def _of_class(self, name: str, told: dict[str, Any], info: dict[str, Any]) -> tuple[str, ...] | None:
+        """Go through what the class of oauthenticator adds and demands; returns the groups."""
+        state = self.traits.build_auth_state_dict(told, info)
+        model: dict[str, Any] = {"name": self.traits.normalize_username(name), "admin": None, "groups": []}
+        model["auth_state"] = await state if isawaitable(state) else state
+        model = await self.traits.update_auth_model(model)
+        groups = self._groups(model["auth_state"], info)
+        model["groups"] = list(groups or ())
+        await self._restrict(model)
+        return groups
 
     def _username(self, info: Mapping[str, Any]) -> str:
         claim = self.traits.username_claim

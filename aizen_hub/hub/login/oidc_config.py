@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jupyterhub.auth import LocalAuthenticator
-from oauthenticator.oauth2 import OAuthenticator, OAuthLoginHandler
 from tornado.httpclient import HTTPClientError
 from tornado.httputil import HTTPHeaders
 from traitlets import Bool, List, TraitError, Unicode
 from traitlets.config import Config, Configurable
-from traitlets.utils.importstring import import_item
 
+from aizen_hub.hub.login.oidc_class import class_of, reads_unverified, subject_of
 from aizen_hub.hub.login.oidc_http import IdpClient, IdpFailed, address_fault, is_loopback, read_json
 from aizen_hub.hub.login.oidc_keys import ALGORITHMS
 from aizen_hub.hub.login.provider import show
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 
-DEFAULT_CLASS = "GenericOAuthenticator"
 VERIFIED = "aizen_verified_claims"
 """Where the claims of a verified ID token travel beside the token answer; no provider can put anything there."""
 
@@ -127,6 +122,8 @@ class OidcTraits(Configurable):
             raise IdpFailed("its userinfo is not a JSON object")
         if claims is not None and told.get("sub") != claims["sub"]:
             raise IdpFailed("its userinfo is about somebody else than its ID token")
+        if "email_verified" in told:
+            told.setdefault("verified_email", told["email_verified"])  # what Google's class still reads
         return {**(claims or {}), **told}
 
     def get_callback_url(self, handler: Any = None) -> str:
@@ -168,6 +165,8 @@ class OidcConfig:
         if any("allowed_domains" in one for one in dict(given.get("idps") or {}).values() if isinstance(one, Mapping)):
             names.append("idps")
         self.restrictions = {name: self._make(_only(given, name)) for name in names}
+        # What the class demands of everybody whatever it is told, such as Google's hosted domain.
+        self.restrictions["the class"] = self._make({**_only(given, ""), "allow_all": True})
         loopback = is_loopback_url(self.traits.issuer or self.traits.authorize_url)
         self.client: IdpClient = client_of(loopback, tls)
         for one in (self.traits, *self.restrictions.values()):
@@ -227,7 +226,7 @@ class OidcConfig:
                 raise ConfigurationError(f"{self._where}.issuer`: {fault or 'holds a query'}")
             if "subject_claim" in given and traits.subject_claim != "sub":
                 raise ConfigurationError(f"{self._where}.subject_claim`: with `issuer` it is always `sub`: remove it")
-        elif traits.userdata_from_id_token or _reads_unverified(type(traits)):
+        elif traits.userdata_from_id_token or reads_unverified(type(traits)):
             raise ConfigurationError(
                 f"{self._where}.issuer`: is needed here, since ID tokens would be believed unverified without it"
             )
@@ -237,7 +236,7 @@ class OidcConfig:
                 "OpenID Connect `authorize_url`, `token_url` and `userdata_url`"
             )
         elif "subject_claim" not in given:
-            subject = next((_SUBJECTS[one.__name__] for one in type(traits).mro() if one.__name__ in _SUBJECTS), None)
+            subject = subject_of(type(traits))
             if subject is None:
                 raise ConfigurationError(
                     f"{self._where}.subject_claim`: without `issuer`, name the claim with the id that never changes"
@@ -300,16 +299,6 @@ class OidcConfig:
             ) from None
 
 
-_SUBJECTS: Mapping[str, str] = {
-    "Auth0OAuthenticator": "sub",
-    "BitbucketOAuthenticator": "uuid",
-    "CILogonOAuthenticator": "sub",
-    "GitHubOAuthenticator": "id",
-    "GitLabOAuthenticator": "id",
-    "GlobusOAuthenticator": "sub",
-    "GoogleOAuthenticator": "id",
-    "OpenShiftOAuthenticator": "metadata.uid",
-}
 _HTTP = ("ca_certs", "client_cert", "client_key")
 _OWN_AUTHORIZE = frozenset(
     {
@@ -338,37 +327,6 @@ _REFUSED: Mapping[str, str] = {
     "refresh_user_hook": "would decide without the provider who may stay: remove it",
     "http_client": "is set by aizen-hub: remove it",
 }  # fmt: skip
-
-
-def class_of(settings: ProviderSettings) -> Any:
-    """Return the oauthenticator class that a provider names: its class name, entry point or dotted path.
-
-    Raises
-    ------
-    ConfigurationError
-    """
-    where, name = f"`providers.{settings.name}.authenticator`", settings.authenticator or DEFAULT_CLASS
-    points = [one for one in entry_points(group="jupyterhub.authenticators") if one.value.startswith("oauthenticator.")]
-    known = {one.value.partition(":")[2]: one.value for one in points} | {one.name: one.value for one in points}
-    if "." not in name and name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise ConfigurationError(
-            f"{where}: oauthenticator has no `{show(name)}`: "
-            + (f"did you mean `{near[0]}`?" if near else "leave it out for any provider with OpenID Connect")
-        )
-    try:
-        found: Any = import_item(known.get(name, name).replace(":", "."))
-    except ImportError as error:
-        raise ConfigurationError(f"{where}: `{show(name)}` cannot be loaded: {show(str(error), 200)}") from None
-    if not (inspect.isclass(found) and issubclass(found, OAuthenticator)):
-        raise ConfigurationError(f"{where}: `{show(name)}` is no class of oauthenticator")
-    if issubclass(found, LocalAuthenticator):
-        raise ConfigurationError(
-            f"{where}: `{show(name)}` makes accounts on the hub's machine: use `{found.__name__.removeprefix('Local')}`"
-        )
-    if found.login_handler.get is not OAuthLoginHandler.get:
-        raise ConfigurationError(f"{where}: `{show(name)}` does not speak OAuth 2: use a provider that does")
-    return found
 
 
 def oauth_error(error: HTTPClientError) -> str:
@@ -407,9 +365,3 @@ def _only(given: Mapping[str, Any], name: str) -> dict[str, Any]:
             for source, one in given["idps"].items()
         }
     return out
-
-
-def _reads_unverified(kind: type) -> bool:
-    from oauthenticator.azuread import AzureAdOAuthenticator
-
-    return issubclass(kind, AzureAdOAuthenticator)
