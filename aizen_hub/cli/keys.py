@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aizen_hub.store.store import Store
     from aizen_hub.tokens.keys import SigningKey
 
-PURPOSES = ("role", "decision", "checkpoint")
+PURPOSES = ("role", "decision", "checkpoint", "sync")
 
 
 @click.group()

@@ -335,8 +335,9 @@ class Forger:
             "scope": ("", " ", "execute", "execute:training ", " execute:training", "execute:training  view:*",
                       "execute:training execute:training", "Execute:training", "x" * 3000,
                       ["execute:training"], None, 1),
-            "act": ("bob", None, [], {}, {"sub": ""}, {"sub": 1}, {"sub": "bob", "act": {"sub": "eve"}},
-                    {"sub": "bob", "iss": "x"}, [{"sub": "bob"}]),
+            "act": ({"sub": "bob"}, "user:bob", None, [], {}, {"sub": ""}, {"sub": 1},
+                    {"sub": "user:bob", "act": {"sub": "user:eve"}},
+                    {"sub": "user:bob", "iss": "x"}, [{"sub": "user:bob"}]),
             "admin": (True,), "": ("",), "azp": ("x",), "cnf": ({"jkt": "x"},), "groups": (["AIZEN_ADMIN"],),
         }.items():  # fmt: skip
             for value in values:

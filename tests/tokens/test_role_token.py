@@ -59,7 +59,7 @@ def test_the_forgers_own_good_token_is_accepted(forger: Forger, verifier: Verifi
     # Without this, every refusal below could have another cause than the one under test.
     assert verifier.verify(forger.token(), NOW).subject == "alice"
     assert verifier.verify(forger.changed(project=None), NOW).project is None
-    assert verifier.verify(forger.changed(act={"sub": "bob"}), NOW).actor == "bob"
+    assert verifier.verify(forger.changed(act={"sub": "user:bob"}), NOW).actor == "user:bob"
     assert verifier.verify(forger.changed(scope="execute:training"), NOW).scope == {"execute:training"}
 
 
