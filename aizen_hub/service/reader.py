@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from aizen_hub.accounts.spelling import settle
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.reader import read
@@ -24,4 +25,5 @@ class Reader:
         return self._remember(text) if len(text) <= _LONGEST else self._read(text)
 
     def _read(self, text: str) -> Command:
-        return read(text, self._catalog)
+        # Settled here and nowhere else, so that what is decided, recorded and carried out is one spelling (R27, R83).
+        return settle(read(text, self._catalog))

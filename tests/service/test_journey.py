@@ -200,3 +200,12 @@ async def test_a_heartbeat_of_ten_thousand_servers(service: Driver) -> None:
     answer = await service.hub("POST", "/sessions/heartbeat", {"live": live})
     assert answer.status == 200
     assert len(answer.json["stop"]) == 10_000
+
+
+@pytest.mark.proves("R27", "R83")
+async def test_a_name_is_judged_in_its_one_spelling(service: Driver) -> None:
+    ada = await service.open("ada")
+    shown = await service.command(ada, "show project P1")
+    assert (shown.status, shown.json["canonical"]) == (200, "show project p1")
+    granted = await service.command(ada, "grant role PROJECT_EXECUTOR to ROB")
+    assert (granted.status, granted.json["canonical"]) == (200, "grant role PROJECT_EXECUTOR to rob")
