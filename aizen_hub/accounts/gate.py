@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.names import show
 from aizen_hub.problems import Denied, Escalation, NotFound
-from aizen_hub.rbac.decide import covers, decide
+from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Decision, Request
+from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.escalation import missing_to_control
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.permission import Permission

@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from aizen_hub.accounts import gate
 from aizen_hub.accounts.result import Result, table
-from aizen_hub.rbac.decide import covers, effective
+from aizen_hub.rbac.decide import effective
+from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights
@@ -43,6 +44,7 @@ def preview(store: Store, actor: Actor, change: Callable[[Write], Result]) -> Re
     """
     try:
         with store.write(actor) as tx:
+            tx.trying = True
             answer = change(tx)
             # The writer holds the lock, so what another connection sees is exactly the state before this change.
             with store.read() as before:

@@ -16,8 +16,8 @@ from aizen_hub.policy.format import PolicyForm
 from aizen_hub.rbac.assignment import Assignment, Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.reach import Membership, reach
-from aizen_hub.rbac.rights import Rights, compile_rights, fits
-from aizen_hub.rbac.role import SYSTEM, Role
+from aizen_hub.rbac.rights import Rights, compile_rights
+from aizen_hub.rbac.role import SYSTEM, Role, fits
 
 
 class PolicyError(SourceError):

@@ -14,10 +14,11 @@ from typing import Any
 
 from aizen_hub.rbac.assignment import Lock, LockTarget
 from aizen_hub.rbac.decision import Decision, Reason, Request
+from aizen_hub.rbac.denials import covers, least_role
 from aizen_hub.rbac.limit import Limited
 from aizen_hub.rbac.permission import ANY, Permission
-from aizen_hub.rbac.rights import Held, Rights, fits, role_gives
-from aizen_hub.rbac.role import SYSTEM, LimitKind, Role
+from aizen_hub.rbac.rights import Held, Rights
+from aizen_hub.rbac.role import SYSTEM, LimitKind
 from aizen_hub.rbac.sentence import SENTENCES, denied, place
 
 _OPEN = Decision(True, Reason.OPEN, SENTENCES[Reason.OPEN])
@@ -48,6 +49,7 @@ def decide(rights: Rights, request: Request, now: datetime) -> Decision:
         return denied(Reason.UNKNOWN_PROJECT, where=place(scope))
     # Written out, not through `Rights.answering`: this is the path of every command.
     verb, noun, table = permission.verb, permission.noun, rights.table
+    near = False
     for where in (scope, SYSTEM):
         verbs = table.get(where)
         if verbs is not None:
@@ -58,7 +60,8 @@ def decide(rights: Rights, request: Request, now: datetime) -> Decision:
                         for held in nouns.get(one_noun, ()):
                             if held.permanent or held.gives(now):
                                 return held.decision
-    return _denial(rights, permission, scope, now)
+                            near = True
+    return _denial(rights, permission, scope, now) if near else rights.denials[scope, verb, noun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,25 +177,6 @@ def explain(rights: Rights, request: Request, now: datetime) -> Explanation:
     )
 
 
-def least_role(
-    roles: Mapping[str, Role],
-    permission: Permission,
-    scope: str,
-    member_permissions: frozenset[Permission] = frozenset(),
-) -> str | None:
-    """Return the first role, in the order of the catalog, that gives ``permission`` in ``scope``."""
-    for where in (scope, SYSTEM):
-        for role in roles.values():
-            if fits(role, where) and covers(role_gives(role, where, member_permissions), permission):
-                return role.name
-    return None
-
-
-def covers(given: frozenset[Permission], asked: Permission) -> bool:
-    """Tell whether one of the permissions ``given`` answers for ``asked``."""
-    return not given.isdisjoint(asked.coverers())
-
-
 def _stop(rights: Rights, request: Request, now: datetime) -> Decision | None:
     if not rights.active:
         return denied(Reason.NOT_ACTIVE, identity=rights.identity)
@@ -216,8 +200,7 @@ def _denial(rights: Rights, permission: Permission, scope: str, now: datetime) -
     if ended:
         ends, held = max(ended, key=_moment)
         return denied(Reason.EXPIRED, moment=_text(ends), **_path_facts(held), **asked)
-    least = least_role(rights.roles, permission, scope, rights.member_permissions)
-    return denied(Reason.NO_ASSIGNMENT, role=least, remedy=f", such as {least}" if least else "", **asked)
+    return rights.denials[scope, permission.verb, permission.noun]
 
 
 def _moment(pair: tuple[datetime, Held]) -> datetime:

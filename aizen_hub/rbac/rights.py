@@ -10,11 +10,12 @@ from types import MappingProxyType
 
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
 from aizen_hub.rbac.decision import Decision, Reason
+from aizen_hub.rbac.denials import Denials
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.limit import Limited, ScopeLimit
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.reach import Chain
-from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind
+from aizen_hub.rbac.role import SYSTEM, Role, fits, role_gives
 from aizen_hub.rbac.sentence import SENTENCES, place, through
 
 Table = Mapping[str, Mapping[str, Mapping[str, tuple["Held", ...]]]]
@@ -83,6 +84,8 @@ class Rights:
     uses : frozenset of str
         Names of all that these rights were made from: ``user:x``, ``group:y``, ``role:z``, ``project:p``. Who holds
         something at the system uses ``project:*`` too: a lock on any project concerns them.
+    denials : Denials
+        How those are denied whom nothing brings near; the same for everybody under these roles.
     """
 
     identity: Identity
@@ -95,6 +98,7 @@ class Rights:
     groups: frozenset[Identity]
     member_permissions: frozenset[Permission]
     uses: frozenset[str]
+    denials: Denials = field(compare=False, repr=False)
     revision: int = 0
 
     def permissions_of(self, held: Held) -> frozenset[Permission]:
@@ -126,18 +130,6 @@ class Rights:
 _NONE: Mapping[str, tuple[Held, ...]] = MappingProxyType({})
 
 
-def role_gives(role: Role, scope: str, member_permissions: frozenset[Permission]) -> frozenset[Permission]:
-    """Return what ``role`` gives where it is assigned in ``scope``; a role without permissions gives nothing at all."""
-    if scope == SYSTEM or not role.permissions:
-        return role.permissions
-    return role.permissions | member_permissions
-
-
-def fits(role: Role, scope: str) -> bool:
-    """Tell whether ``role`` may be assigned in ``scope``."""
-    return (ScopeKind.SYSTEM if scope == SYSTEM else ScopeKind.PROJECT) in role.scopes
-
-
 def reaches(role: Role, scope: str, identity: Identity) -> bool:
     """Tell whether ``role``, assigned in ``scope``, may give something to ``identity``."""
     return fits(role, scope) and identity.kind in role.holders
@@ -153,6 +145,7 @@ def compile_rights(
     locks: Iterable[Lock] = (),
     member_permissions: frozenset[Permission] = frozenset(),
     limits: Iterable[ScopeLimit] = (),
+    denials: Denials | None = None,
     revision: int = 0,
 ) -> Rights:
     """Compile the rights of one identity from one consistent snapshot.
@@ -169,6 +162,8 @@ def compile_rights(
         All roles, built-in ones first. An assignment of a role that is not among them gives nothing.
     locks : iterable of Lock
         At least those on the identity, on its groups, on its sessions, and on projects.
+    denials : Denials, optional
+        Of these roles, where many share them.
     """
     chains = (Chain(()), *paths)
     by_name = _by_name(locks)
@@ -211,6 +206,7 @@ def compile_rights(
         groups=frozenset(group for chain in chains for group in chain.groups),
         member_permissions=member_permissions,
         uses=frozenset(uses),
+        denials=Denials(roles, member_permissions) if denials is None else denials,
         revision=revision,
     )
 

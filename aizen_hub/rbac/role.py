@@ -81,3 +81,15 @@ class Role:
     confirmed: bool = False
     description: str = ""
     category: str = ""
+
+
+def role_gives(role: Role, scope: str, member_permissions: frozenset[Permission]) -> frozenset[Permission]:
+    """Return what ``role`` gives where it is assigned in ``scope``; a role without permissions gives nothing at all."""
+    if scope == SYSTEM or not role.permissions:
+        return role.permissions
+    return role.permissions | member_permissions
+
+
+def fits(role: Role, scope: str) -> bool:
+    """Tell whether ``role`` may be assigned in ``scope``."""
+    return (ScopeKind.SYSTEM if scope == SYSTEM else ScopeKind.PROJECT) in role.scopes

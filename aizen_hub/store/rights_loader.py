@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, select
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
+from aizen_hub.rbac.denials import Denials
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.limit import ScopeLimit
 from aizen_hub.rbac.permission import Permission
@@ -43,6 +44,7 @@ class RightsLoader:
     def __init__(self, catalog: Catalog, group_max_age_seconds: int) -> None:
         self._catalog = catalog
         self._max_age = timedelta(seconds=group_max_age_seconds)
+        self._denials = Denials(catalog.roles, catalog.member_permissions)
 
     def roles(self, conn: Connection) -> Mapping[str, Role]:
         """Return the built-in and the custom roles by name; a custom one never hides a built-in one (R75)."""
@@ -79,9 +81,16 @@ class RightsLoader:
             locks=tuple(_locks(conn, identity, holders, {one.scope for one in assignments})),
             member_permissions=self._catalog.member_permissions,
             limits=tuple(_limits(conn, holders)),
+            denials=self._denials_of(roles),
             revision=revision,
         )
         return Compiled(rights, rights.uses.union(holders))
+
+    def _denials_of(self, roles: Mapping[str, Role]) -> Denials:
+        if self._denials.roles is roles:
+            return self._denials
+        denials = self._denials = Denials(roles, self._catalog.member_permissions)
+        return denials
 
 
 def _active(conn: Connection, identity: Identity) -> bool:

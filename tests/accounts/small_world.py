@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.assignment import Assignment
-from aizen_hub.rbac.decide import covers, decide, effective
+from aizen_hub.rbac.decide import decide, effective
 from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.escalation import may_give, may_take, missing_to_control, missing_to_enrol
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission

@@ -18,7 +18,7 @@ from aizen_hub.accounts import assignments, groups, requests, roles, service_acc
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.problems import Problem
 from aizen_hub.rbac import escalation
-from aizen_hub.rbac.decide import covers
+from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from aizen_hub.rbac import decide as module
 from aizen_hub.rbac.assignment import ALWAYS, Assignment, Interval, Lock, LockTarget
-from aizen_hub.rbac.decide import Scopes, Verdict, allowed_scopes, covers, decide, effective, explain
+from aizen_hub.rbac.decide import Scopes, Verdict, allowed_scopes, decide, effective, explain
 from aizen_hub.rbac.decision import Reason, Request
+from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.reach import Membership
@@ -320,3 +321,12 @@ def test_the_winner_is_the_nearest_path() -> None:
     assert why.winning is not None
     assert why.winning.held.assignment == "2"
     assert [path.sentence for path in why.others] == ["role writer in `p1` through `group:ops` gives it"]
+
+
+def test_the_memory_of_denials_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aizen_hub.rbac.denials.MAX_ENTRIES", 3)
+    rights = no_rights(ME, roles=ROLES)
+    asked = [(scope, "read", noun) for scope in ("p1", "p2", SYSTEM) for noun in ("x", "y", "z")]
+    first = [rights.denials[one] for one in asked]
+    assert len(rights.denials) <= 3
+    assert [rights.denials[one] for one in asked] == first

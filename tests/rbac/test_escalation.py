@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
-from aizen_hub.rbac.decide import covers, effective
+from aizen_hub.rbac.decide import effective
+from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.escalation import (
     GRANT,
     SENTENCES,
