@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -22,6 +24,9 @@ def is_outage(error: BaseException) -> bool:
             return True
         inner = error.orig
         return inner is not None and is_outage(inner)
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        # A statement that SQLite cannot run, such as a missing column; its driver calls that operational, too.
+        return False
     names = {one.__name__ for one in type(error).__mro__}
     return bool(names & _OUTAGES) and not names & _FAULTS
 

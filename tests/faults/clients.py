@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +22,8 @@ from tests.faults.town import COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
 
 WAIT_SECONDS = DEADLINE_SECONDS + 6
 """Much longer than any answer may take: whoever waits so long hangs."""
-ATTEMPTS = 4
+PATIENCE_SECONDS = 10.0
+"""How long a client goes on sending what was not answered."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Reply:
     body: Any = None
     why: str | None = None
     replayed: bool = False
+    cut: bool = False
+    """Whether a connection ended before the answer, at the first attempt or at a later one."""
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        return {"status": self.status, "replayed": self.replayed, "cut": self.cut}
 
     @property
     def silent(self) -> bool:
@@ -105,8 +112,8 @@ class Client:
         reply, sure = self._send_again("POST", "/api/v1/commands", {"text": line}, admin.token, secrets.token_hex(8))
         body = reply.body or {}
         inner = Reply(reply.status, body.get("result", body), reply.why)
-        result = _role_result(op, inner) if sure else "lost"
-        seen: dict[str, Any] = {"status": reply.status, "replayed": reply.replayed}
+        result = _role_result(op, inner) if sure else "unsure"
+        seen = reply.seen
         if result in ("done", "same"):
             seen["id"] = body["id"]
         return self._record(op, args, call, result, _revision(inner, result), seen)
@@ -122,8 +129,8 @@ class Client:
         reply, sure = self._send_again(
             "PUT", f"/api/v1/projects/{project}/members", {"members": entries}, self.town.robot, secrets.token_hex(8)
         )
-        result = reply.result() if sure else "lost"
-        return self._record("import", args, call, result, _revision(reply, result), {"status": reply.status})
+        result = reply.result() if sure else "unsure"
+        return self._record("import", args, call, result, _revision(reply, result), reply.seen)
 
     def lock(self, user: str) -> Op:
         body = {"target": "identity", "name": f"user:{user}", "reason": secrets.token_hex(8)}
@@ -210,41 +217,46 @@ class Client:
             self._connection = None
 
     def _send_again(self, method: str, path: str, body: Any, token: str, key: str | None) -> tuple[Reply, bool]:
-        """Send until there is an answer, a few times; False if nobody can know what came of it."""
-        unsure = False
-        for attempt in range(ATTEMPTS):
+        """Send until there is an answer or no patience left; False if nobody can know what came of it."""
+        unsure, cut, until = False, False, time.monotonic() + PATIENCE_SECONDS
+        while True:
             reply = self.send(method, path, body, token, key)
+            cut = cut or reply.why == "lost"
             if not reply.silent:
                 # A refusal now does not say that an earlier attempt was refused, too.
-                return reply, not unsure or reply.result() == "done"
-            unsure = unsure or reply.why != "down"
-            if key is None or attempt + 1 == ATTEMPTS:
+                sure = not unsure or reply.result() == "done"
                 break
-            time.sleep(0.1 * 4**attempt)
-        # Nothing was ever sent, or what was seen is worse than not to know.
-        return reply, not unsure or reply.result() in ("broken", "hung")
+            unsure = unsure or reply.why != "down"
+            if reply.result() in ("broken", "hung"):
+                sure = True  # worse than not to know
+                break
+            if time.monotonic() >= until or (unsure and key is None):
+                sure = not unsure
+                break
+            time.sleep(0.1)
+        return replace(reply, cut=cut), sure
 
     def _change_role(self, op: str, path: str, user: str, project: str, role: str, key: bool) -> Op:
         tag = f"op-{secrets.token_hex(8)}"
         args = {"user": user, "project": project, "role": role, "tag": tag}
         call = time.monotonic_ns()
         reply, sure = self._send_again("POST", path, _assignment(args), self.town.robot, tag if key else None)
-        result = _role_result(op, reply) if sure else "lost"
-        seen = {"status": reply.status, "replayed": reply.replayed}
+        result = _role_result(op, reply) if sure else "unsure"
+        seen = reply.seen
         return self._record(op, args, call, result, _revision(reply, result), seen)
 
     def _simple(self, op: str, args: Mapping[str, Any], path: str, body: Any) -> Op:
         call = time.monotonic_ns()
         reply, sure = self._send_again("POST", path, body, self.town.robot, secrets.token_hex(8))
-        result = reply.result() if sure else "lost"
+        result = reply.result() if sure else "unsure"
         if op == "unlock" and reply.status == http.client.NOT_FOUND and sure:
             result = "missing"
-        return self._record(op, args, call, result, _revision(reply, result), {"status": reply.status})
+        return self._record(op, args, call, result, _revision(reply, result), reply.seen)
 
     def _record(
         self, op: str, args: Mapping[str, Any], call: int, result: str, revision: int | None, seen: Mapping[str, Any]
     ) -> Op:
-        ret = None if result in ("lost", "hung") else time.monotonic_ns()
+        ret = None if result in ("lost", "hung", "unsure") else time.monotonic_ns()
         return self.town.recorder.add(Op(self.name, op, args, call, ret, result, revision, seen))
 
 

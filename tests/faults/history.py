@@ -34,7 +34,8 @@ class Op:
     result : str or None
         ``allowed``, ``denied``, ``done`` (changed something), ``same`` (was so already), ``missing`` (there was nothing
         to take), ``refused`` (another 4xx), ``unavailable`` (503), ``broken`` (any other status), ``hung``, ``lost``
-        (the connection ended).
+        (the connection ended), ``down`` (nobody listened, so nothing was sent), ``unsure`` (sent several times, and
+        what came last does not tell what became of the first).
     seen : mapping
         More of the answer: ``id``, ``reason``, ``status``.
     """
@@ -60,7 +61,7 @@ class Op:
     @property
     def indeterminate(self) -> bool:
         """A write that may have happened, now or later: a 503 says only that nobody waited for it any longer."""
-        return self.op != "check" and self.result in (None, "unavailable", "broken", "hung", "lost")
+        return self.op != "check" and self.result in (None, "unavailable", "broken", "hung", "lost", "unsure")
 
     @property
     def took_effect(self) -> bool:

@@ -241,7 +241,7 @@ def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -
             yield Violation("I8", f"{op.op} was answered with {op.seen.get('status')}")
         elif op.result == "hung" and not during:
             yield Violation("I8", f"{op.op} by {op.client} was not answered")
-        elif op.result == "lost" and not during:
+        elif (op.result == "lost" or op.seen.get("cut")) and not during:
             yield Violation("I8", f"{op.op} by {op.client} lost its connection, and there was no fault")
         elif op.ret_ns is not None and op.ret_ns - op.call_ns > longest and not during:
             yield Violation("I8", f"{op.op} by {op.client} took {(op.ret_ns - op.call_ns) / SECOND:.1f} s")

@@ -154,6 +154,10 @@ BAD = {
     "a 500": ("I8", [op("check", 0, 1, "broken", seen={"status": 500})]),
     "no answer at all": ("I8", [op("check", 0, None, "hung")]),
     "a connection that ends by itself": ("I8", [op("check", 0, None, "lost")]),
+    "a connection that ends by itself, and it is sent again": (
+        "I8",
+        [op("grant", 0, 1, revision=1, seen={"cut": True})],
+    ),
     "an answer after the deadline": ("I8", [op("check", 0, 20, "denied")]),
     "no recovery": (
         "I10",

@@ -23,7 +23,7 @@ from tests.fixtures.postgres import running_server
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("faults")]
 
 REVOCATIONS = 2_000
-STORM_SECONDS = 15.0
+STORM_SECONDS = 12.0
 FEWEST = 100
 """So many must have been possible even on a slow machine, or the test proves little."""
 

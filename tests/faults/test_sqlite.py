@@ -6,6 +6,7 @@ import http.client
 import random
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -28,7 +29,7 @@ LONGEST = 30
 def test_killed_at_any_moment(sqlite_town: Opener) -> None:
     here, dice = sqlite_town(), random.Random(20_26)
     with under_load(here, 1):
-        for _ in range(3):
+        for _ in range(2):
             time.sleep(dice.uniform(0.5, 1.5))
             with here.recorder.fault("kill"):
                 here.service.kill()
@@ -38,9 +39,8 @@ def test_killed_at_any_moment(sqlite_town: Opener) -> None:
     assert here.violations() == []
 
 
-@pytest.mark.proves("R93", "R102", "R103", "I1", "I2", "I3", "I4", "I7", "T-45")
+@pytest.mark.proves("R93", "R102", "I1", "I2", "I3", "I4", "I7", "T-45")
 def test_killed_between_deciding_and_answering(sqlite_town: Opener) -> None:
-    """At every named point; what is sent again with its key has one effect."""
     points = sorted(POINTS)
     here = sqlite_town(start=False)
     here.service.start(kill_at=f"{points[0]}:12")
@@ -55,7 +55,23 @@ def test_killed_between_deciding_and_answering(sqlite_town: Opener) -> None:
         here.service.wait_ready()
         time.sleep(0.5)
     assert here.violations() == []
-    assert any(op.seen.get("replayed") for op in here.recorder.ops()), "no answer was lost after its commit"
+
+
+@pytest.mark.proves("R103", "R105", "I4", "T-45")
+def test_what_is_sent_again_was_done_once(sqlite_town: Opener) -> None:
+    """The service dies after it committed a grant and before it answers; the client sends it again with its key."""
+    here = sqlite_town(kill_at="before-answer:1")
+    client = Client(here, "giver")
+    thread = threading.Thread(target=client.grant, args=("u0", "p0"))
+    with here.recorder.fault("kill"):
+        thread.start()
+        assert here.service.wait_dead(LONGEST)
+        here.service.start(wait=False)
+    here.service.wait_ready()
+    thread.join(LONGEST)
+    (granted,) = [op for op in here.recorder.ops() if op.op == "grant"]
+    assert (granted.result, granted.seen["replayed"]) == ("done", True)
+    assert here.violations(recovers=False) == []
 
 
 @pytest.mark.proves("R79", "R107", "I8", "I10")
@@ -65,7 +81,7 @@ def test_locked_by_another_process(sqlite_town: Opener) -> None:
         time.sleep(0.5)
         with here.recorder.fault("locked"), held_by_another(here.settings.data_dir):
             start = time.monotonic_ns()
-            time.sleep(3.5)
+            time.sleep(3)
             assert here.service.status("/livez") == http.client.OK
             end = time.monotonic_ns()
         time.sleep(0.5)
@@ -165,7 +181,7 @@ def test_the_hub_is_dead(sqlite_town: Opener, tmp_path: Path) -> None:
     session = {"hub_down_grace_seconds": 60, "heartbeat_seconds": 10}
     here = sqlite_town(module=("tests.faults.shifted", str(clock)), session=session)
     client = Client(here, "asker")
-    client.grant("u0", "p0")
+    assert client.grant("u0", "p0").result == "done"
     credential, kept = client.open_with_credential("u0", "p0")
     assert client.check(kept).result == "allowed"
     assert client.renew(credential).status == http.client.OK
