@@ -234,14 +234,22 @@ def _admins(ops: Sequence[Op], initial: frozenset[Key]) -> Iterator[Violation]:
 
 def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -> Iterator[Violation]:
     longest = int((deadline_seconds + LATE_SECONDS) * SECOND)
+    before: dict[str, int] = {}
     for op in ops:
         end = OPEN if op.ret_ns is None else op.ret_ns
-        during = any(one.call_ns <= end and op.call_ns <= (one.ret_ns or OPEN) for one in faults)
+
+        def faulty(since: int, until: int = end) -> bool:
+            return any(one.call_ns <= until and since <= (one.ret_ns or OPEN) for one in faults)
+
+        during = faulty(op.call_ns)
+        # A connection that was kept open is found dead only when it is used again.
+        idle = before.get(op.client, op.call_ns)
+        before[op.client] = op.call_ns if op.ret_ns is None else op.ret_ns
         if op.result == "broken":
             yield Violation("I8", f"{op.op} was answered with {op.seen.get('status')}")
         elif op.result == "hung" and not during:
             yield Violation("I8", f"{op.op} by {op.client} was not answered")
-        elif (op.result == "lost" or op.seen.get("cut")) and not during:
+        elif (op.result == "lost" or op.seen.get("cut")) and not faulty(idle):
             yield Violation("I8", f"{op.op} by {op.client} lost its connection, and there was no fault")
         elif op.ret_ns is not None and op.ret_ns - op.call_ns > longest and not during:
             yield Violation("I8", f"{op.op} by {op.client} took {(op.ret_ns - op.call_ns) / SECOND:.1f} s")

@@ -84,6 +84,12 @@ GOOD = {
         op("kill", 0, 1, client=NEMESIS),
         op("check", 1.2, 1.3, "denied", revision=0),
     ],
+    "a connection that died while nobody used it": [
+        op("check", 0, 1, "denied", revision=0),
+        op("kill", 1.5, 2, client=NEMESIS),
+        op("grant", 3, 4, revision=1, seen={"cut": True}),
+        op("check", 5, 6, "allowed", revision=1),
+    ],
     "repeated with its key": [
         op("grant", 0, 1, revision=1, args={"tag": "t"}),
         op("again", 2, 3, args={"tag": "t"}, seen={"revision": 1}),
