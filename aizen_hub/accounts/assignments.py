@@ -103,6 +103,11 @@ def revoke(
             raise NotFound(
                 f"`{from_.name}` has no {role.name} of their own {_in(where)}", remedy=_through(tx, role, from_)
             )
+        if row.mapped:
+            raise Conflict(
+                f"a mapping rule gives {role.name} to `{from_.name}`, and would do so again",
+                remedy="remove the rule, or take the people out of the group where it is kept",
+            )
     if pending.needed(tx, (role for role, _ in places)):
         arguments = {"roles": list(roles), "scope": scope, "from": str(from_), "reason": reason}
         return pending.hold(tx, "revoke", arguments, f"revoke {', '.join(roles)} from `{from_}`")
@@ -128,12 +133,17 @@ def put(
     interval: Interval = ALWAYS,
     reason: str = "",
     creator: bool = False,
+    mapped: bool = False,
 ) -> bool:
-    """Write one assignment without asking who may; tell whether anything changed. For the functions of this room."""
+    """Write one assignment without asking who may; tell whether anything changed. For the functions of this room.
+
+    ``mapped`` marks what a rule gives; what somebody grants beside the rule stays when the rule goes.
+    """
     row = find(tx, role, scope, to)
-    if row is not None and (row.starts, row.ends) == (interval.starts, interval.ends):
+    if row is not None and (row.starts, row.ends) == (interval.starts, interval.ends) and (mapped or not row.mapped):
         return False
     values = {
+        "mapped": mapped,
         "starts": interval.starts,
         "ends": interval.ends,
         "reason": reason,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aizen_hub.accounts import (
     assignments,
     groups,
+    mappings,
     names,
     pending,
     project_members,
@@ -128,6 +129,8 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "alter-users": lambda tx, args: users_file.alter(tx, args["config"]),
     "delete-users": lambda tx, args: users.remove(tx, args["users"]),
     "group-mapping": groups.map_from,
+    "map-group": mappings.put_confirmed,
+    "unmap-group": lambda tx, args: mappings.remove(tx, args["number"]),
     "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
     "credential": service_accounts.issue_confirmed,
     "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),

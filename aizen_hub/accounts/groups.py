@@ -160,6 +160,12 @@ def remove(tx: Write, name: str) -> Result:
     group = Identity.group(row.name)
     if row.built_in:
         raise Denied(f"`{row.name}` is built in and cannot be deleted")
+    rules = tables.mappings
+    rule = tx.conn.execute(
+        select(rules.c.id).where(rules.c.provider == row.provider, rules.c.group == row.name)
+    ).scalar()
+    if rule is not None:
+        raise Conflict(f"the mapping rule {rule} names `{row.name}`", remedy="remove the rule first")
     giver = Giver.of(tx)
     held = traces.assignments_of(tx, group)
     for one in held:

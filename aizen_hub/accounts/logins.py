@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import gate, locks, names, passwords, users
+from aizen_hub.accounts import gate, locks, mapping_reports, names, passwords, users
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.passwords import PasswordAnswer
 from aizen_hub.accounts.result import Result, message
@@ -133,11 +133,13 @@ def check_password(tx: Write, provider: str, name: str, password: str, source: s
 def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> None:
     """Replace a user's memberships that come from this provider, and note that they were seen now (R63).
 
-    A group that is not set up here gives nothing and is passed over.
+    A group that neither is set up here nor meets a mapping rule gives nothing and is passed over.
     """
     g, m = tables.groups, tables.memberships
     member = f"user:{user}"
     wanted = {name for name in (names.known_as(one, NameKind.GROUP) for one in groups) if name is not None}
+    mapping_reports.reported(tx, user, provider, wanted)
+    mapping_reports.apply(tx, provider, wanted)
     rows = tx.conn.execute(select(g.c.id, g.c.name).where(g.c.provider == provider)).all()
     present = set(tx.conn.execute(select(m.c.group_id).where(m.c.member == member, m.c.provider == provider)).scalars())
     touched = []

@@ -46,6 +46,9 @@ def needed(tx: Write, roles: Iterable[Role] = (), *, always: bool = False) -> bo
     """
     if not tx.settings.confirm_protected or not (always or any(role.confirmed for role in roles)):
         return False
+    if tx.trying:
+        # Nothing is changed, so there is nothing to confirm; and what would wait is what one wants to see first.
+        return False
     if tx.actor.road is Road.PANEL:
         need_fresh(tx)
     return tx.actor.road in _ROADS

@@ -155,6 +155,7 @@ def remove(tx: Write, name: str) -> Result:
     for one, column in (
         (tables.scope_limits, tables.scope_limits.c.scope),
         (tables.project_alerts, tables.project_alerts.c.project),
+        (tables.mappings, tables.mappings.c.project),
     ):
         tx.conn.execute(delete(one).where(column == row.name))
     locks.forget(tx, LockTarget.PROJECT, row.name)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _r = tables.roles
 _a = tables.assignments
+_rules = tables.mappings
 
 
 def known(tx: Read, name: str) -> Role:
@@ -190,6 +191,9 @@ def remove(tx: Write, name: str) -> Result:
             remedy="revoke it there first",
             more={"assigned": [{"identity": one.identity, "scope": one.scope} for one in used]},
         )
+    rule = tx.conn.execute(select(_rules.c.id).where(_rules.c.role == row.name)).scalar()
+    if rule is not None:
+        raise Conflict(f"the mapping rule {rule} gives {row.name}", remedy="remove the rule first")
     tx.conn.execute(delete(_r).where(_r.c.id == row.id))
     names.retire(tx, row.name, NameKind.ROLE)
     tx.change("role", {"role": row.name, "did": "delete"}, [f"role:{row.name}"])
@@ -215,10 +219,16 @@ def _check_widening(tx: Write, name: str, values: Mapping[str, object]) -> None:
     added = [one for one in added if not any(had.covers(one) for had in before.permissions)]
     used = tx.conn.execute(select(_a.c.scope, _a.c.identity).where(_a.c.role == name)).all()
     rights = gate.rights(tx)
+    scopes = {row.scope for row in used}
+    # A rule gives it to whoever a directory names next; one by template in every project, which no project is called.
+    scopes |= {
+        one or "every project"
+        for one in tx.conn.execute(select(_rules.c.project).where(_rules.c.role == name)).scalars()
+    }
     missing = sorted(
         {
             f"{permission} in {scope}"
-            for scope in {row.scope for row in used}
+            for scope in scopes
             for permission in added
             if not any(has.covers(permission) for has in effective(rights, scope, tx.now))
         }

@@ -45,9 +45,10 @@ def erase(tx: Write, identity: Identity, why: str) -> None:
 def _erase_user(tx: Write, identity: Identity, why: str) -> None:
     sessions.end(tx, identity.name, None, why)
     user = select(tables.users.c.id).where(tables.users.c.name == identity.name).scalar_subquery()
-    for table in (tables.passwords, tables.activations, tables.logins):
+    for table in (tables.passwords, tables.activations, tables.logins, tables.reported_groups):
         tx.conn.execute(delete(table).where(table.c.user_id == user))
     tx.conn.execute(delete(tables.project_alerts).where(tables.project_alerts.c.user == identity.name))
+    tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == identity.name))
     tx.conn.execute(
         delete(tables.outbox).where(tables.outbox.c.recipient == identity.name, tables.outbox.c.sent.is_(None))
     )

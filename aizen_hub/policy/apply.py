@@ -158,7 +158,8 @@ def _present(tx: Read, policy: Policy) -> list[Any]:
     scopes = set(policy.projects)
     if any(one.scope == SYSTEM for one in policy.assignments):
         scopes.add(SYSTEM)
-    query = select(_a).where(_a.c.scope.in_(sorted(scopes))).order_by(_a.c.scope, _a.c.role, _a.c.identity)
+    query = select(_a).where(_a.c.scope.in_(sorted(scopes)), _a.c.mapped.is_(False))
+    query = query.order_by(_a.c.scope, _a.c.role, _a.c.identity)
     return list(tx.conn.execute(query))
 
 

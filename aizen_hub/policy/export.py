@@ -45,7 +45,9 @@ def export(tx: Write) -> dict[str, Any]:
         for row in conn.execute(select(r).order_by(r.c.name))
     }
     held = []
-    for row in conn.execute(select(a).order_by(a.c.scope, a.c.role, a.c.identity).limit(_MOST)):
+    # What mapping rules give comes back by itself, and goes with its rule.
+    own = select(a).where(a.c.mapped.is_(False)).order_by(a.c.scope, a.c.role, a.c.identity)
+    for row in conn.execute(own.limit(_MOST)):
         one = {"role": row.role, "scope": row.scope, "identity": row.identity}
         one |= {key: value.isoformat() for key, value in (("from", row.starts), ("until", row.ends)) if value}
         held.append(one | ({"reason": row.reason} if row.reason else {}))

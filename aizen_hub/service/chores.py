@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
-from aizen_hub.accounts import passwords, pending, requests, service_accounts
+from aizen_hub.accounts import mapping_reports, passwords, pending, requests, service_accounts
 from aizen_hub.alerts.courier import Courier
 from aizen_hub.alerts.expiry import announce_expiring
 from aizen_hub.audit.checkpoint import CheckpointFile
@@ -132,6 +132,7 @@ class Chores:
         replay.prune(tx, tx.now - _KEEP_REPLAYS)
         pending.expire(tx)
         passwords.forget_old(tx)
+        mapping_reports.forget_old(tx)
         used, self._house.used = self._house.used, set()
         for credential in used:
             service_accounts.used(tx, credential)

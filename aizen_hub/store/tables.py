@@ -141,6 +141,30 @@ memberships = _table(
     Index("uq_memberships_group_id", "group_id", "member", text("coalesce(provider, '')"), unique=True),
 )
 
+mappings = _table(
+    # Rules from the groups of a provider to a role in a project.
+    "mappings",
+    _id(),
+    Column("provider", String(32), nullable=False, index=True),
+    Column("group", String(NAME), nullable=False),  # an exact name, or a template with one `{project}`
+    Column("role", String(NAME), nullable=False),
+    Column("project", String(NAME)),  # None: a template names it
+    Column("created_by", String(NAME + 20), nullable=False),
+    Column("created", Instant, nullable=False),
+    # Not a plain constraint: NULLs are all different to one.
+    Index("uq_mappings_provider", "provider", "group", "role", text("coalesce(project, '')"), unique=True),
+    never_reuse_ids=True,
+)
+
+reported_groups = _table(
+    # What a provider last said of a person, so that a new rule can show whom it concerns.
+    "reported_groups",
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("provider", String(32), primary_key=True),
+    Column("groups", JSON, nullable=False),
+    Column("seen_at", Instant, nullable=False, index=True),
+)
+
 service_accounts = _table(
     "service_accounts",
     _id(),
@@ -203,6 +227,7 @@ assignments = _table(
     Column("granted_by", String(NAME + 20), nullable=False),
     Column("granted", Instant, nullable=False),
     Column("creator", Boolean, nullable=False, default=False),
+    Column("mapped", Boolean, nullable=False, default=False),  # made by a rule of `mappings`, and goes with it
     Column("revision", BigInteger, nullable=False),
     UniqueConstraint("identity", "scope", "role"),
     Index("ix_assignments_scope_role", "scope", "role"),

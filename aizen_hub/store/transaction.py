@@ -86,6 +86,7 @@ class Write(Read):
     def __init__(self, conn: Connection, state: State, store: StoreParts, actor: Actor) -> None:
         super().__init__(conn, state, store)
         self.actor = actor
+        self.trying = False  # a dry run: everything is taken back at the end
         self._changes: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = []
         self._rows: list[AuditRow] = []
         self._view = self._cache.private_view(conn, state.revision)

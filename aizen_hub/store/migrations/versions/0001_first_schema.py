@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("granted_by", sa.String(length=275), nullable=False),
         sa.Column("granted", sa.BigInteger(), nullable=False),
         sa.Column("creator", sa.Boolean(), nullable=False),
+        sa.Column("mapped", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
         sa.UniqueConstraint("identity", "scope", "role", name=op.f("uq_assignments_identity_scope_role")),
@@ -334,6 +335,35 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_passwords_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_passwords")),
     )
+    op.create_table(
+        "mappings",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("provider", sa.String(length=32), nullable=False),
+        sa.Column("group", sa.String(length=255), nullable=False),
+        sa.Column("role", sa.String(length=255), nullable=False),
+        sa.Column("project", sa.String(length=255), nullable=True),
+        sa.Column("created_by", sa.String(length=275), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mappings")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_mappings_provider"), "mappings", ["provider"], unique=False)
+    op.create_index(
+        "uq_mappings_provider",
+        "mappings",
+        ["provider", "group", "role", sa.text("coalesce(project, '')")],
+        unique=True,
+    )
+    op.create_table(
+        "reported_groups",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("provider", sa.String(length=32), nullable=False),
+        sa.Column("groups", sa.JSON(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_reported_groups_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", "provider", name=op.f("pk_reported_groups")),
+    )
+    op.create_index(op.f("ix_reported_groups_seen_at"), "reported_groups", ["seen_at"], unique=False)
     op.create_index(
         "uq_memberships_group_id", "memberships", ["group_id", "member", sa.text("coalesce(provider, '')")], unique=True
     )
