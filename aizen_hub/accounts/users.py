@@ -104,8 +104,9 @@ def register(
     groups = tx.conn.execute(select(tables.groups.c.id, tables.groups.c.name).where(tables.groups.c.is_default)).all()
     for group in groups:
         tx.conn.execute(insert(tables.memberships).values(group_id=group.id, member=f"user:{name}"))
-    tx.change("user", {"user": name, "did": "create", "provider": provider}, [f"user:{name}"])
-    tx.audit("user.created", details={"user": name, "provider": provider, "groups": [group.name for group in groups]})
+    joined = [group.name for group in groups]
+    tx.change("user", {"user": name, "did": "create", "provider": provider, "groups": joined}, [f"user:{name}"])
+    tx.audit("user.created", details={"user": name, "provider": provider, "groups": joined})
     return name
 
 
