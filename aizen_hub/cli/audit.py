@@ -138,7 +138,8 @@ def _query(**members: Any) -> str:
 
 
 def _plain(finding: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(finding))  # type: ignore[no-any-return]
+    plain: dict[str, Any] = json.loads(json.dumps(finding))
+    return plain
 
 
 def _moment(value: Any) -> str:
