@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import gate, locks, mapping_reports, names, passwords, users
+from aizen_hub.accounts import gate, locks, mapping_reports, names, passwords, pending, users
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.passwords import PasswordAnswer
 from aizen_hub.accounts.result import Result, message
-from aizen_hub.problems import BadInput, Conflict
+from aizen_hub.problems import BadInput, Conflict, Denied, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_SUBJECT = 255
 MAX_GROUPS = 1_000
+FRESH = timedelta(minutes=15)
+"""How long a fresh sign-in counts (R77)."""
 _u = tables.users
 _l = tables.logins
 
@@ -179,6 +182,68 @@ def link(tx: Write, user: str, provider: str, subject: str) -> Result:
     tx.change("login", {"user": row.name, "did": "link", "provider": provider}, [])
     tx.audit("login.linked", details={"user": row.name, "provider": provider})
     return message(f"`{row.name}` can sign in with {provider} too")
+
+
+def link_own(tx: Write, user: str, provider: str, subject: str, session: str) -> Result:
+    """Let a person sign in by a second provider, who proved both logins in one browser session.
+
+    Parameters
+    ----------
+    session : str
+        SHA-256 of the hub's id of the browser session; a fresh sign-in of it with the login known so far is needed.
+
+    Raises
+    ------
+    Denied
+        No fresh sign-in there.
+    Conflict
+        That login is somebody's already, or a registration of its provider waits for it.
+    """
+    row = users.row_of(tx, user)
+    users.known_provider(tx, provider)
+    if not subject or len(subject) > MAX_SUBJECT:
+        raise BadInput("the subject is empty or too long")
+    s = tables.sign_ins
+    at = tx.conn.execute(select(s.c.at).where(s.c.user == row.name, s.c.session == session)).scalar()
+    if at is None or at + FRESH <= tx.now:
+        raise Denied(
+            "this needs a fresh sign-in",
+            remedy="sign in again with the login that you have",
+            more={"reason": "fresh-login-required"},
+        )
+    if not row.active or locks.is_locked(tx, LockTarget.IDENTITY, f"user:{row.name}"):
+        raise Denied("your account is stopped")
+    owner = _by_subject(tx, provider, subject)
+    if owner is not None:
+        raise Conflict("you sign in with this already" if owner == row.name else "this login is somebody else's")
+    tx.conn.execute(insert(_l).values(user_id=row.id, provider=provider, subject=subject))
+    tx.change("login", {"user": row.name, "did": "link", "provider": provider}, [])
+    tx.audit("login.linked", details={"user": row.name, "provider": provider, "subject": show(subject), "by": "self"})
+    return message(f"you can sign in with {provider} too")
+
+
+def unlink_own(tx: Write, provider: str) -> Result:
+    """Take one's own further logins of a provider away; the login of the registration stays."""
+    gate.in_person(tx)
+    pending.need_fresh(tx)
+    row = users.row_of(tx, tx.actor.identity.name)
+    gone = tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, _l.c.provider == provider)).rowcount
+    if not gone:
+        raise NotFound("there is no such further login of yours")
+    tx.change("login", {"user": row.name, "did": "unlink", "provider": provider}, [])
+    tx.audit("login.unlinked", details={"user": row.name, "provider": provider, "by": "self"})
+    return message(f"you cannot sign in with {provider} any more")
+
+
+def linked(tx: Read, user: str) -> tuple[str, ...]:
+    """Return the providers of a user's further logins."""
+    query = select(_l.c.provider).join(_u, _u.c.id == _l.c.user_id).where(_u.c.name == user)
+    return tuple(sorted(set(tx.conn.execute(query).scalars())))
+
+
+def user_of(tx: Read, provider: str, subject: str) -> str | None:
+    """Return the name of the user that a login belongs to, by registration or by link."""
+    return _by_subject(tx, provider, subject)
 
 
 def unlink(tx: Write, user: str, provider: str) -> Result:

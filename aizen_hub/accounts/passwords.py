@@ -133,8 +133,12 @@ def put(tx: Write, user: str, password: str) -> None:
     """Store a password and activate nothing; BadInput for one that cannot be used. For the functions of this room."""
     check(password, user)
     number = tx.conn.execute(select(tables.users.c.id).where(tables.users.c.name == user)).scalar_one()
-    tx.conn.execute(delete(_p).where(_p.c.user_id == number))
-    tx.conn.execute(insert(_p).values(user_id=number, hash=_HASHER.hash(password), changed=tx.now))
+    values = {"hash": _HASHER.hash(password), "changed": tx.now}
+    # In place: a new password is no way round the second factor.
+    if not tx.conn.execute(update(_p).where(_p.c.user_id == number).values(**values)).rowcount:
+        tx.conn.execute(insert(_p).values(user_id=number, **values))
+    tx.conn.execute(delete(tables.activations).where(tables.activations.c.user_id == number))
+    tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == user))
     tx.conn.execute(update(tables.users).where(tables.users.c.id == number).values(active=True))
     tx.change("password", {"user": user}, [f"user:{user}"])
     tx.audit("password.set", details={"user": user})

@@ -14,7 +14,7 @@ from traitlets.utils.importstring import import_item
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
 from aizen_hub.hub.login.authenticator import ADMIN_GROUP
 from aizen_hub.hub.protections import SERVICE, SERVICE_SCOPE, refuse
-from aizen_hub.hub.spawn.picker import options_form, options_from_form
+from aizen_hub.hub.spawn.picker import apply_user_options, options_form, options_from_form
 from aizen_hub.settings import ENV_PREFIX, ConfigurationError, Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -103,8 +103,7 @@ def _service(c: Any, path: Path, settings: Settings, instance: str) -> None:
         "url": f"http://{_host(settings)}:{settings.service.port}"
         if settings.service.managed
         else settings.service_url,
-        # Not in the hub's menu: what a person could open there does not exist yet.
-        "display": False,
+        "display": True,
         # The person signed in at this hub a moment ago, and the service is part of it.
         "oauth_no_confirm": True,
         # Fixed: the hub never takes back tokens that it made up for earlier starts.
@@ -164,6 +163,7 @@ def _servers(c: Any, settings: Settings) -> None:
     _default(c, "JupyterHub", "allow_named_servers", True)
     _default(c, "Spawner", "options_form", options_form)
     _default(c, "Spawner", "options_from_form", options_from_form)
+    _default(c, "Spawner", "apply_user_options", apply_user_options)
     if _shares_machine(c) and not settings.insecure_same_uid:
         # On a machine with other accounts, kernels that listen on TCP would talk in clear where everybody can connect.
         # Under one account for all, file permissions protect nothing and the long paths of its homes break sockets.

@@ -12,6 +12,7 @@ from aizen_hub.audit.secret import PURPOSE, SecretHasher
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.browsers import Browsers, HubPlace
 from aizen_hub.service.core_road import core_runner
 from aizen_hub.service.house import PREFIX, House
 from aizen_hub.service.lifeline import StartRefused
@@ -73,6 +74,7 @@ def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | Non
         house.verifier = Verifier(KeyRing(), settings.service_url, settings.service_url)
         refresh_keys(house)
         encryption = house.keys.encryption
+        house.browsers = Browsers(house, HubPlace.of(environ), encryption)
         house.court = Court(store, None if encryption is None else SecretHasher(encryption.derive(PURPOSE)))
         house.runner = core_runner(house)
     except BaseException:

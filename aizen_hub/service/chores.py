@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
-from aizen_hub.accounts import mapping_reports, passwords, pending, requests, service_accounts
+from aizen_hub.accounts import mapping_reports, passwords, pending, requests, service_accounts, sign_ins
 from aizen_hub.alerts.courier import Courier
 from aizen_hub.alerts.expiry import announce_expiring
 from aizen_hub.audit.checkpoint import CheckpointFile
@@ -21,6 +21,7 @@ from aizen_hub.service import core_road, replay
 from aizen_hub.service.background import Task
 from aizen_hub.service.build import OWN, refresh_keys
 from aizen_hub.service.pools import Pool
+from aizen_hub.service.stopping import Followers
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import Read, Write
 from aizen_hub.tokens.keys import Purpose
@@ -52,6 +53,7 @@ class Chores:
         self._house = house
         self._checkpoints = CheckpointFile(house.settings.checkpoint_path)
         self._courier = Courier(house.settings.alerts, self._transaction)
+        self._followers = Followers(house)
         self._posting = Pool("alert", 1, 1)
         self._figures = dict.fromkeys(_FIGURES, 0.0)
         for name, text in _FIGURES.items():
@@ -62,6 +64,7 @@ class Chores:
         house = self._house
         return (
             Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
+            Task("revocation", 1.0, self._followers.follow, at_once=True),
             Task("jobs", 300.0, lambda: core_road.resume(house), at_once=True),
             Task("checkpoint", 20.0, self.checkpoint, at_once=True),
             Task("slow", 5.0, self._hang_up),
@@ -132,6 +135,7 @@ class Chores:
         replay.prune(tx, tx.now - _KEEP_REPLAYS)
         pending.expire(tx)
         passwords.forget_old(tx)
+        sign_ins.forget_old(tx)
         mapping_reports.forget_old(tx)
         used, self._house.used = self._house.used, set()
         for credential in used:

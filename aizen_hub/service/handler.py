@@ -17,7 +17,9 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import BadInput, NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
+from aizen_hub.service.browsers import XSRF_HEADER
 from aizen_hub.service.call import Call
+from aizen_hub.service.panel.page import HTML, Form, failed
 from aizen_hub.service.route import Answer, Credential, Document, Route, Stream
 from aizen_hub.service.schemas.base import read_json, read_strings
 
@@ -174,6 +176,9 @@ class Endpoint(RequestHandler):
                 self._query(route),
                 self.request.headers,
             )
+            if caller.xsrf is not None:
+                sent = call.body.xsrf if isinstance(call.body, Form) else self.request.headers.get(XSRF_HEADER)
+                house.browsers.check(self.request, caller.xsrf, sent, page=route.page)
             work = route.handle(call)
             answer = await (work if route.in_time else call.within_deadline(work))
             if isinstance(answer, Answer):
@@ -234,9 +239,14 @@ class Endpoint(RequestHandler):
             self.finish(encode(answer.value))
 
     def _document(self, answer: Document) -> None:
+        if self._finished:
+            return
+        self.set_status(answer.status)
         self.set_header("Content-Type", answer.content_type)
         for name, value in answer.headers.items():
             self.set_header(name, value)
+        for cookie in answer.cookies:
+            self.add_header("Set-Cookie", cookie)
         self.finish(answer.body)
 
     async def _stream(self, answer: Stream) -> None:
@@ -260,6 +270,9 @@ class Endpoint(RequestHandler):
         route = self.route
         if route is not None and route.wraps is not None:
             self._answer(route.wraps(problem))
+            return
+        if route is not None and route.page and route.media == HTML:
+            self._document(failed(self.house, route, self.request, problem))
             return
         status = (
             problem.status if problem.status != HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.SERVICE_UNAVAILABLE

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aizen_hub.accounts.court import Court
     from aizen_hub.catalogs.catalog import Catalog
     from aizen_hub.jobs.runner import Runner
+    from aizen_hub.service.browsers import Browsers
     from aizen_hub.service.handler import Endpoint
     from aizen_hub.service.ledger import Ledger
     from aizen_hub.settings import Settings
@@ -54,6 +55,7 @@ class House:
     ledger: Ledger
     keys: KeyStore
     verifier: Verifier
+    browsers: Browsers
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class House:
         self.hub = HubClient(
             hub_api, prefix.strip("/").rpartition("/")[2] or "aizen", settings.service.deadline_seconds
         )
+        self.hub_secret = hub_secret
         self.roads = Roads(self, self.hub, hub_secret, core_credential)
         self.sealed: str | None = None
         self.ending = False

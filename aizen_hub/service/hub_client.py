@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from aizen_hub.commands import strict_json
-from aizen_hub.problems import NotAuthenticated, Problem, Unavailable
+from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
+from aizen_hub.tokens.credential import hash_credential
 
 MAX_ANSWER = 4 << 20
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_REVOKE_SECONDS = 30.0  # servers are stopped while it waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,8 @@ class Person:
 
     name: str
     token_id: str
+    session: str | None = None
+    """SHA-256 of the hub's id of the browser session that the token belongs to."""
 
 
 class HubClient:
@@ -36,7 +44,7 @@ class HubClient:
     """
 
     def __init__(self, api_url: str | None, service: str, deadline: float) -> None:
-        self._url = None if api_url is None else api_url.rstrip("/") + "/user"
+        self._url = None if api_url is None else api_url.rstrip("/")
         self._scope = f"access:services!service={service}"
         self._deadline = deadline
         self._client: AsyncHTTPClient | None = None
@@ -61,28 +69,85 @@ class HubClient:
                 more={"code": "wrong-scope"},
                 remedy=f"make a token with the scope `{self._scope}`",
             )
-        return Person(model["name"], str(model.get("token_id") or ""))
+        session = model.get("session_id")
+        return Person(
+            model["name"],
+            str(model.get("token_id") or ""),
+            hash_credential(session) if isinstance(session, str) and session else None,
+        )
+
+    async def token_for_code(self, form: Mapping[str, str]) -> str:
+        """Exchange the code of a sign-in for the person's token (RFC 6749, 4.1.3).
+
+        Raises
+        ------
+        NotAuthenticated
+            The code is unknown, used, or another's.
+        Unavailable
+        """
+        answer = await self._send("POST", "/oauth2/token", urlencode(form), FORM, "sign-in")
+        token = answer.get("access_token") if isinstance(answer, dict) else None
+        if not isinstance(token, str) or not token:
+            raise NotAuthenticated("the hub did not sign you in", more={"code": "sign-in"})
+        return token
+
+    async def revoke(self, name: str, secret: str) -> dict[str, int] | None:
+        """Have the hub end everything of a person: browser sessions, tokens, servers; None if it does not know them.
+
+        Raises
+        ------
+        Unavailable
+        """
+        body = json.dumps({"user": name})
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        try:
+            answer = await self._send("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)
+        except NotFound:
+            return None
+        except NotAuthenticated:
+            raise Unavailable("the hub has another hub secret than this service") from None
+        return {key: int(answer.get(key, 0)) for key in ("tokens", "servers")} if isinstance(answer, dict) else {}
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a hub at all."""
+        return self._url is not None
 
     async def _ask(self, token: str) -> Any:
+        return await self._send("GET", "/user", None, {"Authorization": f"token {token}"}, "token")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: str | None,
+        headers: Mapping[str, str],
+        what: str,
+        seconds: float | None = None,
+    ) -> Any:
         if self._url is None:
             raise NotAuthenticated("no hub is configured, so hub tokens are not accepted", more={"code": "no-hub"})
         if self._client is None:
             self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=32, max_body_size=MAX_ANSWER)
         try:
             answer = await self._client.fetch(
-                self._url,
-                headers={"Authorization": f"token {token}", "Accept": "application/json"},
+                self._url + path,
+                method=method,
+                body=body,
+                headers={**headers, "Accept": "application/json"},
                 follow_redirects=False,
                 connect_timeout=self._deadline,
-                request_timeout=self._deadline,
+                request_timeout=seconds or self._deadline,
             )
             return strict_json.loads(answer.body, max_bytes=MAX_ANSWER)
         except HTTPError as error:
-            if error.code in (401, 403, 404):
-                raise NotAuthenticated("the hub does not know this token", more={"code": "unknown"}) from None
-            raise Unavailable("the hub cannot be asked about this token now") from None
+            if error.code == 404 and method == "POST":
+                raise NotFound("the hub has no such user") from None
+            if error.code in (400, 401, 403, 404):
+                raise NotAuthenticated(f"the hub does not know this {what}", more={"code": "unknown"}) from None
+            raise Unavailable(f"the hub cannot be asked about this {what} now") from None
         except (OSError, Problem):
-            raise Unavailable("the hub cannot be asked about this token now") from None
+            raise Unavailable(f"the hub cannot be asked about this {what} now") from None
 
     def close(self) -> None:
         if self._client is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPServerRequest
 
+from aizen_hub.accounts import sign_ins
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.hub_client import HubClient
@@ -40,12 +41,18 @@ class Caller:
     source : str
         Network address; a forwarded one only if a configured proxy says so (R121).
     token : RoleToken or None
+    xsrf : str or None
+        What every change from this browser must carry.
+    secure : bool
+        Whether a browser without a credential came by TLS.
     """
 
     credential: Credential
     source: str
     actor: Actor | None = None
     token: RoleToken | None = None
+    xsrf: str | None = None
+    secure: bool = False
 
     @property
     def unlimited(self) -> bool:
@@ -98,11 +105,13 @@ class Roads:
         """
         source = self.source(request, proxied=proxied)
         if Credential.NONE in route.takes:
-            return Caller(Credential.NONE, source)
+            return Caller(Credential.NONE, source, secure=proxied and self._house.browsers.secure(request))
         kind = self.kind(request, proxied=proxied)
         try:
             if kind not in route.takes:
                 raise refuse("wrong-road", f"this address does not take a {kind.value.replace('-', ' ')}")
+            if kind is Credential.BROWSER:
+                return await self._by_browser(request, source)
             return await self._ways[kind](self._bearer(request), source)
         except NotAuthenticated as error:
             self._house.metrics.credential_refused(kind.value, str(error.more.get("code", "refused")))
@@ -120,6 +129,8 @@ class Roads:
         if len(headers) > 1:
             raise refuse("malformed", "more than one credential was sent")
         if not headers:
+            if proxied and self._house.browsers.carried(request):
+                return Credential.BROWSER
             raise refuse("missing", "no credential was sent")
         scheme, _, token = headers[0].partition(" ")
         if not _TOKEN.fullmatch(token):
@@ -205,4 +216,30 @@ class Roads:
                 token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
                 source=source,
             ),
+        )
+
+    async def _by_browser(self, request: HTTPServerRequest, source: str) -> Caller:
+        browsers = self._house.browsers
+        signed_in = browsers.read(request)
+        try:
+            person = await self._hub.person(signed_in.token)
+        except NotAuthenticated as error:
+            if error.more.get("code") != "unknown":
+                raise
+            raise refuse("signed-out", "you were signed out", "sign in again") from None
+        fresh = None
+        if person.session is not None:
+            session = person.session
+            fresh = await self._house.look(lambda tx: sign_ins.fresh_until(tx, person.name, session))
+        return Caller(
+            Credential.BROWSER,
+            source,
+            Actor(
+                Identity.user(person.name),
+                Road.PANEL,
+                token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
+                source=source,
+                fresh_until=fresh,
+            ),
+            xsrf=browsers.xsrf(signed_in),
         )

@@ -96,6 +96,8 @@ class Document:
     body: bytes
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+    cookies: tuple[str, ...] = ()
 
 
 Handle = Callable[["Call"], Awaitable[Answer | Stream | Document]]

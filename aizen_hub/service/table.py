@@ -21,10 +21,11 @@ from aizen_hub.service.api import (
     questions,
     requests,
     sessions,
+    stop,
     users,
 )
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH
-from aizen_hub.service.panel import activate
+from aizen_hub.service.panel import account, activate, door, home, people, waiting
 from aizen_hub.service.route import Route
 
 
@@ -49,6 +50,12 @@ def routes() -> tuple[Route, ...]:
         *policy.ROUTES,
         *authzen.ROUTES,
         *agents.ROUTES,
+        *stop.ROUTES,
         *activate.ROUTES,
+        *door.ROUTES,
+        *home.ROUTES,
+        *waiting.ROUTES,
+        *people.ROUTES,
+        *account.ROUTES,
         *health.ROUTES,
     )

@@ -110,6 +110,7 @@ passwords = _table(
     Column("hash", String(255), nullable=False),  # argon2id
     Column("changed", Instant, nullable=False),
     Column("totp_secret", LargeBinary),  # encrypted
+    Column("totp_step", BigInteger),  # of the last code that was taken: none is good twice (RFC 6238, 5.2)
 )
 
 activations = _table(
@@ -117,6 +118,14 @@ activations = _table(
     Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a reissue voids the former
     Column("token_hash", String(64), nullable=False, unique=True),
     Column("expires", Instant, nullable=False),
+)
+
+sign_ins = _table(
+    # When somebody last proved in person who they are, by browser session (R77).
+    "sign_ins",
+    Column("user", String(NAME), primary_key=True),
+    Column("session", String(64), primary_key=True),  # SHA-256 of the hub's id of the browser session
+    Column("at", Instant, nullable=False, index=True),
 )
 
 groups = _table(

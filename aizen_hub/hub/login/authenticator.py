@@ -14,7 +14,7 @@ from traitlets import Unicode, default
 from aizen_hub.client.answers import LoginAnswer, Projection
 from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
-from aizen_hub.hub.login import refusal
+from aizen_hub.hub.login import again, refusal
 from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.oidc_handlers import OidcLogout, Proven, handlers_of
 from aizen_hub.hub.login.page import LoginPage
@@ -130,7 +130,19 @@ class AizenAuthenticator(Authenticator):
         for one in self.providers.values():
             if isinstance(one, OidcProvider):
                 found += handlers_of(one, app)
-        return [*found, (r"/logout", OidcLogout)]
+        return [*found, *again.handlers("aizen"), (r"/logout", OidcLogout)]
+
+    def local_names(self) -> frozenset[str]:
+        """Return the providers whose accounts are kept by the service, which may ask for one-time codes."""
+        return frozenset(one.name for one in self.aizen_settings.providers if one.kind == "local")
+
+    @default("request_otp")
+    def _request_otp(self) -> bool:
+        return bool(self.local_names())
+
+    @default("otp_prompt")
+    def _otp_prompt(self) -> str:
+        return "One-time code, if you have set one up:"
 
     def login_choices(self) -> list[tuple[str, str]]:
         """Return name and label of each provider, for the login page."""
@@ -280,7 +292,23 @@ class AizenAuthenticator(Authenticator):
         return next((one for one in found if not name or one.name == name), None)
 
     async def signed_in_again(self, handler: Any, proof: Proof) -> None:
-        """Hear that the person at this browser has just proven again who they are; an ordinary sign-in follows."""
+        """Hear that the person at this browser has just proven again who they are; an ordinary sign-in follows.
+
+        Where somebody is signed in already, it counts as their fresh sign-in, or links a login if they set out to.
+        """
+        user = handler.current_user
+        if user is None:
+            return
+        if again.linking(handler, proof.provider):
+            fault = await again.report_link(handler, proof)
+            if fault is not None:
+                raise refusal.not_let_in(f"the login was not linked: {fault}", self.providers[proof.provider].label)
+            return
+        state = await user.get_auth_state()
+        known = state.get("aizen") if isinstance(state, dict) else None
+        if isinstance(known, dict):
+            # If that was somebody else, the ordinary sign-in that follows makes this browser theirs.
+            await again.report_fresh(handler, known, proof)
 
     async def logout_address(self, user: Any, back: str) -> str | None:
         """Return where somebody who signs out goes to end their session at the provider too, or None."""

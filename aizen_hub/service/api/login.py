@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from aizen_hub.accounts import activation, logins, passwords
+from datetime import UTC, datetime
+
+from aizen_hub.accounts import activation, logins, passwords, second_factor, sign_ins
+from aizen_hub.accounts.result import plain
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.call import Call
 from aizen_hub.service.roads import HUB
 from aizen_hub.service.route import ROAD, Answer, Credential, Route
-from aizen_hub.service.schemas.login import Activation, LoginOutcome, LoginReport, PasswordCheck, PasswordOutcome
+from aizen_hub.service.schemas.login import (
+    Activation,
+    Fresh,
+    FreshSignIn,
+    Linked,
+    LinkReport,
+    LoginOutcome,
+    LoginReport,
+    PasswordCheck,
+    PasswordOutcome,
+)
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.transaction import Write
 
@@ -34,9 +47,35 @@ async def password(call: Call) -> Answer:
     body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
     attempt = await call.alone(actor, lambda tx: passwords.begin(tx, body.provider, body.name, body.source))
     matched = await call.house.pools.passwords.run(lambda: attempt.verify(body.password))
-    answer = await call.alone(actor, lambda tx: passwords.finish(tx, attempt, matched))
+    encryption = call.house.keys.encryption
+
+    def close(tx: Write) -> passwords.PasswordAnswer:
+        # One answer for a wrong password and a wrong code, and no code is used up by a wrong password.
+        passed = matched and second_factor.passes(tx, encryption, str(attempt.user), body.totp)
+        return passwords.finish(tx, attempt, passed)
+
+    answer = await call.alone(actor, close)
     call.house.metrics.login(f"password-{answer.outcome}")
     return Answer(answer.to_json())
+
+
+async def fresh(call: Call) -> Answer:
+    """Note that the person at a browser session has just proven again who they are (R77)."""
+    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
+    at = None if body.authenticated_at is None else datetime.fromtimestamp(body.authenticated_at, UTC)
+    until = await call.alone(
+        actor, lambda tx: sign_ins.report(tx, body.user, body.provider, body.subject, body.session, at)
+    )
+    return Answer({"fresh_until": plain(until)})
+
+
+async def link(call: Call) -> Answer:
+    """Link a further login of a person who proved both in one browser session."""
+    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
+    result = await call.alone(
+        actor, lambda tx: logins.link_own(tx, body.user, body.provider, body.subject, body.session)
+    )
+    return Answer({"message": result.message})
 
 
 async def activate(call: Call) -> Answer:
@@ -60,6 +99,26 @@ ROUTES = (
         "Check the password of a local account.",
         body=PasswordCheck,
         answer=PasswordOutcome,
+    ),
+    Route(
+        "POST",
+        "/api/v1/login/fresh",
+        BY_HUB,
+        ROAD,
+        fresh,
+        "Report that somebody at a browser has signed in again.",
+        body=FreshSignIn,
+        answer=Fresh,
+    ),
+    Route(
+        "POST",
+        "/api/v1/login/link",
+        BY_HUB,
+        ROAD,
+        link,
+        "Link a further login that somebody has proven beside their own.",
+        body=LinkReport,
+        answer=Linked,
     ),
     Route(
         "POST", "/api/v1/activate", NOBODY, ROAD, activate, "Redeem an activation link.", body=Activation, status=204

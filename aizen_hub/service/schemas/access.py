@@ -85,6 +85,11 @@ class NewLock(Schema):
     ends: Moment | None = None
 
 
+class Stop(Schema):
+    reason: Note
+    ends: Moment | None = None
+
+
 class Unlock(Schema):
     target: Literal["identity", "project", "session"]
     name: Name

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aizen_hub.service.schemas.base import Label, Name, Open, Schema, Secret
+from aizen_hub.service.schemas.base import Label, Name, Open, Schema, Secret, Sha256
 
 Provider = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
@@ -59,3 +59,35 @@ class Activation(Schema):
 
     token: Secret
     password: Secret
+
+
+class FreshSignIn(Schema):
+    """Somebody who is signed in at a browser, and has proven again who they are.
+
+    ``session`` is the SHA-256 of the hub's id of the browser session.
+    """
+
+    user: Name
+    provider: Provider
+    subject: Name
+    session: Sha256
+    authenticated_at: Annotated[float | None, Field(gt=0, lt=1e11)] = None
+    source: Label | None = None
+
+
+class Fresh(Open):
+    fresh_until: str
+
+
+class LinkReport(Schema):
+    """A further login of somebody who is signed in at a browser, proven there."""
+
+    user: Name
+    provider: Provider
+    subject: Name
+    session: Sha256
+    source: Label | None = None
+
+
+class Linked(Open):
+    message: str

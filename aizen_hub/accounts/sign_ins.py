@@ -1,0 +1,70 @@
+"""Fresh sign-ins: when somebody last proved in person who they are, in which browser session (R77)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select
+
+from aizen_hub.accounts import locks, logins
+from aizen_hub.problems import Denied
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import Read, Write
+
+_s = tables.sign_ins
+
+
+def report(tx: Write, user: str, provider: str, subject: str, session: str, at: datetime | None = None) -> datetime:
+    """Take the hub's word that the person at a browser session has just proven again who they are.
+
+    Parameters
+    ----------
+    user : str
+        Who is signed in there; must be who (provider, subject) is here.
+    session : str
+        SHA-256 of the hub's id of the browser session.
+    at : datetime, optional
+        When the provider says that it was; never later than now.
+
+    Returns
+    -------
+    datetime
+        Until when it counts.
+
+    Raises
+    ------
+    Denied
+        Somebody else, or nobody who may come in.
+    """
+    if logins.user_of(tx, provider, subject) != user or not _may_come_in(tx, user):
+        raise Denied("this is not who is signed in here", remedy="sign out, and sign in as yourself")
+    when = tx.now if at is None else min(at, tx.now)
+    tx.conn.execute(delete(_s).where(_s.c.user == user, _s.c.session == session))
+    tx.conn.execute(insert(_s).values(user=user, session=session, at=when))
+    tx.audit("login.fresh", details={"user": user, "provider": provider})
+    return when + logins.FRESH
+
+
+def fresh_until(tx: Read, user: str, session: str) -> datetime | None:
+    """Return until when the fresh sign-in of a browser session counts; None if there is none that does."""
+    at = tx.conn.execute(select(_s.c.at).where(_s.c.user == user, _s.c.session == session)).scalar()
+    return None if at is None or at + logins.FRESH <= tx.now else at + logins.FRESH
+
+
+def forget(tx: Write, user: str) -> None:
+    """Let no sign-in of a user count any more: the password is another, or the user is gone."""
+    tx.conn.execute(delete(_s).where(_s.c.user == user))
+
+
+def forget_old(tx: Write) -> None:
+    """Drop what counts no more."""
+    tx.conn.execute(delete(_s).where(_s.c.at < tx.now - logins.FRESH))
+
+
+def _may_come_in(tx: Read, user: str) -> bool:
+    active = tx.conn.execute(select(tables.users.c.active).where(tables.users.c.name == user)).scalar()
+    return bool(active) and not locks.is_locked(tx, LockTarget.IDENTITY, f"user:{user}")

@@ -1,0 +1,46 @@
+"""Stop a person now: lock, sessions, hub tokens, browser sessions, servers, in one call."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aizen_hub.accounts import locks, names
+from aizen_hub.accounts.result import Result
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.service import stopping
+from aizen_hub.service.call import Call
+from aizen_hub.service.route import PEOPLE, Answer, Need, Route
+from aizen_hub.service.schemas.access import Stop
+from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.store.transaction import Write
+
+
+async def stop_person(call: Call, name: str, reason: str, ends: datetime | None = None) -> tuple[Result, str]:
+    """Lock a person and have the hub end everything; returns the lock's result and what was done."""
+    known = names.known_as(name) or name
+
+    def work(tx: Write) -> Result:
+        return locks.lock(tx, LockTarget.IDENTITY, f"user:{known}", reason=reason, ends=ends).at(tx.revision)
+
+    result: Result = (await call.write(lambda tx, _: Answer(work(tx)))).value
+    return result, stopping.said(result, await stopping.tell_hub(call.house, known))
+
+
+async def stop(call: Call) -> Answer:
+    result, sentence = await stop_person(call, call.members["user"], call.body.reason, call.body.ends)
+    return Answer({**result.to_json(), "message": sentence})
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/api/v1/users/{user}/stop",
+        PEOPLE,
+        Need.operation("locks"),
+        stop,
+        "Stop a person now: lock them, and end their sessions, servers, hub tokens and browser sessions.",
+        body=Stop,
+        answer=ResultView,
+        in_time=True,
+    ),
+)

@@ -1,0 +1,154 @@
+"""Sessions and revocation: one's own sessions, and for those who may: everybody's, and one button to stop a person."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sqlalchemy import select
+
+from aizen_hub.accounts import activation, gate, locks, second_factor, sessions
+from aizen_hub.problems import NotFound
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.service.api.stop import stop_person
+from aizen_hub.service.call import Call, permission_of
+from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
+from aizen_hub.service.route import REGISTERED, Document, Route
+from aizen_hub.service.schemas.base import Label, Name, Schema
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import Write
+
+_s, _l, _u = tables.sessions, tables.locks, tables.users
+_MOST = 500
+_SAID = {
+    "ended": "The session has ended; its server is stopped in a moment.",
+    "unlocked": "The lock is gone.",
+    "second-factor": "No codes are asked of that person any more.",
+}
+
+
+class PeopleQuery(Schema):
+    done: Literal["ended", "unlocked", "second-factor"] | None = None
+
+
+class SessionEnding(Form):
+    session: Name
+
+
+class Stopping(Form):
+    user: Name
+    reason: Label
+
+
+class Unlocking(Form):
+    name: Name
+
+
+class Person(Form):
+    user: Name
+
+
+async def listing(call: Call) -> Document:
+    found = await do(call, _found)
+    return render(call, "people.html", said=_SAID.get(call.query.done), outcome=None, link=None, **found)
+
+
+def _found(tx: Write) -> dict[str, Any]:
+    gate.in_person(tx)
+    everybody = gate.allowed(tx, permission_of(tx, "sessions"), "system")
+    locking = gate.allowed(tx, gate.permission(tx, "locks"), "system")
+    managing = gate.allowed(tx, gate.permission(tx, "users"), "system")
+    query = select(_s).where(_s.c.ended.is_(None)).order_by(_s.c.started.desc()).limit(_MOST)
+    if not everybody:
+        query = query.where(_s.c.user == tx.actor.identity.name)
+    else:
+        tx.audit("access.read", details={"question": "sessions", "target": None})
+    stopped = []
+    if locking:
+        stopped = list(
+            tx.conn.execute(
+                select(_l).where(_l.c.target == LockTarget.IDENTITY.value).order_by(_l.c.locked.desc()).limit(_MOST)
+            ).all()
+        )
+    return {
+        "sessions": tx.conn.execute(query).all(),
+        "everybody": everybody,
+        "locking": locking,
+        "managing": managing,
+        "stopped": stopped,
+        "people": list(tx.conn.execute(select(_u.c.name).order_by(_u.c.name).limit(_MOST)).scalars())
+        if locking or managing
+        else [],
+    }
+
+
+async def end(call: Call) -> Document:
+    number = call.body.session
+
+    def work(tx: Write) -> None:
+        row: Any = sessions.live(tx, number)
+        if row is None or row.user != tx.actor.identity.name:
+            gate.need(tx, permission_of(tx, "sessions"))
+        if row is None:
+            raise NotFound("there is no such live session")
+        sessions.end_session(tx, number, "ended in the panel")
+
+    await do(call, work)
+    return see_other(call, "sessions?done=ended")
+
+
+async def stop(call: Call) -> Document:
+    _, sentence = await stop_person(call, call.body.user, call.body.reason)
+    return render(call, "people.html", said=None, outcome=sentence, link=None, **await do(call, _found))
+
+
+async def unlock(call: Call) -> Document:
+    await do(call, lambda tx: locks.unlock(tx, LockTarget.IDENTITY, call.body.name))
+    return see_other(call, "sessions?done=unlocked")
+
+
+async def reset(call: Call) -> Document:
+    """Make an activation link: the password of now goes on until the link is used."""
+    link = await do(call, lambda tx: activation.issue(tx, call.body.user))
+    return render(call, "people.html", said=None, outcome=None, link=(call.body.user, link), **await do(call, _found))
+
+
+async def no_codes(call: Call) -> Document:
+    await do(call, lambda tx: second_factor.disable(tx, call.body.user))
+    return see_other(call, "sessions?done=second-factor")
+
+
+def _form(path: str, handle: Any, summary: str, body: type[Form], *, in_time: bool = False) -> Route:
+    return Route(
+        "POST",
+        path,
+        IN_BROWSER,
+        REGISTERED,
+        handle,
+        summary,
+        body=body,
+        form=True,
+        media=HTML,
+        page=True,
+        in_time=in_time,
+    )
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/sessions",
+        IN_BROWSER,
+        REGISTERED,
+        listing,
+        "Sessions and revocation.",
+        query=PeopleQuery,
+        media=HTML,
+        page=True,
+    ),
+    _form("/sessions/end", end, "End a session, from its page.", SessionEnding),
+    # The hub stops servers meanwhile, by its own deadline.
+    _form("/sessions/stop", stop, "Stop a person now, from the page.", Stopping, in_time=True),
+    _form("/sessions/unlock", unlock, "Let a person in again, from the page.", Unlocking),
+    _form("/sessions/reset", reset, "Make an activation link for a person, from the page.", Person),
+    _form("/sessions/no-codes", no_codes, "Switch off the second factor of a person, from the page.", Person),
+)

@@ -1,0 +1,122 @@
+"""Waiting for confirmation: what would change, who would gain and lose what; confirm or reject."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from aizen_hub.accounts import carry_out, gate, pending, requests
+from aizen_hub.accounts.preview import preview
+from aizen_hub.accounts.result import Result
+from aizen_hub.problems import Problem
+from aizen_hub.service.call import Call
+from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
+from aizen_hub.service.route import REGISTERED, Document, Route
+from aizen_hub.service.schemas.base import Note, Schema
+from aizen_hub.store.transaction import Write
+
+_SAID = {
+    "rejected": "The change was rejected.",
+    "approved": "The request was granted.",
+    "denied": "The request was refused.",
+}
+_SHOWN = 200
+
+
+class WaitingQuery(Schema):
+    done: Literal["rejected", "approved", "denied"] | None = None
+
+
+class Verdict(Form):
+    comment: Note = ""
+
+
+class Plain(Form):
+    """A form with nothing to fill in."""
+
+
+def _visible(tx: Write) -> list[Any]:
+    rows = pending.waiting(tx).rows
+    if gate.allowed(tx, gate.permission(tx, "users"), "system"):
+        return list(rows)
+    return [row for row in rows if row[2] == str(tx.actor.identity)]
+
+
+async def listing(call: Call) -> Document:
+    def work(tx: Write) -> dict[str, Any]:
+        gate.in_person(tx)
+        return {"changes": _visible(tx)[:_SHOWN], "requests": requests.to_decide(tx).rows[:_SHOWN]}
+
+    found = await do(call, work)
+    return render(call, "waiting.html", said=_SAID.get(call.query.done), **found)
+
+
+async def detail(call: Call) -> Document:
+    number = call.members["change"]
+
+    def find(tx: Write) -> Any:
+        gate.in_person(tx)
+        row = next((row for row in _visible(tx) if row[0] == number), None)
+        if row is None:
+            raise pending.nothing()
+        # Only tried, and taken back: who may see it may see what it would do before signing in again.
+        return row, tx.now
+
+    row, now = await do(call, find)
+    trying = replace(call.actor, fresh_until=now + timedelta(minutes=1))
+    house, effect, refusal = call.house, None, None
+    try:
+        effect = await house.pools.writes.run(
+            lambda: preview(house.store, trying, lambda tx: carry_out.confirm(tx, number))
+        )
+    except Problem as problem:
+        refusal = problem
+    return render(call, "change.html", change=row, effect=effect, refusal=refusal)
+
+
+async def confirm(call: Call) -> Document:
+    result: Result = await do(call, lambda tx: carry_out.confirm(tx, call.members["change"]))
+    # Shown at once and once: it may hold links or a credential.
+    return render(call, "confirmed.html", result=result)
+
+
+async def reject(call: Call) -> Document:
+    await do(call, lambda tx: pending.reject(tx, call.members["change"], call.body.comment))
+    return see_other(call, "waiting?done=rejected")
+
+
+async def approve(call: Call) -> Document:
+    result: Result = await do(call, lambda tx: requests.approve(tx, call.members["request"], comment=call.body.comment))
+    if result.pending:
+        return see_other(call, f"waiting/{result.pending}")
+    return see_other(call, "waiting?done=approved")
+
+
+async def deny(call: Call) -> Document:
+    await do(call, lambda tx: requests.deny(tx, call.members["request"], comment=call.body.comment))
+    return see_other(call, "waiting?done=denied")
+
+
+def _form(path: str, handle: Any, summary: str, body: type[Form]) -> Route:
+    return Route("POST", path, IN_BROWSER, REGISTERED, handle, summary, body=body, form=True, media=HTML, page=True)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/waiting",
+        IN_BROWSER,
+        REGISTERED,
+        listing,
+        "What waits for confirmation.",
+        query=WaitingQuery,
+        media=HTML,
+        page=True,
+    ),
+    Route("GET", "/waiting/{change}", IN_BROWSER, REGISTERED, detail, "One waiting change.", media=HTML, page=True),
+    _form("/waiting/{change}/confirm", confirm, "Confirm a waiting change, from its page.", Plain),
+    _form("/waiting/{change}/reject", reject, "Reject a waiting change, from its page.", Verdict),
+    _form("/waiting/requests/{request}/approve", approve, "Grant a request, from the page.", Verdict),
+    _form("/waiting/requests/{request}/deny", deny, "Refuse a request, from the page.", Verdict),
+)

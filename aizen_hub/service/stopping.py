@@ -1,0 +1,112 @@
+"""To stop a person: at the service at once, and at the hub within seconds.
+
+The lock is what counts: no decision allows anything afterwards. The hub is told because it can end what is no command:
+browser sessions, tokens and servers. It is told again every second until it has heard.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import or_, select
+
+from aizen_hub.accounts import gate, locks
+from aizen_hub.accounts.result import Result
+from aizen_hub.problems import Problem
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.service.house import House
+    from aizen_hub.store.transaction import Read
+
+log = logging.getLogger(__name__)
+
+_BATCH = 500
+_AT_A_TIME = 20
+_MOST = 5_000
+
+
+async def tell_hub(house: House, name: str) -> dict[str, int] | None:
+    """Have the hub end what a person has there; None where the hub could not be told now (it is told again)."""
+    if not house.hub.known or house.hub_secret is None:
+        return None
+    try:
+        found = await house.hub.revoke(name, house.hub_secret)
+    except Problem as error:
+        log.warning("the hub was not told", extra={"data": {"why": error.detail}})
+        return None
+    return found or {"tokens": 0, "servers": 0}
+
+
+def said(result: Result, done: dict[str, int] | None) -> str:
+    """Return what was done, as one sentence."""
+    ended = result.data.get("sessions_ended", 0)
+    here = f"{result.message}; {ended} sessions ended"
+    if done is None:
+        return f"{here}; the hub does not answer, its servers and tokens end as soon as it does"
+    return f"{here}, {done['servers']} servers stopped, {done['tokens']} tokens deleted, signed out everywhere"
+
+
+class Followers:
+    """Follows the changes of the store, and tells the hub of everybody who has no way in any more."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._seen: int | None = None
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+
+    async def follow(self) -> None:
+        """Look once: at the start at everybody who is locked, afterwards at what changed."""
+        if not self._house.hub.known or self._house.hub_secret is None:
+            return
+        seen, names = await self._house.look(self._look)
+        self._seen = seen
+        for name in names:
+            self._waiting[name] = None
+        while len(self._waiting) > _MOST:
+            self._waiting.popitem(last=False)
+        for name in list(self._waiting)[:_AT_A_TIME]:
+            if await tell_hub(self._house, name) is None:
+                return
+            self._waiting.pop(name, None)
+
+    def _look(self, tx: Read) -> tuple[int, list[str]]:
+        if self._seen is None:
+            query = select(tables.locks.c.name).where(
+                tables.locks.c.target == LockTarget.IDENTITY.value,
+                or_(tables.locks.c.ends.is_(None), tables.locks.c.ends > tx.now),
+            )
+            touched: set[str] = {f"lock:identity:{one}" for one in tx.conn.execute(query).scalars()}
+            seen = tx.revision
+        else:
+            c = tables.changes.c
+            rows = tx.conn.execute(
+                select(c.revision, c.touches).where(c.revision > self._seen).order_by(c.revision).limit(_BATCH)
+            ).all()
+            seen = rows[-1].revision if rows else self._seen
+            touched = {one for row in rows for one in row.touches}
+        return seen, sorted(one for one in _people(tx, touched) if not _may_come_in(tx, one))
+
+
+def _people(tx: Read, touched: Iterable[str]) -> set[str]:
+    found: set[Identity] = set()
+    for one in touched:
+        text = one.removeprefix("lock:identity:")
+        kind, _, name = text.partition(":")
+        if name and (kind == Kind.USER.value or (kind == Kind.GROUP.value and text != one)):
+            found.add(Identity(Kind(kind), name))
+    groups = [one for one in found if one.kind is Kind.GROUP]
+    return {one.name for one in found | gate.members_below(tx, groups) if one.kind is Kind.USER}
+
+
+def _may_come_in(tx: Read, name: str) -> bool:
+    identity: Any = Identity.user(name)
+    if not tx.rights(identity).active:
+        return False
+    held = {identity, *gate.reached_groups(tx, identity)}
+    return not any(locks.is_locked(tx, LockTarget.IDENTITY, str(one)) for one in held)
