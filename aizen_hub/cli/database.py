@@ -31,8 +31,15 @@ def db() -> None:
 
 @db.command()
 @config_option
-def upgrade(config: Path) -> int:
+@click.option(
+    "--service-role", help="On PostgreSQL: the role that the service connects with; it may only add to the audit."
+)
+@click.option("--url", envvar="AIZEN_OWNER_URL", help="Connect as the owner of the tables.  [env: AIZEN_OWNER_URL]")
+def upgrade(config: Path, service_role: str | None, url: str | None) -> int:
     """Bring the schema to this version, in one transaction.
+
+    On PostgreSQL keep two roles: an owner that upgrades, and a service role that aizen.yaml names. With --service-role
+    the owner gives it what the service needs, and no way to change or remove what was recorded.
 
     Run it once after an installation on PostgreSQL and after each upgrade of aizen-hub, before the service starts. A
     new SQLite file is made by the service itself.
@@ -42,7 +49,7 @@ def upgrade(config: Path) -> int:
     settings = Settings.load(config)
     if settings.embedded and settings.database is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    click.echo(schema.upgrade(settings.database_url))
+    click.echo(schema.upgrade(url or settings.database_url, service_role))
     say("the schema is at this version")
     return Outcome.DONE
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, inspect
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store import tables
 from aizen_hub.store.database import Database
+from aizen_hub.store.privileges import grant_service
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x61697A656E  # any number that no other user of the database takes
@@ -22,8 +23,13 @@ class SchemaError(ConfigurationError):
     """The database's schema is not the one that this version works with."""
 
 
-def upgrade(url: str) -> str:
+def upgrade(url: str, service_role: str | None = None) -> str:
     """Bring the schema to this version and return its revision; waits for another upgrade that is under way.
+
+    Parameters
+    ----------
+    service_role : str, optional
+        On PostgreSQL, the database role that the service connects with; see `privileges.grant_service`.
 
     Raises
     ------
@@ -32,8 +38,10 @@ def upgrade(url: str) -> str:
     """
     database = Database(url, deadline_seconds=60)
     try:
+        if database.embedded and service_role is not None:
+            raise ConfigurationError("an embedded database has no roles; leave the service role out")
         with database.engine.connect() as conn:
-            return _upgrade(database, conn)
+            return _upgrade(database, conn, service_role)
     finally:
         database.dispose()
 
@@ -95,7 +103,7 @@ def _check(conn: Connection) -> str:
     raise SchemaError(f"the database's schema is `{found}`, this version needs `{wanted}`: run `aizen-hub db upgrade`")
 
 
-def _upgrade(database: Database, conn: Connection) -> str:
+def _upgrade(database: Database, conn: Connection, service_role: str | None = None) -> str:
     # One transaction around all steps, on SQLite too: a kill in between leaves the former schema.
     if database.embedded:
         conn.exec_driver_sql("BEGIN IMMEDIATE")
@@ -120,6 +128,8 @@ def _upgrade(database: Database, conn: Connection) -> str:
                 render_as_batch=database.embedded,
             )
             environment.run_migrations()
+        if service_role is not None:
+            grant_service(conn, service_role)
         database.commit(conn)
     except BaseException:
         database.rollback(conn)

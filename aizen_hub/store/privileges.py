@@ -1,0 +1,37 @@
+"""What the service's database role may do on PostgreSQL: only add to the audit, and work with all else (R97)."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import Connection
+
+from aizen_hub.settings import ConfigurationError
+from aizen_hub.store import tables
+
+_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_APPEND_ONLY = frozenset({tables.audit.name, tables.changes.name})
+
+
+def grant_service(conn: Connection, role: str) -> None:
+    """Give a database role what the service needs and no more; run by the owner of the tables.
+
+    Audit rows and change records can be read and added, never changed or removed, so that whoever takes over the
+    service cannot rewrite what was recorded.
+
+    Raises
+    ------
+    ConfigurationError
+        Not the plain name of a role, or the role that owns the tables: an owner can give everything back to itself.
+    """
+    if not _ROLE.fullmatch(role):
+        raise ConfigurationError(f"`{role[:80]}` is not the name of a database role: lower-case letters, digits, `_`")
+    if conn.exec_driver_sql("SELECT current_user").scalar() == role:
+        raise ConfigurationError(f"`{role}` owns the tables: give the service a role of its own")
+    conn.exec_driver_sql(f"GRANT USAGE ON SCHEMA public TO {role}")
+    conn.exec_driver_sql(f"GRANT SELECT ON alembic_version TO {role}")
+    conn.exec_driver_sql(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}")
+    for name in tables.metadata.tables:
+        conn.exec_driver_sql(f"REVOKE ALL ON {name} FROM {role}")
+        rights = "SELECT, INSERT" if name in _APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
+        conn.exec_driver_sql(f"GRANT {rights} ON {name} TO {role}")
