@@ -23,6 +23,7 @@ demo-check: $(VENV)/.demo ## the main job end to end, through real servers; ends
 
 test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@.ci/system-packages
+	@.ci/npm-packages $(VENV)
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
@@ -47,12 +48,13 @@ $(VENV)/.test: requirements/test.txt $(SETUP)
 	@requirements/install $(VENV) requirements/test.txt
 	@touch $@ $(VENV)/.demo
 
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --group build --generate-hashes \
-	--no-emit-index-url --no-header --quiet
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+WHOLE := $(LOCK) pyproject.toml --group build
 
 lock: ## compile the locked requirements anew (needs uv)
-	$(LOCK) --upgrade --extra test --output-file requirements/test.txt
-	$(LOCK) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt
+	$(WHOLE) --upgrade --extra test --output-file requirements/test.txt
+	$(WHOLE) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt
+	$(LOCK) --upgrade requirements/node.in --output-file requirements/node.txt
 
 clean: ## remove the environment, the demo's data and every cache
 	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json
