@@ -44,9 +44,16 @@ def _keycloak() -> str | None:
     return lacks()
 
 
+def _samba() -> str | None:
+    from tests.fixtures.samba import lacks
+
+    return lacks()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
+    "samba": _samba,
     "postgres": lambda: _programs("initdb", "pg_ctl", "postgres") or _modules("psycopg"),
     "oidc": _oidc,
     "keycloak": _keycloak,

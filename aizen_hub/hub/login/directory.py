@@ -246,7 +246,9 @@ class Directory:
         )
         try:
             connection.open(read_server_info=False)
-            self._deadline.watch(connection.socket)
+            if place.mode != "on_connect":
+                # Over LDAPS it is watched since before the handshake.
+                self._deadline.watch(connection.socket)
             connection.socket.settimeout(self._deadline.left())
             if place.mode == "before_bind":
                 connection.start_tls(read_server_info=False)
