@@ -186,14 +186,6 @@ def test_a_mistake_in_the_file_is_named(folder: Path) -> None:
         configure(Config())
 
 
-def test_a_provider_that_is_not_built_yet_is_refused(folder: Path) -> None:
-    (folder / "aizen.yaml").write_text("admin_user: sso:a\nproviders: [{name: sso, kind: oidc}]\n")
-    c = Config()
-    configure(c)
-    with pytest.raises(ConfigurationError, match=r"providers.sso.kind"):
-        applied(c)
-
-
 UNDONE: list[tuple[str, str]] = [
     ("c.Authenticator.auth_refresh_strict = False", "Authenticator.auth_refresh_strict"),
     ("c.AizenAuthenticator.refresh_pre_spawn = False", "Authenticator.refresh_pre_spawn"),

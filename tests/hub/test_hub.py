@@ -29,9 +29,10 @@ def seed(tx: Any) -> None:
     from aizen_hub.rbac.identity import Identity
 
     users.create(tx, "alice", provider="lab")
+    users.create(tx, "gustav", provider="lab")
     for name in ("churn", "fraud"):
         projects.create(tx, name, description=f"About <{name}>", owner=Identity.user("maker"))
-    for name in ("erin", "alice", "leaver"):
+    for name in ("erin", "alice", "leaver", "gustav"):
         assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user(name), reason="test")
     assignments.grant(tx, ["PROJECT_READER"], "churn", Identity.user("guest"), reason="test")
     locks.lock(tx, LockTarget.IDENTITY, "user:stopped", reason="test")
@@ -53,7 +54,7 @@ def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
         **dict.fromkeys(("erin", "leaver", "nobody", "stopped", "guest"), ""),
     }
     with running_hub(
-        folder, settings, accounts=accounts, seed=seed, tiny=("erin", "leaver", "guest", "boss")
+        folder, settings, accounts=accounts, seed=seed, tiny=("erin", "leaver", "guest", "boss", "maker", "gustav")
     ) as running:
         yield running
 
@@ -187,9 +188,11 @@ class TestRoads:
     ) -> None:
         leaver = browser("leaver")
         if "churn" in leaver.choices():
-            maker = browser("maker")
-            with maker.kernel(maker.spawn("churn", "ops")) as kernel:
-                assert kernel.execute("revoke role PROJECT_EXECUTOR from leaver").status == "ok"
+            body = {"roles": ["PROJECT_EXECUTOR"], "scope": "churn", "identity": "user:leaver"}
+            page = with_token(
+                hub, api_token(browser("maker")), "POST", "/services/aizen/api/v1/assignments/revoke", body
+            )
+            assert page.status == 200, page.text
             assert leaver.choices() == []
         assert road(leaver, hub, "churn").status >= 400
         assert leaver.server() is None
@@ -288,6 +291,56 @@ class TestServer:
         assert _session(hub, "guest") is None
         with pytest.raises(LoginRefused, match="locked"):
             hub.login("guest")
+
+
+class TestRefresh:
+    """A person of the directory is looked up again before each start, and whenever the last time is too long ago."""
+
+    GUSTAV = f"uid=gustav,ou=people,{SUFFIX}"
+
+    @pytest.fixture
+    def gustav(self, directory: Any, browser: Callable[..., Browser]) -> Iterator[Browser]:
+        directory.modify(f"cn=outside,{GROUPS}", "add: member", f"member: {self.GUSTAV}")
+        yield browser("gustav", "gustav-has-a-secret", provider="lab")
+        directory.modify(f"cn=outside,{GROUPS}", "delete: member", f"member: {self.GUSTAV}")
+
+    @pytest.mark.proves("R18", "R129")
+    def test_a_disabled_account_starts_nothing_more(self, hub: HubHandle, directory: Any, gustav: Browser) -> None:
+        token = api_token(gustav)
+        directory.modify(self.GUSTAV, "replace: userAccountControl", "userAccountControl: 514")
+        try:
+            for road in (by_form, by_link):
+                page = road(gustav, hub, "churn")
+                assert page.status == 403 or "/hub/login" in page.url, page.text
+            body = {"user_options": {"project": "churn"}}
+            page = with_token(hub, token, "POST", "/hub/api/users/gustav/server", body)
+            assert page.status in (400, 403), page.text
+            assert _session(hub, "gustav") is None
+        finally:
+            directory.modify(self.GUSTAV, "replace: userAccountControl", "userAccountControl: 512")
+        gustav.spawn("churn")
+        assert _session(hub, "gustav") == "churn"
+
+    @pytest.mark.proves("R6", "R63")
+    def test_leaving_the_allowed_group_has_the_same_effect(
+        self, hub: HubHandle, directory: Any, gustav: Browser
+    ) -> None:
+        group = f"cn=outside,{GROUPS}"
+        directory.modify(group, "delete: member", f"member: {self.GUSTAV}")
+        try:
+            page = by_form(gustav, hub, "churn")
+            assert page.status >= 400, page.text
+            assert _session(hub, "gustav") is None
+        finally:
+            directory.modify(group, "add: member", f"member: {self.GUSTAV}")
+
+    @pytest.mark.proves("T-22")
+    def test_a_hung_directory_takes_nobodys_sign_in_away_at_once(
+        self, hub: HubHandle, directory: Any, gustav: Browser
+    ) -> None:
+        with directory.hung():
+            gustav.spawn("churn")
+        assert _session(hub, "gustav") == "churn"
 
 
 class TestRevocation:
@@ -464,7 +517,7 @@ def unexpected(log: str) -> list[str]:
         error = next(
             (line for line, raw in zip(lines, block.splitlines(), strict=True) if not raw.startswith("      ")), ""
         )
-        if "SpawnException" not in error:
+        if "SpawnException" not in error and "auth has expired" not in error:
             found.append(error)
     return found
 

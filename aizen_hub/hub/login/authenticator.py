@@ -142,7 +142,7 @@ class AizenAuthenticator(Authenticator):
 
     @default("otp_prompt")
     def _otp_prompt(self) -> str:
-        return "One-time code, if you have set one up:"
+        return "One-time code (if you use one):"
 
     def login_choices(self) -> list[tuple[str, str]]:
         """Return name and label of each provider, for the login page."""

@@ -52,6 +52,10 @@ def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def apply_user_options(spawner: Any, options: Any) -> None:
+    """Do nothing: what is chosen takes effect where the session is opened. Without this the hub warns at each start."""
+
+
 def _last(spawner: Any) -> str | None:
     """The project of the last start; what is stored came from anywhere and is only compared with the list."""
     stored = spawner.orm_spawner.user_options if spawner.orm_spawner is not None else None
