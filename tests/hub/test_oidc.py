@@ -152,7 +152,12 @@ GROUP_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {
     "missing, key configured": ({"groups": ...}, {"auth_state_groups_key": "oauth_user.groups"}, "oauth_user.groups"),
     "missing, manage_groups": ({"groups": ...}, {"manage_groups": True}, "oauth_user.groups"),
     "missing, allowed_groups": ({"groups": ...}, {"allowed_groups": ["a"]}, "oauth_user.groups"),
-    "missing, not required": ({"groups": ...}, {"manage_groups": True, "require_groups": False}, None),
+    "missing, not required": ({"groups": ...}, {"manage_groups": True, "require_groups": False}, ()),
+    "missing, not required, but malformed": (
+        {"groups": None},
+        {"manage_groups": True, "require_groups": False},
+        "oauth_user.groups",
+    ),
     "not managed": ({"groups": ["a"]}, {"manage_groups": False}, None),
     "not managed, malformed": ({"groups": "a"}, {"manage_groups": False}, None),
     "claim_groups_key": ({"groups": ["a"]}, {"claim_groups_key": "groups", "manage_groups": True}, ("a",)),

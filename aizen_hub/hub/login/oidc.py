@@ -357,7 +357,9 @@ class OidcProvider:
         config, traits = self._config, self.traits
         if not config.reads_groups:
             return None
-        groups = read_names(state, config.groups_claim, required=config.groups_wanted)
+        groups = read_names(state, config.groups_claim, required=config.groups_wanted and traits.require_groups)
+        if groups is None and config.groups_wanted:
+            groups = ()
         if not traits.realm_roles and not traits.client_roles:
             return groups
         roles = read_roles(info, realm=traits.realm_roles, clients=traits.client_roles)

@@ -56,8 +56,8 @@ class OidcTraits(Configurable):
         config=True,
         help="""
         Whether a sign-in without the groups claim is refused, where `auth_state_groups_key`, `claim_groups_key`,
-        `manage_groups` or `allowed_groups` is configured. Warning: False takes a claim that the provider forgot to send
-        for no groups known.
+        `manage_groups` or `allowed_groups` is configured. False takes its absence for no groups at all, as Keycloak
+        means it, which leaves the claim out for people without any.
         """,
     )
     realm_roles = Bool(
@@ -173,7 +173,6 @@ class OidcConfig:
             one.http_client = self.client
         key = self.traits.auth_state_groups_key
         self.groups_claim = key if isinstance(key, str) and key else f"{self.traits.user_auth_state_key}.groups"
-        self.groups_wanted = self.groups_wanted and self.traits.require_groups
 
     def adopt(self, **urls: str | None) -> None:
         """Set discovered addresses; those that are configured stay."""

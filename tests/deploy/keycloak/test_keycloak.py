@@ -1,0 +1,324 @@
+"""The realm in ``deploy/keycloak``: what it grants, read from the file; and imported by a real Keycloak."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import secrets
+import threading
+import urllib.error
+import urllib.request
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Empty, Queue
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from oauthenticator.oauth2 import _serialize_state
+
+from aizen_hub.commands import strict_json
+from aizen_hub.hub.login.oidc import OidcProvider
+from aizen_hub.hub.login.provider import NotLetIn, Proof
+from aizen_hub.settings import ProviderSettings
+from tests.fixtures.keycloak import REALM, Keycloak, running_keycloak
+
+README = REALM.with_name("README.md")
+PASSWORD = "a password of somebody"
+
+
+class TestFile:
+    """Without a Keycloak: what everybody can check before importing it."""
+
+    @pytest.fixture
+    def realm(self) -> dict[str, Any]:
+        found = strict_json.loads(REALM.read_bytes())
+        assert isinstance(found, dict)
+        return found
+
+    def clients(self, realm: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {one["clientId"]: one for one in realm["clients"]}
+
+    @pytest.mark.proves("R8")
+    def test_it_holds_no_secret_and_no_person(self, realm: dict[str, Any]) -> None:
+        text = REALM.read_text()
+        assert not re.search(r'"(secret|password|credentials|privateKey|certificate|value)"', text)
+        assert [one["username"] for one in realm["users"]] == ["service-account-aizen-service"]
+        assert realm["registrationAllowed"] is False
+
+    @pytest.mark.proves("R134")
+    def test_the_service_account_reads_people_and_nothing_else(self, realm: dict[str, Any]) -> None:
+        (account,) = realm["users"]
+        assert account["clientRoles"] == {"realm-management": ["view-users"]}
+        assert "realmRoles" not in account
+        client = self.clients(realm)["aizen-service"]
+        assert client["serviceAccountsEnabled"]
+        assert not client["standardFlowEnabled"]
+        assert not client["redirectUris"]
+
+    @pytest.mark.proves("R26")
+    def test_the_hub_uses_codes_with_pkce_and_exact_addresses(self, realm: dict[str, Any]) -> None:
+        hub = self.clients(realm)["aizen-hub"]
+        assert hub["standardFlowEnabled"]
+        assert hub["publicClient"] is False
+        assert not any(hub[f"{flow}Enabled"] for flow in ("implicitFlow", "directAccessGrants", "serviceAccounts"))
+        assert hub["attributes"]["pkce.code.challenge.method"] == "S256"
+        # Else the token of an administrator of Keycloak, kept by the hub, could administer Keycloak.
+        assert hub["fullScopeAllowed"] is False
+        addresses = [*hub["redirectUris"], *(v for k, v in hub["attributes"].items() if "redirect" in k or "url" in k)]
+        assert len(addresses) == 3
+        assert all(one.startswith("${AIZEN_HUB_URL}/hub/") and "*" not in one for one in addresses)
+
+    def test_groups_keep_their_path(self, realm: dict[str, Any]) -> None:
+        (groups,) = [one for one in realm["clientScopes"] if one["name"] == "groups"]
+        (mapper,) = groups["protocolMappers"]
+        assert mapper["config"]["full.path"] == "true"
+        assert mapper["config"]["claim.name"] == "groups"
+        assert "groups" in self.clients(realm)["aizen-hub"]["defaultClientScopes"]
+
+    def test_every_scope_that_is_used_is_there(self, realm: dict[str, Any]) -> None:
+        there = {one["name"] for one in realm["clientScopes"]}
+        for one in realm["clients"]:
+            assert {*one["defaultClientScopes"], *one["optionalClientScopes"]} <= there
+
+    def test_the_settings_in_the_readme_start(self) -> None:
+        import yaml
+
+        (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.S)
+        (entry,) = yaml.safe_load(block)["providers"]
+        entry["config"].pop("client_secret_file")
+        provider = OidcProvider(ProviderSettings(**entry))
+        assert provider.name == "keycloak"
+        assert provider.traits.realm_roles is False
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[str, Queue[str]]]:
+    """A listener where the hub would be; gives its address and the logout tokens that it gets."""
+    tokens: Queue[str] = Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            tokens.put(parse_qs(body)["logout_token"][0])
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", tokens
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def keycloak(told: tuple[str, Queue[str]]) -> Iterator[Keycloak]:
+    with running_keycloak(told[0]) as running:
+        yield running
+
+
+class _Stop(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        return None if "/hub/" in newurl else super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _follow(opener: urllib.request.OpenerDirector, url: str, form: dict[str, str] | None = None) -> tuple[str, str]:
+    """Return the page, or the address at the hub where it ends."""
+    try:
+        with opener.open(url, None if form is None else urlencode(form).encode(), timeout=30) as page:
+            return page.read().decode(), ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode(), error.headers.get("Location") or ""
+
+
+def authorize(url: str, name: str) -> dict[str, str]:
+    """Sign in at the page of Keycloak; returns what the callback is told."""
+    # A browser sends secure cookies to this machine without TLS; this jar does so only when told.
+    jar = CookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar), _Stop()
+    )
+    page, back = _follow(opener, url)
+    if not back:
+        action = re.search(r'action="([^"]+)"', page)
+        assert action is not None, page[:2000]
+        page, back = _follow(opener, html.unescape(action[1]), {"username": name, "password": PASSWORD})
+    assert back, page[:2000]
+    return {key: values[0] for key, values in parse_qs(urlsplit(back).query).items()}
+
+
+async def sign_in(provider: OidcProvider, name: str, **query: str | None) -> Proof:
+    known = await provider.begin()
+    assert known is not None
+    nonce, verifier = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
+    asked: dict[str, str | None] = {
+        "response_type": "code",
+        "client_id": provider.traits.client_id,
+        "redirect_uri": provider.traits.oauth_callback_url,
+        "scope": " ".join(provider.traits.scope),
+        "state": "x" * 16,
+        "nonce": nonce,
+        "code_challenge": urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+        **query,
+    }
+    url = known.authorize_url + "?" + urlencode({key: value for key, value in asked.items() if value})
+    back = await asyncio.to_thread(authorize, url, name)
+    if "code" not in back:
+        raise NotLetIn(back["error_description"])
+    assert back["iss"] == provider.issuer
+    handler = SimpleNamespace(
+        get_argument=lambda key, default="": back.get(key, default),
+        get_state_cookie=lambda: _serialize_state({"code_verifier": verifier}),
+    )
+    return await provider.finish(handler, nonce=nonce, fresh="prompt" in query)
+
+
+@pytest.mark.needs("keycloak")
+@pytest.mark.slow
+@pytest.mark.xdist_group("keycloak")
+class TestKeycloak:
+    @pytest.fixture
+    async def make(self, keycloak: Keycloak, told: tuple[str, Queue[str]]) -> Any:
+        made: list[OidcProvider] = []
+        secret = await asyncio.to_thread(keycloak.secret, "aizen-hub")
+
+        def build(**config: Any) -> OidcProvider:
+            known = {
+                "issuer": keycloak.issuer,
+                "client_id": "aizen-hub",
+                "client_secret": secret,
+                "username_claim": "preferred_username",
+                "scope": ["openid", "profile", "email", "groups"],
+                "auth_state_groups_key": "oauth_user.groups",
+                "require_groups": False,
+                "oauth_callback_url": f"{told[0]}/hub/oidc/keycloak/callback",
+                **config,
+            }
+            settings = ProviderSettings(name="keycloak", kind="oidc", deadline_seconds=20, config=known)
+            made.append(OidcProvider(settings))
+            return made[-1]
+
+        yield build
+        for one in made:
+            one.close()
+
+    @pytest.mark.proves("R22", "R24")
+    async def test_a_person_with_the_whole_paths_of_their_groups(
+        self, keycloak: Keycloak, make: Callable[..., OidcProvider]
+    ) -> None:
+        groups = ("/projects/admin", "/projects/churn/executors")
+        subject = keycloak.person("alice", PASSWORD, groups)
+        proof = await sign_in(make(), "alice")
+        assert proof.subject == f"{keycloak.issuer}#{subject}"
+        assert (proof.name, proof.email) == ("alice", "alice@example.org")
+        assert proof.groups == groups
+        # Whoever is in `/projects/admin` is not in a group `admin`, and not in `/projects` either.
+        for wrong in ("admin", "/projects", "projects/admin"):
+            with pytest.raises(NotLetIn):
+                await sign_in(make(allowed_groups=[wrong]), "alice")
+
+    @pytest.mark.proves("R63", "T-50")
+    async def test_a_refresh_sees_groups_go_and_people_be_disabled(
+        self, keycloak: Keycloak, make: Callable[..., OidcProvider]
+    ) -> None:
+        subject = keycloak.person("bob", PASSWORD, ("/projects/churn", "/projects/fraud"))
+        provider = make()
+        proof = await sign_in(provider, "bob")
+        keycloak.admin("DELETE", f"/users/{subject}/groups/{keycloak.group('/projects/fraud')}")
+        again = await provider.look_up(proof.subject, proof.name, proof.keep)
+        assert again is not None
+        assert again.groups == ("/projects/churn",)
+        keycloak.admin("PUT", f"/users/{subject}", {"enabled": False})
+        assert await provider.look_up(proof.subject, proof.name, again.keep) is None
+
+    async def test_realm_and_client_roles_as_groups(
+        self, keycloak: Keycloak, make: Callable[..., OidcProvider]
+    ) -> None:
+        subject = keycloak.person("carol", PASSWORD, ("/projects/churn",))
+        (hub,) = keycloak.admin("GET", "/clients?clientId=aizen-hub")
+        for where, user in (
+            ("/roles", f"/users/{subject}/role-mappings/realm"),
+            (f"/clients/{hub['id']}/roles", f"/users/{subject}/role-mappings/clients/{hub['id']}"),
+        ):
+            keycloak.admin("POST", where, {"name": "analyst"})
+            role = keycloak.admin("GET", f"{where}/analyst")
+            keycloak.admin("POST", user, [role])
+            if where == "/roles":
+                keycloak.admin("POST", f"/clients/{hub['id']}/scope-mappings/realm", [role])
+        scope = ["openid", "profile", "groups", "roles"]
+        proof = await sign_in(make(scope=scope, realm_roles=True, client_roles=["aizen-hub"]), "carol")
+        assert proof.groups == ("/projects/churn", "client-role/aizen-hub/analyst", "realm-role/analyst")
+
+    @pytest.mark.proves("R26")
+    async def test_without_pkce_keycloak_itself_refuses(self, make: Callable[..., OidcProvider]) -> None:
+        with pytest.raises(NotLetIn, match="code_challenge"):
+            await sign_in(make(), "alice", code_challenge=None, code_challenge_method=None)
+
+    async def test_a_fresh_sign_in(self, keycloak: Keycloak, make: Callable[..., OidcProvider]) -> None:
+        keycloak.person("erin", PASSWORD)
+        proof = await sign_in(make(), "erin", prompt="login", max_age="0")
+        assert proof.authenticated_at is not None
+        # Somebody without a group: Keycloak leaves the claim out, which is no groups and not unknown ones.
+        assert proof.groups == ()
+        with pytest.raises(NotLetIn, match="is missing"):
+            await sign_in(make(require_groups=True), "erin")
+
+    @pytest.mark.proves("R134")
+    def test_the_service_account_may_read_and_nothing_else(self, keycloak: Keycloak) -> None:
+        token = keycloak.token(
+            grant_type="client_credentials",
+            client_id="aizen-service",
+            client_secret=keycloak.secret("aizen-service"),
+        )
+        subject = keycloak.person("frank", PASSWORD, ("/projects/churn",))
+        found = keycloak.call("GET", f"/admin/realms/aizen/users/{subject}/groups", token=token)
+        assert [one["path"] for one in found] == ["/projects/churn"]
+        assert keycloak.call("GET", "/admin/realms/aizen/clients", token=token) == []
+        for method, path, body in (
+            ("PUT", f"/users/{subject}", {"enabled": False}),
+            ("POST", "/users", {"username": "mallory"}),
+            ("DELETE", f"/users/{subject}", None),
+            ("POST", f"/users/{subject}/impersonation", {}),
+            ("POST", "/groups", {"name": "x"}),
+            ("PUT", "", {"registrationAllowed": True}),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                keycloak.call(method, f"/admin/realms/aizen{path}", body, token=token)
+            assert refused.value.code == 403, path
+
+    async def test_keycloak_tells_that_a_session_ended(
+        self, keycloak: Keycloak, make: Callable[..., OidcProvider], told: tuple[str, Queue[str]]
+    ) -> None:
+        subject = keycloak.person("grace", PASSWORD)
+        provider = make()
+        proof = await sign_in(provider, "grace")
+        while True:
+            try:
+                told[1].get_nowait()
+            except Empty:
+                break
+        keycloak.admin("POST", f"/users/{subject}/logout")
+        token = await asyncio.to_thread(told[1].get, True, 20)
+        assert await provider.read_logout(token) == (proof.subject, proof.keep["sid"])
+        with pytest.raises(NotLetIn, match="used before"):
+            await provider.read_logout(token)
+        assert await provider.look_up(proof.subject, proof.name, proof.keep) is None
+
+    async def test_signing_out_leads_to_keycloak(self, keycloak: Keycloak, make: Callable[..., OidcProvider]) -> None:
+        provider = make()
+        url = await provider.logout_url({"id_token": "x"}, "http://127.0.0.1:1/hub/login")
+        assert url is not None
+        assert url.startswith(f"{keycloak.issuer}/protocol/openid-connect/logout?client_id=aizen-hub&")
