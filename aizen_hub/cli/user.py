@@ -12,7 +12,7 @@ from aizen_hub.client.sync import SyncClient
 
 @click.group()
 def user() -> None:
-    """Register people, list them, and delete them."""
+    """Register people, list them, stop them, and delete them."""
 
 
 @user.command()
@@ -72,6 +72,20 @@ def delete(client: SyncClient, names: tuple[str, ...], yes: bool) -> int:
         click.confirm(f"Delete {', '.join(names)} with every role?", abort=True, err=True)
     for name in names:
         say(client.call("DELETE", path("users", name))["message"])
+    return Outcome.DONE
+
+
+@user.command()
+@connected
+@click.argument("name")
+@click.option("--reason", required=True, help="For the audit.")
+@output_option
+def stop(client: SyncClient, name: str, reason: str, output: str) -> int:
+    """Stop NAME now: lock the account, end sessions and browser sign-ins, delete hub tokens, stop servers.
+
+    `aizen-hub lock remove identity NAME` lets them in again.
+    """
+    show_result(output, client.post(path("users", name, "stop"), {"reason": reason}))
     return Outcome.DONE
 
 

@@ -237,7 +237,8 @@ class Browsers:
         if self.place.https is not None:
             return self.place.https
         if request.remote_ip in self._house.settings.service.trusted_proxies:
-            return request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower() == "https"
+            said = [one.strip().lower() for one in request.headers.get("X-Forwarded-Proto", "").split(",")]
+            return next(filter(None, said), "") == "https"
         return request.protocol == "https"
 
     def _name(self, name: str, secure: bool) -> str:

@@ -68,13 +68,13 @@ class SignedInPage(BaseHandler):
         """Return the address of a page of the service, on the service's own host where it has one."""
         return str(self.services[self._service].href).rstrip("/") + "/" + page + query
 
-    def form(self, title: str, provider: Provider, *, name: str | None, fault: str | None = None) -> Any:
-        """Return the page that asks for a password; ``name`` is None where it is asked too."""
+    def form(self, title: str, provider: Provider, *, account: str | None, fault: str | None = None) -> Any:
+        """Return the page that asks for a password; ``account`` is None where it is asked too."""
         return self.render_template(
             "again.html",
             title=title,
             provider=provider,
-            name=name,
+            account=account,
             fault=fault,
             codes=provider.name in self.authenticator.local_names(),
             action=self.request.uri,
@@ -116,7 +116,7 @@ class ConfirmPage(SignedInPage):
             onward = url_path_join(self.hub.base_url, "aizen/confirm") + f"%3Fback=1%26page={page}"
             self.to_provider(provider, onward)
             return
-        self.finish(await self.form(self._TITLE, provider, name=known["name"]))
+        self.finish(await self.form(self._TITLE, provider, account=known["name"]))
 
     @web.authenticated
     async def post(self) -> None:
@@ -129,7 +129,7 @@ class ConfirmPage(SignedInPage):
             fault = await report_fresh(self, known, proof)
         if fault is not None:
             self.set_status(403)
-            self.finish(await self.form(self._TITLE, provider, name=known["name"], fault=fault))
+            self.finish(await self.form(self._TITLE, provider, account=known["name"], fault=fault))
             return
         self.redirect(self.back_to(page), permanent=False)
 
@@ -149,7 +149,7 @@ class LinkPage(SignedInPage):
             self.redirect(self.back_to("account"), permanent=False)
             return
         self._other(further, known)
-        self.finish(await self.form(self._TITLE, further, name="" if isinstance(further, OidcProvider) else None))
+        self.finish(await self.form(self._TITLE, further, account="" if isinstance(further, OidcProvider) else None))
 
     @web.authenticated
     async def post(self) -> None:
@@ -173,7 +173,7 @@ class LinkPage(SignedInPage):
         fault = proof if isinstance(proof, str) else await report_link(self, proof)
         if fault is not None:
             self.set_status(403)
-            self.finish(await self.form(self._TITLE, further, name=None, fault=fault))
+            self.finish(await self.form(self._TITLE, further, account=None, fault=fault))
             return
         self.redirect(self.back_to("account", "?done=linked"), permanent=False)
 
