@@ -38,6 +38,10 @@ def _oidc() -> str | None:
     return lacks()
 
 
+def _browser() -> str | None:
+    return _programs("chromium") or _modules("playwright")
+
+
 def _keycloak() -> str | None:
     from tests.fixtures.keycloak import lacks
 
@@ -57,6 +61,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "postgres": lambda: _programs("initdb", "pg_ctl", "postgres") or _modules("psycopg"),
     "oidc": _oidc,
     "keycloak": _keycloak,
+    "browser": _browser,
 }
 """Each tier with a function that says what it lacks here, or nothing."""
 
