@@ -78,6 +78,11 @@ class Court:
         """How many questions wait, for the metrics."""
         return self._queue.qsize()
 
+    @property
+    def seen(self) -> int:
+        """The last revision that something was decided at, for the metrics."""
+        return self._seen
+
     async def decide(self, question: Question) -> Ruling:
         """Decide one question by the present state, on record before this returns.
 
@@ -179,41 +184,41 @@ class Court:
             if not batch:
                 return
             outcomes = self._attempt(batch)
-            late = [
-                (one, outcome)
-                for one, outcome in zip(batch, outcomes, strict=True)
-                if isinstance(outcome, Ruling) and not outcome.fresh
-            ]
-            slow = {id(one) for one, _ in late}
-            _deliver([pair for pair in zip(batch, outcomes, strict=True) if id(pair[0]) not in slow])
-            for one, outcome in late:
-                one.again = outcome.id
-            batch = [one for one, _ in late]
+            if outcomes is None:
+                # One bad row must not take the others with it.
+                for one in batch:
+                    self._answer([one])
+                return
+            late: list[_Waiting] = []
+            ready: list[tuple[_Waiting, Ruling | Problem]] = []
+            for one, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, Ruling) and not outcome.fresh:
+                    one.again = outcome.id
+                    late.append(one)
+                else:
+                    ready.append((one, outcome))
+            _deliver(ready)
+            batch = late
         too_slow = Unavailable("the store is too slow to decide on its present state", remedy="try again in a moment")
         _deliver([(one, too_slow) for one in batch])
 
-    def _attempt(self, batch: Sequence[_Waiting]) -> list[Ruling | Problem]:
-        """Decide a batch; if that fails, each question alone, so that one bad row does not take the others with it."""
+    def _attempt(self, batch: Sequence[_Waiting]) -> Sequence[Ruling | Problem] | None:
+        """Decide a batch; None if it failed in a way that need not concern each of its questions."""
         try:
             return self._decide(batch)
         except Problem as problem:
             return [problem] * len(batch)
         except (self.store.database.driver_error, DBAPIError, PoolTimeout) as error:
-            self._disconnect()
             log.warning("a batch of %d decisions failed: %s", len(batch), type(error).__name__)
+            if is_outage(error):
+                self._disconnect()
             # Locked, full or gone: each question alone would fail the same way.
-            if len(batch) == 1 or is_outage(error):
-                return [unavailable(error)] * len(batch)
+            return [unavailable(error)] * len(batch) if len(batch) == 1 or is_outage(error) else None
         except Exception:
-            self._disconnect()
+            # The thread must live on, and whatever happened, nobody is allowed anything.
             log.exception("a batch of %d decisions failed", len(batch))
-            if len(batch) == 1:
-                return [Unavailable("the question could not be decided")]
-        out: list[Ruling | Problem] = []
-        for one in batch:
-            late = clock() >= one.deadline
-            out += [unavailable_in_time()] if late else self._attempt([one])
-        return out
+            self._disconnect()
+            return [Unavailable("the question could not be decided")] if len(batch) == 1 else None
 
     def _decide(self, batch: Sequence[_Waiting]) -> list[Ruling | Problem]:
         store = self.store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
@@ -84,7 +85,9 @@ class Call:
         NotAuthenticated
             The token is good no longer: its session ended, its project changed, it was withdrawn.
         """
+        asked = time.perf_counter()
         ruling = await self.house.court.decide(question)
+        self.house.metrics.decided_in(time.perf_counter() - asked)
         self._note(ruling)
         return ruling
 

@@ -38,6 +38,8 @@ _FIGURES = {
     "sessions_live": "Sessions that have not ended.",
     "jobs_running": "Jobs that count against limits.",
     "requests_waiting": "Requests for access that nobody decided yet.",
+    "revision_lag": "Revisions of the store that no decision of this process has seen yet.",
+    "checkpoint_age_seconds": "Time since the heads of the audit were last signed, or found unmoved.",
 }
 
 
@@ -55,6 +57,7 @@ class Chores:
         self._courier = Courier(house.settings.alerts, self._transaction)
         self._followers = Followers(house)
         self._posting = Pool("alert", 1, 1)
+        self._signed = time.monotonic()
         self._figures = dict.fromkeys(_FIGURES, 0.0)
         for name, text in _FIGURES.items():
             house.metrics.gauge(name, text, self._shower(name))
@@ -97,7 +100,9 @@ class Chores:
 
             return self._checkpoints.append(found, revision, now, sign)
 
-        return await house.pools.reads.run(work)
+        moved = await house.pools.reads.run(work)
+        self._signed = time.monotonic()
+        return moved
 
     async def _hang_up(self) -> None:
         # Tornado's own timeout for bodies costs a timer per request; one look every few seconds costs nothing.
@@ -117,6 +122,8 @@ class Chores:
                 "sessions_live": float(live or 0),
                 "jobs_running": float(running or 0),
                 "requests_waiting": float(requests.waiting_count(tx)),
+                "revision_lag": float(max(0, tx.revision - self._house.court.seen)),
+                "checkpoint_age_seconds": time.monotonic() - self._signed,
             }
 
         self._figures.update(await self._house.look(work))

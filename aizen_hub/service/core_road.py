@@ -38,7 +38,7 @@ _DEFAULT_AUDIENCE = "aizen-core"
 def core_runner(house: House) -> Runner:
     """Make the runner of a service; without a configured core it refuses every order."""
     settings = house.settings.core
-    house.ledger = Ledger(house.store)
+    house.ledger = Ledger(house.store, house.metrics.core)
 
     async def still_allowed(order: Order) -> str | None:
         commission = house.ledger.open.get(order.id)

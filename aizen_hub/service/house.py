@@ -87,6 +87,7 @@ class House:
         self.metrics.gauge(
             "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)
         )
+        self.metrics.gauge("questions_waiting", "Questions that wait for the court.", lambda: float(self.court.waiting))
         self.metrics.gauge(
             "work_waiting",
             "Database work that runs or waits.",

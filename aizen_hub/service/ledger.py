@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class Commission:
     question: Question
     command: str
     key: Key | None = None
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def standing(self) -> Question:
@@ -65,9 +67,12 @@ class Ledger:
         The orders under way.
     lost : set of str
         Jobs of which the core has said nothing for now; they are asked after again, and recorded as unknown once.
+    timed : callable
+        Takes how an order ended and how many seconds it took.
     """
 
     store: Store
+    timed: Callable[[str, float], None]
     open: dict[str, Commission] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
 
@@ -117,6 +122,8 @@ class Ledger:
             self.lost.add(order.id)
         else:
             self.lost.discard(order.id)
+        if commission is not None:
+            self.timed(state.value, time.monotonic() - commission.since)
         self.open.pop(order.id, None)
 
     def _record(self, actor: Actor, order: Order, state: State, message: str) -> None:
