@@ -42,7 +42,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "issuer in clear": ({**GOOD, "issuer": "http://login.example.org"}, ["config.issuer", "https"]),
     "issuer with a query": ({**GOOD, "issuer": "https://x.example.org/?a"}, ["config.issuer", "query"]),
     "issuer with a fragment": ({**GOOD, "issuer": "https://x.example.org/#a"}, ["config.issuer", "fragment"]),
-    "token address in clear": ({**PLAIN, "subject_claim": "id", "token_url": "http://x.example/t"}, ["config.token_url"]),
+    "token address in clear": ({**PLAIN, "subject_claim": "id", "token_url": "http://x.test/t"}, ["config.token_url"]),
     "endpoint in clear": ({**GOOD, "userdata_url": "http://127.0.0.1/u"}, ["config.userdata_url"]),
     "no subject": (PLAIN, ["config.subject_claim", "never changes"]),
     "other subject": ({**GOOD, "subject_claim": "email"}, ["config.subject_claim", "always `sub`"]),
