@@ -275,7 +275,7 @@ async def test_an_unverified_mail_address_is_not_shown(make: Make, idp: Idp) -> 
     assert (await sign_in(make(), idp)).email is None
 
 
-@pytest.mark.proves("R22", "F10")
+@pytest.mark.proves("R22")
 async def test_equal_short_names_of_two_domains_are_two_people(make: Make, idp: Idp) -> None:
     found = []
     for domain in ("example.org", "example.com"):
