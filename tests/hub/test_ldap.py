@@ -368,6 +368,51 @@ class TestBadDirectory:
         provider = ldap(server_address="127.0.0.3", server_addresses=[directory.host])
         assert (await prove(provider, "alice")).name == "alice"
 
+    @pytest.mark.proves("R17", "T-22")
+    async def test_a_dead_first_server_costs_its_share_and_only_once(self, ldap: MakeProvider, directory: Any) -> None:
+        # It takes connections and never says a word.
+        with socket.create_server(("127.0.0.3", directory.port), backlog=64):
+            provider = ldap(
+                provider_deadline_seconds=3.0, server_address="127.0.0.3", server_addresses=[directory.host]
+            )
+            start = time.monotonic()
+            assert (await prove(provider, "alice")).name == "alice"
+            assert 1.4 < time.monotonic() - start < 2.5
+            start = time.monotonic()
+            assert (await prove(provider, "alice")).name == "alice"
+            assert time.monotonic() - start < 1.0, "the server that failed is asked last for a while"
+
+    @pytest.mark.proves("R17")
+    async def test_several_dead_servers_share_the_one_deadline(self, ldap: MakeProvider, directory: Any) -> None:
+        with socket.create_server(("127.0.0.3", directory.port)), socket.create_server(("127.0.0.4", directory.port)):
+            provider = ldap(provider_deadline_seconds=1.5, server_address="127.0.0.3", server_addresses=["127.0.0.4"])
+            start = time.monotonic()
+            with pytest.raises(ProviderUnreachable):
+                await prove(provider, "alice")
+            assert time.monotonic() - start < 2.2
+
+    async def test_groups_are_read_in_pages(self, ldap: MakeProvider, directory: Any) -> None:
+        """A server that gives five entries at a time, as they are often set up, hides none."""
+        names = [f"paged{number:02}" for number in range(12)]
+        reader = directory.settings()["lookup_dn_search_user"]
+        limits = f'dn.exact="{reader}" size.soft=5 size.hard=5 size.prtotal=unlimited'
+        database = "olcDatabase={1}mdb,cn=config"
+        for name in names:
+            directory.ldapadd(
+                f"dn: cn={name},{GROUPS}\nobjectClass: groupOfNames\ncn: {name}\nmember: uid=carol,{PEOPLE}\n"
+            )
+        directory.modify(database, "add: olcLimits", f"olcLimits: {limits}")
+        try:
+            provider = ldap(group_search_base=GROUPS, group_search_filter="(member={userdn})", page_size=4)
+            assert set((await prove(provider, "carol")).groups or ()) == set(names)
+            assert directory.asked().count("SEARCH RESULT") > 4
+            whole = ldap(group_search_base=GROUPS, group_search_filter="(member={userdn})", page_size=1000)
+            assert len((await prove(whole, "alice")).groups or ()) == 1
+        finally:
+            directory.modify(database, "delete: olcLimits")
+            for name in names:
+                directory.ldapdelete(f"cn={name},{GROUPS}")
+
     @pytest.mark.proves("R4", "T-22")
     async def test_an_unknown_ca_is_not_trusted(self, ldap: MakeProvider, directory: Any, tmp_path: Path) -> None:
         with pytest.raises(ProviderUnreachable):

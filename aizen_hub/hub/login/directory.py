@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import ldap3
@@ -25,6 +24,7 @@ from prometheus_client import Counter
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]
 
 from aizen_hub.hub.login.entry import Entry
+from aizen_hub.hub.login.place import Place
 
 log = logging.getLogger("aizen_hub.login")
 
@@ -79,38 +79,17 @@ class Deadline:
                     sock.shutdown(socket.SHUT_RDWR)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a directory is and how to reach it securely.
-
-    Attributes
-    ----------
-    addresses : tuple of str
-        Host names, tried in this order.
-    mode : str
-        ``before_bind`` (StartTLS), ``on_connect`` (LDAPS) or ``insecure``.
-    tls : mapping
-        Keyword arguments of `ldap3.Tls`.
-    connect_seconds : float
-        For each address, within the deadline.
-    """
-
-    addresses: tuple[str, ...]
-    port: int
-    mode: str
-    tls: dict[str, object]
-    connect_seconds: float
-
-
 class _WatchedTls(ldap3.Tls):
     """Hands the socket to the deadline before the handshake, which no timeout of ldap3 bounds as a whole."""
 
-    def __init__(self, deadline: Deadline, **options: object) -> None:
+    def __init__(self, deadline: Deadline, seconds: float, **options: object) -> None:
         super().__init__(**options)
         self._deadline = deadline
+        self._seconds = seconds
 
     def wrap_socket(self, connection: ldap3.Connection, do_handshake: bool = False) -> None:
         self._deadline.watch(connection.socket)
+        connection.socket.settimeout(self._seconds)
         super().wrap_socket(connection, do_handshake)
 
 
@@ -119,6 +98,8 @@ class Directory:
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         self._deadline = deadline
+        self._place = place
+        self._address = ""
         self._connection = self._open(place)
 
     def __enter__(self) -> Directory:
@@ -188,6 +169,29 @@ class Directory:
         DirectoryFailed
             No answer, a referral instead of one, or an error.
         """
+        entries: list[Entry] = []
+        cookie = None
+        paged = scope != ldap3.BASE and limit >= self._place.page_size
+        while True:
+            answers = self._search(
+                base, condition, attributes, limit, scope, self._place.page_size if paged else 0, cookie
+            )
+            code = self._code()
+            REFERRALS.inc(sum(one.get("type") == "searchResRef" for one in answers))
+            if code == RESULT_NO_SUCH_OBJECT:
+                return ()
+            if code not in (RESULT_SUCCESS, RESULT_SIZE_LIMIT_EXCEEDED):
+                raise DirectoryFailed(f"it answered a search with result {code}")
+            entries += [_entry(one) for one in answers if one.get("type") == "searchResEntry"]
+            if code == RESULT_SIZE_LIMIT_EXCEEDED and len(entries) <= limit and scope != ldap3.BASE:
+                raise DirectoryFailed("its own size limit cut a search short")
+            cookie = self._cookie() if paged else None
+            if not cookie or len(entries) > limit or not answers:
+                return tuple(entries[: limit + 1])
+
+    def _search(
+        self, base: str, condition: str, attributes: Sequence[str], limit: int, scope: str, page: int, cookie: Any
+    ) -> list[dict[str, Any]]:
         left = self._deadline.left()
         with self._operation("search"):
             self._connection.search(
@@ -197,43 +201,48 @@ class Directory:
                 # A link inside the directory could lead an entry's name elsewhere.
                 dereference_aliases=ldap3.DEREF_NEVER,
                 attributes=list(attributes),
-                size_limit=limit + 1 if scope != ldap3.BASE else 1,
+                # A server counts a limit over all pages, so with pages it is counted here.
+                size_limit=0 if page else limit + 1 if scope != ldap3.BASE else 1,
                 time_limit=max(1, math.ceil(left)),
+                paged_size=page or None,
+                paged_cookie=cookie,
             )
-            answers = list(self._connection.response or ())
-        code = self._code()
-        REFERRALS.inc(sum(one.get("type") == "searchResRef" for one in answers))
-        if code == RESULT_NO_SUCH_OBJECT:
-            return ()
-        if code not in (RESULT_SUCCESS, RESULT_SIZE_LIMIT_EXCEEDED):
-            raise DirectoryFailed(f"it answered a search with result {code}")
-        entries = tuple(_entry(one) for one in answers if one.get("type") == "searchResEntry")
-        if code == RESULT_SIZE_LIMIT_EXCEEDED and len(entries) <= limit and scope != ldap3.BASE:
-            raise DirectoryFailed("its own size limit cut a search short")
-        return entries
+            return list(self._connection.response or ())
+
+    def _cookie(self) -> bytes | None:
+        """Return where the next page begins; None after the last, or from a server without pages."""
+        try:
+            value = self._connection.result["controls"]["1.2.840.113556.1.4.319"]["value"]["cookie"]
+        except (KeyError, TypeError):
+            return None
+        return value if isinstance(value, bytes) else None
 
     def _open(self, place: Place) -> ldap3.Connection:
         failures = []
-        for address in place.addresses:
+        order = place.in_order()
+        for number, address in enumerate(order):
+            # One that does not answer costs its share, and leaves the others theirs.
+            share = self._deadline.left() / (len(order) - number)
             try:
-                return self._connect(place, address)
+                self._address = address
+                return self._connect(place, address, share)
             except _NONSENSE as error:
+                place.rest(address)
                 # The text of ldap3 names addresses and certificates, no secret.
                 failures.append(f"{address}:{place.port}: {str(error)[:300] or type(error).__name__}")
                 self._deadline.left()
         raise DirectoryFailed("; ".join(failures))
 
-    def _connect(self, place: Place, address: str) -> ldap3.Connection:
-        left = self._deadline.left()
+    def _connect(self, place: Place, address: str, seconds: float) -> ldap3.Connection:
         server = ldap3.Server(
             address,
             port=place.port,
             use_ssl=place.mode == "on_connect",
-            tls=_WatchedTls(self._deadline, **{"sni": address, **place.tls}),
+            tls=_WatchedTls(self._deadline, seconds, **{"sni": address, **place.tls}),
             # Schema and server information would be fetched at every connection and are not needed.
             get_info=ldap3.NONE,
             allowed_referral_hosts=[],
-            connect_timeout=min(place.connect_seconds, left),
+            connect_timeout=min(place.connect_seconds, seconds),
         )
         connection = ldap3.Connection(
             server,
@@ -242,14 +251,14 @@ class Directory:
             raise_exceptions=False,
             check_names=False,
             return_empty_attributes=False,
-            receive_timeout=max(1, math.ceil(left)),
+            receive_timeout=max(1, math.ceil(self._deadline.left())),
         )
         try:
             connection.open(read_server_info=False)
             if place.mode != "on_connect":
                 # Over LDAPS it is watched since before the handshake.
                 self._deadline.watch(connection.socket)
-            connection.socket.settimeout(self._deadline.left())
+            connection.socket.settimeout(seconds)
             if place.mode == "before_bind":
                 connection.start_tls(read_server_info=False)
         except _NONSENSE:
@@ -264,6 +273,7 @@ class Directory:
             self._connection.socket.settimeout(left)
             yield
         except _NONSENSE as error:
+            self._place.rest(self._address)
             self._deadline.left()
             raise DirectoryFailed(f"{what}: {type(error).__name__}: {str(error)[:200]}") from None
 

@@ -11,8 +11,8 @@ from ldapauthenticator.ldapauthenticator import LDAPAuthenticator, TlsStrategy
 from traitlets import Float, Int, List, TraitError, Unicode
 from traitlets.config import Config
 
-from aizen_hub.hub.login.directory import Place
 from aizen_hub.hub.login.dn import Dn, DnError
+from aizen_hub.hub.login.place import Place
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 
 
@@ -32,6 +32,15 @@ class LdapConfig(LDAPAuthenticator):
         2.0,
         config=True,
         help="""Seconds to wait for a connection to one server; `deadline_seconds` of the provider bounds all.""",
+    )
+    page_size = Int(
+        500,
+        min=1,
+        max=1000,
+        config=True,
+        help="""
+        Entries that a search for groups asks for at once (RFC 2696). Make it smaller for a server that gives fewer.
+        """,
     )
     lookup_dn_search_password_file = Unicode(
         config=True,
@@ -133,6 +142,7 @@ def place_of(traits: LdapConfig) -> Place:
         mode=traits.tls_strategy.name,
         tls=dict(traits.tls_kwargs),
         connect_seconds=traits.connect_seconds,
+        page_size=traits.page_size,
     )
 
 
