@@ -1,4 +1,4 @@
-"""The seam by which a test stops the service between two statements: inert unless asked for, and never half asked for."""
+"""The seam by which a test stops the service between two statements: inert unless asked for in full."""
 
 from __future__ import annotations
 
