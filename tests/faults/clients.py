@@ -36,10 +36,16 @@ class Reply:
     replayed: bool = False
     cut: bool = False
     """Whether a connection ended before the answer, at the first attempt or at a later one."""
+    longest_ns: int = 0
 
     @property
     def seen(self) -> dict[str, Any]:
-        return {"status": self.status, "replayed": self.replayed, "cut": self.cut}
+        return {
+            "status": self.status,
+            "replayed": self.replayed,
+            "cut": self.cut,
+            "longest_ns": self.longest_ns,
+        }
 
     @property
     def silent(self) -> bool:
@@ -218,9 +224,11 @@ class Client:
 
     def _send_again(self, method: str, path: str, body: Any, token: str, key: str | None) -> tuple[Reply, bool]:
         """Send until there is an answer or no patience left; False if nobody can know what came of it."""
-        unsure, cut, until = False, False, time.monotonic() + PATIENCE_SECONDS
+        unsure, cut, longest, until = False, False, 0, time.monotonic() + PATIENCE_SECONDS
         while True:
+            start = time.monotonic_ns()
             reply = self.send(method, path, body, token, key)
+            longest = max(longest, time.monotonic_ns() - start)
             cut = cut or reply.why == "lost"
             if not reply.silent:
                 # A refusal now does not say that an earlier attempt was refused, too.
@@ -234,7 +242,7 @@ class Client:
                 sure = not unsure
                 break
             time.sleep(0.1)
-        return replace(reply, cut=cut), sure
+        return replace(reply, cut=cut, longest_ns=longest), sure
 
     def _change_role(self, op: str, path: str, user: str, project: str, role: str, key: bool) -> Op:
         tag = f"op-{secrets.token_hex(8)}"

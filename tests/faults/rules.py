@@ -19,6 +19,8 @@ RECOVERY_SECONDS = 10
 FRESH_SECONDS = 0.25
 LATE_SECONDS = 1.5
 """How late an answer may be read by a busy client."""
+SLOW_SECONDS = 3.0
+"""How much longer than the deadline an answer may take on a machine that has too much to do."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _admins(ops: Sequence[Op], initial: frozenset[Key]) -> Iterator[Violation]:
 
 
 def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -> Iterator[Violation]:
-    longest = int((deadline_seconds + LATE_SECONDS) * SECOND)
+    longest = int((deadline_seconds + SLOW_SECONDS) * SECOND)
     before: dict[str, int] = {}
     for op in ops:
         end = OPEN if op.ret_ns is None else op.ret_ns
@@ -251,8 +253,15 @@ def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -
             yield Violation("I8", f"{op.op} by {op.client} was not answered")
         elif (op.result == "lost" or op.seen.get("cut")) and not faulty(idle):
             yield Violation("I8", f"{op.op} by {op.client} lost its connection, and there was no fault")
-        elif op.ret_ns is not None and op.ret_ns - op.call_ns > longest and not during:
-            yield Violation("I8", f"{op.op} by {op.client} took {(op.ret_ns - op.call_ns) / SECOND:.1f} s")
+        elif _taken(op) > longest and not during:
+            yield Violation("I8", f"an answer to {op.op} by {op.client} took {_taken(op) / SECOND:.1f} s")
+
+
+def _taken(op: Op) -> int:
+    """How long the longest wait for an answer was; what is sent several times waits several times."""
+    whole = 0 if op.ret_ns is None else op.ret_ns - op.call_ns
+    longest: int = op.seen.get("longest_ns", whole)
+    return longest
 
 
 def _recovery(ops: Sequence[Op], faults: Sequence[Op]) -> Iterator[Violation]:

@@ -90,6 +90,9 @@ GOOD = {
         op("grant", 3, 4, revision=1, seen={"cut": True}),
         op("check", 5, 6, "allowed", revision=1),
     ],
+    "refused for a while, and sent again": [
+        op("revoke", 0, 30, "missing", revision=None, seen={"longest_ns": SECOND}),
+    ],
     "repeated with its key": [
         op("grant", 0, 1, revision=1, args={"tag": "t"}),
         op("again", 2, 3, args={"tag": "t"}, seen={"revision": 1}),
