@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -77,6 +78,7 @@ class House:
             hub_api, prefix.strip("/").rpartition("/")[2] or "aizen", settings.service.deadline_seconds
         )
         self.hub_secret = hub_secret
+        self.revoking: dict[str, asyncio.Task[dict[str, int] | None]] = {}
         self.roads = Roads(self, self.hub, hub_secret, core_credential)
         self.sealed: str | None = None
         self.ending = False

@@ -6,6 +6,7 @@ browser sessions, tokens and servers. It is told again every second until it has
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -32,11 +33,18 @@ _MOST = 5_000
 
 
 async def tell_hub(house: House, name: str) -> dict[str, int] | None:
-    """Have the hub end what a person has there; None where the hub could not be told now (it is told again)."""
+    """Have the hub end what a person has there; None where the hub could not be told now (it is told again).
+
+    Whoever asks for the same person meanwhile gets the same answer.
+    """
     if not house.hub.known or house.hub_secret is None:
         return None
+    task = house.revoking.get(name)
+    if task is None:
+        task = house.revoking[name] = asyncio.ensure_future(house.hub.revoke(name, house.hub_secret))
+        task.add_done_callback(lambda _: house.revoking.pop(name, None))
     try:
-        found = await house.hub.revoke(name, house.hub_secret)
+        found = await asyncio.shield(task)
     except Problem as error:
         log.warning("the hub was not told", extra={"data": {"why": error.detail}})
         return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from jupyterhub import orm
 from jupyterhub.utils import new_token
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("aizen_hub.spawn")
 
 MAX_BODY = 4096
+_BUSY: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
 class RevokeHandler(web.RequestHandler):
@@ -46,7 +49,10 @@ class RevokeHandler(web.RequestHandler):
             orm_user = orm.User.find(self._app.db, name)
             if orm_user is None:
                 raise NotFound("the hub has no such user")
-            self._answer(200, "application/json", await self._revoke(orm_user))
+            # Two replicas may ask at once, and one deletes what the other has in hand.
+            async with _BUSY.setdefault(name, asyncio.Lock()):
+                answer = await self._revoke(orm_user)
+            self._answer(200, "application/json", answer)
         except Problem as problem:
             self._answer(problem.status, "application/problem+json", problem.to_json())
 
