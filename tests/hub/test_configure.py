@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jupyterhub.app import JupyterHub
 from jupyterhub.spawner import LocalProcessSpawner
-from traitlets.config import Config
+from traitlets.config import Config, PyFileConfigLoader
 
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
 from aizen_hub.hub import protections
@@ -98,6 +98,13 @@ def test_secrets_are_made_once_each_its_own_and_private(folder: Path) -> None:
     assert stat.S_IMODE((folder / "aizen-data").stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "jupyterhub.sqlite").stat().st_mode) == 0o600
     assert applied(second).services[0]["api_token"] == texts["service-api-token"]
+
+
+def test_the_configuration_in_the_root_folder_is_a_hub(folder: Path) -> None:
+    root = Path(protections.__file__).parents[2]
+    (folder / "aizen.yaml").write_text((root / "aizen.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    c = PyFileConfigLoader("jupyterhub_config.py", path=str(root)).load_config()
+    assert applied(c).authenticator_class is AizenAuthenticator
 
 
 def test_two_starts_have_two_instances(folder: Path) -> None:

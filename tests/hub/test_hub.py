@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -43,6 +44,7 @@ def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
     folder = tmp_path_factory.mktemp("hub")
     config = directory.settings(allowed_groups=[f"cn=team,{GROUPS}", f"cn=outside,{GROUPS}"])
     settings = {
+        "service": {"deadline_seconds": 2},
         "providers": [
             {"name": "local", "kind": "local", "label": "Local account"},
             {"name": "lab", "kind": "ldap", "label": "Lab directory", "config": config, "deadline_seconds": 2},
@@ -343,6 +345,29 @@ class TestRefresh:
         assert _session(hub, "gustav") == "churn"
 
 
+class TestStalledService:
+    @pytest.mark.proves("R59", "R79")
+    def test_nobody_comes_in_and_nothing_starts_and_both_are_said(
+        self, hub: HubHandle, browser: Callable[..., Browser]
+    ) -> None:
+        erin, service = browser("erin"), hub.service_process()
+        service.suspend()
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                start = time.monotonic()
+                starting = pool.submit(by_api, erin, hub, "churn")
+                with pytest.raises(LoginRefused, match="Passwords cannot be checked at the moment"):
+                    hub.login("maker")
+                page = starting.result()
+            assert time.monotonic() - start < 20
+        finally:
+            service.resume()
+        assert page.status == 503, page.text
+        assert "The access service does not answer" in page.json()["message"]
+        assert _session(hub, "erin") is None
+        erin.spawn("churn")
+
+
 class TestRevocation:
     PATH = "/hub/api/aizen/revoke"
 
@@ -512,11 +537,8 @@ def _form(browser: Browser, name: str, password: str, provider: str) -> bytes:
 def unexpected(log: str) -> list[str]:
     """Every answer 500 and every traceback, but for those with which the hub itself logs a refused start."""
     found = re.findall(r"^.*\b500 (?:GET|POST|PUT|PATCH|DELETE) .*$", log, re.MULTILINE)
-    for block in log.split("Traceback (most recent call last):\n")[1:]:
-        lines = [line.strip() for line in block.splitlines()]
-        error = next(
-            (line for line, raw in zip(lines, block.splitlines(), strict=True) if not raw.startswith("      ")), ""
-        )
+    for match in re.finditer(r"^( *)Traceback \(most recent call last\):\n(?:\1 .*\n)+\1(\S.*)$", log, re.MULTILINE):
+        error = match[2]
         if "SpawnException" not in error and "auth has expired" not in error:
             found.append(error)
     return found
