@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ import pytest
 from aizen_hub.cli.demo import config
 from aizen_hub.cli.demo.config import Ports
 from aizen_hub.cli.demo.folder import BESIDE, DemoFolder, FolderTaken, free_ports
+from aizen_hub.cli.demo.house import House
 from aizen_hub.cli.demo.people import PEOPLE
 from aizen_hub.cli.demo.processes import Processes, StartFailed
 from aizen_hub.cli.demo.tally import Missed, Tally, expect
@@ -151,3 +153,34 @@ def test_the_tally_counts_failures_and_goes_on(capsys: pytest.CaptureFixture[str
         raise Missed("gone")
     assert str(tally) == "1 passed, 2 failed"
     assert "it shows nothing" in capsys.readouterr().out
+
+
+def test_a_port_that_somebody_else_took_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two demos that start at the same moment find the same free ports; the second takes others."""
+    starts: list[Ports] = []
+
+    def start(house: House, say: object) -> None:
+        starts.append(house.ports)
+        if len(starts) == 1:
+            house.folder.log.write_text(f"OSError: [Errno 98] {os.strerror(errno.EADDRINUSE)}\n")
+            raise StartFailed("the hub ended with 1")
+
+    monkeypatch.setattr(House, "_start", start)
+    monkeypatch.setattr("aizen_hub.cli.demo.house.seed", lambda settings: {"rita": "secret"})
+    folder = DemoFolder.claim(tmp_path)
+    house = House.start(folder, None, lambda text: None)
+    assert len(starts) == 2
+    assert house.ports == starts[1] != starts[0]
+    assert house.passwords == {"rita": "secret"}, "made once, and not lost"
+
+    def broken(house: House, say: object) -> None:
+        starts.append(house.ports)
+        raise StartFailed("the hub ended with 1")
+
+    monkeypatch.setattr(House, "_start", broken)
+    with pytest.raises(StartFailed):
+        House.start(folder, None, lambda text: None)
+    assert len(starts) == 3, "any other failure is told at once"
+    folder.release()

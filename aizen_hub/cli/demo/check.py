@@ -33,7 +33,7 @@ def run_check(base: Path) -> int:
     house = None
     try:
         tally.part("starting")
-        house = House.start(folder, None, lambda text: tally.part(f"  {text}"))
+        house = House.start(folder, 0, lambda text: tally.part(f"  {text}"))
         _check(house, tally)
     except StartFailed as error:
         say(f"aizen-hub: {error}")

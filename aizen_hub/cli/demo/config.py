@@ -30,8 +30,11 @@ class Ports:
 
     @classmethod
     def find(cls, public: int | None) -> Ports:
-        """Take free ports, for the address that people open ``public`` or 8000 where that is free."""
-        return cls(*free_ports(5, (public or PREFERRED,)))
+        """Take free ports; for the address that people open ``public``, by default 8000, where that is free.
+
+        0 takes any for that one too.
+        """
+        return cls(*free_ports(5, (PREFERRED if public is None else public,)))
 
     @property
     def url(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -11,11 +13,13 @@ from dataclasses import dataclass
 from aizen_hub.cli.demo import config
 from aizen_hub.cli.demo.config import Ports
 from aizen_hub.cli.demo.folder import DemoFolder
-from aizen_hub.cli.demo.processes import Processes
+from aizen_hub.cli.demo.processes import Processes, StartFailed
 from aizen_hub.cli.demo.seed import seed
 from aizen_hub.settings import Settings
 
 START_SECONDS = 60.0
+ATTEMPTS = 3
+IN_USE = os.strerror(errno.EADDRINUSE)
 
 
 @dataclass
@@ -42,21 +46,31 @@ class House:
         StartFailed
             Something did not come up; what had been started is stopped.
         """
-        ports = Ports.find(public)
-        folder.log.unlink(missing_ok=True)
-        folder.log.touch(mode=0o600)
-        config.write(folder, ports)
-        house = cls(folder, ports, Processes(folder.log), {})
-        try:
+        passwords: dict[str, str] = {}
+        for attempt in range(1, ATTEMPTS + 1):
+            # After a collision the preferred port is not tried again.
+            ports = Ports.find(public if attempt == 1 else public or 0)
+            folder.log.unlink(missing_ok=True)
+            folder.log.touch(mode=0o600)
+            config.write(folder, ports)
             if not folder.seeded.exists():
                 say("making five accounts and a project")
-                house.passwords = seed(Settings.load(folder.config, {}))
+                passwords = seed(Settings.load(folder.config, {}))
                 folder.seeded.touch(mode=0o600)
-            house._start(say)
-        except BaseException:
-            house.stop()
-            raise
-        return house
+            house = cls(folder, ports, Processes(folder.log), passwords)
+            try:
+                house._start(say)
+                return house
+            except StartFailed:
+                house.stop()
+                # A free port was found and then given up for the process that binds it: another may have been quicker.
+                if attempt == ATTEMPTS or IN_USE not in folder.log.read_text(encoding="utf-8", errors="replace"):
+                    raise
+                say("another process took one of the ports; trying others")
+            except BaseException:
+                house.stop()
+                raise
+        raise AssertionError("the loop ends by return or raise")
 
     def _start(self, say: Callable[[str], None]) -> None:
         environ = config.environment()
