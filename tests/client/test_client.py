@@ -244,3 +244,12 @@ class TestProblems:
 
     def test_an_answer_without_a_reason_is_none(self) -> None:
         assert isinstance(problem_from(502, b"<html>"), Garbled)
+
+
+async def test_a_redirect_is_not_followed_with_the_secret(server: Answering, road: HubRoad) -> None:
+    server.status, server.headers = 307, {"Location": f"{server.url}/elsewhere"}
+    with pytest.raises(Garbled):
+        await road.choices("alice")
+    with pytest.raises(Garbled):
+        SyncClient(server.url, f"token {SECRET}").get("/api/v1/me")
+    assert [one["path"].partition("?")[0] for one in server.asked] == ["/api/v1/sessions/choices", "/api/v1/me"]
