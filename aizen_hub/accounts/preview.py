@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -57,6 +58,9 @@ def _compared(before: Read, after: Write, answer: Result) -> Result:
     rows = []
     for identity in sorted(_concerned(before, after.touched) | _concerned(after, after.touched)):
         then, now = before.rights(identity), after.rights(identity)
+        if not then.active and not now.active:
+            # Somebody who must first activate the account gets these rights all the same.
+            then, now = replace(then, active=True), replace(now, active=True)
         scopes = {held.scope for held in (*then.held, *now.held)}
         for scope in sorted(scopes, key=lambda one: (one != SYSTEM, one)):
             had, has = _given(then, scope, after), _given(now, scope, after)

@@ -1,0 +1,196 @@
+"""The pages of the service in a real browser, at a real hub: from a link in a letter to a person who was stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyotp
+import pytest
+
+from tests.fixtures.hub import HubHandle, running_hub
+
+if TYPE_CHECKING:
+    from tests.fixtures.pages import Person
+
+pytestmark = [pytest.mark.needs("browser"), pytest.mark.xdist_group("panel"), pytest.mark.slow]
+
+NEW_PASSWORD = "four unrelated words of mine"
+PANEL = "/services/aizen/"
+
+
+def seed(tx: Any) -> None:
+    from aizen_hub.accounts import assignments, projects
+    from aizen_hub.rbac.identity import Identity
+
+    projects.create(tx, "churn", owner=Identity.user("erin"))
+    assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("bob"), reason="test")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
+    accounts = {"alice": "AIZEN_ADMIN", "erin": "", "bob": "", "carol": "", "erwin": ""}
+    with running_hub(tmp_path_factory.mktemp("p"), accounts=accounts, seed=seed, tiny=("bob",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from tests.fixtures import pages
+
+    with pages.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def person(hub: HubHandle, chromium: Any) -> Iterator[Callable[[], Person]]:
+    """People at browsers of their own; no page of theirs may complain about anything, its policy included."""
+    from tests.fixtures.pages import Person
+
+    made: list[Person] = []
+
+    def make() -> Person:
+        made.append(Person(chromium, hub.url))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert one.complaints == []
+        one.context.close()
+
+
+@pytest.mark.proves("R77", "R115", "R118")
+def test_from_an_added_user_to_their_first_sign_in(hub: HubHandle, person: Callable[[], Person]) -> None:
+    """What is done in a notebook waits; after a fresh sign-in it is confirmed, and the new person comes in."""
+    notebook = hub.login("alice")
+    with hub.kernel(notebook, hub.spawn(notebook, "")) as kernel:
+        entry = {"id": "dora", "roles": ["AIZEN_ADMIN"], "email": "dora@example.test"}
+        kernel.execute(f"import pathlib; pathlib.Path('new.json').write_text({json.dumps(json.dumps([entry]))})")
+        assert "waiting for confirmation" in kernel.execute("add users new.json").text
+    notebook.stop()
+
+    alice = person()
+    alice.page.goto(PANEL + "waiting")
+    alice.login("alice", hub.passwords["alice"])
+    alice.page.click("#aizen-changes a")
+    assert "add users" in alice.page.inner_text("#aizen-what")
+    effect = alice.page.inner_text("#aizen-effect")
+    assert "dora" in effect
+    assert alice.page.locator("#aizen-confirm").count() == 0, "that sign-in was not for this"
+    change = alice.page.url
+    alice.page.click("#aizen-again")
+    alice.prove_again("not my password at all")
+    assert "not right" in alice.page.inner_text("#aizen-fault")
+    alice.prove_again(hub.passwords["alice"])
+    alice.page.wait_for_url(change)
+    alice.page.click("#aizen-confirm")
+    assert "Registered 1 users" in alice.page.inner_text("#aizen-confirmed")
+    link = alice.page.inner_text("td.aizen-secret")
+
+    dora = person()
+    dora.page.goto("/hub/login")
+    dora.login("dora", NEW_PASSWORD)
+    assert "Invalid username or password" in dora.page.inner_text(".login_error")
+    dora.page.goto(link)
+    dora.page.fill("#password", NEW_PASSWORD)
+    dora.page.fill("#again", NEW_PASSWORD)
+    dora.page.click("button[type=submit]")
+    dora.page.wait_for_selector("#outcome:has-text('active')")
+    dora.page.goto(PANEL)
+    dora.login("dora", NEW_PASSWORD)
+    dora.page.wait_for_url("**" + PANEL)
+    assert "AIZEN_ADMIN" in dora.words()
+
+
+def test_access_is_shown_and_asked_for(hub: HubHandle, person: Callable[[], Person]) -> None:
+    bob = person()
+    bob.page.goto(PANEL)
+    bob.login("bob", hub.passwords["bob"])
+    bob.page.wait_for_url("**" + PANEL)
+    assert "PROJECT_EXECUTOR" in bob.words()
+    bob.page.fill("#scope", "churn")
+    bob.page.select_option("#role", "PROJECT_ADMIN")
+    bob.page.fill("#reason", "<script>alert(1)</script>")
+    bob.page.click("main button:has-text('Ask')")
+    bob.page.wait_for_url("**?done=asked")
+    erin = person()
+    erin.page.goto(PANEL + "waiting")
+    erin.login("erin", hub.passwords["erin"])
+    assert "<script>alert(1)</script>" in erin.page.inner_text("#aizen-requests")
+    erin.page.click("#aizen-requests button:has-text('Grant')")
+    erin.page.wait_for_url("**?done=approved")
+    bob.page.goto(PANEL)
+    assert "PROJECT_ADMIN" in bob.page.inner_text("main section")
+
+
+@pytest.mark.proves("R78")
+def test_one_button_stops_a_person_everywhere(hub: HubHandle, person: Callable[[], Person]) -> None:
+    bob = hub.login("bob")
+    hub.spawn(bob, "churn")
+    token = bob.api("POST", "/hub/api/users/bob/tokens", {"note": "test", "expires_in": 600}).json()["token"]
+    window = person()
+    window.page.goto(PANEL)
+    window.login("bob", hub.passwords["bob"])
+    window.page.wait_for_url("**" + PANEL)
+
+    alice = person()
+    alice.page.goto(PANEL + "sessions")
+    alice.login("alice", hub.passwords["alice"])
+    assert "bob" in alice.page.inner_text("#aizen-sessions")
+    alice.page.fill("#stop-user", "bob")
+    alice.page.fill("#stop-reason", "a stolen laptop")
+    begun = time.monotonic()
+    alice.page.click("#aizen-stop")
+    outcome = alice.page.inner_text("#aizen-outcome")
+    assert time.monotonic() - begun < 5
+    assert "1 sessions ended, 1 servers stopped" in outcome
+    from aizen_hub.client.browser import Browser
+
+    assert Browser(hub.url).get("/hub/api/user", Authorization=f"token {token}").status == 403
+    assert "/hub/login" in bob.get("/hub/home").url
+    window.page.goto(PANEL)
+    window.page.wait_for_selector("#username_input")
+    window.login("bob", hub.passwords["bob"])
+    assert "locked" in window.words()
+    assert "a stolen laptop" in alice.page.inner_text("#aizen-locked")
+    # Who gives a way in back needs the rights that come with it.
+    alice.page.click("#aizen-locked button")
+    assert "PROJECT_EXECUTOR" in alice.words()
+    alice.page.goto(PANEL + "sessions")
+    alice.page.fill("#stop-user", "erwin")
+    alice.page.fill("#stop-reason", "test")
+    alice.page.click("#aizen-stop")
+    alice.page.click("[aria-label='Let erwin in again']")
+    alice.page.wait_for_url("**?done=unlocked")
+    erwin = person()
+    erwin.login("erwin", hub.passwords["erwin"])
+    erwin.page.goto(PANEL)
+    assert "no role yet" in erwin.words()
+
+
+def test_a_second_factor_and_another_password(hub: HubHandle, person: Callable[[], Person]) -> None:
+    carol = person()
+    carol.page.goto(PANEL + "account")
+    carol.login("carol", hub.passwords["carol"])
+    carol.page.click("#aizen-again")
+    carol.prove_again(hub.passwords["carol"])
+    carol.page.wait_for_url("**/account")
+    carol.page.click("#aizen-codes")
+    codes = pyotp.TOTP(carol.page.inner_text("#aizen-totp"))
+    carol.page.fill("#code", codes.now())
+    carol.page.click("main button:has-text('Switch on')")
+    carol.page.wait_for_url("**?done=on")
+    carol.page.fill("#present", hub.passwords["carol"])
+    carol.page.fill("#password", NEW_PASSWORD)
+    carol.page.fill("#again", NEW_PASSWORD)
+    carol.page.click("#aizen-password")
+    carol.page.wait_for_url("**?done=password")
+    other = person()
+    other.login("carol", NEW_PASSWORD)
+    assert "Invalid username or password" in other.page.inner_text(".login_error"), "without a code"
+    other.page.fill("#otp_input", codes.at(time.time() + 30))
+    other.login("carol", NEW_PASSWORD)
+    other.page.wait_for_url("**/hub/**")
+    assert other.page.locator("#username_input").count() == 0
