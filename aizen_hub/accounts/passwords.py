@@ -1,9 +1,8 @@
-"""Passwords of local accounts: argon2id, bounded guessing, and the same time for unknown names (R123, R124, T-35)."""
+"""Passwords of local accounts: argon2id, and the same time for unknown names (R123, T-35)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,24 +10,20 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import names
+from aizen_hub.accounts import names, throttle
 from aizen_hub.problems import BadInput
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import Write
 
 MIN_CHARACTERS = 12
 MAX_BYTES = 1_024
-FREE_TRIES = 5
-LONGEST_WAIT = timedelta(minutes=15)
-FORGET_AFTER = timedelta(hours=1)
 
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """argon2id with the parameters of the OWASP password storage cheat sheet: 19 MiB, two passes, one lane."""
 
 _p = tables.passwords
-_t = tables.throttles
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,7 @@ class Attempt:
     name: str
     user: str | None
     stored: str
-    subjects: tuple[str, ...]
+    source: str | None
     retry_after: int | None = None
 
     def verify(self, password: str) -> bool:
@@ -89,21 +84,12 @@ class PasswordAnswer:
 
 
 def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Attempt:
-    """Find the account and count the attempt as a failure before it is known to be one.
-
-    Counting first means that attempts in parallel do not all pass before the first failure is seen.
-    """
+    """Find the account and count the attempt, see `throttle.enter`."""
     canonical = names.known_as(name)
-    # An unknown name is counted like a known one, under a bounded spelling.
     shown = canonical or names.show(name)
-    subjects = [f"{provider}:{shown}"[:200]]
-    if source:
-        subjects.append(f"source:{source}"[:200])
-    wait = max((_wait(tx, subject) for subject in subjects), default=timedelta())
-    if wait > timedelta():
-        return Attempt(provider, shown, None, _nobody(), tuple(subjects), max(1, round(wait.total_seconds())))
-    for subject in subjects:
-        _count(tx, subject, many=subject.startswith("source:"))
+    wait = throttle.enter(tx, provider, name, source)
+    if wait is not None:
+        return Attempt(provider, shown, None, _nobody(), source, wait)
     u = tables.users
     row = None
     if canonical is not None:
@@ -112,7 +98,7 @@ def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Att
             .join(_p, _p.c.user_id == u.c.id)
             .where(u.c.name == canonical, u.c.provider == provider, u.c.active)
         ).first()
-    return Attempt(provider, shown, row.name if row else None, row.hash if row else _nobody(), tuple(subjects))
+    return Attempt(provider, shown, row.name if row else None, row.hash if row else _nobody(), source)
 
 
 def finish(tx: Write, attempt: Attempt, matched: bool) -> PasswordAnswer:
@@ -120,7 +106,7 @@ def finish(tx: Write, attempt: Attempt, matched: bool) -> PasswordAnswer:
     if attempt.retry_after is not None:
         return PasswordAnswer("throttled", None, attempt.name, attempt.retry_after)
     if matched and attempt.user is not None:
-        tx.conn.execute(delete(_t).where(_t.c.subject == attempt.subjects[0]))
+        throttle.forgive(tx, attempt.provider, attempt.name, attempt.source)
         u = tables.users
         subject = tx.conn.execute(select(u.c.subject).where(u.c.name == attempt.user)).scalar()
         return PasswordAnswer("verified", None if subject is None else str(subject), attempt.user)
@@ -154,32 +140,6 @@ def check(password: str, user: str) -> None:
         raise BadInput("the password holds a character that cannot be used")
     if len(set(password)) < 4 or user in password.casefold():
         raise BadInput("the password is too easy to guess: it repeats few characters, or holds the name")
-
-
-def forget_old(tx: Write) -> None:
-    """Drop counts of failures that are over."""
-    tx.conn.execute(delete(_t).where(_t.c.until < tx.now - FORGET_AFTER))
-
-
-def _wait(tx: Read, subject: str) -> timedelta:
-    row = tx.conn.execute(select(_t).where(_t.c.subject == subject)).first()
-    if row is None or row.failures < (FREE_TRIES * 10 if subject.startswith("source:") else FREE_TRIES):
-        return timedelta()
-    until: datetime = row.until
-    return max(timedelta(), until - tx.now)
-
-
-def _count(tx: Write, subject: str, *, many: bool) -> None:
-    row = tx.conn.execute(select(_t).where(_t.c.subject == subject)).first()
-    failures = 1 if row is None or row.until < tx.now - FORGET_AFTER else row.failures + 1
-    free = FREE_TRIES * 10 if many else FREE_TRIES
-    over = max(0, failures - free)
-    wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(over, 12))) if failures >= free else timedelta()
-    values = {"failures": failures, "until": tx.now + wait}
-    if row is None:
-        tx.conn.execute(insert(_t).values(subject=subject, **values))
-    else:
-        tx.conn.execute(update(_t).where(_t.c.subject == subject).values(**values))
 
 
 @lru_cache(maxsize=1)

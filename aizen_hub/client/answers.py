@@ -31,6 +31,12 @@ class LoginAnswer(_Answer):
     projection: Projection | None = None
 
 
+class LoginTurn(_Answer):
+    """Whether an attempt to sign in may be made; ``retry_after`` in seconds where not yet."""
+
+    retry_after: Annotated[float, Field(ge=0)] | None = None
+
+
 class PasswordAnswer(_Answer):
     """Whether the password of a local account is right; ``retry_after`` in seconds where guessing is slowed down."""
 

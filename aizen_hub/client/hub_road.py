@@ -17,6 +17,7 @@ from aizen_hub.client.answers import (
     Ended,
     Heartbeat,
     LoginAnswer,
+    LoginTurn,
     Opened,
     PasswordAnswer,
     read_answer,
@@ -67,12 +68,24 @@ class HubRoad:
         email: str | None = None,
         groups: Sequence[str] | None = None,
         source: str | None = None,
+        typed: str | None = None,
     ) -> LoginAnswer:
-        """Report who proved to be whom; ``groups`` is None where the provider does not know them."""
+        """Report who proved to be whom; ``groups`` is None where the provider does not know them.
+
+        ``typed`` is the name of the `attempt` that succeeded.
+        """
         body = {"provider": provider, "subject": subject, "name": name, "groups": None if groups is None else [*groups]}
-        optional = {"display_name": display_name, "email": email, "source": source}
+        optional = {"display_name": display_name, "email": email, "source": source, "typed": typed}
         body |= {key: value for key, value in optional.items() if value}
         return read_answer(LoginAnswer, await self.call("POST", "/api/v1/login", body))
+
+    async def attempt(self, provider: str, name: str, source: str | None = None, *, void: bool = False) -> float | None:
+        """Count an attempt to sign in before a provider judges it; the seconds to wait where it must not be made.
+
+        ``void`` takes back one that nobody judged.
+        """
+        body = {"provider": provider, "name": name, "void": void} | ({"source": source} if source else {})
+        return read_answer(LoginTurn, await self.call("POST", "/api/v1/login/attempts", body)).retry_after
 
     async def check_password(
         self, provider: str, name: str, password: str, *, totp: str | None = None, source: str | None = None

@@ -8,9 +8,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from aizen_hub.accounts import activation, groups, locks, logins, passwords, users
+from aizen_hub.accounts import activation, groups, locks, logins, passwords, throttle, users
 from aizen_hub.accounts.logins import Outcome
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotAuthenticated
 from aizen_hub.rbac.assignment import LockTarget
@@ -197,10 +197,10 @@ def test_a_weak_password_is_refused_and_the_link_stays_good(house: House, bad: s
 @pytest.mark.proves("R123")
 def test_guessing_is_throttled_and_a_success_forgives(house: House) -> None:
     house.do("admin", users.create, "lena", provider="local", password=GOOD)
-    for _ in range(passwords.FREE_TRIES - 1):
+    for _ in range(throttle.FREE_TRIES - 1):
         assert password(house, "lena", "wrong").outcome == "refused"
     assert password(house, "lena", GOOD).outcome == "verified"
-    for _ in range(passwords.FREE_TRIES):
+    for _ in range(throttle.FREE_TRIES):
         password(house, "lena", "wrong")
     answer = password(house, "lena", GOOD)
     assert answer.outcome == "throttled"
@@ -212,20 +212,90 @@ def test_guessing_is_throttled_and_a_success_forgives(house: House) -> None:
 @pytest.mark.proves("R123")
 def test_the_wait_grows_and_is_bounded(house: House) -> None:
     waits = []
-    for _ in range(passwords.FREE_TRIES + 14):
+    for _ in range(throttle.FREE_TRIES + 14):
         house.do(HUB, passwords.begin, "local", "ghost")
         with house.reading() as tx:
-            waits.append(tx.conn.execute(select(tables.throttles.c.until)).scalar_one() - tx.now)
+            waits.append(tx.conn.execute(select(func.max(tables.throttles.c.until))).scalar_one() - tx.now)
         house.do(
             OPERATOR, lambda tx: tx.conn.execute(update(tables.throttles).values(until=tx.now - timedelta(minutes=1)))
         )
     assert all(later >= earlier - timedelta(seconds=1) for earlier, later in pairwise(waits))
-    assert timedelta(minutes=14) < waits[-1] <= passwords.LONGEST_WAIT
+    assert timedelta(minutes=14) < waits[-1] <= throttle.LONGEST_WAIT
 
 
 def test_attempts_in_parallel_are_counted_before_they_are_judged(house: House) -> None:
-    attempts = [house.do(HUB, passwords.begin, "local", "ghost") for _ in range(passwords.FREE_TRIES + 3)]
-    assert [one.retry_after is None for one in attempts] == [True] * passwords.FREE_TRIES + [False] * 3
+    attempts = [house.do(HUB, passwords.begin, "local", "ghost") for _ in range(throttle.FREE_TRIES + 3)]
+    assert [one.retry_after is None for one in attempts] == [True] * throttle.FREE_TRIES + [False] * 3
+
+
+@pytest.mark.proves("T-35", "R124")
+class TestThrottle:
+    HERE, THERE = "192.0.2.7", "198.51.100.9"
+
+    @staticmethod
+    def fail(house: House, name: str, source: str, times: int = 1) -> list[int | None]:
+        return [house.do(HUB, throttle.enter, "ldap", name, source) for _ in range(times)]
+
+    @staticmethod
+    def later(house: House) -> None:
+        """Let every wait be over, without anything being forgotten."""
+        t = tables.throttles
+        past = timedelta(minutes=1)
+        house.do(OPERATOR, lambda tx: tx.conn.execute(update(t).where(t.c.failures > 0).values(until=tx.now - past)))
+
+    def test_guessing_here_does_not_keep_the_owner_out_there(self, town: House) -> None:
+        assert self.fail(town, "boss", self.HERE, 12)[-1] is not None
+        assert self.fail(town, "boss", self.THERE) == [None]
+
+    def test_a_name_in_another_spelling_is_the_same_name(self, town: House) -> None:
+        self.fail(town, "boss", self.HERE, throttle.FREE_TRIES)
+        assert self.fail(town, "BOSS", self.HERE)[0] is not None
+
+    def test_many_names_from_one_source_wait_and_others_do_not(self, town: House) -> None:
+        waits = [self.fail(town, f"name{number}", self.HERE)[0] for number in range(throttle.FREE_OF_SOURCE + 1)]
+        assert waits[-2:] == [None, 1]
+        assert self.fail(town, "tim", self.THERE) == [None]
+
+    def test_one_name_from_everywhere_waits_but_not_where_it_is_known(self, town: House) -> None:
+        town.do(HUB, throttle.forgive, "ldap", "boss", self.HERE)
+        for number in range(throttle.FREE_OF_NAME):
+            assert self.fail(town, "boss", f"203.0.113.{number}") == [None]
+        assert self.fail(town, "boss", self.THERE)[0] is not None
+        assert self.fail(town, "boss", self.HERE) == [None]
+
+    def test_whoever_is_known_here_does_not_wait_for_the_neighbours(self, town: House) -> None:
+        town.do(HUB, throttle.forgive, "ldap", "boss", self.HERE)
+        for number in range(throttle.FREE_OF_SOURCE):
+            self.fail(town, f"name{number}", self.HERE)
+        assert self.fail(town, "name-x", self.HERE)[0] is not None
+        assert self.fail(town, "boss", self.HERE) == [None]
+
+    def test_at_most_a_hundred_guesses_at_one_name_in_a_quarter_of_a_day(self, town: House) -> None:
+        """From as many places as it likes: once the total waits, it waits longer each time."""
+        made, spent = 0, timedelta()
+        while spent < timedelta(hours=6):
+            wait = self.fail(town, "boss", f"2001:db8::{made:x}")[0]
+            if wait is None:
+                made += 1
+                continue
+            spent += timedelta(seconds=wait)
+            self.later(town)
+        assert made <= 100
+
+    def test_an_attempt_that_nobody_judged_counts_for_nothing(self, town: House) -> None:
+        for _ in range(3 * throttle.FREE_OF_SOURCE):
+            assert self.fail(town, "boss", self.HERE) == [None]
+            town.do(HUB, throttle.void, "ldap", "boss", self.HERE)
+
+    def test_what_is_over_is_forgotten_and_who_is_known_is_not(self, town: House) -> None:
+        town.do(HUB, throttle.forgive, "ldap", "boss", self.HERE)
+        self.fail(town, "boss", self.THERE, 3)
+        t = tables.throttles
+        old = throttle.FORGET_AFTER + timedelta(seconds=1)
+        town.do(OPERATOR, lambda tx: tx.conn.execute(update(t).where(t.c.failures > 0).values(until=tx.now - old)))
+        town.do(OPERATOR, throttle.forget_old)
+        with town.reading() as tx:
+            assert [row.subject.partition(":")[0] for row in tx.conn.execute(t.select())] == ["known"]
 
 
 @pytest.mark.proves("T-35", "R124")

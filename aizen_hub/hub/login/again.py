@@ -16,6 +16,7 @@ from jupyterhub.utils import url_path_join
 from tornado import web
 
 from aizen_hub.commands import strict_json
+from aizen_hub.hub.login.counted import Counted
 from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.provider import (
     LoginFailed,
@@ -25,6 +26,7 @@ from aizen_hub.hub.login.provider import (
     Throttled,
     WrongCredentials,
 )
+from aizen_hub.hub.login.source import source_of
 from aizen_hub.problems import Problem
 from aizen_hub.tokens.credential import hash_credential
 
@@ -85,7 +87,13 @@ class SignedInPage(BaseHandler):
         password = self.get_body_argument("password", "", strip=False)
         code = self.get_body_argument("otp", "") or None
         try:
-            return await provider.prove(name, password, totp=code, source=self.request.remote_ip)
+            trusted = self.authenticator.aizen_settings.service.trusted_proxies
+            source = source_of(self.request, trusted)
+            proof = await provider.prove(name, password, totp=code, source=source)
+            if isinstance(provider, Counted):
+                # No login report follows that would take the count of this attempt back.
+                await provider.take_back(name, source)
+            return proof
         except Throttled as error:
             return f"too many failed attempts; try again in {max(1, round(error.retry_after))} seconds"
         except WrongCredentials:

@@ -30,6 +30,7 @@ from aizen_hub.hub.login.provider import (
     show,
 )
 from aizen_hub.hub.login.providers import build_providers
+from aizen_hub.hub.login.source import source_of
 from aizen_hub.hub.protections import enforce
 from aizen_hub.hub.spawn.life import ServerLife
 from aizen_hub.hub.spawn.revocation import RevokeHandler
@@ -87,6 +88,7 @@ class AizenAuthenticator(Authenticator):
         )
         self.providers: dict[str, Provider] = build_providers(settings, self.road, path.parent)
         self.sessions = SessionKeeper(self.road, settings)
+        self.turned_away: set[str] = set()
         self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
         self._life: ServerLife | None = None
 
@@ -188,7 +190,7 @@ class AizenAuthenticator(Authenticator):
         LoginRefused
             With the reason for the login page; None stands for a wrong name or password.
         """
-        source = getattr(getattr(handler, "request", None), "remote_ip", None)
+        source = source_of(getattr(handler, "request", None), self.aizen_settings.service.trusted_proxies)
         if isinstance(data, Proven):
             return await self._admit(handler, self.providers[data.proof.provider], data.proof, source)
         fields = _text_fields(data)
@@ -255,6 +257,7 @@ class AizenAuthenticator(Authenticator):
             answer = None if proof is None else await self._report(proof, None)
         except NotLetIn as error:
             self.log.warning("`%s` may not be here any more: %s", user.name, error)
+            self.turned_away.add(user.name)
             return False
         except LoginFailed as error:
             if isinstance(error, ProviderUnreachable) and error.keep is not None:
@@ -264,7 +267,9 @@ class AizenAuthenticator(Authenticator):
             return fresh
         if proof is None or answer is None or answer.outcome != "admitted" or answer.user != user.name:
             self.log.warning("`%s` may not be here any more: %s", user.name, answer.outcome if answer else "gone")
+            self.turned_away.add(user.name)
             return False
+        self.turned_away.discard(user.name)
         return self._model(str(answer.user), proof, answer.projection)
 
     async def _report(self, proof: Proof, source: str | None) -> LoginAnswer:
@@ -277,6 +282,7 @@ class AizenAuthenticator(Authenticator):
                 email=proof.email,
                 groups=proof.groups,
                 source=source,
+                typed=proof.typed,
             )
         except Unavailable as error:
             self.log.error("login report: %s", error.detail)

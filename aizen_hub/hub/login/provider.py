@@ -25,6 +25,8 @@ class Proof:
         What the provider needs to look this person up again, kept encrypted by the hub; may hold credentials.
     authenticated_at : float, optional
         When the person last proved it in person, in seconds since the epoch, where the provider says so.
+    typed : str, optional
+        What was typed as the name, where the attempt was counted.
     """
 
     provider: str
@@ -35,6 +37,7 @@ class Proof:
     groups: tuple[str, ...] | None = None
     keep: Mapping[str, Any] = field(default_factory=dict, repr=False)
     authenticated_at: float | None = None
+    typed: str | None = None
 
 
 class LoginFailed(Exception):

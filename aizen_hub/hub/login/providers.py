@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aizen_hub.client.hub_road import HubRoad
+from aizen_hub.hub.login.counted import Counted
 from aizen_hub.hub.login.ldap import LdapProvider
 from aizen_hub.hub.login.local import LocalProvider
 from aizen_hub.hub.login.oidc import OidcProvider
@@ -13,7 +14,7 @@ from aizen_hub.hub.login.provider import Provider
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
 
 _KINDS: Mapping[str, Callable[[ProviderSettings, HubRoad, Path], Provider]] = {
-    "ldap": lambda settings, road, folder: LdapProvider(settings, folder),
+    "ldap": lambda settings, road, folder: Counted(LdapProvider(settings, folder), road),
     "local": lambda settings, road, folder: LocalProvider(settings, road),
     "oidc": lambda settings, road, folder: OidcProvider(settings, folder),
 }

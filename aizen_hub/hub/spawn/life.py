@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("aizen_hub.spawn")
 
 
+AT_ONCE = 4
+"""Refreshes at the same time: fewer than a provider has threads, so that people can still sign in."""
+
+REFUSALS = 2
+
+
 class ServerLife:
     """Keeps the service's list of sessions and the hub's list of servers the same.
 
@@ -27,6 +33,7 @@ class ServerLife:
         self._app = app
         self._authenticator = authenticator
         self._tasks: list[asyncio.Task[None]] = []
+        self._refused: dict[str, int] = {}
 
     def start(self) -> None:
         settings = self._authenticator.aizen_settings
@@ -66,11 +73,41 @@ class ServerLife:
                 await self.stop(one.user, one.server)
 
     async def refresh(self) -> None:
-        """Ask the providers about everybody who has a live server, one after the other."""
-        for name in sorted({user for user, _ in self.live()}):
-            orm_user = orm.User.find(self._app.db, name)
-            if orm_user is not None:
-                await self._authenticator.refresh_user(self._app.users[orm_user])
+        """Ask the providers about everybody who has a live server, a few at a time.
+
+        A kernel that renews its token never comes by the hub; without this it would keep what its owner lost in the
+        directory. Whoever is refused twice in a row has their servers stopped: once may be a replica that lags behind.
+        """
+        names = sorted({user for user, _ in self.live()})
+        self._refused = {name: times for name, times in self._refused.items() if name in names}
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def one(name: str) -> None:
+            async with turn:
+                await self._refresh_one(name)
+
+        for error in await asyncio.gather(*map(one, names), return_exceptions=True):
+            if isinstance(error, BaseException):
+                log.error("somebody could not be refreshed", exc_info=error)
+
+    async def _refresh_one(self, name: str) -> None:
+        orm_user = orm.User.find(self._app.db, name)
+        if orm_user is None:
+            return
+        user = self._app.users[orm_user]
+        result = await self._authenticator.refresh_user(user)
+        if isinstance(result, dict):
+            # As the hub does with it when a page is asked for.
+            user.sync_groups(result["groups"])
+            await user.save_auth_state(result["auth_state"])
+        if name not in self._authenticator.turned_away:
+            self._refused.pop(name, None)
+            return
+        self._refused[name] = self._refused.get(name, 0) + 1
+        if self._refused[name] >= REFUSALS:
+            for user_name, server in self.live():
+                if user_name == name:
+                    await self.stop(user_name, server)
 
     async def stop(self, user_name: str, server_name: str) -> bool:
         """Stop one server; False if it does not run, or starts or stops at this moment (the next heartbeat tries)."""

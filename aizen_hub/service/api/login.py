@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from aizen_hub.accounts import activation, logins, passwords, second_factor, sign_ins
+from aizen_hub.accounts import activation, logins, passwords, second_factor, sign_ins, throttle
 from aizen_hub.accounts.result import plain
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.call import Call
@@ -16,8 +16,10 @@ from aizen_hub.service.schemas.login import (
     FreshSignIn,
     Linked,
     LinkReport,
+    LoginAttempt,
     LoginOutcome,
     LoginReport,
+    LoginTurn,
     PasswordCheck,
     PasswordOutcome,
 )
@@ -33,6 +35,8 @@ async def report(call: Call) -> Answer:
     body = call.body
 
     def work(tx: Write) -> logins.LoginAnswer:
+        if body.typed is not None:
+            throttle.forgive(tx, body.provider, body.typed, body.source)
         return logins.report(
             tx, body.provider, body.subject, body.name, body.display_name or "", body.email, body.groups
         )
@@ -40,6 +44,16 @@ async def report(call: Call) -> Answer:
     answer = await call.alone(Actor(HUB, Road.HUB, source=body.source or call.caller.source), work)
     call.house.metrics.login(str(answer.outcome))
     return Answer(answer.to_json())
+
+
+async def attempt(call: Call) -> Answer:
+    """Count an attempt to sign in that a provider will judge, and say whether it may be made at all."""
+    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
+    work = throttle.void if body.void else throttle.enter
+    wait = await call.alone(actor, lambda tx: work(tx, body.provider, body.name, body.source))
+    if wait is not None:
+        call.house.metrics.login("attempt-throttled")
+    return Answer({"retry_after": wait})
 
 
 async def password(call: Call) -> Answer:
@@ -89,6 +103,16 @@ async def activate(call: Call) -> Answer:
 ROUTES = (
     Route(
         "POST", "/api/v1/login", BY_HUB, ROAD, report, "Report a proven login.", body=LoginReport, answer=LoginOutcome
+    ),
+    Route(
+        "POST",
+        "/api/v1/login/attempts",
+        BY_HUB,
+        ROAD,
+        attempt,
+        "Count an attempt to sign in by a provider's password.",
+        body=LoginAttempt,
+        answer=LoginTurn,
     ),
     Route(
         "POST",

@@ -11,6 +11,10 @@ from aizen_hub.service.schemas.base import Label, Name, Open, Schema, Secret, Sh
 Provider = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
+Typed = Annotated[str, Field(max_length=255)]
+"""Whatever somebody typed into the form."""
+
+
 class LoginReport(Schema):
     """A person whom a provider has proven."""
 
@@ -21,6 +25,7 @@ class LoginReport(Schema):
     email: Label | None = None
     groups: Annotated[list[Name], Field(max_length=1000)] | None = None
     source: Label | None = None
+    typed: Typed | None = None  # the name of the attempt that succeeded; absent where none was counted
 
 
 class Projection(Open):
@@ -35,6 +40,21 @@ class LoginOutcome(Open):
     user: str | None
     reason: str
     projection: Projection | None
+
+
+class LoginAttempt(Schema):
+    """A password that a provider is about to check."""
+
+    provider: Provider
+    name: Typed
+    source: Label | None = None
+    void: bool = False  # takes back one that nobody judged
+
+
+class LoginTurn(Open):
+    """Whether the attempt may be made, or after how many seconds."""
+
+    retry_after: float | None
 
 
 class PasswordCheck(Schema):
