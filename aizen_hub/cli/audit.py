@@ -48,7 +48,14 @@ def show(client: SyncClient, number: str | None, limit: int, output: str, **wher
 
 @audit.command()
 @config_option
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="JSON lines for programs, CSV for spreadsheets.",
+)
 def export(config: Path, form: str) -> int:
     """Print the whole audit, on the service's own machine; the export itself is recorded.
 
