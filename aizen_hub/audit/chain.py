@@ -10,10 +10,9 @@ from typing import Any
 from aizen_hub.audit.row import Encoded
 
 _HEAD = "SELECT number, hash FROM audit WHERE writer = ? ORDER BY number DESC LIMIT 1"
-_INSERT = (
-    "INSERT INTO audit (writer, number, id, at, event, identity, project, body, previous, hash)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT = "INSERT INTO audit (writer, number, id, at, event, identity, project, body, previous, hash) VALUES "
+_PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_AT_ONCE = 1_000  # PostgreSQL takes 65,535 parameters
 
 
 def genesis(writer: str) -> bytes:
@@ -50,7 +49,9 @@ class Chain:
         self.writer = writer
         self.lock = threading.Lock()
         self._head = _HEAD.replace("?", placeholder)
-        self._insert = _INSERT.replace("?", placeholder)
+        self._places = _PLACES.replace("?", placeholder)
+        # SQLite runs one statement for row after row; to a server it would be a message for each.
+        self._row_by_row = placeholder == "?"
 
     def append(self, cursor: Any, rows: Sequence[Encoded]) -> None:
         """Insert ``rows`` in their order through a DBAPI cursor, inside the caller's transaction.
@@ -73,4 +74,10 @@ class Chain:
                 (writer, number, row.id, row.at, row.event, row.identity, row.project, row.body, previous, digest)
             )
             previous = digest
-        cursor.executemany(self._insert, values)
+        if self._row_by_row:
+            cursor.executemany(_INSERT + self._places, values)
+        else:
+            for start in range(0, len(values), _AT_ONCE):
+                some = values[start : start + _AT_ONCE]
+                places = ", ".join([self._places] * len(some))
+                cursor.execute(_INSERT + places, [one for row in some for one in row])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from aizen_hub.catalogs.catalog import CommandEntry
 from aizen_hub.catalogs.grammar import Literal, Option, Pairs, Part, Slot
@@ -12,7 +13,7 @@ from aizen_hub.commands.lexer import quoted
 Value = str | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Command:
     """One parsed line.
 
@@ -36,13 +37,15 @@ class Command:
     def noun(self) -> str:
         return self.entry.noun
 
-    @property
+    @cached_property
     def canonical(self) -> str:
         """The one spelling of this command; reading it gives an equal command."""
         return self._text(lambda _, value: value)
 
     def redacted(self, seal: Callable[[str], str]) -> str:
         """Return the canonical text with every secret value replaced by ``seal(value)``, for the audit."""
+        if not any(map(self.entry.is_secret, self.arguments)):
+            return self.canonical
         return self._text(lambda name, value: seal(value) if self.entry.is_secret(name) else value)
 
     def _text(self, shown: Callable[[str, str], str]) -> str:

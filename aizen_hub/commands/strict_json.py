@@ -36,9 +36,11 @@ def loads(
     if len(data) > max_bytes:
         raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
     text = _decode(data) if isinstance(data, bytes) else data
-    if len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+    if text is data and len(text.encode("utf-8", "surrogatepass")) > max_bytes:
         raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
-    _check_depth(text, max_depth)
+    # What has so few brackets cannot be nested deeper, wherever they stand.
+    if text.count("[") + text.count("{") > max_depth:
+        _check_depth(text, max_depth)
     count = 0
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import logging
 import re
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application, RequestHandler, URLSpec
 
-from aizen_hub.service.handler import Endpoint
+from aizen_hub.service.handler import Endpoint, Streamed
+from aizen_hub.service.intake import Intake
 from aizen_hub.service.route import AT_ROOT, THROUGH_PROXY, Credential, Route, check
 from aizen_hub.service.table import routes
 
@@ -33,20 +34,17 @@ def make_app(house: House) -> Application:
     """
     table = routes()
     check(table)
-    prefix = re.escape(house.prefix.rstrip("/"))
-    specs = [
-        *_specs(table, house, "", AT_ROOT | {Credential.NONE}, proxied=False),
-        *_specs(
-            [one for one in table if one.path.startswith("/api/") or one.page],
-            house,
-            prefix,
-            THROUGH_PROXY | {Credential.NONE},
-            proxied=True,
-        ),
-    ]
-    return Application(
-        specs,
-        default_handler_class=Endpoint,
+    addresses = _addresses(table, house, "", AT_ROOT | {Credential.NONE}, proxied=False) | _addresses(
+        [one for one in table if one.path.startswith("/api/") or one.page],
+        house,
+        house.prefix.rstrip("/"),
+        THROUGH_PROXY | {Credential.NONE},
+        proxied=True,
+    )
+    return Intake(
+        [URLSpec(_pattern(path), Streamed, given) for path, given in addresses.items()],
+        {path: given for path, given in addresses.items() if "{" not in path},
+        default_handler_class=Streamed,
         default_handler_args={"house": house, "routes": {}, "proxied": False},
         log_function=_log,
         house=house,
@@ -55,17 +53,14 @@ def make_app(house: House) -> Application:
     )
 
 
-def _specs(
+def _addresses(
     table: list[Route] | tuple[Route, ...], house: House, prefix: str, side: frozenset[Credential], *, proxied: bool
-) -> list[URLSpec]:
+) -> dict[str, dict[str, Any]]:
     paths: dict[str, dict[str, Route]] = defaultdict(dict)
     for route in table:
         if route.takes & side:
-            paths[route.path][route.method] = route
-    return [
-        URLSpec(prefix + _pattern(path), Endpoint, {"house": house, "routes": methods, "proxied": proxied})
-        for path, methods in paths.items()
-    ]
+            paths[prefix + route.path][route.method] = route
+    return {path: {"house": house, "routes": methods, "proxied": proxied} for path, methods in paths.items()}
 
 
 def _pattern(path: str) -> str:

@@ -7,11 +7,13 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import SQLAlchemyError
+from tornado.httputil import HTTPHeaders, format_timestamp, responses
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
@@ -64,12 +66,19 @@ class MediaRefused(Problem):
 
 def encode(value: Any) -> bytes:
     """JSON without blanks, in UTF-8; a value that is no JSON is a fault of ours and fails here, not at the client."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _JSON.encode(value).encode()
 
 
-@stream_request_body  # so that an oversized body is refused before it is taken in (R126)
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return format_timestamp(second)
+
+
 class Endpoint(RequestHandler):
-    """Serves every route of one address."""
+    """Serves every route of one address; what it answers begins when the whole body is there."""
 
     proxied = False
 
@@ -81,19 +90,22 @@ class Endpoint(RequestHandler):
             self._headers.update(FOR_BROWSERS)
         self.route: Route | None = None
         self.call: Call | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
 
     # -- what Tornado calls ----------------------------------------------------------------------------------------
 
-    def set_default_headers(self) -> None:
-        self._headers.pop("Server", None)
+    def clear(self) -> None:
+        """Begin the answer anew, as Tornado's own does, but without naming the program, and with a remembered date."""
+        headers = self._headers = HTTPHeaders()
+        headers["Date"] = _date(int(time.time()))
         for name, value in HEADERS.items():
-            self._headers[name] = value
+            headers[name] = value
         house: House = self.application.settings["house"]
-        self._headers["X-Aizen-Instance"] = house.instance
+        headers["X-Aizen-Instance"] = house.instance
         if self.proxied:
-            self._headers.update(FOR_BROWSERS)
+            headers.update(FOR_BROWSERS)
+        self._write_buffer = []
+        self._status_code = 200
+        self._reason = responses[200]
 
     def compute_etag(self) -> None:
         """Versions are revisions of the store, never hashes of an answer."""
@@ -114,18 +126,10 @@ class Endpoint(RequestHandler):
         declared = request.headers.get("Content-Length", "0")
         if declared.isascii() and declared.isdigit() and int(declared) > self.route.max_body:
             raise TooLarge(f"the body has more than {self.route.max_body} bytes")
-        if self.route.body is not None:
-            self.house.reading[self] = time.monotonic()
 
-    def data_received(self, chunk: bytes) -> None:
-        if self.route is None or self._finished:
-            return
-        self._size += len(chunk)
-        if self._size > self.route.max_body:
-            self._parts.clear()
-            self._problem(TooLarge(f"the body has more than {self.route.max_body} bytes"))
-            return
-        self._parts.append(chunk)
+    def taken(self) -> bytes:
+        """Return the body."""
+        return self.request.body
 
     async def get(self, *args: str) -> None:
         await self._serve(args)
@@ -149,17 +153,9 @@ class Endpoint(RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Nothing here: ``_problem`` logs what is unexpected, without the request's values (R98)."""
 
-    def on_connection_close(self) -> None:
-        self.house.reading.pop(self, None)
-
-    def hang_up(self) -> None:
-        """Close the connection of a client that takes too long to send its request."""
-        self.request.connection.close()  # type: ignore[union-attr]
-
     # -- the way of a request --------------------------------------------------------------------------------------
 
     async def _serve(self, args: tuple[str, ...]) -> None:
-        self.house.reading.pop(self, None)
         if self._finished:
             return
         route, house = self.route, self.house
@@ -196,8 +192,7 @@ class Endpoint(RequestHandler):
         return members
 
     def _body(self, route: Route) -> Any:
-        data = b"".join(self._parts)
-        self._parts.clear()
+        data = self.taken()
         if route.body is None:
             if data:
                 raise BadInput("this address takes no body")
@@ -309,6 +304,44 @@ class Endpoint(RequestHandler):
         return Unavailable(
             "this could not be done now; nothing was changed unless an answer said so", more={"id": number}
         )
+
+
+@stream_request_body  # so that an oversized body is refused before it is taken in (R126)
+class Streamed(Endpoint):
+    """As `Endpoint`, for bodies that may be large: it begins before the body, and counts what comes."""
+
+    def initialize(self, house: House, routes: Mapping[str, Route], proxied: bool) -> None:
+        super().initialize(house, routes, proxied)
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.route is not None and self.route.body is not None:
+            self.house.reading[self] = time.monotonic()
+
+    def data_received(self, chunk: bytes) -> None:
+        if self.route is None or self._finished:
+            return
+        self._size += len(chunk)
+        if self._size > self.route.max_body:
+            self._parts.clear()
+            self._problem(TooLarge(f"the body has more than {self.route.max_body} bytes"))
+            return
+        self._parts.append(chunk)
+
+    def taken(self) -> bytes:
+        self.house.reading.pop(self, None)
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data
+
+    def on_connection_close(self) -> None:
+        self.house.reading.pop(self, None)
+
+    def hang_up(self) -> None:
+        """Close the connection of a client that takes too long to send its request."""
+        self.request.connection.close()  # type: ignore[union-attr]
 
 
 class _Plain(Problem):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aizen_hub.accounts import service_accounts, sessions
 from aizen_hub.problems import Unavailable
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aizen_hub.catalogs.catalog import Catalog
     from aizen_hub.jobs.runner import Runner
     from aizen_hub.service.browsers import Browsers
-    from aizen_hub.service.handler import Endpoint
     from aizen_hub.service.ledger import Ledger
     from aizen_hub.settings import Settings
     from aizen_hub.store.actor import Actor
@@ -34,6 +33,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PREFIX = "/services/aizen/"
 _MOST_USED = 1000
+
+
+class Slow(Protocol):
+    """A request whose body has not come yet."""
+
+    def hang_up(self) -> None: ...
 
 
 class House:
@@ -84,7 +89,7 @@ class House:
         self.ending = False
         self.reader = Reader(catalog)
         self.used: set[str] = set()
-        self.reading: dict[Endpoint, float] = {}
+        self.reading: dict[Slow, float] = {}
         self.started = datetime.now(UTC)
         self.metrics.gauge(
             "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)

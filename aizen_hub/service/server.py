@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -123,6 +124,9 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
                 "another process may use that port: stop it, or set another `service.port` on both sides"
             ) from None
         await server.start()
+        # What a service consists of stays to its end: looking through it again and again finds nothing.
+        gc.collect()
+        gc.freeze()
         log.info(
             "serving",
             extra={"data": {"host": settings.service.host, "port": server.port, "sealed": house.sealed is not None}},

@@ -149,6 +149,16 @@ class Store:
             self._writing.release()
 
     @contextmanager
+    def chain_turn(self) -> Iterator[None]:
+        """Wait for the turn to append to this process's audit chain; held until the commit."""
+        if not self.chain.lock.acquire(timeout=self.database.deadline_seconds):
+            raise Unavailable("the audit is busy", remedy="try again in a moment")
+        try:
+            yield
+        finally:
+            self.chain.lock.release()
+
+    @contextmanager
     def guarded(self) -> Iterator[None]:
         """Turn outages of the database into `Unavailable`, and let faults of ours through."""
         try:
@@ -172,9 +182,7 @@ class Store:
                 self.database.rollback(conn)
 
     def _append_and_commit(self, conn: Connection, rows: Sequence[Encoded]) -> None:
-        if not self.chain.lock.acquire(timeout=self.database.deadline_seconds):
-            raise Unavailable("the audit is busy", remedy="try again in a moment")
-        try:
+        with self.chain_turn():
             self.chain.append(self.database.cursor(conn), rows)
             kill_point.reached("before-commit")
             try:
@@ -185,8 +193,6 @@ class Store:
                 if self.database.embedded or not is_outage(error):
                     raise
                 raise unavailable(error, indeterminate=True) from error
-        finally:
-            self.chain.lock.release()
 
     def _check_durability(self) -> None:
         if self.database.embedded:

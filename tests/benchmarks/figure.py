@@ -6,6 +6,9 @@ import json
 import os
 import platform
 import sqlite3
+import statistics
+import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,8 +70,11 @@ def write(path: Path, figures: Iterable[Figure]) -> None:
     path.write_text(json.dumps([{**asdict(one), "met": one.met} for one in figures], indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> str:
-    """Say which machine this is, since only ratios can be compared between machines."""
+def machine(folder: Path) -> str:
+    """Say which machine this is, since only ratios can be compared between machines.
+
+    How long the disk of ``folder`` takes to make a page durable bounds everything that leaves an audit row.
+    """
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -78,8 +84,21 @@ def machine() -> str:
     load = os.getloadavg()[0]
     return (
         f"{len(os.sched_getaffinity(0))} x {model}, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, load {load:.1f} at the start"
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, load {load:.1f} at the start, "
+        f"fdatasync {_sync_milliseconds(folder):.2f} ms"
     )
+
+
+def _sync_milliseconds(folder: Path) -> float:
+    taken = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(50):
+            file.write(bytes(4096))
+            file.flush()
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - started)
+    return 1000 * statistics.median(taken)
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""A store with as many people as one likes: ``users`` of them, each with ten roles, written past the accounts layer."""
+"""A store with as many people as one likes, each with ten roles, written past the accounts layer."""
 
 from __future__ import annotations
 
@@ -45,28 +45,50 @@ def catalog() -> Catalog:
 
 
 def build(folder: Path, size: Size) -> Settings:
-    """Write the store and return settings that open it."""
+    """Write a store on SQLite and return settings that open it."""
     settings = Settings(data_dir=folder, admin_user="local:root")
     Store.open(settings, catalog()).close()
-    now = 1_767_225_600_000_000
     with sqlite3.connect(folder / "aizen.sqlite") as db:
         db.execute("PRAGMA cache_size=-200000")
-        users = range(1, size.users + 1)
-        db.executemany(
-            "INSERT INTO users (id, name, provider, subject, display_name, alerts, active, created)"
-            " VALUES (?, ?, 'local', ?, '', '{}', 1, ?)",
-            ((number, f"u{number}", f"u{number}", now) for number in users),
-        )
-        db.executemany(
-            "INSERT INTO projects (id, name, description, created_by, created, version)"
-            " VALUES (?, ?, '', 'user:u1', ?, 1)",
-            ((number + 1, f"p{number}", now) for number in range(size.projects)),
-        )
-        db.executemany(
-            "INSERT INTO assignments (role, scope, identity, reason, granted_by, granted, creator, revision)"
-            " VALUES (?, ?, ?, '', 'user:u1', ?, 0, 1)",
-            ((role, project, f"user:u{number}", now) for number in users for project, role in size.held(number)),
-        )
+        for table, columns, rows in _rows(size):
+            places = ", ".join("?" for _ in columns)
+            db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
         db.execute("ANALYZE")
     db.close()
     return settings
+
+
+def fill(url: str, size: Size) -> None:
+    """Write the same into an empty PostgreSQL database with our schema."""
+    import psycopg
+
+    with psycopg.connect(url) as db, db.cursor() as cursor:
+        for table, columns, rows in _rows(size):
+            with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        cursor.execute("ANALYZE")
+
+
+def _rows(size: Size) -> Iterator[tuple[str, list[str], Iterator[tuple[object, ...]]]]:
+    now = 1_767_225_600_000_000
+    users = range(1, size.users + 1)
+    yield (
+        "users",
+        ["name", "provider", "subject", "display_name", "alerts", "active", "created"],
+        ((f"u{number}", "local", f"u{number}", "", "{}", True, now) for number in users),
+    )
+    yield (
+        "projects",
+        ["name", "description", "created_by", "created", "version"],
+        ((f"p{number}", "", "user:u1", now, 1) for number in range(size.projects)),
+    )
+    yield (
+        "assignments",
+        ["role", "scope", "identity", "reason", "granted_by", "granted", "creator", "mapped", "revision"],
+        (
+            (role, project, f"user:u{number}", "", "user:u1", now, False, False, 1)
+            for number in users
+            for project, role in size.held(number)
+        ),
+    )

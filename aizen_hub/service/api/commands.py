@@ -48,6 +48,8 @@ async def decide(call: Call) -> Answer:
         scope = body.project or call.actor.project or SYSTEM
         question = call.question(Request(permission, scope, call.actor.session))
     ruling = await call.rule(question)
+    if ruling.decision.allowed:
+        return Answer({"decision": view(ruling)})
     told = await tell(call, ruling, question)
     if ruling.code is not None:
         raise told.problem
