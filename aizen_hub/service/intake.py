@@ -35,10 +35,10 @@ class Intake(Application):
     """
 
     def __init__(self, specs: list[URLSpec], fixed: Mapping[str, dict[str, Any]], **settings: Any) -> None:
-        super().__init__(specs, **settings)  # type: ignore[arg-type]
+        super().__init__(specs, **settings)
         self._fixed = fixed
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:  # type: ignore[override]
         given = self._fixed.get(request.path)
         if given is None:
             return super().find_handler(request, **kwargs)

@@ -1,0 +1,124 @@
+"""Revocations on one replica, each followed at once by the commands of everybody concerned on the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from aizen_hub.accounts import groups
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.store import Store
+from tests.benchmarks import town
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.load import Load, beside
+from tests.faults.town import ADMINS, COMMAND, DUEL, EXECUTOR, PROJECTS, Town, configuration, found
+from tests.faults.town import town as founded
+
+COMMANDS = 10_000
+CREW = tuple(f"c{number}" for number in range(20))
+THREADS = 4
+PROJECT = PROJECTS[0]
+OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+
+
+def measure(folder: Path, url: str, seconds: float) -> Iterator[Figure]:
+    """Take a role from twenty people at once on replica A, let each of them ask on replica B, and do it again.
+
+    Others ask on B all the time. Ends after `COMMANDS` denials, or when the time is over.
+
+    Raises
+    ------
+    RuntimeError
+        A command was allowed after its revocation was acknowledged, or denied before: nothing is measured then.
+    """
+    secrets = found(folder, url, people=CREW)
+    _enrol(folder, url)
+    with founded(folder, secrets, url, replicas=2) as here, _beside(here, seconds + 60):
+        denied, rounds = _rounds(here, time.monotonic() + seconds)
+    yield Figure(f"commands on B after a revocation on A: denied, of {COMMANDS:,}", denied, "", f"at least {COMMANDS}")
+    yield Figure("revocations before them", rounds, "")
+
+
+def _enrol(folder: Path, url: str) -> None:
+    store = Store.open(Settings.load(configuration(folder, 1, url), {}), town.catalog())
+    try:
+        with store.write(OPERATOR) as tx:
+            groups.create(tx, "crew")
+            for name in CREW:
+                groups.add_member(tx, "crew", Identity.user(name))
+    finally:
+        store.close()
+
+
+def _rounds(here: Town, until: float) -> tuple[int, int]:
+    giver, askers = _Caller(here, 0), [_Caller(here, -1) for _ in range(THREADS)]
+    tokens = [_open(askers[0], here, name, PROJECT) for name in CREW]
+    change = {"roles": [EXECUTOR], "scope": PROJECT, "identity": "group:crew"}
+    denied = rounds = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        while denied < COMMANDS and time.monotonic() < until:
+            giver.ask("/api/v1/assignments", here.robot, change)
+            if not _allowed(askers[0], tokens[rounds % len(tokens)]):
+                raise RuntimeError("denied although the grant was acknowledged")
+            giver.ask("/api/v1/assignments/revoke", here.robot, change)
+            shares = [tokens[number::THREADS] for number in range(THREADS)]
+            denied += sum(pool.map(_all_denied, askers, shares))
+            rounds += 1
+    return denied, rounds
+
+
+def _all_denied(caller: _Caller, tokens: Sequence[str]) -> int:
+    for token in tokens:
+        if _allowed(caller, token):
+            raise RuntimeError("allowed although the revocation was acknowledged")
+    return len(tokens)
+
+
+def _allowed(caller: _Caller, token: str) -> bool:
+    answer: bool = caller.ask("/api/v1/decisions", token, {"command": COMMAND})["decision"]["allowed"]
+    return answer
+
+
+def _open(caller: _Caller, here: Town, name: str, project: str) -> str:
+    credential = hashlib.sha256(name.encode()).hexdigest()
+    body = {"user": name, "requester": name, "server": "", "project": project, "credential": credential}
+    token: str = caller.ask("/api/v1/sessions", here.hub_secret, body)["token"]
+    return token
+
+
+def _beside(here: Town, seconds: float) -> AbstractContextManager[None]:
+    """Let four connections ask the second replica all the time."""
+    token = _open(_Caller(here, -1), here, ADMINS[1], DUEL)
+    headers = [[f"Authorization: Bearer {token}"]] * 4
+    asked, port = json.dumps({"command": COMMAND}), here.services[-1].port
+    return beside(
+        Load("127.0.0.1", port, "POST", "/api/v1/decisions", headers, asked, '"allowed":true', seconds, patient=True)
+    )
+
+
+class _Caller:
+    """One connection to one replica, which asks again where the service was too slow to be sure."""
+
+    def __init__(self, here: Town, replica: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", here.services[replica].port, timeout=30)
+
+    def ask(self, path: str, credential: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {credential}"}
+        for _ in range(5):
+            self._connection.request("POST", path, json.dumps(body), headers)
+            answer = self._connection.getresponse()
+            content = json.loads(answer.read())
+            if answer.status < 300:
+                return content
+            if answer.status != 503:
+                break
+        raise RuntimeError(f"{path}: {answer.status} {content}")
