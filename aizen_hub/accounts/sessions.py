@@ -65,10 +65,18 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Answer to a heartbeat: sessions that ended because their server is gone, and servers that must be stopped."""
+    """Answer to a heartbeat: sessions that ended because their server is gone, and servers that must be stopped.
+
+    Attributes
+    ----------
+    without : tuple of (user, server)
+        Servers that never had a session: they were started before this hub used the service. They have no rights, and
+        run on until their people start them again.
+    """
 
     ended: tuple[tuple[str, str], ...]
     stop: tuple[tuple[str, str], ...]
+    without: tuple[tuple[str, str], ...] = ()
 
 
 def choices(tx: Read, user: str) -> Choices:
@@ -160,7 +168,7 @@ def end_in_project(tx: Write, project: str, reason: str) -> int:
 
 
 def heartbeat(tx: Write, live: Iterable[tuple[str, str]]) -> Heard:
-    """Take the hub's list of live servers: a session without its server ends, a server without a session must stop.
+    """Take the hub's list of live servers: a session without its server ends, a server whose session ended must stop.
 
     A session that was never heard may still be starting, so it is left for `STARTING`.
     """
@@ -183,11 +191,18 @@ def heartbeat(tx: Write, live: Iterable[tuple[str, str]]) -> Heard:
     locked = locks.locked_names(tx, LockTarget.IDENTITY)
     people = {user for user, _ in listed}
     able: set[str] = set()
+    had_session = set(with_session)
+    lone = {user for user, server in listed if (user, server) not in with_session}
     for chunk in chunks(sorted(people)):
         able.update(tx.conn.execute(select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.active.is_(True))).scalars())
+    for chunk in chunks(sorted(lone)):
+        query = select(_s.c.user, _s.c.server).where(_s.c.user.in_(chunk)).distinct()
+        had_session.update((row.user, row.server) for row in tx.conn.execute(query))
+    # Somebody who is not registered here cannot have had a session: nothing of theirs is ours to stop.
+    without = {one for one in listed if one not in had_session and f"user:{one[0]}" not in locked}
     stopped = {name for name in people if f"user:{name}" in locked or name not in able}
-    stop = sorted(one for one in listed if one not in with_session or one[0] in stopped)
-    return Heard(tuple(sorted((row.user, row.server) for row in gone)), tuple(stop))
+    stop = sorted(one for one in listed - without if one not in with_session or one[0] in stopped)
+    return Heard(tuple(sorted((row.user, row.server) for row in gone)), tuple(stop), tuple(sorted(without)))
 
 
 def renew(tx: Write, credential_hash: str, project: str | None = None) -> Opened:

@@ -28,6 +28,7 @@ COMMANDS = {
     "revoke": ("grant", "take roles away"),
     "limit": ("limit", "limits on projects, jobs, memory and processors"),
     "lock": ("lock", "stop a person, a project or a session now"),
+    "session": ("session", "which servers run, and for which project"),
     "can-i": ("question", "ask whether a command is allowed, and why"),
     "whoami": ("question", "who you are here and which roles you hold"),
     "audit": ("audit", "read the audit, and check that nobody touched it"),

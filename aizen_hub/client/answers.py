@@ -87,10 +87,11 @@ class Ended(_Answer):
 
 
 class Heartbeat(_Answer):
-    """Sessions that ended because their server is gone, and servers that must be stopped."""
+    """Sessions that ended because their server is gone, servers that must be stopped, and those that never had one."""
 
     ended: tuple[Server, ...] = ()
     stop: tuple[Server, ...] = ()
+    without: tuple[Server, ...] = ()
 
 
 A = TypeVar("A", bound=_Answer)

@@ -52,6 +52,8 @@ class House:
         SIGTERM came: nothing new is taken in.
     reading : dict
         The requests whose bodies have not come yet, with the time of their headers.
+    without_session : tuple of (user, server)
+        Servers of before this hub used the service, as the last heartbeat to this process named them.
     used : set of str
         Credentials of service accounts that were used since this was last noted.
     """
@@ -86,6 +88,7 @@ class House:
         self.revoking: dict[str, asyncio.Task[dict[str, int] | None]] = {}
         self.roads = Roads(self, self.hub, hub_secret, core_credential)
         self.sealed: str | None = None
+        self.without_session: tuple[tuple[str, str], ...] = ()
         self.ending = False
         self.reader = Reader(catalog)
         self.used: set[str] = set()

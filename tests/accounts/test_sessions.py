@@ -140,9 +140,11 @@ def test_a_server_that_the_hub_does_not_name_is_not_renewed(house: House) -> Non
 def test_the_heartbeat_ends_what_is_gone_and_names_what_must_stop(house: House) -> None:
     opened(house, "emma", "p1", "a")
     opened(house, "rita", "p1", "b")
-    everything = [("emma", ""), ("rita", ""), ("ghost", ""), ("paul", "x")]
+    opened(house, "paul", "p1", "c")
+    house.do(HUB, sessions.end, "paul", None, "role-lost")
+    everything = [("emma", ""), ("rita", ""), ("paul", "")]
     heard = house.do(HUB, sessions.heartbeat, everything)
-    assert (heard.ended, heard.stop) == ((), (("ghost", ""), ("paul", "x")))
+    assert (heard.ended, heard.stop, heard.without) == ((), (("paul", ""),), ())
     heard = house.do(HUB, sessions.heartbeat, [("emma", "")])
     assert (heard.ended, heard.stop) == ((("rita", ""),), ())
     house.do("admin", locks.lock, LockTarget.IDENTITY, "user:emma", reason="x")
@@ -198,3 +200,15 @@ def test_a_locked_person_is_offered_nothing_they_could_open(house: House) -> Non
         opened(house, "rita", "p1")
     house.do(OPERATOR, locks.unlock, LockTarget.IDENTITY, "user:rita")
     assert opened(house, "rita", "p1").project == "p1"
+
+
+@pytest.mark.proves("R46")
+def test_a_server_of_before_is_left_running_and_named(house: House) -> None:
+    """What ran when the hub began to use the service never had a session; nothing is lost, nothing is given."""
+    listed = [("emma", "old"), ("stranger", "")]
+    heard = house.do(HUB, sessions.heartbeat, listed)
+    assert heard.stop == ()
+    assert heard.without == (("emma", "old"), ("stranger", ""))
+    house.do("admin", locks.lock, LockTarget.IDENTITY, "user:emma", reason="test")
+    heard = house.do(HUB, sessions.heartbeat, listed)
+    assert (heard.stop, heard.without) == ((("emma", "old"),), (("stranger", ""),))

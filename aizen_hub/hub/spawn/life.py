@@ -34,6 +34,7 @@ class ServerLife:
         self._authenticator = authenticator
         self._tasks: list[asyncio.Task[None]] = []
         self._refused: dict[str, int] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def start(self) -> None:
         settings = self._authenticator.aizen_settings
@@ -65,6 +66,10 @@ class ServerLife:
             answer = await self._authenticator.road.heartbeat(live)
         finally:
             sessions.quiet.set()
+        for one in answer.without:
+            if (one.user, one.server) not in self._told:
+                self._told.add((one.user, one.server))
+                log.warning("server `%s` of `%s` has no session, it began before: restart it", one.server, one.user)
         for one in answer.ended:
             log.info("session of `%s`, server `%s`, ended: no such server", one.user, one.server)
         for one in answer.stop:

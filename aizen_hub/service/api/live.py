@@ -37,7 +37,11 @@ async def listing(call: Call) -> Answer:
         rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST)).all()
         return table(
             ("session", "user", "server", "project", "started", "heard"),
-            [(row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows],
+            [
+                *((row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows),
+                # Started before this hub used the service: without rights, until their people start them again.
+                *((None, *one, None, None, None) for one in call.house.without_session if wanted in (None, one[0])),
+            ],
         )
 
     return await change(call, work)

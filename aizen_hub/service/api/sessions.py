@@ -96,10 +96,12 @@ async def heartbeat(call: Call) -> Answer:
     live = [(one.user, one.server) for one in call.body.live]
     heard = await call.alone(Actor(HUB, Road.HUB, source=call.caller.source), lambda tx: sessions.heartbeat(tx, live))
     call.house.metrics.session("ended", len(heard.ended))
+    call.house.without_session = heard.without
     return Answer(
         {
             "ended": [{"user": user, "server": server} for user, server in heard.ended],
             "stop": [{"user": user, "server": server} for user, server in heard.stop],
+            "without": [{"user": user, "server": server} for user, server in heard.without],
         }
     )
 

@@ -54,6 +54,7 @@ class Heartbeat(Schema):
 class HeartbeatAnswer(Open):
     ended: list[Server]
     stop: list[Server]
+    without: list[Server]
 
 
 class ChoicesQuery(Schema):
