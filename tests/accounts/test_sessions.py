@@ -202,7 +202,6 @@ def test_a_locked_person_is_offered_nothing_they_could_open(house: House) -> Non
     assert opened(house, "rita", "p1").project == "p1"
 
 
-@pytest.mark.proves("R46")
 def test_a_server_of_before_is_left_running_and_named(house: House) -> None:
     """What ran when the hub began to use the service never had a session; nothing is lost, nothing is given."""
     listed = [("emma", "old"), ("stranger", "")]
