@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aizen_hub.settings import Settings
 from tests.benchmarks import deciding, postgres, serving, signing_in
-from tests.benchmarks.figure import Figure, machine, table, write
+from tests.benchmarks.figure import Figure, circumstances, machine, table, write
 from tests.benchmarks.town import LARGE, MIDDLE, Size
 
 
@@ -33,6 +33,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="aizen-bench-") as folder:
         print(machine(Path(folder)), flush=True)
         figures = list(measure(Path(folder), size, seconds))
+        print(f"at the end: {circumstances(Path(folder))}")
     print(table(one for one in figures if one.target is not None))
     print("\nMeasured against, or besides:")
     print(table(one for one in figures if one.target is None))

@@ -71,22 +71,22 @@ def write(path: Path, figures: Iterable[Figure]) -> None:
 
 
 def machine(folder: Path) -> str:
-    """Say which machine this is, since only ratios can be compared between machines.
-
-    How long the disk of ``folder`` takes to make a page durable bounds everything that leaves an audit row.
-    """
+    """Say which machine this is, since only ratios can be compared between machines."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    load = os.getloadavg()[0]
     return (
         f"{len(os.sched_getaffinity(0))} x {model}, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, load {load:.1f} at the start, "
-        f"fdatasync {_sync_milliseconds(folder):.2f} ms"
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {circumstances(folder)}"
     )
+
+
+def circumstances(folder: Path) -> str:
+    """Say how busy it is now, and how long its disk takes to make a page durable: no audit row is quicker than that."""
+    return f"load {os.getloadavg()[0]:.1f}, fdatasync {_sync_milliseconds(folder):.2f} ms"
 
 
 def _sync_milliseconds(folder: Path) -> float:

@@ -101,6 +101,16 @@ def test_several_changes_are_one_revision(store: Store) -> None:
     assert change.touches == ["user:alice", "project:p1"]
 
 
+def test_more_rows_than_one_statement_takes_are_one_chain(store: Store) -> None:
+    with store.write(TESTER) as tx:
+        for number in range(2_001):
+            tx.audit("counted", number=number)
+    with store.read() as tx:
+        numbers = list(tx.conn.scalars(select(tables.audit.c.number).where(tables.audit.c.event == "counted")))
+        assert verify(tx.conn).sound
+    assert len(numbers) == 2_001
+
+
 def test_without_a_change_the_revision_stands_still(store: Store) -> None:
     with store.read() as tx:
         before = tx.revision
