@@ -117,7 +117,7 @@ def rows(store: Store, **where: Any) -> list[dict[str, Any]]:  # noqa: F811
     return [body for body in bodies if all(body.get(name) == value for name, value in where.items())]
 
 
-def answered(store: Store) -> dict[str, dict[str, Any]]:
+def answered(store: Store) -> dict[str, dict[str, Any]]:  # noqa: F811
     """Return the rows that stand: not those of an answer that came too late, which a later row names and replaces."""
     found = {row["id"]: row for row in rows(store)}
     replaced = {row["details"].get("again") for row in found.values()}
