@@ -48,7 +48,12 @@ class Demo:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, str(folder), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*PROGRAM, str(folder), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A test run in the background ignores interrupts, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
         self.text = ""
@@ -67,9 +72,8 @@ class Demo:
 
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        assert self.process.stdout is not None
-        self.process.stdout.read()
-        return self.process.wait(40)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
 
 
 def test_demos_beside_each_other_killed_ended_and_taken_up_again(tmp_path: Path) -> None:
