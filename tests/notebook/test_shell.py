@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -212,7 +213,15 @@ def test_a_broken_stream_is_told(shell: Any, double: Double) -> None:
     assert "`status training churn` shows it" in done.result.text()
 
 
-def test_an_interrupt_leaves_the_job(shell: Any, double: Double) -> None:
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """A test run in the background ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_leaves_the_job(shell: Any, double: Double, hears_interrupts: None) -> None:
     double.scripts["start training churn"] = streams({"event": "progress", "fraction": 0.1, "message": ""}, 10.0)
     run(shell, "%aizen help")
     timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
