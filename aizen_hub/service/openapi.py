@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from aizen_hub import __version__
+from aizen_hub.service.panel.page import HTML
 from aizen_hub.service.route import Credential, Kind, Route
 from aizen_hub.service.schemas.base import Open, Schema
 from aizen_hub.service.schemas.problem import ProblemDocument
@@ -139,10 +140,12 @@ def _responses(route: Route) -> dict[str, Any]:
             good["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
     elif route.media is not None:
         good["content"] = {route.media: {"schema": {}}}
-    problem = {
+    problem: dict[str, Any] = {
         "description": "A problem document (RFC 9457).",
         "content": {"application/problem+json": {"schema": _ref(ProblemDocument)}},
     }
+    if route.page and route.media == HTML:
+        problem["content"] |= {HTML: {"schema": {"type": "string"}}}
     if route.wraps is not None:
         problem = {
             "description": "An OAuth error (RFC 6749, 5.2).",

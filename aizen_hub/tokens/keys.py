@@ -85,9 +85,13 @@ class SigningKey:
 
     @classmethod
     def new(cls, purpose: Purpose, now: datetime, state: KeyState = KeyState.SIGNING) -> Self:
-        private = Ed25519PrivateKey.generate()
-        public = private.public_key()
-        return cls(thumbprint(public.public_bytes_raw()), purpose, state, now, now, public, private)
+        while True:
+            private = Ed25519PrivateKey.generate()
+            public = private.public_key()
+            kid = thumbprint(public.public_bytes_raw())
+            # One in 64 begins like an option, which nobody could type behind `keys withdraw`.
+            if not kid.startswith("-"):
+                return cls(kid, purpose, state, now, now, public, private)
 
     @property
     def public_bytes(self) -> bytes:

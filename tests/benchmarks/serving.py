@@ -22,6 +22,7 @@ from tests.benchmarks.figure import Figure
 from tests.benchmarks.load import Load, run
 from tests.benchmarks.servers import Running
 from tests.benchmarks.town import Size
+from tests.fixtures.ports import free_port
 
 CONNECTIONS = 16
 ROUNDS = 3
@@ -58,7 +59,7 @@ def measure(folder: Path, settings: Settings, size: Size, *, seconds: float) -> 
 @contextmanager
 def service(folder: Path, settings: Settings) -> Iterator[tuple[Running, str]]:
     """Start the service; yields it and the hub's secret."""
-    port = servers.free_port()
+    port = free_port()
     config = folder / "aizen.yaml"
     config.write_text(
         json.dumps(

@@ -19,6 +19,7 @@ from aizen_hub.client.browser import Browser, BrowserError, LoginRefused
 from tests.benchmarks import servers
 from tests.benchmarks.figure import Figure
 from tests.fixtures.hub import running_hub
+from tests.fixtures.ports import free_port
 from tests.fixtures.slapd import PASSWORDS, running_directory
 
 ROUNDS = 40
@@ -118,7 +119,7 @@ def watch(hub: str) -> float:
 def plain(folder: Path, directory: Any) -> Iterator[str]:
     """A hub with LDAPAuthenticator as it comes, the same settings and as much checking of certificates."""
     folder.mkdir()
-    port, hub_port, proxy_port = (servers.free_port() for _ in range(3))
+    port, hub_port, proxy_port = (free_port() for _ in range(3))
     given = directory.settings()
     lines = [
         "import ssl, sys",

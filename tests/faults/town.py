@@ -23,8 +23,9 @@ from aizen_hub.store.actor import Actor, Road
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from tests.faults.books import Books, check_books, read_books
 from tests.faults.history import Recorder
-from tests.faults.processes import Service, free_port
+from tests.faults.processes import Service
 from tests.faults.rules import Violation, check_history
+from tests.fixtures.ports import free_port
 
 DEADLINE_SECONDS = 2.0
 EXECUTOR, READER, ADMIN = "PROJECT_EXECUTOR", "PROJECT_READER", "PROJECT_ADMIN"

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
 from aizen_hub.service.build import build
 from aizen_hub.service.server import Server
+from tests.fixtures.ports import free_port
 from tests.service.conftest import Driver, populate, settings_for
 
 CORE = Path(__file__).parents[2] / "deploy/sample-core/core.py"
@@ -52,8 +52,7 @@ async def run(console: Console, text: str) -> Shown:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     credential = tmp_path / "core-credential"
     credential.write_text("c" * 43)
     credential.chmod(0o600)

@@ -21,8 +21,8 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.build import OWN, build
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
+from tests.fixtures.ports import free_port
 from tests.service.conftest import INSTANCE, Driver, populate, settings_for
-from tests.service.test_process import free_port
 
 CORE = Path(__file__).parents[2] / "deploy/sample-core/core.py"
 CREDENTIAL = "the-core-reports-with-this-credential-01234"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,16 +17,10 @@ import pytest
 
 from aizen_hub.service.build import build
 from aizen_hub.settings import Settings
+from tests.fixtures.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def write_settings(folder: Path, port: int, **more: object) -> Path:
