@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import (
     assignments,
+    further_logins,
     groups,
     mappings,
     names,
@@ -131,6 +132,7 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "group-mapping": groups.map_from,
     "map-group": mappings.put_confirmed,
     "unmap-group": lambda tx, args: mappings.remove(tx, args["number"]),
+    "link-login": further_logins.link_confirmed,
     "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
     "credential": service_accounts.issue_confirmed,
     "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),

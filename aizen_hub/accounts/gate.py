@@ -178,6 +178,8 @@ def members_below(tx: Read, groups: Iterable[Identity]) -> frozenset[Identity]:
 def need_control(tx: Write, target: Identity, act: str) -> None:
     """Refuse unless the actor holds every right that the target holds: controlling it would give them those rights.
 
+    What comes through a directory's group counts also while that membership is aged: the next sign-in renews it.
+
     Raises
     ------
     Escalation
@@ -186,7 +188,13 @@ def need_control(tx: Write, target: Identity, act: str) -> None:
     if above_roles(tx):
         return
     in_person(tx)
-    missing = missing_to_control(rights(tx), tx.rights(target), tx.now)
+    giver = rights(tx)
+    if giver.identity == target:
+        return
+    reached = (target, *sorted(reached_groups(tx, target), key=str))
+    missing = tuple(
+        dict.fromkeys(lack for one in reached for lack in missing_to_control(giver, tx.rights(one), tx.now))
+    )
     if missing:
         raise Escalation(
             f"to {act} you need every right that `{target}` holds: {'; '.join(one.sentence for one in missing[:5])}",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import gate, locks, mapping_reports, names, passwords, pending, users
+from aizen_hub.accounts import locks, mapping_reports, names, passwords, sessions, users
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.passwords import PasswordAnswer
-from aizen_hub.accounts.result import Result, message
-from aizen_hub.problems import BadInput, Conflict, Denied, NotFound
+from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -49,7 +49,15 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What the hub shall know: the groups of the person here, never more rights than the hub itself needs."""
+    """What the hub shall know, never more than it needs itself; rights come from here alone.
+
+    Attributes
+    ----------
+    groups : tuple of str
+        The projects in which a role of the person is in effect, for the hub's own filters.
+    admin : bool
+        Whether the person may use the hub's admin page: the catalog's admin role is in effect now.
+    """
 
     groups: tuple[str, ...] = ()
     admin: bool = False
@@ -81,6 +89,8 @@ def report(
     display_name: str = "",
     email: str | None = None,
     groups: Sequence[str] | None = None,
+    *,
+    refresh: bool = False,
 ) -> LoginAnswer:
     """Take the hub's word that (provider, subject) has just proven who they are, and say who that is here.
 
@@ -95,6 +105,9 @@ def report(
         The external name; where it is a mail address, its local part counts.
     groups : sequence of str or None
         The person's groups at the provider; None where the provider has none to tell, which changes nothing.
+    refresh : bool
+        Whether the provider was asked again without the person: that is no login, and is recorded only where it
+        changed something or let nobody in.
 
     Raises
     ------
@@ -106,21 +119,22 @@ def report(
     if groups is not None and len(groups) > MAX_GROUPS:
         raise BadInput(f"more than {MAX_GROUPS} groups")
     users.known_provider(tx, provider)
+    details = {"provider": provider, "subject": show(subject), "name": show(name)}
     found = _by_subject(tx, provider, subject)
     if found is None:
         found = _by_name(tx, provider, subject, name, display_name, email)
     if isinstance(found, Outcome):
-        return _answer(tx, found, None, provider, subject, name)
+        return _answer(tx, found, None, details, refresh)
     user = str(found)
     row = users.row_of(tx, user)
     if groups is not None:
         take_groups(tx, user, provider, groups)
     if locks.is_locked(tx, LockTarget.IDENTITY, f"user:{user}"):
-        return _answer(tx, Outcome.LOCKED, user, provider, subject, name)
+        return _answer(tx, Outcome.LOCKED, user, details, refresh)
     if not row.active:
-        return _answer(tx, Outcome.NOT_ACTIVE, user, provider, subject, name)
+        return _answer(tx, Outcome.NOT_ACTIVE, user, details, refresh)
     tx.conn.execute(update(_u).where(_u.c.name == user).values(last_seen=tx.now))
-    return _answer(tx, Outcome.ADMITTED, user, provider, subject, name)
+    return _answer(tx, Outcome.ADMITTED, user, details, refresh)
 
 
 def check_password(tx: Write, provider: str, name: str, password: str, source: str | None = None) -> PasswordAnswer:
@@ -162,98 +176,9 @@ def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> N
         tx.change("directory-groups", payload, [member])
 
 
-def link(tx: Write, user: str, provider: str, subject: str) -> Result:
-    """Let a further (provider, subject) sign in as a user; needs every right that the user holds.
-
-    Raises
-    ------
-    Conflict
-        That login is somebody's already.
-    """
-    gate.need(tx, gate.permission(tx, "users"))
-    row = users.row_of(tx, user)
-    gate.need_control(tx, Identity.user(row.name), "link a login")
-    users.known_provider(tx, provider)
-    if not subject or len(subject) > MAX_SUBJECT:
-        raise BadInput("the subject is empty or too long")
-    if _by_subject(tx, provider, subject) is not None:
-        raise Conflict("this login belongs to somebody already")
-    tx.conn.execute(insert(_l).values(user_id=row.id, provider=provider, subject=subject))
-    tx.change("login", {"user": row.name, "did": "link", "provider": provider}, [])
-    tx.audit("login.linked", details={"user": row.name, "provider": provider})
-    return message(f"`{row.name}` can sign in with {provider} too")
-
-
-def link_own(tx: Write, user: str, provider: str, subject: str, session: str) -> Result:
-    """Let a person sign in by a second provider, who proved both logins in one browser session.
-
-    Parameters
-    ----------
-    session : str
-        SHA-256 of the hub's id of the browser session; a fresh sign-in of it with the login known so far is needed.
-
-    Raises
-    ------
-    Denied
-        No fresh sign-in there.
-    Conflict
-        That login is somebody's already, or a registration of its provider waits for it.
-    """
-    row = users.row_of(tx, user)
-    users.known_provider(tx, provider)
-    if not subject or len(subject) > MAX_SUBJECT:
-        raise BadInput("the subject is empty or too long")
-    s = tables.sign_ins
-    at = tx.conn.execute(select(s.c.at).where(s.c.user == row.name, s.c.session == session)).scalar()
-    if at is None or at + FRESH <= tx.now:
-        raise Denied(
-            "this needs a fresh sign-in",
-            remedy="sign in again with the login that you have",
-            more={"reason": "fresh-login-required"},
-        )
-    if not row.active or locks.is_locked(tx, LockTarget.IDENTITY, f"user:{row.name}"):
-        raise Denied("your account is stopped")
-    owner = _by_subject(tx, provider, subject)
-    if owner is not None:
-        raise Conflict("you sign in with this already" if owner == row.name else "this login is somebody else's")
-    tx.conn.execute(insert(_l).values(user_id=row.id, provider=provider, subject=subject))
-    tx.change("login", {"user": row.name, "did": "link", "provider": provider}, [])
-    tx.audit("login.linked", details={"user": row.name, "provider": provider, "subject": show(subject), "by": "self"})
-    return message(f"you can sign in with {provider} too")
-
-
-def unlink_own(tx: Write, provider: str) -> Result:
-    """Take one's own further logins of a provider away; the login of the registration stays."""
-    gate.in_person(tx)
-    pending.need_fresh(tx)
-    row = users.row_of(tx, tx.actor.identity.name)
-    gone = tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, _l.c.provider == provider)).rowcount
-    if not gone:
-        raise NotFound("there is no such further login of yours")
-    tx.change("login", {"user": row.name, "did": "unlink", "provider": provider}, [])
-    tx.audit("login.unlinked", details={"user": row.name, "provider": provider, "by": "self"})
-    return message(f"you cannot sign in with {provider} any more")
-
-
-def linked(tx: Read, user: str) -> tuple[str, ...]:
-    """Return the providers of a user's further logins."""
-    query = select(_l.c.provider).join(_u, _u.c.id == _l.c.user_id).where(_u.c.name == user)
-    return tuple(sorted(set(tx.conn.execute(query).scalars())))
-
-
 def user_of(tx: Read, provider: str, subject: str) -> str | None:
     """Return the name of the user that a login belongs to, by registration or by link."""
     return _by_subject(tx, provider, subject)
-
-
-def unlink(tx: Write, user: str, provider: str) -> Result:
-    """Take the further logins of a provider from a user."""
-    gate.need(tx, gate.permission(tx, "users"))
-    row = users.row_of(tx, user)
-    gone = tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, _l.c.provider == provider)).rowcount
-    tx.change("login", {"user": row.name, "did": "unlink", "provider": provider}, [])
-    tx.audit("login.unlinked", details={"user": row.name, "provider": provider})
-    return message(f"{gone} logins were unlinked from `{row.name}`")
 
 
 def _by_subject(tx: Read, provider: str, subject: str) -> str | None:
@@ -294,18 +219,14 @@ def _by_name(tx: Write, provider: str, subject: str, name: str, display_name: st
         return Outcome.NAME_TAKEN
 
 
-def _answer(tx: Write, outcome: Outcome, user: str | None, provider: str, subject: str, name: str) -> LoginAnswer:
-    tx.audit(
-        "login",
-        details={
-            "outcome": outcome.value,
-            "user": user,
-            "provider": provider,
-            "subject": show(subject),
-            "name": show(name),
-        },
-    )
-    if outcome is not Outcome.ADMITTED or user is None:
+def _answer(tx: Write, outcome: Outcome, user: str | None, details: dict[str, str], refresh: bool) -> LoginAnswer:
+    admitted = outcome is Outcome.ADMITTED and user is not None
+    if not (refresh and admitted and not tx.touched):
+        event = "login.refreshed" if refresh else "login"
+        tx.audit(event, details={"outcome": outcome.value, "user": user, **details})
+    if not admitted:
         return LoginAnswer(outcome, None, _REASONS[outcome])
-    groups = tuple(sorted(one.name for one in tx.rights(Identity.user(user)).groups))
-    return LoginAnswer(outcome, user, _REASONS[outcome], Projection(groups))
+    rights = tx.rights(Identity.user(str(user)))
+    projects = {held.scope for held in rights.held if held.scope != SYSTEM and held.gives(tx.now)}
+    admin = tx.catalog.admin_role in sessions.roles_in(tx, rights, SYSTEM)
+    return LoginAnswer(outcome, user, _REASONS[outcome], Projection(tuple(sorted(projects)), admin))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aizen_hub.cli.connection import connected, path
+from aizen_hub.cli.login import login
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_json, show_result
 from aizen_hub.client.sync import SyncClient
@@ -13,6 +14,9 @@ from aizen_hub.client.sync import SyncClient
 @click.group()
 def user() -> None:
     """Register people, list them, stop them, and delete them."""
+
+
+user.add_command(login)
 
 
 @user.command()

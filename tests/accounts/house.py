@@ -31,6 +31,7 @@ HUB = Actor(Identity.service_account("hub"), Road.HUB)
 PROVIDERS = (
     ProviderSettings(name="ldap", kind="ldap", label="Directory"),
     ProviderSettings(name="local", kind="local", label="Local account"),
+    ProviderSettings(name="idp", kind="oidc", label="Single sign-on"),
 )
 FAR = timedelta(days=365)
 

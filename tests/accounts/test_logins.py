@@ -10,11 +10,12 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select, update
 
-from aizen_hub.accounts import activation, groups, locks, logins, passwords, throttle, users
+from aizen_hub.accounts import activation, assignments, groups, locks, logins, passwords, throttle, users
 from aizen_hub.accounts.logins import Outcome
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotAuthenticated
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from tests.accounts.house import HUB, OPERATOR, House
 
@@ -81,13 +82,50 @@ def test_directory_groups_come_and_go_with_the_report(house: House) -> None:
         house.do("admin", groups.create, name, provider="ldap")
         house.give("PROJECT_READER", "p1", Identity.group(name))
     house.do("admin", groups.create, "local-one")
-    answer = login(house, "uid-1", "zoe", groups=["OPS", "unknown", "local-one", "/x/dev"])
-    assert answer.projection.groups == ("ops",)
+
+    def member_of() -> set[str]:
+        with house.reading() as tx:
+            return {one.name for one in tx.rights(Identity.user("zoe")).groups}
+
+    login(house, "uid-1", "zoe", groups=["OPS", "unknown", "local-one", "/x/dev"])
+    assert member_of() == {"ops"}
     assert house.roles_of("zoe", "p1") == {"PROJECT_READER"}
-    assert login(house, "uid-1", "zoe", groups=None).projection.groups == ("ops",)
-    assert login(house, "uid-1", "zoe", groups=["dev"]).projection.groups == ("dev",)
-    assert login(house, "uid-1", "zoe", groups=[]).projection.groups == ()
+    login(house, "uid-1", "zoe", groups=None)
+    assert member_of() == {"ops"}
+    login(house, "uid-1", "zoe", groups=["dev"])
+    assert member_of() == {"dev"}
+    login(house, "uid-1", "zoe", groups=[])
+    assert member_of() == set()
     assert house.roles_of("zoe", "p1") == set()
+
+
+def test_the_hub_hears_of_projects_and_of_the_admin_role_as_long_as_they_are_in_effect(house: House) -> None:
+    house.do("admin", groups.create, "ops", provider="ldap")
+    house.give("PROJECT_READER", "p1", Identity.group("ops"))
+    house.do("admin", groups.create, "idle", provider="ldap")
+    first = login(house, "uid-1", "zoe", groups=["ops", "idle"]).projection
+    assert (first.groups, first.admin) == (("p1",), False)
+    assert login(house, "uid-1", "zoe", groups=["idle"]).projection.groups == ()
+    house.give("AIZEN_ADMIN", SYSTEM, Identity.user("zoe"))
+    second = login(house, "uid-1", "zoe", refresh=True).projection
+    assert (second.groups, second.admin) == ((), True), "the system is no project, and never all of them by name"
+    house.do("admin", assignments.revoke, ["AIZEN_ADMIN"], SYSTEM, Identity.user("zoe"), in_file=True)
+    assert login(house, "uid-1", "zoe", refresh=True).projection.admin is False
+
+
+def test_a_refresh_is_no_login_and_is_recorded_where_it_changed_something(house: House) -> None:
+    house.do("admin", groups.create, "ops", provider="ldap")
+    login(house, "uid-1", "zoe", groups=[])
+    before = house.events()
+    login(house, "uid-1", "zoe", groups=[], refresh=True)
+    assert house.events() == before
+    login(house, "uid-1", "zoe", groups=["ops"], refresh=True)
+    login(house, "uid-1", "zoe", groups=[], refresh=True)
+    house.do("admin", locks.lock, LockTarget.IDENTITY, "user:zoe", reason="x")
+    assert login(house, "uid-1", "zoe", groups=[], refresh=True).outcome is Outcome.LOCKED
+    later = house.events()[len(before) :]
+    assert later.count("login.refreshed") == 3
+    assert "login" not in later
 
 
 @pytest.mark.proves("R63", "T-50")
@@ -112,17 +150,6 @@ def test_a_directory_membership_that_was_not_seen_lately_gives_nothing(house: Ho
 def test_a_subject_must_be_one(house: House, bad: str) -> None:
     with pytest.raises(BadInput):
         login(house, bad, "rita")
-
-
-def test_a_further_login_can_be_linked_by_who_holds_all_its_rights(house: House) -> None:
-    with pytest.raises(Escalation):
-        house.do("admin", logins.link, "rita", "local", "uid-7")  # rita reads p1, the admin does not
-    house.do(OPERATOR, logins.link, "rita", "local", "uid-7")
-    assert login(house, "uid-7", "whatever", provider="local").user == "rita"
-    with pytest.raises(Conflict):
-        house.do(OPERATOR, logins.link, "zoe", "local", "uid-7")
-    house.do("admin", logins.unlink, "rita", "local")
-    assert login(house, "uid-7", "whatever", provider="local").outcome is Outcome.NOT_REGISTERED
 
 
 def local(house: House, name: str = "lena") -> activation.Link:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from aizen_hub.accounts import activation, logins, passwords, second_factor, sign_ins, throttle
+from aizen_hub.accounts import activation, further_logins, logins, passwords, second_factor, sign_ins, throttle
 from aizen_hub.accounts.result import plain
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.call import Call
@@ -38,11 +38,18 @@ async def report(call: Call) -> Answer:
         if body.typed is not None:
             throttle.forgive(tx, body.provider, body.typed, body.source)
         return logins.report(
-            tx, body.provider, body.subject, body.name, body.display_name or "", body.email, body.groups
+            tx,
+            body.provider,
+            body.subject,
+            body.name,
+            body.display_name or "",
+            body.email,
+            body.groups,
+            refresh=body.refresh,
         )
 
     answer = await call.alone(Actor(HUB, Road.HUB, source=body.source or call.caller.source), work)
-    call.house.metrics.login(str(answer.outcome))
+    call.house.metrics.login(f"refresh-{answer.outcome}" if body.refresh else str(answer.outcome))
     return Answer(answer.to_json())
 
 
@@ -87,7 +94,7 @@ async def link(call: Call) -> Answer:
     """Link a further login of a person who proved both in one browser session."""
     body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
     result = await call.alone(
-        actor, lambda tx: logins.link_own(tx, body.user, body.provider, body.subject, body.session)
+        actor, lambda tx: further_logins.link_own(tx, body.user, body.provider, body.subject, body.session)
     )
     return Answer({"message": result.message})
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aizen_hub.accounts import gate, logins, passwords, pending, second_factor, users
+from aizen_hub.accounts import further_logins, gate, passwords, pending, second_factor, users
 from aizen_hub.problems import BadInput, Denied, NotFound, TooMany
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
@@ -53,7 +53,7 @@ def _found(tx: Write) -> dict[str, Any]:
     gate.in_person(tx)
     row = users.row_of(tx, tx.actor.identity.name)
     labels = {one.name: one.label or one.name for one in tx.settings.providers}
-    further = logins.linked(tx, row.name)
+    further = further_logins.linked(tx, row.name)
     return {
         "user": row,
         "local": users.is_local(tx, row.name),
@@ -124,7 +124,7 @@ async def disable_codes(call: Call) -> Document:
 
 
 async def unlink(call: Call) -> Document:
-    await do(call, lambda tx: logins.unlink_own(tx, call.body.provider))
+    await do(call, lambda tx: further_logins.unlink_own(tx, call.body.provider))
     return see_other(call, "account?done=unlinked")
 
 
