@@ -69,13 +69,14 @@ class HubRoad:
         groups: Sequence[str] | None = None,
         source: str | None = None,
         typed: str | None = None,
+        refresh: bool = False,
     ) -> LoginAnswer:
         """Report who proved to be whom; ``groups`` is None where the provider does not know them.
 
-        ``typed`` is the name of the `attempt` that succeeded.
+        ``typed`` is the name of the `attempt` that succeeded; with ``refresh`` the person was not there.
         """
         body = {"provider": provider, "subject": subject, "name": name, "groups": None if groups is None else [*groups]}
-        optional = {"display_name": display_name, "email": email, "source": source, "typed": typed}
+        optional = {"display_name": display_name, "email": email, "source": source, "typed": typed, "refresh": refresh}
         body |= {key: value for key, value in optional.items() if value}
         return read_answer(LoginAnswer, await self.call("POST", "/api/v1/login", body))
 

@@ -254,7 +254,7 @@ class AizenAuthenticator(Authenticator):
             if proof is not None and proof.keep != known.get("keep", {}):
                 # At once: a refresh token that was replaced is worth nothing, and whoever asked may not store the rest.
                 await user.save_auth_state({**state, "aizen": {**known, "keep": dict(proof.keep)}})
-            answer = None if proof is None else await self._report(proof, None)
+            answer = None if proof is None else await self._report(proof, None, refresh=True)
         except NotLetIn as error:
             self.log.warning("`%s` may not be here any more: %s", user.name, error)
             self.turned_away.add(user.name)
@@ -272,7 +272,7 @@ class AizenAuthenticator(Authenticator):
         self.turned_away.discard(user.name)
         return self._model(str(answer.user), proof, answer.projection)
 
-    async def _report(self, proof: Proof, source: str | None) -> LoginAnswer:
+    async def _report(self, proof: Proof, source: str | None, *, refresh: bool = False) -> LoginAnswer:
         try:
             return await self.road.login(
                 proof.provider,
@@ -283,6 +283,7 @@ class AizenAuthenticator(Authenticator):
                 groups=proof.groups,
                 source=source,
                 typed=proof.typed,
+                refresh=refresh,
             )
         except Unavailable as error:
             self.log.error("login report: %s", error.detail)
@@ -301,20 +302,26 @@ class AizenAuthenticator(Authenticator):
         """Hear that the person at this browser has just proven again who they are; an ordinary sign-in follows.
 
         Where somebody is signed in already, it counts as their fresh sign-in, or links a login if they set out to.
+
+        Raises
+        ------
+        LoginRefused
+            It was somebody else, whom this browser must not become in passing; or the login was not linked.
         """
-        user = handler.current_user
+        user, label = handler.current_user, self.providers[proof.provider].label
         if user is None:
             return
         if again.linking(handler, proof.provider):
             fault = await again.report_link(handler, proof)
             if fault is not None:
-                raise refusal.not_let_in(f"the login was not linked: {fault}", self.providers[proof.provider].label)
+                raise refusal.not_counted(f"the login was not linked: {fault}", label)
             return
         state = await user.get_auth_state()
         known = state.get("aizen") if isinstance(state, dict) else None
         if isinstance(known, dict):
-            # If that was somebody else, the ordinary sign-in that follows makes this browser theirs.
-            await again.report_fresh(handler, known, proof)
+            fault = await again.report_fresh(handler, known, proof)
+            if fault is not None:
+                raise refusal.not_counted(fault, label)
 
     async def logout_address(self, user: Any, back: str) -> str | None:
         """Return where somebody who signs out goes to end their session at the provider too, or None."""

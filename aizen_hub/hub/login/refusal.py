@@ -15,6 +15,7 @@ TITLES = {
     "not-active": "Your account is not active",
     "name-taken": "Your user name belongs to somebody else here",
     "not-let-in": "You may not use this hub",
+    "not-counted": "This sign-in did not count",
 }
 _DEFAULTS = {
     "not-registered": "ask an administrator of this hub to register you",
@@ -54,6 +55,11 @@ def not_admitted(answer: LoginAnswer, proof: Proof, label: str) -> LoginRefused:
 
 def not_let_in(sentence: str, label: str) -> LoginRefused:
     return LoginRefused(403, _sentence(sentence), "not-let-in", title=TITLES["not-let-in"], provider=label)
+
+
+def not_counted(sentence: str, label: str) -> LoginRefused:
+    """Say why signing in again was for nothing; whoever was signed in still is."""
+    return LoginRefused(403, _sentence(sentence), "not-counted", title=TITLES["not-counted"], provider=label)
 
 
 def throttled(error: Throttled) -> LoginRefused:

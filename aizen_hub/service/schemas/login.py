@@ -26,6 +26,7 @@ class LoginReport(Schema):
     groups: Annotated[list[Name], Field(max_length=1000)] | None = None
     source: Label | None = None
     typed: Typed | None = None  # the name of the attempt that succeeded; absent where none was counted
+    refresh: bool = False  # the provider was asked again without the person
 
 
 class Projection(Open):
