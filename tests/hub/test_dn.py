@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.hub.login.dn import Dn, DnError, escape_filter, escape_value, leaf_value
+from aizen_hub.dn import Dn, DnError, escape_filter, escape_value, leaf_value
 
 BASE = "cn=team,ou=groups,dc=lab,dc=test"
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -116,3 +116,13 @@ def test_different_values_differ_but_for_case_and_blanks(left: str, right: str) 
 
     equal = Dn.parse(f"cn={escape_value(left)}") == Dn.parse(f"cn={escape_value(right)}")
     assert equal == (fold(left) == fold(right))
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from(["cn", "OU", "2.5.4.3", "dc"]), VALUES), min_size=1, max_size=2)))
+@pytest.mark.proves("R19")
+def test_equal_names_have_one_text(parts: list[list[tuple[str, str]]]) -> None:
+    written = ",".join("+".join(f"{kind}={escape_value(value)}" for kind, value in part) for part in parts)
+    other = " , ".join("+".join(f" {kind.upper()} = {escape_value(v)}" for kind, v in part[::-1]) for part in parts)
+    name = Dn.parse(written)
+    assert Dn.parse(name.text) == name
+    assert Dn.parse(name.text).text == name.text == Dn.parse(other).text

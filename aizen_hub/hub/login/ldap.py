@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from prometheus_client import Gauge
 
+from aizen_hub.dn import Dn, DnError, escape_filter, escape_value
 from aizen_hub.hub.login.directory import Deadline, Directory, DirectoryFailed
-from aizen_hub.hub.login.dn import Dn, DnError, escape_filter, escape_value
 from aizen_hub.hub.login.entry import STATE, SUBJECTS, Entry, EntryRefused, subject_filter
 from aizen_hub.hub.login.ldap_config import lookup_password, place_of, read_ldap_config
 from aizen_hub.hub.login.ldap_groups import GroupReader

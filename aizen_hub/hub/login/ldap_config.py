@@ -11,7 +11,7 @@ from ldapauthenticator.ldapauthenticator import LDAPAuthenticator, TlsStrategy
 from traitlets import Float, Int, List, TraitError, Unicode
 from traitlets.config import Config
 
-from aizen_hub.hub.login.dn import Dn, DnError
+from aizen_hub.dn import Dn, DnError
 from aizen_hub.hub.login.place import Place
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 

@@ -6,8 +6,8 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
+from aizen_hub.dn import Dn, DnError, escape_filter, leaf_value
 from aizen_hub.hub.login.directory import Directory, DirectoryFailed
-from aizen_hub.hub.login.dn import Dn, DnError, escape_filter, leaf_value
 from aizen_hub.hub.login.entry import Entry
 from aizen_hub.hub.login.ldap_config import LdapConfig
 from aizen_hub.hub.login.provider import show

@@ -54,6 +54,11 @@ class Dn:
             return cls(())
         return cls(tuple(frozenset(pairs) for pairs in _components(text)))
 
+    @property
+    def text(self) -> str:
+        """The one spelling that all equal names have; it parses to an equal name."""
+        return ",".join("+".join(f"{kind}={_written(value)}" for kind, value in sorted(part)) for part in self.parts)
+
     def within(self, base: Dn) -> bool:
         """Whether this name is ``base`` or lies below it."""
         return not base.parts or self.parts[-len(base.parts) :] == base.parts
@@ -83,6 +88,10 @@ def escape_filter(value: str) -> str:
     if not isinstance(value, str):
         raise TypeError("only text can become part of a filter")
     return "".join(f"\\{ord(char):02x}" if char in "\\*()\0" else char for char in value)
+
+
+def _written(value: str) -> str:
+    return value if _HEX.fullmatch(value) else escape_value(value)
 
 
 def _components(text: str, prepare: bool = True) -> list[list[tuple[str, str]]]:
