@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aizen_hub.accounts import names
 from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.dn import Dn
 from aizen_hub.problems import BadInput
 
 PLACEHOLDER = "{project}"
@@ -15,6 +16,9 @@ _STAND_IN = "zq0zq"
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A canonical group name, or a canonical template with one ``{project}``.
+
+    Distinguished names (with an equals sign) are compared as names; in a template the placeholder is a value of one
+    component, or a part of it, so that no group below another place in the tree can meet it.
 
     Attributes
     ----------
@@ -44,6 +48,10 @@ class Pattern:
         if not any(char.isalnum() for char in head + tail):
             raise BadInput(f"`{show(text)}` would take every group for a project: put words of your own beside it")
         whole = names.canonical(head + _STAND_IN + tail, NameKind.GROUP)
+        if whole.count(_STAND_IN) != 1:
+            raise BadInput(f"`{show(text)}` is no template: its words cannot be told from the placeholder")
+        if "=" in whole:
+            _check_name(text, whole)
         head, _, tail = whole.partition(_STAND_IN)
         return cls(head + PLACEHOLDER + tail, True, head, tail)
 
@@ -55,5 +63,17 @@ class Pattern:
         inner = len(group) - len(self.tail)
         if not (self.template and group.startswith(self.head) and group.endswith(self.tail) and inner > len(self.head)):
             return None
-        middle = group[len(self.head) : inner]
+        # In a distinguished name the plus sign of a project is escaped; an unescaped one begins another value.
+        middle = group[len(self.head) : inner].replace("\\+", "+")
         return middle if names.known_as(middle, NameKind.PROJECT) == middle else None
+
+
+def _check_name(text: str, whole: str) -> None:
+    """Refuse a template of a distinguished name whose placeholder is no part of one value that stands alone."""
+    parts = Dn.parse(whole).parts
+    found = [part for part in parts if any(_STAND_IN in kind or _STAND_IN in value for kind, value in part)]
+    ((kind, value), *others) = found[0]
+    if others or _STAND_IN in kind:
+        raise BadInput(f"`{show(text)}` is no template: `{PLACEHOLDER}` stands inside one value of a plain component")
+    if len(parts) == 1 and value == _STAND_IN:
+        raise BadInput(f"`{show(text)}` would take every group for a project: put words of your own beside it")

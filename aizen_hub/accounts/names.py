@@ -6,6 +6,7 @@ import re
 import unicodedata
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from confusable_homoglyphs import categories
@@ -13,6 +14,7 @@ from confusable_homoglyphs.confusables import confusables_data
 from precis_i18n import get_profile
 from sqlalchemy import delete, insert, select, update
 
+from aizen_hub.dn import Dn, DnError
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.store import tables
 
@@ -33,12 +35,16 @@ class NameKind(StrEnum):
 MAX_CHARACTERS = 64
 MAX_BYTES = 128
 """Also as a folder name and inside a URL, where a letter may take several bytes."""
+MAX_GROUP_CHARACTERS = 200
+"""Paths and distinguished names are long; whoever needs more takes the short names."""
+_COLUMN = 255
 
 _PROFILE = get_profile("UsernameCaseMapped")
 _ROLE = re.compile(r"[A-Za-z](?:[A-Za-z0-9_.:-]*[A-Za-z0-9_])?")
 _MARKS = "._-+"
 _GROUP_MARKS = "._-+/@&() "
-"""Directories call their groups `Domain Users` or `/projects/admin`; the whole path is the name, never its leaf."""
+"""Directories call their groups `Domain Users` or `/projects/admin`; the whole path is the name, never its leaf. With
+an equals sign it is a distinguished name, which counts whole too."""
 
 _RESERVED: dict[NameKind, frozenset[str]] = {
     # `system` is the scope above all projects; the others are words of commands and addresses.
@@ -61,7 +67,8 @@ def canonical(text: str, kind: NameKind = NameKind.USER) -> str:
     """Return the one spelling of a name.
 
     Users, groups, service accounts and projects: NFKC, case folding and PRECIS ``UsernameCaseMapped`` (RFC 8265, 3.3).
-    Role names are ASCII and keep their case; two that differ in case only are look-alikes.
+    Role names are ASCII and keep their case; two that differ in case only are look-alikes. A group's distinguished name
+    becomes the one spelling of all equal ones (RFC 4514; R19), its values folded like other names.
 
     Raises
     ------
@@ -69,21 +76,26 @@ def canonical(text: str, kind: NameKind = NameKind.USER) -> str:
         Empty, too long, a control, format, bidi or private-use character, a blank, scripts mixed, or a reserved word.
     """
     shown = show(text)
+    most, most_bytes = (MAX_GROUP_CHARACTERS, 4 * _COLUMN) if kind is NameKind.GROUP else (MAX_CHARACTERS, MAX_BYTES)
     if not text:
         raise BadInput(f"the name of a {kind} is empty")
-    if len(text) > 4 * MAX_CHARACTERS:
-        raise BadInput(f"`{shown}` is too long for the name of a {kind}: at most {MAX_CHARACTERS} characters")
+    if len(text) > 4 * most:
+        raise BadInput(f"`{shown}` is too long for the name of a {kind}: at most {most} characters")
     inner = text.replace(" ", "") if kind is NameKind.GROUP else text
     if any(unicodedata.category(char) in _UNSEEN for char in inner):
         raise BadInput(f"`{shown}` holds a blank or a character that cannot be seen, so it is no name of a {kind}")
-    name = text if kind is NameKind.ROLE else _fold(text, kind)
-    if len(name) > MAX_CHARACTERS or len(name.encode()) > MAX_BYTES:
-        raise BadInput(f"`{shown}` is too long for the name of a {kind}: at most {MAX_CHARACTERS} characters")
-    if not (_ROLE.fullmatch(name) if kind is NameKind.ROLE else _well_formed(name, kind)):
-        raise BadInput(
-            f"`{shown}` is no name of a {kind}: it begins with a letter or digit and holds letters, digits, `. _ - +`"
-        )
-    _one_script(name, shown, kind)
+    if kind is NameKind.GROUP and "=" in text:
+        name = _distinguished(text, shown)
+    else:
+        name = text if kind is NameKind.ROLE else _fold(text, kind)
+        if not (_ROLE.fullmatch(name) if kind is NameKind.ROLE else _well_formed(name, kind)):
+            raise BadInput(
+                f"`{shown}` is no name of a {kind}: it begins with a letter or digit and holds letters, digits, "
+                "`. _ - +`"
+            )
+        _one_script(name, shown, kind)
+    if len(name) > most or len(name.encode()) > most_bytes:
+        raise BadInput(f"`{shown}` is too long for the name of a {kind}: at most {most} characters")
     if name.casefold() in _RESERVED[kind]:
         raise BadInput(f"`{shown}` is a word of the system and cannot be the name of a {kind}")
     return name
@@ -114,7 +126,9 @@ def _skeleton(name: str) -> str:
     text = name.casefold()
     for _ in range(2):  # a prototype may be a capital, which has its own prototype once folded
         text = "".join(_prototype(char) for char in unicodedata.normalize("NFD", text)).casefold()
-    return unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text)
+    # Of a long name it can outgrow its column; equal ones stay equal.
+    return text if len(text) <= _COLUMN else sha256(text.encode()).hexdigest()
 
 
 def reserve(tx: Write, name: str, kind: NameKind) -> None:
@@ -183,6 +197,22 @@ def _fold(text: str, kind: NameKind) -> str:
         return " ".join(str(_PROFILE.enforce(word)) for word in words)
     except UnicodeEncodeError:
         raise BadInput(f"`{show(text)}` holds a character that the name of a {kind} cannot have") from None
+
+
+def _distinguished(text: str, shown: str) -> str:
+    try:
+        name = Dn.parse(text)
+    except DnError as error:
+        raise BadInput(f"`{shown}` is no distinguished name: {error}") from None
+    for part in name.parts:
+        for _, value in part:
+            # What was escaped is plain only now.
+            hidden = any(unicodedata.category(char) in _UNSEEN for char in value.replace(" ", ""))
+            if not value or hidden or value.startswith("#"):
+                raise BadInput(f"`{shown}` has a part that is empty or cannot be seen, so it is no name of a group")
+            _one_script(value, shown, NameKind.GROUP)
+    # A colon separates the kind from the name wherever identities are written.
+    return name.text.replace(":", "\\3a")
 
 
 def _well_formed(name: str, kind: NameKind) -> bool:

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from aizen_hub.accounts import assignments, carry_out, groups, logins, mappings, roles
+from aizen_hub.accounts import assignments, carry_out, groups, logins, mappings, names, roles
 from aizen_hub.accounts.logins import Outcome
 from aizen_hub.accounts.mapping_pattern import Pattern
 from aizen_hub.accounts.preview import preview
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotFound, Problem
+from aizen_hub.rbac.decide import effective
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
@@ -55,6 +56,64 @@ class TestPattern:
     def test_what_is_no_pattern(self, text: str) -> None:
         with pytest.raises(BadInput):
             Pattern.parse(text)
+
+    @pytest.mark.proves("R19", "T-20")
+    @pytest.mark.parametrize(
+        ("group", "project"),
+        [
+            ("cn=aizen-p1-executors,ou=groups,dc=example,dc=org", "p1"),
+            ("CN=AIZEN-P1-Executors , OU=Groups, DC=Example,DC=org", "p1"),
+            ("2.5.4.3=aizen-p1-executors;ou=groups;dc=example;dc=org", "p1"),
+            ("cn=aizen-\\70\\31-executors,ou=groups,dc=example,dc=org", "p1"),
+            ("cn=aizen-a\\+b-executors,ou=groups,dc=example,dc=org", "a+b"),
+            ("cn=aizen-a+cn=b-executors,ou=groups,dc=example,dc=org", None),
+            ("cn=aizen-p1-executors,ou=mine,ou=groups,dc=example,dc=org", None),
+            ("cn=aizen-p1-executors\\,ou=groups,dc=example,dc=org", None),
+            ("cn=aizen-p1\\,ou\\=x-executors,ou=groups,dc=example,dc=org", None),
+            ("cn=aizen-p1-executors,ou=groups,dc=example,dc=org,dc=evil", None),
+            ("cn=aizen-p1-executors", None),
+            ("aizen-p1-executors", None),
+        ],
+    )
+    def test_a_template_inside_a_distinguished_name(self, group: str, project: str | None) -> None:
+        pattern = Pattern.parse("CN=aizen-{project}-executors, OU=groups,DC=example,DC=org")
+        assert Pattern.parse(pattern.text) == pattern
+        name = names.known_as(group, names.NameKind.GROUP)
+        assert (None if name is None else pattern.project_in(name)) == project
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "cn={project}",
+            "{project}=a,dc=x",
+            "cn={project}+uid=a,dc=x",
+            "cn=zq0z\\71,ou={project}",
+            "cn={project},ou={project}",
+            "cn={project},ou=",
+            "cn=a{project},=b",
+        ],
+    )
+    def test_what_is_no_template_of_a_distinguished_name(self, text: str) -> None:
+        with pytest.raises(BadInput):
+            Pattern.parse(text)
+
+    @pytest.mark.parametrize(
+        ("group", "project"),
+        [
+            ("/projects/churn", "churn"),
+            ("/Projects/Churn", "churn"),
+            ("/projects/churn/admins", None),
+            ("/projects", None),
+            ("/projects/", None),
+            ("/x/projects/churn", None),
+            ("projects/churn", None),
+            ("churn", None),
+        ],
+    )
+    def test_a_whole_path_is_the_name(self, group: str, project: str | None) -> None:
+        pattern = Pattern.parse("/projects/{project}")
+        name = names.known_as(group, names.NameKind.GROUP)
+        assert (None if name is None else pattern.project_in(name)) == project
 
     def test_an_exact_name_is_one_name(self) -> None:
         pattern = Pattern.parse("/Projects/Ops")
@@ -276,3 +335,51 @@ def test_who_gains_and_who_loses_is_shown_before_anything_changes(house: House, 
     shown = preview(house.store, actor, lambda tx: mappings.remove(tx, number))
     assert {row[0] for row in shown.rows} == {"user:zoe", "user:emma"}
     assert all(not row[2] and row[3] for row in shown.rows)
+
+
+DN = "cn=churn team,ou=groups,dc=example,dc=org"
+
+
+@pytest.mark.proves("R19", "R63")
+class TestDistinguishedNames:
+    SPELLINGS = (
+        "CN=Churn Team,OU=Groups,DC=Example,DC=Org",
+        "cn = churn  team , ou = groups , dc=example, dc=org",
+        "commonName=churn\\20team;ou=groups;dc=example;dc=org",
+    )
+
+    @pytest.mark.parametrize("spelling", SPELLINGS)
+    @pytest.mark.parametrize("reported", SPELLINGS)
+    def test_every_spelling_is_the_one_group(self, town: House, spelling: str, reported: str) -> None:
+        put(town, spelling, "PROJECT_READER", "p1")
+        sign_in(town, "tim", reported, "cn=churn team,ou=groups,dc=example,dc=org,dc=evil", "churn team")
+        assert town.roles_of("tim", "p1") == {"PROJECT_READER"}
+        with town.reading() as tx:
+            assert {row.name for row in tx.conn.execute(tables.groups.select()) if row.provider == "ldap"} == {DN}
+        sign_in(town, "tim", "churn team", "cn=churn,ou=groups,dc=example,dc=org")
+        assert town.roles_of("tim", "p1") == set()
+
+    def test_what_the_preview_shows_is_what_happens(self, house: House) -> None:
+        template = "cn={project}-executors,ou=groups,dc=example,dc=org"
+        sign_in(house, "zoe", "CN=P1-Executors,OU=Groups,DC=example,DC=org", "CN=P1-Executors,OU=Other,DC=example")
+        sign_in(house, "rita", "cn=p1-readers,ou=groups,dc=example,dc=org")
+        before = {name: house.roles_of(name, "p1") for name in ("zoe", "rita")}
+        shown = preview(house.store, OPERATOR, lambda tx: mappings.put(tx, "ldap", template, "PROJECT_EXECUTOR"))
+        assert {name: house.roles_of(name, "p1") for name in before} == before
+        assert [(row[0], row[1], row[3]) for row in shown.rows] == [("user:zoe", "p1", [])]
+        number = put(house, template)
+        with house.reading() as tx:
+            gained = {str(one) for one in effective(tx.rights(Identity.user("zoe")), "p1", tx.now)}
+        assert set(shown.rows[0][2]) == gained
+        assert house.roles_of("rita", "p1") == before["rita"]
+        shown = preview(house.store, OPERATOR, lambda tx: mappings.remove(tx, number))
+        assert [(row[0], row[1], row[2]) for row in shown.rows] == [("user:zoe", "p1", [])]
+        assert set(shown.rows[0][3]) == gained
+        house.do(OPERATOR, mappings.remove, number)
+        assert house.roles_of("zoe", "p1") == set()
+
+    def test_a_group_of_that_name_takes_roles_by_hand(self, town: House) -> None:
+        town.do(OPERATOR, groups.create, "CN=Churn Team,OU=Groups,DC=example,DC=org", provider="ldap")
+        town.give("PROJECT_READER", "p1", Identity.group(DN))
+        sign_in(town, "tim", self.SPELLINGS[0])
+        assert town.roles_of("tim", "p1") == {"PROJECT_READER"}

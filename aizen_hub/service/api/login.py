@@ -109,7 +109,15 @@ async def activate(call: Call) -> Answer:
 
 ROUTES = (
     Route(
-        "POST", "/api/v1/login", BY_HUB, ROAD, report, "Report a proven login.", body=LoginReport, answer=LoginOutcome
+        "POST",
+        "/api/v1/login",
+        BY_HUB,
+        ROAD,
+        report,
+        "Report a proven login.",
+        body=LoginReport,
+        answer=LoginOutcome,
+        max_body=1 << 20,  # a thousand distinguished names
     ),
     Route(
         "POST",

@@ -15,6 +15,10 @@ Typed = Annotated[str, Field(max_length=255)]
 """Whatever somebody typed into the form."""
 
 
+Reported = Annotated[str, Field(max_length=4096)]
+"""A group as its provider writes it, a whole distinguished name perhaps; what cannot be a name here is passed over."""
+
+
 class LoginReport(Schema):
     """A person whom a provider has proven."""
 
@@ -23,7 +27,7 @@ class LoginReport(Schema):
     name: Name
     display_name: Label | None = None
     email: Label | None = None
-    groups: Annotated[list[Name], Field(max_length=1000)] | None = None
+    groups: Annotated[list[Reported], Field(max_length=1000)] | None = None
     source: Label | None = None
     typed: Typed | None = None  # the name of the attempt that succeeded; absent where none was counted
     refresh: bool = False  # the provider was asked again without the person
