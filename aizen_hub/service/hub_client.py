@@ -91,14 +91,19 @@ class HubClient:
             raise NotAuthenticated("the hub did not sign you in", more={"code": "sign-in"})
         return token
 
-    async def revoke(self, name: str, secret: str) -> dict[str, int] | None:
+    async def revoke(self, name: str, secret: str, *, sign_out: int | None = None) -> dict[str, int] | None:
         """Have the hub end everything of a person: browser sessions, tokens, servers; None if it does not know them.
+
+        Parameters
+        ----------
+        sign_out : int, optional
+            The revision of a change of how the person signs in: servers go on with their own tokens.
 
         Raises
         ------
         Unavailable
         """
-        body = json.dumps({"user": name})
+        body = json.dumps({"user": name} if sign_out is None else {"user": name, "sign_out": sign_out})
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         try:
             answer = await self._send("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)

@@ -2,6 +2,9 @@
 
 The lock is what counts: no decision allows anything afterwards. The hub is told because it can end what is no command:
 browser sessions, tokens and servers. It is told again every second until it has heard.
+
+Somebody whose way to sign in has changed (password, second factor, a login taken away) is signed out there likewise,
+but their servers go on (ASVS 7.4.3).
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SIGN_IN_CHANGES = frozenset({"password", "second-factor"})
+_LOOK_BACK = timedelta(minutes=2)
+"""At the start: whoever followed these changes may have ended before the hub was told."""
 _BATCH = 500
 _AT_A_TIME = 20
 _MOST = 5_000
@@ -61,44 +68,63 @@ def said(result: Result, done: dict[str, int] | None) -> str:
 
 
 class Followers:
-    """Follows the changes of the store, and tells the hub of everybody who has no way in any more."""
+    """Follows the changes of the store, and tells the hub of everybody who has no way in any more, or another one."""
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._seen: int | None = None
         self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._changed: OrderedDict[str, int] = OrderedDict()
 
     async def follow(self) -> None:
         """Look once: at the start at everybody who is locked, afterwards at what changed."""
-        if not self._house.hub.known or self._house.hub_secret is None:
+        house = self._house
+        if not house.hub.known or house.hub_secret is None:
             return
-        seen, names = await self._house.look(self._look)
+        seen, names, changed = await house.look(self._look)
         self._seen = seen
         for name in names:
             self._waiting[name] = None
-        while len(self._waiting) > _MOST:
-            self._waiting.popitem(last=False)
+        self._changed |= changed
+        for queue in (self._waiting, self._changed):
+            while len(queue) > _MOST:
+                queue.popitem(last=False)
         for name in list(self._waiting)[:_AT_A_TIME]:
-            if await tell_hub(self._house, name) is None:
+            if await tell_hub(house, name) is None:
                 return
             self._waiting.pop(name, None)
+        for name, revision in list(self._changed.items())[:_AT_A_TIME]:
+            try:
+                await house.hub.revoke(name, house.hub_secret, sign_out=revision)
+            except Problem as error:
+                log.warning("the hub was not told", extra={"data": {"why": error.detail}})
+                return
+            self._changed.pop(name, None)
 
-    def _look(self, tx: Read) -> tuple[int, list[str]]:
+    def _look(self, tx: Read) -> tuple[int, list[str], dict[str, int]]:
+        c = tables.changes.c
+        query = select(c.revision, c.touches, c.payload, c.at).order_by(c.revision)
         if self._seen is None:
-            query = select(tables.locks.c.name).where(
+            locked = select(tables.locks.c.name).where(
                 tables.locks.c.target == LockTarget.IDENTITY.value,
                 or_(tables.locks.c.ends.is_(None), tables.locks.c.ends > tx.now),
             )
-            touched: set[str] = {f"lock:identity:{one}" for one in tx.conn.execute(query).scalars()}
+            touched: set[str] = {f"lock:identity:{one}" for one in tx.conn.execute(locked).scalars()}
             seen = tx.revision
+            recent = query.where(c.revision > tx.revision - _BATCH)
+            rows = [row for row in tx.conn.execute(recent) if row.at > tx.now - _LOOK_BACK]
         else:
-            c = tables.changes.c
-            rows = tx.conn.execute(
-                select(c.revision, c.touches).where(c.revision > self._seen).order_by(c.revision).limit(_BATCH)
-            ).all()
+            rows = list(tx.conn.execute(query.where(c.revision > self._seen).limit(_BATCH)))
             seen = rows[-1].revision if rows else self._seen
             touched = {one for row in rows for one in row.touches}
-        return seen, sorted(one for one in _people(tx, touched) if not _may_come_in(tx, one))
+        changed = {
+            str(one["user"]): int(row.revision) for row in rows for one in row.payload if _signs_in_otherwise(one)
+        }
+        return seen, sorted(one for one in _people(tx, touched) if not _may_come_in(tx, one)), changed
+
+
+def _signs_in_otherwise(change: Mapping[str, Any]) -> bool:
+    return change["kind"] in _SIGN_IN_CHANGES or (change["kind"] == "login" and change["did"] == "unlink")
 
 
 def _people(tx: Read, touched: Iterable[str]) -> set[str]:

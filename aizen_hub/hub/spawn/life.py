@@ -35,6 +35,7 @@ class ServerLife:
         self._tasks: list[asyncio.Task[None]] = []
         self._refused: dict[str, int] = {}
         self._told: set[tuple[str, str]] = set()
+        self._soon: set[asyncio.Task[int]] = set()
 
     def start(self) -> None:
         settings = self._authenticator.aizen_settings
@@ -110,9 +111,7 @@ class ServerLife:
             return
         self._refused[name] = self._refused.get(name, 0) + 1
         if self._refused[name] >= REFUSALS:
-            for user_name, server in self.live():
-                if user_name == name:
-                    await self.stop(user_name, server)
+            await self.stop_all(name)
 
     async def stop(self, user_name: str, server_name: str) -> bool:
         """Stop one server; False if it does not run, or starts or stops at this moment (the next heartbeat tries)."""
@@ -124,6 +123,32 @@ class ServerLife:
         await self._app.proxy.delete_user(user, server_name)
         await user.stop(server_name)
         return True
+
+    async def stop_all(self, user_name: str) -> int:
+        """Stop every server of a person that runs now; return how many there were."""
+        stopped = 0
+        for server in self._of(user_name):
+            stopped += await self.stop(user_name, server)
+        return stopped
+
+    async def end_all(self, user_name: str, reason: str) -> None:
+        """End the session of every server of a person at once, and stop the servers without anybody waiting for it."""
+        for server in self._of(user_name):
+            try:
+                await self._authenticator.road.end_session(user_name, server, reason)
+            except Problem as error:
+                log.warning("the session of `%s`, server `%s`, ends with it: %s", user_name, server, error.detail)
+        task = asyncio.ensure_future(self.stop_all(user_name))
+        self._soon.add(task)
+        task.add_done_callback(self._stopped)
+
+    def _stopped(self, task: asyncio.Task[int]) -> None:
+        self._soon.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a server could not be stopped; the next heartbeat tries", exc_info=task.exception())
+
+    def _of(self, user_name: str) -> list[str]:
+        return [server for owner, server in self.live() if owner == user_name]
 
     def _ready(self, user_name: str, server_name: str) -> Any | None:
         orm_user = orm.User.find(self._app.db, user_name)
