@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,6 +13,7 @@ import pytest
 from aizen_hub.client.browser import LoginRefused, Page
 from tests.fixtures.hub import HubHandle, running_hub
 from tests.fixtures.oidc_provider_server import PASSWORD, Idp, Traveller, running_idp
+from tests.hub.roads import recorded, store
 
 pytestmark = [pytest.mark.needs("slapd", "oidc"), pytest.mark.xdist_group("again"), pytest.mark.slow]
 
@@ -59,23 +58,13 @@ def honest(idp: Idp, hub: HubHandle) -> Iterator[None]:
         idp.person(name)
     idp.control(faults={}, redirects=[f"{hub.url}/hub/oidc/idp/callback"])
     yield
-    with _store(hub) as db:
+    with store(hub) as db:
         db.execute("delete from logins")
 
 
-def _store(hub: HubHandle) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{hub.settings.data_dir}/aizen.sqlite", uri=True, timeout=10)
-
-
 def sign_ins(hub: HubHandle, user: str) -> set[str]:
-    with _store(hub) as db:
+    with store(hub) as db:
         return {row[0] for row in db.execute("select session from sign_ins where user = ?", (user,))}
-
-
-def recorded(hub: HubHandle, event: str) -> list[dict[str, Any]]:
-    with _store(hub) as db:
-        rows = db.execute("select body from audit where event = ? order by number", (event,)).fetchall()
-    return [json.loads(row[0])["details"] for row in rows]
 
 
 def session_of(person: Traveller) -> str:
@@ -175,7 +164,7 @@ class TestConfirmByPassword:
         alice = by_directory(hub)
         fill(alice, CONFIRM, password="alice-has-a-secret")
         assert fresh(alice)
-        with _store(hub) as db:
+        with store(hub) as db:
             db.execute("update sign_ins set at = at - ?", (FRESH * 1_000_000,))
         assert not fresh(alice)
 
@@ -247,7 +236,7 @@ class TestLink:
 
     def linked(self, hub: HubHandle, user: str) -> list[str]:
         query = "select l.provider from logins l join users u on u.id = l.user_id where u.name = ?"
-        with _store(hub) as db:
+        with store(hub) as db:
             return [row[0] for row in db.execute(query, (user,))]
 
     def test_a_directory_account_takes_a_login_of_the_provider(self, hub: HubHandle) -> None:

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ import pytest
 
 from aizen_hub.client.browser import Browser, LoginRefused, Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
+from tests.hub.roads import ask, may, renewed, wait_for
 
 pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub-directory"), pytest.mark.slow]
 
@@ -94,48 +95,6 @@ def sign_in(hub: HubHandle, name: str, password: str, source: str, provider: str
     browser = From(hub.url, source)
     browser.login(name, password, provider=provider)
     return browser
-
-
-def ask(url: str, token: str, body: Any) -> tuple[int, Any]:
-    """Decide as a kernel does."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url + "/api/v1/decisions", json.dumps(body).encode(), headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def renewed(environ: dict[str, str]) -> str | None:
-    """Exchange the server's hub token for a role token, past the hub; None where that is refused."""
-    form = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-        "subject_token": environ["JUPYTERHUB_API_TOKEN"],
-        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
-    }
-    request = urllib.request.Request(environ["AIZEN_URL"] + "/oauth/token", urllib.parse.urlencode(form).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(json.load(answer)["access_token"])
-    except urllib.error.HTTPError:
-        return None
-
-
-def may(environ: dict[str, str]) -> bool:
-    token = renewed(environ)
-    if token is None:
-        return False
-    status, answer = ask(environ["AIZEN_URL"], token, {"permission": "execute:training"})
-    return status == 200 and answer["decision"]["allowed"] is True
-
-
-def wait_for(what: Callable[[], bool], seconds: float) -> float:
-    start = time.monotonic()
-    while not what():
-        assert time.monotonic() - start < seconds, "it did not happen in time"
-        time.sleep(0.5)
-    return time.monotonic() - start
 
 
 @contextmanager

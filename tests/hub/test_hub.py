@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ import pytest
 
 from aizen_hub.client.browser import Browser, LoginRefused, Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
+from tests.hub.roads import api_token, project_of_session, runs, with_token
 
 pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
 
@@ -78,18 +77,6 @@ def browser(hub: HubHandle) -> Iterator[Callable[..., Browser]]:
         servers = one.api("GET", f"/hub/api/users/{one.name}")
         for name in servers.json()["servers"] if servers.status == 200 else ():
             one.stop(name)
-
-
-def api_token(person: Browser) -> str:
-    page = person.api("POST", f"/hub/api/users/{person.name}/tokens", {"note": "test", "expires_in": 600})
-    assert page.status == 201, page.text
-    return str(page.json()["token"])
-
-
-def with_token(hub: HubHandle, token: str, method: str, path: str, body: Any = None) -> Page:
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"token {token}", "Accept": "application/json", "Content-Type": "application/json"}
-    return Browser(hub.url).request(method, path, data, headers)
 
 
 class TestAdmin:
@@ -166,7 +153,7 @@ class TestRoads:
         page = road(erin, hub, "churn")
         assert page.status < 400, page.text
         erin.wait_ready()
-        assert _session(hub, "erin") == "churn"
+        assert project_of_session(hub, "erin") == "churn"
 
     @pytest.mark.parametrize("project", ["fraud", "no-such-project", ""])
     @pytest.mark.parametrize("road", ROADS)
@@ -181,7 +168,7 @@ class TestRoads:
             # A project that one may not enter and one that is not there sound the same.
             assert text == f"There is no project `{project}` that you may enter. Choose one from the list."
         assert "Traceback" not in text
-        assert _session(hub, "erin") is None
+        assert project_of_session(hub, "erin") is None
         assert erin.server() is None
 
     @pytest.mark.parametrize("road", ROADS)
@@ -225,7 +212,7 @@ class TestRoads:
     def test_the_name_of_a_server_says_nothing(self, hub: HubHandle, browser: Callable[..., Browser]) -> None:
         erin = browser("erin")
         erin.spawn("churn", "fraud")
-        assert _session(hub, "erin", "fraud") == "churn"
+        assert project_of_session(hub, "erin", "fraud") == "churn"
 
 
 class TestServer:
@@ -275,9 +262,9 @@ class TestServer:
     def test_stopping_ends_the_session(self, hub: HubHandle, browser: Callable[..., Browser]) -> None:
         erin = browser("erin")
         erin.spawn("churn")
-        assert _session(hub, "erin") == "churn"
+        assert project_of_session(hub, "erin") == "churn"
         erin.stop()
-        assert _session(hub, "erin") is None
+        assert project_of_session(hub, "erin") is None
 
     @pytest.mark.proves("R78")
     def test_a_lock_stops_the_server_within_seconds(self, hub: HubHandle, browser: Callable[..., Browser]) -> None:
@@ -287,10 +274,10 @@ class TestServer:
         page = with_token(hub, api_token(boss), "POST", "/services/aizen/api/v1/locks", body)
         assert page.status == 201, page.text
         end = time.monotonic() + 15
-        while _running(hub, "guest"):
+        while runs(hub, "guest"):
             assert time.monotonic() < end, "the server still runs"
             time.sleep(0.2)
-        assert _session(hub, "guest") is None
+        assert project_of_session(hub, "guest") is None
         with pytest.raises(LoginRefused, match="locked"):
             hub.login("guest")
 
@@ -317,11 +304,11 @@ class TestRefresh:
             body = {"user_options": {"project": "churn"}}
             page = with_token(hub, token, "POST", "/hub/api/users/gustav/server", body)
             assert page.status in (400, 403), page.text
-            assert _session(hub, "gustav") is None
+            assert project_of_session(hub, "gustav") is None
         finally:
             directory.modify(self.GUSTAV, "replace: userAccountControl", "userAccountControl: 512")
         gustav.spawn("churn")
-        assert _session(hub, "gustav") == "churn"
+        assert project_of_session(hub, "gustav") == "churn"
 
     @pytest.mark.proves("R6", "R63")
     def test_leaving_the_allowed_group_has_the_same_effect(
@@ -332,7 +319,7 @@ class TestRefresh:
         try:
             page = by_form(gustav, hub, "churn")
             assert page.status >= 400, page.text
-            assert _session(hub, "gustav") is None
+            assert project_of_session(hub, "gustav") is None
         finally:
             directory.modify(group, "add: member", f"member: {self.GUSTAV}")
 
@@ -342,7 +329,7 @@ class TestRefresh:
     ) -> None:
         with directory.hung():
             gustav.spawn("churn")
-        assert _session(hub, "gustav") == "churn"
+        assert project_of_session(hub, "gustav") == "churn"
 
 
 class TestStalledService:
@@ -364,7 +351,7 @@ class TestStalledService:
             service.resume()
         assert page.status == 503, page.text
         assert "The access service does not answer" in page.json()["message"]
-        assert _session(hub, "erin") is None
+        assert project_of_session(hub, "erin") is None
         erin.spawn("churn")
 
 
@@ -394,7 +381,7 @@ class TestRevocation:
         assert page.json()["tokens"] >= 2
         assert with_token(hub, token, "GET", "/hub/api/user").status == 403
         assert "/hub/login" in maker.get("/hub/home").url
-        assert _session(hub, "maker") is None
+        assert project_of_session(hub, "maker") is None
         again = hub.login("maker")
         assert again.server() is None
 
@@ -542,18 +529,3 @@ def unexpected(log: str) -> list[str]:
         if "SpawnException" not in error and "auth has expired" not in error:
             found.append(error)
     return found
-
-
-def _session(hub: HubHandle, user: str, server: str = "") -> str | None:
-    """The project of the live session, as the service's own database has it."""
-    with sqlite3.connect(f"file:{hub.settings.data_dir}/aizen.sqlite?mode=ro", uri=True, timeout=10) as db:
-        found = db.execute(
-            "select coalesce(project, '') from sessions where user = ? and server = ? and ended is null", (user, server)
-        ).fetchone()
-    return None if found is None else str(found[0])
-
-
-def _running(hub: HubHandle, user: str) -> bool:
-    with sqlite3.connect(f"file:{hub.folder}/jupyterhub.sqlite?mode=ro", uri=True, timeout=10) as db:
-        query = "select 1 from spawners s join users u on u.id = s.user_id where u.name = ? and s.server_id is not null"
-        return db.execute(query, (user,)).fetchone() is not None

@@ -16,7 +16,8 @@ from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
 from aizen_hub.hub.login import again, refusal
 from aizen_hub.hub.login.oidc import OidcProvider
-from aizen_hub.hub.login.oidc_handlers import OidcLogout, Proven, handlers_of
+from aizen_hub.hub.login.oidc_handlers import Proven, handlers_of
+from aizen_hub.hub.login.oidc_logout import OidcLogout
 from aizen_hub.hub.login.page import LoginPage
 from aizen_hub.hub.login.provider import (
     LoginFailed,
@@ -131,7 +132,7 @@ class AizenAuthenticator(Authenticator):
         found = [(r"/login", LoginPage), *super().get_handlers(app), (r"/api/aizen/revoke", RevokeHandler, revoke)]
         for one in self.providers.values():
             if isinstance(one, OidcProvider):
-                found += handlers_of(one, app)
+                found += handlers_of(one, app, self._life)
         return [*found, *again.handlers("aizen"), (r"/logout", OidcLogout)]
 
     def local_names(self) -> frozenset[str]:

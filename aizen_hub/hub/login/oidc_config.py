@@ -89,6 +89,16 @@ class OidcTraits(Configurable):
         """,
     )
 
+    logout_ends_servers = Bool(
+        True,
+        config=True,
+        help="""
+        Whether the provider's word that a session ended there (Back-Channel Logout 1.0) ends all that the person has
+        here: browser sessions, hub tokens, and the sessions of their servers, which stop. False ends browser sessions
+        alone: kernels go on, and are judged by what the provider says at the next refresh.
+        """,
+    )
+
     # -- how an oauthenticator class talks ---------------------------------------------------------------------------
 
     async def fetch(self, req: Any, label: str = "fetching", parse_json: bool = True, **more: Any) -> Any:

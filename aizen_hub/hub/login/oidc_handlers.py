@@ -1,4 +1,4 @@
-"""The addresses of one OIDC provider: to it, back from it, and its word that a session ended there."""
+"""The addresses of one OIDC provider: to it, back from it, and where it tells that a session ended."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import Any
 
-from jupyterhub import orm
-from jupyterhub.handlers import BaseHandler, LogoutHandler
-from jupyterhub.utils import new_token, url_path_join
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.utils import url_path_join
 from oauthenticator.oauth2 import _serialize_state
 from tornado import web
 
 from aizen_hub.commands import strict_json
 from aizen_hub.hub.login import refusal
 from aizen_hub.hub.login.oidc import GrantRefused, OidcProvider
+from aizen_hub.hub.login.oidc_logout import OidcBackchannel
 from aizen_hub.hub.login.page import LoginPage
 from aizen_hub.hub.login.provider import LoginFailed, NotLetIn, Proof, ProviderUnreachable, show
+from aizen_hub.hub.spawn.life import ServerLife
 from aizen_hub.problems import Problem
 from aizen_hub.tokens.credential import same
 
 FLOW_SECONDS = 600
 MAX_USED = 10_000
-MAX_BODY = 128 * 1024
 AGAIN = "this sign-in was not begun in this browser, took too long, or was used already; please start again"
 
 
@@ -226,94 +226,7 @@ class OidcCallback(OidcPage):
         return values[0] if values and 0 < len(values[0]) <= 4096 else None
 
 
-class OidcBackchannel(web.RequestHandler):
-    """``/hub/oidc/<name>/backchannel-logout`` (OpenID Connect Back-Channel Logout 1.0).
-
-    Ends the person's browser sessions at the hub and at their servers, and asks the provider again at the next request.
-    Servers and the person's own tokens stay: whether they may is what the refresh finds out.
-    """
-
-    def initialize(self, provider: OidcProvider, app: Any) -> None:
-        self._provider = provider
-        self._app = app
-
-    def check_xsrf_cookie(self) -> None:
-        """Nothing here: the signed token is what counts at this address, no cookie."""
-
-    async def post(self) -> None:
-        self.set_header("Cache-Control", "no-store")
-        tokens = self.get_body_arguments("logout_token", strip=False) if len(self.request.body) <= MAX_BODY else []
-        if len(tokens) != 1:
-            self._refuse(400, "exactly one `logout_token` is needed")
-            return
-        try:
-            subject, sid = await self._provider.read_logout(tokens[0])
-        except ProviderUnreachable as error:
-            self._refuse(503, str(error))
-            return
-        except LoginFailed as error:
-            self._refuse(400, str(error))
-            return
-        for name in await self._people(subject, sid):
-            self._end(name)
-        self.finish()
-
-    def _refuse(self, status: int, sentence: str) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"error": "invalid_request", "error_description": sentence}))
-
-    async def _people(self, subject: str | None, sid: str | None) -> list[str]:
-        # The hub keeps no index of subjects, and has to read what it stores encrypted; logouts are rare and signed.
-        found = []
-        for orm_user in self._app.db.query(orm.User).filter(orm.User.encrypted_auth_state.isnot(None)).all():
-            state = await self._app.users[orm_user].get_auth_state()
-            known = state.get("aizen") if isinstance(state, dict) else None
-            if not isinstance(known, dict) or known.get("provider") != self._provider.name:
-                continue
-            kept = known.get("keep") or {}
-            if known.get("subject") == subject if subject is not None else sid is not None and kept.get("sid") == sid:
-                found.append(orm_user.name)
-        return found
-
-    def _end(self, name: str) -> None:
-        orm_user = orm.User.find(self._app.db, name)
-        if orm_user is None:
-            return
-        orm_user.cookie_id = new_token()
-        # Tokens with a session belong to browsers; the others are those of servers and the person's own.
-        for token in [one for one in orm_user.api_tokens if one.session_id]:
-            self._app.db.delete(token)
-        self._app.db.commit()
-        user = self._app.users[orm_user]
-        user._auth_refreshed = None
-        self._app.log.warning("provider `%s` signed `%s` out", self._provider.name, name)
-
-
-class OidcLogout(LogoutHandler):
-    """``/hub/logout``: delegates to the provider that signed the person in."""
-
-    _elsewhere: str | None = None
-
-    async def get(self) -> None:
-        user = self.current_user
-        if user is not None:
-            self._elsewhere = await self.authenticator.logout_address(user, self._back())
-        await super().get()
-
-    async def render_logout_page(self) -> None:
-        if self._elsewhere:
-            self.redirect(self._elsewhere, permanent=False)
-        else:
-            await super().render_logout_page()
-
-    def _back(self) -> str:
-        public = self.settings.get("public_url")
-        origin = f"{public.scheme}://{public.netloc}" if public else f"{self.request.protocol}://{self.request.host}"
-        return origin + url_path_join(self.hub.base_url, "login")
-
-
-def handlers_of(provider: OidcProvider, app: Any) -> list[tuple[Any, ...]]:
+def handlers_of(provider: OidcProvider, app: Any, life: ServerLife) -> list[tuple[Any, ...]]:
     """Return the addresses of one provider, for `Authenticator.get_handlers`."""
     begin = type("OidcBegin", (OidcBegin, provider.traits.login_handler, LoginPage), {"get": OidcBegin.get})
     shared = {"provider": provider, "used": UsedStates()}
@@ -322,7 +235,6 @@ def handlers_of(provider: OidcProvider, app: Any) -> list[tuple[Any, ...]]:
         (rf"/oidc/{provider.name}/callback", OidcCallback, shared),
     ]
     if provider.issuer:
-        found.append(
-            (rf"/oidc/{provider.name}/backchannel-logout", OidcBackchannel, {"provider": provider, "app": app})
-        )
+        told = {"provider": provider, "app": app, "life": life}
+        found.append((rf"/oidc/{provider.name}/backchannel-logout", OidcBackchannel, told))
     return found
