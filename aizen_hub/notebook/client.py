@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
+from urllib.parse import quote
 
 from aizen_hub.notebook.errors import Interrupted, Refused, Unreachable
 from aizen_hub.notebook.files import named_files, read_file
@@ -16,6 +18,10 @@ from aizen_hub.notebook.transport import ANSWER_SECONDS, Answer, Transport
 from aizen_hub.notebook.vocabulary import Vocabulary
 
 CATALOG_SECONDS = 5.0
+RETURN_SECONDS = 90.0
+"""So long a service may be away while a command runs: a hub takes up to half a minute to start it again."""
+_ASK_PAUSE = 2.0
+_MOST_ASKS = 1_800
 
 
 class Client:
@@ -76,7 +82,7 @@ class Client:
         Unreachable
             Nothing was sent.
         Interrupted
-            Sent, but the answer broke off.
+            Sent, but the answer broke off and the command could not be found again.
         """
         body: dict[str, Any] = {"text": text}
         if files := self._files(text):
@@ -89,7 +95,7 @@ class Client:
         }
         with self._authorized("POST", "/api/v1/commands", headers, json.dumps(body).encode()) as answer:
             if answer.kind == "application/x-ndjson":
-                yield from answer.lines()
+                yield from self._to_the_end(answer)
                 return
             value = answer.json()
             if not isinstance(value, dict):
@@ -98,10 +104,67 @@ class Client:
         if _wants_renewal(result):
             self.token.renew()
         yield {"event": "decision", **{key: value.get(key) for key in ("id", "canonical", "decision")}}
-        # The second sending of a command that still runs is answered with its state.
-        if value.get("state") != "running":
-            state, message = value.get("state") or "done", value.get("message") or ""
-            yield {"event": "end", "state": state, "result": result, "message": message}
+        if value.get("state") == "running":
+            # The second sending of a command that still runs is answered with its state.
+            yield from self._again(str(value.get("id")), "the first answer was lost")
+            return
+        state, message = value.get("state") or "done", value.get("message") or ""
+        yield {"event": "end", "state": state, "result": result, "message": message}
+
+    def ask(self, role: str, scope: str, reason: str) -> dict[str, Any]:
+        """Ask for a role in a scope; whoever could grant it decides. Returns the service's result.
+
+        Raises
+        ------
+        Refused, Unreachable, Interrupted
+        """
+        body = json.dumps({"role": role, "scope": scope, "reason": reason}).encode()
+        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
+        return self._object("/api/v1/requests", ANSWER_SECONDS, method="POST", headers=headers, body=body)
+
+    def _to_the_end(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        id, fraction, why = None, None, "the answer stopped before its end"
+        try:
+            for event in answer.lines():
+                yield event
+                match event.get("event"):
+                    case "decision":
+                        id = event.get("id")
+                    case "progress":
+                        fraction = event.get("fraction")
+                    case "end":
+                        return
+        except Interrupted as error:
+            why = str(error)
+        if not isinstance(id, str):
+            raise Interrupted(why)
+        yield {"event": "progress", "fraction": fraction, "message": f"{why}; asking after it"}
+        yield from self._again(id, why)
+
+    def _again(self, id: str, why: str) -> Iterator[dict[str, Any]]:
+        # The command does not depend on the connection, and perhaps only the connection is lost.
+        give_up = time.monotonic() + RETURN_SECONDS
+        for _ in range(_MOST_ASKS):
+            if time.monotonic() > give_up:
+                break
+            time.sleep(_ASK_PAUSE)
+            try:
+                found = self._object(f"/api/v1/commands/{quote(id, safe='')}", ANSWER_SECONDS)
+            except (Unreachable, Interrupted):
+                continue
+            except Refused as refusal:
+                if refusal.status >= 500 or refusal.status == 429:
+                    continue
+                raise Interrupted(f"{why}, and its end cannot be seen: {refusal}") from None
+            state, result = found.get("state"), found.get("result")
+            if state != "running":
+                message = found.get("message") or ("" if result else "what it answered was lost with the connection")
+                yield {"event": "end", "state": state, "result": result, "message": message}
+                return
+            give_up = time.monotonic() + RETURN_SECONDS
+            if isinstance(progress := found.get("progress"), dict):
+                yield {**progress, "event": "progress"}
+        raise Interrupted(why)
 
     def _files(self, text: str) -> dict[str, str]:
         found = None if self._vocabulary is None else self._vocabulary.find(text)
@@ -114,8 +177,17 @@ class Client:
         entry, rest = found
         return {name: read_file(name) for name in named_files(rest, entry.grammar)}
 
-    def _object(self, path: str, seconds: float) -> dict[str, Any]:
-        with self._authorized("GET", path, {"Accept": "application/json"}, None, seconds) as answer:
+    def _object(
+        self,
+        path: str,
+        seconds: float,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> dict[str, Any]:
+        headers = {"Accept": "application/json", **(headers or {})}
+        with self._authorized(method, path, headers, body, seconds) as answer:
             value = answer.json()
         if not isinstance(value, dict):
             raise Unreachable("what answers at the service's address is not the service")

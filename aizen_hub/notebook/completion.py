@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.errors import AizenError
 
 _MAGICS = ("%aizen ", "%%aizen ")
-_OURS = ("help", "off", "on", "--strict")
+_OURS = ("ask", "help", "off", "on", "--strict")
 _TRY_AGAIN_SECONDS = 30.0
 
 
@@ -39,11 +40,15 @@ def make_matcher(console: Console) -> Callable[[CompletionContext], Any]:
         words = [] if vocabulary is None or not (magic or console.plain_text) else list(vocabulary.completions(line))
         if magic is not None and " " not in line:
             words += [word for word in _OURS if word.startswith(line)]
+        first, _, asked = line.partition(" ")
+        if magic is not None and first == "ask" and " " not in asked and vocabulary is not None:
+            words += [role for role in vocabulary.roles if role.startswith(asked)]
         typed = line.rpartition(" ")[2]
         # IPython replaces only its own idea of the word under the cursor, which ends at a comma.
         skip = len(typed) - len(context.token) if typed.endswith(context.token) else 0
         found = [SimpleCompletion(word[skip:], type="command") for word in words]
-        is_command = magic is not None or (" " in text and bool(found))
+        # `import da` may become `import dataset`, but Python's modules are never hidden by that.
+        is_command = magic is not None or (" " in text and not keyword.iskeyword(first))
         return SimpleMatcherResult(completions=found, suppress=is_command and bool(found))
 
     return complete

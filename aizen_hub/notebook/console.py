@@ -49,7 +49,7 @@ class Console:
         except Refused as refusal:
             shown = Refusal(refusal.document, line)
         except Interrupted as error:
-            shown = Notice(f"{line}: {error}", "it may or may not have been carried out")
+            shown = Notice(str(error))
         except AizenError as error:
             shown = Notice(f"{line}: {error}", "nothing was carried out")
         if strict and not (isinstance(shown, Result) and shown.ok):
@@ -72,10 +72,10 @@ class Console:
                         progress.take(event)
         except KeyboardInterrupt:
             progress.finish("left running")
-            raise LeftRunning(self._left(command, id)) from None
+            raise LeftRunning(f"interrupted: {self._left(command, id)}") from None
         except Interrupted as error:
             progress.finish("lost")
-            raise Interrupted(f"{error}; {self._left(command, id)}" if id else str(error)) from None
+            raise Interrupted(f"{error}; {self._left(command, id)}") from None
         if end is None:
             progress.finish("lost")
             raise Interrupted(f"the answer stopped before its end; {self._left(command, id)}")
@@ -95,7 +95,7 @@ class Console:
 
     def _left(self, command: str, id: str | None) -> str:
         if id is None:
-            return f"interrupted: `{command}` may or may not have been carried out"
+            return f"`{command}` may or may not have been carried out"
         _, *rest = command.split(" ")
         hints = []
         vocabulary = self.client.known_vocabulary

@@ -16,6 +16,7 @@ _MAX_CELL = 300
 _FONT = "font-family:var(--jp-ui-font-family);font-size:var(--jp-ui-font-size1);color:var(--jp-ui-font-color1)"
 _EDGE = "border-bottom:1px solid var(--jp-border-color2);padding:2px 10px 2px 0;text-align:left;vertical-align:top"
 _FAINT = "color:var(--jp-ui-font-color2);font-size:var(--jp-ui-font-size0)"
+_A_ROLE_HELPS = frozenset({"no-assignment", "not-yet", "expired"})
 
 
 class Shown:
@@ -98,7 +99,7 @@ class Result(Shown):
 
     def text(self) -> str:
         parts = [clean(self._heading())] if self._heading() else []
-        if self.columns:
+        if self.columns and (self.rows or not parts):
             parts.append(text_table(self.columns, self.rows))
         elif self._is_object:
             parts.append(json.dumps(self.data, indent=2, default=str))
@@ -107,7 +108,7 @@ class Result(Shown):
     def html(self) -> str:
         colour = "" if self.ok else ";color:var(--jp-error-color1)"
         parts = [f'<div style="{_FONT}{colour}">{_escaped(self._heading())}</div>'] if self._heading() else []
-        if self.columns:
+        if self.columns and (self.rows or not parts):
             parts.append(html_table(self.columns, self.rows))
         elif self._is_object:
             parts.append(f"<pre>{html.escape(json.dumps(self.data, indent=2, default=str))}</pre>")
@@ -154,7 +155,7 @@ class Refusal(Shown):
     document : dict
         The problem document of the service (RFC 9457).
     id, reason, role : str or None
-        The decision's id, the class of its reason, and the role that would allow it.
+        The decision's id, the class of its reason, and the role that would allow it, where a role would.
     sentence : str
     who_can_grant : tuple of str
     """
@@ -166,7 +167,8 @@ class Refusal(Shown):
         self.id = self.decision.get("id")
         # What was allowed and failed all the same carries its decision too, but that is not why.
         why = self.decision if self.is_denial else {}
-        self.reason, self.role = why.get("reason"), why.get("role")
+        self.reason = why.get("reason")
+        self.role = why.get("role") if self.reason in _A_ROLE_HELPS else None
         self.title = str(document.get("title") or "Not carried out")
         self.sentence = str(why.get("sentence") or document.get("detail") or "")
         self.who_can_grant = tuple(map(str, _list(document.get("who_can_grant"))))
@@ -183,15 +185,18 @@ class Refusal(Shown):
             yield "would be allowed with", str(self.role)
         if self.who_can_grant:
             yield "who can grant it", ", ".join(self.who_can_grant)
-        if remedy := self.document.get("remedy"):
-            yield "what helps", str(remedy)
         if self.role and self.who_can_grant:
+            scope = self.document.get("scope")
+            where = f" in {scope}" if isinstance(scope, str) else ""
             me = os.environ.get("JUPYTERHUB_USER") or "<your name>"
-            yield "how to ask", f"ask one of them to type: grant role {self.role} to {me}"
+            yield "how to ask", f"%aizen ask {self.role}{where}"
+            yield "or", f"one of them types{where}: grant role {self.role} to {me}"
+        elif remedy := self.document.get("remedy"):
+            yield "what helps", str(remedy)
         if suggestion := self.document.get("suggestion"):
             yield "did you mean", str(suggestion)
         for fault in _list(self.document.get("errors")):
-            if isinstance(fault, Mapping):
+            if isinstance(fault, Mapping) and (fault.get("detail") != self.sentence or fault.get("allowed")):
                 allowed = f" (allowed: {', '.join(map(str, fault['allowed']))})" if fault.get("allowed") else ""
                 yield str(fault.get("pointer") or "input"), f"{fault.get('detail', '')}{allowed}"
         if self.id:
@@ -281,4 +286,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _more(rows: Sequence[Any]) -> list[str]:
+    if not rows:
+        return ["(nothing)"]
     return [f"… and {len(rows) - MAX_ROWS} more rows (all are in `.rows`)"] if len(rows) > MAX_ROWS else []

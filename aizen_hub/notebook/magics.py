@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
 from aizen_hub.notebook.console import Console
-from aizen_hub.notebook.display import Notice, Result, Shown
-from aizen_hub.notebook.errors import AizenDenied, AizenError
+from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
+from aizen_hub.notebook.errors import AizenDenied, AizenError, Refused
 from aizen_hub.notebook.transformer import command_lines, is_near_miss
 from aizen_hub.notebook.vocabulary import Vocabulary
 
 _STRICT = "--strict"
 _PLAIN = "--plain"
+_ASK = re.compile(r"(\S+)(?:\s+in\s+(\S+))?(?:\s+(.+))?")
 
 
 class NotACommand(Exception):
@@ -47,7 +49,9 @@ class AizenMagics(Magics):
 
             %aizen <command>          one command; its result is the value: r = %aizen list projects
             %aizen                    who you are here: project, roles, limits
-            %aizen help [words]       the commands, or those that begin with these words
+            %aizen help [words]       the commands, or those that begin with these words; also `start training?`
+            %aizen ask <role> [in <project>] [why]
+                                      ask for a role; whoever could grant it sees it and decides
             %aizen off | on           commands as plain text in cells: off, or on again
             %aizen --strict <command> a refusal is an error, so that "Run All" stops at it
             %%aizen [--strict]        one command per line; stops at the first that is not carried out
@@ -72,8 +76,12 @@ class AizenMagics(Magics):
             return Notice(f"commands as plain text are {word}" + ("; `%aizen` still works" if word == "off" else ""))
         if word == "help":
             return self._help(rest.strip())
+        if word == "ask":
+            return self._ask(rest.strip())
         if not text:
             return self._me()
+        if text.startswith("-"):
+            return Notice(f"`%aizen` has no option but `{_STRICT}`", "`%aizen?` says what else there is")
         return self.console.run(text, strict=strict)
 
     def _all(self, lines: list[str], strict: bool) -> Shown | None:
@@ -127,6 +135,22 @@ class AizenMagics(Magics):
         table = {"message": message, "columns": ["role", "scope", "through"], "rows": roles, "data": me}
         return Result(table, command="%aizen")
 
+    def _ask(self, text: str) -> Shown:
+        asked = _ASK.fullmatch(text)
+        if asked is None:
+            return Notice("which role?", "%aizen ask <role> [in <project>] [why]")
+        role, scope, why = asked[1], asked[2], asked[3] or ""
+        client = self.console.client
+        try:
+            if scope is None:
+                is_of_system = role in client.vocabulary().system_roles
+                scope = "system" if is_of_system else client.me().get("project") or "system"
+            return Result(client.ask(role, scope, why), command=f"%aizen ask {text}")
+        except Refused as refusal:
+            return Refusal(refusal.document, f"%aizen ask {text}")
+        except AizenError as error:
+            return Notice(str(error))
+
     def _help(self, words: str) -> Shown:
         try:
             vocabulary = self.console.client.vocabulary(anew=True)
@@ -137,6 +161,9 @@ class AizenMagics(Magics):
             for _, entry in sorted(vocabulary.entries.items())
             if entry.text.startswith(words)
         ]
+        if not rows:
+            meant = vocabulary.suggest(words)
+            return Notice(f"no command begins with `{words}`", f"did you mean: {meant}" if meant else "")
         return Result({"columns": ["command", "what follows", "what it does"], "rows": rows}, command="%aizen help")
 
 

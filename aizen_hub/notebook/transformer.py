@@ -39,6 +39,8 @@ def transform(lines: list[str], vocabulary: Vocabulary | None, is_magic: IsMagic
     commands = command_lines(lines)
     if commands is None:
         return lines
+    if len(commands) == 1 and vocabulary is not None and (asked := _asked(commands[0], vocabulary)):
+        return [f"get_ipython().run_line_magic('aizen', {'help ' + asked!r})\n"]
     if vocabulary is None:
         meant = all(plausible(line) and not is_magic(_first(line)) for line in commands)
     else:
@@ -87,6 +89,13 @@ def compiles(cell: str) -> bool:
         except (ValueError, OverflowError, MemoryError, RecursionError):
             return True
     return True
+
+
+def _asked(line: str, vocabulary: Vocabulary) -> str | None:
+    # `start training?`; one word alone is a Python name that IPython explains.
+    bare = line.strip("? \t")
+    found = vocabulary.find(bare) if line[0] == "?" or line[-1] == "?" else None
+    return found[0].text if found and len(found[0].words) > 1 else None
 
 
 def _first(line: str) -> str:

@@ -41,7 +41,7 @@ class Answer:
         return _read(data, MAX_ANSWER)
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield one object per line; Interrupted when the stream breaks off or falls silent."""
+        """Yield one object per line; Interrupted when the stream breaks off, falls silent or makes no sense."""
         self._peer.settimeout(IDLE_SECONDS)
         while True:
             try:
@@ -53,7 +53,11 @@ class Answer:
             if not line:
                 return
             if line.strip():
-                value = _read(line, MAX_LINE)
+                try:
+                    value = _read(line, MAX_LINE)
+                except Unreachable as error:
+                    # Something was sent and begun, so "nothing was carried out" would be wrong.
+                    raise Interrupted(str(error)) from None
                 if isinstance(value, dict):
                     yield value
 

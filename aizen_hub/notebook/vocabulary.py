@@ -34,9 +34,9 @@ class Entry:
 class Vocabulary:
     """Immutable; asking it never reaches for the network."""
 
-    def __init__(self, entries: Iterable[Entry], roles: Iterable[str] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry], roles: Iterable[str] = (), system_roles: Iterable[str] = ()) -> None:
         self.entries = {entry.words: entry for entry in entries}
-        self.roles = tuple(roles)
+        self.roles, self.system_roles = tuple(roles), frozenset(system_roles)
         self.firsts = tuple(sorted({words[0] for words in self.entries}))
         self._longest = max(map(len, self.entries), default=0)
         self._seconds: dict[str, list[str]] = {first: [] for first in self.firsts}
@@ -52,8 +52,12 @@ class Vocabulary:
             command = one.get("command") if isinstance(one, dict) else None
             if isinstance(command, str) and (words := tuple(command.split())):
                 entries.append(Entry(words, str(one.get("grammar") or ""), str(one.get("description") or "")))
-        names = (role.get("name") if isinstance(role, dict) else role for role in catalog.get("roles") or ())
-        return cls(entries, (name for name in names if isinstance(name, str)))
+        scopes = {
+            role["name"]: role.get("scopes")
+            for role in catalog.get("roles") or ()
+            if isinstance(role, dict) and isinstance(role.get("name"), str)
+        }
+        return cls(entries, scopes, (name for name, where in scopes.items() if where == ["system"]))
 
     def find(self, line: str) -> tuple[Entry, str] | None:
         """Return the command that a line begins with, word by word, and what follows it; None if there is none."""

@@ -61,7 +61,8 @@ def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:
             if who
             else f"you would need the role {decision.role} {where}"
         )
-    return Told(shown, Denied(decision.sentence, remedy=remedy, more={"decision": shown, "who_can_grant": list(who)}))
+    more = {"decision": shown, "who_can_grant": list(who), "scope": scope or SYSTEM}
+    return Told(shown, Denied(decision.sentence, remedy=remedy, more=more))
 
 
 _MISSING = frozenset({Reason.NO_ASSIGNMENT, Reason.EXPIRED, Reason.NOT_YET})

@@ -37,6 +37,8 @@ class Double:
     token: str = field(default_factory=role_token)
     commands: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    states: list[dict[str, Any] | int] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     scripts: dict[str, Script] = field(default_factory=dict)
     renewals: list[dict[str, str]] = field(default_factory=list)
     renewal: dict[str, Any] | None = None
@@ -80,6 +82,28 @@ class _Commands(_Base):
             self.finish(answer)
 
 
+class _State(_Base):
+    def get(self, id: str) -> None:
+        """What became of a command: the next of the scripted states, the last for ever; a number is a refusal."""
+        states = self.double.states or [404]
+        state = states.pop(0) if len(states) > 1 else states[0]
+        if isinstance(state, int):
+            self.problem(state, title="No", detail="there is no such command of yours")
+        else:
+            self.finish({"id": id, "canonical": "", **state})
+
+
+class _Requests(_Base):
+    def post(self) -> None:
+        body = json.loads(self.request.body)
+        self.double.requests.append(body)
+        if body["role"] == "NONE":
+            self.problem(400, title="The request is not well formed", detail="there is no role `NONE`")
+            return
+        self.set_status(201)
+        self.finish({"kind": "message", "message": f"asked for {body['role']} in `{body['scope']}`", "data": {}})
+
+
 class _Catalog(_Base):
     def get(self) -> None:
         self.double.catalog_asked += 1
@@ -90,7 +114,9 @@ class _Catalog(_Base):
         self.finish(
             {
                 "name": catalog.name,
-                "roles": [{"name": role} for role in catalog.roles],
+                "roles": [
+                    {"name": name, "scopes": sorted(map(str, role.scopes))} for name, role in catalog.roles.items()
+                ],
                 "commands": [
                     {"command": words, "grammar": entry.grammar, "description": entry.description}
                     for words, entry in catalog.commands.items()
@@ -124,6 +150,8 @@ class _Token(_Base):
 
 ROUTES = (
     (r"/api/v1/commands", _Commands),
+    (r"/api/v1/commands/(\w+)", _State),
+    (r"/api/v1/requests", _Requests),
     (r"/api/v1/catalog", _Catalog),
     (r"/api/v1/me", _Me),
     (r"/oauth/token", _Token),

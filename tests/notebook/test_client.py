@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from aizen_hub.notebook import client as module
 from aizen_hub.notebook import transport
 from aizen_hub.notebook.client import Client
 from aizen_hub.notebook.errors import FileProblem, Interrupted, Refused, Unreachable
@@ -253,8 +254,8 @@ def test_nobody_there_is_told() -> None:
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", Unreachable),
         (b"HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno", Refused),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, Interrupted),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\nnot json\n", Unreachable),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + b'"' + b"x" * (2 << 20), Unreachable),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\nnot json\n", Interrupted),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + b'"' + b"x" * (2 << 20), Interrupted),
     ],
     ids=["nothing", "rubbish", "html", "cut", "redirect", "500", "huge header", "bad line", "huge line"],
 )
@@ -282,9 +283,63 @@ def test_a_stream_that_falls_silent_is_given_up(
     client: Client, double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_ASK_PAUSE", 0.01)
+    monkeypatch.setattr(module, "RETURN_SECONDS", 0.3)
+    double.states = [503]
     double.scripts["start training churn"] = streams({"event": "progress", "fraction": 0.1, "message": ""}, 2.0)
     with pytest.raises(Interrupted, match="said nothing"):
         list(client.run("start training churn"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ASK_PAUSE", 0.01)
+    monkeypatch.setattr(module, "RETURN_SECONDS", 0.3)
+
+
+HALF: dict[str, Any] = {"event": "progress", "fraction": 0.5, "message": "half"}
+START = "start training churn"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_command_whose_stream_broke_is_found_again(client: Client, double: Double) -> None:
+    double.scripts[START] = streams(HALF, end=False)
+    double.states = [
+        503, 429, {"state": "running"},
+        {"state": "running", "progress": {"fraction": 0.7, "message": "more"}},
+        {"state": "done", "result": TABLE, "message": "ready"},
+    ]  # fmt: skip
+    _, half, lost, more, end = client.run(START)
+    assert half == HALF
+    assert (lost["fraction"], "asking after it" in lost["message"]) == (0.5, True)
+    assert more == {"event": "progress", "fraction": 0.7, "message": "more"}
+    assert end == {"event": "end", "state": "done", "result": TABLE, "message": "ready"}
+    assert len(double.commands) == 1, "it was asked after, not sent again"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("state", "says"), [(503, "stopped before its end"), (404, "no such command of yours")])
+def test_a_command_that_cannot_be_found_again_is_said(client: Client, double: Double, state: int, says: str) -> None:
+    double.scripts[START], double.states = streams(HALF, end=False), [state]
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match=says):
+        list(client.run(START))
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_end_without_its_result_says_so(client: Client, double: Double) -> None:
+    double.scripts[START], double.states = streams(end=False), [{"state": "done", "result": None}]
+    *_, end = client.run(START)
+    assert (end["state"], end["message"]) == ("done", "what it answered was lost with the connection")
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_second_sending_of_what_still_runs_is_followed(client: Client, double: Double) -> None:
+    double.scripts[START] = lambda handler, body: {"id": "d" * 32, "canonical": START, "state": "running"}
+    double.states = [{"state": "running"}, {"state": "stopped", "message": "enough"}]
+    first, end = client.run(START)
+    assert (first["event"], end["state"]) == ("decision", "stopped")
 
 
 @pytest.mark.proves("R103")

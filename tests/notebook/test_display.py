@@ -103,12 +103,13 @@ def test_a_denial_says_why_who_and_how(monkeypatch: Any) -> None:
             "sentence": "bob may not execute:training in churn",
         },
     }  # fmt: skip
-    refusal = Refusal(document, "start training churn")
+    refusal = Refusal({**document, "scope": "churn", "remedy": "ask `alice`"}, "start training churn")
     assert refusal.is_denial
+    assert "ask `alice`" not in refusal.text(), "said already, and better"
     for shown in (refusal.text(), refusal.html()):
         for part in (
             "bob may not execute:training in churn", "PROJECT_EXECUTOR", "alice, carol",
-            "grant role PROJECT_EXECUTOR to bob", "d1",
+            "%aizen ask PROJECT_EXECUTOR in churn", "types in churn: grant role PROJECT_EXECUTOR to bob", "d1",
         ):  # fmt: skip
             assert part in shown
     assert "Traceback" not in refusal.text()
@@ -125,6 +126,27 @@ def test_a_failure_of_something_allowed_is_not_a_denial() -> None:
     refusal = Refusal({"title": "The core did not", "detail": "the core cannot be reached", "decision": decision})
     assert not refusal.is_denial
     assert refusal.text() == "The core did not: the core cannot be reached\n  decision: d1"
+
+
+def test_only_what_a_role_would_change_names_a_role() -> None:
+    decision = {"id": "d1", "allowed": False, "reason": "escalation", "sentence": "not to yourself", "role": "X"}
+    text = Refusal({"title": "No", "decision": decision, "who_can_grant": ["alice"], "remedy": "ask alice"}).text()
+    assert text.splitlines() == [
+        "No: not to yourself",
+        "  who can grant it: alice",
+        "  what helps: ask alice",
+        "  decision: d1",
+    ]
+
+
+def test_nothing_is_said_twice() -> None:
+    fault = {"pointer": "/text", "detail": "the quote is not closed"}
+    assert Refusal({"title": "Bad", "detail": "the quote is not closed", "errors": [fault]}).text().count("quote") == 1
+    empty = Result({"kind": "table", "message": "you have no project", "columns": ["project"], "rows": []})
+    assert empty.text() == "you have no project"
+    silent = Result({"kind": "table", "columns": ["project"], "rows": []})
+    assert "(nothing)" in silent.text()
+    assert "(nothing)" in silent.html()
 
 
 def test_faults_of_a_file_are_listed() -> None:

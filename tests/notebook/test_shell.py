@@ -13,6 +13,7 @@ import pytest
 from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.utils.capture import capture_output
 
+from aizen_hub.notebook import client as client_module
 from aizen_hub.notebook.client import Client
 from aizen_hub.notebook.completion import make_matcher
 from aizen_hub.notebook.console import Console, LeftRunning
@@ -151,6 +152,67 @@ def test_who_am_i_and_help(shell: Any, double: Double) -> None:
     assert double.commands == []
 
 
+def test_help_for_a_command(shell: Any, double: Double) -> None:
+    run(shell, "%aizen help")
+    for text in ("start training?", "?start training", "start training churn??"):
+        done, _ = run(shell, text)
+        assert [row[0] for row in done.result.rows] == ["start training"]
+    done, _ = run(shell, "%aizen help strat training")
+    assert "did you mean: start training" in done.result.text()
+    done, _ = run(shell, "%aizen --help")
+    assert "%aizen?" in done.result.text()
+    shell.user_ns["plot"] = 3
+    done, _ = run(shell, "plot?")
+    assert done.result is None, "one word is a Python name, and IPython's to explain"
+    assert double.commands == []
+
+
+def test_asking_for_a_role(shell: Any, double: Double) -> None:
+    for text in (
+        "PROJECT_EXECUTOR because I train models", "PROJECT_READER in p2", "PROJECT_CREATOR", "PROJECT_ADMIN in p2 why",
+    ):  # fmt: skip
+        done, _ = run(shell, f"%aizen ask {text}")
+        assert isinstance(done.result, Result)
+        assert "asked for" in done.result.text()
+    assert double.requests == [
+        {"role": "PROJECT_EXECUTOR", "scope": "churn", "reason": "because I train models"},
+        {"role": "PROJECT_READER", "scope": "p2", "reason": ""},
+        {"role": "PROJECT_CREATOR", "scope": "system", "reason": ""},
+        {"role": "PROJECT_ADMIN", "scope": "p2", "reason": "why"},
+    ]
+    done, _ = run(shell, "%aizen ask NONE")
+    assert "there is no role `NONE`" in done.result.text()
+    done, _ = run(shell, "%aizen ask")
+    assert "which role" in done.result.text()
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("x = 1\nlist trainings", "written: %aizen list trainings"),
+        ("list trainings\nprint(1)", "written: %aizen list trainings"),
+        ("for x in range(3):\n    start training churn", "written: %aizen start training churn"),
+        ("found = list trainings", "found = %aizen list trainings"),
+        ("list projects;", "takes no `;`: list projects"),
+        ("print 'hello'", None),
+        ("x = (", None),
+        ("%matplotlib nothing\nx y z", None),
+    ],
+)
+def test_a_command_among_python_is_answered_with_how_it_is_written(
+    shell: Any, double: Double, cell: str, says: str | None
+) -> None:
+    run(shell, "%aizen help")
+    done, captured = run(shell, cell)
+    assert not done.success
+    assert "SyntaxError" in captured.stdout, "Python's own words come first"
+    assert ("aizen:" in captured.stdout) == (says is not None)
+    assert says is None or says in captured.stdout.splitlines()[-1]
+    run(shell, "%aizen off")
+    assert "aizen:" not in run(shell, cell)[1].stdout
+    assert double.commands == []
+
+
 def test_an_unreachable_service_is_one_sentence(bare_shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIZEN_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AIZEN_TOKEN", role_token())
@@ -205,12 +267,16 @@ def test_an_end_that_is_not_done_is_said(shell: Any, double: Double, state: str,
     assert message in done.result.text()
 
 
-def test_a_broken_stream_is_told(shell: Any, double: Double) -> None:
+def test_a_broken_stream_is_told(shell: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_ASK_PAUSE", 0.01)
+    monkeypatch.setattr(client_module, "RETURN_SECONDS", 0.1)
+    double.states = [503]
     double.scripts["start training churn"] = streams({"event": "progress", "fraction": 0.1, "message": ""}, end=False)
     run(shell, "%aizen help")
     done, _ = run(shell, "start training churn")
     assert isinstance(done.result, Notice)
     assert "`status training churn` shows it" in done.result.text()
+    assert "may not have been carried out" not in done.result.text(), "it was: its decision had come"
 
 
 @pytest.fixture
@@ -249,6 +315,7 @@ def completions(shell: Any, text: str) -> list[str]:
 
 def test_completion_behind_the_magic(shell: Any, double: Double) -> None:
     assert "training" in completions(shell, "%aizen start tr")
+    assert completions(shell, "%aizen ask PROJECT_RE") == ["PROJECT_READER"]
     assert set(completions(shell, "%aizen list data-")) >= {"data-quality", "data-drift"}
     assert "start" in completions(shell, "%aizen sta")
     assert "off" in completions(shell, "%aizen of")
@@ -263,6 +330,7 @@ def test_completion_in_plain_text(shell: Any, double: Double) -> None:
     assert completions(shell, "start tr") == ["training"]
     assert "PROJECT_READER" in completions(shell, "grant role PROJECT_R")
     assert any(word.endswith("PROJECT_READER") for word in completions(shell, "grant role PROJECT_ADMIN,PROJECT_R"))
+    assert "dataclasses" in completions(shell, "import da"), "Python's modules stay on offer"
     shell.user_ns["training_set"] = 1
     assert "training_set" in completions(shell, "training_s")
     assert "training_set" in completions(shell, "x = training_s")
