@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from aizen_hub.cli.database import config_option
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_json, show_rows
 from aizen_hub.client.sync import SyncClient
+from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 
 COLUMNS = ("at", "event", "identity", "project", "command", "allowed", "sentence", "id")
@@ -40,9 +39,13 @@ def audit() -> None:
 @output_option
 def show(client: SyncClient, number: str | None, limit: int, output: str, **where: Any) -> int:
     """Show the newest rows, newest first. Needs the right to read the audit; reading it is recorded too."""
-    rows = client.get(_query(number=number, limit=limit, **where))["data"]["audit"]
+    data = client.get(_query(number=number, limit=limit, **where))["data"]
+    rows = data["audit"]
     shown = [{**row, "at": _moment(row["at"])} for row in rows] if output == "table" else rows
     show_rows(output, COLUMNS, shown)
+    sealed, since = data.get("sealed_until"), where["since"]
+    if sealed is not None and len(rows) < limit and (since is None or since.replace(tzinfo=UTC) < _time(sealed)):
+        say(f"what was recorded until {sealed} is sealed: the files that `aizen-hub audit seal` wrote hold it")
     return Outcome.DONE
 
 
@@ -62,75 +65,108 @@ def export(config: Path, form: str) -> int:
     JSON lines keep every row as it was hashed. In CSV no cell is computed by a spreadsheet.
     """
     from aizen_hub.audit.export import csv_lines, json_lines
+    from aizen_hub.audit.seal import sealed_until
     from aizen_hub.audit.search import every
     from aizen_hub.cli.operator import opened, operator
     from aizen_hub.store.transaction import make_row
 
     with opened(Settings.load(config)) as store:
         with store.read() as tx:
-            now = tx.now
+            now, sealed = tx.now, sealed_until(tx.conn)
         store.record([make_row(operator(), "audit.exported", now, format=form)])
         with store.read() as tx:
             rows: Iterator[dict[str, Any]] = every(tx.conn)
             for line in json_lines(rows) if form == "jsonl" else csv_lines(rows):
                 click.echo(line, nl=False)
+    if sealed is not None:
+        say(f"what was recorded until {sealed.isoformat(timespec='seconds')} is sealed: its files hold those rows")
     return Outcome.DONE
 
 
 @audit.command()
 @config_option
+@click.option(
+    "--segment",
+    "files",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="A file of sealed rows to check with the rest; may be repeated.",
+)
 @output_option
-def verify(config: Path, output: str) -> int:
+def verify(config: Path, files: tuple[Path, ...], output: str) -> int:
     """Check every row, every signed checkpoint, and the store against its own history.
 
-    Runs on the service's own machine, beside the running service. Exit code 0: all is as it was written; 1: something
-    was changed, removed or inserted, and each finding says where.
+    Runs on the service's own machine, beside the running service. Sealed rows are proven by their seals, and read only
+    where --segment gives their files. Exit code 0: all is as it was written; 1: something was changed, removed or
+    inserted, and each finding says where.
     """
-    from aizen_hub.audit.checkpoint import CheckpointFile
-    from aizen_hub.audit.replay import compare
-    from aizen_hub.audit.verify import verify as verify_chains
-    from aizen_hub.cli.operator import opened
-    from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.tokens.keys import Purpose
+    from aizen_hub.audit.auditor import examine
+    from aizen_hub.cli.operator import opened_with_keys
 
     settings = Settings.load(config)
-    with opened(settings) as store:
-        keys = KeyStore.open(settings, store)
-        with store.read() as tx:
-            known = {key.kid: key.public for key in keys.list(tx) if key.purpose is Purpose.CHECKPOINT}
-            checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(_checker(known))
-            report = verify_chains(tx.conn, checkpoints)
-            differences = compare(tx.conn)
-    findings = [
-        *({"place": f"{one.writer} row {one.number}", **_plain(asdict(one))} for one in report.findings),
-        *({"place": f"checkpoint line {one.line}", "kind": "checkpoint", **asdict(one)} for one in faults),
-        *({"place": "store", "kind": one.what, "sentence": one.sentence} for one in differences),
-    ]
+    with opened_with_keys(settings) as (store, keys), store.read() as tx:
+        seen = examine(tx.conn, settings.checkpoint_path, keys.list(tx), files)
+    findings = [{"place": one.place, "kind": one.kind, "sentence": one.sentence} for one in seen.findings]
+    counted = {"rows": seen.rows, "checkpoints": seen.checkpoints, "sealed": seen.sealed, "unread": seen.unread}
     if output == "json":
-        show_json({"rows": report.rows, "checkpoints": report.checkpoints, "findings": findings})
+        show_json({**counted, "findings": findings})
     elif findings:
         show_rows("table", ("place", "kind", "sentence"), findings)
     verdict = f"{len(findings)} findings" if findings else "nothing was touched"
-    say(f"{report.rows} rows and {report.checkpoints} checkpoints checked: {verdict}")
-    if not report.checkpoints:
+    say(f"{seen.rows} rows and {seen.checkpoints} checkpoints checked: {verdict}")
+    if not seen.checkpoints:
         say("no checkpoint was found, so a cut-off end would not be seen")
+    if seen.unread:
+        say(f"{seen.unread} of {seen.sealed} sealed rows were not read: give their files with --segment")
     return Outcome.ERROR if findings else Outcome.DONE
 
 
-def _checker(known: dict[str, Any]) -> Any:
-    from cryptography.exceptions import InvalidSignature
+@audit.command()
+@config_option
+@click.option("--before", type=click.DateTime(TIMES), required=True, help="Seal what is older, UTC.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder for the file; keep it, and back it up.",
+)
+@click.option("--url", envvar="AIZEN_OWNER_URL", help="Connect as the owner of the tables.  [env: AIZEN_OWNER_URL]")
+def seal(config: Path, before: datetime, folder: Path, url: str | None) -> int:
+    """Move the oldest part of the audit into a signed file.
 
-    def check(kid: str, data: bytes, signature: bytes) -> bool:
-        key = known.get(kid)
-        if key is None:
-            return False
-        try:
-            key.verify(signature, data)
-        except InvalidSignature:
-            return False
-        return True
+    Everything up to the last checkpoint before that time is written, read back and compared, and only then removed
+    from the database, where the signed boundary stays. The sealing is recorded. It may run beside the service, and be
+    run again after an interruption. On PostgreSQL it needs the role that owns the tables.
+    """
+    from aizen_hub.audit.checkpoint import CheckpointFile
+    from aizen_hub.audit.sealing import Sealing
+    from aizen_hub.audit.vouching import checker, signer
+    from aizen_hub.cli.operator import opened_with_keys, operator
 
-    return check
+    settings = Settings.load(config)
+    if url is not None:
+        settings = settings.model_copy(update={"database": url})
+    with opened_with_keys(settings) as (store, keys):
+        with store.read() as tx:
+            known, ring = keys.list(tx), keys.ring(tx)
+        checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(checker(known))
+        if faults:
+            raise Conflict(
+                f"the checkpoints are not as they were written: {faults[0].sentence}",
+                remedy="find out more with `aizen-hub audit verify`",
+            )
+        sealing = Sealing(store, operator(), checkpoints, folder, signer(ring), checker(known))
+        done = sealing.run(before.replace(tzinfo=UTC))
+    if done.removed and done.seal is None:
+        say(f"an earlier run had been interrupted: removed the {done.removed} rows that it had sealed")
+    if done.seal is None or done.path is None:
+        say("nothing to seal: no signed checkpoint from before then ends at rows that are still in the database")
+        return Outcome.DONE
+    click.echo(str(done.path))
+    until = done.seal.until.isoformat(timespec="seconds")
+    say(f"sealed {done.seal.rows} rows, up to the checkpoint of {until}; removed {done.removed} from the database")
+    return Outcome.DONE
 
 
 def _query(**members: Any) -> str:
@@ -144,9 +180,8 @@ def _query(**members: Any) -> str:
     return path("audit", **given)
 
 
-def _plain(finding: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(finding))
-    return plain
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _moment(value: Any) -> str:

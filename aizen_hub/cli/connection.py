@@ -18,6 +18,8 @@ from aizen_hub.problems import NotAuthenticated
 F = TypeVar("F", bound=Callable[..., Any])
 SERVICE = "/services/aizen"
 URL, TOKEN = "AIZEN_HUB_URL", "AIZEN_HUB_TOKEN"
+SECONDS = 40.0
+"""Longer than anything that the service does in one request: stopping a person waits for their servers."""
 
 
 def connected(command: F) -> Callable[..., Any]:
@@ -49,7 +51,7 @@ def client(url: str | None, token_file: Path | None) -> SyncClient:
                 "you are not signed in here",
                 remedy=f"make a token at {url.rstrip('/')}/hub/token and put it in {TOKEN} or in a --token-file",
             )
-        return SyncClient(url.rstrip("/") + SERVICE, f"token {token}")
+        return SyncClient(url.rstrip("/") + SERVICE, f"token {token}", deadline=SECONDS)
     except SecretFileError as error:
         raise click.UsageError(str(error)) from None
     except ValueError as error:

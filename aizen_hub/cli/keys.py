@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aizen_hub.cli.database import config_option
+from aizen_hub.cli.operator import opened_with_keys, operator
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_rows
-from aizen_hub.problems import Unavailable
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
-    from aizen_hub.store.actor import Actor
-    from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.store.store import Store
     from aizen_hub.tokens.keys import SigningKey
 
 PURPOSES = ("role", "decision", "checkpoint", "sync")
@@ -59,7 +53,7 @@ def init(config: Path) -> int:
 @output_option
 def list_keys(config: Path, output: str) -> int:
     """Show every key with its purpose and state; exits 7 where a key that must sign cannot."""
-    with _opened(config) as (store, keystore), store.read() as tx:
+    with opened_with_keys(Settings.load(config)) as (store, keystore), store.read() as tx:
         found, ring = keystore.list(tx), keystore.ring(tx)
     show_rows(output, ("kid", "purpose", "state", "created", "since", "usable"), [_row(key) for key in found])
     if ring.is_sealed:
@@ -75,7 +69,7 @@ def rotate(config: Path, purpose: tuple[str, ...]) -> int:
     """Sign with the next key from now on; tokens under the old one run out by themselves within ten minutes."""
     from aizen_hub.tokens.keys import Purpose
 
-    with _opened(config) as (store, keystore), store.write(_operator()) as tx:
+    with opened_with_keys(Settings.load(config)) as (store, keystore), store.write(operator()) as tx:
         signing = [keystore.rotate(tx, Purpose(one)) for one in purpose or PURPOSES]
     for key in signing:
         click.echo(f"{key.purpose} {key.kid}")
@@ -97,10 +91,10 @@ def withdraw(config: Path, kid: tuple[str, ...], every: bool, reason: str, yes: 
 
     if bool(kid) == every:
         raise click.UsageError("name the keys, or give --all")
-    with _opened(config) as (store, keystore):
+    with opened_with_keys(Settings.load(config)) as (store, keystore):
         if not yes:
             click.confirm("End these keys and every token under them?", abort=True, err=True)
-        with store.write(_operator()) as tx:
+        with store.write(operator()) as tx:
             chosen = (
                 [key.kid for key in keystore.list(tx) if key.state is not KeyState.WITHDRAWN] if every else list(kid)
             )
@@ -109,29 +103,6 @@ def withdraw(config: Path, kid: tuple[str, ...], every: bool, reason: str, yes: 
         click.echo(one)
     say(f"withdrew {len(gone)} keys" if len(gone) != 1 else "withdrew 1 key")
     return Outcome.DONE
-
-
-@contextmanager
-def _opened(config: Path) -> Iterator[tuple[Store, KeyStore]]:
-    from aizen_hub.catalogs.loader import load_catalog
-    from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.store.store import Store
-
-    settings = Settings.load(config)
-    if settings.embedded and settings.database is None and not (settings.data_dir / "aizen.sqlite").exists():
-        raise Unavailable("there is no database yet", remedy="the service makes it, and its first keys, when it starts")
-    store = Store.open(settings, load_catalog(settings.catalog, settings.overlays))
-    try:
-        yield store, KeyStore.open(settings, store)
-    finally:
-        store.close()
-
-
-def _operator() -> Actor:
-    from aizen_hub.rbac.identity import Identity
-    from aizen_hub.store.actor import Actor, Road
-
-    return Actor(Identity.service_account("operator"), Road.OPERATOR, source=f"local uid {os.getuid()}")
 
 
 def _row(key: SigningKey) -> dict[str, Any]:

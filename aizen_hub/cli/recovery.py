@@ -28,7 +28,7 @@ def recover_admin(name: str, config: Path, password: bool) -> int:
 
     settings = Settings.load(config)
     secret = click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True) if password else None
-    with opened(settings) as store, store.write(operator()) as tx:
+    with opened(settings, may_make=True) as store, store.write(operator()) as tx:
         bootstrap.first_start(tx, settings)
         link = bootstrap.recover_admin(tx, name)
         if link is not None and secret is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from aizen_hub.cli.connection import connected, path
+from aizen_hub.cli.grant import TIMES
 from aizen_hub.cli.login import login
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_json, show_result
@@ -83,13 +86,20 @@ def delete(client: SyncClient, names: tuple[str, ...], yes: bool) -> int:
 @connected
 @click.argument("name")
 @click.option("--reason", required=True, help="For the audit.")
+@click.option("--until", "ends", type=click.DateTime(TIMES), help="UTC; default: until the lock is removed.")
 @output_option
-def stop(client: SyncClient, name: str, reason: str, output: str) -> int:
+def stop(client: SyncClient, name: str, reason: str, ends: datetime | None, output: str) -> int:
     """Stop NAME now: lock the account, end sessions and browser sign-ins, delete hub tokens, stop servers.
 
-    `aizen-hub lock remove identity NAME` lets them in again.
+    `aizen-hub lock remove identity NAME` lets them in again; whoever does that needs every right that NAME holds, so
+    give an end with --until where there will be one.
+
+    Example: aizen-hub user stop alice --reason "lost the laptop" --until 2027-01-08
     """
-    show_result(output, client.post(path("users", name, "stop"), {"reason": reason}))
+    body: dict[str, object] = {"reason": reason}
+    if ends is not None:
+        body["ends"] = ends.replace(tzinfo=UTC).isoformat()
+    show_result(output, client.post(path("users", name, "stop"), body))
     return Outcome.DONE
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +21,7 @@ from aizen_hub.cli.outcome import Outcome
 from aizen_hub.client.browser import Browser, LoginRefused
 from aizen_hub.client.sync import SyncClient
 from aizen_hub.problems import Denied
-from tests.fixtures.hub import HubHandle, running_hub
+from tests.fixtures.hub import HubHandle, environment_of, running_hub
 
 pytestmark = pytest.mark.xdist_group("command-line")
 
@@ -41,13 +42,23 @@ class Run(Protocol):
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     def seed(tx: Any) -> None:
-        from aizen_hub.accounts import projects
+        from aizen_hub.accounts import assignments, projects
         from aizen_hub.rbac.identity import Identity
 
         projects.create(tx, "churn", owner=Identity.user("lead"))
+        # To let tess in again mia needs every right of tess.
+        assignments.grant(tx, ["PROJECT_CREATOR"], "system", Identity.user("mia"))
 
-    accounts = {"ada": "AIZEN_ADMIN", "lead": "", "rob": "", "sam": ""}
-    with running_hub(tmp_path_factory.mktemp("cli"), accounts=accounts, seed=seed) as running:
+    accounts = {"ada": "AIZEN_ADMIN", "mia": "AIZEN_ADMIN", "lead": "", "rob": "", "sam": "", "tess": "PROJECT_CREATOR"}
+    # Nobody signs in at the directory here; it is there to be named.
+    directory = {"server_address": "127.0.0.1", "server_port": 9, "tls_strategy": "insecure"}
+    directory |= {"lookup_dn": False, "bind_dn_template": "uid={username},dc=lab,dc=test"}
+    providers = [
+        {"name": "local", "kind": "local"},
+        {"name": "lab", "kind": "ldap", "insecure_tls": True, "config": directory},
+    ]
+    folder = tmp_path_factory.mktemp("cli")
+    with running_hub(folder, {"providers": providers}, accounts=accounts, seed=seed, tiny=("tess",)) as running:
         yield running
 
 
@@ -56,7 +67,7 @@ def run(hub: HubHandle) -> Run:
     tokens: dict[str, str] = {}
 
     def call(who: str, *arguments: str, input: str = "") -> Ended:
-        if who not in tokens:
+        if who not in tokens or not is_let_in(hub, tokens[who]):
             page = hub.login(who).api("POST", f"/hub/api/users/{who}/tokens", {"note": "test", "expires_in": 600})
             tokens[who] = page.json()["token"]
         out, err = io.StringIO(), io.StringIO()
@@ -149,6 +160,121 @@ def test_a_lock_stops_at_once(run: Run) -> None:
     assert run("sam", "project", "list").returncode in (Outcome.DENIED, Outcome.NOT_SIGNED_IN)
     assert "left the team" in done(run("ada", "lock", "list"))
     done(run("ada", "lock", "remove", "identity", "sam"))
+
+
+def token_of(browser: Browser, name: str) -> str:
+    page = browser.api("POST", f"/hub/api/users/{name}/tokens", {"note": "test", "expires_in": 600})
+    return str(page.json()["token"])
+
+
+def is_let_in(hub: HubHandle, token: str) -> bool:
+    page = Browser(hub.url).request("GET", "/hub/api/user", None, {"Authorization": f"token {token}"})
+    return page.status == 200
+
+
+def signed_in(browser: Browser) -> bool:
+    return "/hub/login" not in browser.get("/hub/home").url
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait for what the hub does within seconds."""
+    for _ in range(200):
+        if what():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen")
+
+
+@pytest.mark.proves("R78", "R130")
+def test_one_command_ends_a_person(hub: HubHandle, run: Run) -> None:
+    tess = hub.login("tess")
+    tess.spawn("")
+    token = token_of(tess, "tess")
+    assert is_let_in(hub, token)
+    assert run("rob", "user", "stop", "tess", "--reason", "x").returncode == Outcome.DENIED
+    assert run("ada", "user", "stop", "nobody", "--reason", "x").returncode == Outcome.NOT_FOUND
+    assert signed_in(tess), "a refusal ends nothing"
+    answer = run("ada", "user", "stop", "tess", "--reason", "left the team")
+    assert answer.returncode == Outcome.DONE, answer.stderr
+    assert "1 sessions ended, 1 servers stopped" in answer.stderr
+    assert not is_let_in(hub, token)
+    assert not signed_in(tess)
+    with pytest.raises(LoginRefused):
+        hub.login("tess")
+    assert "left the team" in done(run("ada", "lock", "list"))
+    assert [row for row in json.loads(done(run("ada", "session", "list", "-o", "json")))["rows"] if "tess" in row] == []
+    answer = run("ada", "lock", "remove", "identity", "tess")
+    assert answer.returncode == Outcome.DENIED
+    assert "PROJECT_CREATOR" in answer.stderr, "whoever lets somebody in again holds their rights"
+    done(run("mia", "lock", "remove", "identity", "tess"))
+    again = hub.login("tess")
+    assert again.server() is None
+    assert not is_let_in(hub, token), "what was deleted does not come back"
+
+
+@pytest.mark.proves("R130")
+def test_the_same_by_the_api(hub: HubHandle, run: Run) -> None:
+    sam = hub.login("sam")
+    page = Browser(hub.url).request(
+        "POST",
+        "/services/aizen/api/v1/users/sam/stop",
+        json.dumps({"reason": "lost the laptop"}).encode(),
+        {"Content-Type": "application/json", "Authorization": f"token {token_of(hub.login('ada'), 'ada')}"},
+    )
+    assert page.status == 200, page.text
+    assert page.json()["data"]["sessions_ended"] == 0
+    assert not signed_in(sam)
+    done(run("ada", "lock", "remove", "identity", "sam"))
+
+
+def test_a_new_password_signs_out_everywhere_and_leaves_servers(hub: HubHandle, run: Run) -> None:
+    tess = hub.login("tess")
+    home = tess.spawn("")
+    token, other = token_of(tess, "tess"), hub.login("tess")
+    link = done(run("mia", "user", "activation-link", "tess")).strip()
+    assert signed_in(tess), "a link that nobody used changes nothing"
+    hub.passwords["tess"] = "another long enough phrase"
+    page = Browser(hub.url).request(
+        "POST",
+        "/services/aizen/api/v1/activate",
+        json.dumps({"token": link.rpartition("#")[2], "password": hub.passwords["tess"]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    assert page.status == 204, page.text
+    until(lambda: not is_let_in(hub, token))
+    assert not signed_in(tess)
+    assert not signed_in(other)
+    again = hub.login("tess")
+    assert again.server() is not None, "the server goes on"
+    variables = environment_of(again, home)
+    assert is_let_in(hub, variables["JUPYTERHUB_API_TOKEN"]), "with its own token"
+    until(lambda: "signed `tess` out" in hub.log)
+    assert signed_in(again), "one change signs out once"
+    again.stop()
+
+
+@pytest.mark.proves("R32", "T-16")
+def test_further_logins_are_linked_listed_and_taken_away(hub: HubHandle, run: Run) -> None:
+    answer = run("lead", "user", "login", "link", "sam", "lab", "id-1")
+    assert answer.returncode == Outcome.DENIED
+    answer = run("ada", "user", "login", "link", "lead", "lab", "id-1")
+    assert answer.returncode == Outcome.DENIED
+    assert "missing" in answer.stderr, "what the admin of churn holds is not ada's"
+    done(run("ada", "user", "login", "link", "sam", "lab", "id-1"))
+    assert run("ada", "user", "login", "link", "rob", "lab", "id-1").returncode == Outcome.CONFLICT
+    assert run("ada", "user", "login", "link", "sam", "nowhere", "id-2").returncode == Outcome.ERROR
+    assert run("rob", "user", "login", "list", "sam").returncode == Outcome.DENIED
+    rows = json.loads(done(run("sam", "user", "login", "list", "sam", "-o", "json")))["rows"]
+    assert [row[1:4] for row in rows] == [["local", "sam", "registration"], ["lab", "id-1", "further"]]
+    road = hub.hub_road()
+    report = {"provider": "lab", "subject": "id-1", "name": "somebody"}
+    assert road.post("/api/v1/login", report)["user"] == "sam"
+    browser = hub.login("sam")
+    number = str(rows[1][0])
+    assert run("ada", "user", "login", "unlink", "rob", number).returncode == Outcome.NOT_FOUND
+    done(run("ada", "user", "login", "unlink", "sam", number))
+    assert road.post("/api/v1/login", report)["outcome"] == "not-registered"
+    until(lambda: not signed_in(browser))
 
 
 def test_limits_name_their_source(run: Run) -> None:

@@ -16,12 +16,13 @@ from aizen_hub.service.schemas.base import Schema, Secret
 from aizen_hub.service.schemas.login import Provider
 from aizen_hub.store.transaction import Write
 
+_OUT = "You are signed out everywhere in a moment, and your hub tokens end; running servers go on."
 _SAID = {
-    "password": "Your password was changed.",
-    "on": "Every sign-in now asks for a code too.",
-    "off": "No codes are asked any more.",
+    "password": f"Your password was changed. {_OUT}",
+    "on": f"Every sign-in now asks for a code too. {_OUT}",
+    "off": f"No codes are asked any more. {_OUT}",
     "linked": "You can sign in with that login too.",
-    "unlinked": "That login opens your account no more.",
+    "unlinked": f"That login opens your account no more. {_OUT}",
 }
 
 
