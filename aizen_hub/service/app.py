@@ -1,17 +1,14 @@
-"""The Tornado application, made of the table of routes and nothing else."""
+"""The application, made of the table of routes and nothing else."""
 
 from __future__ import annotations
 
 import logging
-import re
-import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from tornado.web import Application, RequestHandler, URLSpec
-
-from aizen_hub.service.handler import Endpoint, Streamed
-from aizen_hub.service.intake import Intake
+from aizen_hub.service.handler import Endpoint
+from aizen_hub.service.intake import Address, Intake
 from aizen_hub.service.route import AT_ROOT, THROUGH_PROXY, Credential, Route, check
 from aizen_hub.service.table import routes
 
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("aizen_hub.service.access")
 
 
-def make_app(house: House) -> Application:
+def make_app(house: House) -> Intake:
     """Build the application.
 
     Every route of the table is reached at the service's own address for the credentials of that side, and below the
@@ -34,47 +31,30 @@ def make_app(house: House) -> Application:
     """
     table = routes()
     check(table)
-    addresses = _addresses(table, house, "", AT_ROOT | {Credential.NONE}, proxied=False) | _addresses(
+    addresses = _addresses(table, "", AT_ROOT | {Credential.NONE}, proxied=False) | _addresses(
         [one for one in table if one.path.startswith("/api/") or one.page],
-        house,
         house.prefix.rstrip("/"),
         THROUGH_PROXY | {Credential.NONE},
         proxied=True,
     )
-    return Intake(
-        [URLSpec(_pattern(path), Streamed, given) for path, given in addresses.items()],
-        {path: given for path, given in addresses.items() if "{" not in path},
-        default_handler_class=Streamed,
-        default_handler_args={"house": house, "routes": {}, "proxied": False},
-        log_function=_log,
-        house=house,
-        compress_response=False,
-        serve_traceback=False,
-    )
+    return Intake(house, addresses, _note)
 
 
 def _addresses(
-    table: list[Route] | tuple[Route, ...], house: House, prefix: str, side: frozenset[Credential], *, proxied: bool
-) -> dict[str, dict[str, Any]]:
+    table: Iterable[Route], prefix: str, side: frozenset[Credential], *, proxied: bool
+) -> dict[str, Address]:
     paths: dict[str, dict[str, Route]] = defaultdict(dict)
     for route in table:
         if route.takes & side:
             paths[prefix + route.path][route.method] = route
-    return {path: {"house": house, "routes": methods, "proxied": proxied} for path, methods in paths.items()}
+    return {path: Address(methods, proxied) for path, methods in paths.items()}
 
 
-def _pattern(path: str) -> str:
-    return "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in path.split("/"))
-
-
-def _log(handler: RequestHandler) -> None:
-    if not isinstance(handler, Endpoint):
-        return
-    route, call, request = handler.route, handler.call, handler.request
+def _note(endpoint: Endpoint) -> None:
+    route, call, request, status = endpoint.route, endpoint.call, endpoint.request, endpoint.status
     label = route.name if route is not None else "no route"
-    seconds = time.time() - request._start_time  # what Tornado's own request_time() reads
-    status = handler.get_status()
-    handler.house.metrics.request(label, status, seconds)
+    seconds = request.request_time()
+    endpoint.house.metrics.request(label, status, seconds)
     level = (
         logging.WARNING
         if status >= 500

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BODY_SECONDS = 30.0
 _KEEP_REPLAYS = timedelta(hours=24)
 _FIGURES = {
     "revision": "The store's revision.",
@@ -105,12 +104,11 @@ class Chores:
         return moved
 
     async def _hang_up(self) -> None:
-        # Tornado's own timeout for bodies costs a timer per request; one look every few seconds costs nothing.
-        oldest = time.monotonic() - _BODY_SECONDS
-        for endpoint, since in list(self._house.reading.items()):
-            if since < oldest:
-                del self._house.reading[endpoint]
-                endpoint.hang_up()
+        # Tornado's own timeouts cost timers per request; one look every few seconds costs nothing.
+        now = time.monotonic()
+        for connection, until in list(self._house.reading.items()):
+            if until < now:
+                connection.stream.close()
 
     async def _count(self) -> None:
         def work(tx: Read) -> dict[str, float]:

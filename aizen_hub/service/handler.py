@@ -1,21 +1,31 @@
-"""The one Tornado handler: from the bytes of a request to a Call, and from an Answer or Problem to bytes."""
+"""The one way of a request: from its bytes to a Call, and from an Answer or Problem to bytes."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from asyncio import Future
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from sqlalchemy.exc import SQLAlchemyError
-from tornado.httputil import HTTPHeaders, format_timestamp, responses
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    RequestStartLine,
+    ResponseStartLine,
+    format_timestamp,
+    responses,
+)
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import BadInput, NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
@@ -26,7 +36,7 @@ from aizen_hub.service.route import Answer, Credential, Document, Route, Stream
 from aizen_hub.service.schemas.base import read_json, read_strings
 
 if TYPE_CHECKING:
-    from aizen_hub.service.house import House
+    from aizen_hub.service.intake import Intake
 
 log = logging.getLogger("aizen_hub.service")
 
@@ -40,16 +50,13 @@ MAX_HEADER = 16 << 10
 MAX_FIELDS = 64
 MAX_SEGMENT = 300
 
-HEADERS: Mapping[str, str] = {
-    "Cache-Control": "no-store",
-    "Content-Type": JSON,
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-FOR_BROWSERS: Mapping[str, str] = {
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+FOR_BROWSERS = (("Referrer-Policy", "no-referrer"), ("Cross-Origin-Resource-Policy", "same-origin"))
+_FINE = ResponseStartLine("HTTP/1.1", 200, responses[200])
 
 
 class MethodRefused(Problem):
@@ -77,87 +84,105 @@ def _date(second: int) -> str:
     return format_timestamp(second)
 
 
-class Endpoint(RequestHandler):
-    """Serves every route of one address; what it answers begins when the whole body is there."""
+class Endpoint(HTTPMessageDelegate):
+    """One request and its answer: every request, to whatever address, goes this one way.
 
-    proxied = False
+    An oversized or misdirected request is refused before its body is taken in (R126).
 
-    def initialize(self, house: House, routes: Mapping[str, Route], proxied: bool) -> None:
-        self.house = house
-        self.routes = routes
-        self.proxied = proxied
-        if proxied:
-            self._headers.update(FOR_BROWSERS)
+    Attributes
+    ----------
+    route : Route or None
+    call : Call or None
+        Once the caller is known.
+    status : int
+        Of the answer, as soon as it began.
+    """
+
+    def __init__(self, intake: Intake, connection: HTTPConnection, server_connection: object) -> None:
+        self.house = intake.house
         self.route: Route | None = None
         self.call: Call | None = None
+        self.status = 0
+        self.proxied = False
+        self._intake, self._connection, self._server_connection = intake, connection, server_connection
+        self._refusal: Problem | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._begun = self._finished = False
 
     # -- what Tornado calls ----------------------------------------------------------------------------------------
 
-    def clear(self) -> None:
-        """Begin the answer anew, as Tornado's own does, but without naming the program, and with a remembered date."""
-        headers = self._headers = HTTPHeaders()
-        headers["Date"] = _date(int(time.time()))
-        for name, value in HEADERS.items():
-            headers[name] = value
-        house: House = self.application.settings["house"]
-        headers["X-Aizen-Instance"] = house.instance
-        if self.proxied:
-            headers.update(FOR_BROWSERS)
-        self._write_buffer = []
-        self._status_code = 200
-        self._reason = responses[200]
+    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
+        assert isinstance(start_line, RequestStartLine)
+        request = self.request = HTTPServerRequest(start_line=start_line, headers=headers, connection=self._connection)
+        address, self._segments = self._intake.find(request.path)
+        self.proxied = address.proxied
+        self.route = address.routes.get(start_line.method)
+        body_comes = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+        try:
+            self._look(address.routes)
+        except Problem as problem:
+            self._refusal = problem
+            if body_comes:
+                self._problem(problem)
+            return
+        if body_comes:
+            self._intake.begun(self._server_connection)
 
-    def compute_etag(self) -> None:
-        """Versions are revisions of the store, never hashes of an answer."""
+    def data_received(self, chunk: bytes) -> None:
+        if self.route is None or self._finished:
+            return
+        self._size += len(chunk)
+        if self._size > self.route.max_body:
+            self._parts.clear()
+            self._problem(TooLarge(f"the body has more than {self.route.max_body} bytes"))
+            return
+        self._parts.append(chunk)
 
-    def prepare(self) -> None:
-        request = self.request
-        self.route = self.routes.get(request.method or "")
-        if self.route is None:
-            if not self.routes:
-                raise NotFound("there is nothing at this address")
-            allow = ", ".join(sorted(self.routes))
-            self.set_header("Allow", allow)
-            raise MethodRefused(f"this address takes {allow}", more={"allow": sorted(self.routes)})
-        if len(request.uri or "") > MAX_URL:
-            raise TooLarge(f"the address has more than {MAX_URL} characters")
-        if len(request.headers) > MAX_HEADERS:
-            raise TooLarge(f"the request has more than {MAX_HEADERS} header fields")
-        declared = request.headers.get("Content-Length", "0")
-        if declared.isascii() and declared.isdigit() and int(declared) > self.route.max_body:
-            raise TooLarge(f"the body has more than {self.route.max_body} bytes")
+    def finish(self) -> None:
+        self._intake.on_close(self._server_connection)
+        if self._refusal is not None:
+            self._problem(self._refusal)
+        elif not self._finished:
+            self._intake.serving.add(self)
+            self._task = asyncio.create_task(self._run())
 
-    def taken(self) -> bytes:
-        """Return the body."""
-        return self.request.body
-
-    async def get(self, *args: str) -> None:
-        await self._serve(args)
-
-    async def post(self, *args: str) -> None:
-        await self._serve(args)
-
-    async def put(self, *args: str) -> None:
-        await self._serve(args)
-
-    async def patch(self, *args: str) -> None:
-        await self._serve(args)
-
-    async def delete(self, *args: str) -> None:
-        await self._serve(args)
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs["exc_info"][1] if "exc_info" in kwargs else HTTPError(status_code)
-        self._problem(error)
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Nothing here: ``_problem`` logs what is unexpected, without the request's values (R98)."""
+    def on_connection_close(self) -> None:
+        self._parts.clear()
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
-    async def _serve(self, args: tuple[str, ...]) -> None:
-        if self._finished:
-            return
+    def _look(self, routes: Mapping[str, Route]) -> None:
+        """Refuse what can be refused by the headers alone."""
+        request, headers = self.request, self.request.headers
+        if self.route is None:
+            if not routes:
+                raise NotFound("there is nothing at this address")
+            raise MethodRefused(f"this address takes {', '.join(sorted(routes))}", more={"allow": sorted(routes)})
+        if len(request.uri or "") > MAX_URL:
+            raise TooLarge(f"the address has more than {MAX_URL} characters")
+        if len(headers) > MAX_HEADERS:
+            raise TooLarge(f"the request has more than {MAX_HEADERS} header fields")
+        declared = headers.get("Content-Length", "0")
+        if declared.isascii() and declared.isdigit() and int(declared) > self.route.max_body:
+            raise TooLarge(f"the body has more than {self.route.max_body} bytes")
+
+    async def _run(self) -> None:
+        try:
+            await self._serve()
+        except asyncio.CancelledError as error:
+            self._problem(error)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever happened is told, logged and counted by `_problem`
+            self._problem(error)
+        finally:
+            self._intake.serving.discard(self)
+            if not self._finished:
+                self._connection.close()  # type: ignore[attr-defined]
+
+    async def _serve(self) -> None:
         route, house = self.route, self.house
         assert route is not None
         house.check_open(route)
@@ -167,7 +192,7 @@ class Endpoint(RequestHandler):
                 house,
                 route,
                 caller,
-                self._members(route, args),
+                self._members(route),
                 self._body(route),
                 self._query(route),
                 self.request.headers,
@@ -184,15 +209,22 @@ class Endpoint(RequestHandler):
             else:
                 self._document(answer)
 
-    def _members(self, route: Route, args: tuple[str, ...]) -> dict[str, str]:
-        members = dict(zip(route.members(), args, strict=True))
+    def _members(self, route: Route) -> dict[str, str]:
+        if not self._segments:
+            return {}
+        try:
+            texts = [unquote_to_bytes(one).decode() for one in self._segments]
+        except UnicodeDecodeError:
+            raise BadInput("the address cannot be read") from None
+        members = dict(zip(route.members(), texts, strict=True))
         for name, value in members.items():
             if len(value) > MAX_SEGMENT or not value.isprintable():
                 raise BadInput(f"the member `{name}` of the address is too long or holds characters that no name has")
         return members
 
     def _body(self, route: Route) -> Any:
-        data = self.taken()
+        data = b"".join(self._parts)
+        self._parts.clear()
         if route.body is None:
             if data:
                 raise BadInput("this address takes no body")
@@ -220,48 +252,81 @@ class Endpoint(RequestHandler):
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
+    def _headers(self, content_type: str, more: Iterable[tuple[str, str]] = ()) -> HTTPHeaders:
+        headers = HTTPHeaders()
+        headers["Date"] = _date(int(time.time()))
+        for name, value in HEADERS:
+            headers[name] = value
+        headers["Content-Type"] = content_type
+        headers["X-Aizen-Instance"] = self.house.instance
+        if self.proxied:
+            for name, value in FOR_BROWSERS:
+                headers[name] = value
+        for name, value in more:
+            headers.pop(name, None)
+            headers.add(name, value)  # refuses what no header may hold
+        return headers
+
+    def _send(self, status: int, body: bytes, headers: HTTPHeaders) -> None:
+        if self._finished:
+            return
+        self.status = status
+        if status == HTTPStatus.NO_CONTENT:
+            del headers["Content-Type"]
+        else:
+            headers["Content-Length"] = str(len(body))
+        if self.request.method == "HEAD":
+            body = b""
+        self._begun = True
+        # Whether it arrives or its reader is gone is no matter of ours: the connection ends either way.
+        self._connection.write_headers(ResponseStartLine("HTTP/1.1", status, responses[status]), headers, body)
+        self._end()
+
+    def _end(self) -> None:
+        self._finished = True
+        self._connection.finish()
+        self._intake.note(self)
+
     def _answer(self, answer: Answer) -> None:
         route = self.route
-        if self._finished:
-            return
-        self.set_status(answer.status or (HTTPStatus.OK if route is None else route.status))
-        for name, value in answer.headers.items():
-            self.set_header(name, value)
-        if self.get_status() == HTTPStatus.NO_CONTENT:
-            self.clear_header("Content-Type")
-            self.finish()
-        else:
-            self.finish(encode(answer.value))
+        status = answer.status or (HTTPStatus.OK if route is None else route.status)
+        body = b"" if status == HTTPStatus.NO_CONTENT else encode(answer.value)
+        self._send(status, body, self._headers(JSON, answer.headers.items()))
 
     def _document(self, answer: Document) -> None:
-        if self._finished:
-            return
-        self.set_status(answer.status)
-        self.set_header("Content-Type", answer.content_type)
-        for name, value in answer.headers.items():
-            self.set_header(name, value)
+        headers = self._headers(answer.content_type, answer.headers.items())
         for cookie in answer.cookies:
-            self.add_header("Set-Cookie", cookie)
-        self.finish(answer.body)
+            headers.add("Set-Cookie", cookie)
+        self._send(answer.status, answer.body, headers)
 
     async def _stream(self, answer: Stream) -> None:
-        self.set_header("Content-Type", LINES)
-        self.set_header("X-Accel-Buffering", "no")
         try:
             async for event in answer.events:
-                self.write(encode(event) + b"\n")
-                await self.flush()
+                await self._line(event)
         except StreamClosedError:
             return
         except Exception as error:  # noqa: BLE001 - the headers are out: the only way left to say it is a last line
             problem = self._expected(error)
-            self.write(encode({"event": "end", "state": "unknown", "result": None, "message": problem.detail}) + b"\n")
-        self.finish()
+            self._line({"event": "end", "state": "unknown", "result": None, "message": problem.detail})
+        if not self._begun:
+            self._connection.write_headers(_FINE, self._headers(LINES))
+        self._end()
+
+    def _line(self, event: Any) -> Future[None]:
+        line = encode(event) + b"\n"
+        if self._begun:
+            return self._connection.write(line)
+        self._begun, self.status = True, int(HTTPStatus.OK)
+        headers = self._headers(LINES, (("X-Accel-Buffering", "no"),))
+        return self._connection.write_headers(_FINE, headers, line)
 
     def _problem(self, error: BaseException) -> None:
         if self._finished:
             return
         problem = self._expected(error)
+        if self._begun:
+            self._connection.close()  # type: ignore[attr-defined]
+            return
         route = self.route
         if route is not None and route.wraps is not None:
             self._answer(route.wraps(problem))
@@ -272,22 +337,19 @@ class Endpoint(RequestHandler):
         status = (
             problem.status if problem.status != HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.SERVICE_UNAVAILABLE
         )
-        self.set_status(status)
-        self.set_header("Content-Type", PROBLEM)
+        headers = self._headers(PROBLEM)
         if isinstance(problem, NotAuthenticated):
-            self.set_header("WWW-Authenticate", _challenge(route))
+            headers["WWW-Authenticate"] = _challenge(route)
         elif isinstance(problem, (TooMany, Unavailable)):
-            self.set_header("Retry-After", str(int(problem.more.get("retry_after", 1)) or 1))
+            headers["Retry-After"] = str(int(problem.more.get("retry_after", 1)) or 1)
         if isinstance(problem, MethodRefused):
-            self.set_header("Allow", ", ".join(problem.more["allow"]))
-        self.finish(encode({**problem.to_json(), "status": int(status)}))
+            headers["Allow"] = ", ".join(problem.more["allow"])
+        self._send(status, encode({**problem.to_json(), "status": int(status)}), headers)
 
     def _expected(self, error: BaseException) -> Problem:
         """Return the problem to show; what nobody foresaw is logged under an id and shown as that id only."""
         if isinstance(error, Problem) and error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
             return error
-        if isinstance(error, HTTPError):
-            return _Plain.of(error.status_code)
         number = secrets.token_hex(8)
         label = self.route.name if self.route else "no route"
         if isinstance(error, TimeoutError):
@@ -304,55 +366,6 @@ class Endpoint(RequestHandler):
         return Unavailable(
             "this could not be done now; nothing was changed unless an answer said so", more={"id": number}
         )
-
-
-@stream_request_body  # so that an oversized body is refused before it is taken in (R126)
-class Streamed(Endpoint):
-    """As `Endpoint`, for bodies that may be large: it begins before the body, and counts what comes."""
-
-    def initialize(self, house: House, routes: Mapping[str, Route], proxied: bool) -> None:
-        super().initialize(house, routes, proxied)
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def prepare(self) -> None:
-        super().prepare()
-        if self.route is not None and self.route.body is not None:
-            self.house.reading[self] = time.monotonic()
-
-    def data_received(self, chunk: bytes) -> None:
-        if self.route is None or self._finished:
-            return
-        self._size += len(chunk)
-        if self._size > self.route.max_body:
-            self._parts.clear()
-            self._problem(TooLarge(f"the body has more than {self.route.max_body} bytes"))
-            return
-        self._parts.append(chunk)
-
-    def taken(self) -> bytes:
-        self.house.reading.pop(self, None)
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
-
-    def on_connection_close(self) -> None:
-        self.house.reading.pop(self, None)
-
-    def hang_up(self) -> None:
-        """Close the connection of a client that takes too long to send its request."""
-        self.request.connection.close()  # type: ignore[union-attr]
-
-
-class _Plain(Problem):
-    @classmethod
-    def of(cls, status: int) -> Problem:
-        """A problem for what Tornado itself refuses."""
-        if status == HTTPStatus.NOT_FOUND:
-            return NotFound("there is nothing at this address")
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return MethodRefused("this address does not take that method", more={"allow": []})
-        return BadInput("the request cannot be read")
 
 
 def _challenge(route: Route | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aizen_hub.accounts import service_accounts, sessions
 from aizen_hub.problems import Unavailable
@@ -35,12 +35,6 @@ PREFIX = "/services/aizen/"
 _MOST_USED = 1000
 
 
-class Slow(Protocol):
-    """A request whose body has not come yet."""
-
-    def hang_up(self) -> None: ...
-
-
 class House:
     """The parts of a running service.
 
@@ -51,7 +45,7 @@ class House:
     ending : bool
         SIGTERM came: nothing new is taken in.
     reading : dict
-        The requests whose bodies have not come yet, with the time of their headers.
+        The connections whose next request is not wholly here yet, with the monotonic time until which it may take.
     without_session : tuple of (user, server)
         Servers of before this hub used the service, as the last heartbeat to this process named them.
     used : set of str
@@ -92,7 +86,7 @@ class House:
         self.ending = False
         self.reader = Reader(catalog)
         self.used: set[str] = set()
-        self.reading: dict[Slow, float] = {}
+        self.reading: dict[Any, float] = {}
         self.started = datetime.now(UTC)
         self.metrics.gauge(
             "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)

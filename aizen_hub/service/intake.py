@@ -1,87 +1,95 @@
-"""How a request is taken in: an address without members by one look-up, and a small body in one piece."""
+"""How requests are taken in: connections that are not waited for too long, and addresses that are found at once."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tornado.httputil import (
-    HTTPHeaders,
-    HTTPMessageDelegate,
-    HTTPServerRequest,
-    RequestStartLine,
-    ResponseStartLine,
-)
-from tornado.web import Application, URLSpec
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
 
-from aizen_hub.service.handler import JSON, Endpoint, Streamed
+from aizen_hub.service.handler import Endpoint
+from aizen_hub.service.route import Route
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
 
-SMALL = 16 << 10
+IDLE_SECONDS = 120.0
+"""How long a connection may say nothing, or be at its headers."""
+BODY_SECONDS = 30.0
 
 
-class Intake(Application):
-    """An application whose fixed addresses are found without trying every pattern.
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address on one side of the proxy, with what it does by method; without methods there is nothing."""
+
+    routes: Mapping[str, Route]
+    proxied: bool = False
+
+
+NOWHERE = Address({})
+
+
+class Intake(HTTPServerConnectionDelegate):
+    """Gives each request its `Endpoint`.
 
     Parameters
     ----------
-    specs : list of URLSpec
-        All addresses.
-    fixed : mapping of str to dict
-        Those without members, with the arguments of their handler.
+    house : House
+    addresses : mapping of str to Address
+        By path, with ``{members}``. Those without members are found by one look-up, the others are tried in order.
+    note : callable
+        Gets each endpoint that has answered, for figures and logs.
     """
 
-    def __init__(self, specs: list[URLSpec], fixed: Mapping[str, dict[str, Any]], **settings: Any) -> None:
-        super().__init__(specs, **settings)
-        self._fixed = fixed
+    def __init__(self, house: House, addresses: Mapping[str, Address], note: Callable[[Endpoint], None]) -> None:
+        self.house, self.note = house, note
+        self.serving: set[Endpoint] = set()
+        self._fixed = {path: address for path, address in addresses.items() if "{" not in path}
+        self._patterns = [(re.compile(_pattern(path)), one) for path, one in addresses.items() if "{" in path]
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:  # type: ignore[override]
-        given = self._fixed.get(request.path)
-        if given is None:
-            return super().find_handler(request, **kwargs)
-        if not is_small(request.headers):
-            return self.get_handler_delegate(request, Streamed, given)
-        return _Whole(given["house"], request, self.get_handler_delegate(request, Endpoint, given))
+    def find(self, path: str) -> tuple[Address, Sequence[str]]:
+        """Return the address of a path, and its members as they were sent."""
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed, ()
+        for pattern, address in self._patterns:
+            found = pattern.fullmatch(path)
+            if found is not None:
+                return address, found.groups()
+        return NOWHERE, ()
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        self.house.reading[server_conn] = time.monotonic() + IDLE_SECONDS
+        return Endpoint(self, request_conn, server_conn)
+
+    def begun(self, server_conn: object) -> None:
+        """Note that headers have come and a body is on its way."""
+        self.house.reading[server_conn] = time.monotonic() + BODY_SECONDS
+
+    def on_close(self, server_conn: object) -> None:
+        """Note that a request is here, or will never be."""
+        self.house.reading.pop(server_conn, None)
 
 
-def is_small(headers: HTTPHeaders) -> bool:
-    """Tell whether a body of JSON is declared so small that no limit of any route is passed by taking it in."""
-    length = headers.get("Content-Length", "")
-    return (
-        length.isascii()
-        and length.isdigit()
-        and len(length) < 6
-        and int(length) <= SMALL
-        and "Transfer-Encoding" not in headers
-        and headers.get("Content-Type", "") == JSON
-    )
+class Listener(HTTPServer):
+    """The server of an `Intake`.
+
+    Tornado's own timeout for headers costs a timer per request; ours are looked through every few seconds, see
+    `House.reading`.
+    """
+
+    def initialize(self, request_callback: Intake, **limits: Any) -> None:  # type: ignore[override]
+        super().initialize(request_callback, **limits)
+        self.conn_params.header_timeout = None
+
+    def on_close(self, server_conn: object) -> None:
+        super().on_close(server_conn)
+        self.request_callback.on_close(server_conn)  # type: ignore[union-attr]
 
 
-class _Whole(HTTPMessageDelegate):
-    """Notes that a body is on its way, so that whoever sends it too slowly is hung up on."""
-
-    def __init__(self, house: House, request: HTTPServerRequest, inner: HTTPMessageDelegate) -> None:
-        self._reading, self._request, self._inner = house.reading, request, inner
-
-    def headers_received(
-        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
-    ) -> Awaitable[None] | None:
-        self._reading[self] = time.monotonic()
-        return self._inner.headers_received(start_line, headers)
-
-    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        return self._inner.data_received(chunk)
-
-    def finish(self) -> None:
-        self._reading.pop(self, None)
-        self._inner.finish()
-
-    def on_connection_close(self) -> None:
-        self._reading.pop(self, None)
-        self._inner.on_connection_close()
-
-    def hang_up(self) -> None:
-        self._request.connection.close()  # type: ignore[union-attr]
+def _pattern(path: str) -> str:
+    return "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in path.split("/"))

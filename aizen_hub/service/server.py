@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from aizen_hub.problems import Problem
@@ -25,6 +24,7 @@ from aizen_hub.service.build import build
 from aizen_hub.service.chores import Chores
 from aizen_hub.service.handler import MAX_HEADER
 from aizen_hub.service.house import House
+from aizen_hub.service.intake import Listener
 from aizen_hub.service.lifeline import StartRefused
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store.lock import InstanceLock
@@ -35,7 +35,6 @@ INSTANCE = "AIZEN_INSTANCE"
 LOG_LEVEL = "AIZEN_LOG_LEVEL"
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _DRAIN_SECONDS = 5.0
-_IDLE_SECONDS = 120.0
 _MAX_BODY = 4 << 20
 
 
@@ -53,11 +52,10 @@ class Server:
         self.house = house
         self._sockets = bind_sockets(port, host)
         self.port: int = self._sockets[0].getsockname()[1]
-        self._http = HTTPServer(
+        self._http = Listener(
             make_app(house),
             max_body_size=_MAX_BODY,
             max_header_size=MAX_HEADER,
-            idle_connection_timeout=_IDLE_SECONDS,
             decompress_request=False,
         )
         self._background = Background(house.metrics)
