@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders
 
-from aizen_hub.hub.login.authenticator import ADMIN_GROUP, GROUPS
+from aizen_hub.hub.projection import ADMIN_GROUP, GROUPS
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.service.replay import Key
 

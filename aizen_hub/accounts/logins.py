@@ -228,5 +228,5 @@ def _answer(tx: Write, outcome: Outcome, user: str | None, details: dict[str, st
         return LoginAnswer(outcome, None, _REASONS[outcome])
     rights = tx.rights(Identity.user(str(user)))
     projects = {held.scope for held in rights.held if held.scope != SYSTEM and held.gives(tx.now)}
-    admin = tx.catalog.admin_role in sessions.roles_in(tx, rights, SYSTEM)
-    return LoginAnswer(outcome, user, _REASONS[outcome], Projection(tuple(sorted(projects)), admin))
+    projection = Projection(tuple(sorted(projects)), sessions.is_admin(tx, str(user)))
+    return LoginAnswer(outcome, user, _REASONS[outcome], projection)

@@ -277,6 +277,11 @@ def roles_in(tx: Read, rights: Rights, scope: str) -> tuple[str, ...]:
     return tuple(sorted({held.role for held in rights.held if held.scope == scope and held.gives(tx.now)}))
 
 
+def is_admin(tx: Read, user: str) -> bool:
+    """Whether the catalog's admin role is in effect for a user now."""
+    return tx.catalog.admin_role in roles_in(tx, tx.rights(Identity.user(user)), SYSTEM)
+
+
 def enter(tx: Write, user: str, project: str | None) -> str | None:
     """Return the canonical name of the project that the user may enter, or None for a session without one.
 

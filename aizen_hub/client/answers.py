@@ -87,11 +87,15 @@ class Ended(_Answer):
 
 
 class Heartbeat(_Answer):
-    """Sessions that ended because their server is gone, servers that must be stopped, and those that never had one."""
+    """Sessions that ended because their server is gone, servers that must be stopped, and those that never had one.
+
+    ``no_admins`` are those whom the hub named as users of its admin page, and who are none any more.
+    """
 
     ended: tuple[Server, ...] = ()
     stop: tuple[Server, ...] = ()
     without: tuple[Server, ...] = ()
+    no_admins: tuple[str, ...] = ()
 
 
 A = TypeVar("A", bound=_Answer)

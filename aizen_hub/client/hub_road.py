@@ -27,6 +27,7 @@ from aizen_hub.commands import strict_json
 from aizen_hub.problems import Problem
 
 INSTANCE_HEADER = "X-Aizen-Instance"
+MAX_ADMINS = 1_000
 _MAX_CLIENTS = 64
 
 
@@ -75,7 +76,8 @@ class HubRoad:
 
         ``typed`` is the name of the `attempt` that succeeded; with ``refresh`` the person was not there.
         """
-        body = {"provider": provider, "subject": subject, "name": name, "groups": None if groups is None else [*groups]}
+        body: dict[str, Any] = {"provider": provider, "subject": subject, "name": name}
+        body["groups"] = None if groups is None else [*groups]
         optional = {"display_name": display_name, "email": email, "source": source, "typed": typed, "refresh": refresh}
         body |= {key: value for key, value in optional.items() if value}
         return read_answer(LoginAnswer, await self.call("POST", "/api/v1/login", body))
@@ -118,9 +120,11 @@ class HubRoad:
         body = {"user": user, "server": server, "reason": reason}
         return read_answer(Ended, await self.call("POST", "/api/v1/sessions/end", body)).ended
 
-    async def heartbeat(self, live: Iterable[tuple[str, str]]) -> Heartbeat:
-        """Report every live server as (user, server name)."""
-        body = {"live": [{"user": user, "server": server} for user, server in live]}
+    async def heartbeat(self, live: Iterable[tuple[str, str]], admins: Sequence[str] = ()) -> Heartbeat:
+        """Report every live server as (user, server name), and who may use the hub's admin page."""
+        body: dict[str, Any] = {"live": [{"user": user, "server": server} for user, server in live]}
+        if admins:
+            body["admins"] = [*admins][:MAX_ADMINS]
         return read_answer(Heartbeat, await self.call("POST", "/api/v1/sessions/heartbeat", body))
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:

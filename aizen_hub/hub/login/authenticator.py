@@ -32,20 +32,13 @@ from aizen_hub.hub.login.provider import (
 )
 from aizen_hub.hub.login.providers import build_providers
 from aizen_hub.hub.login.source import source_of
+from aizen_hub.hub.projection import hub_groups
 from aizen_hub.hub.protections import enforce
 from aizen_hub.hub.spawn.life import ServerLife
 from aizen_hub.hub.spawn.revocation import RevokeHandler
 from aizen_hub.hub.spawn.session import SessionKeeper
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.settings import ConfigurationError, Settings
-
-ADMIN_GROUP = "aizen-admins"
-"""The hub group of those who may use the hub's admin page; its name can never be that of a project's group."""
-
-GROUPS = "aizen:"
-"""What the names of all other hub groups of ours begin with, so that they never meet the operator's own."""
-
-MAX_PROJECTED = 200
 
 
 class AizenAuthenticator(Authenticator):
@@ -338,7 +331,7 @@ class AizenAuthenticator(Authenticator):
             "name": name,
             # Explicit: an omitted value would never take the flag away again, and the flag opens every server.
             "admin": False,
-            "groups": self._groups(projection or Projection()),
+            "groups": hub_groups(projection or Projection()),
             "auth_state": {
                 "aizen": {
                     "provider": proof.provider,
@@ -349,13 +342,6 @@ class AizenAuthenticator(Authenticator):
                 }
             },
         }
-
-    def _groups(self, projection: Projection) -> list[str]:
-        groups = sorted({one if one.startswith(GROUPS) else GROUPS + one for one in projection.groups})
-        if len(groups) > MAX_PROJECTED:
-            # The hub pays for each group at each request; its own filters can do without, decisions never use them.
-            self.log.warning("only %d of %d groups are known to the hub", MAX_PROJECTED, len(groups))
-        return groups[:MAX_PROJECTED] + ([ADMIN_GROUP] if projection.admin else [])
 
     # -- servers ---------------------------------------------------------------------------------------------------
 

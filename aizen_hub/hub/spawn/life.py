@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterhub import orm
 
+from aizen_hub.hub.projection import ADMIN_GROUP
 from aizen_hub.problems import Problem
 
 if TYPE_CHECKING:
@@ -64,13 +65,15 @@ class ServerLife:
             # Only these may be stopped afterwards: a server that starts now has no session yet, and one that is stopped
             # and started again meanwhile is another server under the same name.
             ready = {one: spawner for one in live if (spawner := self._ready(*one)) is not None}
-            answer = await self._authenticator.road.heartbeat(live)
+            answer = await self._authenticator.road.heartbeat(live, self._admins())
         finally:
             sessions.quiet.set()
         for one in answer.without:
             if (one.user, one.server) not in self._told:
                 self._told.add((one.user, one.server))
                 log.warning("server `%s` of `%s` has no session, it began before: restart it", one.server, one.user)
+        for name in answer.no_admins:
+            self._close_admin_page(name)
         for one in answer.ended:
             log.info("session of `%s`, server `%s`, ended: no such server", one.user, one.server)
         for one in answer.stop:
@@ -141,6 +144,18 @@ class ServerLife:
         task = asyncio.ensure_future(self.stop_all(user_name))
         self._soon.add(task)
         task.add_done_callback(self._stopped)
+
+    def _admins(self) -> list[str]:
+        group = orm.Group.find(self._app.db, ADMIN_GROUP)
+        return [] if group is None else sorted(user.name for user in group.users)
+
+    def _close_admin_page(self, name: str) -> None:
+        # Their next refresh would do it, minutes later; scopes are read from the groups at every request.
+        group, orm_user = orm.Group.find(self._app.db, ADMIN_GROUP), orm.User.find(self._app.db, name)
+        if group is not None and orm_user in group.users:
+            group.users.remove(orm_user)
+            self._app.db.commit()
+            log.info("`%s` may not use the hub's admin page any more", name)
 
     def _stopped(self, task: asyncio.Task[int]) -> None:
         self._soon.discard(task)

@@ -94,7 +94,11 @@ async def end(call: Call) -> Answer:
 
 async def heartbeat(call: Call) -> Answer:
     live = [(one.user, one.server) for one in call.body.live]
-    heard = await call.alone(Actor(HUB, Road.HUB, source=call.caller.source), lambda tx: sessions.heartbeat(tx, live))
+
+    def work(tx: Write) -> tuple[sessions.Heard, list[str]]:
+        return sessions.heartbeat(tx, live), [one for one in call.body.admins if not sessions.is_admin(tx, one)]
+
+    heard, no_admins = await call.alone(Actor(HUB, Road.HUB, source=call.caller.source), work)
     call.house.metrics.session("ended", len(heard.ended))
     call.house.without_session = heard.without
     return Answer(
@@ -102,6 +106,7 @@ async def heartbeat(call: Call) -> Answer:
             "ended": [{"user": user, "server": server} for user, server in heard.ended],
             "stop": [{"user": user, "server": server} for user, server in heard.stop],
             "without": [{"user": user, "server": server} for user, server in heard.without],
+            "no_admins": no_admins,
         }
     )
 

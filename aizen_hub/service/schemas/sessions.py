@@ -49,12 +49,14 @@ class Heartbeat(Schema):
     """The servers that live now, as the hub sees them."""
 
     live: Annotated[list[Server], Field(max_length=20_000)]
+    admins: Annotated[list[Name], Field(max_length=1_000)] = []  # who may use the hub's admin page so far
 
 
 class HeartbeatAnswer(Open):
     ended: list[Server]
     stop: list[Server]
     without: list[Server]
+    no_admins: list[str]  # those of `admins` who may not any more
 
 
 class ChoicesQuery(Schema):
