@@ -1,33 +1,28 @@
 """Checkpoints: the heads of all chains, signed, in a file outside the database (R96).
 
 Without them the end of a chain could be cut off, or a chain be computed anew. Each line names the one before it, so
-that the file itself cannot lose one from its middle. One line:
-
-``{"content": {…}, "kid": "…", "signature": "…"}``, signed over `_PREFIX` and the canonical JSON of ``content``.
+that the file itself cannot lose one from its middle.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aizen_hub.audit.row import canonical
+from aizen_hub.audit import signed_line
+from aizen_hub.audit.signed_line import Check, Sign, SignedLine
 from aizen_hub.store.instant import from_microseconds, to_microseconds
 
-Sign = Callable[[bytes], tuple[str, bytes]]
-"""Returns the id of the key and the signature."""
-Check = Callable[[str, bytes, bytes], bool]
-"""Takes the id of the key, what was signed, and the signature."""
 _PREFIX = b"aizen-hub audit checkpoint\0"  # so that no signature made for something else fits (R43)
 _FIRST = "0" * 64
 _TAIL = 1 << 20
+_NEWEST = 200
 
 
 class Head(NamedTuple):
@@ -39,20 +34,35 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was signed: the heads that had moved since the checkpoint before."""
+    """What was signed: the heads that had moved since the checkpoint before.
+
+    Attributes
+    ----------
+    void_from : int or None
+        An operator went on from a database that lacks what the checkpoints from this number on had signed (T-40):
+        they count no longer. The heads are then those of all writers.
+    """
 
     number: int
     at: datetime
     revision: int
     heads: Mapping[str, Head]
+    void_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFault:
-    """A line of the file that is not what was written there."""
+    """A line of the file that is not what was written there.
+
+    Attributes
+    ----------
+    unsigned : int or None
+        The number that the line gives itself, where only its signature is none of ours.
+    """
 
     line: int
     sentence: str
+    unsigned: int | None = None
 
 
 class CheckpointFile:
@@ -68,15 +78,23 @@ class CheckpointFile:
         self.path = path
         self._last_heads: dict[str, Head] = {}
 
-    def append(self, heads: Mapping[str, Head], revision: int, at: datetime, sign: Sign) -> bool:
+    def append(
+        self, heads: Mapping[str, Head], revision: int, at: datetime, sign: Sign, *, void_from: int | None = None
+    ) -> bool:
         """Sign the heads that moved since this process wrote last and append them durably; False if none did.
+
+        Parameters
+        ----------
+        void_from : int, optional
+            The first checkpoint that counts no longer; then all heads are signed.
 
         Raises
         ------
         OSError
             The file cannot be written; the caller reports it, and tries again with the next checkpoint.
         """
-        moved = {writer: head for writer, head in heads.items() if self._last_heads.get(writer) != head}
+        known = {} if void_from is not None else self._last_heads
+        moved = {writer: head for writer, head in heads.items() if known.get(writer) != head}
         if not moved:
             return False
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -84,15 +102,16 @@ class CheckpointFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             number, previous, torn = _end(descriptor)
-            content = {
+            content: dict[str, Any] = {
                 "number": number + 1,
                 "at": to_microseconds(at),
                 "revision": revision,
                 "heads": {writer: [head.number, head.hash.hex()] for writer, head in moved.items()},
                 "previous": previous,
             }
-            kid, signature = sign(_PREFIX + canonical(content).encode())
-            line = canonical({"content": content, "kid": kid, "signature": signature.hex()}) + "\n"
+            if void_from is not None:
+                content["void_from"] = void_from
+            line = signed_line.write(content, _PREFIX, sign) + "\n"
             # A line that a crash cut short is ended, so that it spoils no other.
             data = (b"\n" if torn else b"") + line.encode()
             start = os.fstat(descriptor).st_size
@@ -130,9 +149,10 @@ class CheckpointFile:
             if parsed is None:
                 unreadable = position
                 continue
-            content, kid, signature = parsed
-            if not check(kid, _PREFIX + canonical(content).encode(), signature):
-                faults.append(CheckpointFault(position, f"line {position} is not signed by a key of ours"))
+            content = parsed.content
+            if not parsed.vouched(_PREFIX, check):
+                sentence = f"line {position} is not signed by a key of ours"
+                faults.append(CheckpointFault(position, sentence, content["number"]))
             elif content["previous"] != previous or content["number"] != number + 1:
                 where = position if unreadable is None else unreadable
                 faults.append(CheckpointFault(where, f"line {position} does not follow the line before it"))
@@ -142,7 +162,43 @@ class CheckpointFile:
             previous, number, unreadable = hashlib.sha256(line).hexdigest(), content["number"], None
         if unreadable is not None and unreadable != len(lines):
             faults.append(CheckpointFault(unreadable, f"line {unreadable} is not a checkpoint"))
-        return good, faults
+        # The key of a checkpoint that counts no longer may be lost with the database that had it.
+        void = _void(good)
+        return good, [one for one in faults if one.unsigned is None or not void(one.unsigned)]
+
+    def newest(self, check: Check) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+        """Return the newest checkpoints, oldest first, and those of them that no key of ours signed; costs no more for
+        a long file."""
+        good: list[Checkpoint] = []
+        strange: list[CheckpointFault] = []
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+                lines = file.read(_TAIL).split(b"\n")
+        except FileNotFoundError:
+            return good, strange
+        for line in lines[-_NEWEST:]:
+            parsed = _parse(line)
+            if parsed is None:
+                continue
+            if parsed.vouched(_PREFIX, check):
+                good.append(_checkpoint(parsed.content))
+            else:
+                number = parsed.content["number"]
+                strange.append(CheckpointFault(0, f"the checkpoint {number} is not signed by a key of ours", number))
+        void = _void(good)
+        return good, [one for one in strange if not void(one.unsigned or 0)]
+
+
+def in_force(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints that still count, after every restored database that an operator accepted."""
+    void = _void(checkpoints)
+    return [one for one in checkpoints if not void(one.number)]
+
+
+def _void(checkpoints: Iterable[Checkpoint]) -> Callable[[int], bool]:
+    spans = [(one.void_from, one.number) for one in checkpoints if one.void_from is not None]
+    return lambda number: any(start <= number < end for start, end in spans)
 
 
 def _end(descriptor: int) -> tuple[int, str, bool]:
@@ -153,22 +209,21 @@ def _end(descriptor: int) -> tuple[int, str, bool]:
     for line in reversed(data.split(b"\n")):
         parsed = _parse(line) if line else None
         if parsed is not None:
-            return parsed[0]["number"], hashlib.sha256(line).hexdigest(), torn
+            return parsed.content["number"], hashlib.sha256(line).hexdigest(), torn
     if size > _TAIL:
         raise OSError("the end of the checkpoint file cannot be read")
     return 0, _FIRST, torn
 
 
-def _parse(line: bytes) -> tuple[dict[str, Any], str, bytes] | None:
+def _parse(line: bytes) -> SignedLine | None:
+    parsed = signed_line.parse(line) if line else None
+    if parsed is None or not isinstance(parsed.content.get("previous"), str):
+        return None
     try:
-        data = json.loads(line)
-        content, kid, signature = data["content"], data["kid"], bytes.fromhex(data["signature"])
-        _checkpoint(content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        _checkpoint(parsed.content)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
-    if not isinstance(kid, str) or not isinstance(content.get("previous"), str):
-        return None
-    return content, kid, signature
+    return parsed
 
 
 def _checkpoint(content: Mapping[str, Any]) -> Checkpoint:
@@ -176,4 +231,7 @@ def _checkpoint(content: Mapping[str, Any]) -> Checkpoint:
         str(writer): Head(int(number), bytes.fromhex(digest)) for writer, (number, digest) in content["heads"].items()
     }
     at = from_microseconds(int(content["at"]))
-    return Checkpoint(int(content["number"]), at, int(content["revision"]), heads)
+    void_from = content.get("void_from")
+    return Checkpoint(
+        int(content["number"]), at, int(content["revision"]), heads, None if void_from is None else int(void_from)
+    )

@@ -1,17 +1,18 @@
-"""The auditor: reads every chain from its beginning and says where it was tampered with (R95, R96)."""
+"""The auditor: reads every chain from where it begins and says where it was tampered with (R95, R96)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from aizen_hub.audit.chain import genesis, link
-from aizen_hub.audit.checkpoint import Checkpoint, Head
+from aizen_hub.audit.chain import link
+from aizen_hub.audit.checkpoint import Checkpoint, Head, in_force
+from aizen_hub.audit.seal import Seals
 from aizen_hub.store import tables
 from aizen_hub.store.instant import to_microseconds
 
@@ -26,6 +27,7 @@ class Tampering(StrEnum):
     RELINKED = "relinked"  # a row does not follow the one before it: inserted, moved, or the former was replaced
     REWRITTEN = "rewritten"  # the chain fits, but it is not the one that was signed
     TRUNCATED = "truncated"  # the end that was signed is gone
+    SEAL = "seal"  # a seal is not what was signed, or not all of them are there
     ROLLED_BACK = "rolled-back"  # the whole database is older than what was signed (T-40)
 
 
@@ -75,8 +77,8 @@ def heads(conn: Connection) -> Mapping[str, Head]:
     return out
 
 
-def verify(conn: Connection, checkpoints: Sequence[Checkpoint] = ()) -> Report:
-    """Check every row of every writer, and the chains against what was signed.
+def verify(conn: Connection, checkpoints: Sequence[Checkpoint] = (), seals: Seals | None = None) -> Report:
+    """Check every row of every writer that is in the database, and the chains against what was signed.
 
     Parameters
     ----------
@@ -84,17 +86,22 @@ def verify(conn: Connection, checkpoints: Sequence[Checkpoint] = ()) -> Report:
         Inside a transaction that shows one moment.
     checkpoints : sequence of Checkpoint
         Read and their signatures checked by `checkpoint.CheckpointFile`, oldest first.
+    seals : Seals, optional
+        Where the chains begin, read from the same transaction; the beginning of all without.
 
     Returns
     -------
     Report
         At most `MAX_FINDINGS` findings, in the order of writer and number.
     """
+    seals = seals or Seals()
     report = Report(checkpoints=len(checkpoints))
-    signed = _signed(checkpoints)
-    for writer in sorted({*writers(conn), *signed}):
-        _verify_writer(conn, writer, signed.get(writer, {}), report)
-    newest = max((one.revision for one in checkpoints), default=0)
+    for fault in seals.faults:
+        report._found(Tampering.SEAL, "", 0, fault)
+    signed = signed_heads(checkpoints)
+    for writer in sorted({*writers(conn), *signed, *seals.writers()}):
+        _verify_writer(conn, writer, signed.get(writer, {}), seals.boundary(writer), report)
+    newest = max((one.revision for one in in_force(checkpoints)), default=0)
     present: int | None = conn.execute(select(tables.revision.c.value)).scalar()
     if (present or 0) < newest:
         sentence = f"the store shows revision {present}, but revision {newest} was signed"
@@ -102,20 +109,30 @@ def verify(conn: Connection, checkpoints: Sequence[Checkpoint] = ()) -> Report:
     return report
 
 
-def _signed(checkpoints: Iterable[Checkpoint]) -> dict[str, dict[int, bytes]]:
+def signed_heads(checkpoints: Sequence[Checkpoint]) -> dict[str, dict[int, bytes]]:
+    """Return the hashes that count, by writer and number."""
     out: dict[str, dict[int, bytes]] = {}
-    for checkpoint in checkpoints:
+    for checkpoint in in_force(checkpoints):
         for writer, head in checkpoint.heads.items():
             out.setdefault(writer, {})[head.number] = head.hash
     return out
 
 
-def _verify_writer(conn: Connection, writer: str, signed: Mapping[int, bytes], report: Report) -> None:
-    number, previous = 0, genesis(writer)
-    good = 0  # the last row that equals what was signed
-    rewritten = False
+def _verify_writer(
+    conn: Connection, writer: str, signed: Mapping[int, bytes], boundary: tuple[int, bytes], report: Report
+) -> None:
+    sealed, end = boundary
+    number, previous = boundary
+    good = sealed  # the last row that equals what was signed
+    rewritten, empty = False, True
+    if signed.get(sealed, end) != end:
+        report._found(Tampering.REWRITTEN, writer, sealed, f"row {sealed} was signed otherwise than it was sealed")
     for row in _rows(conn, writer):
         report.rows += 1
+        if empty and row.number <= sealed:
+            # The row that the chain goes on from, or rows whose removal was interrupted: they must end at the seal.
+            number, previous = row.number - 1, bytes(row.previous)
+        empty = False
         if row.number != number + 1:
             missing = (
                 f"row {number + 1} is" if row.number == number + 2 else f"rows {number + 1} to {row.number - 1} are"
@@ -131,6 +148,8 @@ def _verify_writer(conn: Connection, writer: str, signed: Mapping[int, bytes], r
                 sentence = f"the column `{column}` of row {row.number} is not what the row says"
                 report._found(Tampering.CHANGED, writer, row.number, sentence)
         number, previous = row.number, bytes(row.hash)
+        if number == sealed and previous != end:
+            report._found(Tampering.REWRITTEN, writer, number, f"row {number} is not the one that was sealed")
         if number in signed and not rewritten:
             if signed[number] == previous:
                 good = number
@@ -140,9 +159,12 @@ def _verify_writer(conn: Connection, writer: str, signed: Mapping[int, bytes], r
                 report._found(Tampering.REWRITTEN, writer, good + 1, sentence)
     if number:
         report.heads[writer] = Head(number, previous)
-    if signed and max(signed) > number:
-        sentence = f"rows {number + 1} to {max(signed)} at least are cut off; nothing after row {good} is vouched for"
+    last = max(signed, default=0)
+    if last > number:
+        sentence = f"rows {number + 1} to {last} at least are cut off; nothing after row {good} is vouched for"
         report._found(Tampering.TRUNCATED, writer, number + 1, sentence)
+    elif sealed and (empty or number < sealed):
+        report._found(Tampering.TRUNCATED, writer, sealed, f"row {sealed}, from which the chain goes on, is cut off")
 
 
 def _rows(conn: Connection, writer: str) -> Iterator[Row[Any]]:

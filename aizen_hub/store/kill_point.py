@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 VARIABLE = "AIZEN_TEST_KILL_AT"
 POINTS = frozenset({"begun", "decided", "changed", "before-commit", "after-commit", "before-answer"})
+SEALING = frozenset({"segment-written", "sealed", "removed"})  # of `aizen-hub audit seal`
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -33,8 +34,8 @@ def armed(text: str | None) -> Callable[[str], None]:
     if not text:
         return _nothing
     wanted, number, how, *more = [*text.split(":"), *["1", "kill"][max(0, text.count(":")) :]]
-    if wanted not in POINTS or how not in _SIGNALS or not number.isdecimal() or more:
-        raise ValueError(f"{VARIABLE} is `point[:n[:kill|stop]]` with a point of {', '.join(sorted(POINTS))}")
+    if wanted not in POINTS | SEALING or how not in _SIGNALS or not number.isdecimal() or more:
+        raise ValueError(f"{VARIABLE} is `point[:n[:kill|stop]]` with a point of {', '.join(sorted(POINTS | SEALING))}")
     guard, left = threading.Lock(), int(number)
 
     def reached(point: str) -> None:

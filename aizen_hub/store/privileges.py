@@ -11,13 +11,14 @@ from aizen_hub.store import tables
 
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _APPEND_ONLY = frozenset({tables.audit.name, tables.changes.name})
+_READ_ONLY = frozenset({tables.seals.name})  # rows are sealed and removed with the owner's role
 
 
 def grant_service(conn: Connection, role: str) -> None:
     """Give a database role what the service needs and no more; run by the owner of the tables.
 
-    Audit rows and change records can be read and added, never changed or removed, so that whoever takes over the
-    service cannot rewrite what was recorded.
+    Audit rows and change records can be read and added, never changed or removed, and seals only be read, so that
+    whoever takes over the service cannot rewrite what was recorded.
 
     Raises
     ------
@@ -33,5 +34,7 @@ def grant_service(conn: Connection, role: str) -> None:
     conn.exec_driver_sql(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}")
     for name in tables.metadata.tables:
         conn.exec_driver_sql(f"REVOKE ALL ON {name} FROM {role}")
-        rights = "SELECT, INSERT" if name in _APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        if name in _APPEND_ONLY | _READ_ONLY:
+            rights = "SELECT, INSERT" if name in _APPEND_ONLY else "SELECT"
         conn.exec_driver_sql(f"GRANT {rights} ON {name} TO {role}")

@@ -380,3 +380,10 @@ audit = _table(
     Column("previous", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
 )
+
+seals = _table(
+    # Where the audit begins, after its oldest rows went into a signed file; see audit.seal.
+    "seals",
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("line", Text, nullable=False),
+)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from aizen_hub.cli.audit import audit
+from aizen_hub.problems import Conflict
 from aizen_hub.service.build import build
 from aizen_hub.service.chores import Chores
 from aizen_hub.settings import Settings
@@ -73,3 +74,34 @@ async def test_an_export_holds_every_row_and_is_itself_recorded(config: Path) ->
     assert rows[-1]["event"] == "audit.exported"
     code, out, _ = run("export", "-c", str(config), "--format", "csv")
     assert len(out.splitlines()) == len(rows) + 2, "a header, and the row of the second export"
+
+
+def test_sealing_by_the_command(config: Path, tmp_path: Path) -> None:
+    """Every command says what is sealed; with the file the whole is checked."""
+    folder = tmp_path / "sealed"
+    code, out, said = run("seal", "-c", str(config), "--before", "2020-01-01", "--to", str(folder))
+    assert (code, out) == (0, "")
+    assert "nothing to seal" in said
+    code, out, said = run("seal", "-c", str(config), "--before", "2100-01-01", "--to", str(folder))
+    assert code == 0
+    file = Path(out.strip())
+    assert file.parent == folder
+    assert "sealed" in said
+    code, out, said = run("verify", "-c", str(config), "-o", "json")
+    assert (code, json.loads(out)["unread"]) == (0, json.loads(out)["sealed"])
+    assert "--segment" in said
+    code, out, _ = run("verify", "-c", str(config), "--segment", str(file), "-o", "json")
+    assert (code, json.loads(out)["unread"]) == (0, 0)
+    _, out, said = run("export", "-c", str(config))
+    assert "audit.sealed" in out
+    assert "is sealed" in said
+    file.write_bytes(file.read_bytes().replace(b"catalog", b"cat-log", 1))
+    code, out, _ = run("verify", "-c", str(config), "--segment", str(file), "-o", "json")
+    assert (code, json.loads(out)["findings"][0]["kind"]) == (1, "segment")
+
+
+async def test_a_changed_checkpoint_file_stops_the_sealing(config: Path, tmp_path: Path) -> None:
+    file = config.parent / "data" / "audit-checkpoints.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"revision":', b'"revision":1', 1))
+    with pytest.raises(Conflict, match="not as they were written"):
+        run("seal", "-c", str(config), "--before", "2100-01-01", "--to", str(tmp_path / "sealed"))

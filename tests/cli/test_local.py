@@ -47,7 +47,7 @@ def test_init_brings_no_secret_and_no_account(config: Path) -> None:
     """Two installations from the same files share nothing that lets anybody in."""
     assert "password" not in {line.partition(":")[0].strip() for line in config.read_text().splitlines()}
     assert not (config.parent / "aizen-data").exists()
-    with opened(prepared(config)) as store, store.read() as tx:
+    with opened(prepared(config), may_make=True) as store, store.read() as tx:
         assert tx.rights(Identity.user("admin")).held == ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aizen_hub.accounts import gate, questions
 from aizen_hub.accounts.result import Result, table
+from aizen_hub.audit.seal import sealed_until
 from aizen_hub.audit.search import AuditFilter, newest
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -82,6 +83,7 @@ async def audit(call: Call) -> Answer:
                 for row in rows
             ],
             audit=rows,
+            sealed_until=None if (sealed := sealed_until(tx.conn)) is None else sealed.isoformat(),
         )
 
     return await change(call, work)
