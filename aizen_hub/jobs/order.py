@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+MAX_KEY = 255
+"""What the table of jobs keeps of a key; cut here, so that a ``stop`` looks for what was kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -43,7 +46,7 @@ class Order:
     def key(self) -> str:
         """Noun and name, e.g. ``training churn``: by this a ``stop`` finds the job that a ``start`` began."""
         name = self.arguments.get("name", "")
-        return f"{self.noun} {name}".rstrip() if isinstance(name, str) else self.noun
+        return f"{self.noun} {name}".rstrip()[:MAX_KEY] if isinstance(name, str) else self.noun
 
     def body(self) -> bytes:
         """Return the request body; its SHA-256 stands in the decision token, so these bytes are sent and no others."""

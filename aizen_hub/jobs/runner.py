@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS = 0.25
 """Longest time between a decision and the call of the core; after that it is decided again (DESIGN, *store*)."""
 _ASK_EVERY_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
 _DECIDE_TRIES = 3
-_UNDECIDED_LIMIT = 10
+_UNDECIDED_SECONDS = 10.0
 _WAIT_FOR_STOP_SECONDS = 10.0
 _CANCEL_PAUSES = (0.0, 0.5, 2.0)
 _REATTACH_PAUSES = (0.2, 1.0, 3.0)
@@ -52,7 +53,8 @@ class Runner:
         None: no core is configured, and every order is answered so.
     book : Book
     still_allowed : callable
-        Asked every second while a command runs. Whoever loses the right, or is locked, loses the job (R78).
+        Asked every second while a command runs. Whoever loses the right, or is locked, loses the job (R78, T-08); so
+        does, after ten seconds, whoever's right nobody can decide.
     total_seconds : float
         Longest time that one command is followed.
     """
@@ -132,6 +134,10 @@ class Runner:
         async def whole() -> None:
             try:
                 await work
+            except Exception:
+                # Whatever broke in here, the outcome is recorded and nobody waits for an end that never comes.
+                log.exception("command %s was lost sight of", running.order.id)
+                running.publish(await self._record(running.order, unknown("the service lost sight of it")))
             finally:
                 self._running.pop(running.order.id, None)
                 if running.end is not None:
@@ -170,17 +176,21 @@ class Runner:
                 running.publish(end)
                 problem.more.setdefault("state", str(end.state))
             accepted.set_exception(problem)
-        except BaseException:
-            if not accepted.done():
-                accepted.cancel()
+        except asyncio.CancelledError:
+            accepted.cancel()
             raise
+        except Exception as error:
+            if not accepted.done():
+                accepted.set_exception(error)
+            if begun:
+                raise
 
     async def _decide_again(self, order: Order, decided: float | None) -> float:
         for _ in range(_DECIDE_TRIES):
             if decided is not None and time.monotonic() - decided <= FRESH_SECONDS:
                 return decided
             decided = time.monotonic()
-            if (why := await self._still_allowed(order)) is not None:
+            if (why := await self._ask(order)) is not None:
                 raise Denied(why)
         raise Unavailable(f"no decision was younger than {FRESH_SECONDS * 1000:g} ms when it reached the core")
 
@@ -219,18 +229,26 @@ class Runner:
             await asyncio.sleep(pause)
             events = client.reattach(running.order)
 
+    async def _ask(self, order: Order) -> str | None:
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._still_allowed(order)
+        except TimeoutError:
+            raise Unavailable(f"no decision within {_ANSWER_SECONDS:g} s") from None
+
     async def _watch(self, order: Order) -> str:
-        undecided = 0
+        decided = time.monotonic()
         while True:
             await asyncio.sleep(_ASK_EVERY_SECONDS)
             try:
-                why = await self._still_allowed(order)
-            except Problem:
-                undecided += 1
-                if undecided >= _UNDECIDED_LIMIT:
-                    return f"for {_UNDECIDED_LIMIT} s nobody could decide whether it is still allowed"
+                why = await self._ask(order)
+            except Exception as error:  # noqa: BLE001  whatever keeps it from being decided, it is not decided
+                if not isinstance(error, Problem):
+                    log.warning("command %s could not be decided again (%s)", order.id, type(error).__name__)
+                if time.monotonic() - decided >= _UNDECIDED_SECONDS:
+                    return f"for {_UNDECIDED_SECONDS:g} s nobody could decide whether it is still allowed"
             else:
-                undecided = 0
+                decided = time.monotonic()
                 if why is not None:
                     return why
 
@@ -262,8 +280,8 @@ class Runner:
             try:
                 await asyncio.to_thread(self._book.finish, order, end.state, end.message)
                 return end
-            except Problem as problem:
-                detail = problem.detail
+            except Exception as error:  # noqa: BLE001  whatever keeps it from being recorded, readers get an end
+                detail = error.detail if isinstance(error, Problem) else type(error).__name__
         log.error("outcome of command %s could not be recorded: %s", order.id, detail)
         return unknown("the outcome could not be recorded")
 

@@ -27,8 +27,9 @@ class Pages:
     def __init__(self) -> None:
         self.happened: list[str] = []
         self.ends: list[tuple[str, State, str]] = []
-        self.refuse: Problem | None = None
+        self.refuse: Exception | None = None
         self.broken = 0
+        self.fault: Exception = Unavailable("the disk is full")
         self.slow = 0.0
         self._lock = threading.Lock()
 
@@ -42,7 +43,7 @@ class Pages:
         with self._lock:
             if self.broken:
                 self.broken -= 1
-                raise Unavailable("the disk is full")
+                raise self.fault
             self.happened.append("finish")
             self.ends.append((order.id, state, message))
 
@@ -52,11 +53,13 @@ class Judge:
 
     def __init__(self) -> None:
         self.why: str | None = None
-        self.problem: Problem | None = None
+        self.problem: Exception | None = None
+        self.slow = 0.0
         self.asked = 0
 
     async def __call__(self, order: Order) -> str | None:
         self.asked += 1
+        await asyncio.sleep(self.slow)
         if self.problem is not None:
             raise self.problem
         return self.why
@@ -91,6 +94,8 @@ async def make(pages: Pages, judge: Judge) -> AsyncIterator[Make]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ASK_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_UNDECIDED_SECONDS", 0.3)
     monkeypatch.setattr(module, "_REATTACH_PAUSES", (0.01, 0.01, 0.01))
     monkeypatch.setattr(module, "_CANCEL_PAUSES", (0.0, 0.01))
     monkeypatch.setattr(module, "_RECORD_PAUSES", (0.0, 0.01, 0.01))
@@ -264,6 +269,48 @@ async def test_a_short_outage_of_the_store_costs_no_job_a_long_one_does(core: Co
     assert end["state"] == "stopped"
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.proves("R79", "T-08")
+@pytest.mark.parametrize(
+    ("problem", "slow"), [(Unavailable("away"), 0.0), (RuntimeError("a fault of ours"), 0.0), (None, 60.0)],
+    ids=["unavailable", "broken", "hanging"],
+)  # fmt: skip
+async def test_what_nobody_can_decide_any_more_is_stopped(
+    core: Core, make: Make, judge: Judge, pages: Pages, problem: Exception | None, slow: float
+) -> None:
+    """However the decision fails to come, a command does not run on without one."""
+    running = await make(core.client).start(order("start training slow"), decided=time.monotonic())
+    judge.problem, judge.slow = problem, slow
+    *_, end = [event async for event in running.events()]
+    assert end["state"] == "stopped"
+    assert "nobody could decide" in end["message"]
+    assert children(core.process.pid) == set()
+    assert [state for _, state, _ in pages.ends] == [State.STOPPED]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_fault_of_ours_leaves_nobody_waiting(
+    make: Make, pages: Pages, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with raw_core(says(HEAD, ACCEPTED, then_wait=True)) as core:
+        pages.refuse = RuntimeError("a bug")
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(events_of(make(core.client())), 5)
+        pages.refuse, runner = None, make(core.client())
+        pages.ends.clear()
+        running = await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=time.monotonic())
+        judge.why = "locked"
+        monkeypatch.setattr(runner, "_stop", _broken)
+        events = [event async for event in running.events()]
+    assert events[-1]["state"] == "unknown"
+    assert [state for _, state, _ in pages.ends] == [State.UNKNOWN]
+    assert runner._running == {}
+
+
+async def _broken(*_: object) -> Any:
+    raise RuntimeError("a bug")
+
+
 async def test_a_reader_that_goes_away_leaves_the_job(core: Core, make: Make, pages: Pages) -> None:
     runner = make(core.client)
     what = order("start training churn")
@@ -307,9 +354,11 @@ async def test_an_outcome_that_cannot_be_recorded_is_not_told(make: Make, pages:
         pages.broken = 1
         assert (await events_of(runner))[-1]["state"] == "done"
         pages.broken = 100
-        end = (await events_of(runner, dataclasses.replace(ORDER, id="1" * 32)))[-1]
-    assert (end["state"], end["result"]) == ("unknown", None)
-    assert "could not be recorded" in end["message"]
+        for number, fault in enumerate((pages.fault, OSError("no space left")), 1):
+            pages.fault = fault
+            end = (await events_of(runner, dataclasses.replace(ORDER, id=str(number) * 32)))[-1]
+            assert (end["state"], end["result"]) == ("unknown", None)
+            assert "could not be recorded" in end["message"]
 
 
 async def test_a_service_that_starts_anew_takes_its_jobs_up_again(core: Core, make: Make, pages: Pages) -> None:
@@ -348,3 +397,5 @@ def test_the_key_of_a_job_is_what_a_stop_names() -> None:
     assert ORDER.key == "training churn"
     assert dataclasses.replace(ORDER, verb="stop").key == "training churn"
     assert dataclasses.replace(ORDER, noun="all", arguments={}).key == "all"
+    long = dataclasses.replace(ORDER, arguments={"name": "x" * 1000})
+    assert (long.key, len(long.key)) == (dataclasses.replace(long, verb="stop").key, 255)
