@@ -23,19 +23,20 @@ def seed(tx: Any) -> None:
     from aizen_hub.rbac.identity import Identity
 
     projects.create(tx, "churn", owner=Identity.user("maker"))
-    assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"), reason="test")
+    for name in ("erin", "lena"):
+        assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user(name), reason="test")
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
-    accounts = {"boss": "AIZEN_ADMIN", "chief": "AIZEN_ADMIN", "maker": "PROJECT_CREATOR", "erin": ""}
+    accounts = {"boss": "AIZEN_ADMIN", "chief": "AIZEN_ADMIN", "maker": "PROJECT_CREATOR", "erin": "", "lena": ""}
     with running_hub(
         tmp_path_factory.mktemp("admin"),
         # A change of the protected role would wait for a fresh sign-in, which is tested elsewhere.
         {"confirm_protected": False},
         accounts=accounts,
         seed=seed,
-        tiny=("chief", "maker"),
+        tiny=("erin", "chief", "maker"),
     ) as running:
         yield running
 
@@ -70,6 +71,7 @@ class TestAdmin:
         listed = {one["name"]: one for one in boss.api("GET", LIST).json()}
         assert {"boss", "erin"} <= set(listed)
         assert listed["erin"]["servers"][""]["ready"] is True
+        assert listed["erin"]["groups"] == ["aizen:churn"], "the hub's own filters know projects, and no roles"
         assert "auth_state" not in listed["erin"] or listed["erin"]["auth_state"] is None
         assert "token" not in json.dumps(listed["erin"]["servers"])
 
@@ -80,16 +82,17 @@ class TestAdmin:
         wait_for(lambda: not runs(hub, "erin"), 15)
         assert project_of_session(hub, "erin") is None
 
-    def test_no_server_of_somebody_else_opens(self, hub: HubHandle, erin: Browser) -> None:
-        boss = hub.login("boss")
-        assert erin.get("/user/erin/api/status").status == 200
+    def test_no_server_of_somebody_else_opens(self, hub: HubHandle) -> None:
+        boss, lena = hub.login("boss"), hub.login("lena")
+        # A server of Jupyter, which asks the hub who may come in.
+        lena.spawn("churn")
+        assert lena.get("/user/lena/api/status").status == 200
         for path in ("", "api/status", "api/contents"):
-            assert boss.get("/user/erin/" + path).status == 403, path
-            page = Browser(hub.url).get("/user/erin/" + path, Authorization=f"token {api_token(boss)}")
+            assert boss.get("/user/lena/" + path).status == 403, path
+            page = Browser(hub.url).get("/user/lena/" + path, Authorization=f"token {api_token(boss)}")
             assert page.status == 403, path
-        assert not [
-            one for one in scopes(boss) if one.startswith("access:servers") and one != "access:servers!user=boss"
-        ]
+        assert {one for one in scopes(boss) if one.startswith("access:servers")} == {"access:servers!user=boss"}
+        lena.stop()
 
     def test_nothing_else_of_somebody_else_can_be_done(self, hub: HubHandle, erin: Browser) -> None:
         boss = hub.login("boss")

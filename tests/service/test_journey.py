@@ -111,11 +111,19 @@ async def test_heartbeats_end_what_is_gone_and_stop_what_has_ended(service: Driv
     live = [{"user": "eve", "server": ""}, {"user": "rob", "server": "two"}, {"user": "nil", "server": "x"}]
     first = await service.hub("POST", "/sessions/heartbeat", {"live": live})
     unknown = [{"user": "nil", "server": "x"}]
-    assert first.json == {"ended": [], "stop": [], "without": unknown}, "started before this hub used the service"
+    nobody: dict[str, list[str]] = {"no_admins": []}
+    assert first.json == {"ended": [], "stop": [], "without": unknown} | nobody, (
+        "started before this hub used the service"
+    )
     second = await service.hub("POST", "/sessions/heartbeat", {"live": live[:1]})
-    assert second.json == {"ended": [{"user": "rob", "server": "two"}], "stop": [], "without": []}
-    third = await service.hub("POST", "/sessions/heartbeat", {"live": live[:2]})
-    assert third.json == {"ended": [], "stop": [{"user": "rob", "server": "two"}], "without": []}
+    assert second.json == {"ended": [{"user": "rob", "server": "two"}], "stop": [], "without": []} | nobody
+    third = await service.hub("POST", "/sessions/heartbeat", {"live": live[:2], "admins": ["boss", "eve", "gone"]})
+    assert third.json == {
+        "ended": [],
+        "stop": [{"user": "rob", "server": "two"}],
+        "without": [],
+        "no_admins": ["eve", "gone"],
+    }
 
 
 @pytest.mark.proves("R65")
