@@ -67,3 +67,46 @@ def check(config: Path) -> int:
     click.echo(schema.check(settings.database_url))
     say("the schema is the one this version works with")
     return Outcome.DONE
+
+
+@db.command("accept-restore")
+@config_option
+@click.option("--reason", default="", help="For the audit.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_restore(config: Path, reason: str, yes: bool) -> int:
+    """Go on from a restored backup, whose last changes are lost.
+
+    A service on a database older than its last signed checkpoint decides nothing. If the newer one cannot be brought
+    back, this accepts what is there: every role token, session and activation link ends, all keys are replaced, and the
+    audit and the checkpoints say so. Roles that were taken away, and locks and credentials that were changed after the
+    backup are as they were then: look through them. Running services go on by themselves.
+    """
+    from aizen_hub.accounts.restoration import accept
+    from aizen_hub.audit.checkpoint import CheckpointFile
+    from aizen_hub.audit.loss import find_loss
+    from aizen_hub.audit.seal import Seals
+    from aizen_hub.audit.verify import heads
+    from aizen_hub.audit.vouching import checker, signer
+    from aizen_hub.cli.operator import opened_with_keys, operator
+
+    settings = Settings.load(config)
+    file = CheckpointFile(settings.checkpoint_path)
+    with opened_with_keys(settings) as (store, keys):
+        with store.read() as tx:
+            check = checker(keys.list(tx))
+            checkpoints, faults = file.read(check)
+            loss = find_loss(tx.conn, tx.revision, Seals.read(tx.conn, check), checkpoints, faults)
+        if loss is None:
+            say("nothing to accept: the database holds all that was signed")
+            return Outcome.CONFLICT
+        say(loss.sentence)
+        if loss.since is not None:
+            say(f"the last checkpoint that it holds is of {loss.since.isoformat(timespec='seconds')}")
+        if not yes:
+            click.confirm("Go on without what was recorded since?", abort=True, err=True)
+        with store.write(operator()) as write:
+            done = accept(write, keys, loss, reason[:200])
+        with store.read() as tx:
+            file.append(heads(tx.conn), tx.revision, tx.now, signer(keys.ring(tx)), void_from=loss.void_from)
+    say(f"accepted: ended {done.sessions} sessions and {done.links} activation links, replaced {done.keys} keys")
+    return Outcome.DONE

@@ -387,6 +387,19 @@ def test_reading_the_audit_is_a_right_and_leaves_a_row(hub: HubHandle) -> None:
     assert rows, "the first reading is in the second"
 
 
+def test_the_doctor_sees_the_running_house(hub: HubHandle, run: Run) -> None:
+    answer = run("ada", "doctor", "-c", str(hub.folder / "aizen.yaml"), "-o", "json")
+    findings = {one["what"]: one for one in json.loads(answer.stdout)}
+    good = [what for what, one in findings.items() if one["level"] == "ok"]
+    for part in ("is ready", "keeps up with the store", "has its session", "every purpose has a key"):
+        assert any(part in what for what in good), findings
+    failed = [what for what, one in findings.items() if one["level"] == "fail"]
+    assert len(failed) == 1, failed
+    assert "the directory `lab`" in failed[0], "which nobody started"
+    assert answer.returncode == Outcome.ERROR
+    assert run("rob", "doctor", "-c", str(hub.folder / "aizen.yaml")).stdout.count("did not tell more") == 1
+
+
 def test_whoami_in_both_forms(run: Run) -> None:
     assert json.loads(done(run("lead", "whoami", "-o", "json")))["user"] == "lead"
     answer = run("lead", "whoami")

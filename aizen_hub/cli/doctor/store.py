@@ -1,0 +1,118 @@
+"""The database: its schema, durability and clock, the keys in it, and alerts that were not delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from aizen_hub.cli.doctor.finding import Finding
+from aizen_hub.problems import Problem
+from aizen_hub.settings import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    from aizen_hub.store.store import Store
+    from aizen_hub.store.transaction import Read
+
+KEY_AGE = timedelta(days=90)
+CLOCK = timedelta(seconds=30)
+"""Beyond it the service mints nothing (R135)."""
+OUTBOX_AGE = timedelta(minutes=15)
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    from aizen_hub.cli.operator import opened
+    from aizen_hub.store import schema
+
+    if settings.embedded and settings.database is None and not (settings.data_dir / "aizen.sqlite").exists():
+        yield Finding("warn", "there is no database yet", "the service makes it at its first start")
+        return
+    try:
+        schema.check(settings.database_url)
+    except ConfigurationError as error:
+        yield Finding("fail", str(error))
+        return
+    except Problem as error:
+        yield Finding("fail", f"the database: {error.detail}", error.remedy or "")
+        return
+    yield Finding("ok", "the database's schema is the one this version works with")
+    try:
+        with opened(settings) as store:
+            yield from _durability(store)
+            with store.read() as tx:
+                yield from _clock(tx)
+                yield from _outbox(tx)
+            yield from _keys(settings, store)
+    except Problem as error:
+        yield Finding("fail", f"the database: {error.detail}", error.remedy or "")
+    except ValueError:
+        yield Finding("warn", "the database was not looked into: first mend the catalog")
+
+
+def _durability(store: Store) -> Iterator[Finding]:
+    if store.database.embedded:
+        return
+    with store.database.engine.connect() as conn:
+        for name in ("fsync", "synchronous_commit"):
+            if conn.exec_driver_sql(f"SHOW {name}").scalar() == "off":
+                yield Finding("fail", f"the database runs with {name}=off: a crash may lose changes", f"{name} = on")
+
+
+def _clock(tx: Read) -> Iterator[Finding]:
+    off = abs(datetime.now(UTC) - tx.now)
+    if off > CLOCK:
+        yield Finding("fail", f"this machine's clock is {off.total_seconds():.0f} s off the database's", "run NTP here")
+    else:
+        yield Finding("ok", f"revision {tx.revision}; this machine's clock agrees with the database's")
+
+
+def _outbox(tx: Read) -> Iterator[Finding]:
+    from aizen_hub.store import tables
+
+    o = tables.outbox
+    old = tx.conn.scalar(
+        select(func.count()).select_from(o).where(o.c.sent.is_(None), o.c.created < tx.now - OUTBOX_AGE)
+    )
+    if not old:
+        yield Finding("ok", "no alert waits for long")
+        return
+    why = tx.conn.scalar(
+        select(o.c.failed).where(o.c.sent.is_(None), o.c.failed.is_not(None)).order_by(o.c.created.desc()).limit(1)
+    )
+    yield Finding(
+        "warn", f"{old} alerts were not delivered yet{f': {why[:200]}' if why else ''}", "check `alerts` in aizen.yaml"
+    )
+
+
+def _keys(settings: Settings, store: Store) -> Iterator[Finding]:
+    from aizen_hub.store import tables
+    from aizen_hub.store.keystore import KeyStore
+    from aizen_hub.tokens.keys import KeyState
+
+    k = tables.keys
+    with store.read() as tx:
+        known = tx.conn.execute(select(k.c.kid).limit(1)).first() is not None
+    if not known:
+        yield Finding("warn", "there are no keys yet", "the service makes them at its first start")
+        return
+    # Makes nothing, since there are keys.
+    keys = KeyStore.open(settings, store)
+    with store.read() as tx:
+        ring, now = keys.ring(tx), tx.now
+    if ring.is_sealed:
+        yield Finding(
+            "fail",
+            f"the service is sealed: {ring.sealed or 'a key is missing'}",
+            "bring the key-encryption file back from its backup; if it is lost: aizen-hub keys --help",
+        )
+        return
+    old = sorted(
+        one.purpose.value for one in ring.keys if one.state is KeyState.SIGNING and now - one.changed > KEY_AGE
+    )
+    if old:
+        days = KEY_AGE.days
+        yield Finding("warn", f"keys sign for more than {days} days: {', '.join(old)}", "aizen-hub keys rotate")
+    else:
+        yield Finding("ok", "every purpose has a key that signs")
