@@ -8,7 +8,11 @@ from collections.abc import Mapping
 
 from aizen_hub.accounts import bootstrap
 from aizen_hub.accounts.court import Court
+from aizen_hub.audit.checkpoint import CheckpointFile
+from aizen_hub.audit.loss import REMEDY, find_loss
+from aizen_hub.audit.seal import Seals
 from aizen_hub.audit.secret import PURPOSE, SecretHasher
+from aizen_hub.audit.vouching import checker
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
 from aizen_hub.rbac.identity import Identity
@@ -20,6 +24,7 @@ from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.store import Store
+from aizen_hub.store.transaction import Read
 from aizen_hub.tokens.keys import KeyRing
 from aizen_hub.tokens.role_token import Verifier
 
@@ -72,6 +77,8 @@ def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | Non
         )
         house.keys = KeyStore.open(settings, store)
         house.verifier = Verifier(KeyRing(), settings.service_url, settings.service_url)
+        with store.read() as tx:
+            house.lacks = _lacks(house, tx)
         refresh_keys(house)
         encryption = house.keys.encryption
         house.browsers = Browsers(house, HubPlace.of(environ), encryption)
@@ -96,12 +103,29 @@ def refresh_keys(house: House) -> None:
     """Bring the ring at hand up to the store's, and seal or unseal the service by it (R7)."""
     with house.store.read() as tx:
         ring = house.keys.ring(tx)
+        back = tx.revision < house.revision
+        if back:
+            log.error("the database went back", extra={"data": {"from": house.revision, "to": tx.revision}})
+            house.store.cache.clear()
+        if back or house.lacks is not None:
+            house.lacks = _lacks(house, tx)
+        house.revision = tx.revision
     house.verifier.advance(ring)
-    sealed = (ring.sealed or "a signing key is missing") if ring.is_sealed else None
+    sealed, remedy = house.lacks, REMEDY
+    if sealed is None and ring.is_sealed:
+        sealed = ring.sealed or "a signing key is missing"
+        remedy = "the operator finds the reason with `aizen-hub doctor`"
     if sealed != house.sealed:
         log.log(
             logging.ERROR if sealed else logging.INFO,
             "sealed" if sealed else "unsealed",
             extra={"data": {"why": sealed}},
         )
-    house.sealed = sealed
+    house.sealed, house.remedy = sealed, remedy
+
+
+def _lacks(house: House, tx: Read) -> str | None:
+    check = checker(house.keys.list(tx))
+    checkpoints, strange = CheckpointFile(house.settings.checkpoint_path).newest(check)
+    loss = find_loss(tx.conn, tx.revision, Seals.read(tx.conn, check), checkpoints, strange)
+    return None if loss is None else loss.sentence

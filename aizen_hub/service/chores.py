@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from aizen_hub.alerts.courier import Courier
 from aizen_hub.alerts.expiry import announce_expiring
 from aizen_hub.audit.checkpoint import CheckpointFile
 from aizen_hub.audit.verify import heads
+from aizen_hub.audit.vouching import signer
 from aizen_hub.problems import Unavailable
 from aizen_hub.service import core_road, replay
 from aizen_hub.service.background import Task
@@ -24,7 +25,6 @@ from aizen_hub.service.pools import Pool
 from aizen_hub.service.stopping import Followers
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import Read, Write
-from aizen_hub.tokens.keys import Purpose
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
@@ -67,13 +67,13 @@ class Chores:
         return (
             Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
             Task("revocation", 1.0, self._followers.follow, at_once=True),
-            Task("jobs", 300.0, lambda: core_road.resume(house), at_once=True),
+            Task("jobs", 300.0, self._unless_old(lambda: core_road.resume(house)), at_once=True),
             Task("checkpoint", 20.0, self.checkpoint, at_once=True),
             Task("slow", 5.0, self._hang_up),
             Task("figures", 15.0, self._count, at_once=True),
-            Task("alerts", 5.0, self._post),
-            Task("expiring", 300.0, self._announce),
-            Task("tidy", 60.0, lambda: house.change(OWN, self._tidy)),
+            Task("alerts", 5.0, self._unless_old(self._post)),
+            Task("expiring", 300.0, self._unless_old(self._announce)),
+            Task("tidy", 60.0, self._unless_old(lambda: house.change(OWN, self._tidy))),
         )
 
     async def last(self) -> None:
@@ -84,19 +84,24 @@ class Chores:
             log.warning("no last checkpoint", extra={"data": {"class": type(error).__name__}})
         self._posting.close()
 
+    def _unless_old(self, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+        # Nothing is written to a database, and nothing signed about it, that may be taken away again (T-40).
+        async def run() -> None:
+            if self._house.lacks is None:
+                await work()
+
+        return run
+
     async def checkpoint(self) -> bool:
         """Sign the heads of all chains into the file outside the database."""
         house = self._house
+        if house.lacks is not None:
+            return False
 
         def work() -> bool:
             with house.store.read() as tx:
                 found, revision, now = heads(tx.conn), tx.revision, tx.now
-                ring = house.keys.ring(tx)
-
-            def sign(data: bytes) -> tuple[str, bytes]:
-                key, private = ring.signer(Purpose.CHECKPOINT)
-                return key.kid, private.sign(data)
-
+                sign = signer(house.keys.ring(tx))
             return self._checkpoints.append(found, revision, now, sign)
 
         moved = await house.pools.reads.run(work)

@@ -42,6 +42,12 @@ class House:
     ----------
     sealed : str or None
         Why nothing may be decided; health still answers (R7).
+    remedy : str
+        What helps against that.
+    lacks : str or None
+        What was signed and is not in the database, so that the service is sealed (T-40).
+    revision : int
+        The newest that this process has seen.
     ending : bool
         SIGTERM came: nothing new is taken in.
     reading : dict
@@ -82,6 +88,9 @@ class House:
         self.revoking: dict[str, asyncio.Task[dict[str, int] | None]] = {}
         self.roads = Roads(self, self.hub, hub_secret, core_credential)
         self.sealed: str | None = None
+        self.remedy = ""
+        self.lacks: str | None = None
+        self.revision = 0
         self.without_session: tuple[tuple[str, str], ...] = ()
         self.ending = False
         self.reader = Reader(catalog)
@@ -108,9 +117,8 @@ class House:
         if route.always:
             return
         if self.sealed is not None:
-            raise Unavailable(
-                self.sealed, more={"sealed": True}, remedy="the operator finds the reason with `aizen-hub doctor`"
-            )
+            self.metrics.sealed(route.name)
+            raise Unavailable(self.sealed, more={"sealed": True}, remedy=self.remedy)
         if self.ending:
             raise Unavailable("the service is ending")
 

@@ -34,6 +34,7 @@ class Metrics:
             "refused_credentials", "Credentials that were refused, by what came and why.", "road", "why"
         )
         self._limited = counter("limited", "Requests refused by a rate or concurrency limit.", "limit")
+        self._sealed = counter("sealed_refusals", "Requests refused because nothing may be decided.", "route")
         self._failures = counter("failures", "Answers that nobody foresaw.", "route", "kind")
         self._logins = counter("logins", "Login reports and password checks by outcome.", "outcome")
         self._sessions = counter("sessions", "Sessions opened and ended.", "event")
@@ -65,6 +66,9 @@ class Metrics:
 
     def limited(self, limit: str) -> None:
         self._count("limited", self._limited, limit)
+
+    def sealed(self, route: str) -> None:
+        self._count("sealed", self._sealed, route)
 
     def failure(self, route: str, kind: str) -> None:
         self._count("failures", self._failures, route, kind)

@@ -28,7 +28,8 @@ async def livez(call: Call) -> Answer:
 async def readyz(call: Call) -> Answer:
     house = call.house
     if house.sealed is not None:
-        raise Unavailable("sealed: a key or the audit is missing", more={"sealed": True, "instance": house.instance})
+        more = {"sealed": True, "instance": house.instance}
+        raise Unavailable(f"sealed: {house.sealed}", remedy=house.remedy, more=more)
     if house.ending:
         raise Unavailable("ending", more={"instance": house.instance})
     why = await call.look(lambda tx: _unfit(house, tx))
