@@ -115,6 +115,7 @@ async def test_a_restored_backup_is_refused_until_it_is_accepted(place: Place) -
             locks.lock(tx, LockTarget.IDENTITY, "user:rob", reason="lost by the restore")
         signed = driver.revision()
     place.copy(back=True)
+    before = place.settings.checkpoint_path.read_bytes()
     async with place.running() as driver:
         ready = await driver.call("GET", "/readyz")
         assert ready.status == 503
@@ -125,7 +126,6 @@ async def test_a_restored_backup_is_refused_until_it_is_accepted(place: Place) -
         assert (await driver.hub("POST", "/sessions/heartbeat", {"live": []})).status == 503
         assert b'aizen_sealed_refusals_total{route="' in (await driver.call("GET", "/metrics")).body
         assert b"aizen_sealed 1.0" in (await driver.call("GET", "/metrics")).body
-        before = place.settings.checkpoint_path.read_bytes()
         await driver.server._chores.checkpoint()
         assert place.settings.checkpoint_path.read_bytes() == before, "nothing is signed about an old database"
         with driver.house.store.read() as tx:
