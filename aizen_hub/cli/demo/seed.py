@@ -19,7 +19,7 @@ def seed(settings: Settings) -> dict[str, str]:
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     passwords = {person.name: secrets.token_urlsafe(9) for person in PEOPLE}
-    with opened(settings) as store:
+    with opened(settings, may_make=True) as store:
         with store.write(operator()) as tx:
             bootstrap.first_start(tx, settings)
         with store.write(operator()) as tx:
