@@ -211,8 +211,8 @@ def renew(tx: Write, credential_hash: str, project: str | None = None) -> Opened
     Raises
     ------
     NotAuthenticated
-        No live session has this credential, the hub has not named it for longer than the grace time, or its person or
-        project is stopped (R46, R50).
+        No live session has this credential, the hub has not named it for longer than the grace time, its person could
+        not be checked at their provider for longer than that takes, or person or project is stopped (R46, R50, T-22).
     Denied, NotFound
         The project cannot be entered, or this deployment does not allow changing it.
     """
@@ -224,6 +224,12 @@ def renew(tx: Write, credential_hash: str, project: str | None = None) -> Opened
         raise NotAuthenticated("the hub has not named this server for too long", more={"code": "session-unheard"})
     if not tx.rights(Identity.user(row.user)).active:
         raise NotAuthenticated("this account is stopped or gone", more={"code": "not-active"})
+    if not _checked_lately(tx, row.user, row.started):
+        raise NotAuthenticated(
+            "whether you may still be here could not be checked for too long: what signed you in does not answer",
+            remedy="try again when your directory or identity provider answers",
+            more={"code": "not-checked"},
+        )
     if locks.is_locked(tx, LockTarget.SESSION, row.id):
         raise NotAuthenticated("this session is locked", more={"code": "locked"})
     if project is not None:
@@ -344,6 +350,18 @@ def _free_credential(tx: Write, user: str, server: str, credential_hash: str) ->
 
     replaced = sha256(f"superseded:{row.id}:{credential_hash}".encode()).hexdigest()
     tx.conn.execute(update(_s).where(_s.c.id == row.id).values(credential=replaced))
+
+
+def _checked_lately(tx: Read, user: str, started: datetime) -> bool:
+    """Whether the hub has asked the person's provider about them within the age at which memberships lapse.
+
+    It asks at every start of a server and then all the time; local accounts are kept here, and need nobody's word.
+    """
+    row = tx.conn.execute(select(_u.c.provider, _u.c.last_seen).where(_u.c.name == user)).one()
+    if any(one.kind == "local" and one.name == row.provider for one in tx.settings.providers):
+        return True
+    checked = max(started, row.last_seen or started)
+    return tx.now - checked <= timedelta(seconds=tx.settings.group_max_age_seconds)
 
 
 def _user(tx: Read, name: str) -> datetime | None:

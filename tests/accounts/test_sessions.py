@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import pytest
 from sqlalchemy import update
 
-from aizen_hub.accounts import locks, sessions
+from aizen_hub.accounts import locks, logins, sessions
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.role import SYSTEM
@@ -125,7 +125,7 @@ def test_after_the_end_there_is_no_renewal(house: House, how: str) -> None:
 def test_a_server_that_the_hub_does_not_name_is_not_renewed(house: House) -> None:
     session = opened(house, "emma", "p1")
     house.do(HUB, sessions.heartbeat, [("emma", "")])
-    long_ago = house.now() - timedelta(hours=1)
+    long_ago = house.now() - timedelta(minutes=12)
 
     def age(tx: object) -> None:
         tx.conn.execute(update(tables.sessions).values(started=long_ago, heard=long_ago + timedelta(seconds=1)))  # type: ignore[attr-defined]
@@ -135,6 +135,42 @@ def test_a_server_that_the_hub_does_not_name_is_not_renewed(house: House) -> Non
         house.do(HUB, sessions.renew, credential("t"))
     house.do(HUB, sessions.heartbeat, [("emma", "")])
     assert house.do(HUB, sessions.renew, credential("t")).session_id == session.session_id
+
+
+@pytest.mark.proves("R46", "T-22")
+def test_whose_provider_is_silent_for_too_long_is_not_renewed(house: House) -> None:
+    session = opened(house, "emma", "p1")
+    age = timedelta(seconds=house.settings.group_max_age_seconds)
+    start = house.now()
+
+    def at(*, provider: str, started: datetime, checked: datetime | None) -> None:
+        def work(tx: object) -> None:
+            tx.conn.execute(update(tables.sessions).values(started=started, heard=house.now()))  # type: ignore[attr-defined]
+            values = {"provider": provider, "last_seen": checked}
+            tx.conn.execute(update(tables.users).where(tables.users.c.name == "emma").values(values))  # type: ignore[attr-defined]
+
+        house.do(OPERATOR, work)
+
+    def renewed() -> bool:
+        try:
+            found = house.do(HUB, sessions.renew, credential("t"))
+        except NotAuthenticated as error:
+            return str(error.more["code"]) != "not-checked"
+        return bool(found.session_id == session.session_id)
+
+    for provider, started, checked, good in (
+        ("ldap", start, None, True),
+        ("ldap", start - 2 * age, start, True),
+        ("ldap", start, start - 2 * age, True),
+        ("ldap", start - 2 * age, None, False),
+        ("ldap", start - 2 * age, start - 2 * age, False),
+        ("local", start - 2 * age, start - 2 * age, True),
+    ):
+        at(provider=provider, started=started, checked=checked)
+        assert renewed() is good, (provider, started, checked)
+    at(provider="ldap", started=start - 2 * age, checked=start - 2 * age)
+    house.do(HUB, logins.report, "ldap", "uid-emma", "emma", refresh=True)
+    assert renewed(), "the provider answers again"
 
 
 def test_the_heartbeat_ends_what_is_gone_and_names_what_must_stop(house: House) -> None:
