@@ -8,7 +8,7 @@ people who are not registered stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -41,17 +41,12 @@ def apply(tx: Write, policy: Policy) -> Result:
     Raises
     ------
     Conflict
-        The file carries a catalog of its own, or names another than the deployment's.
+        The policy was read for another catalog than the deployment's.
     Problem
         What the functions of the steps raise, with the step as its place.
     """
-    if isinstance(policy.form.catalog, Mapping):
-        raise Conflict(
-            "the file carries a catalog, and a policy never changes the catalog of a deployment",
-            remedy="`aizen-hub policy test` answers its assertions; set `catalog` and `overlays` in aizen.yaml",
-        )
-    if policy.catalog.name != tx.catalog.name:
-        raise Conflict(f"the file is for the catalog `{policy.catalog.name}`, this deployment runs `{tx.catalog.name}`")
+    if policy.catalog.hash != tx.catalog.hash:
+        raise Conflict(f"the policy is for the catalog `{policy.catalog.name}`, this deployment runs another")
     done = [(what, result.message) for what, result in _steps(tx, policy)]
     return table(("step", "outcome"), done, f"{len(done)} changes" if done else "nothing to change")
 

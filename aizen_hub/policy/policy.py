@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,11 +14,15 @@ from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import CatalogError, describe, inline_catalog, load_catalog
 from aizen_hub.catalogs.yaml_source import Source, SourceError, read_source
 from aizen_hub.policy.format import PolicyForm
+from aizen_hub.problems import Conflict, TooLarge
 from aizen_hub.rbac.assignment import Assignment, Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.reach import Membership, reach
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, Role, fits
+
+MAX_ENTRIES = 20_000
+"""Most single values of a policy that is sent; its bytes and its members are bounded by the road."""
 
 
 class PolicyError(SourceError):
@@ -59,7 +64,7 @@ class Policy:
 
 
 def load_policy(path: str | Path, catalog: Catalog | None = None) -> Policy:
-    """Read a policy file.
+    """Read a policy file of the operator's own machine; it may name a catalog's file or carry a catalog.
 
     Parameters
     ----------
@@ -71,24 +76,66 @@ def load_policy(path: str | Path, catalog: Catalog | None = None) -> Policy:
     PolicyError
         The file is missing or not YAML, holds an unknown key, or names a role or project that does not exist.
     """
-    return read_policy(read_source(Path(path)), catalog)
-
-
-def read_policy(source: Source, catalog: Catalog | None = None) -> Policy:
-    """As `load_policy`, from data that was read already."""
-    try:
-        form = PolicyForm.model_validate(source.data)
-    except ValidationError as error:
-        raise PolicyError("\n".join(describe(source, one) for one in error.errors(include_url=False))) from None
+    source = read_source(Path(path))
+    form = _form(source)
     try:
         found = _catalog(form, source, catalog)
     except CatalogError as error:
         raise PolicyError(str(error)) from None
-    policy = _policy(form, found)
+    return _checked(form, found, source)
+
+
+def read_policy(data: dict[str, Any], catalog: Catalog) -> Policy:
+    """Read a policy that somebody sent. It opens no file and builds no catalog, whatever it names (R111, T-28).
+
+    Parameters
+    ----------
+    data : dict
+        As the strict JSON reader gives it.
+    catalog : Catalog
+        The one in force; the policy names it or none.
+
+    Raises
+    ------
+    Conflict
+        It names or carries another catalog.
+    TooLarge
+        It lists more than `MAX_ENTRIES` things.
+    PolicyError
+        As `load_policy`.
+    """
+    # Before anything else looks at it: what stands here could be a path on this machine, or megabytes of catalog.
+    if data.get("catalog", catalog.name) != catalog.name:
+        raise Conflict(
+            f"this deployment runs the catalog `{catalog.name}`, and a policy never brings another one",
+            remedy="leave `catalog` out; `aizen-hub policy test` answers the assertions of a file with its own catalog",
+        )
+    if _entries(data) > MAX_ENTRIES:
+        raise TooLarge(f"the policy lists more than {MAX_ENTRIES} things", remedy="apply it in parts")
+    source = Source(data)
+    return _checked(_form(source), catalog, source)
+
+
+def _form(source: Source) -> PolicyForm:
+    try:
+        return PolicyForm.model_validate(source.data)
+    except ValidationError as error:
+        raise PolicyError("\n".join(describe(source, one) for one in error.errors(include_url=False))) from None
+
+
+def _checked(form: PolicyForm, catalog: Catalog, source: Source) -> Policy:
+    policy = _policy(form, catalog)
     faults = list(_faults(policy, source))
     if faults:
         raise PolicyError("\n".join(faults))
     return policy
+
+
+def _entries(value: Any) -> int:
+    # As deep as the strict JSON reader lets anything be.
+    if isinstance(value, dict):
+        return sum(map(_entries, value.values()))
+    return sum(map(_entries, value)) if isinstance(value, list) else 1
 
 
 def _catalog(form: PolicyForm, source: Source, deployed: Catalog | None) -> Catalog:

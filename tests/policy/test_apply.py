@@ -10,7 +10,6 @@ import pytest
 from aizen_hub.accounts import assignments, projects, users
 from aizen_hub.accounts.preview import preview
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.catalogs.yaml_source import Source
 from aizen_hub.policy.apply import apply
 from aizen_hub.policy.export import export
 from aizen_hub.policy.policy import read_policy
@@ -44,7 +43,7 @@ def panel(name: str) -> Actor:
 
 def run(store: Store, data: dict[str, Any], actor: Actor = OPERATOR) -> Any:
     with store.write(actor) as tx:
-        return apply(tx, read_policy(Source(data), tx.catalog))
+        return apply(tx, read_policy(data, tx.catalog))
 
 
 def snapshot(store: Store) -> dict[str, Any]:
@@ -163,7 +162,7 @@ def test_a_plan_shows_person_by_person_who_gains_and_loses_and_changes_nothing(s
         "projects": ["p1"],
         "assignments": [admin_of("p1"), {"role": "PROJECT_READER", "scope": "p1", "identity": "user:rob"}],
     }
-    plan = preview(store, OPERATOR, lambda tx: apply(tx, read_policy(Source(data), tx.catalog)))
+    plan = preview(store, OPERATOR, lambda tx: apply(tx, read_policy(data, tx.catalog)))
     rows = {(row[0], row[1]): (row[2], row[3]) for row in plan.rows}
     assert rows["user:eve", "p1"] == ([], ["enter:project", "execute:prediction", "read:*"])
     gains, losses = rows["user:rob", "p1"]
@@ -173,10 +172,11 @@ def test_a_plan_shows_person_by_person_who_gains_and_loses_and_changes_nothing(s
 
 
 def test_a_catalog_is_never_carried_in(store: Store) -> None:
-    with pytest.raises(Conflict, match="carries a catalog"):
-        run(store, {"catalog": {"roles": {"editor": {"permissions": ["read"]}}, "commands": []}})
-    with pytest.raises(Conflict, match="is for the catalog `xat`"):
-        run(store, {"catalog": "xat"})
+    for catalog in ({"roles": {"editor": {"permissions": ["read"]}}, "commands": []}, "xat", 3, None):
+        with pytest.raises(Conflict, match="runs the catalog `aizen`"):
+            run(store, {"catalog": catalog})
+    with pytest.raises(Conflict, match="runs another"), store.write(OPERATOR) as tx:
+        apply(tx, read_policy({}, load_catalog("xat")))
 
 
 def test_a_role_is_altered_for_all_its_holders(store: Store) -> None:

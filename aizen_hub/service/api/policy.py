@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aizen_hub.accounts.result import Result
-from aizen_hub.catalogs.yaml_source import Source
+from aizen_hub.commands.lexer import show
 from aizen_hub.policy.apply import apply as apply_policy
 from aizen_hub.policy.export import export as export_policy
-from aizen_hub.policy.policy import PolicyError, read_policy
+from aizen_hub.policy.policy import Policy, PolicyError, read_policy
 from aizen_hub.problems import BadInput, Fault
 from aizen_hub.service.api.answer import change
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.policy import PolicyDocument
 from aizen_hub.service.schemas.result import ResultView
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import Read
 
 
 async def export(call: Call) -> Answer:
@@ -21,16 +23,21 @@ async def export(call: Call) -> Answer:
 
 
 async def apply(call: Call) -> Answer:
-    def work(tx: Write) -> Result:
-        try:
-            policy = read_policy(Source(call.body.policy), tx.catalog)
-        except PolicyError as error:
-            lines = str(error).splitlines()
-            raise BadInput(lines[0], faults=[Fault("/policy", line) for line in lines]) from None
-        return apply_policy(tx, policy)
+    # Read where it holds nobody up, and only once the asker is known to be somebody who may ask at all.
+    policy = await call.read(lambda tx: _policy(call.body.policy, tx))
+    return await change(call, lambda tx: apply_policy(tx, policy))
 
-    return await change(call, work)
 
+def _policy(data: dict[str, Any], tx: Read) -> Policy:
+    try:
+        return read_policy(data, tx.catalog)
+    except PolicyError as error:
+        lines = [show(line, 400) for line in str(error).splitlines()]
+        faults = [Fault("/policy", line) for line in lines[:_MOST_FAULTS]]
+        raise BadInput(lines[0], faults=faults, more={"faults": len(lines)}) from None
+
+
+_MOST_FAULTS = 50
 
 ROUTES = (
     Route(
