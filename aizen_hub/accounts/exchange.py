@@ -5,7 +5,7 @@ Both only ever give what the live session has; every answer, yes or no, has its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -55,10 +55,12 @@ class Exchange:
     ----------
     store : Store
     keys : KeyStore
+    may_mint : callable
+        Raises `Unavailable` while this machine must not issue anything (R135).
     """
 
-    def __init__(self, store: Store, keys: KeyStore) -> None:
-        self._store, self._keys = store, keys
+    def __init__(self, store: Store, keys: KeyStore, may_mint: Callable[[], None]) -> None:
+        self._store, self._keys, self._may_mint = store, keys, may_mint
         self._issuer = store.settings.service_url
         self._lifetime = timedelta(seconds=store.settings.role_token.lifetime_seconds)
         self._unknown = Ration(burst=60, per_second=1.0)
@@ -172,6 +174,7 @@ class Exchange:
         scope: Iterable[str] | None,
         lifetime: timedelta,
     ) -> Exchanged:
+        self._may_mint()
         token_id = new_id()
         narrowed = None if scope is None else tuple(sorted(scope))
         text = issue(

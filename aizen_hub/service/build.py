@@ -110,6 +110,7 @@ def refresh_keys(house: House) -> None:
         if back or house.lacks is not None:
             house.lacks = _lacks(house, tx)
         house.revision = tx.revision
+        house.clock.look(tx.now)
     house.verifier.advance(ring)
     sealed, remedy = house.lacks, REMEDY
     if sealed is None and ring.is_sealed:

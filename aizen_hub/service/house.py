@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aizen_hub.accounts import service_accounts, sessions
 from aizen_hub.problems import Unavailable
+from aizen_hub.service.clock import Clock, kernel
 from aizen_hub.service.hub_client import HubClient
 from aizen_hub.service.limits import Limits
 from aizen_hub.service.metrics import Metrics
@@ -97,6 +98,16 @@ class House:
         self.used: set[str] = set()
         self.reading: dict[Any, float] = {}
         self.started = datetime.now(UTC)
+        self.clock = Clock(shared=not settings.embedded)
+        self.metrics.gauge(
+            "clock_offset_seconds",
+            "This clock against the store's, or its jumps since the start.",
+            lambda: self.clock.offset,
+        )
+        self.metrics.gauge(
+            "clock_synchronised", "1 where the kernel says that NTP keeps the clock.", lambda: kernel()[0]
+        )
+        self.metrics.gauge("clock_ntp_offset_seconds", "This clock against NTP, by the kernel.", lambda: kernel()[1])
         self.metrics.gauge(
             "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)
         )

@@ -45,7 +45,7 @@ class Town:
         self.settings = Settings(data_dir=folder, providers=(provider,), admin_user="ldap:root", **changes)
         self.store = Store.open(self.settings, CATALOG)
         self.keys = KeyStore.open(self.settings, self.store)
-        self.exchange = Exchange(self.store, self.keys)
+        self.exchange = Exchange(self.store, self.keys, lambda: None)
         with self.store.write(OPERATOR) as tx:
             for name in ("alice", "bob"):
                 users.register(tx, name, provider="ldap")
@@ -205,7 +205,7 @@ class TestNoRenewal:
     def test_while_sealed(self, town: Town) -> None:
         hub_token, _ = town.start()
         town.settings.key_encryption_path.unlink()
-        sealed = Exchange(town.store, KeyStore.open(town.settings, town.store))
+        sealed = Exchange(town.store, KeyStore.open(town.settings, town.store), lambda: None)
         with pytest.raises(Unavailable):
             sealed.renew(hub_token)
 

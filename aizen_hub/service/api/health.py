@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from aizen_hub.store.transaction import Read
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
 
-_MOST_OFF = 30
 NOBODY = frozenset({Credential.NONE})
 
 
@@ -41,9 +39,8 @@ async def readyz(call: Call) -> Answer:
 def _unfit(house: House, tx: Read) -> str | None:
     if tx.state.catalog_hash != house.catalog.hash:
         return "another catalog is in force than this service was started with"
-    if abs((datetime.now(UTC) - tx.now).total_seconds()) > _MOST_OFF:
-        return f"this machine's clock is more than {_MOST_OFF} s off the store's"
-    return None
+    house.clock.look(tx.now)
+    return house.clock.fault
 
 
 async def metrics(call: Call) -> Document:

@@ -53,6 +53,7 @@ async def open_session(call: Call) -> Answer:
     settings = house.settings
 
     def work(tx: Write) -> dict[str, Any]:
+        house.clock.check()
         opened = sessions.open(tx, body.user, body.requester, body.server, body.project, body.credential)
         lifetime = timedelta(seconds=settings.role_token.lifetime_seconds)
         token = issue(

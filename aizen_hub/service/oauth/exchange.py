@@ -27,7 +27,7 @@ def exchange_of(house: House) -> Exchange:
     """Return the one exchange of a service."""
     found = _exchanges.get(house)
     if found is None:
-        found = _exchanges[house] = Exchange(house.store, house.keys)
+        found = _exchanges[house] = Exchange(house.store, house.keys, house.clock.check)
     return found
 
 
