@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from aizen_hub.accounts import assignments, gate, limits, locks, roles
 from aizen_hub.accounts.result import Result, table
+from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -23,6 +24,7 @@ from aizen_hub.service.schemas.access import (
     Revocation,
     RoleChange,
     Unlock,
+    canonical_identity,
 )
 from aizen_hub.service.schemas.result import ResultView
 from aizen_hub.store import tables
@@ -161,6 +163,15 @@ async def set_limit(call: Call) -> Answer:
     )
 
 
+def _locked(body: NewLock | Unlock) -> str:
+    if body.target != LockTarget.IDENTITY.value:
+        return body.name
+    try:
+        return canonical_identity(body.name)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
 async def list_locks(call: Call) -> Answer:
     return await change(call, locks.list_locks)
 
@@ -168,12 +179,12 @@ async def list_locks(call: Call) -> Answer:
 async def lock(call: Call) -> Answer:
     body = call.body
     return await change(
-        call, lambda tx: locks.lock(tx, LockTarget(body.target), body.name, reason=body.reason, ends=body.ends), 201
+        call, lambda tx: locks.lock(tx, LockTarget(body.target), _locked(body), reason=body.reason, ends=body.ends), 201
     )
 
 
 async def unlock(call: Call) -> Answer:
-    return await change(call, lambda tx: locks.unlock(tx, LockTarget(call.body.target), call.body.name))
+    return await change(call, lambda tx: locks.unlock(tx, LockTarget(call.body.target), _locked(call.body)))
 
 
 GRANT, REVOKE = Need.like("grant_role", "scope"), Need.like("revoke_role", "scope")

@@ -11,6 +11,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api.answer import change
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.schemas.access import canonical_identity
 from aizen_hub.service.schemas.groups import AccountChange, GroupChange, NewAccount, NewCredential, NewGroup
 from aizen_hub.service.schemas.result import ResultView
 from aizen_hub.store.transaction import Write
@@ -21,7 +22,7 @@ ACCOUNTS = Need.operation("service-accounts")
 
 def _member(call: Call) -> Identity:
     try:
-        return Identity.parse(call.members["member"])
+        return Identity.parse(canonical_identity(call.members["member"]))
     except ValueError as error:
         raise BadInput(str(error), faults=[Fault("", "the member in the address is not an identity")]) from None
 

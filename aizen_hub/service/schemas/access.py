@@ -6,17 +6,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from aizen_hub.accounts import names
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.schemas.base import Label, Moment, Name, Note, Schema
 
 
-def _identity(text: str) -> str:
-    Identity.parse(text)
-    return text
+def canonical_identity(text: str) -> str:
+    """Return the one spelling of an identity; ValueError for text that is none."""
+    found = Identity.parse(text)
+    name = names.known_as(found.name, NameKind(found.kind.value))
+    # What nothing can be called stays as it was typed, and is not found.
+    return text if name is None else f"{found.kind}:{name}"
 
 
-IdentityText = Annotated[Name, AfterValidator(_identity)]
-"""``user:NAME``, ``group:NAME`` or ``service-account:NAME``."""
+IdentityText = Annotated[Name, AfterValidator(canonical_identity)]
+"""``user:NAME``, ``group:NAME`` or ``service-account:NAME``; any spelling becomes the canonical one (R27)."""
 Scope = Name
 """``system`` or a project's name."""
 LimitName = Literal["projects", "jobs", "memory", "cpu"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -49,10 +50,15 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _rfc3339(value: object) -> object:
-    # A bare number would be read as seconds since 1970, which nobody means here.
-    if isinstance(value, str) and not _MOMENT.fullmatch(value):
+    # Read here: a bare number would be taken for seconds since 1970, and a strict model takes no text from a validator.
+    if not isinstance(value, str):
+        return value
+    if not _MOMENT.fullmatch(value):
         raise ValueError("must be a time with its zone, such as 2027-01-01T00:00:00Z")
-    return value
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise ValueError("is no time that the calendar has") from None
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
