@@ -35,7 +35,7 @@ def first_start(tx: Write, settings: Settings) -> Link | None:
         if names.is_retired(tx, name, NameKind.USER):
             # An administrator deleted this person on purpose; `recover-admin` is the way back in.
             return None
-        users.register(tx, name, provider=provider)
+        users.register(tx, external, provider=provider)
         if users.is_local(tx, name):
             link = activation.issue(tx, name)
         role = tx.catalog.admin_role
@@ -51,7 +51,7 @@ def recover_admin(tx: Write, name: str) -> Link | None:
     """
     canonical = names.canonical(names.short_name(name))
     if not users.exists(tx, canonical):
-        users.register(tx, canonical, provider=None)
+        users.register(tx, name, provider=None)
     role = tx.catalog.admin_role
     if role is not None:
         assignments.put(tx, role, SYSTEM, Identity.user(canonical), reason="recovered on the service's machine")

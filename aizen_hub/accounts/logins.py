@@ -94,8 +94,8 @@ def report(
 ) -> LoginAnswer:
     """Take the hub's word that (provider, subject) has just proven who they are, and say who that is here.
 
-    A registration that was never used is bound to the first subject of its provider whose name it has; afterwards the
-    name means nothing.
+    A registration that was never used is bound to the first subject of its provider whose name it has, and whose mail
+    domain where it was written with one; afterwards the name means nothing.
 
     Parameters
     ----------
@@ -154,7 +154,9 @@ def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> N
     """
     g, m = tables.groups, tables.memberships
     member = f"user:{user}"
-    wanted = {name for name in (names.known_as(one, NameKind.GROUP) for one in groups) if name is not None}
+    known = {one: names.known_as(one, NameKind.GROUP) for one in groups}
+    # A distinguished name has one spelling by its own rules.
+    wanted = {name for one, name in known.items() if name is not None and ("=" in one or names.is_spelt(one, name))}
     mapping_reports.reported(tx, user, provider, wanted)
     mapping_reports.apply(tx, provider, wanted)
     rows = tx.conn.execute(select(g.c.id, g.c.name).where(g.c.provider == provider)).all()
@@ -194,12 +196,15 @@ def _by_subject(tx: Read, provider: str, subject: str) -> str | None:
 
 
 def _by_name(tx: Write, provider: str, subject: str, name: str, display_name: str, email: str | None) -> str | Outcome:
-    canonical = names.known_as(names.short_name(name))
+    short = names.short_name(name)
+    canonical = names.known_as(short)
     if canonical is None:
         return Outcome.NOT_REGISTERED
     row = tx.conn.execute(select(_u).where(_u.c.name == canonical)).first()
     if row is not None:
-        if row.provider != provider or row.subject is not None:
+        if row.provider != provider or row.subject is not None or not names.is_spelt(short, canonical):
+            return Outcome.NAME_TAKEN
+        if row.domain is not None and row.domain != names.mail_domain(name):
             return Outcome.NAME_TAKEN
         values: dict[str, Any] = {"subject": subject}
         if not row.display_name:

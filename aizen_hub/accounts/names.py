@@ -115,6 +115,20 @@ def short_name(external: str) -> str:
     return local if at and local and domain else external
 
 
+def mail_domain(external: str) -> str | None:
+    """Return the domain of an external id that is a mail address, in the case that domains are compared in."""
+    local, at, domain = external.partition("@")
+    return domain.lower() if at and local and domain else None
+
+
+def is_spelt(text: str, name: str) -> bool:
+    """Whether text from a provider is a canonical name as it stands, but for capitals.
+
+    What folding alone makes equal, such as full-width letters, can be two people or two groups at the provider.
+    """
+    return unicodedata.normalize("NFKC", text) == text and text.lower() == name
+
+
 def skeleton(name: str, kind: NameKind = NameKind.USER) -> str:
     """Return what look-alikes have in common (UTS 39, 4), whatever their case."""
     # Role names are written in capitals, among which `I` looks like `l` and `1`.

@@ -82,8 +82,12 @@ def register(
     alerts: Mapping[str, bool] = _NO_ALERTS,
     subject: str | None = None,
 ) -> str:
-    """Write a new user without asking who may; return the canonical name. For the functions of this room."""
-    name = names.canonical(name, NameKind.USER)
+    """Write a new user without asking who may; return the canonical name. For the functions of this room.
+
+    A name written as a mail address is registered by its local part, for a login with exactly this address.
+    """
+    domain = names.mail_domain(name)
+    name = names.canonical(names.short_name(name), NameKind.USER)
     provider = known_provider(tx, provider)
     names.reserve(tx, name, NameKind.USER)
     local = kind_of(tx, provider) == LOCAL
@@ -91,6 +95,7 @@ def register(
         insert(_u).values(
             name=name,
             provider=provider,
+            domain=None if local else domain,
             # The subject of a local account is its name, which is never given to anybody else.
             subject=name if local else subject,
             display_name=display_name[:200],
@@ -212,17 +217,17 @@ def remove(tx: Write, users: Sequence[str]) -> Result:
         raise NotFound(f"not registered: {', '.join(f'`{show(one)}`' for one in unknown[:20])}")
     identities = [Identity.user(name) for name in dict.fromkeys(wanted)]
     giver = Giver.of(tx)
-    protected = []
+    places = []
     for identity in identities:
         for row in traces.assignments_of(tx, identity):
             role = tx.roles[row.role]
+            places.append((role.name, row.scope))
             if not (role.protected and role.confirmed):
                 continue
             missing = giver.missing_to_take(tx, role, row.scope, identity, in_file=True, creator=False)
             if missing:
                 raise refuse(tx, "revoke", role.name, row.scope, missing, identity)
-            protected.append(role)
-    if pending.needed(tx, protected):
+    if pending.needed(tx, places):
         shown = ", ".join(f"`{one.name}`" for one in identities[:5])
         return pending.hold(tx, "delete-users", {"users": [one.name for one in identities]}, f"delete {shown}")
     with holders.kept(tx, holders.places_of(tx, identities)):

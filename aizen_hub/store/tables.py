@@ -81,6 +81,7 @@ users = _table(
     _id(),
     Column("name", String(NAME), nullable=False, unique=True),
     Column("provider", String(32), nullable=False),
+    Column("domain", String(NAME)),  # where the registration was written as a mail address
     Column("subject", String(NAME)),  # bound at the first login from that provider
     Column("display_name", String(NAME), nullable=False, default=""),
     Column("email", String(NAME)),

@@ -47,6 +47,33 @@ def test_a_second_subject_of_the_same_short_name_is_refused_and_recorded(house: 
     assert house.events()[-1] == "login"
 
 
+@pytest.mark.proves("R22", "R32", "T-16")
+def test_a_registration_with_its_domain_waits_for_exactly_this_address(house: House) -> None:
+    house.do(OPERATOR, users.register, "ursula@corp.example", provider="ldap")
+    for stranger in ("ursula@elsewhere.example", "ursula", "ursula@sub.corp.example"):
+        assert login(house, "uid-stranger", stranger).outcome is Outcome.NAME_TAKEN, stranger
+    answer = login(house, "uid-ursula", "Ursula@CORP.example")
+    assert (answer.outcome, answer.user) == (Outcome.ADMITTED, "ursula")
+
+
+@pytest.mark.proves("R27", "T-15")
+@pytest.mark.parametrize("name", ["\uff32ita", "rit\uff41", "ri\u0074\u00aa"])
+def test_what_only_folding_makes_the_same_binds_no_registration(house: House, name: str) -> None:
+    assert login(house, "uid-1", name).outcome in (Outcome.NAME_TAKEN, Outcome.NOT_REGISTERED)
+    assert login(house, "uid-2", "rita").outcome is Outcome.ADMITTED
+
+
+@pytest.mark.proves("R27")
+def test_a_group_that_only_folding_makes_known_is_another_group(house: House) -> None:
+    house.do(OPERATOR, groups.create, "platform-admins", provider="ldap")
+    login(house, "uid-1", "rita", groups=["\uff50latform-admins"])
+    with house.reading() as tx:
+        assert not tx.rights(Identity.user("rita")).uses & {"group:platform-admins"}
+    login(house, "uid-1", "rita", groups=["Platform-Admins"])
+    with house.reading() as tx:
+        assert "group:platform-admins" in tx.rights(Identity.user("rita")).uses
+
+
 def test_another_provider_s_user_of_the_same_name_is_somebody_else(house: House) -> None:
     assert login(house, "rita", "rita", provider="local").outcome is Outcome.NAME_TAKEN
     with pytest.raises(BadInput):

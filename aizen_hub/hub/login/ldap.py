@@ -205,8 +205,8 @@ class LdapProvider:
         except EntryRefused as error:
             log.warning("provider `%s`: `%s`: %s", self.name, show(entry.dn, 200), error)
             raise NotLetIn(f"your entry in `{self.label}` cannot be used: {error}") from None
-        name = short_name(name)
-        if (traits.allowed_users and name not in traits.allowed_users) or name in traits.blocked_users:
+        short = short_name(name)
+        if (traits.allowed_users and short not in traits.allowed_users) or short in traits.blocked_users:
             raise NotLetIn(f"your account in `{self.label}` is not among those that may use this hub")
         groups = self._groups.read(directory, entry, uid)
         if traits.allowed_groups is not None and not groups.allowed:

@@ -31,7 +31,7 @@ from aizen_hub.hub.login.oidc_discovery import Discovery, Metadata
 from aizen_hub.hub.login.oidc_http import IdpClient, IdpFailed
 from aizen_hub.hub.login.oidc_keys import IdpKeys
 from aizen_hub.hub.login.oidc_token import IdTokens, TokenFault
-from aizen_hub.hub.login.provider import LoginFailed, NotLetIn, Proof, ProviderUnreachable, short_name, show
+from aizen_hub.hub.login.provider import LoginFailed, NotLetIn, Proof, ProviderUnreachable, show
 from aizen_hub.settings import ProviderSettings
 
 log = logging.getLogger("aizen_hub.login")
@@ -131,6 +131,9 @@ class OidcProvider:
                 raise NotLetIn(f"`{self.label}` did not ask you to sign in again")
             told[VERIFIED] = claims
             grant.keep |= {"nonce": nonce, "id_token": told["id_token"], "sid": text(claims, "sid")}
+        elif fresh:
+            # Without an ID token nothing proves `auth_time`, and the provider is free to answer from an open session.
+            raise NotLetIn(f"`{self.label}` cannot prove that you signed in just now; use another of your logins")
         self._take(grant, told)
         if "refresh" not in grant.keep:
             log.info("provider `%s` gives no refresh token; the scope `offline_access` may be missing", self.name)
@@ -308,7 +311,7 @@ class OidcProvider:
         return Proof(
             self.name,
             self._subject(self._identifier(info)),
-            short_name(name),
+            name,
             display_name=text(info, "name"),
             email=verified_mail(info),
             groups=groups,

@@ -18,7 +18,8 @@ class Proof:
     subject : str
         What never changes there: entryUUID, objectGUID, `sub`, the id of a local account.
     name : str
-        The short name that the provider gives, not yet checked by the service; a label, not the identity.
+        The name that the provider gives, with its domain where it is a mail address; not yet checked by the service,
+        and a label, not the identity.
     groups : tuple of str, optional
         Names of the groups there; None where this provider does not know them now.
     keep : mapping
@@ -109,7 +110,7 @@ class PasswordProvider(Provider, Protocol):
 
 def short_name(name: str) -> str:
     """Return the local part where the name is a mail address, else the name; the Aizen user id is the short name."""
-    local, at, domain = name.rpartition("@")
+    local, at, domain = name.partition("@")
     return local if at and local and domain else name
 
 
