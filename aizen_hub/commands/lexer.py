@@ -21,6 +21,15 @@ _BARE_PUNCTUATION = frozenset("_-./:@+~*")
 _BLANKS = frozenset(" \t")
 _ESCAPED = frozenset('"\\')
 _FORBIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
+# Letters, marks and symbols by category, and yet nothing is seen: fillers, joiners, variation selectors.
+_UNSEEN = frozenset(
+    map(chr, [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, *range(0xFE00, 0xFE10)])
+) | frozenset(map(chr, [0xFFA0, *range(0xE0100, 0xE01F0)]))
+_INSTEAD = {
+    "#": "a comment stands on a line of its own; a value that holds `#` stands in double quotes",
+    **dict.fromkeys(";&|", "one command per line; a value that holds this stands in double quotes"),
+    **dict.fromkeys("'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb", 'quotes are plain double quotes: `"…"`'),
+}
 
 
 class Mark(StrEnum):
@@ -90,7 +99,7 @@ def _check_characters(text: str) -> None:
         if " " <= char <= "~" or char == "\t":
             continue
         kind = unicodedata.category(char)
-        if kind in _FORBIDDEN or (kind == "Zs" and char != " "):
+        if kind in _FORBIDDEN or char in _UNSEEN or (kind == "Zs" and char != " "):
             raise SyntaxRefused(
                 f"the character U+{ord(char):04X} in column {column} may not stand in a command",
                 remedy="remove it: one line, plain blanks, no control, invisible or private characters",
@@ -113,7 +122,7 @@ def _token(text: str, place: int) -> tuple[Token, int]:
     if end == place:
         raise SyntaxRefused(
             f"the character `{show(char)}` in column {place + 1} may not stand outside quotes",
-            remedy="put the value in double quotes",
+            remedy=_INSTEAD.get(char, "put the value in double quotes"),
         )
     _check_end(text, end)
     return Token(Mark.WORD, text[place:end], place + 1), end

@@ -145,6 +145,8 @@ def test_what_is_read(
         "start training \uffff",
         *(f'start training "a{char}b"' for char in "\x00\x1f\x7f\x85\xad\u200b\u202e\u2028\u2029\u2066\ufeff"),
         *(f'start training "a{char}b"' for char in "\ue000\ud800\uffff\U000e0041\u0378"),
+        *(f"start training churn{char}" for char in "\u034f\u115f\u17b4\u180b\u3164\ufe0f\uffa0\U000e0101"),
+        'start training "a\u2800b"',
         "start training e\u0301",  # not composed
         "start training --force",
         'start training "--force"',
@@ -191,6 +193,23 @@ def test_what_is_refused(catalog: Catalog, text: str) -> None:
     assert caught.value.detail.replace("…", "").isascii()
     assert caught.value.detail.isprintable()
     assert not caught.value.detail.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("start training churn # tonight", "line of its own"),
+        ("start training churn; stop all", "one command per line"),
+        ("start training churn && stop all", "one command per line"),
+        ("configure datasource s note='a b'", "plain double quotes"),
+        ("configure datasource s note=\u201ca b\u201d", "plain double quotes"),
+        ("start training $HOME", "in double quotes"),
+    ],
+)
+def test_a_refused_character_says_what_would_do(catalog: Catalog, text: str, says: str) -> None:
+    with pytest.raises(SyntaxRefused) as caught:
+        read(text, catalog)
+    assert says in str(caught.value.remedy)
 
 
 @pytest.mark.proves("R86", "R90", "T-26")
