@@ -81,7 +81,7 @@ def test_an_accounts_command_gives_a_decision_and_an_end(client: Client, double:
 
 
 def test_a_core_command_streams(client: Client, double: Double) -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"event": "progress", "fraction": 0.5, "message": "half"},
         {"event": "end", "state": "done", "result": None},
     ]
