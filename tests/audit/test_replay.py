@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from aizen_hub.accounts import assignments, groups, locks, projects, roles, users
 from aizen_hub.audit.replay import Difference, compare
+from aizen_hub.audit.search import AuditFilter, newest
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.problems import Problem
+from aizen_hub.problems import Conflict, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
@@ -89,6 +90,24 @@ def test_what_no_change_explains_is_found_and_named(store: Store, sql: str, what
     db.close()
     found = differences(store)
     assert any(one.what == what and names in one.sentence for one in found), found
+
+
+@pytest.mark.proves("T-47")
+def test_the_audit_of_a_deleted_project_stays(store: Store) -> None:
+    """Its admin can neither drop its trail nor begin a second one under its name."""
+    everything = AuditFilter(project="p1")
+    with store.read() as tx:
+        before = newest(tx.conn, everything)
+    assert before
+    with store.write(OPERATOR) as tx:
+        projects.remove(tx, "p1")
+    with pytest.raises(Conflict), store.write(OPERATOR) as tx:
+        projects.create(tx, "p1", owner=BEN)
+    with store.read() as tx:
+        after = newest(tx.conn, everything)
+    assert after[-len(before) :] == before
+    assert "project.deleted" in {row["event"] for row in after[: -len(before)]}
+    assert differences(store) == []
 
 
 ACTS: tuple[Callable[..., object], ...] = (
