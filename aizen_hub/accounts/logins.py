@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.accounts import locks, mapping_reports, names, passwords, sessions, users
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.passwords import PasswordAnswer
+from aizen_hub.mail_address import is_mail_address
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -122,7 +123,9 @@ def report(
     details = {"provider": provider, "subject": show(subject), "name": show(name)}
     found = _by_subject(tx, provider, subject)
     if found is None:
-        found = _by_name(tx, provider, subject, name, display_name, email)
+        # What a provider says of somebody's contact must not keep them out; what is no address is not taken.
+        mail = email if email and is_mail_address(email) else None
+        found = _by_name(tx, provider, subject, name, display_name, mail)
     if isinstance(found, Outcome):
         return _answer(tx, found, None, details, refresh)
     user = str(found)

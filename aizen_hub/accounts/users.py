@@ -11,6 +11,7 @@ from aizen_hub.accounts import activation, assignments, gate, holders, names, pa
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.mail_address import is_mail_address
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -99,7 +100,7 @@ def register(
             # The subject of a local account is its name, which is never given to anybody else.
             subject=name if local else subject,
             display_name=display_name[:200],
-            email=email,
+            email=_mail(email),
             phone=phone,
             alerts=dict(alerts),
             active=not local,
@@ -154,7 +155,7 @@ def write(
     if display_name is not None:
         values["display_name"] = display_name[:200]
     if email is not None:
-        values["email"] = email or None
+        values["email"] = _mail(email)
     if phone is not None:
         values["phone"] = phone or None
     if alerts is not None:
@@ -165,6 +166,12 @@ def write(
     # Which fields changed is recorded, their contents are personal and would outlive an erasure.
     tx.change("user", {"user": name, "did": "alter", "fields": sorted(values)}, [f"user:{name}"])
     tx.audit("user.changed", details={"user": name, "fields": sorted(values)})
+
+
+def _mail(email: str | None) -> str | None:
+    if email and not is_mail_address(email):
+        raise BadInput(f"`{show(email)}` is not one mail address", remedy="write it as name@example.org")
+    return email or None
 
 
 def list_users(tx: Write, project: str | None) -> Result:

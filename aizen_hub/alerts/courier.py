@@ -84,8 +84,8 @@ class Courier:
             )
 
     def _send(self, row: Any) -> str | None:
-        message = compose(Event(row.event), row.payload)
         try:
+            message = compose(Event(row.event), row.payload)
             if row.channel == Channel.EMAIL:
                 if self._settings.mail is None:
                     return "no mail server is configured"
@@ -103,13 +103,16 @@ class Courier:
         except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
             log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, type(error).__name__)
             return f"{type(error).__name__}: {error}"[:500]
+        except Exception as error:  # noqa: BLE001 - whatever one row holds, the rows behind it are delivered
+            log.error("alert %d by %s cannot be made into a message: %s", row.id, row.channel, type(error).__name__)
+            return f"no message could be made of it: {type(error).__name__}"
         return None
 
     def _settle(self, row: Any, outcome: str | None, now: datetime) -> dict[str, Any]:
         tries = row.tries + 1
         if outcome is None:
             return {"sent": now, "tries": tries}
-        unconfigured = outcome.startswith("no ")
-        if unconfigured or tries >= MAX_TRIES:
+        for_good = outcome.startswith("no ")
+        if for_good or tries >= MAX_TRIES:
             return {"failed": outcome, "tries": tries}
         return {"tries": tries, "next_try": now + _FIRST_PAUSE * 2**tries}

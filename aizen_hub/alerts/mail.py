@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
@@ -20,10 +21,12 @@ def send_mail(settings: MailSettings, address: str, message: Message) -> None:
     ------
     OSError, smtplib.SMTPException
         The server is away, refuses, or is not the one its certificate should show.
+    ValueError
+        The address is none.
     """
     mail = EmailMessage()
     mail["From"] = settings.sender
-    mail["To"] = address
+    mail["To"] = Address(addr_spec=address)  # exactly one, whatever stands in it
     mail["Subject"] = message.subject
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain="aizen-hub.invalid")

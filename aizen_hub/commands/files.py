@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from aizen_hub import mail_address
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.commands.lexer import show
 from aizen_hub.commands.strict_json import loads
@@ -56,7 +57,7 @@ def _no_twice(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=255)]
-Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+Email = Annotated[str, Field(max_length=mail_address.MAX_LENGTH, pattern=mail_address.PATTERN)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9][0-9 ()./-]{2,38}$")]
 RoleNames = Annotated[tuple[Annotated[str, _one_of("role")], ...], Field(max_length=100), AfterValidator(_no_twice)]
 Services = Annotated[

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aizen_hub.accounts import groups, locks, sessions, users
+from aizen_hub.accounts import groups, locks, logins, sessions, users
 from aizen_hub.problems import BadInput, Denied, Escalation, NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -218,3 +218,33 @@ def test_who_only_manages_users_gives_and_takes_no_roles_by_the_file(town: House
             add(town, entries, "tim", command)
         assert [fault.pointer for fault in caught.value.faults] == [pointer]
         assert town.state() == before
+
+
+NO_ADDRESSES = (
+    "a:;@b", "x@a, y@b", "a@b,", "<a@b>", "Ann <a@b>", '"a b"@c', "a@[127.0.0.1]", "a@b\nBcc: c@d", "a@b\n", " a@b",
+    "a@@b", "a@", "@b", "ann", "\u00e4@b", "a@\u0430", "a@b..c", ".a@b", "a@-b", "a" * 65 + "@b",
+    "a@" + "b." * 130 + "c",
+)  # fmt: skip
+
+
+@pytest.mark.proves("R99")
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_contact_data_holds_one_plain_address_or_none(town: House, address: str) -> None:
+    for who, work in (("rita", users.alter), ("admin", users.alter)):
+        with pytest.raises(BadInput, match="is not one mail address"):
+            town.do(who, work, "rita", email=address)
+    with pytest.raises(BadInput, match="is not one mail address"):
+        town.do("admin", users.create, "nina", provider="ldap", email=address)
+    with pytest.raises(BadInput):
+        add(town, [{"id": "nina", "email": address}])
+    # What a directory says keeps nobody out, and is not taken over either.
+    assert town.do(HUB, logins.report, "ldap", "uid-rita", "rita", email=address).outcome is logins.Outcome.ADMITTED
+    with town.reading() as tx:
+        assert users.row_of(tx, "rita").email is None
+    for good in ("rita@example.org", "r.o'b+x=1@a-b.c3", "root@localhost"):
+        town.do("rita", users.alter, "rita", email=good)
+        with town.reading() as tx:
+            assert users.row_of(tx, "rita").email == good
+    town.do("rita", users.alter, "rita", email="")
+    with town.reading() as tx:
+        assert users.row_of(tx, "rita").email is None

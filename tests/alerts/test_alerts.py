@@ -178,6 +178,21 @@ def test_a_refused_mail_is_tried_again_later_and_not_for_ever(engine, mailbox):
     assert last.failed
 
 
+@pytest.mark.proves("R99")
+def test_a_row_that_cannot_become_a_mail_is_settled_alone(engine, mailbox):
+    addresses = ["a:;@b", "x@a.example, all@b.example", "\u00e4@b", "a@b\nBcc: all@b.example"]
+    with engine.begin() as conn:
+        conn.execute(insert(users), [person(f"u{n}", one, None, {"email": True}) for n, one in enumerate(addresses)])
+        for name in ("u0", "u1", "u2", "u3", "ada"):
+            tell_user(conn, NOW, name, Event.ROLE_GRANTED, GRANT)
+        conn.execute(insert(outbox).values(event="no such event", recipient="ada", channel="email", payload={},
+                     tries=0, created=NOW - timedelta(days=1), next_try=NOW - timedelta(days=1)))  # fmt: skip
+    courier(engine, mailbox).deliver_due(NOW)
+    assert [mail.rcpt_tos for mail in mailbox.mails] == [["ada@example.org"]]
+    failed = [row for row in rows(engine) if row.channel == "email" and row.recipient != "ada"]
+    assert [bool(row.failed or row.tries) for row in failed] == [True] * len(addresses)
+
+
 def test_the_webhook_is_signed_and_its_redirect_not_followed(engine, receiver, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("a secret of the receiver\n")
