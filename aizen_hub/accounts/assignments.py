@@ -72,7 +72,7 @@ def grant(
         missing = giver.missing_to_give(tx, role, where, to, in_file=in_file)
         if missing:
             raise refuse(tx, "grant", role.name, where, missing, to)
-    if pending.needed(tx, (role for role, _ in places)):
+    if pending.needed(tx, ((role.name, where) for role, where in places)):
         arguments = {"roles": list(roles), "scope": scope, "to": str(to), "reason": reason, "in_file": in_file}
         arguments |= _as_json(interval)
         return pending.hold(tx, "grant", arguments, f"grant {', '.join(roles)} to `{to}`")
@@ -108,7 +108,7 @@ def revoke(
                 f"a mapping rule gives {role.name} to `{from_.name}`, and would do so again",
                 remedy="remove the rule, or take the people out of the group where it is kept",
             )
-    if pending.needed(tx, (role for role, _ in places)):
+    if pending.needed(tx, ((role.name, where) for role, where in places)):
         arguments = {"roles": list(roles), "scope": scope, "from": str(from_), "reason": reason}
         return pending.hold(tx, "revoke", arguments, f"revoke {', '.join(roles)} from `{from_}`")
     with holders.kept(tx, [(role.name, where) for role, where in places]):

@@ -9,6 +9,7 @@ from aizen_hub.accounts import (
     assignments,
     further_logins,
     groups,
+    locks,
     mappings,
     names,
     pending,
@@ -23,7 +24,7 @@ from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import BadInput, NotFound
-from aizen_hub.rbac.assignment import Interval
+from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "map-group": mappings.put_confirmed,
     "unmap-group": lambda tx, args: mappings.remove(tx, args["number"]),
     "link-login": further_logins.link_confirmed,
+    "add-member": lambda tx, args: groups.add_member(tx, args["name"], Identity.parse(args["member"])),
+    "remove-member": lambda tx, args: groups.remove_member(tx, args["name"], Identity.parse(args["member"])),
+    "default-group": lambda tx, args: groups.set_default(tx, args["name"], True),
+    "alter-role": lambda tx, args: roles.alter(tx, **args),
+    "unlock": lambda tx, args: locks.unlock(tx, LockTarget.IDENTITY, args["identity"]),
     "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
     "credential": service_accounts.issue_confirmed,
     "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),

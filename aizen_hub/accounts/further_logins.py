@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
 
-from aizen_hub.accounts import gate, holders, locks, logins, pending, traces, users
+from aizen_hub.accounts import gate, holders, locks, logins, pending, users
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.problems import BadInput, Conflict, Denied, LastHolder, NotFound
@@ -48,8 +48,7 @@ def link(tx: Write, user: str, provider: str, subject: str) -> Result:
     gate.need_control(tx, identity, "link a login")
     _check(tx, row.name, provider, subject)
     what = f"let `{show(subject)}` of {provider} sign in as `{row.name}`"
-    bearers = (identity, *gate.reached_groups(tx, identity))
-    if pending.needed(tx, (tx.roles[one.role] for who in bearers for one in traces.assignments_of(tx, who))):
+    if pending.needed_to_control(tx, identity):
         return pending.hold(tx, "link-login", {"user": row.name, "provider": provider, "subject": subject}, what)
     _put(tx, row, provider, subject, {})
     return message(f"`{row.name}` can sign in with {provider} too", user=row.name)

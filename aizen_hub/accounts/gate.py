@@ -203,6 +203,15 @@ def need_control(tx: Write, target: Identity, act: str) -> None:
         )
 
 
+def need_not_own(tx: Write, target: Identity, act: str) -> None:
+    """Refuse the actor what would give something back to them through a group or a service account of their own."""
+    if above_roles(tx) or target not in own_identities(tx, tx.actor.identity) or not tx.rights(target).held:
+        return
+    raise Escalation(
+        f"nobody {act} a group that they are in, or a service account of their own", remedy="ask somebody else"
+    )
+
+
 def rights(tx: Write) -> Rights:
     return tx.rights(tx.actor.identity)
 

@@ -59,6 +59,8 @@ def map_from(tx: Write, args: Mapping[str, Any]) -> Result:
 def add_member(tx: Write, name: str, member: Identity) -> Result:
     """Put a user, a service account or a group into a local group; needs every right that the group holds.
 
+    Where a role of the group changes hands only with confirmation, so does the membership.
+
     Raises
     ------
     NotFound
@@ -88,6 +90,9 @@ def add_member(tx: Write, name: str, member: Identity) -> Result:
     where = (_m.c.group_id == row.id, _m.c.member == str(member), _m.c.provider.is_(None))
     if tx.conn.execute(select(_m.c.id).where(*where)).first() is not None:
         return message(f"`{member}` is in `{row.name}` already", changed=False)
+    if pending.needed_to_control(tx, group):
+        arguments = {"name": row.name, "member": str(member)}
+        return pending.hold(tx, "add-member", arguments, f"put `{member}` into `{row.name}`")
     tx.conn.execute(insert(_m).values(group_id=row.id, member=str(member)))
     tx.change("membership", {"group": row.name, "member": str(member), "did": "add"}, [str(member), str(group)])
     tx.audit("group.member-added", details={"group": row.name, "member": str(member)})
@@ -95,7 +100,7 @@ def add_member(tx: Write, name: str, member: Identity) -> Result:
 
 
 def remove_member(tx: Write, name: str, member: Identity) -> Result:
-    """Take somebody out of a group; nobody leaves a group whose limits bind them.
+    """Take somebody out of a group; nobody leaves a group whose limits bind them. Confirmed as `add_member` is.
 
     Raises
     ------
@@ -115,6 +120,9 @@ def remove_member(tx: Write, name: str, member: Identity) -> Result:
     if all(one.provider is not None for one in found):
         raise Conflict(f"this membership comes from {found[0].provider}", remedy="change it there")
     _check_shedding(tx, Identity.group(row.name), member)
+    if pending.needed_to_control(tx, Identity.group(row.name)):
+        arguments = {"name": row.name, "member": str(member)}
+        return pending.hold(tx, "remove-member", arguments, f"take `{member}` out of `{row.name}`")
     tx.conn.execute(delete(_m).where(*where, _m.c.provider.is_(None)))
     tx.change(
         "membership", {"group": row.name, "member": str(member), "did": "remove"}, [str(member), f"group:{row.name}"]
@@ -129,6 +137,9 @@ def set_default(tx: Write, name: str, on: bool) -> Result:
     row = row_of(tx, name)
     if on:
         gate.need_control(tx, Identity.group(row.name), "make it a group that everybody joins")
+        if pending.needed_to_control(tx, Identity.group(row.name)):
+            what = f"let every new user join `{row.name}`"
+            return pending.hold(tx, "default-group", {"name": row.name}, what)
     tx.conn.execute(update(_g).where(_g.c.id == row.id).values(is_default=on))
     tx.change("group", {"group": row.name, "did": "default", "default": on}, [f"group:{row.name}"])
     tx.audit("group.default", details={"group": row.name, "default": on})
@@ -176,7 +187,7 @@ def remove(tx: Write, name: str) -> Result:
     members = tx.conn.execute(select(_m.c.member).where(_m.c.group_id == row.id)).scalars().all()
     for member in members:
         _check_shedding(tx, group, Identity.parse(member))
-    if pending.needed(tx, (tx.roles[one.role] for one in held)):
+    if pending.needed(tx, ((one.role, one.scope) for one in held)):
         return pending.hold(tx, "delete-group", {"name": row.name}, f"delete the group `{row.name}`")
     traces.erase(tx, group, "group deleted")
     tx.conn.execute(delete(_m).where(_m.c.group_id == row.id))

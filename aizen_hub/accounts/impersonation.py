@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert
 
-from aizen_hub.accounts import gate, names, sessions
+from aizen_hub.accounts import gate, names, pending, sessions
 from aizen_hub.accounts.names import show
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac.identity import Identity, Kind
@@ -99,10 +99,8 @@ def impersonate(tx: Write, ring: KeyRing, user: str, project: str | None) -> Act
 def _need_harmless(tx: Write, target: Identity, right: str) -> None:
     # R70: nobody of higher right can be a target. Which roles are high is the catalog's word, not ours.
     rights = tx.rights(target)
-    high = sorted(
-        {held.role for held in rights.held if held.scope == SYSTEM and held.gives(tx.now)}
-        & {name for name, role in tx.roles.items() if role.confirmed or role.protected}
-    )
+    present = {held.role for held in rights.held if held.scope == SYSTEM and held.gives(tx.now)}
+    high = sorted(name for name in present if tx.roles[name].protected or pending.guarded(tx, name, SYSTEM))
     if high or gate.ask(tx, target, right, SYSTEM).allowed:
         what = f"holds {', '.join(high)}" if high else "may act for others as well"
         raise Escalation(f"nobody can act for `{target.name}`, who {what}", remedy="act for somebody else")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from aizen_hub.accounts import assignments, gate, holders, sessions
+from aizen_hub.accounts import assignments, gate, holders, pending, sessions
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, plain, table
 from aizen_hub.problems import BadInput, NotFound
@@ -37,6 +37,8 @@ def locked_names(tx: Read, target: LockTarget, name: str | None = None) -> froze
 def lock(tx: Write, target: LockTarget, name: str, *, reason: str, ends: datetime | None = None) -> Result:
     """Lock an identity (``kind:name``), a project or a session; its live sessions end.
 
+    A lock that is in force never ends earlier by this: to shorten it is to unlock, with all that `unlock` asks.
+
     Raises
     ------
     BadInput
@@ -61,7 +63,10 @@ def lock(tx: Write, target: LockTarget, name: str, *, reason: str, ends: datetim
     values = {"reason": reason[:500], "ends": ends, "locked_by": str(tx.actor.identity), "locked": tx.now}
     key = (_l.c.target == target.value, _l.c.name == name)
     with holders.kept(tx, places):
-        if tx.conn.execute(select(_l.c.id).where(*key)).first():
+        present = tx.conn.execute(select(_l.c.ends).where(*key)).first()
+        if present is not None:
+            ends = _later(ends, present.ends)
+            values["ends"] = ends
             tx.conn.execute(update(_l).where(*key).values(**values))
         else:
             tx.conn.execute(insert(_l).values(target=target.value, name=name, **values))
@@ -69,29 +74,36 @@ def lock(tx: Write, target: LockTarget, name: str, *, reason: str, ends: datetim
         tx.change("lock", payload, [_touch(target, name)])
     tx.audit("lock.set", project=name if target is LockTarget.PROJECT else None, details=payload)
     ended = _end_sessions(tx, target, name)
-    return message(f"locked {target.value} `{show(name)}`", sessions_ended=ended)
+    until = "" if ends is None else f" until {plain(ends)}"
+    return message(f"locked {target.value} `{show(name)}`{until}", sessions_ended=ended)
 
 
 def unlock(tx: Write, target: LockTarget, name: str) -> Result:
     """Take a lock away; unlocking an identity asks for every right that it holds.
+
+    Where it holds a role that changes hands only with confirmation, it waits for that.
 
     Raises
     ------
     NotFound
         There is no such lock.
     Escalation
-        The identity holds rights that the actor lacks.
+        The identity holds rights that the actor lacks, or is a group or a service account of the actor's own.
     """
     gate.need(tx, gate.permission(tx, "locks"))
     key = (_l.c.target == target.value, _l.c.name == name)
     row = tx.conn.execute(select(_l).where(*key)).first()
     if row is None:
         raise NotFound(f"there is no lock on {target.value} `{show(name)}`")
+    if target is LockTarget.IDENTITY and is_locked(tx, target, name):
+        # Judged while the lock stands: what comes back to the actor with it must not speak for the actor.
+        identity = Identity.parse(name)
+        gate.need_control(tx, identity, "unlock it")
+        gate.need_not_own(tx, identity, "unlocks")
+        if pending.needed_to_control(tx, identity):
+            return pending.hold(tx, "unlock", {"identity": name}, f"unlock `{show(name)}`")
     tx.conn.execute(delete(_l).where(*key))
     tx.change("unlock", {"target": target.value, "name": name}, [_touch(target, name)])
-    if target is LockTarget.IDENTITY:
-        # Judged after the lock is gone: a locked identity seems to hold nothing.
-        gate.need_control(tx, Identity.parse(name), "unlock it")
     tx.audit(
         "lock.removed",
         project=name if target is LockTarget.PROJECT else None,
@@ -126,6 +138,11 @@ def forget(tx: Write, target: LockTarget, name: str) -> None:
     gone = tx.conn.execute(delete(_l).where(_l.c.target == target.value, _l.c.name == name))
     if gone.rowcount:
         tx.change("unlock", {"target": target.value, "name": name}, [_touch(target, name)])
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the later end; None has no end."""
+    return None if one is None or other is None else max(one, other)
 
 
 def _identity(tx: Read, name: str) -> Identity:

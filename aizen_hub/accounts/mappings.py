@@ -76,7 +76,7 @@ def put(tx: Write, provider: str, group: str, role: str, project: str | None = N
     if len(tx.conn.execute(select(_t.c.id)).all()) >= MAX_RULES:
         raise Conflict(f"there are {MAX_RULES} rules already", remedy="use a template")
     what = f"map `{pattern.text}` of {provider} to {found.name} in {_where(scope)}"
-    if pending.needed(tx, [found], always=True):
+    if pending.needed(tx, always=True):
         arguments = {"provider": provider, "group": pattern.text, "role": found.name, "project": project}
         return pending.hold(tx, "map-group", arguments, what)
     chosen = None if pattern.template else scope

@@ -12,8 +12,8 @@ from sqlalchemy import insert, select, update
 from aizen_hub.accounts import gate
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.problems import Conflict, Denied, NotFound
+from aizen_hub.rbac.guarded import is_guarded
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import Role
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Road
 
@@ -27,15 +27,15 @@ _p = tables.pending
 Operation = Callable[["Write", Mapping[str, Any]], Result]
 
 
-def needed(tx: Write, roles: Iterable[Role] = (), *, always: bool = False) -> bool:
+def needed(tx: Write, places: Iterable[tuple[str, str]] = (), *, always: bool = False) -> bool:
     """Tell whether this change has to wait.
 
     A road on which a person cannot be told from a program makes it wait; in the panel it needs a fresh sign-in instead.
 
     Parameters
     ----------
-    roles : iterable of Role
-        The roles that change hands.
+    places : iterable of (role, scope)
+        The roles that change hands, and where.
     always : bool
         The change is of the kind that waits whatever the roles: credentials, group mappings, keys.
 
@@ -44,7 +44,7 @@ def needed(tx: Write, roles: Iterable[Role] = (), *, always: bool = False) -> bo
     Denied
         In the panel, without a fresh sign-in.
     """
-    if not tx.settings.confirm_protected or not (always or any(role.confirmed for role in roles)):
+    if not tx.settings.confirm_protected or not (always or any(guarded(tx, *place) for place in places)):
         return False
     if tx.trying:
         # Nothing is changed, so there is nothing to confirm; and what would wait is what one wants to see first.
@@ -52,6 +52,28 @@ def needed(tx: Write, roles: Iterable[Role] = (), *, always: bool = False) -> bo
     if tx.actor.road is Road.PANEL:
         need_fresh(tx)
     return tx.actor.road in _ROADS
+
+
+def needed_to_control(tx: Write, *identities: Identity) -> bool:
+    """Tell whether a change that lets somebody use what these identities hold, or stops them using it, has to wait.
+
+    What they hold through groups counts, whenever it begins to give. The problems are those of `needed`.
+    """
+    return needed(tx, reached_places(tx, *identities))
+
+
+def guarded(tx: Read, role: str, scope: str) -> bool:
+    """Tell whether a role is one of those that change hands only with confirmation."""
+    found = tx.roles.get(role)
+    return found is not None and is_guarded(found, scope, tx.roles, tx.catalog.member_permissions)
+
+
+def reached_places(tx: Read, *identities: Identity) -> frozenset[tuple[str, str]]:
+    """Return every role and scope that is assigned to the identities or to a group that one of them is in."""
+    a = tables.assignments
+    whose = {str(found) for one in identities for found in (one, *gate.reached_groups(tx, one))}
+    rows = tx.conn.execute(select(a.c.role, a.c.scope).where(a.c.identity.in_(sorted(whose))))
+    return frozenset((row.role, row.scope) for row in rows)
 
 
 def need_fresh(tx: Write) -> None:

@@ -115,8 +115,7 @@ def _apply(tx: Write, project: str, text: str, *, keep_others: bool) -> Result:
     given = sorted(target - present)
     taken = [] if keep_others else sorted(present - target)
     _check_powers(tx, giver, project, entries, given, [row for row in rows if (row.identity, row.role) in set(taken)])
-    touched = {tx.roles[role].name for _, role in [*given, *taken]}
-    if pending.needed(tx, (tx.roles[role] for role in touched)):
+    if pending.needed(tx, {(role, project) for _, role in [*given, *taken]}):
         return pending.hold(tx, "alter-project", {"name": project, "config": text}, f"alter project {project}")
     with holders.kept(tx, [(role, project) for _, role in taken]):
         for identity, role in taken:

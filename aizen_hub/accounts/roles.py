@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import assignments, gate, names
+from aizen_hub.accounts import assignments, gate, names, pending
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, Fault, NotFound, Stale
 from aizen_hub.rbac.decide import effective
+from aizen_hub.rbac.guarded import is_guarded
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
@@ -135,6 +137,8 @@ def alter(
 ) -> Result:
     """Change a custom role; what is left out stays.
 
+    Where the role is assigned, and before or after gives what changes hands only with confirmation, so does this.
+
     Raises
     ------
     Denied
@@ -154,7 +158,18 @@ def alter(
         row.limits if limits is None else limits,
         row.scopes,
     )
-    _check_widening(tx, row.name, values)
+    places = _places(tx, row.name)
+    _check_widening(tx, row.name, values, places)
+    if _changes_hands(tx, row.name, values, places) and pending.needed(tx, always=True):
+        arguments = {
+            "name": row.name,
+            "permissions": values["permissions"],
+            "limits": values["limits"],
+            "description": description,
+            "category": category,
+            "if_match": row.version,
+        }
+        return pending.hold(tx, "alter-role", arguments, f"change the role {row.name}, which is assigned")
     if description is not None:
         values["description"] = description
     if category is not None:
@@ -211,38 +226,48 @@ def _custom(tx: Read, name: str) -> Any:
     return row
 
 
-def _check_widening(tx: Write, name: str, values: Mapping[str, object]) -> None:
+def _places(tx: Read, name: str) -> set[tuple[str, str | None]]:
+    """Return where the role is assigned, and to whom; None for whoever a directory names next by a rule."""
+    used = tx.conn.execute(select(_a.c.scope, _a.c.identity).where(_a.c.role == name))
+    rules = tx.conn.execute(select(_rules.c.project).where(_rules.c.role == name)).scalars()
+    # A rule by template gives it in every project, which no project is called.
+    return {(row.scope, row.identity) for row in used} | {(one or "every project", None) for one in rules}
+
+
+def _changes_hands(tx: Read, name: str, values: Mapping[str, Any], places: Iterable[tuple[str, str | None]]) -> bool:
+    before = tx.roles[name]
+    after = replace(before, permissions=frozenset(map(Permission.parse, values["permissions"])))
+    if after.permissions == before.permissions and values["limits"] == dict(before.limits):
+        return False
+    member = tx.catalog.member_permissions
+    return any(is_guarded(one, scope, tx.roles, member) for scope, _ in places for one in (before, after))
+
+
+def _check_widening(tx: Write, name: str, values: Mapping[str, Any], places: Iterable[tuple[str, str | None]]) -> None:
     if gate.above_roles(tx):
         return
     before = tx.roles[name]
-    added = [Permission.parse(text) for text in values["permissions"]]  # type: ignore[attr-defined]
+    added = [Permission.parse(text) for text in values["permissions"]]
     added = [one for one in added if not any(had.covers(one) for had in before.permissions)]
-    used = tx.conn.execute(select(_a.c.scope, _a.c.identity).where(_a.c.role == name)).all()
     rights = gate.rights(tx)
-    scopes = {row.scope for row in used}
-    # A rule gives it to whoever a directory names next; one by template in every project, which no project is called.
-    scopes |= {
-        one or "every project"
-        for one in tx.conn.execute(select(_rules.c.project).where(_rules.c.role == name)).scalars()
-    }
     missing = sorted(
         {
             f"{permission} in {scope}"
-            for scope in scopes
+            for scope, _ in places
             for permission in added
             if not any(has.covers(permission) for has in effective(rights, scope, tx.now))
         }
     )
     own = {str(one) for one in gate.own_identities(tx, tx.actor.identity)}
-    if any(row.identity in own for row in used):
-        after: Mapping[str, float] = values["limits"]  # type: ignore[assignment]
+    if any(holder in own for _, holder in places):
+        after: Mapping[str, float] = values["limits"]
         missing += [
             f"a looser {kind} limit for yourself"
             for kind, value in before.limits.items()
             if after.get(str(kind), float("inf")) > value
         ]
-        if not before.permissions and added:
-            missing.append("a role of your own that begins to give something")
+        # Also what one holds today: the role may be held longer than that.
+        missing += [f"{permission} for yourself" for permission in added]
     if missing:
         raise Escalation(
             f"{name} is assigned, and this change would give what you lack: {gate.listed(missing)}",
@@ -251,7 +276,7 @@ def _check_widening(tx: Write, name: str, values: Mapping[str, object]) -> None:
         )
 
 
-def _checked(permissions: Sequence[str], limits: Mapping[str, float], scopes: Sequence[str]) -> dict[str, object]:
+def _checked(permissions: Sequence[str], limits: Mapping[str, float], scopes: Sequence[str]) -> dict[str, Any]:
     faults, kept = [], []
     for index, text in enumerate(permissions):
         try:

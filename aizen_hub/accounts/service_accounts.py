@@ -139,7 +139,7 @@ def remove(tx: Write, name: str) -> Result:
         missing = giver.missing_to_take(tx, role, one.scope, identity) if role.protected else ()
         if missing:
             raise refuse(tx, "revoke", role.name, one.scope, missing, identity)
-    if pending.needed(tx, (tx.roles[one.role] for one in held)):
+    if pending.needed(tx, ((one.role, one.scope) for one in held)):
         return pending.hold(tx, "delete-account", {"name": row.name}, f"delete the service account `{row.name}`")
     traces.erase(tx, identity, "service account deleted")
     tx.conn.execute(delete(_c).where(_c.c.service_account_id == row.id))

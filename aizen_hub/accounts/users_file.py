@@ -43,7 +43,7 @@ def add(tx: Write, text: str) -> Result:
     giver = Giver.of(tx)
     changes = [(index, role, True) for index, entry in enumerate(entries) for role in dict.fromkeys(entry.roles or ())]
     _check_powers(tx, giver, entries, changes)
-    if pending.needed(tx, (tx.roles[role] for _, role, _ in changes)):
+    if pending.needed(tx, ((role, SYSTEM) for _, role, _ in changes)):
         return pending.hold(tx, "add-users", {"config": text}, f"add users: {_shown(entries)}")
     links, added = [], []
     for entry in entries:
@@ -89,7 +89,7 @@ def alter(tx: Write, text: str) -> Result:
             changes += [(index, role, False) for role in sorted(present - wanted)]
     changes = list(dict.fromkeys(changes))
     _check_powers(tx, giver, entries, changes)
-    if pending.needed(tx, (tx.roles[role] for _, role, _ in changes)):
+    if pending.needed(tx, ((role, SYSTEM) for _, role, _ in changes)):
         return pending.hold(tx, "alter-users", {"config": text}, f"alter users: {_shown(entries)}")
     with holders.kept(tx, [(role, SYSTEM) for _, role, gives in changes if not gives]):
         for entry in entries:
