@@ -41,7 +41,8 @@ def preview(store: Store, actor: Actor, change: Callable[[Write], Result]) -> Re
     Returns
     -------
     Result
-        A table of identity, scope, gains and losses; ``data["answer"]`` is the message that the change would give.
+        A table of identity, scope, gains and losses; ``data["answer"]`` is the message that the change would give,
+        ``data["steps"]`` the steps of one that has several.
     """
     try:
         with store.write(actor) as tx:
@@ -69,7 +70,8 @@ def _compared(before: Read, after: Write, answer: Result) -> Result:
             if gains or losses:
                 rows.append((str(identity), scope, gains, losses))
     text = f"would do: {answer.message}" if rows else f"no rights would change; would do: {answer.message}"
-    return table(("identity", "scope", "gains", "loses"), rows, text, dry_run=True, answer=answer.message)
+    steps = [str(row[0]) for row in answer.rows] if answer.columns[:1] == ("step",) else []
+    return table(("identity", "scope", "gains", "loses"), rows, text, dry_run=True, answer=answer.message, steps=steps)
 
 
 def _given(rights: Rights, scope: str, at: Read) -> frozenset[Permission]:

@@ -78,6 +78,21 @@ def remove(client: SyncClient, name: str, identity: str) -> int:
     return Outcome.DONE
 
 
+@group.command()
+@connected
+@click.argument("name")
+@click.option("--description", help="What it is for.")
+@click.option("--default/--no-default", default=None, help="Whether every new user joins it.")
+def alter(client: SyncClient, name: str, description: str | None, default: bool | None) -> int:
+    """Change the group NAME; what is not given stays."""
+    given = (("description", description), ("joined_by_everybody", default))
+    body = {key: value for key, value in given if value is not None}
+    if not body:
+        raise click.UsageError("say what changes")
+    say(client.call("PATCH", path("groups", name), body)["message"])
+    return Outcome.DONE
+
+
 def full(identity: str) -> str:
     """Return ``user:NAME`` for a bare name; names hold no colon."""
     return identity if ":" in identity else f"user:{identity}"

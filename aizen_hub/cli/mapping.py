@@ -45,7 +45,7 @@ def put(
     GROUP is a name, with --project, or a template such as aizen-{project}-executors, which concerns every project.
     """
     body: dict[str, Any] = {"provider": provider, "group": group, "role": role, "project": project}
-    show_result(output, client.call("POST", path("mappings"), body, _preference(dry_run)))
+    show_result(output, client.call("POST", path("mappings"), body, preference(dry_run)))
     return Outcome.DONE
 
 
@@ -56,9 +56,9 @@ def put(
 @output_option
 def remove(client: SyncClient, rule: int, dry_run: bool, output: str) -> int:
     """Delete the rule with this number, and what it gives."""
-    show_result(output, client.call("DELETE", path("mappings", str(rule)), headers=_preference(dry_run)))
+    show_result(output, client.call("DELETE", path("mappings", str(rule)), headers=preference(dry_run)))
     return Outcome.DONE
 
 
-def _preference(dry: bool) -> dict[str, str]:
+def preference(dry: bool) -> dict[str, str]:
     return DRY if dry else {}

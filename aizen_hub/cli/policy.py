@@ -13,12 +13,15 @@ import yaml
 from aizen_hub.catalogs.yaml_source import SourceError, read_source
 from aizen_hub.cli.connection import connected
 from aizen_hub.cli.outcome import Outcome
-from aizen_hub.cli.output import output_option, say, show_result
+from aizen_hub.cli.output import output_option, say, show_json, show_result
 from aizen_hub.client.sync import SyncClient
 from aizen_hub.settings import Settings
 
 ADDRESS = "/api/v1/policy"
 BAD_FILE = Outcome.USAGE
+PRUNE = click.option(
+    "--prune", is_flag=True, help="Also delete the local groups and custom roles that FILE's sections leave out."
+)
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 
 
@@ -39,11 +42,12 @@ def export(client: SyncClient) -> int:
 @policy.command()
 @connected
 @FILE
+@PRUNE
 @output_option
-def plan(client: SyncClient, file: Path, output: str) -> int:
-    """Show who would gain and who would lose which rights if FILE were applied; nothing changes."""
+def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
+    """Show each step, and who would gain and who would lose which rights, if FILE were applied; nothing changes."""
     try:
-        show_result(output, _plan(client, _read(file)))
+        _show_plan(output, _plan(client, _read(file), prune))
     except SourceError as error:
         return _bad(error)
     return Outcome.DONE
@@ -52,13 +56,15 @@ def plan(client: SyncClient, file: Path, output: str) -> int:
 @policy.command()
 @connected
 @FILE
+@PRUNE
 @click.option("--yes", is_flag=True, help="Do not show the plan and ask first.")
 @output_option
-def apply(client: SyncClient, file: Path, yes: bool, output: str) -> int:
+def apply(client: SyncClient, file: Path, prune: bool, yes: bool, output: str) -> int:
     """Bring FILE into force, whole or not at all, after its assertions hold and you agreed to the plan.
 
-    Made exact is what the file names: the members of its groups, and the assignments in its scopes. Users, groups,
-    projects and roles that it leaves out stay. Each step is judged as its own command would be.
+    Made exact is what the file names: the members of its groups, and the assignments in its scopes. Groups and roles
+    that it leaves out stay, unless you say --prune; users and projects always do. Each step is judged as its own
+    command would be.
     """
     try:
         document = _read(file)
@@ -69,9 +75,18 @@ def apply(client: SyncClient, file: Path, yes: bool, output: str) -> int:
         say(f"{missed} of its assertions do not hold, so nothing was applied; see `aizen-hub policy test {file}`")
         return Outcome.ERROR
     if not yes:
-        show_result("table", _plan(client, document))
+        _show_plan("table", _plan(client, document, prune))
         click.confirm("Apply it?", abort=True, err=True)
-    show_result(output, client.post(ADDRESS, {"policy": document}))
+    show_result(output, client.post(ADDRESS, {"policy": document, "prune": prune}))
+    return Outcome.DONE
+
+
+@policy.command("schema")
+def show_schema() -> int:
+    """Print the JSON Schema of the file, for editors and checkers."""
+    from aizen_hub.policy.format import schema
+
+    show_json(schema())
     return Outcome.DONE
 
 
@@ -128,9 +143,17 @@ def _missed(file: Path) -> int:
     return sum(not one.passed for one in run(file))
 
 
-def _plan(client: SyncClient, document: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = client.call("POST", ADDRESS, {"policy": document}, {"Prefer": "dry-run"})
+def _plan(client: SyncClient, document: Any, prune: bool) -> dict[str, Any]:
+    body = {"policy": document, "prune": prune}
+    answer: dict[str, Any] = client.call("POST", ADDRESS, body, {"Prefer": "dry-run"})
     return answer
+
+
+def _show_plan(output: str, plan: dict[str, Any]) -> None:
+    if output == "table":
+        for step in plan["data"]["steps"]:
+            say(step)
+    show_result(output, plan)
 
 
 def _bad(error: SourceError) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from aizen_hub.cli.connection import connected, path
+from aizen_hub.cli.mapping import dry_run, preference
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_json, show_result
 from aizen_hub.client.sync import SyncClient
@@ -57,6 +58,21 @@ def show(client: SyncClient, name: str, output: str) -> int:
 def export(client: SyncClient, name: str) -> int:
     """Print the configuration of the project NAME as JSON."""
     show_json(client.get(path("projects", name, "config"))["data"])
+    return Outcome.DONE
+
+
+@project.command()
+@connected
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--version", help="Only if the project is still at this version, as `project show -o json` tells it.")
+@dry_run
+@output_option
+def alter(client: SyncClient, name: str, file: Path, version: str | None, dry_run: bool, output: str) -> int:
+    """Replace the users, roles and alerts of the project NAME by those in FILE, in their entirety."""
+    headers = preference(dry_run) | ({} if version is None else {"If-Match": f'"{version}"'})
+    body = {"members": strict_json.loads(file.read_bytes())}
+    show_result(output, client.call("PUT", path("projects", name, "members"), body, headers))
     return Outcome.DONE
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from aizen_hub.cli.connection import connected, path
+from aizen_hub.cli.grant import TIMES
 from aizen_hub.cli.group import full
 from aizen_hub.cli.outcome import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_object, show_rows
+from aizen_hub.cli.output import output_option, say, show_json, show_object, show_result, show_rows
 from aizen_hub.client.sync import SyncClient
 
 
@@ -40,6 +42,59 @@ def can_i(
     answer = client.post(path("questions", "why" if why else "can-i"), body)
     data = answer["data"]
     _tell(output, quiet, data if why or output == "json" else {}, answer["message"], allowed=data["allowed"])
+    return Outcome.DONE if data["allowed"] else Outcome.DENIED
+
+
+@click.command("who-can")
+@connected
+@click.argument("what")
+@click.option("--project", help="In this project; absent for the system.")
+@output_option
+def who_can(client: SyncClient, what: str, project: str | None, output: str) -> int:
+    """List who may do WHAT, a command or a permission, and by which role."""
+    permission, scope = (what, project or "system") if ":" in what else _of_command(client, what, project)
+    if permission is None:
+        say("everybody who is registered")
+        return Outcome.DONE
+    show_result(output, client.post(path("questions", "who-can"), {"permission": permission, "scope": scope}))
+    return Outcome.DONE
+
+
+@click.command("what-if")
+@connected
+@click.argument("identity")
+@click.argument("what")
+@click.option("--project", help="In this project; absent for the system.")
+@click.option("--role", "roles", multiple=True, help="Suppose that they had this role there.")
+@click.option("--group", "groups", multiple=True, help="Suppose that they were in this group.")
+@click.option("--at", type=click.DateTime(TIMES), help="Suppose that it was then, UTC.")
+@output_option
+def what_if(
+    client: SyncClient,
+    identity: str,
+    what: str,
+    project: str | None,
+    roles: tuple[str, ...],
+    groups: tuple[str, ...],
+    at: datetime | None,
+    output: str,
+) -> int:
+    """Ask whether IDENTITY could do WHAT if something were different; nothing changes.
+
+    Exit code 0 for yes, 3 for no.
+    """
+    permission, scope = (what, project or "system") if ":" in what else _of_command(client, what, project)
+    if permission is None:
+        say("allowed to everybody who is registered")
+        return Outcome.DONE
+    whom = full(identity)
+    body: dict[str, object] = {"permission": permission, "scope": scope, "identity": whom, "groups": list(groups)}
+    body["assignments"] = [{"role": one, "scope": scope, "identity": whom} for one in roles]
+    if at is not None:
+        body["at"] = at.replace(tzinfo=UTC).isoformat()
+    answer = client.post(path("questions", "what-if"), body)
+    data = answer["data"]
+    _tell(output, False, data if output == "json" else {}, answer["message"], allowed=data["allowed"])
     return Outcome.DONE if data["allowed"] else Outcome.DENIED
 
 

@@ -6,6 +6,7 @@ import click
 
 from aizen_hub.cli.connection import connected, path
 from aizen_hub.cli.group import full
+from aizen_hub.cli.mapping import dry_run, preference
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_result
 from aizen_hub.client.sync import SyncClient
@@ -52,6 +53,35 @@ def create(
         "category": category,
     }
     say(client.post(path("roles"), body)["message"])
+    return Outcome.DONE
+
+
+@role.command()
+@connected
+@click.argument("name")
+@click.option("-p", "--permission", "permissions", multiple=True, help="The permissions from now on, all of them.")
+@click.option("--limit", "limits", multiple=True, metavar="KIND=NUMBER", help="The limits from now on, all of them.")
+@click.option("--description", help="What it is for.")
+@click.option("--category", help="A heading to list it under.")
+@dry_run
+@output_option
+def alter(
+    client: SyncClient,
+    name: str,
+    permissions: tuple[str, ...],
+    limits: tuple[str, ...],
+    description: str | None,
+    category: str | None,
+    dry_run: bool,
+    output: str,
+) -> int:
+    """Change the custom role NAME for everybody who holds it; what is not given stays."""
+    body: dict[str, object] = {"description": description, "category": category}
+    body |= {"permissions": list(permissions) or None, "limits": dict(map(_limit, limits)) or None}
+    body = {key: value for key, value in body.items() if value is not None}
+    if not body:
+        raise click.UsageError("say what changes")
+    show_result(output, client.call("PATCH", path("roles", name), body, preference(dry_run)))
     return Outcome.DONE
 
 

@@ -27,3 +27,14 @@ def list_sessions(client: SyncClient, user: str | None, output: str) -> int:
     if lone:
         say(f"{lone} without a session: they began before this hub used aizen-hub, and have no rights until restarted")
     return Outcome.DONE
+
+
+@session.command()
+@connected
+@click.argument("number", metavar="SESSION")
+@click.option("--reason", help="For the audit.")
+def end(client: SyncClient, number: str, reason: str | None) -> int:
+    """End SESSION, your own or as an administrator; its tokens are void at once, its server stops in a moment."""
+    body = {} if reason is None else {"reason": reason}
+    say(client.post(path("sessions", number, "end"), body)["message"])
+    return Outcome.DONE

@@ -71,6 +71,32 @@ def list_users(client: SyncClient, project: str | None, output: str) -> int:
 
 @user.command()
 @connected
+@click.argument("name")
+@click.option("--display-name", help="The name to show.")
+@click.option("--email", help="For alerts; empty to remove it.")
+@click.option("--phone", help="For alerts; empty to remove it.")
+@click.option("--alerts/--no-alerts", default=None, help="Whether to send alerts by mail.")
+def alter(
+    client: SyncClient,
+    name: str,
+    display_name: str | None,
+    email: str | None,
+    phone: str | None,
+    alerts: bool | None,
+) -> int:
+    """Change the contact data of NAME, your own or as an administrator; what is not given stays."""
+    given = (("display_name", display_name), ("email", email), ("phone", phone))
+    body: dict[str, object] = {key: value for key, value in given if value is not None}
+    if alerts is not None:
+        body["alerts"] = {"email": alerts, "phone": False}
+    if not body:
+        raise click.UsageError("say what changes")
+    say(client.call("PATCH", path("users", name), body)["message"])
+    return Outcome.DONE
+
+
+@user.command()
+@connected
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(client: SyncClient, names: tuple[str, ...], yes: bool) -> int:

@@ -1,9 +1,10 @@
 """Make the store what a policy file says, through the same functions as every other change.
 
 Each section that the file holds is made exact, within what it names: members of the groups it names, assignments in the
-scopes it names. Nothing is deleted by being left out but memberships and assignments: users, groups, projects and roles
-have commands of their own for that, which say what goes with them. What a directory feeds, a creator's own role and
-people who are not registered stay as they are.
+scopes it names. Nothing is deleted by being left out but memberships and assignments, and where that is asked for the
+local groups and custom roles that its sections leave out. Users and projects are never deleted by a file: their names
+stay reserved and more hangs on them than it shows, so they have commands of their own. What a directory feeds, a
+creator's own role and people who are not registered stay as they are.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
 
 Step = tuple[str, Result]
-_a, _g, _m = tables.assignments, tables.groups, tables.memberships
+_a, _g, _m, _r = tables.assignments, tables.groups, tables.memberships, tables.roles
 _REASON = "policy file"
 
 
-def apply(tx: Write, policy: Policy) -> Result:
+def apply(tx: Write, policy: Policy, *, prune: bool = False) -> Result:
     """Apply a policy; all of it happens, or nothing.
+
+    Parameters
+    ----------
+    prune : bool
+        Delete local groups and custom roles that the file leaves out, if it has the section `groups` or `roles`.
 
     Returns
     -------
@@ -47,16 +53,18 @@ def apply(tx: Write, policy: Policy) -> Result:
     """
     if policy.catalog.hash != tx.catalog.hash:
         raise Conflict(f"the policy is for the catalog `{policy.catalog.name}`, this deployment runs another")
-    done = [(what, result.message) for what, result in _steps(tx, policy)]
+    done = [(what, result.message) for what, result in _steps(tx, policy, prune)]
     return table(("step", "outcome"), done, f"{len(done)} changes" if done else "nothing to change")
 
 
-def _steps(tx: Write, policy: Policy) -> Iterator[Step]:
+def _steps(tx: Write, policy: Policy, prune: bool) -> Iterator[Step]:
     yield from _roles(tx, policy)
     yield from _projects(tx, policy)
     yield from _groups(tx, policy)
     if "assignments" in policy.form.model_fields_set:
         yield from _assignments(tx, policy)
+    if prune:
+        yield from _pruned(tx, policy)
 
 
 def _roles(tx: Write, policy: Policy) -> Iterator[Step]:
@@ -146,6 +154,19 @@ def _assignments(tx: Write, policy: Policy) -> Iterator[Step]:
                 identity,
                 reason=_REASON,
             )
+
+
+def _pruned(tx: Write, policy: Policy) -> Iterator[Step]:
+    given = policy.form.model_fields_set
+    if "groups" in given:
+        local = select(_g.c.name).where(_g.c.provider.is_(None), _g.c.built_in.is_(False)).order_by(_g.c.name)
+        for name in tx.conn.execute(local).scalars().all():
+            if name not in policy.form.groups:
+                yield _step("/groups", f"delete group {name}", groups.remove, tx, name)
+    if "roles" in given:
+        for name in tx.conn.execute(select(_r.c.name).order_by(_r.c.name)).scalars().all():
+            if name not in policy.form.roles:
+                yield _step("/roles", f"delete role {name}", roles.remove, tx, name)
 
 
 def _present(tx: Read, policy: Policy) -> list[Any]:

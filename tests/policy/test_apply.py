@@ -41,9 +41,9 @@ def panel(name: str) -> Actor:
     return Actor(Identity.user(name), Road.PANEL)
 
 
-def run(store: Store, data: dict[str, Any], actor: Actor = OPERATOR) -> Any:
+def run(store: Store, data: dict[str, Any], actor: Actor = OPERATOR, **how: Any) -> Any:
     with store.write(actor) as tx:
-        return apply(tx, read_policy(data, tx.catalog))
+        return apply(tx, read_policy(data, tx.catalog), **how)
 
 
 def snapshot(store: Store) -> dict[str, Any]:
@@ -186,3 +186,56 @@ def test_a_role_is_altered_for_all_its_holders(store: Store) -> None:
     assert may(store, "eve", "execute:training", "p1")
     with pytest.raises(Conflict, match="scopes"):
         run(store, {"roles": {"scorer": {"permissions": ["read"], "scopes": ["system"]}}})
+
+
+FULL: dict[str, Any] = {
+    "catalog": "aizen",
+    "roles": {"AUDITOR": {"permissions": ["read:audit"]}, "OLD": {"permissions": ["read"]}},
+    "groups": {"ops": ["user:rob"], "old": ["user:eve"]},
+}
+LESS: dict[str, Any] = {**FULL, "roles": {"AUDITOR": {"permissions": ["read:audit"]}}, "groups": {"ops": []}}
+
+
+class TestPrune:
+    def test_what_is_left_out_stays_unless_it_is_said(self, store: Store) -> None:
+        run(store, FULL)
+        run(store, LESS)
+        assert set(snapshot(store)["groups"]) == {"ops", "old"}
+        done = run(store, LESS, prune=True)
+        assert [row[0] for row in done.rows] == ["delete group old", "delete role OLD"]
+        after = snapshot(store)
+        assert (set(after["groups"]), set(after["roles"])) == ({"ops"}, {"AUDITOR"})
+        assert after["projects"] == ["p1"], "projects and users are never deleted by a file"
+        assert run(store, LESS, prune=True).rows == ()
+
+    def test_a_section_that_the_file_lacks_is_left_alone(self, store: Store) -> None:
+        run(store, FULL)
+        run(store, {"catalog": "aizen", "projects": ["p1"]}, prune=True)
+        after = snapshot(store)
+        assert (set(after["groups"]), set(after["roles"])) == ({"ops", "old"}, {"AUDITOR", "OLD"})
+
+    def test_the_plan_shows_the_steps_and_who_loses(self, store: Store) -> None:
+        run(store, FULL)
+        run(store, {**FULL, "assignments": [admin_of("p1"), {**admin_of("p1"), "identity": "group:old"}]})
+        less = {**LESS, "assignments": [admin_of("p1")]}
+        before = snapshot(store)
+        with store.read() as tx:
+            policy = read_policy(less, tx.catalog)
+        plan = preview(store, OPERATOR, lambda tx: apply(tx, policy, prune=True))
+        assert plan.data["steps"] == [
+            "take user:rob out of ops",
+            "revoke PROJECT_ADMIN in p1 from group:old",
+            "delete group old",
+            "delete role OLD",
+        ]
+        assert [(row[0], row[2]) for row in plan.rows] == [("user:eve", [])]
+        assert snapshot(store) == before
+
+    def test_a_role_that_is_held_elsewhere_stops_all(self, store: Store) -> None:
+        run(store, FULL)
+        with store.write(OPERATOR) as tx:
+            assignments.grant(tx, ["OLD"], "p1", Identity.user("rob"))
+        before = snapshot(store)
+        with pytest.raises(Conflict, match="OLD is assigned to `user:rob`"):
+            run(store, LESS, prune=True)
+        assert snapshot(store) == before

@@ -25,7 +25,7 @@ async def export(call: Call) -> Answer:
 async def apply(call: Call) -> Answer:
     # Read where it holds nobody up, and only once the asker is known to be somebody who may ask at all.
     policy = await call.read(lambda tx: _policy(call.body.policy, tx))
-    return await change(call, lambda tx: apply_policy(tx, policy))
+    return await change(call, lambda tx: apply_policy(tx, policy, prune=call.body.prune))
 
 
 def _policy(data: dict[str, Any], tx: Read) -> Policy:

@@ -11,3 +11,4 @@ class PolicyDocument(Schema):
     """The data of the file; checked against the schema of `aizen_hub.policy.format`."""
 
     policy: dict[str, Any]
+    prune: bool = False  # also delete the local groups and custom roles that it leaves out
