@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from tests.fixtures.postgres import Server, _wait
 
+_STARTS = 20
 _HOLD = """
 import sqlite3, sys
 conn = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
@@ -105,14 +107,23 @@ def restarting(server: Server) -> Iterator[Callable[[int], None]]:
             os.kill(server.pid, number)
             os.waitpid(server.pid, 0)
 
-    def restart(number: int) -> None:
-        end(number)
+    def start() -> subprocess.Popen[bytes]:
         who: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
         with (server.folder / "log").open("ab") as log:
-            running.append(
-                subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **who)
-            )
-        _wait(server, running[-1])
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **who)
+
+    def restart(number: int) -> None:
+        end(number)
+        for left in reversed(range(_STARTS)):
+            running.append(start())
+            try:
+                _wait(server, running[-1])
+                return
+            except RuntimeError:
+                # The backends of a postmaster that was killed keep its shared memory until they notice.
+                if not left or running[-1].poll() is None:
+                    raise
+                time.sleep(0.3)
 
     try:
         yield restart

@@ -6,6 +6,7 @@ import http.client
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ from tests.faults.clients import Client
 from tests.faults.conftest import Opener
 from tests.faults.load import under_load
 from tests.faults.nemesis import backends, end_backends, locked_tables, restarting, stopped
+from tests.faults.rules import RECOVERY_SECONDS
 from tests.faults.shifted import set_clock
 from tests.faults.storm import storm
 from tests.faults.town import Town, found, town
-from tests.fixtures.postgres import running_server
+from tests.faults.wire import Wire, wires
+from tests.fixtures.postgres import Server, postgres_server, running_server  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("faults")]
 
 REVOCATIONS = 2_000
 STORM_SECONDS = 12.0
+LEAST_CUT = 0.5
 FEWEST = 100
 """So many must have been possible even on a slow machine, or the test proves little."""
 
@@ -117,19 +121,63 @@ def test_the_database_stalls(postgres_town: Opener) -> None:
 
 @pytest.mark.proves("R102", "R105", "I1", "I2", "I7", "I8", "I10")
 def test_the_database_restarts(tmp_path: Path) -> None:
-    """As after a crash (it recovers from its log), then with open sessions ended."""
+    """As after a crash (it recovers from its log), after its parent process was killed, and in good order."""
     with running_server() as server, restarting(server) as restart:
         url = server.url()
         secrets = found(tmp_path / "town", url)
         with town(tmp_path / "town", secrets, url, replicas=2) as here:
             with under_load(here, 8):
-                for number in (signal.SIGQUIT, signal.SIGINT):
+                for number in (signal.SIGQUIT, signal.SIGKILL, signal.SIGINT):
                     time.sleep(0.7)
                     with here.recorder.fault("restart", signal=number):
                         restart(number)
                     time.sleep(1)
             assert here.violations() == []
             assert any(op.result == "unavailable" for op in here.recorder.ops()), "nobody noticed"
+
+
+@pytest.fixture
+def wired_town(postgres_town: Opener, postgres_server: Server) -> Iterator[tuple[Town, list[Wire]]]:  # noqa: F811
+    """Two replicas, each with a wire of its own to the database."""
+    with wires(postgres_server.port, 2) as laid:
+        here = postgres_town(start=False)
+        for service, wire in zip(here.services, laid, strict=True):
+            text = service.config.read_text(encoding="utf-8")
+            assert f":{wire.target}/" in text
+            service.config.write_text(text.replace(f":{wire.target}/", f":{wire.port}/"), encoding="utf-8")
+            service.start(wait=False)
+        for service in here.services:
+            service.wait_ready()
+        here.begin()
+        yield here, laid
+
+
+@pytest.mark.proves("R48", "R79", "R102", "R105", "I1", "I2", "I3", "I4", "I7", "I8", "I10")
+def test_the_wire_to_the_database(wired_town: tuple[Town, list[Wire]]) -> None:
+    """One replica's wire is cut, then stands still, then loses the answers to what was sent; the other one goes on."""
+    here, (_, wire) = wired_town
+    second = here.services[1]
+    with under_load(here, 10):
+        time.sleep(0.5)
+        for name, fault in (
+            ("cut", wire.cut),
+            ("stalled", wire.stalled),
+            ("stalled-then-cut", lambda: wire.stalled(then_cut=True)),
+            ("answers-lost", wire.losing_answers),
+            ("half-open", wire.half_open),
+        ):
+            with here.recorder.fault(name), fault():
+                time.sleep(LEAST_CUT)
+                start = time.monotonic_ns()
+                time.sleep(1)
+                assert second.status("/livez") == http.client.OK, name
+                end = time.monotonic_ns()
+            _nothing_allowed(here, start, end, of=1)
+            second.wait_ready(RECOVERY_SECONDS)
+            time.sleep(0.3)
+    assert here.violations() == []
+    unavailable = [op for op in here.recorder.ops() if op.result == "unavailable"]
+    assert unavailable, "nobody noticed"
 
 
 @pytest.mark.proves("R109", "T-43", "I8")
@@ -145,7 +193,10 @@ def test_a_replica_whose_clock_is_off_is_not_ready(postgres_town: Opener, tmp_pa
     assert here.service.ready()
 
 
-def _nothing_allowed(here: Town, start: int, end: int) -> None:
+def _nothing_allowed(here: Town, start: int, end: int, *, of: int | None = None) -> None:
+    """Nobody was answered in that time, or nobody who asked one replica."""
     ops = here.recorder.ops()
     inside = [op for op in ops if op.op == "check" and op.call_ns > start and op.ret_ns and op.ret_ns < end]
+    if of is not None:
+        inside = [op for op in inside if int(op.client.rpartition("-")[2]) % len(here.services) == of]
     assert not [op for op in inside if op.result in ("allowed", "denied")], "decided without a row"
