@@ -12,10 +12,7 @@ from aizen_hub.client.sync import SyncClient
 
 @click.group()
 def login() -> None:
-    """The logins of a person: the one of the registration, and further ones that were linked.
-
-    Example: aizen-hub user login link alice azure 6f1c0a9e-3d51-4c0b-9f57-2a7f2b1f9a10
-    """
+    """The logins of a person: the one of the registration, and further ones that were linked."""
 
 
 @login.command("list")

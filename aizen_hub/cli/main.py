@@ -8,6 +8,7 @@ import sys
 import click
 
 from aizen_hub import __version__
+from aizen_hub.cli.examples import teach
 from aizen_hub.cli.outcome import Outcome, report
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
@@ -52,6 +53,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"aizen_hub.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        teach(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -82,8 +84,9 @@ def nearest(word: str) -> str | None:
 def cli() -> None:
     """Roles per project for JupyterHub, and a decision for every command.
 
-    Commands that ask a running service find it through AIZEN_HUB_URL (the address you open in the browser) and sign in
-    with the hub token in AIZEN_HUB_TOKEN or --token-file; make one at <hub>/hub/token.
+    Every command explains itself with --help and an example. Those that ask a running service find it through
+    AIZEN_HUB_URL (the address you open in the browser) and sign in with the hub token in AIZEN_HUB_TOKEN or
+    --token-file; make one at <hub>/hub/token.
 
     Exit codes: 0 done or allowed, 1 error, 2 wrong use, 3 denied, 4 not signed in, 5 not found, 6 conflict with the
     present state, 7 service unavailable.

@@ -119,8 +119,6 @@ def stop(client: SyncClient, name: str, reason: str, ends: datetime | None, outp
 
     `aizen-hub lock remove identity NAME` lets them in again; whoever does that needs every right that NAME holds, so
     give an end with --until where there will be one.
-
-    Example: aizen-hub user stop alice --reason "lost the laptop" --until 2027-01-08
     """
     body: dict[str, object] = {"reason": reason}
     if ends is not None:

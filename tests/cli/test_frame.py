@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from aizen_hub import problems
+from aizen_hub.cli.examples import EXAMPLES
 from aizen_hub.cli.main import COMMANDS, cli
 from aizen_hub.cli.outcome import Outcome, report
 from aizen_hub.cli.output import show_result, show_rows
@@ -55,6 +58,41 @@ def test_every_command_teaches(command: click.Command) -> None:
     answer = CliRunner().invoke(command, ["--help"])
     assert answer.exit_code == 0
     assert all(len(line) <= 110 for line in answer.output.splitlines())
+
+
+def leaves() -> dict[str, click.Command]:
+    return {one.id: one.values[0] for one in commands() if not isinstance(one.values[0], click.Group)}  # type: ignore[attr-defined]
+
+
+OTHERS = {"audit", "db", "keys"}
+
+
+@pytest.mark.parametrize("words", sorted(leaves()))
+def test_every_command_has_an_example_that_parses(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = leaves()[words]
+    if words not in EXAMPLES:
+        assert "xample" in (command.help or "") or words.split()[0] in OTHERS
+        return
+    assert EXAMPLES[words] in CliRunner().invoke(command, ["--help"]).output
+    arguments = shlex.split(EXAMPLES[words])
+    if ">" in arguments:
+        arguments = arguments[: arguments.index(">")]
+    monkeypatch.chdir(tmp_path)
+    for name in arguments:
+        if name.endswith((".yaml", ".json")):
+            Path(name).write_text("{}")
+    context = command.make_context(words, arguments)  # raises for what the command does not take
+    assert context.args == []
+
+
+def test_there_is_no_example_of_nothing() -> None:
+    assert set(EXAMPLES) <= set(leaves())
+
+
+def test_exit_codes_are_documented_once_for_all() -> None:
+    answer = CliRunner().invoke(cli, ["--help"]).output
+    for code in Outcome:
+        assert f"{code.value} " in answer.partition("Exit codes")[2]
 
 
 def test_the_list_names_every_command_once() -> None:

@@ -32,8 +32,6 @@ def doctor(config: Path, hub_config: Path | None, output: str) -> int:
     Run it on the service's machine and under its account. It changes nothing.
 
     Exit codes: 0 nothing must be mended, though there may be warnings; 1 something must.
-
-    Example: aizen-hub doctor -c /etc/aizen/aizen.yaml -o json
     """
     from aizen_hub.cli.doctor import hub, machine, places, service, store
     from aizen_hub.cli.doctor.finding import Finding
