@@ -7,8 +7,11 @@ nothing else, so guessing from other places, or by others at the same place, doe
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
@@ -78,22 +81,40 @@ def forget_old(tx: Write) -> None:
 
 
 def _counts(provider: str, name: str, source: str | None) -> tuple[_Count, _Count, _Count]:
-    who = _who(provider, name)
-    where = (source or "unknown")[:64]
+    who, where = _who(provider, name), place(source)
     return (
-        _Count(f"{who}|{where}", FREE_TRIES),
-        _Count(f"source:{where}", FREE_OF_SOURCE),
-        _Count(who, FREE_OF_NAME),
+        _Count(_key("pair", *who, where), FREE_TRIES),
+        _Count(_key("source", where), FREE_OF_SOURCE),
+        _Count(_key("name", *who), FREE_OF_NAME),
     )
 
 
 def _known(provider: str, name: str, source: str | None) -> str:
-    return f"known:{_who(provider, name)}|{(source or 'unknown')[:64]}"
+    return _key("known", *_who(provider, name), place(source))
 
 
-def _who(provider: str, name: str) -> str:
-    # An unknown name is counted like a known one, under a bounded spelling.
-    return f"name:{provider}:{names.known_as(name) or names.show(name)}"[:240]
+def _who(provider: str, name: str) -> tuple[str, str, str]:
+    # An unknown name is counted like a known one, and never as one.
+    known = names.known_as(name)
+    return ("unknown", provider, name) if known is None else ("user", provider, known)
+
+
+def place(source: str | None) -> str:
+    """Return what counts as one place: an IPv4 address, or the network that one IPv6 customer has to itself."""
+    try:
+        address = ip_address(source or "")
+    except ValueError:
+        return (source or "unknown")[:64]
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address.packed, 64), strict=False))
+
+
+def _key(kind: str, *parts: str) -> str:
+    # Hashed as a list: the parts come from outside, and no spelling of one may pass for two of them (R33).
+    return f"{kind}:{sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
 def _wait(tx: Read, one: _Count) -> timedelta:

@@ -119,6 +119,8 @@ activations = _table(
     Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a reissue voids the former
     Column("token_hash", String(64), nullable=False, unique=True),
     Column("expires", Instant, nullable=False),
+    Column("issued_by", String(NAME + 20)),  # kind:name; None: the service's own machine
+    Column("proven", Boolean, nullable=False, default=False),  # made after a fresh sign-in
 )
 
 sign_ins = _table(
@@ -197,6 +199,7 @@ credentials = _table(
     Column("created", Instant, nullable=False),
     Column("expires", Instant, nullable=False),
     Column("last_used", Instant),
+    Column("issued_by", String(NAME + 20)),  # kind:name; None: the service's own machine, or not known any more
 )
 
 projects = _table(
@@ -363,7 +366,7 @@ replays = _table(
 
 throttles = _table(
     "throttles",
-    Column("subject", String(NAME + 80), primary_key=True),  # a name, a source, or both
+    Column("subject", String(NAME + 80), primary_key=True),  # a kind of count and a hash
     Column("failures", Integer, nullable=False),
     Column("until", Instant, nullable=False),
 )

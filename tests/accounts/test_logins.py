@@ -305,6 +305,36 @@ class TestThrottle:
         self.fail(town, "boss", self.HERE, throttle.FREE_TRIES)
         assert self.fail(town, "BOSS", self.HERE)[0] is not None
 
+    @pytest.mark.proves("R33")
+    @pytest.mark.parametrize("form", ["boss|{}", "boss\n{}", 'boss", "{}', "boss:{}", "boss\x00{}"])
+    def test_no_other_name_passes_for_a_name_at_its_place(self, town: House, form: str) -> None:
+        name = form.format(self.HERE)
+        for number in range(throttle.FREE_OF_NAME):
+            assert self.fail(town, name, f"203.0.113.{number}") == [None]
+        assert self.fail(town, name, self.THERE)[0] is not None
+        assert self.fail(town, "boss", self.HERE) == [None]
+        town.do(HUB, throttle.forgive, "ldap", name, self.THERE)
+
+    def test_a_name_that_nobody_has_never_counts_for_one_that_somebody_has(self, town: House) -> None:
+        for number in range(throttle.FREE_OF_NAME + 1):
+            self.fail(town, "o`brien", f"203.0.113.{number}")
+        assert self.fail(town, "o'brien", self.HERE) == [None]
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("2001:db8::1", "2001:db8::ffff:0:0:2", True),
+            ("2001:db8::1", "2001:db8:0:1::1", False),
+            ("::ffff:192.0.2.7", "192.0.2.7", True),
+            ("::ffff:192.0.2.7", "::ffff:192.0.2.8", False),
+            ("192.0.2.7", "192.0.2.8", False),
+            ("fe80::1%eth0", "fe80::2%eth1", True),
+        ],
+    )
+    def test_an_ipv6_customer_is_one_place(self, town: House, one: str, other: str, same: bool) -> None:
+        self.fail(town, "boss", one, throttle.FREE_TRIES)
+        assert (self.fail(town, "boss", other)[0] is not None) is same
+
     def test_many_names_from_one_source_wait_and_others_do_not(self, town: House) -> None:
         waits = [self.fail(town, f"name{number}", self.HERE)[0] for number in range(throttle.FREE_OF_SOURCE + 1)]
         assert waits[-2:] == [None, 1]
@@ -328,7 +358,7 @@ class TestThrottle:
         """From as many places as it likes: once the total waits, it waits longer each time."""
         made, spent = 0, timedelta()
         while spent < timedelta(hours=6):
-            wait = self.fail(town, "boss", f"2001:db8::{made:x}")[0]
+            wait = self.fail(town, "boss", f"2001:db8:0:{made:x}::1")[0]
             if wait is None:
                 made += 1
                 continue
