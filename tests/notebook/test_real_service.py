@@ -18,6 +18,7 @@ from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
 from aizen_hub.service.build import build
 from aizen_hub.service.server import Server
+from aizen_hub.settings import Settings
 from tests.fixtures.ports import free_port
 from tests.service.conftest import Driver, populate, settings_for
 
@@ -30,6 +31,16 @@ class Place:
 
     driver: Driver
     core_pid: int
+    settings: Settings
+
+    async def restart(self) -> None:
+        """Stop the service and start it again at its address, as a hub or an update does."""
+        port = self.driver.server.port
+        self.driver.close()
+        await self.driver.server.stop()
+        server = Server(build(self.settings, instance="real", environ={}), "127.0.0.1", port)
+        await server.start()
+        self.driver = Driver(server)
 
     async def console(self, user: str, project: str | None = "p1", server: str = "") -> Console:
         """Open a session as the hub does at a spawn, and return what stands behind the magics of its kernel."""
@@ -70,11 +81,12 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         await server.start()
         driver = Driver(server)
         populate(driver.house)
+        place = Place(driver, core.pid, settings)
         try:
-            yield Place(driver, core.pid)
+            yield place
         finally:
-            driver.close()
-            await server.stop()
+            place.driver.close()
+            await place.driver.server.stop()
     finally:
         if core.returncode is None:
             core.terminate()
@@ -121,15 +133,51 @@ async def test_the_catalog_knows_every_command(place: Place) -> None:
     assert "start training" in mistyped.text()
 
 
+async def begun(place: Place, text: str) -> None:
+    rob = await place.console("rob")
+    for _ in range(200):
+        status = await run(rob, text)
+        if isinstance(status, Result) and status.rows and status.rows[0][1] == "running":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(text)
+
+
+@pytest.mark.proves("T-08", "R78")
+async def test_who_loses_the_role_reads_in_the_cell_why_it_was_stopped(place: Place) -> None:
+    eve, ada = await place.console("eve"), await place.console("ada")
+    running = asyncio.create_task(run(eve, "start training slow"))
+    await begun(place, "status training slow")
+    assert isinstance(await run(ada, "revoke role PROJECT_EXECUTOR from eve"), Result)
+    ended = await asyncio.wait_for(running, 10)
+    assert isinstance(ended, Result)
+    assert ended.text() == (
+        "stopped: not allowed any longer: `execute:training` in `p1` needs a role that gives it, "
+        "such as PROJECT_EXECUTOR"
+    )
+    assert not ended.ok
+    assert isinstance(await run(eve, "start training slow"), Refusal)
+
+
+async def test_a_service_that_goes_away_and_comes_back_loses_no_command(place: Place) -> None:
+    eve = await place.console("eve")
+    await run(eve, "configure training long epochs=60 pause=0.05")
+    running = asyncio.create_task(run(eve, "start training long"))
+    await begun(place, "status training long")
+    await place.restart()
+    ended = await asyncio.wait_for(running, 30)
+    assert isinstance(ended, Result), ended.text()
+    assert (ended.state, ended.data["epochs"]) == ("done", 60)
+    jobs = await run(await place.console("rob"), "list trainings")
+    assert isinstance(jobs, Result)
+    assert len(jobs.rows) == 1, "it was followed again, not started again"
+
+
+@pytest.mark.proves("T-08", "R78")
 async def test_a_lock_stops_what_runs(place: Place) -> None:
     eve, boss = await place.console("eve"), await place.driver.open("boss", None)
     running = asyncio.create_task(run(eve, "start training slow"))
-    rob = await place.console("rob")
-    for _ in range(100):
-        status = await run(rob, "status training slow")
-        if isinstance(status, Result) and status.rows:
-            break
-        await asyncio.sleep(0.05)
+    await begun(place, "status training slow")
     lock = {"target": "identity", "name": "user:eve", "reason": "left the company"}
     locked = await place.driver.call("POST", "/api/v1/locks", lock, auth=boss.auth)
     assert locked.status == 201, locked.body
@@ -137,7 +185,7 @@ async def test_a_lock_stops_what_runs(place: Place) -> None:
     assert isinstance(ended, Result)
     assert ended.state == "stopped"
     assert "not allowed any longer" in ended.text()
-    status = await run(rob, "status training slow")
+    status = await run(await place.console("rob"), "status training slow")
     assert isinstance(status, Result)
     assert status.rows[0][1] == "stopped"
 
