@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from aizen_hub.catalogs.catalog import Catalog
@@ -276,6 +276,13 @@ def test_the_limits(catalog: Catalog, text: str, fits: bool) -> None:
 
 
 values = st.text(st.sampled_from("abcXYZ019_-./:@+~* ,=\"\\\t;|&$#'`()<>éßжñ中"), min_size=1, max_size=12)
+
+
+def in_quotes(value: str) -> str:
+    """Quote whatever it is, without asking the code under test whether it needs quotes."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 lines = st.one_of(
     st.text(max_size=60),
     st.builds(
@@ -284,7 +291,7 @@ lines = st.one_of(
         st.text(st.sampled_from('ab1-_. ,="\\\tfromto;é'), max_size=40),
     ),
     st.builds(
-        lambda name, key, value: f"start training {quoted(name)} {key}={quoted(value)}",
+        lambda name, key, value: f"start training {in_quotes(name)} {key}={in_quotes(value)}",
         values,
         st.sampled_from(["k", "key-1"]),
         values,
@@ -316,12 +323,17 @@ def test_text_rebuilt_from_a_command_reads_as_the_same_command(text: str) -> Non
 
 
 @given(values, values)
+@example("a,b", "a,b")
+@example("a=b", '\\"')
 @settings(deadline=None)
+@pytest.mark.proves("R83")
 def test_a_value_survives_quoting(name: str, value: str) -> None:
-    command = attempt(f"start training {quoted(name)} k={quoted(value)}")
+    command = attempt(f"start training {in_quotes(name)} k={in_quotes(value)}")
     assume(command is not None)
     assert command is not None
     assert command.arguments == {"name": name, "k": value}
+    assert read(command.canonical, CATALOG).arguments == command.arguments
+    assert attempt(f"start training {quoted(name)} k={quoted(value)}") == command
 
 
 def test_secrets_do_not_reach_the_audit(catalog: Catalog) -> None:
