@@ -11,9 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aizen_hub.accounts.court_case import Question, Ruling, clock, decision_row, judge
 from aizen_hub.accounts.court_facts import Facts
+from aizen_hub.accounts.court_room import Outcomes, Room, Waiting
 from aizen_hub.audit.row import AuditRow, Encoded, row_id
 from aizen_hub.audit.secret import SecretHasher
 from aizen_hub.commands.command import Command
@@ -41,16 +40,6 @@ _ATTEMPTS = 3
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    question: Question
-    text: str | None
-    future: asyncio.Future[Ruling]
-    loop: asyncio.AbstractEventLoop
-    deadline: float
-    again: str | None = None
-
-
 class Court:
     """Decides questions with their audit rows.
 
@@ -68,7 +57,8 @@ class Court:
         self._facts = Facts(store.database)
         self._seen = -1
         self._conn: Connection | None = None
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._room: Room | None = None
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="court", daemon=True)
         self._thread.start()
@@ -148,13 +138,16 @@ class Court:
         if self._queue.qsize() >= MAX_WAITING:
             raise Unavailable("too many questions are waiting", remedy="try again in a moment")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Ruling] = loop.create_future()
-        timer = loop.call_later(deadline - clock(), _settle, [(future, unavailable_in_time())])
-        self._queue.put(_Waiting(question, text, future, loop, deadline, again))
+        room = self._room
+        if room is None or room.loop is not loop:
+            room = self._room = Room(loop)
+        one = Waiting(room, question, text, deadline, again)
+        room.enter(one)
+        self._queue.put(one)
         try:
-            return await future
+            return await one.future
         finally:
-            timer.cancel()
+            room.leave(one)
 
     # --- in the thread
 
@@ -164,7 +157,7 @@ class Court:
         if self._conn is not None:
             self._conn.close()
 
-    def _next(self) -> list[_Waiting | None]:
+    def _next(self) -> list[Waiting | None]:
         batch = [self._queue.get()]
         while len(batch) < MAX_BATCH and batch[-1] is not None:
             try:
@@ -173,11 +166,11 @@ class Court:
                 break
         return batch
 
-    def _hear(self, batch: list[_Waiting | None]) -> bool:
+    def _hear(self, batch: list[Waiting | None]) -> bool:
         self._answer([one for one in batch if one is not None])
         return batch[-1] is not None
 
-    def _answer(self, batch: list[_Waiting]) -> None:
+    def _answer(self, batch: list[Waiting]) -> None:
         for _ in range(_ATTEMPTS):
             now = clock()
             batch = [one for one in batch if not one.future.done() and now < one.deadline]
@@ -189,8 +182,8 @@ class Court:
                 for one in batch:
                     self._answer([one])
                 return
-            late: list[_Waiting] = []
-            ready: list[tuple[_Waiting, Ruling | Problem]] = []
+            late: list[Waiting] = []
+            ready: list[tuple[Waiting, Ruling | Problem]] = []
             for one, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Ruling) and not outcome.fresh:
                     one.again = outcome.id
@@ -202,7 +195,7 @@ class Court:
         too_slow = Unavailable("the store is too slow to decide on its present state", remedy="try again in a moment")
         _deliver([(one, too_slow) for one in batch])
 
-    def _attempt(self, batch: Sequence[_Waiting]) -> Sequence[Ruling | Problem] | None:
+    def _attempt(self, batch: Sequence[Waiting]) -> Sequence[Ruling | Problem] | None:
         """Decide a batch; None if it failed in a way that need not concern each of its questions."""
         try:
             return self._decide(batch)
@@ -220,7 +213,7 @@ class Court:
             self._disconnect()
             return [Unavailable("the question could not be decided")] if len(batch) == 1 else None
 
-    def _decide(self, batch: Sequence[_Waiting]) -> list[Ruling | Problem]:
+    def _decide(self, batch: Sequence[Waiting]) -> list[Ruling | Problem]:
         store = self.store
         database, chain = store.database, store.chain
         outcomes: list[Ruling | Problem] = []
@@ -279,30 +272,13 @@ class Court:
             self._conn = None
 
 
-def unavailable_in_time() -> Unavailable:
-    return Unavailable("the store did not answer in time", remedy="try again in a moment")
-
-
 def _left_out(_: str) -> str:
     return "***"
 
 
-def _settle(results: Sequence[tuple[asyncio.Future[Ruling], Ruling | Problem]]) -> None:
-    for future, outcome in results:
-        if future.done():
-            continue
-        if isinstance(outcome, Ruling):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)
-
-
-def _deliver(pairs: Sequence[tuple[_Waiting, Ruling | Problem]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[Any]] = {}
-    for one, outcome in pairs:
-        by_loop.setdefault(one.loop, []).append((one.future, outcome))
-    for loop, results in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle, results)
-        except RuntimeError:
-            log.info("%d answers came after their event loop had ended", len(results))
+def _deliver(outcomes: Outcomes) -> None:
+    by_room: dict[Room, list[tuple[Waiting, Ruling | Problem]]] = {}
+    for one in outcomes:
+        by_room.setdefault(one[0].room, []).append(one)
+    for room, some in by_room.items():
+        room.deliver(some)

@@ -10,9 +10,9 @@ from typing import Any
 from aizen_hub.audit.row import Encoded
 
 _HEAD = "SELECT number, hash FROM audit WHERE writer = ? ORDER BY number DESC LIMIT 1"
-_INSERT = "INSERT INTO audit (writer, number, id, at, event, identity, project, body, previous, hash) VALUES "
+_INTO = " INTO audit (writer, number, id, at, event, identity, project, body, previous, hash) VALUES "
 _PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_AT_ONCE = 1_000  # PostgreSQL takes 65,535 parameters
+_AT_ONCE = 64  # few enough that the drivers remember a statement of each length
 
 
 def genesis(writer: str) -> bytes:
@@ -50,8 +50,8 @@ class Chain:
         self.lock = threading.Lock()
         self._head = _HEAD.replace("?", placeholder)
         self._places = _PLACES.replace("?", placeholder)
-        # SQLite runs one statement for row after row; to a server it would be a message for each.
-        self._row_by_row = placeholder == "?"
+        # SQLite keeps a journal of its own for a statement that may be taken back half way; nobody goes on after one.
+        self._insert = ("INSERT OR ROLLBACK" if placeholder == "?" else "INSERT") + _INTO
 
     def append(self, cursor: Any, rows: Sequence[Encoded]) -> None:
         """Insert ``rows`` in their order through a DBAPI cursor, inside the caller's transaction.
@@ -74,10 +74,9 @@ class Chain:
                 (writer, number, row.id, row.at, row.event, row.identity, row.project, row.body, previous, digest)
             )
             previous = digest
-        if self._row_by_row:
-            cursor.executemany(_INSERT + self._places, values)
-        else:
-            for start in range(0, len(values), _AT_ONCE):
-                some = values[start : start + _AT_ONCE]
-                places = ", ".join([self._places] * len(some))
-                cursor.execute(_INSERT + places, [one for row in some for one in row])
+        # Row by row would be a message for each to a server, and on SQLite hand the interpreter to another thread and
+        # back for each.
+        for start in range(0, len(values), _AT_ONCE):
+            some = values[start : start + _AT_ONCE]
+            places = ", ".join([self._places] * len(some))
+            cursor.execute(self._insert + places, [one for row in some for one in row])

@@ -24,6 +24,9 @@ _MAX_DEPTH = 6
 _MAX_VIA = 32
 _EVENT = re.compile(r"[a-z][a-z0-9.-]{0,39}")
 
+_FEW = 8
+
+_quoted = json.encoder.encode_basestring_ascii
 canonical = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -85,33 +88,67 @@ class AuditRow:
         at = to_microseconds(self.at)
         identity = None if self.identity is None else bounded(self.identity, 275)
         project = None if self.project is None else bounded(self.project, 255)
-        known: dict[str, Any] = {"id": self.id, "at": at, "event": self.event, "identity": identity, "project": project}
-        for name in _TEXTS:
-            value = getattr(self, name)
-            if value is not None:
-                known[name] = value if len(value) <= MAX_TEXT and value.isprintable() else bounded(value, MAX_TEXT)
-        if self.command is not None:
-            known["command"] = bounded(self.command, MAX_COMMAND)
-        if self.allowed is not None:
-            known["allowed"] = self.allowed
-        if self.revision is not None:
-            known["revision"] = self.revision
-        if self.via:
-            known["via"] = [bounded(one, 275) for one in self.via[:_MAX_VIA]]
-        if self.details:
-            known["details"] = _Cutter().copy(self.details)
-        body = canonical(known).encode("ascii")
+        details = None if not self.details else _flat(self.details) or canonical(_Cutter().copy(self.details))
+        body = self._body(at, identity, project, details)
         if len(body) > MAX_BYTES:
-            known["details"] = {"omitted-bytes": len(body)}
-            body = canonical(known).encode("ascii")
+            body = self._body(at, identity, project, canonical({"omitted-bytes": len(body)}))
             if len(body) > _HARD_LIMIT:
                 raise ValueError(f"the audit row of `{self.event}` has {len(body)} bytes")
         return Encoded(self.id, at, self.event, identity, project, body)
 
+    def _body(self, at: int, identity: str | None, project: str | None, details: str | None) -> bytes:
+        # What `canonical` would make of it all, member by member in the order of their names: this is the path of every
+        # decision, and most of a row is short texts.
+        out = []
+        if self.acting is not None:
+            out.append(f'"acting":{_text(self.acting)}')
+        if self.allowed is not None:
+            out.append('"allowed":true' if self.allowed else '"allowed":false')
+        if self.assignment is not None:
+            out.append(f'"assignment":{_text(self.assignment)}')
+        out.append(f'"at":{at}')
+        if self.command is not None:
+            out.append(f'"command":{_text(self.command, MAX_COMMAND)}')
+        if details is not None:
+            out.append(f'"details":{details}')
+        out.append(f'"event":{_quoted(self.event)},"id":{_quoted(self.id)}')
+        out.append(f'"identity":{"null" if identity is None else _quoted(identity)}')
+        out.append(f'"project":{"null" if project is None else _quoted(project)}')
+        if self.reason is not None:
+            out.append(f'"reason":{_text(self.reason)}')
+        if self.revision is not None:
+            out.append(f'"revision":{self.revision}')
+        if self.road is not None:
+            out.append(f'"road":{_text(self.road)}')
+        if self.role is not None:
+            out.append(f'"role":{_text(self.role)}')
+        if self.sentence is not None:
+            out.append(f'"sentence":{_text(self.sentence)}')
+        if self.session is not None:
+            out.append(f'"session":{_text(self.session)}')
+        if self.source is not None:
+            out.append(f'"source":{_text(self.source)}')
+        if self.token_id is not None:
+            out.append(f'"token_id":{_text(self.token_id)}')
+        if self.via:
+            out.append(f'"via":{canonical([bounded(one, 275) for one in self.via[:_MAX_VIA]])}')
+        return ("{" + ",".join(out) + "}").encode("ascii")
 
-_TEXTS = (
-    "acting", "road", "session", "source", "token_id", "reason", "sentence", "assignment", "role",
-)  # fmt: skip
+
+def _text(text: str, limit: int = MAX_TEXT) -> str:
+    return _quoted(text if len(text) <= limit and text.isprintable() else bounded(text, limit))
+
+
+def _flat(details: Mapping[str, Any]) -> str | None:
+    """Return the JSON of a few short texts; None for anything else, which `_Cutter` looks through."""
+    if len(details) > _FEW:
+        return None
+    for name, value in details.items():
+        if type(value) is not str or len(value) > MAX_TEXT or not value.isprintable():
+            return None
+        if type(name) is not str or len(name) > 255 or not name.isprintable():
+            return None
+    return "{" + ",".join([f"{_quoted(name)}:{_quoted(details[name])}" for name in sorted(details)]) + "}"
 
 
 @dataclass(frozen=True, slots=True)

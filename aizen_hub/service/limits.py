@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from aizen_hub.problems import TooMany
@@ -64,9 +64,8 @@ class Limits:
         self._flying: dict[str, int] = {}
         self._refused = refused
 
-    @contextmanager
-    def admitted(self, caller: Caller) -> Iterator[None]:
-        """Hold a place for one request of this caller.
+    def admitted(self, caller: Caller) -> AbstractContextManager[None]:
+        """Return a place for one request of this caller, to be held while it is answered.
 
         Raises
         ------
@@ -74,16 +73,15 @@ class Limits:
             With ``retry_after`` in seconds.
         """
         if caller.unlimited:
-            yield
-            return
-        if caller.identity_key is None:
+            return _UNLIMITED
+        identity, session = caller.identity_key, caller.session
+        if identity is None:
             self._pass(self._by_source, caller.source or "", "source")
-            yield
-            return
-        if caller.session is not None:
-            self._pass(self._by_session, caller.session, "session")
-        self._pass(self._by_identity, caller.identity_key, "identity")
-        key = caller.session or caller.identity_key
+            return _UNLIMITED
+        if session is not None:
+            self._pass(self._by_session, session, "session")
+        self._pass(self._by_identity, identity, "identity")
+        key = session or identity
         flying = self._flying.get(key, 0)
         if flying >= self._most:
             self._refused("in-flight")
@@ -92,14 +90,7 @@ class Limits:
                 more={"retry_after": 1},
                 remedy="wait until one of them has ended",
             )
-        self._flying[key] = flying + 1
-        try:
-            yield
-        finally:
-            if self._flying[key] == 1:
-                del self._flying[key]
-            else:
-                self._flying[key] -= 1
+        return _Place(self._flying, key)
 
     def _pass(self, buckets: Buckets, key: str, what: str) -> None:
         wait = buckets.take(key)
@@ -110,3 +101,25 @@ class Limits:
                 more={"retry_after": max(1, round(wait + 0.5))},
                 remedy="wait and send fewer at a time",
             )
+
+
+class _Place:
+    """One of the places that a session has."""
+
+    __slots__ = ("_flying", "_key")
+
+    def __init__(self, flying: dict[str, int], key: str) -> None:
+        self._flying, self._key = flying, key
+
+    def __enter__(self) -> None:
+        self._flying[self._key] = self._flying.get(self._key, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        left = self._flying[self._key] - 1
+        if left:
+            self._flying[self._key] = left
+        else:
+            del self._flying[self._key]
+
+
+_UNLIMITED = nullcontext()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.audit.row import MAX_BYTES, MAX_COMMAND, AuditRow, bounded, row_id
+from aizen_hub.audit.row import MAX_BYTES, MAX_COMMAND, AuditRow, bounded, canonical, row_id
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.instant import to_microseconds
@@ -39,6 +39,41 @@ def test_any_text_becomes_one_bounded_line(text: str, details: dict[str, Any]) -
         assert column.isprintable()
         column.encode()  # also a lone surrogate can be stored
     assert (encoded.identity, encoded.project) == (body["identity"], body["project"])
+
+
+NAMES = (
+    "identity", "project", "acting", "road", "session", "source", "token_id", "command", "reason", "sentence",
+    "assignment", "role",
+)  # fmt: skip
+TEXTS = st.none() | st.text(max_size=40)
+PLAIN = st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_size=3)
+
+
+@given(
+    texts=st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, TEXTS)),
+    allowed=st.none() | st.booleans(),
+    revision=st.none() | st.integers(0, 1 << 62),
+    via=st.lists(st.text(max_size=20), max_size=3).map(tuple),
+    details=PLAIN | st.dictionaries(st.text(), JSON, max_size=4),
+)
+def test_a_row_has_one_spelling(
+    texts: dict[str, str | None],
+    allowed: bool | None,
+    revision: int | None,
+    via: tuple[str, ...],
+    details: dict[str, Any],
+) -> None:
+    """The body is written member by member, and is the canonical JSON of what it says all the same."""
+    made = row(**texts, allowed=allowed, revision=revision, via=via, details=details)
+    body = made.encode().body
+    told = json.loads(body)
+    assert canonical(told).encode() == body
+    given = {name for name, value in texts.items() if value is not None}
+    given |= {name for name, value in (("allowed", allowed), ("revision", revision)) if value is not None}
+    given |= {name for name, value in (("via", via), ("details", details)) if value}
+    assert told.keys() == given | {"id", "at", "event", "identity", "project"}
+    if revision is not None:
+        assert told["revision"] == revision
 
 
 @pytest.mark.proves("R99", "R83")
