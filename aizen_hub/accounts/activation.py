@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -11,11 +12,13 @@ from urllib.parse import quote
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import gate, passwords, users
-from aizen_hub.accounts.result import plain
-from aizen_hub.problems import Conflict, NotAuthenticated
+from aizen_hub.accounts import gate, passwords, pending, users
+from aizen_hub.accounts.result import Result, message, plain
+from aizen_hub.problems import Conflict, Denied, NotAuthenticated
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.store.actor import Road
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Write
@@ -40,10 +43,46 @@ class Link:
         return {"link": self.path, "token": self.token, "expires": plain(self.expires)}
 
 
-def issue(tx: Write, name: str) -> Link:
-    """Make an activation link; an earlier one is void.
+def reissue(tx: Write, name: str) -> Result:
+    """Make a new activation link for an account that is there, as ``data["activation"]``; the earlier one is void.
 
-    Whoever holds the link decides who the account is, so the actor needs every right that the account holds.
+    Where the account holds a role that changes hands only with confirmation, it waits for that; for oneself it is made
+    in the panel only, after a fresh sign-in: a program must not take over who runs it.
+
+    Raises
+    ------
+    Denied
+        For oneself elsewhere, or in the panel without a fresh sign-in; else as `issue`.
+    Escalation, NotFound, Conflict
+        As `issue`.
+    """
+    user = _check(tx, name)
+    identity = Identity.user(user)
+    if identity == tx.actor.identity:
+        if tx.actor.road is not Road.PANEL:
+            raise Denied(
+                "a link for your own account is made in the panel only",
+                remedy="open the panel, or change your password on the hub's page",
+            )
+        pending.need_fresh(tx)
+    if pending.needed_to_control(tx, identity):
+        return pending.hold(tx, "activation-link", {"user": user}, f"make an activation link for `{user}`")
+    link = issue(tx, user)
+    return message("a new activation link; the earlier one is void", user=user, activation=link.to_json())
+
+
+def reissue_confirmed(tx: Write, args: Mapping[str, Any]) -> Result:
+    """Make a link after its confirmation."""
+    result = reissue(tx, args["user"])
+    return message(result.message, activations=[{"user": args["user"], **result.data["activation"]}])
+
+
+def issue(tx: Write, name: str) -> Link:
+    """Make an activation link without asking for confirmation, as for an account just made; an earlier one is void.
+
+    Whoever holds the link decides who the account is, so the actor needs every right that the account holds, until it
+    is redeemed. A link that was made neither after a fresh sign-in nor for an account with such roles dies when the
+    account gets a role that changes hands only with confirmation.
 
     Raises
     ------
@@ -52,17 +91,20 @@ def issue(tx: Write, name: str) -> Link:
     NotFound, Conflict
         No such user; not a local account.
     """
-    gate.need(tx, gate.permission(tx, "users"))
-    row = users.row_of(tx, name)
-    if users.kind_of(tx, row.provider) != users.LOCAL:
-        raise Conflict(f"`{row.name}` signs in with {row.provider}, so there is nothing to activate")
-    gate.need_control(tx, Identity.user(row.name), "issue an activation link")
+    user = _check(tx, name)
+    number = users.row_of(tx, user).id
     token = secrets.token_urlsafe(32)
     expires = tx.now + LIVES
-    tx.conn.execute(delete(_a).where(_a.c.user_id == row.id))
-    tx.conn.execute(insert(_a).values(user_id=row.id, token_hash=_hash(token), expires=expires))
-    tx.change("activation", {"user": row.name, "did": "issue"}, [])
-    tx.audit("activation.issued", details={"user": row.name, "expires": plain(expires)})
+    values = {
+        "token_hash": _hash(token),
+        "expires": expires,
+        "issued_by": None if gate.above_roles(tx) else str(tx.actor.identity),
+        "proven": pending.is_fresh(tx) or _is_guarded(tx, user),
+    }
+    tx.conn.execute(delete(_a).where(_a.c.user_id == number))
+    tx.conn.execute(insert(_a).values(user_id=number, **values))
+    tx.change("activation", {"user": user, "did": "issue"}, [])
+    tx.audit("activation.issued", details={"user": user, "expires": plain(expires)})
     return Link(token, expires)
 
 
@@ -72,16 +114,17 @@ def redeem(tx: Write, token: str, password: str) -> str:
     Raises
     ------
     NotAuthenticated
-        The link is unknown, used, void or expired: one sentence for all.
+        The link is unknown, used, void or expired: one sentence for all. It is void also when whoever made it could not
+        make it any more, because the account was given more, or they lost something, since then.
     BadInput
         The password cannot be used.
     """
     row = tx.conn.execute(
-        select(tables.users.c.id, tables.users.c.name, _a.c.expires)
+        select(tables.users.c.id, tables.users.c.name, _a.c.expires, _a.c.issued_by, _a.c.proven)
         .join(_a, _a.c.user_id == tables.users.c.id)
         .where(_a.c.token_hash == _hash(token))
     ).first()
-    if row is None or row.expires <= tx.now:
+    if row is None or row.expires <= tx.now or not _holds_good(tx, row):
         raise NotAuthenticated(
             "this link is not valid, or not any more", remedy="ask for a new one", more={"code": "activation"}
         )
@@ -91,6 +134,32 @@ def redeem(tx: Write, token: str, password: str) -> str:
     tx.change("activation", {"user": row.name, "did": "redeem"}, [f"user:{row.name}"])
     tx.audit("activation.redeemed", details={"user": row.name})
     return str(row.name)
+
+
+def _check(tx: Write, name: str) -> str:
+    """Return the canonical name of a local account for which the actor may make a link."""
+    gate.need(tx, gate.permission(tx, "users"))
+    row = users.row_of(tx, name)
+    if users.kind_of(tx, row.provider) != users.LOCAL:
+        raise Conflict(f"`{row.name}` signs in with {row.provider}, so there is nothing to activate")
+    gate.need_control(tx, Identity.user(row.name), "issue an activation link")
+    return str(row.name)
+
+
+def _holds_good(tx: Write, row: Any) -> bool:
+    if row.issued_by is None:
+        return True
+    maker, account = Identity.parse(row.issued_by), Identity.user(row.name)
+    return (
+        gate.ask(tx, maker, gate.permission(tx, "users"), SYSTEM).allowed
+        and not gate.missing_to_control(tx, maker, account)
+        and (row.proven or not _is_guarded(tx, row.name))
+    )
+
+
+def _is_guarded(tx: Write, user: str) -> bool:
+    places = pending.reached_places(tx, Identity.user(user))
+    return tx.settings.confirm_protected and any(pending.guarded(tx, *place) for place in places)
 
 
 def _hash(token: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import (
+    activation,
     assignments,
     further_logins,
     groups,
@@ -139,6 +140,7 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "default-group": lambda tx, args: groups.set_default(tx, args["name"], True),
     "alter-role": lambda tx, args: roles.alter(tx, **args),
     "unlock": lambda tx, args: locks.unlock(tx, LockTarget.IDENTITY, args["identity"]),
+    "activation-link": activation.reissue_confirmed,
     "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
     "credential": service_accounts.issue_confirmed,
     "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from aizen_hub.accounts.names import show
 from aizen_hub.problems import Denied, Escalation, NotFound
+from aizen_hub.rbac import escalation
 from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Decision, Request
 from aizen_hub.rbac.denials import covers
-from aizen_hub.rbac.escalation import missing_to_control
+from aizen_hub.rbac.escalation import Missing
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights
@@ -127,19 +128,43 @@ def no_project(project: str) -> NotFound:
 def own_identities(tx: Read, identity: Identity) -> frozenset[Identity]:
     """Return whatever an identity would give to itself by giving to it (R66, R68).
 
-    Itself, the service accounts that it or a group of its controls, and every group that one of these is in: a role of
-    a group reaches the service account in it, and through its credentials whoever controls it.
+    Itself, the service accounts that it or a group of its controls or for which one of these made a credential that is
+    still good, and every group that one of these is in, or was in when its provider last told: a role of a group
+    reaches the service account in it, and through its credentials whoever controls it.
     """
     found: set[Identity] = set()
     front = {identity}
     while front:
         found |= front
-        reached = set().union(*(reached_groups(tx, one) for one in front))
-        accounts = tables.service_accounts
-        controllers = [str(one) for one in found | reached]
-        rows = tx.conn.execute(select(accounts.c.name).where(accounts.c.controller.in_(controllers)))
-        front = (reached | {Identity.service_account(row.name) for row in rows}) - found
+        reached = set().union(*(reached_groups(tx, one) | _reported_groups(tx, one) for one in front))
+        front = (reached | _usable_accounts(tx, found | reached)) - found
     return frozenset(found)
+
+
+def _usable_accounts(tx: Read, whose: Iterable[Identity]) -> set[Identity]:
+    accounts, credentials = tables.service_accounts, tables.credentials
+    names = [str(one) for one in whose]
+    made = select(credentials.c.service_account_id).where(
+        credentials.c.issued_by.in_(names), credentials.c.expires > tx.now
+    )
+    rows = tx.conn.execute(
+        select(accounts.c.name).where(or_(accounts.c.controller.in_(names), accounts.c.id.in_(made)))
+    )
+    return {Identity.service_account(row.name) for row in rows}
+
+
+def _reported_groups(tx: Read, identity: Identity) -> set[Identity]:
+    """Return the groups that a provider feeds and last reported of a user: the next sign-in puts the user into them."""
+    if identity.kind is not Kind.USER:
+        return set()
+    reports, users, groups = tables.reported_groups, tables.users, tables.groups
+    query = select(reports.c.provider, reports.c.groups).join(users, users.c.id == reports.c.user_id)
+    found: set[Identity] = set()
+    for row in tx.conn.execute(query.where(users.c.name == identity.name)):
+        for chunk in chunks(sorted(row.groups)):
+            fed = select(groups.c.name).where(groups.c.provider == row.provider, groups.c.name.in_(chunk))
+            found |= {Identity.group(name) for name in tx.conn.execute(fed).scalars()}
+    return found
 
 
 def reached_groups(tx: Read, identity: Identity) -> frozenset[Identity]:
@@ -188,19 +213,23 @@ def need_control(tx: Write, target: Identity, act: str) -> None:
     if above_roles(tx):
         return
     in_person(tx)
-    giver = rights(tx)
-    if giver.identity == target:
-        return
-    reached = (target, *sorted(reached_groups(tx, target), key=str))
-    missing = tuple(
-        dict.fromkeys(lack for one in reached for lack in missing_to_control(giver, tx.rights(one), tx.now))
-    )
+    missing = missing_to_control(tx, tx.actor.identity, target)
     if missing:
         raise Escalation(
             f"to {act} you need every right that `{target}` holds: {'; '.join(one.sentence for one in missing[:5])}",
             remedy="ask somebody who holds these rights",
             more={"missing": [one.sentence for one in missing]},
         )
+
+
+def missing_to_control(tx: Read, giver: Identity, target: Identity) -> tuple[Missing, ...]:
+    """Return which rights of the target, its own and those of its groups, the giver lacks; nothing for itself."""
+    if giver == target:
+        return ()
+    held, reached = tx.rights(giver), (target, *sorted(reached_groups(tx, target), key=str))
+    return tuple(
+        dict.fromkeys(lack for one in reached for lack in escalation.missing_to_control(held, tx.rights(one), tx.now))
+    )
 
 
 def need_not_own(tx: Write, target: Identity, act: str) -> None:

@@ -51,7 +51,8 @@ def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE) -> Result:
     """Make a credential; the answer holds it once, as ``data["credential"]``.
 
     Several may be valid at a time, so that one can be exchanged for another without a gap. Whoever has a credential is
-    the account, so the actor needs every right that the account holds.
+    the account, so the actor needs every right that the account holds, and gives it none as long as the credential is
+    good (R66).
 
     Raises
     ------
@@ -73,7 +74,13 @@ def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE) -> Result:
     credential = f"aizen-sa-{secrets.token_urlsafe(32)}"
     expires = tx.now + lifetime
     tx.conn.execute(
-        insert(_c).values(service_account_id=row.id, hash=hash_credential(credential), created=tx.now, expires=expires)
+        insert(_c).values(
+            service_account_id=row.id,
+            hash=hash_credential(credential),
+            created=tx.now,
+            expires=expires,
+            issued_by=None if gate.above_roles(tx) else str(tx.actor.identity),
+        )
     )
     number = tx.conn.execute(select(_c.c.id).where(_c.c.hash == hash_credential(credential))).scalar_one()
     tx.change("credential", {"account": row.name, "did": "issue", "credential": number}, [])

@@ -38,6 +38,10 @@ def erase(tx: Write, identity: Identity, why: str) -> None:
     accounts = tables.service_accounts
     # What somebody controlled goes on working for its project, but nobody of that name controls it any more.
     tx.conn.execute(update(accounts).where(accounts.c.controller == name).values(controller=None))
+    # Nor does anybody count as the maker of what they made: the credentials go on, open activation links do not.
+    credentials, links = tables.credentials, tables.activations
+    tx.conn.execute(update(credentials).where(credentials.c.issued_by == name).values(issued_by=None))
+    tx.conn.execute(delete(links).where(links.c.issued_by == name))
     if identity.kind is Kind.USER:
         _erase_user(tx, identity, why)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from aizen_hub.accounts import activation, releases, users
 from aizen_hub.accounts.names import NameKind
-from aizen_hub.accounts.result import Result, message
 from aizen_hub.service.api.answer import answered, change
+from aizen_hub.service.api.stop import need_gone_at_hub
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.result import ResultView
@@ -62,14 +62,11 @@ async def remove(call: Call) -> Answer:
 
 
 async def reissue(call: Call) -> Answer:
-    def work(tx: Write) -> Result:
-        link = activation.issue(tx, call.members["user"])
-        return message("a new activation link; the earlier one is void", activation=link.to_json())
-
-    return await change(call, work, 201)
+    return await change(call, lambda tx: activation.reissue(tx, call.members["user"]), 201)
 
 
 async def release(call: Call) -> Answer:
+    await need_gone_at_hub(call, call.members["user"])
     return await change(call, lambda tx: releases.release(tx, NameKind.USER, call.members["user"]))
 
 

@@ -108,8 +108,8 @@ async def unlock(call: Call) -> Document:
 
 async def reset(call: Call) -> Document:
     """Make an activation link: the password of now goes on until the link is used."""
-    link = await do(call, lambda tx: activation.issue(tx, call.body.user))
-    return render(call, "people.html", said=None, outcome=None, link=(call.body.user, link), **await do(call, _found))
+    made = await do(call, lambda tx: activation.reissue(tx, call.body.user))
+    return render(call, "people.html", said=None, outcome=None, link=made.data, **await do(call, _found))
 
 
 async def no_codes(call: Call) -> Document:
