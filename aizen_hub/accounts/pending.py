@@ -78,12 +78,16 @@ def reached_places(tx: Read, *identities: Identity) -> frozenset[tuple[str, str]
 
 def need_fresh(tx: Write) -> None:
     """Refuse unless the person proved who they are a short while ago (R77)."""
-    if tx.actor.fresh_until is None or tx.actor.fresh_until <= tx.now:
+    if not is_fresh(tx):
         raise Denied(
             "this needs a fresh sign-in",
             remedy="sign in again with your provider",
             more={"reason": "fresh-login-required"},
         )
+
+
+def is_fresh(tx: Write) -> bool:
+    return tx.actor.fresh_until is not None and tx.actor.fresh_until > tx.now
 
 
 def hold(tx: Write, operation: str, arguments: Mapping[str, Any], what: str) -> Result:
@@ -150,9 +154,11 @@ def confirm(tx: Write, number: str, operations: Mapping[str, Operation]) -> Resu
 
 
 def reject(tx: Write, number: str, comment: str = "") -> Result:
-    """Refuse a waiting change: whoever asked for it may, and every administrator of accounts."""
+    """Refuse a waiting change: whoever asked for it may, in person, and every administrator of accounts."""
     row = waiting_row(tx, number)
-    if row.asked_by != str(tx.actor.identity):
+    if row.asked_by == str(tx.actor.identity):
+        gate.in_person(tx)
+    else:
         gate.need(tx, gate.permission(tx, "users"))
     close(tx, row.id, "rejected", comment)
     tx.audit("change.rejected", details={"pending": row.id, "operation": row.kind, "comment": comment})

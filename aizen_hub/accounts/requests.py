@@ -118,7 +118,8 @@ def deny(tx: Write, number: str, *, comment: str = "") -> Result:
 
 
 def withdraw(tx: Write, number: str) -> Result:
-    """Take back a request of one's own."""
+    """Take back a request of one's own; whoever acts for the asker may not (R70)."""
+    gate.in_person(tx)
     row = pending.waiting_row(tx, number, pending.REQUEST)
     if row.asked_by != str(tx.actor.identity):
         raise Denied("this is somebody else's request")

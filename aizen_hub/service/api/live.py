@@ -54,6 +54,8 @@ async def end(call: Call) -> Answer:
         row: Any = sessions.live(tx, number)
         if row is None or row.user != _own(call):
             gate.need(tx, permission_of(tx, "sessions"))
+        else:
+            gate.in_person(tx)
         if row is None:
             raise NotFound("there is no such live session")
         sessions.end_session(tx, number, call.body.reason)
