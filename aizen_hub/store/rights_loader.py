@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, exists, select
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
@@ -128,9 +128,10 @@ def _locks(conn: Connection, identity: Identity, holders: list[str], scopes: set
     else:
         wanted += [projects.where(table.name.in_(chunk)) for chunk in chunks(sorted(scopes))]
     if identity.kind is Kind.USER:
+        # Of ended sessions too: a lock ends its session, and must still stop the jobs that were started from it.
         sessions = tables.sessions.c
-        live = select(sessions.id).where(sessions.user == identity.name, sessions.ended.is_(None))
-        wanted.append(query.where(table.target == str(LockTarget.SESSION), table.name.in_(live)))
+        own = exists().where(sessions.id == table.name, sessions.user == identity.name)
+        wanted.append(query.where(table.target == str(LockTarget.SESSION), own))
     for one in wanted:
         for row in conn.execute(one):
             yield Lock(str(row.id), LockTarget(row.target), row.name, Interval(ends=row.ends), row.reason)
