@@ -9,7 +9,7 @@ import click
 from aizen_hub.cli.connection import connected, path
 from aizen_hub.cli.mapping import dry_run, preference
 from aizen_hub.cli.outcome import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_result
+from aizen_hub.cli.output import output_option, say, show_json, show_object, show_result, show_rows
 from aizen_hub.client.sync import SyncClient
 from aizen_hub.commands import strict_json
 
@@ -48,7 +48,15 @@ def create(client: SyncClient, name: str, description: str, members: Path | None
 @output_option
 def show(client: SyncClient, name: str, output: str) -> int:
     """Show the project NAME, with its members for those who may see them."""
-    show_result(output, client.get(path("projects", name)))
+    result = client.get(path("projects", name))
+    if output == "json":
+        show_json(result)
+        return Outcome.DONE
+    data = dict(result["data"])
+    members = data.pop("members", None)
+    show_object(output, data)
+    if members is not None:
+        show_rows(output, ("id", "roles", "alerts"), members)
     return Outcome.DONE
 
 

@@ -111,6 +111,15 @@ def test_a_person_is_invited_signs_in_and_is_deleted(hub: HubHandle, run: Run) -
     with pytest.raises(LoginRefused):
         Browser(hub.url).login("nora", "a long enough pass phrase")
     assert run("ada", "user", "create", "nora").returncode == Outcome.CONFLICT, "a deleted name stays reserved"
+    answer = run("ada", "user", "release", "nora")
+    assert answer.returncode == Outcome.CONFLICT
+    assert "the hub still has the user `nora`" in answer.stderr
+    done(run("ada", "user", "create", "olaf"))
+    assert run("ada", "user", "release", "olaf").returncode == Outcome.NOT_FOUND, "it is in use"
+    done(run("ada", "user", "delete", "olaf", "--yes"))
+    assert run("rob", "user", "release", "olaf").returncode == Outcome.DENIED
+    done(run("ada", "user", "release", "olaf"))
+    done(run("ada", "user", "create", "olaf"))
 
 
 def test_roles_change_hands(run: Run) -> None:
@@ -281,6 +290,83 @@ def test_limits_name_their_source(run: Run) -> None:
     done(run("ada", "limit", "set", "rob", "jobs", "2", "--project", "churn"))
     assert "2" in done(run("ada", "limit", "show", "rob", "--project", "churn"))
     done(run("ada", "limit", "clear", "rob", "jobs", "--project", "churn"))
+
+
+def test_a_request_goes_its_way(run: Run) -> None:
+    done(run("lead", "grant", "PROJECT_READER", "--to", "rob", "--project", "churn"))
+    ask = ("request", "ask", "PROJECT_EXECUTOR", "--project", "churn", "--reason", "to retrain")
+    done(run("rob", *ask, "--until", "2040-01-01"))
+    assert run("rob", *ask, "--until", "2001-01-01").returncode == Outcome.ERROR
+
+    def number(who: str, *more: str) -> str:
+        rows = json.loads(done(run(who, "request", "list", *more, "-o", "json")))["rows"]
+        (found,) = [row[0] for row in rows if "waiting" in row or more]
+        return str(found)
+
+    mine = number("rob")
+    assert number("lead", "--to-decide") == mine
+    assert run("rob", "request", "approve", mine).returncode in (Outcome.DENIED, Outcome.NOT_FOUND)
+    done(run("lead", "request", "approve", mine, "--until", "2035-01-01", "--comment", "a shorter while"))
+    held = json.loads(done(run("lead", "role", "holders", "--identity", "rob", "--project", "churn", "-o", "json")))
+    assert any("2035-01-01T00:00:00Z" in row for row in held["rows"])
+    done(run("rob", "request", "ask", "PROJECT_ADMIN", "--project", "churn", "--reason", "to clean up"))
+    done(run("lead", "request", "deny", number("rob"), "--comment", "ask me"))
+    assert "ask me" in done(run("rob", "request", "list"))
+    done(run("rob", "request", "ask", "PROJECT_ADMIN", "--project", "churn", "--reason", "once more"))
+    done(run("rob", "request", "withdraw", number("rob")))
+    done(run("lead", "revoke", "PROJECT_EXECUTOR", "PROJECT_READER", "--from", "rob", "--project", "churn"))
+
+
+def test_questions_beyond_oneself(run: Run) -> None:
+    assert "user:lead" in done(run("lead", "who-can", "delete:training", "--project", "churn"))
+    assert run("rob", "who-can", "delete:training", "--project", "churn").returncode == Outcome.NOT_FOUND
+    question = ("what-if", "rob", "start training x", "--project", "churn")
+    assert run("lead", *question).returncode == Outcome.DENIED
+    assert done(run("lead", *question, "--role", "PROJECT_EXECUTOR", "--at", "2030-01-01")) == "yes\n"
+    assert run("rob", "can-i", "start training x", "--project", "churn").returncode == Outcome.NOT_FOUND
+
+
+def test_a_custom_role_is_changed_after_a_look(run: Run) -> None:
+    done(run("ada", "role", "create", "CHECKER", "-p", "read:audit", "--scope", "system"))
+    assert run("ada", "role", "alter", "CHECKER").returncode == Outcome.USAGE
+    done(run("ada", "role", "alter", "CHECKER", "-p", "read:access", "--dry-run"))
+    assert "read:access" not in row_of(run, "CHECKER")
+    done(run("ada", "role", "alter", "CHECKER", "-p", "read:access"))
+    assert "read:access" in row_of(run, "CHECKER")
+    done(run("ada", "role", "delete", "CHECKER"))
+
+
+def row_of(run: Run, role: str) -> str:
+    rows = json.loads(done(run("ada", "role", "list", "-o", "json")))["rows"]
+    return json.dumps(next(row for row in rows if row[0] == role))
+
+
+def test_service_accounts_and_contact_data(run: Run) -> None:
+    done(run("ada", "service-account", "create", "nightly", "--description", "every night"))
+    assert "nightly" in done(run("ada", "service-account", "list"))
+    answer = run("ada", "service-account", "issue", "nightly", "--days", "2")
+    assert (answer.returncode, answer.stdout) == (Outcome.DONE, "")
+    assert "waiting for confirmation" in answer.stderr
+    done(run("ada", "service-account", "switch", "nightly", "off"))
+    assert run("rob", "service-account", "delete", "nightly", "--yes").returncode != Outcome.DONE
+    done(run("ada", "service-account", "delete", "nightly", "--yes"))
+    done(run("rob", "user", "alter", "rob", "--email", "rob@example.org", "--alerts"))
+    assert "rob@example.org" in done(run("ada", "user", "list"))
+    assert run("rob", "user", "alter", "sam", "--email", "x@example.org").returncode == Outcome.DENIED
+
+
+def test_a_project_is_replaced_at_the_version_that_was_seen(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "members.json"
+    people = [{"id": "lead", "roles": ["PROJECT_ADMIN"]}, {"id": "rob", "roles": ["PROJECT_READER"]}]
+    file.write_text(json.dumps(people))
+    version = str(json.loads(done(run("lead", "project", "show", "churn", "-o", "json")))["data"]["version"])
+    assert "user:rob" in done(run("lead", "project", "alter", "churn", str(file), "--dry-run"))
+    done(run("lead", "project", "alter", "churn", str(file), "--version", version))
+    assert run("lead", "project", "alter", "churn", str(file), "--version", version).returncode == Outcome.CONFLICT
+    shown = done(run("lead", "project", "show", "churn"))
+    assert "PROJECT_READER" in shown
+    file.write_text(json.dumps(people[:1]))
+    done(run("lead", "project", "alter", "churn", str(file)))
 
 
 def test_groups_carry_roles(run: Run) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from aizen_hub.accounts import locks, names
 from aizen_hub.accounts.result import Result
+from aizen_hub.problems import Conflict
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service import stopping
 from aizen_hub.service.call import Call
@@ -29,6 +30,27 @@ async def stop_person(call: Call, name: str, reason: str, ends: datetime | None 
 async def stop(call: Call) -> Answer:
     result, sentence = await stop_person(call, call.members["user"], call.body.reason, call.body.ends)
     return Answer({**result.to_json(), "message": sentence})
+
+
+async def need_gone_at_hub(call: Call, name: str) -> None:
+    """Refuse while the hub has a user of the name of somebody deleted (R31); what they have there ends with this.
+
+    Raises
+    ------
+    Conflict
+    Unavailable
+        The hub cannot be asked now.
+    """
+    known, house = names.known_as(name), call.house
+    if known is None or not house.hub.known or house.hub_secret is None:
+        return
+    if not await call.read(lambda tx: names.is_retired(tx, known, names.NameKind.USER)):
+        return
+    if await house.hub.revoke(known, house.hub_secret) is not None:
+        raise Conflict(
+            f"the hub still has the user `{known}`, and whoever gets the name would get that user's servers and files",
+            remedy=f"delete the user `{known}` at the hub, and their files; then release the name",
+        )
 
 
 ROUTES = (
