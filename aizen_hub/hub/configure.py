@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -134,16 +136,29 @@ def _secrets(c: Any, settings: Settings) -> None:
 
 
 def _close_database(c: Any) -> None:
-    """Make the hub's SQLite file private before the hub creates it, readable for everybody as it would be."""
+    """Make the hub's SQLite file private before the hub creates it, readable for everybody as it would be.
+
+    A new one gets a write-ahead log: the hub commits on its one thread, several times for each sign-in, and without it
+    every commit waits for the disk more than once. A file that is there already stays as its operator has it.
+    """
     url = c.JupyterHub.get("db_url", "sqlite:///jupyterhub.sqlite")
     if not isinstance(url, str) or not url.startswith("sqlite:///") or ":memory:" in url:
         return
     path = Path(url.removeprefix("sqlite:///").partition("?")[0])
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        new = os.fstat(file).st_size == 0
+        os.close(file)
         path.chmod(0o600)
     except OSError as error:
         raise refuse("JupyterHub.db_url", f"`{path}` cannot be made private: {error.strerror}") from None
+    if new:
+        try:
+            with closing(sqlite3.connect(path)) as db:
+                # Kept in the file. Where the file system cannot do it, SQLite says no and goes on as before.
+                db.execute("pragma journal_mode = wal")
+        except sqlite3.Error as error:
+            raise refuse("JupyterHub.db_url", f"`{path}` cannot be used: {error}") from None
 
 
 def _people(c: Any) -> None:

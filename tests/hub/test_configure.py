@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,24 @@ def test_the_configuration_in_the_root_folder_is_a_hub(folder: Path) -> None:
     (folder / "aizen.yaml").write_text((root / "aizen.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     c = PyFileConfigLoader("jupyterhub_config.py", path=str(root)).load_config()
     assert applied(c).authenticator_class is AizenAuthenticator
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_new_database_of_the_hub_commits_quickly_and_an_own_one_stays(folder: Path, own: bool) -> None:
+    """R128: the hub commits on its one thread; without a write-ahead log each commit waits for the disk several times."""
+    path = folder / "jupyterhub.sqlite"
+    if own:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("create table mine (x)")
+    configure(Config())
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("pragma journal_mode").fetchone() == ("delete" if own else "wal",)
+        db.execute("create table more (x)")
+        db.commit()
+        beside = [one for one in folder.iterdir() if one.name.startswith("jupyterhub.sqlite")]
+        assert len(beside) == (1 if own else 3)
+        for one in beside:
+            assert stat.S_IMODE(one.stat().st_mode) == 0o600, one
 
 
 def test_two_starts_have_two_instances(folder: Path) -> None:

@@ -83,6 +83,8 @@ class AizenAuthenticator(Authenticator):
         self.providers: dict[str, Provider] = build_providers(settings, self.road, path.parent)
         self.sessions = SessionKeeper(self.road, settings)
         self.turned_away: set[str] = set()
+        self.one_by_one = asyncio.Lock()
+        """Held by the sign-in that the hub's database is being told of."""
         self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
         self._life: ServerLife | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from jupyterhub.handlers.login import LoginHandler
@@ -20,6 +21,17 @@ class LoginPage(LoginHandler):
         names = [name for name, _ in self.authenticator.login_choices()]
         last = self.get_cookie(REMEMBERED)
         return super()._render(login_error, username, remembered=last if last in names else None, **more)
+
+    async def auth_to_user(self, authenticated: Any, user: Any = None) -> Any:
+        """Write a sign-in to the hub's database; one at a time, and then everybody else has a turn.
+
+        It is the one long piece of a sign-in that nobody can be served beside; when many people sign in at once, many
+        such pieces in a row would keep the hub's other pages and the proxy waiting (R128).
+        """
+        async with self.authenticator.one_by_one:
+            written = await super().auth_to_user(authenticated, user)
+            await asyncio.sleep(0)
+        return written
 
     async def login_user(self, data: Any = None) -> Any:
         user = await super().login_user(data)
