@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aizen_hub.accounts import gate, questions
-from aizen_hub.problems import Escalation
+from aizen_hub.problems import Escalation, Fault
 from aizen_hub.rbac import escalation
 from aizen_hub.rbac.escalation import Missing
 from aizen_hub.rbac.identity import Identity
@@ -74,6 +74,16 @@ def refuse(tx: Write, verb: str, role: str, scope: str, missing: tuple[Missing, 
         remedy=f"ask {', '.join(able)}" if able else None,
         more={"missing": words(missing), "who_can_grant": list(able)},
     )
+
+
+def refuse_file(faults: Sequence[Fault], lacking: Iterable[str]) -> None:
+    """Refuse a file, if it gives or takes what the actor may not, with every place and all that is missing."""
+    if faults:
+        raise Escalation(
+            "the file gives or takes roles that you may not give or take, so nothing was changed",
+            faults=faults,
+            more={"missing": sorted(lacking)},
+        )
 
 
 def sentences(missing: Iterable[Missing], at_most: int = 5) -> str:

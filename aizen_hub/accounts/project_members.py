@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import assignments, gate, holders, names, pending, projects, users
-from aizen_hub.accounts.giver import Giver, sentences, words
+from aizen_hub.accounts.giver import Giver, refuse_file, sentences, words
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.commands import strict_json
 from aizen_hub.commands.files import MemberEntry, read_project_file
-from aizen_hub.problems import BadInput, Escalation, Fault, Stale
+from aizen_hub.problems import BadInput, Fault, Stale
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import Role
 from aizen_hub.store import tables
@@ -176,12 +176,7 @@ def _check_powers(
             who = row.identity.partition(":")[2]
             faults.append(Fault(where, f"you may not take {role.name} from `{who}`: {sentences(missing)}"))
             lacking |= set(words(missing))
-    if faults:
-        raise Escalation(
-            "the file gives or takes roles that you may not give or take, so nothing was changed",
-            faults=faults,
-            more={"missing": sorted(lacking)},
-        )
+    refuse_file(faults, lacking)
 
 
 def _put_alerts(tx: Write, project: str, wanted: Wanted, keep_others: bool) -> None:

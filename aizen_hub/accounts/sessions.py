@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.memberships import chunks
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
@@ -42,60 +41,6 @@ class Opened:
     roles: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
     notice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One project on the spawn page."""
-
-    name: str
-    description: str
-    roles: tuple[str, ...]
-    limits: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What a person may start a server for; ``notice`` says why there is nothing."""
-
-    projects: tuple[Choice, ...]
-    system_session: bool
-    notice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Answer to a heartbeat: sessions that ended because their server is gone, and servers that must be stopped.
-
-    Attributes
-    ----------
-    without : tuple of (user, server)
-        Servers that never had a session: they were started before this hub used the service. They have no rights, and
-        run on until their people start them again.
-    """
-
-    ended: tuple[tuple[str, str], ...]
-    stop: tuple[tuple[str, str], ...]
-    without: tuple[tuple[str, str], ...] = ()
-
-
-def choices(tx: Read, user: str) -> Choices:
-    """Return the projects the user may enter, and whether a system session is open to them."""
-    name = names.known_as(user)
-    rights = None if name is None else tx.rights(Identity.user(name))
-    if name is None or rights is None or not rights.active:
-        return Choices((), False, "you are not registered here, or your account is stopped")
-    found = tuple(
-        Choice(
-            row.name, row.description, roles_in(tx, rights, row.name), limits.numbers(tx, Identity.user(name), row.name)
-        )
-        for row in gate.visible_projects(tx, Identity.user(name))
-    )
-    system = bool(roles_in(tx, rights, SYSTEM))
-    notice = (
-        None if found or system else "you have no role in any project yet: ask a project's admin, or request access"
-    )
-    return Choices(found, system, notice)
 
 
 def open(tx: Write, user: str, requester: str, server: str, project: str | None, credential_hash: str) -> Opened:
@@ -165,44 +110,6 @@ def end_session(tx: Write, session: str, reason: str) -> int:
 
 def end_in_project(tx: Write, project: str, reason: str) -> int:
     return _end(tx, [_s.c.project == project], reason)
-
-
-def heartbeat(tx: Write, live: Iterable[tuple[str, str]]) -> Heard:
-    """Take the hub's list of live servers: a session without its server ends, a server whose session ended must stop.
-
-    A session that was never heard may still be starting, so it is left for `STARTING`.
-    """
-    listed = {(names.known_as(user) or user, server) for user, server in live}
-    rows = tx.conn.execute(
-        select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.heard).where(_s.c.ended.is_(None))
-    ).all()
-    present = [row for row in rows if (row.user, row.server) in listed]
-    gone = [
-        row
-        for row in rows
-        if (row.user, row.server) not in listed and (row.heard > row.started or tx.now - row.started > STARTING)
-    ]
-    ids = [row.id for row in present]
-    for start in range(0, len(ids), 500):
-        tx.conn.execute(update(_s).where(_s.c.id.in_(ids[start : start + 500])).values(heard=tx.now))
-    for row in gone:
-        end_session(tx, row.id, "server-gone")
-    with_session = {(row.user, row.server) for row in rows} - {(row.user, row.server) for row in gone}
-    locked = locks.locked_names(tx, LockTarget.IDENTITY)
-    people = {user for user, _ in listed}
-    able: set[str] = set()
-    had_session = set(with_session)
-    lone = {user for user, server in listed if (user, server) not in with_session}
-    for chunk in chunks(sorted(people)):
-        able.update(tx.conn.execute(select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.active.is_(True))).scalars())
-    for chunk in chunks(sorted(lone)):
-        query = select(_s.c.user, _s.c.server).where(_s.c.user.in_(chunk)).distinct()
-        had_session.update((row.user, row.server) for row in tx.conn.execute(query))
-    # Somebody who is not registered here cannot have had a session: nothing of theirs is ours to stop.
-    without = {one for one in listed if one not in had_session and f"user:{one[0]}" not in locked}
-    stopped = {name for name in people if f"user:{name}" in locked or name not in able}
-    stop = sorted(one for one in listed - without if one not in with_session or one[0] in stopped)
-    return Heard(tuple(sorted((row.user, row.server) for row in gone)), tuple(stop), tuple(sorted(without)))
 
 
 def renew(tx: Write, credential_hash: str, project: str | None = None) -> Opened:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from aizen_hub.accounts import activation, assignments, gate, holders, names, pending, users
-from aizen_hub.accounts.giver import Giver, sentences, words
+from aizen_hub.accounts.giver import Giver, refuse_file, sentences, words
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.commands.files import UserEntry, read_users_file
-from aizen_hub.problems import BadInput, Conflict, Escalation, Fault
+from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
@@ -164,12 +164,7 @@ def _check_powers(
             verb = "grant" if gives else "take"
             faults.append(Fault(f"/{index}/roles", f"you may not {verb} {name}: {sentences(missing)}"))
             lacking |= set(words(missing))
-    if faults:
-        raise Escalation(
-            "the file gives or takes roles that you may not give or take, so nothing was changed",
-            faults=faults,
-            more={"missing": sorted(lacking)},
-        )
+    refuse_file(faults, lacking)
 
 
 def _raise(faults: list[Fault]) -> None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import update
 
-from aizen_hub.accounts import locks, logins, sessions
+from aizen_hub.accounts import choices, heartbeat, locks, logins, sessions
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.role import SYSTEM
@@ -124,7 +124,7 @@ def test_after_the_end_there_is_no_renewal(house: House, how: str) -> None:
 @pytest.mark.proves("R46")
 def test_a_server_that_the_hub_does_not_name_is_not_renewed(house: House) -> None:
     session = opened(house, "emma", "p1")
-    house.do(HUB, sessions.heartbeat, [("emma", "")])
+    house.do(HUB, heartbeat.take, [("emma", "")])
     long_ago = house.now() - timedelta(minutes=12)
 
     def age(tx: object) -> None:
@@ -133,7 +133,7 @@ def test_a_server_that_the_hub_does_not_name_is_not_renewed(house: House) -> Non
     house.do(OPERATOR, age)
     with pytest.raises(NotAuthenticated, match="not named"):
         house.do(HUB, sessions.renew, credential("t"))
-    house.do(HUB, sessions.heartbeat, [("emma", "")])
+    house.do(HUB, heartbeat.take, [("emma", "")])
     assert house.do(HUB, sessions.renew, credential("t")).session_id == session.session_id
 
 
@@ -179,17 +179,17 @@ def test_the_heartbeat_ends_what_is_gone_and_names_what_must_stop(house: House) 
     opened(house, "paul", "p1", "c")
     house.do(HUB, sessions.end, "paul", None, "role-lost")
     everything = [("emma", ""), ("rita", ""), ("paul", "")]
-    heard = house.do(HUB, sessions.heartbeat, everything)
+    heard = house.do(HUB, heartbeat.take, everything)
     assert (heard.ended, heard.stop, heard.without) == ((), (("paul", ""),), ())
-    heard = house.do(HUB, sessions.heartbeat, [("emma", "")])
+    heard = house.do(HUB, heartbeat.take, [("emma", "")])
     assert (heard.ended, heard.stop) == ((("rita", ""),), ())
     house.do("admin", locks.lock, LockTarget.IDENTITY, "user:emma", reason="x")
-    assert house.do(HUB, sessions.heartbeat, [("emma", "")]).stop == (("emma", ""),)
+    assert house.do(HUB, heartbeat.take, [("emma", "")]).stop == (("emma", ""),)
 
 
 def test_a_server_that_is_still_starting_is_left_alone(house: House) -> None:
     session = opened(house, "emma", "p1")
-    assert house.do(HUB, sessions.heartbeat, []).ended == ()
+    assert house.do(HUB, heartbeat.take, []).ended == ()
     with house.reading() as tx:
         assert sessions.live(tx, session.session_id) is not None
 
@@ -217,16 +217,16 @@ def test_the_choices_are_what_open_accepts(house: House) -> None:
     house.project("p2", "emma")
     for user in ("admin", "carl", "paul", "emma", "rita", "zoe", "nobody", "a\nb"):
         with house.reading() as tx:
-            choices = sessions.choices(tx, user)
-        offered = {one.name for one in choices.projects}
+            found = choices.of(tx, user)
+        offered = {one.name for one in found.projects}
         for number, project in enumerate(["p1", "p2", "p3", None]):
             try:
                 opened(house, user, project, f"{user}{number}")
                 accepted = True
             except Problem:
                 accepted = False
-            assert accepted == (choices.system_session if project is None else project in offered), (user, project)
-        assert (choices.notice is None) == bool(offered or choices.system_session)
+            assert accepted == (found.system_session if project is None else project in offered), (user, project)
+        assert (found.notice is None) == bool(offered or found.system_session)
 
 
 @pytest.mark.proves("R78")
@@ -241,9 +241,9 @@ def test_a_locked_person_is_offered_nothing_they_could_open(house: House) -> Non
 def test_a_server_of_before_is_left_running_and_named(house: House) -> None:
     """What ran when the hub began to use the service never had a session; nothing is lost, nothing is given."""
     listed = [("emma", "old"), ("stranger", "")]
-    heard = house.do(HUB, sessions.heartbeat, listed)
+    heard = house.do(HUB, heartbeat.take, listed)
     assert heard.stop == ()
     assert heard.without == (("emma", "old"), ("stranger", ""))
     house.do("admin", locks.lock, LockTarget.IDENTITY, "user:emma", reason="test")
-    heard = house.do(HUB, sessions.heartbeat, listed)
+    heard = house.do(HUB, heartbeat.take, listed)
     assert (heard.stop, heard.without) == ((("emma", "old"),), (("stranger", ""),))

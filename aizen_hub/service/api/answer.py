@@ -9,7 +9,7 @@ from typing import Any
 from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.result import Result
-from aizen_hub.problems import BadInput
+from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.service.call import Call, etag, need_allowed
 from aizen_hub.service.route import Answer
 from aizen_hub.store.transaction import Write
@@ -57,6 +57,14 @@ async def _tried(call: Call, work: Callable[[Write], Result]) -> Answer:
 
     result = await house.pools.writes.run(run)
     return Answer(result.to_json(), 200, {"Preference-Applied": DRY_RUN})
+
+
+def number_in(call: Call, member: str, what: str) -> int:
+    """Return the number in the address; NotFound for anything that none of ours can be."""
+    text = call.members[member]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise NotFound(f"there is no such {what}")
+    return int(text)
 
 
 def if_match(call: Call) -> int | None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from aizen_hub.accounts import groups, service_accounts
 from aizen_hub.accounts.result import Result, message
-from aizen_hub.problems import BadInput, Fault, NotFound
+from aizen_hub.problems import BadInput, Fault
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.api.answer import change
+from aizen_hub.service.api.answer import change, number_in
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.access import canonical_identity
@@ -98,10 +98,8 @@ async def issue(call: Call) -> Answer:
 
 
 async def revoke(call: Call) -> Answer:
-    number = call.members["credential"]
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise NotFound("there is no such credential")
-    return await change(call, lambda tx: service_accounts.revoke(tx, call.members["account"], int(number)))
+    number = number_in(call, "credential", "credential")
+    return await change(call, lambda tx: service_accounts.revoke(tx, call.members["account"], number))
 
 
 _G, _S = "/api/v1/groups", "/api/v1/service-accounts"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from aizen_hub.accounts import further_logins
-from aizen_hub.problems import NotFound
-from aizen_hub.service.api.answer import change
+from aizen_hub.service.api.answer import change, number_in
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.logins import NewLogin, UnlinkQuery
@@ -25,12 +24,8 @@ async def link(call: Call) -> Answer:
 
 
 async def unlink(call: Call) -> Answer:
-    number = call.members["login"]
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise NotFound("there is no such further login")
-    return await change(
-        call, lambda tx: further_logins.unlink(tx, call.members["user"], int(number), last=call.query.last)
-    )
+    number = number_in(call, "login", "further login")
+    return await change(call, lambda tx: further_logins.unlink(tx, call.members["user"], number, last=call.query.last))
 
 
 _L = "/api/v1/users/{user}/logins"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from aizen_hub.accounts import mappings
-from aizen_hub.problems import NotFound
-from aizen_hub.service.api.answer import change
+from aizen_hub.service.api.answer import change, number_in
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, Answer, Need, Route
 from aizen_hub.service.schemas.mappings import NewMapping
@@ -23,10 +22,8 @@ async def put(call: Call) -> Answer:
 
 
 async def remove(call: Call) -> Answer:
-    number = call.members["mapping"]
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise NotFound("there is no such mapping rule")
-    return await change(call, lambda tx: mappings.remove(tx, int(number)))
+    number = number_in(call, "mapping", "mapping rule")
+    return await change(call, lambda tx: mappings.remove(tx, number))
 
 
 _M = "/api/v1/mappings"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from aizen_hub.accounts import sessions
+from aizen_hub.accounts import choices, heartbeat, sessions
 from aizen_hub.accounts.result import plain
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.call import Call
@@ -29,8 +29,8 @@ BY_HUB = frozenset({Credential.HUB_SECRET})
 _AT_SPAWN = ("memory", "cpu")
 
 
-async def choices(call: Call) -> Answer:
-    found = await call.look(lambda tx: sessions.choices(tx, call.query.user))
+async def offer(call: Call) -> Answer:
+    found = await call.look(lambda tx: choices.of(tx, call.query.user))
     return Answer(
         {
             "projects": [
@@ -93,11 +93,11 @@ async def end(call: Call) -> Answer:
     return Answer({"ended": number})
 
 
-async def heartbeat(call: Call) -> Answer:
+async def beat(call: Call) -> Answer:
     live = [(one.user, one.server) for one in call.body.live]
 
-    def work(tx: Write) -> tuple[sessions.Heard, list[str]]:
-        return sessions.heartbeat(tx, live), [one for one in call.body.admins if not sessions.is_admin(tx, one)]
+    def work(tx: Write) -> tuple[heartbeat.Heard, list[str]]:
+        return heartbeat.take(tx, live), [one for one in call.body.admins if not sessions.is_admin(tx, one)]
 
     heard, no_admins = await call.alone(Actor(HUB, Road.HUB, source=call.caller.source), work)
     call.house.metrics.session("ended", len(heard.ended))
@@ -118,7 +118,7 @@ ROUTES = (
         "/api/v1/sessions/choices",
         BY_HUB,
         ROAD,
-        choices,
+        offer,
         "What a person may start a server for.",
         query=ChoicesQuery,
         answer=Choices,
@@ -142,7 +142,7 @@ ROUTES = (
         "/api/v1/sessions/heartbeat",
         BY_HUB,
         ROAD,
-        heartbeat,
+        beat,
         "Name every live server.",
         body=Heartbeat,
         answer=HeartbeatAnswer,

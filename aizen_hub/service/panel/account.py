@@ -9,7 +9,7 @@ from pydantic import Field
 from aizen_hub.accounts import further_logins, gate, passwords, pending, second_factor, users
 from aizen_hub.problems import BadInput, Denied, NotFound, TooMany
 from aizen_hub.service.call import Call
-from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
+from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
 from aizen_hub.service.panel.waiting import Plain
 from aizen_hub.service.route import REGISTERED, Document, Route
 from aizen_hub.service.schemas.base import Schema, Secret
@@ -129,10 +129,6 @@ async def unlink(call: Call) -> Document:
     return see_other(call, "account?done=unlinked")
 
 
-def _form(path: str, handle: Any, summary: str, body: type[Form]) -> Route:
-    return Route("POST", path, IN_BROWSER, REGISTERED, handle, summary, body=body, form=True, media=HTML, page=True)
-
-
 ROUTES = (
     Route(
         "GET",
@@ -145,9 +141,9 @@ ROUTES = (
         media=HTML,
         page=True,
     ),
-    _form("/account/password", password, "Change one's own password.", NewPassword),
-    _form("/account/codes", begin_codes, "Begin to use a second factor.", Plain),
-    _form("/account/codes/on", enable_codes, "Use a second factor.", Enabling),
-    _form("/account/codes/off", disable_codes, "Use a second factor no more.", Plain),
-    _form("/account/unlink", unlink, "Take a further login away.", Unlinking),
+    form("/account/password", password, "Change one's own password.", NewPassword),
+    form("/account/codes", begin_codes, "Begin to use a second factor.", Plain),
+    form("/account/codes/on", enable_codes, "Use a second factor.", Enabling),
+    form("/account/codes/off", disable_codes, "Use a second factor no more.", Plain),
+    form("/account/unlink", unlink, "Take a further login away.", Unlinking),
 )

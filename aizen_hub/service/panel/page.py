@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tornado.httputil import HTTPServerRequest
 
 from aizen_hub.problems import NotAuthenticated, Problem
-from aizen_hub.service.route import Answer, Credential, Document, Route
+from aizen_hub.service.route import REGISTERED, Answer, Credential, Document, Handle, Route
 from aizen_hub.service.schemas.base import Schema, Secret
 from aizen_hub.store.transaction import Write
 
@@ -48,6 +48,23 @@ class Form(Schema):
     """What a page of ours sends; a change without the token of its browser is refused (R115)."""
 
     xsrf: Secret
+
+
+def form(path: str, handle: Handle, summary: str, body: type[Form], *, in_time: bool = False) -> Route:
+    """Return the route of a form: sent by a page of ours, answered by one."""
+    return Route(
+        "POST",
+        path,
+        IN_BROWSER,
+        REGISTERED,
+        handle,
+        summary,
+        body=body,
+        form=True,
+        media=HTML,
+        page=True,
+        in_time=in_time,
+    )
 
 
 @cache

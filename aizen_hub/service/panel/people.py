@@ -11,7 +11,7 @@ from aizen_hub.problems import NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.api.stop import stop_person
 from aizen_hub.service.call import Call, permission_of
-from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
+from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
 from aizen_hub.service.route import REGISTERED, Document, Route
 from aizen_hub.service.schemas.base import Label, Name, Schema
 from aizen_hub.store import tables
@@ -117,22 +117,6 @@ async def no_codes(call: Call) -> Document:
     return see_other(call, "sessions?done=second-factor")
 
 
-def _form(path: str, handle: Any, summary: str, body: type[Form], *, in_time: bool = False) -> Route:
-    return Route(
-        "POST",
-        path,
-        IN_BROWSER,
-        REGISTERED,
-        handle,
-        summary,
-        body=body,
-        form=True,
-        media=HTML,
-        page=True,
-        in_time=in_time,
-    )
-
-
 ROUTES = (
     Route(
         "GET",
@@ -145,10 +129,10 @@ ROUTES = (
         media=HTML,
         page=True,
     ),
-    _form("/sessions/end", end, "End a session, from its page.", SessionEnding),
+    form("/sessions/end", end, "End a session, from its page.", SessionEnding),
     # The hub stops servers meanwhile, by its own deadline.
-    _form("/sessions/stop", stop, "Stop a person now, from the page.", Stopping, in_time=True),
-    _form("/sessions/unlock", unlock, "Let a person in again, from the page.", Unlocking),
-    _form("/sessions/reset", reset, "Make an activation link for a person, from the page.", Person),
-    _form("/sessions/no-codes", no_codes, "Switch off the second factor of a person, from the page.", Person),
+    form("/sessions/stop", stop, "Stop a person now, from the page.", Stopping, in_time=True),
+    form("/sessions/unlock", unlock, "Let a person in again, from the page.", Unlocking),
+    form("/sessions/reset", reset, "Make an activation link for a person, from the page.", Person),
+    form("/sessions/no-codes", no_codes, "Switch off the second factor of a person, from the page.", Person),
 )

@@ -11,7 +11,7 @@ from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.result import Result
 from aizen_hub.problems import Problem
 from aizen_hub.service.call import Call
-from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
+from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
 from aizen_hub.service.route import REGISTERED, Document, Route
 from aizen_hub.service.schemas.base import Note, Schema
 from aizen_hub.store.transaction import Write
@@ -98,10 +98,6 @@ async def deny(call: Call) -> Document:
     return see_other(call, "waiting?done=denied")
 
 
-def _form(path: str, handle: Any, summary: str, body: type[Form]) -> Route:
-    return Route("POST", path, IN_BROWSER, REGISTERED, handle, summary, body=body, form=True, media=HTML, page=True)
-
-
 ROUTES = (
     Route(
         "GET",
@@ -115,8 +111,8 @@ ROUTES = (
         page=True,
     ),
     Route("GET", "/waiting/{change}", IN_BROWSER, REGISTERED, detail, "One waiting change.", media=HTML, page=True),
-    _form("/waiting/{change}/confirm", confirm, "Confirm a waiting change, from its page.", Plain),
-    _form("/waiting/{change}/reject", reject, "Reject a waiting change, from its page.", Verdict),
-    _form("/waiting/requests/{request}/approve", approve, "Grant a request, from the page.", Verdict),
-    _form("/waiting/requests/{request}/deny", deny, "Refuse a request, from the page.", Verdict),
+    form("/waiting/{change}/confirm", confirm, "Confirm a waiting change, from its page.", Plain),
+    form("/waiting/{change}/reject", reject, "Reject a waiting change, from its page.", Verdict),
+    form("/waiting/requests/{request}/approve", approve, "Grant a request, from the page.", Verdict),
+    form("/waiting/requests/{request}/deny", deny, "Refuse a request, from the page.", Verdict),
 )
