@@ -14,6 +14,7 @@ from aizen_hub.commands.command import Command
 from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import ANY, Permission
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.rbac.sentence import denied
@@ -106,9 +107,13 @@ def judge(
         if stopped is not None:
             return stopped
     decision = decide(rights(actor.identity), request, state.now)
-    token, permission = question.token, request.permission
-    if decision.allowed and token is not None and permission is not None and token.narrows(permission):
-        return denied(Reason.OUTSIDE_TOKEN, permission=permission)
+    token = question.token
+    if decision.allowed and token is not None and token.scope is not None:
+        # What asks for no permission is not harmless by that: deeper in, approving a request or applying a policy asks
+        # for others, of the person and not of the token. So it takes a token that names everything.
+        permission = request.permission or Permission(ANY)
+        if token.narrows(permission):
+            return denied(Reason.OUTSIDE_TOKEN, permission=permission)
     return decision
 
 

@@ -67,6 +67,14 @@ CASES: dict[str, tuple[Question, Reason]] = {
     "no such project": (asked(scope="p9"), Reason.UNKNOWN_PROJECT),
     "no project": (asked(scope=None), Reason.PROJECT_REQUIRED),
     "narrowed": (token(scope=frozenset({"read"})), Reason.OUTSIDE_TOKEN),
+    "narrowed, open to all": (
+        replace(asked(None, SYSTEM), token=replace(TOKEN, scope=frozenset({"read", "execute", "manage"}))),
+        Reason.OUTSIDE_TOKEN,
+    ),
+    "narrowed to everything": (
+        replace(asked(None, SYSTEM), token=replace(TOKEN, scope=frozenset({"*"}))),
+        Reason.OPEN,
+    ),
     "narrowed, within": (token(scope=frozenset({"execute"})), Reason.GRANTED),
     "no such session": (token(session="c" * 32), Reason.SESSION_ENDED),
     "another's session": (token(session=OTHER), Reason.SESSION_ENDED),
