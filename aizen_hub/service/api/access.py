@@ -1,28 +1,25 @@
-"""Who has what: assignments, roles, limits and locks."""
+"""Who has what: assignments, limits and locks."""
 
 from __future__ import annotations
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import assignments, gate, limits, locks, roles
+from aizen_hub.accounts import assignments, gate, limits, locks
 from aizen_hub.accounts.result import Result, table
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.answer import change, if_match
+from aizen_hub.service.api.answer import change
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.access import (
     AssignmentsQuery,
-    Clone,
     Grant,
     LimitSetting,
     LimitsQuery,
     NewLock,
-    NewRole,
     Revocation,
-    RoleChange,
     Unlock,
     canonical_identity,
 )
@@ -94,51 +91,6 @@ async def revoke(call: Call) -> Answer:
     )
 
 
-async def list_roles(call: Call) -> Answer:
-    return await change(call, roles.catalogue)
-
-
-async def create_role(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call,
-        lambda tx: roles.create(
-            tx,
-            body.name,
-            permissions=body.permissions,
-            limits=body.limits,
-            scopes=body.scopes,
-            description=body.description,
-            category=body.category,
-        ),
-        201,
-    )
-
-
-async def alter_role(call: Call) -> Answer:
-    body, version = call.body, if_match(call)
-    return await change(
-        call,
-        lambda tx: roles.alter(
-            tx,
-            call.members["role"],
-            permissions=body.permissions,
-            limits=body.limits,
-            description=body.description,
-            category=body.category,
-            if_match=version,
-        ),
-    )
-
-
-async def clone_role(call: Call) -> Answer:
-    return await change(call, lambda tx: roles.clone(tx, call.members["role"], call.body.name), 201)
-
-
-async def remove_role(call: Call) -> Answer:
-    return await change(call, lambda tx: roles.remove(tx, call.members["role"]))
-
-
 async def show_limits(call: Call) -> Answer:
     query = call.query
 
@@ -188,7 +140,7 @@ async def unlock(call: Call) -> Answer:
 
 
 GRANT, REVOKE = Need.like("grant_role", "scope"), Need.like("revoke_role", "scope")
-ROLES, LIMITS, LOCKS = Need.operation("roles"), Need.operation("limits", "scope"), Need.operation("locks")
+LIMITS, LOCKS = Need.operation("limits", "scope"), Need.operation("locks")
 
 ROUTES = (
     Route(
@@ -221,53 +173,6 @@ ROUTES = (
         revoke,
         "Take roles away.",
         body=Revocation,
-        answer=ResultView,
-        keyed=True,
-    ),
-    Route("GET", "/api/v1/roles", PEOPLE, REGISTERED, list_roles, "List all roles.", answer=ResultView),
-    Route(
-        "POST",
-        "/api/v1/roles",
-        PEOPLE,
-        ROLES,
-        create_role,
-        "Make a custom role.",
-        body=NewRole,
-        answer=ResultView,
-        status=201,
-        keyed=True,
-    ),
-    Route(
-        "PATCH",
-        "/api/v1/roles/{role}",
-        PEOPLE,
-        ROLES,
-        alter_role,
-        "Change a custom role.",
-        body=RoleChange,
-        answer=ResultView,
-        keyed=True,
-        versioned=True,
-    ),
-    Route(
-        "POST",
-        "/api/v1/roles/{role}/clone",
-        PEOPLE,
-        ROLES,
-        clone_role,
-        "Copy a role.",
-        body=Clone,
-        answer=ResultView,
-        status=201,
-        keyed=True,
-    ),
-    Route(
-        "DELETE",
-        "/api/v1/roles/{role}",
-        PEOPLE,
-        ROLES,
-        remove_role,
-        "Delete a custom role.",
         answer=ResultView,
         keyed=True,
     ),
