@@ -49,7 +49,7 @@ class Heartbeat(Schema):
     """The servers that live now, as the hub sees them."""
 
     live: Annotated[list[Server], Field(max_length=20_000)]
-    admins: Annotated[list[Name], Field(max_length=1_000)] = []  # who may use the hub's admin page so far
+    admins: Annotated[list[Name], Field(max_length=1_000)] = Field(default=[])  # who uses the hub's admin page
 
 
 class HeartbeatAnswer(Open):
