@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from urllib.parse import quote
 
-from aizen_hub.notebook.errors import Interrupted, Refused, Unreachable
+from aizen_hub.notebook.errors import AizenError, Interrupted, Refused, Unreachable
 from aizen_hub.notebook.files import named_files, read_file
 from aizen_hub.notebook.role_token import RoleToken
 from aizen_hub.notebook.transport import ANSWER_SECONDS, Answer, Transport
@@ -106,7 +106,7 @@ class Client:
         yield {"event": "decision", **{key: value.get(key) for key in ("id", "canonical", "decision")}}
         if value.get("state") == "running":
             # The second sending of a command that still runs is answered with its state.
-            yield from self._again(str(value.get("id")), "the first answer was lost")
+            yield from self._again(str(value.get("id")), "the first answer was lost", {"event": "progress"})
             return
         state, message = value.get("state") or "done", value.get("message") or ""
         yield {"event": "end", "state": state, "result": result, "message": message}
@@ -123,7 +123,8 @@ class Client:
         return self._object("/api/v1/requests", ANSWER_SECONDS, method="POST", headers=headers, body=body)
 
     def _to_the_end(self, answer: Answer) -> Iterator[dict[str, Any]]:
-        id, fraction, why = None, None, "the answer stopped before its end"
+        id, why = None, "the answer stopped before its end"
+        latest: dict[str, Any] = {"event": "progress", "fraction": None}
         try:
             for event in answer.lines():
                 yield event
@@ -131,31 +132,31 @@ class Client:
                     case "decision":
                         id = event.get("id")
                     case "progress":
-                        fraction = event.get("fraction")
+                        latest = event
                     case "end":
                         return
         except Interrupted as error:
             why = str(error)
         if not isinstance(id, str):
             raise Interrupted(why)
-        yield {"event": "progress", "fraction": fraction, "message": f"{why}; asking after it"}
-        yield from self._again(id, why)
+        yield from self._again(id, why, latest)
 
-    def _again(self, id: str, why: str) -> Iterator[dict[str, Any]]:
+    def _again(self, id: str, why: str, latest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         # The command does not depend on the connection, and perhaps only the connection is lost.
+        waiting = {**latest, "message": f"{why}; asking after it"}
+        yield waiting
         give_up = time.monotonic() + RETURN_SECONDS
         for _ in range(_MOST_ASKS):
-            if time.monotonic() > give_up:
-                break
             time.sleep(_ASK_PAUSE)
             try:
                 found = self._object(f"/api/v1/commands/{quote(id, safe='')}", ANSWER_SECONDS)
-            except (Unreachable, Interrupted):
+            except AizenError as error:
+                if isinstance(error, Refused) and error.status < 500 and error.status != 429:
+                    raise Interrupted(f"{why}, and its end cannot be seen: {error}") from None
+                if time.monotonic() > give_up:
+                    break
+                yield waiting
                 continue
-            except Refused as refusal:
-                if refusal.status >= 500 or refusal.status == 429:
-                    continue
-                raise Interrupted(f"{why}, and its end cannot be seen: {refusal}") from None
             state, result = found.get("state"), found.get("result")
             if state != "running":
                 message = found.get("message") or ("" if result else "what it answered was lost with the connection")
@@ -163,6 +164,7 @@ class Client:
                 return
             give_up = time.monotonic() + RETURN_SECONDS
             if isinstance(progress := found.get("progress"), dict):
+                waiting = {**waiting, "fraction": progress.get("fraction")}
                 yield {**progress, "event": "progress"}
         raise Interrupted(why)
 
