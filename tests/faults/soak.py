@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from tests.faults.rules import Violation
 from tests.faults.shifted import set_clock
 from tests.faults.storm import storm
 from tests.faults.town import PEOPLE, Town, found, town
+from tests.faults.wire import Wire, wired
 from tests.fixtures.postgres import running_server
 
 ROUNDS = 4
@@ -57,6 +58,7 @@ class House:
     dice: random.Random
     clock: Path
     restart: Callable[[int], None] | None = None
+    wires: list[Wire] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
     def replica(self) -> int:
@@ -127,12 +129,31 @@ def backends_end(house: House) -> None:
 def database_restarts(house: House) -> None:
     assert house.restart is not None
     with house.town.recorder.fault("restart"):
-        house.restart(house.dice.choice([signal.SIGQUIT, signal.SIGINT]))
+        house.restart(house.dice.choice([signal.SIGQUIT, signal.SIGKILL, signal.SIGINT]))
 
 
+def wire_fails(house: House) -> None:
+    """Between one replica and the database, or all of them."""
+    dice = house.dice
+    chosen = dice.sample(house.wires, dice.randint(1, len(house.wires)))
+    how = dice.choice(sorted(WIRE))
+    with house.town.recorder.fault(how, wires=len(chosen)), ExitStack() as stack:
+        for wire in chosen:
+            stack.enter_context(WIRE[how](wire))
+        time.sleep(dice.uniform(0.3, 5))
+
+
+WIRE: Mapping[str, Callable[[Wire], AbstractContextManager[None]]] = {
+    "cut": Wire.cut,
+    "stalled": Wire.stalled,
+    "stalled-then-cut": lambda wire: wire.stalled(then_cut=True),
+    "answers-lost": Wire.losing_answers,
+    "half-open": Wire.half_open,
+}
 SQLITE: tuple[Fault, ...] = (kill, kill_at_a_point, pause, database_locked, disk_full, clock_jumps)
 POSTGRES: tuple[Fault, ...] = (
     kill, kill_at_a_point, pause, database_locked, backends_stand_still, backends_end, database_restarts,
+    wire_fails,
 )  # fmt: skip
 
 
@@ -141,16 +162,17 @@ def houses(folder: Path, dice: random.Random, postgres: bool) -> Iterator[House]
     """Build one house; everything of it ends with the block."""
     clock = folder / "clock"
     with ExitStack() as stack:
-        url, restart = None, None
-        if postgres:
-            server = stack.enter_context(running_server())
-            restart = stack.enter_context(restarting(server))
-            url = server.url()
         set_clock(clock, 0)
-        founded = found(folder / "town", url)
-        module = ("aizen_hub.service",) if postgres else ("tests.faults.shifted", str(clock))
-        here = stack.enter_context(town(folder / "town", founded, url, replicas=2 if postgres else 1, module=module))
-        yield House(here, dice, clock, restart)
+        if not postgres:
+            founded = found(folder / "town")
+            here = stack.enter_context(town(folder / "town", founded, module=("tests.faults.shifted", str(clock))))
+            yield House(here, dice, clock)
+            return
+        server = stack.enter_context(running_server())
+        restart = stack.enter_context(restarting(server))
+        founded = found(folder / "town", server.url())
+        here = stack.enter_context(town(folder / "town", founded, server.url(), replicas=2, start=False))
+        yield House(here, dice, clock, restart, stack.enter_context(wired(here, server.port)))
 
 
 def one_round(house: House) -> list[Violation]:

@@ -39,11 +39,12 @@ def storm(here: Town, most: int, seconds: float, *, fewest: int = 0, project: st
         while not faults and next(counter) <= most:
             if time.monotonic() > (until if done >= fewest else until + 60):
                 break
-            giver.grant(user, project, key=False)
+            given = giver.grant(user, project, key=False)
             asker.check(session)
             taken = giver.revoke(user, project, key=False)
             asked = asker.check(session)
-            if asked.result == "allowed":
+            # What got no answer on a busy machine may still happen; the checks of the history know that.
+            if asked.result == "allowed" and taken.result == "done" and given.result in ("done", "same"):
                 faults.append(f"{user} was allowed at {asked.revision} after {taken.revision}")
             with guard:
                 done += taken.result == "done" and asked.result == "denied"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from tests.faults.town import Town
 from tests.fixtures.ports import free_port
 
 
@@ -142,11 +143,21 @@ class Wire:
 
 
 @contextmanager
-def wires(target: int, count: int) -> Iterator[list[Wire]]:
-    """Lay some wires to one port, and take them away in the end."""
-    laid = [Wire(target) for _ in range(count)]
+def wired(here: Town, target: int) -> Iterator[list[Wire]]:
+    """Start a town that was not started yet, each replica with a wire of its own to the database's port."""
+    laid = [Wire(target) for _ in here.services]
     try:
+        for service, wire in zip(here.services, laid, strict=True):
+            text = service.config.read_text(encoding="utf-8")
+            assert f":{target}/" in text
+            service.config.write_text(text.replace(f":{target}/", f":{wire.port}/"), encoding="utf-8")
+            service.start(wait=False)
+        for service in here.services:
+            service.wait_ready()
+        here.begin()
         yield laid
     finally:
+        for service in here.services:
+            service.stop()
         for one in laid:
             one.close()
