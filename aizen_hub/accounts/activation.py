@@ -80,9 +80,10 @@ def reissue_confirmed(tx: Write, args: Mapping[str, Any]) -> Result:
 def issue(tx: Write, name: str) -> Link:
     """Make an activation link without asking for confirmation, as for an account just made; an earlier one is void.
 
-    Whoever holds the link decides who the account is, so the actor needs every right that the account holds, until it
-    is redeemed. A link that was made neither after a fresh sign-in nor for an account with such roles dies when the
-    account gets a role that changes hands only with confirmation.
+    Whoever holds the link decides who the account is, so the actor needs every right that the account holds; what the
+    account is given until it is redeemed, the actor must hold or be able to give. A link that was made neither after a
+    fresh sign-in nor for an account with such roles dies when the account gets a role that changes hands only with
+    confirmation.
 
     Raises
     ------
@@ -152,7 +153,8 @@ def _holds_good(tx: Write, row: Any) -> bool:
     maker, account = Identity.parse(row.issued_by), Identity.user(row.name)
     return (
         gate.ask(tx, maker, gate.permission(tx, "users"), SYSTEM).allowed
-        and not gate.missing_to_control(tx, maker, account)
+        # What the maker could give to any new account, they may give to this one before its first sign-in too.
+        and not gate.missing_to_control(tx, maker, account, or_give=True)
         and (row.proven or not _is_guarded(tx, row.name))
     )
 

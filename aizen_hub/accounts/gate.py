@@ -222,14 +222,17 @@ def need_control(tx: Write, target: Identity, act: str) -> None:
         )
 
 
-def missing_to_control(tx: Read, giver: Identity, target: Identity) -> tuple[Missing, ...]:
-    """Return which rights of the target, its own and those of its groups, the giver lacks; nothing for itself."""
+def missing_to_control(tx: Read, giver: Identity, target: Identity, *, or_give: bool = False) -> tuple[Missing, ...]:
+    """Return which rights of the target, its own and those of its groups, the giver lacks; nothing for itself.
+
+    With ``or_give`` what the giver might give to somebody else is not missing either.
+    """
     if giver == target:
         return ()
-    held, reached = tx.rights(giver), (target, *sorted(reached_groups(tx, target), key=str))
-    return tuple(
-        dict.fromkeys(lack for one in reached for lack in escalation.missing_to_control(held, tx.rights(one), tx.now))
-    )
+    held = tx.rights(giver)
+    reached = map(tx.rights, (target, *sorted(reached_groups(tx, target), key=str)))
+    found = (escalation.missing_to_control(held, one, tx.now, or_give=or_give) for one in reached)
+    return tuple(dict.fromkeys(lack for lacks in found for lack in lacks))
 
 
 def need_not_own(tx: Write, target: Identity, act: str) -> None:

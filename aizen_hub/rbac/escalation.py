@@ -151,17 +151,23 @@ def may_take(
     return _by_holding(taker, role, scope, now, taking)
 
 
-def missing_to_control(giver: Rights, target: Rights, now: datetime) -> tuple[Missing, ...]:
+def missing_to_control(giver: Rights, target: Rights, now: datetime, *, or_give: bool = False) -> tuple[Missing, ...]:
     """Return what ``giver`` lacks of the rights of ``target``: who controls an identity could use all it holds.
 
     Membership, nesting, unlocking, linking, activation links, credentials and approving requests are control. What the
     target will hold later, or cannot use because of a lock, counts too: its time will come.
+
+    Parameters
+    ----------
+    or_give : bool
+        What ``giver`` might give to somebody else in that scope is not missing either.
     """
     if giver.identity == target.identity:
         return ()
     missing: dict[Missing, None] = {}
     for held in _lasting(target, now):
-        missing |= dict.fromkeys(_uncovered(giver, target.roles[held.role], held.scope, now))
+        beside = _giveable(giver, held.scope, now) if or_give else ()
+        missing |= dict.fromkeys(_uncovered(giver, target.roles[held.role], held.scope, now, beside))
     return tuple(missing)
 
 
@@ -214,14 +220,21 @@ def _holds_grant(giver: Rights, scope: str, now: datetime) -> bool:
     return decide(giver, Request(GRANT, scope), now).allowed
 
 
-def _uncovered(giver: Rights, role: Role, scope: str, now: datetime) -> Iterator[Missing]:
-    """Yield the permissions and the powers to give and take that ``role`` has in ``scope`` and ``giver`` has not."""
-    mine = effective(giver, scope, now)
+def _giveable(giver: Rights, scope: str, now: datetime) -> tuple[Role, ...]:
+    """Return the roles that ``giver`` may give to a stranger in ``scope``."""
+    stranger = Identity.user("stranger")
+    return tuple(one for one in giver.roles.values() if not may_give(giver, one, scope, stranger, now, in_file=True))
+
+
+def _uncovered(giver: Rights, role: Role, scope: str, now: datetime, beside: Iterable[Role] = ()) -> Iterator[Missing]:
+    """Yield the permissions and powers of ``role`` in ``scope`` that ``giver`` and the roles ``beside`` have not."""
+    others = tuple(beside)
+    mine = effective(giver, scope, now).union(*(role_gives(one, scope, giver.member_permissions) for one in others))
     wanted = role_gives(role, scope, giver.member_permissions)
     permissions = tuple(sorted(one for one in wanted if not covers(mine, one)))
     if permissions:
         yield Missing(Lack.PERMISSIONS, giver.identity, role.name, scope, permissions)
-    powers = _powers((role,)) - _powers(_roles(giver, scope, now))
+    powers = _powers((role,)) - _powers((*_roles(giver, scope, now), *others))
     if powers:
         yield Missing(Lack.POWERS, giver.identity, role.name, scope, names=tuple(sorted({name for _, name in powers})))
 
