@@ -93,6 +93,15 @@ def alter(client: SyncClient, name: str, description: str | None, default: bool 
     return Outcome.DONE
 
 
+@group.command()
+@connected
+@click.argument("name")
+def release(client: SyncClient, name: str) -> int:
+    """Free the name of a deleted group, so that another can have it."""
+    say(client.post(path("groups", name, "release"), None)["message"])
+    return Outcome.DONE
+
+
 def full(identity: str) -> str:
     """Return ``user:NAME`` for a bare name; names hold no colon."""
     return identity if ":" in identity else f"user:{identity}"

@@ -95,3 +95,12 @@ def delete(client: SyncClient, name: str, yes: bool) -> int:
         return Outcome.ERROR
     say(client.call("DELETE", path("projects", name))["message"])
     return Outcome.DONE
+
+
+@project.command()
+@connected
+@click.argument("name")
+def release(client: SyncClient, name: str) -> int:
+    """Free the name of a deleted project, so that another can have it and nothing of the old one is left."""
+    say(client.post(path("projects", name, "release"), None)["message"])
+    return Outcome.DONE

@@ -117,6 +117,15 @@ def holders(client: SyncClient, identity: str | None, project: str | None, name:
     return Outcome.DONE
 
 
+@role.command()
+@connected
+@click.argument("name")
+def release(client: SyncClient, name: str) -> int:
+    """Free the name of a deleted custom role, so that another can have it."""
+    say(client.post(path("roles", name, "release"), None)["message"])
+    return Outcome.DONE
+
+
 def _limit(text: str) -> tuple[str, float]:
     kind, _, number = text.partition("=")
     try:

@@ -94,3 +94,12 @@ def withdraw(client: SyncClient, name: str, credential: str) -> int:
     """Withdraw the CREDENTIAL of NAME with this number."""
     say(client.call("DELETE", path("service-accounts", name, "credentials", credential))["message"])
     return Outcome.DONE
+
+
+@service_account.command()
+@connected
+@click.argument("name")
+def release(client: SyncClient, name: str) -> int:
+    """Free the name of a deleted service account, so that another can have it."""
+    say(client.post(path("service-accounts", name, "release"), None)["message"])
+    return Outcome.DONE

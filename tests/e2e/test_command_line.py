@@ -292,6 +292,24 @@ def test_limits_name_their_source(run: Run) -> None:
     done(run("ada", "limit", "clear", "rob", "jobs", "--project", "churn"))
 
 
+@pytest.mark.proves("R31", "T-47")
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [("project", ()), ("group", ()), ("role", ("-p", "read:audit", "--scope", "system")), ("service-account", ())],
+)
+def test_a_deleted_name_is_reserved_until_it_is_released(run: Run, kind: str, make: tuple[str, ...]) -> None:
+    who = "mia" if kind == "project" else "ada"
+    done(run(who, kind, "create", "RARE", *make))
+    name = "RARE" if kind == "role" else "rare"
+    assert run("mia", kind, "release", name).returncode == Outcome.NOT_FOUND, "it is in use"
+    done(run(who, kind, "delete", name, *(("--yes",) if kind != "role" else ())))
+    assert run(who, kind, "create", name, *make).returncode == Outcome.CONFLICT
+    assert run("rob", kind, "release", name).returncode == Outcome.DENIED
+    done(run("mia", kind, "release", name))
+    assert run("mia", kind, "release", name).returncode == Outcome.NOT_FOUND
+    done(run(who, kind, "create", name, *make))
+
+
 def test_a_request_goes_its_way(run: Run) -> None:
     done(run("lead", "grant", "PROJECT_READER", "--to", "rob", "--project", "churn"))
     ask = ("request", "ask", "PROJECT_EXECUTOR", "--project", "churn", "--reason", "to retrain")

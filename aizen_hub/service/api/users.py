@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts import activation, releases, users
-from aizen_hub.accounts.names import NameKind
+from aizen_hub.accounts import activation, users
 from aizen_hub.service.api.answer import answered, change
-from aizen_hub.service.api.stop import need_gone_at_hub
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.result import ResultView
@@ -65,11 +63,6 @@ async def reissue(call: Call) -> Answer:
     return await change(call, lambda tx: activation.reissue(tx, call.members["user"]), 201)
 
 
-async def release(call: Call) -> Answer:
-    await need_gone_at_hub(call, call.members["user"])
-    return await change(call, lambda tx: releases.release(tx, NameKind.USER, call.members["user"]))
-
-
 ROUTES = (
     Route(
         "GET",
@@ -123,15 +116,5 @@ ROUTES = (
         "Make a new activation link; the old one is void.",
         answer=ResultView,
         status=201,
-    ),
-    Route(
-        "POST",
-        "/api/v1/users/{user}/release",
-        PEOPLE,
-        MANAGE,
-        release,
-        "Release the name of a deleted user.",
-        answer=ResultView,
-        keyed=True,
     ),
 )
