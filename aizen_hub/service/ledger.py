@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FORGOTTEN = "the core does not know this command"
 """What `aizen_hub.jobs.core_client` says where the core answers 404."""
 _j = tables.jobs
+_LOOK_BACK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +162,26 @@ def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | N
     if not decision.get("allowed"):
         state = "denied"
     elif job is None:
-        state = "done"
+        state = _said(tx, number, identity, datetime.fromtimestamp(int(decision["at"]) // 1_000_000, UTC))
     elif job.outcome is not None:
         state = job.outcome
     else:
         state = "running"
     return {"id": number, "canonical": decision["command"], "state": state, "result": None}
+
+
+def _said(tx: Read, number: str, identity: Identity, since: datetime) -> str:
+    # A command that is no job and went to the core has an intent row, and an outcome row once somebody knew it.
+    from aizen_hub.audit.search import AuditFilter, newest
+
+    for event in ("outcome", "intent"):
+        rows = newest(tx.conn, AuditFilter(identity=str(identity), event=event, since=since), _LOOK_BACK)
+        for row in rows:
+            if row["details"]["decision"] == number:
+                return str(row["details"].get("state", State.UNKNOWN))
+        if len(rows) == _LOOK_BACK:
+            return str(State.UNKNOWN)
+    return str(State.DONE)
 
 
 def _identity(user: str) -> Identity:

@@ -16,9 +16,13 @@ import pytest
 from aizen_hub.notebook.client import Client
 from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
+from aizen_hub.rbac.decision import Decision, Reason
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.build import build
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.transaction import make_row
 from tests.fixtures.ports import free_port
 from tests.service.conftest import Driver, populate, settings_for
 
@@ -171,6 +175,28 @@ async def test_a_service_that_goes_away_and_comes_back_loses_no_command(place: P
     jobs = await run(await place.console("rob"), "list trainings")
     assert isinstance(jobs, Result)
     assert len(jobs.rows) == 1, "it was followed again, not started again"
+
+
+async def test_what_became_of_a_command_is_not_made_up_after_a_restart(place: Place) -> None:
+    """Only what has an outcome on record is told as done; a command that left without coming back is unknown."""
+    eve = await place.driver.open("eve")
+    listed = await place.driver.command(eve, "list trainings")
+    failed = await place.driver.command(eve, "describe training nowhere")
+    of_accounts = await place.driver.command(eve, "list projects")
+    ids = [listed.lines[0]["id"], failed.lines[0]["id"], of_accounts.json["id"]]
+    # As if the service had been killed after the core took the command: its decision and its intent, and no more.
+    with place.driver.house.store.write(Actor(Identity.user("eve"), Road.KERNEL, project="p1")) as tx:
+        row = make_row(
+            tx.actor, "decision", tx.now, decision=Decision(True, Reason.GRANTED, "granted"), command="list datasets"
+        )
+        tx.audit("intent", project="p1", command="list datasets", details={"decision": row.id})
+    place.driver.house.store.record([row])
+    await place.restart()
+    found = {}
+    for id in (*ids, row.id):
+        answer = await place.driver.call("GET", f"/api/v1/commands/{id}", auth=eve.auth)
+        found[id] = answer.json["state"]
+    assert list(found.values()) == ["done", "failed", "done", "unknown"]
 
 
 @pytest.mark.proves("T-08", "R78")
