@@ -66,6 +66,7 @@ def start(
             user=who,
             project=project,
             session=session,
+            acting=None if tx.actor.acting is None else str(tx.actor.acting),
             command=command,
             key=key[:255],
             started=tx.now,

@@ -144,10 +144,11 @@ async def resume(house: House) -> None:
         try:
             parsed = read(row.command, house.catalog)
             identity = Identity.parse(row.user) if ":" in row.user else Identity.user(row.user)
+            acting = None if row.acting is None else Identity.parse(row.acting)
         except (Problem, ValueError):
             continue
         project = None if row.project == SYSTEM else row.project
-        actor = Actor(identity, Road.KERNEL, session=row.session, project=project)
+        actor = Actor(identity, Road.KERNEL, session=row.session, project=project, acting=acting)
         question = Question(actor, request_for(parsed, project, identity, row.session), command=parsed, token=None)
         order = Order(
             row.decision_id,

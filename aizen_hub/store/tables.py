@@ -305,6 +305,7 @@ jobs = _table(
     Column("user", String(NAME), nullable=False),
     Column("project", String(NAME), nullable=False),
     Column("session", String(32)),
+    Column("acting", String(NAME + 20)),  # the service account that began it for the user (R54)
     Column("command", Text, nullable=False),  # canonical
     Column("key", String(NAME), nullable=False),  # noun and name, e.g. `training churn`: what `stop …` names
     Column("started", Instant, nullable=False),

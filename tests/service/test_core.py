@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from aizen_hub.accounts import limits
+from aizen_hub.accounts import assignments, limits, locks, service_accounts
 from aizen_hub.audit.search import AuditFilter, newest
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.build import OWN, build
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
 from tests.fixtures.ports import free_port
-from tests.service.conftest import INSTANCE, Driver, populate, settings_for
+from tests.service.conftest import INSTANCE, OPERATOR, Driver, populate, settings_for
 
 CORE = Path(__file__).parents[2] / "deploy/sample-core/core.py"
 CREDENTIAL = "the-core-reports-with-this-credential-01234"
@@ -31,8 +32,8 @@ CREDENTIAL = "the-core-reports-with-this-credential-01234"
 class WithCore:
     """A service and its core; either can be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, **more: Any) -> None:
+        self.folder, self.port, self.more = folder, free_port(), more
         self.file = folder / "core-credential"
         self.file.write_text(CREDENTIAL)
         self.file.chmod(0o600)
@@ -64,7 +65,7 @@ class WithCore:
             "connect_seconds": 1,
             "idle_seconds": 20,
         }
-        settings = settings_for(self.folder, core=core, service={"port": self.port})
+        settings = settings_for(self.folder, core=core, service={"port": self.port}, **self.more)
         new = not (self.folder / "data").exists()
         house = build(settings, instance=INSTANCE, environ={})
         server = Server(house, "127.0.0.1", self.port)
@@ -228,6 +229,41 @@ async def test_a_restarted_service_takes_up_the_job_again(world: WithCore) -> No
     assert (state.status, state.json["state"]) == (200, "running")
     assert (await service.command(eve, "stop training slow")).lines[-1]["state"] == "done"
     await until(lambda: running(service) == [])
+
+
+ACTING = """
+roles: {AGENT: {permissions: ["impersonate:users"], scopes: [system]}}
+endpoints: {impersonate: "impersonate:users"}
+"""
+
+
+@pytest.mark.proves("R54", "T-06")
+async def test_a_job_begun_for_somebody_ends_with_whoever_began_it_also_after_a_restart(tmp_path: Path) -> None:
+    overlay = tmp_path / "acting.yaml"
+    overlay.write_text(ACTING)
+    world = WithCore(tmp_path, overlays=[overlay])
+    await asyncio.to_thread(world.start_core)
+    await world.start()
+    try:
+        agent = Identity.service_account("agent")
+        with world.driver.house.store.write(OPERATOR) as tx:
+            service_accounts.create(tx, agent.name)
+            assignments.put(tx, "AGENT", "system", agent)
+            credential = service_accounts.issue(tx, agent.name).data["credential"]
+        asked = {"user": "eve", "project": "p1"}
+        answer = await world.driver.call("POST", "/api/v1/impersonate", asked, auth=f"Bearer {credential}")
+        first, writer = await hang_up(world.driver, f"Bearer {answer.json['token']}", "start training slow")
+        writer.close()
+        await world.stop()
+        await world.start()
+        await until(lambda: world.driver.house.runner.find(first["id"]) is not None)
+        with world.driver.house.store.write(OPERATOR) as tx:
+            locks.lock(tx, LockTarget.IDENTITY, str(agent), reason="stolen")
+        await until(lambda: running(world.driver) == [], 15)
+        assert audit(world.driver, "outcome")[0]["details"]["state"] == "stopped"
+    finally:
+        await world.stop()
+        await asyncio.to_thread(world.stop_core)
 
 
 async def test_a_job_that_the_core_forgot_is_off_the_count(world: WithCore) -> None:
