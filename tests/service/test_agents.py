@@ -149,3 +149,19 @@ async def test_synchronising_is_a_right_and_unknown_files_are_not_there(service:
     assert (await service.call("GET", "/api/v1/sync/file?name=policy", auth=plain)).status == 403
     for name in ("project:none", "..%2Fetc%2Fpasswd", "scoring"):
         assert (await service.call("GET", f"/api/v1/sync/file?name={name}", auth=agent)).status == 404
+
+
+@pytest.mark.proves("R70")
+async def test_acting_ends_nothing_of_the_person(service: Driver) -> None:
+    own = await service.open("bea", "scoring")
+    token = (await act(service, "bea")).json["token"]
+    asked = await service.call("POST", "/api/v1/requests", {"role": "owner", "scope": "scoring"}, auth=own.auth)
+    assert asked.status == 201, asked.body
+    for path, body in (
+        (f"requests/{asked.json['data']['request']}/withdraw", None),
+        (f"sessions/{own.id}/end", {"reason": "x"}),
+    ):
+        refused = await service.call("POST", f"/api/v1/{path}", body, auth=f"Bearer {token}")
+        assert refused.status == 403, refused.body
+        done = await service.call("POST", f"/api/v1/{path}", body, auth=own.auth)
+        assert done.status == 200, done.body
