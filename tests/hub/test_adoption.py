@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import psutil
 import pytest
 
 from aizen_hub.client.browser import Browser
-from tests.fixtures.hub import HubHandle, environment_of, running_hub
+from tests.fixtures.hub import BIN, HubHandle, environment_of, running_hub
+from tests.hub.roads import api_token, wait_for, with_token
 
 pytestmark = [pytest.mark.xdist_group("adoption"), pytest.mark.slow]
 
@@ -41,6 +44,13 @@ def server_pid(hub: HubHandle, user: str) -> int | None:
     return None if row is None else int(json.loads(row[0])["pid"])
 
 
+def command_line(hub: HubHandle, token: str, *words: str) -> str:
+    environ = {"PATH": os.defpath, "AIZEN_HUB_URL": hub.url, "AIZEN_HUB_TOKEN": token}
+    ran = subprocess.run([str(BIN / "aizen-hub"), *words], env=environ, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout + ran.stderr
+
+
 def test_servers_run_on_without_rights_and_can_be_restarted(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     kept: list[int] = []
@@ -63,16 +73,23 @@ def test_servers_run_on_without_rights_and_can_be_restarted(tmp_path: Path) -> N
                 assert time.monotonic() < end, hub.log[-3000:]
                 time.sleep(0.2)
             time.sleep(3)  # several heartbeats
-            assert [server_pid(hub, name) for name in ("erin", "stranger")] == kept
+            assert [server_pid(hub, name) for name in ("erin", "stranger")] == kept, hub.log[-5000:]
             assert all(map(psutil.pid_exists, kept))
             erin, boss = hub.login("erin"), hub.login("boss")
             state = erin.server()
             assert state is not None
             assert state["ready"]
-            listed = boss.api("GET", "/services/aizen/api/v1/sessions", at="/services/aizen/")
-            if listed.status == 200:
-                assert {(row[0], row[1]) for row in listed.json()["rows"]} >= {(None, "erin"), (None, "stranger")}
+            token = api_token(boss)
+            listed = with_token(hub, token, "GET", "/services/aizen/api/v1/sessions")
+            assert listed.status == 200, listed.text
+            assert {(row[0], row[1]) for row in listed.json()["rows"]} >= {(None, "erin"), (None, "stranger")}
+            told = command_line(hub, token, "session", "list")
+            assert "2 without a session" in told
+            assert "stranger" in told
+            assert "began before this hub knew of projects" in erin.get("/hub/home").words
+            assert "began before" not in boss.get("/hub/home").words
             erin.stop()
+            wait_for(lambda: "began before" not in erin.get("/hub/home").words, 10)
             environ = environment_of(erin, erin.spawn("churn"))
             assert environ["AIZEN_PROJECT"] == "churn"
             assert server_pid(hub, "erin") not in kept

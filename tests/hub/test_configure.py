@@ -111,7 +111,7 @@ def test_the_configuration_in_the_root_folder_is_a_hub(folder: Path) -> None:
 
 @pytest.mark.parametrize("own", [False, True])
 def test_a_new_database_of_the_hub_commits_quickly_and_an_own_one_stays(folder: Path, own: bool) -> None:
-    """R128: the hub commits on its one thread; without a write-ahead log each commit waits for the disk several times."""
+    """R128: the hub commits on its one thread, and without a write-ahead log waits for the disk more than once."""
     path = folder / "jupyterhub.sqlite"
     if own:
         with closing(sqlite3.connect(path)) as db:

@@ -130,6 +130,10 @@ class AizenAuthenticator(Authenticator):
                 found += handlers_of(one, app, self._life)
         return [*found, *again.handlers("aizen"), (r"/logout", OidcLogout)]
 
+    def without_session(self, name: str) -> list[str]:
+        """Return the servers of a person that run without a session, as of the last heartbeat, for the home page."""
+        return [] if self._life is None else self._life.without(name)
+
     def local_names(self) -> frozenset[str]:
         """Return the providers whose accounts are kept by the service, which may ask for one-time codes."""
         return frozenset(one.name for one in self.aizen_settings.providers if one.kind == "local")

@@ -35,7 +35,7 @@ class ServerLife:
         self._authenticator = authenticator
         self._tasks: list[asyncio.Task[None]] = []
         self._refused: dict[str, int] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._without: set[tuple[str, str]] = set()
         self._soon: set[asyncio.Task[int]] = set()
 
     def start(self) -> None:
@@ -68,10 +68,10 @@ class ServerLife:
             answer = await self._authenticator.road.heartbeat(live, self._admins())
         finally:
             sessions.quiet.set()
-        for one in answer.without:
-            if (one.user, one.server) not in self._told:
-                self._told.add((one.user, one.server))
-                log.warning("server `%s` of `%s` has no session, it began before: restart it", one.server, one.user)
+        without = {(one.user, one.server) for one in answer.without}
+        for user, server in sorted(without - self._without):
+            log.warning("server `%s` of `%s` has no session, it began before: restart it", server, user)
+        self._without = without
         for name in answer.no_admins:
             self._close_admin_page(name)
         for one in answer.ended:
@@ -80,6 +80,18 @@ class ServerLife:
             before = ready.get((one.user, one.server))
             if before is not None and self._ready(one.user, one.server) is before:
                 await self.stop(one.user, one.server)
+
+    async def adopted(self, user_name: str) -> set[str]:
+        """Return the servers of a person that began before this hub used the service, and so have no session."""
+        try:
+            await self.beat()
+        except Problem as error:
+            log.warning("beat: %s", error.detail)
+        return set(self.without(user_name))
+
+    def without(self, user_name: str) -> list[str]:
+        """Return those that the last heartbeat found."""
+        return sorted(server for owner, server in self._without if owner == user_name)
 
     async def refresh(self) -> None:
         """Ask the providers about everybody who has a live server, a few at a time.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from jupyterhub import orm
-from jupyterhub.utils import new_token
+from jupyterhub.utils import new_token, url_escape_path, url_path_join
 from tornado import web
 
 from aizen_hub.client.secret_file import SecretFileError, read_secret
@@ -122,6 +122,11 @@ class RevokeHandler(web.RequestHandler):
                 lost.append(server)
             else:
                 keep.add(token.id)
+        # A server from before the adoption gives no rights here, and nobody loses their work in it.
+        for server in (await self._life.adopted(name)).intersection(lost):
+            lost.remove(server)
+            note = f"Server at {url_path_join(user.base_url, url_escape_path(server), '/')}"
+            keep |= {one.id for one in orm_user.api_tokens if one.note == note}
         tokens = sign_out(self._app, orm_user, everything=True, keep=frozenset(keep))
         _SIGNED_OUT[name] = revision
         stopped = 0
