@@ -7,15 +7,20 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from aizen_hub.rbac.assignment import ALWAYS, Interval
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.reach import MAX_DEPTH, Membership
-from aizen_hub.store import tables
+from aizen_hub.store.direct import fetch, places
+from aizen_hub.store.instant import from_microseconds
 
 MAX_GROUPS = 1_000
 _CHUNK = 500  # parameters in one statement
+_MEMBERSHIPS = (
+    "SELECT m.member, g.name, m.provider, m.seen_at FROM memberships m JOIN groups g ON g.id = m.group_id"
+    " WHERE m.member IN ({})"
+)
 _Item = TypeVar("_Item")
 
 log = logging.getLogger(__name__)
@@ -27,25 +32,22 @@ def memberships(conn: Connection, identity: Identity, max_age: timedelta) -> lis
     A directory's membership ends ``max_age`` after it was last seen, and is nothing if it never was (R63). Cycles are
     harmless; what lies deeper than `rbac.reach.MAX_DEPTH` or beyond `MAX_GROUPS` gives nothing (R20).
     """
-    groups, member = tables.groups.c, tables.memberships.c
-    query = select(member.member, groups.name, member.provider, member.seen_at).join_from(
-        tables.memberships, tables.groups, member.group_id == groups.id
-    )
     found: list[Membership] = []
     known = {identity}
     frontier = [identity]
     for _ in range(MAX_DEPTH):
         reached: dict[Identity, None] = {}
         for chunk in chunks(frontier):
-            for row in conn.execute(query.where(member.member.in_([str(one) for one in chunk]))):
-                if row.provider is None:
+            query = _MEMBERSHIPS.format(places(chunk))
+            for held, name, provider, seen_at in fetch(conn, query, [str(one) for one in chunk]):
+                if provider is None:
                     interval = ALWAYS
-                elif row.seen_at is not None:
-                    interval = Interval(ends=row.seen_at + max_age)
+                elif seen_at is not None:
+                    interval = Interval(ends=from_microseconds(seen_at) + max_age)
                 else:
                     continue
-                group = Identity(Kind.GROUP, row.name)
-                found.append(Membership(Identity.parse(row.member), group, interval))
+                group = Identity(Kind.GROUP, name)
+                found.append(Membership(Identity.parse(held), group, interval))
                 reached[group] = None
         frontier = [group for group in reached if group not in known]
         if not frontier:
@@ -57,7 +59,7 @@ def memberships(conn: Connection, identity: Identity, max_age: timedelta) -> lis
     return found
 
 
-def chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+def chunks(items: Sequence[_Item], size: int = _CHUNK) -> Iterator[Sequence[_Item]]:
     """Cut a list of parameters into parts that every database takes in one statement."""
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import Connection, Table, exists, select
+from sqlalchemy import Connection, select
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
@@ -19,6 +20,8 @@ from aizen_hub.rbac.reach import reach
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
 from aizen_hub.store import tables
+from aizen_hub.store.direct import fetch, places
+from aizen_hub.store.instant import from_microseconds
 from aizen_hub.store.memberships import chunks, memberships
 
 
@@ -94,44 +97,56 @@ class RightsLoader:
 
 
 def _active(conn: Connection, identity: Identity) -> bool:
-    if identity.kind is Kind.GROUP:
-        found = conn.execute(select(tables.groups.c.id).where(tables.groups.c.name == identity.name))
-        return found.first() is not None
-    table: Table = tables.users if identity.kind is Kind.USER else tables.service_accounts
-    return bool(conn.scalar(select(table.c.active).where(table.c.name == identity.name)))
+    # A group is active as long as it exists.
+    found = fetch(conn, _ACTIVE[identity.kind], (identity.name,))
+    return bool(found) and bool(found[0][0])
+
+
+_ACTIVE = {
+    Kind.USER: "SELECT active FROM users WHERE name = ?",
+    Kind.SERVICE_ACCOUNT: "SELECT active FROM service_accounts WHERE name = ?",
+    Kind.GROUP: "SELECT 1 FROM groups WHERE name = ?",
+}
 
 
 def _assignments(conn: Connection, holders: list[str]) -> Iterable[Assignment]:
-    table = tables.assignments.c
-    query = select(table.id, table.role, table.scope, table.identity, table.starts, table.ends, table.creator)
+    query = (
+        "SELECT id, role, scope, identity, starts, ends, creator FROM assignments WHERE identity IN ({}) ORDER BY id"
+    )
     for chunk in chunks(holders):
-        for row in conn.execute(query.where(table.identity.in_(chunk)).order_by(table.id)):
-            interval = Interval(row.starts, row.ends)
-            yield Assignment(str(row.id), row.role, row.scope, Identity.parse(row.identity), interval, row.creator)
+        for number, role, scope, identity, starts, ends, creator in fetch(conn, query.format(places(chunk)), chunk):
+            interval = Interval(_instant(starts), _instant(ends))
+            yield Assignment(str(number), role, scope, Identity.parse(identity), interval, bool(creator))
 
 
 def _limits(conn: Connection, holders: list[str]) -> Iterable[ScopeLimit]:
-    table = tables.scope_limits.c
-    query = select(table.identity, table.scope, table.kind, table.value)
+    query = "SELECT identity, scope, kind, value FROM scope_limits WHERE identity IN ({})"
     for chunk in chunks(holders):
-        for row in conn.execute(query.where(table.identity.in_(chunk))):
-            yield ScopeLimit(Identity.parse(row.identity), row.scope, LimitKind(row.kind), row.value)
+        for identity, scope, kind, value in fetch(conn, query.format(places(chunk)), chunk):
+            yield ScopeLimit(Identity.parse(identity), scope, LimitKind(kind), value)
+
+
+_LOCKS = "SELECT id, target, name, ends, reason FROM locks WHERE "
 
 
 def _locks(conn: Connection, identity: Identity, holders: list[str], scopes: set[str]) -> Iterable[Lock]:
-    table = tables.locks.c
-    query = select(table.id, table.target, table.name, table.ends, table.reason)
-    wanted = [query.where(table.target == str(LockTarget.IDENTITY), table.name.in_(chunk)) for chunk in chunks(holders)]
-    projects = query.where(table.target == str(LockTarget.PROJECT))
+    wanted: list[tuple[str, Sequence[Any]]] = []
+    for chunk in chunks(holders):
+        wanted.append((f"target = ? AND name IN ({places(chunk)})", (LockTarget.IDENTITY.value, *chunk)))
     if SYSTEM in scopes:  # what is held at the system reaches every project
-        wanted.append(projects)
+        wanted.append(("target = ?", (LockTarget.PROJECT.value,)))
     else:
-        wanted += [projects.where(table.name.in_(chunk)) for chunk in chunks(sorted(scopes))]
+        for chunk in chunks(sorted(scopes)):
+            wanted.append((f"target = ? AND name IN ({places(chunk)})", (LockTarget.PROJECT.value, *chunk)))
     if identity.kind is Kind.USER:
         # Of ended sessions too: a lock ends its session, and must still stop the jobs that were started from it.
-        sessions = tables.sessions.c
-        own = exists().where(sessions.id == table.name, sessions.user == identity.name)
-        wanted.append(query.where(table.target == str(LockTarget.SESSION), own))
-    for one in wanted:
-        for row in conn.execute(one):
-            yield Lock(str(row.id), LockTarget(row.target), row.name, Interval(ends=row.ends), row.reason)
+        own = 'target = ? AND EXISTS (SELECT 1 FROM sessions s WHERE s.id = locks.name AND s."user" = ?)'
+        wanted.append((own, (LockTarget.SESSION.value, identity.name)))
+    for some in chunks(wanted, 4):
+        text = " UNION ALL ".join(_LOCKS + where for where, _ in some)
+        for number, target, name, ends, reason in fetch(conn, text, [one for _, values in some for one in values]):
+            yield Lock(str(number), LockTarget(target), name, Interval(ends=_instant(ends)), reason)
+
+
+def _instant(value: int | None) -> datetime | None:
+    return None if value is None else from_microseconds(value)

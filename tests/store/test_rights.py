@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-from sqlalchemy import event, insert
+from sqlalchemy import Connection, event, insert
 
 from aizen_hub.rbac.decide import decide, effective, effective_limits
 from aizen_hub.rbac.decision import Reason, Request
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, LimitKind
-from aizen_hub.store import tables
+from aizen_hub.store import memberships as memberships_module
+from aizen_hub.store import rights_loader, tables
+from aizen_hub.store.direct import fetch
 from aizen_hub.store.memberships import MAX_GROUPS, memberships
 from aizen_hub.store.rights_cache import RightsCache, affected
 from aizen_hub.store.store import Store
@@ -49,9 +53,14 @@ def statements(store: Store) -> Iterator[list[str]]:
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement)
 
+    def noted(conn: Connection, text: str, values: Sequence[Any]) -> Any:
+        seen.append(text)
+        return fetch(conn, text, values)
+
     event.listen(store.database.engine, "before_cursor_execute", note)
     try:
-        yield seen
+        with patch.object(rights_loader, "fetch", noted), patch.object(memberships_module, "fetch", noted):
+            yield seen
     finally:
         event.remove(store.database.engine, "before_cursor_execute", note)
 
