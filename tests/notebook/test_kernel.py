@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,27 @@ def test_commands_work_in_the_first_cell(python: str, tmp_path: Path, double: Do
         assert kinds.count("update_display_data") >= 2
         status, shown, _ = execute(client, "sorted(n for n in globals() if 'aizen' in n.lower())")
         assert shown[-1]["text/plain"] == "[]", "nothing is left in the user's name space"
+
+
+def test_the_catalog_is_there_before_the_first_cell(python: str, tmp_path: Path, double: Double) -> None:
+    with kernel(python, tmp_path, **double.environment()) as client:
+        for _ in range(200):
+            if double.catalog_asked:
+                break
+            time.sleep(0.05)
+        for _ in range(50):
+            offered = client.complete("start tr", reply=True, timeout=60)["content"]["matches"]
+            if offered == ["training"]:
+                break
+            time.sleep(0.1)
+        assert offered == ["training"], "as the kernel's first word, before any cell ran"
+        status, shown, _ = execute(client, "x = 1\nlist projects")
+        assert status == "error"
+        assert "%aizen list projects" in shown[-1]["text/plain"]
+        _, shown, _ = execute(client, "start training?")
+        assert "start training" in shown[-1]["text/plain"]
+        assert double.catalog_asked <= 2
+        assert double.commands == []
 
 
 def test_without_an_address_nothing_is_loaded_and_nothing_said(python: str, tmp_path: Path) -> None:
