@@ -18,6 +18,8 @@ from aizen_hub.store.instant import to_microseconds
 MAX_TEXT = 1_024
 MAX_COMMAND = 8_192  # as long as a command may be (R88)
 MAX_BYTES = 32_768
+CHANGE = "change"
+"""The detail with the hash of the change record that the row vouches for; never cut (T-38)."""
 _HARD_LIMIT = 8 * MAX_BYTES  # more than all texts together can take
 _MAX_MEMBERS = 1_000
 _MAX_DEPTH = 6
@@ -91,7 +93,8 @@ class AuditRow:
         details = None if not self.details else _flat(self.details) or canonical(_Cutter().copy(self.details))
         body = self._body(at, identity, project, details)
         if len(body) > MAX_BYTES:
-            body = self._body(at, identity, project, canonical({"omitted-bytes": len(body)}))
+            kept = {CHANGE: self.details[CHANGE]} if CHANGE in self.details else {}
+            body = self._body(at, identity, project, canonical({"omitted-bytes": len(body), **kept}))
             if len(body) > _HARD_LIMIT:
                 raise ValueError(f"the audit row of `{self.event}` has {len(body)} bytes")
         return Encoded(self.id, at, self.event, identity, project, body)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, insert, update
 
-from aizen_hub.audit.row import AuditRow, Encoded, canonical, row_id
+from aizen_hub.audit.row import CHANGE, AuditRow, Encoded, canonical, row_id
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.decision import Decision
 from aizen_hub.rbac.identity import Identity
@@ -183,7 +183,9 @@ class Write(Read):
         if not self._rows:
             self.audit("changed", kinds=kinds)
         first = self._rows[0]
-        self._rows[0] = replace(first, details={**first.details, "change": digest})
+        # In front, where nothing that is too long for a row can push it out.
+        others = {name: value for name, value in first.details.items() if name != CHANGE}
+        self._rows[0] = replace(first, details={CHANGE: digest, **others})
         self.conn.execute(
             insert(tables.changes).values(
                 revision=revision,

@@ -92,6 +92,18 @@ def test_what_no_change_explains_is_found_and_named(store: Store, sql: str, what
     assert any(one.what == what and names in one.sentence for one in found), found
 
 
+@pytest.mark.parametrize(
+    "details",
+    [{"names": [f"n{number}" for number in range(2_000)]}, {f"k{number}": "x" * 1_000 for number in range(200)}],
+    ids=["many members", "many bytes"],
+)
+def test_a_row_that_is_cut_still_vouches_for_its_change(store: Store, details: dict[str, object]) -> None:
+    with store.write(OPERATOR) as tx:
+        tx.change("nothing", {"a": 1}, ["user:ada"])
+        tx.audit("looked", details={"change": "not that", **details})
+    assert differences(store) == []
+
+
 @pytest.mark.proves("T-47")
 def test_the_audit_of_a_deleted_project_stays(store: Store) -> None:
     """Its admin can neither drop its trail nor begin a second one under its name."""
