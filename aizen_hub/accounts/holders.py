@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,16 @@ def kept(tx: Write, places: Iterable[Place]) -> Iterator[None]:
         place: holders(tx, *place) for place in places if tx.roles[place[0]].protected
     }
     yield
-    lost = [place for place, names in before.items() if names and not holders(tx, *place)]
+    _refuse([place for place, names in before.items() if names and not holders(tx, *place)], before)
+
+
+def check_without(tx: Read, places: Iterable[Place], gone: Collection[str]) -> None:
+    """Refuse what would take these users away, before it is even held for confirmation; raises as `kept` does."""
+    before = {place: holders(tx, *place) for place in places if tx.roles[place[0]].protected}
+    _refuse([place for place, names in before.items() if names and names <= set(gone)], before)
+
+
+def _refuse(lost: Sequence[Place], before: Mapping[Place, frozenset[str]]) -> None:
     if lost:
         role, scope = lost[0]
         where = "the system" if scope == "system" else f"`{scope}`"

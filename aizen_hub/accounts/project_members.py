@@ -13,7 +13,7 @@ from aizen_hub.accounts.giver import Giver, refuse_file, sentences, words
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.commands import strict_json
-from aizen_hub.commands.files import MemberEntry, read_project_file
+from aizen_hub.commands.files import MemberEntry, Rows, read_project_file
 from aizen_hub.problems import BadInput, Fault, Stale
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import Role
@@ -106,8 +106,8 @@ def listed(tx: Read, project: str) -> list[dict[str, Any]]:
 
 
 def _apply(tx: Write, project: str, text: str, *, keep_others: bool) -> Result:
-    entries = read_project_file(text, tx.catalog, tx.roles)
-    wanted = _wanted(tx, entries)
+    entries = read_project_file(text, tx.catalog, tx.roles, lambda rows: _faults_of(tx, rows))
+    wanted = {names.canonical(entry.id): entry for entry in entries}
     giver = Giver.of(tx)
     rows = tx.conn.execute(select(_a).where(_a.c.scope == project, _a.c.identity.like("user:%"))).all()
     present = {(row.identity, row.role) for row in rows}
@@ -133,20 +133,18 @@ def _apply(tx: Write, project: str, text: str, *, keep_others: bool) -> Result:
     )
 
 
-def _wanted(tx: Read, entries: Sequence[MemberEntry]) -> dict[str, MemberEntry]:
-    found: dict[str, MemberEntry] = {}
+def _faults_of(tx: Read, rows: Rows) -> list[Fault]:
+    seen: set[str] = set()
     faults = []
-    for index, entry in enumerate(entries):
-        name = names.known_as(entry.id)
+    for index, text, _ in rows:
+        name = names.known_as(text)
         if name is None or not users.exists(tx, name):
-            faults.append(Fault(f"/{index}/id", f"`{show(entry.id)}` is not registered"))
-        elif name in found:
+            faults.append(Fault(f"/{index}/id", f"`{show(text)}` is not registered"))
+        elif name in seen:
             faults.append(Fault(f"/{index}/id", f"`{name}` stands in the file twice"))
         else:
-            found[name] = entry
-    if faults:
-        raise BadInput("the project users file has faults, so nothing was changed", faults=faults)
-    return found
+            seen.add(name)
+    return faults
 
 
 def _check_powers(

@@ -234,10 +234,12 @@ def remove(tx: Write, users: Sequence[str]) -> Result:
             missing = giver.missing_to_take(tx, role, row.scope, identity, in_file=True, creator=False)
             if missing:
                 raise refuse(tx, "revoke", role.name, row.scope, missing, identity)
+    held = holders.places_of(tx, identities)
+    holders.check_without(tx, held, [one.name for one in identities])
     if pending.needed(tx, places):
         shown = ", ".join(f"`{one.name}`" for one in identities[:5])
         return pending.hold(tx, "delete-users", {"users": [one.name for one in identities]}, f"delete {shown}")
-    with holders.kept(tx, holders.places_of(tx, identities)):
+    with holders.kept(tx, held):
         for identity in identities:
             traces.erase(tx, identity, "user-deleted")
             tx.conn.execute(delete(_u).where(_u.c.name == identity.name))

@@ -11,7 +11,7 @@ from aizen_hub.accounts import activation, assignments, gate, holders, names, pe
 from aizen_hub.accounts.giver import Giver, refuse_file, sentences, words
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message
-from aizen_hub.commands.files import UserEntry, read_users_file
+from aizen_hub.commands.files import Rows, UserEntry, read_users_file
 from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -38,8 +38,7 @@ def add(tx: Write, text: str) -> Result:
         All roles that the actor may not give, each with its place.
     """
     gate.need_command(tx, "add_users")
-    entries = read_users_file(text, tx.catalog, tx.roles)
-    _check_new(tx, entries)
+    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _faults_of_new(tx, rows))
     giver = Giver.of(tx)
     changes = [(index, role, True) for index, entry in enumerate(entries) for role in dict.fromkeys(entry.roles or ())]
     _check_powers(tx, giver, entries, changes)
@@ -61,7 +60,7 @@ def add(tx: Write, text: str) -> Result:
             links.append({"user": name, **activation.issue(tx, name).to_json()})
     for index, role, _ in changes:
         assignments.put(tx, role, SYSTEM, Identity.user(added[index]), reason="users file")
-    return message(f"registered {len(added)} users", added=added, activations=links)
+    return message(f"registered {len(added)} user{'s' if len(added) != 1 else ''}", added=added, activations=links)
 
 
 def alter(tx: Write, text: str) -> Result:
@@ -77,8 +76,7 @@ def alter(tx: Write, text: str) -> Result:
         A protected role would lose its last holder, counted after the whole file.
     """
     gate.need_command(tx, "alter_users")
-    entries = read_users_file(text, tx.catalog, tx.roles)
-    _check_known(tx, entries)
+    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _faults_of_known(tx, rows))
     giver = Giver.of(tx)
     changes = []
     for index, entry in enumerate(entries):
@@ -114,38 +112,38 @@ def alter(tx: Write, text: str) -> Result:
     )
 
 
-def _check_new(tx: Write, entries: Sequence[UserEntry]) -> None:
+def _faults_of_new(tx: Read, rows: Rows) -> list[Fault]:
     faults = []
     providers = tuple(one.name for one in tx.settings.providers)
     seen: dict[str, int] = {}
-    for index, entry in enumerate(entries):
+    for index, text, provider in rows:
         try:
-            name = names.canonical(entry.id)
+            name = names.canonical(text)
             if names.skeleton(name) in seen:
                 raise Conflict(f"it is, or looks like, the name at index {seen[names.skeleton(name)]}")
             seen[names.skeleton(name)] = index
             names.check_free(tx, name, names.NameKind.USER)
         except (BadInput, Conflict) as error:
             faults.append(Fault(f"/{index}/id", error.detail))
-        if entry.provider is not None and entry.provider not in providers:
-            faults.append(Fault(f"/{index}/provider", f"there is no provider `{show(entry.provider)}`", providers))
-    _raise(faults)
+        if provider is not None and provider not in providers:
+            faults.append(Fault(f"/{index}/provider", f"there is no provider `{show(provider)}`", providers))
+    return faults
 
 
-def _check_known(tx: Read, entries: Sequence[UserEntry]) -> None:
+def _faults_of_known(tx: Read, rows: Rows) -> list[Fault]:
     faults = []
     seen: set[str] = set()
-    for index, entry in enumerate(entries):
-        name = names.known_as(entry.id)
+    for index, text, provider in rows:
+        name = names.known_as(text)
         if name is None or not users.exists(tx, name):
-            faults.append(Fault(f"/{index}/id", f"`{show(entry.id)}` is not registered"))
+            faults.append(Fault(f"/{index}/id", f"`{show(text)}` is not registered"))
             continue
         if name in seen:
             faults.append(Fault(f"/{index}/id", f"`{name}` stands in the file twice"))
         seen.add(name)
-        if entry.provider is not None and entry.provider != users.row_of(tx, name).provider:
+        if provider is not None and provider != users.row_of(tx, name).provider:
             faults.append(Fault(f"/{index}/provider", "a registration keeps its provider"))
-    _raise(faults)
+    return faults
 
 
 def _check_powers(
@@ -165,11 +163,6 @@ def _check_powers(
             faults.append(Fault(f"/{index}/roles", f"you may not {verb} {name}: {sentences(missing)}"))
             lacking |= set(words(missing))
     refuse_file(faults, lacking)
-
-
-def _raise(faults: list[Fault]) -> None:
-    if faults:
-        raise BadInput("the users file has faults, so nothing was changed", faults=faults)
 
 
 def _system_roles(tx: Read, user: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -107,13 +107,16 @@ class MemberEntry(_Entry):
 
 
 EntryT = TypeVar("EntryT", UserEntry, MemberEntry)
+Rows = Sequence[tuple[int, str, str | None]]
+Also = Callable[[Rows], list[Fault]]
+"""Finds what only the store knows to be wrong: gets index, id and provider of every row that has a text for its id."""
 
 _USERS: TypeAdapter[tuple[UserEntry, ...]] = TypeAdapter(tuple[UserEntry, ...])
 _MEMBERS: TypeAdapter[tuple[MemberEntry, ...]] = TypeAdapter(tuple[MemberEntry, ...])
 
 
 def read_users_file(
-    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None
+    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, also: Also | None = None
 ) -> tuple[UserEntry, ...]:
     """Read a system users file.
 
@@ -121,20 +124,22 @@ def read_users_file(
     ----------
     roles : mapping of str to Role, optional
         All roles that exist; by default the catalog's. Only those that fit the system are accepted.
+    also : callable, optional
+        Looks for further faults, which are told together with those of the form.
 
     Raises
     ------
     BadInput, TooLarge
         Not JSON, or with ``faults``: every fault of the file, by JSON pointer, with what is allowed there.
     """
-    return _read(_USERS, data, ScopeKind.SYSTEM, catalog, roles)
+    return _read(_USERS, data, ScopeKind.SYSTEM, catalog, roles, also)
 
 
 def read_project_file(
-    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None
+    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, also: Also | None = None
 ) -> tuple[MemberEntry, ...]:
     """Read a project users file; only roles that fit a project are accepted. Raises as `read_users_file` does."""
-    return _read(_MEMBERS, data, ScopeKind.PROJECT, catalog, roles)
+    return _read(_MEMBERS, data, ScopeKind.PROJECT, catalog, roles, also)
 
 
 def _read(
@@ -143,6 +148,7 @@ def _read(
     kind: ScopeKind,
     catalog: Catalog,
     roles: Mapping[str, Role] | None,
+    also: Also | None,
 ) -> tuple[EntryT, ...]:
     rows = loads(data)
     if not isinstance(rows, list):
@@ -157,10 +163,22 @@ def _read(
         entries = adapter.validate_python(tuple(rows), context=context)
     except ValidationError as error:
         faults += [_fault(one) for one in error.errors(include_url=False, include_input=False)]
+    if also is not None and len(faults) < MAX_FAULTS:
+        told = {fault.pointer for fault in faults}
+        faults += [one for one in also(_identified(rows)) if one.pointer not in told]
     if not faults:
         return entries
     count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
     raise BadInput(f"the file has {count}; nothing was changed", faults=faults[:MAX_FAULTS])
+
+
+def _identified(rows: list[Any]) -> list[tuple[int, str, str | None]]:
+    found = []
+    for index, row in enumerate(rows):
+        name, provider = (row.get("id"), row.get("provider")) if isinstance(row, dict) else (None, None)
+        if isinstance(name, str):
+            found.append((index, name, provider if isinstance(provider, str) else None))
+    return found
 
 
 def _twice(rows: list[Any]) -> list[Fault]:

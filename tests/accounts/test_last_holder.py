@@ -9,11 +9,12 @@ from threading import Barrier
 
 import pytest
 
-from aizen_hub.accounts import assignments, groups, holders, locks, service_accounts, users
+from aizen_hub.accounts import assignments, groups, holders, locks, pending, service_accounts, users
 from aizen_hub.problems import LastHolder, NotFound, Problem
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store.actor import Road
 from tests.accounts.house import FAR, OPERATOR, House
 
 ROUNDS = 200
@@ -144,3 +145,15 @@ def test_a_bulk_deletion_counts_as_a_whole(town: House) -> None:
         town.run("admin", "delete users tim, ghost")
     assert town.roles_of("tim") == {"AIZEN_ADMIN"}
     town.run("admin", "delete users admin")
+
+
+@pytest.mark.proves("R69")
+@pytest.mark.parametrize("road", [Road.KERNEL, Road.CLI])
+def test_the_deletion_of_the_last_holder_does_not_even_wait(house: House, road: Road) -> None:
+    with pytest.raises(LastHolder, match="last AIZEN_ADMIN"):
+        house.run("admin", "delete user admin", road=road)
+    with house.reading() as tx:
+        assert pending.waiting(tx).rows == ()
+    house.people("anna")
+    house.give("AIZEN_ADMIN", SYSTEM, "anna")
+    assert house.run("admin", "delete user anna", road=road).pending

@@ -81,6 +81,19 @@ def test_every_fault_is_reported_at_once(town: House) -> None:
     assert [fault.pointer for fault in caught.value.faults] == ["/0/id", "/2/id", "/3/id"]
 
 
+def test_faults_of_form_and_of_content_come_together(town: House) -> None:
+    rows = [{"id": "rita"}, {"id": "nina", "roles": ["NOPE"], "x": 1}, {"id": "a b", "provider": "nowhere"}, 7, {}]
+    before = town.state()
+    with pytest.raises(BadInput) as caught:
+        add(town, rows)
+    pointers = {fault.pointer for fault in caught.value.faults}
+    assert {"/0/id", "/1/roles/0", "/1/x", "/2/id", "/2/provider", "/3", "/4/id"} == pointers
+    with pytest.raises(BadInput) as caught:
+        add(town, [{"id": "nobody"}, {"id": "rita", "roles": ["NOPE"]}], command="alter users")
+    assert {fault.pointer for fault in caught.value.faults} == {"/0/id", "/1/roles/0"}
+    assert town.state() == before
+
+
 def test_alter_users_leaves_others_and_what_is_not_named(town: House) -> None:
     town.give("PROJECT_CREATOR", SYSTEM, "tim")
     add(town, [{"id": "tim", "email": "tim@example.org"}], command="alter users")
