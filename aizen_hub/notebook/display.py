@@ -6,6 +6,7 @@ import html
 import importlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 MIME = "application/vnd.aizen.result+json"
 MAX_ROWS = 200
 _MAX_CELL = 300
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 _FONT = "font-family:var(--jp-ui-font-family);font-size:var(--jp-ui-font-size1);color:var(--jp-ui-font-color1)"
 _EDGE = "border-bottom:1px solid var(--jp-border-color2);padding:2px 10px 2px 0;text-align:left;vertical-align:top"
 _FAINT = "color:var(--jp-ui-font-color2);font-size:var(--jp-ui-font-size0)"
@@ -187,7 +189,7 @@ class Refusal(Shown):
             yield "who can grant it", ", ".join(self.who_can_grant)
         if self.role and self.who_can_grant:
             scope = self.document.get("scope")
-            where = f" in {scope}" if isinstance(scope, str) else ""
+            where = f" in {scope}" if isinstance(scope, str) and scope != "system" else ""
             me = os.environ.get("JUPYTERHUB_USER") or "<your name>"
             yield "how to ask", f"%aizen ask {self.role}{where}"
             yield "or", f"one of them types{where}: grant role {self.role} to {me}"
@@ -255,7 +257,7 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return one value of a table as one printable line."""
+    """Return one value of a table as one printable line; the value itself stays in `Result.rows`."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -263,8 +265,10 @@ def cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return clean(", ".join(cell(one) for one in value))[:_MAX_CELL]
     if isinstance(value, Mapping):
-        return clean(json.dumps(value, default=str, ensure_ascii=False))[:_MAX_CELL]
-    return clean(str(value))[:_MAX_CELL]
+        return clean(", ".join(f"{name}: {cell(one)}" for name, one in value.items()))[:_MAX_CELL]
+    text = str(value)[:_MAX_CELL]
+    moment = _MOMENT.fullmatch(text)
+    return f"{moment[1]} {moment[2]} UTC" if moment else clean(text)[:_MAX_CELL]
 
 
 def clean(text: str, *, keep_lines: bool = False) -> str:

@@ -6,10 +6,11 @@ import html.parser
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.notebook.display import MAX_ROWS, MIME, Notice, Refusal, Result, Shown, clean
+from aizen_hub.notebook.display import MAX_ROWS, MIME, Notice, Refusal, Result, Shown, cell, clean
 from aizen_hub.notebook.progress import Progress
 
 NASTY = '<script>alert(1)</script><img src=x onerror="x">\x1b[31m\u202egnp.\r\n\x00'
@@ -83,6 +84,22 @@ def test_a_table_is_a_table() -> None:
     assert result.data == {"n": 2}
     assert check(result)[MIME]["rows"] == content["rows"]
     assert "var(--jp-" in result.html()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("2026-11-22T07:42:02.296651Z", "2026-11-22 07:42:02 UTC"),
+        ("2026-11-22T07:42:02+00:00", "2026-11-22 07:42:02 UTC"),
+        ("2026-11-22T07:42:02+01:00", "2026-11-22T07:42:02+01:00"),
+        ({"email": False, "phone": True}, "email: no, phone: yes"),
+        ([1, None, "a"], "1, , a"),
+        ("x" * 1000, "x" * 300),
+        ("\u202e" * 300, "\\u202e" * 50),
+    ],
+)
+def test_a_value_is_shown_as_one_would_write_it(value: object, shown: str) -> None:
+    assert cell(value) == shown
 
 
 def test_a_long_table_is_cut_on_the_screen_only() -> None:
