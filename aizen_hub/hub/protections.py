@@ -178,6 +178,13 @@ def _spawner(app: Any, settings: Settings) -> Iterator[Undone]:
             fatal=False,
         )
     names = {one.__name__ for one in kind.mro()}
+    if "BatchSpawnerBase" in names:
+        yield Undone(
+            "JupyterHub.spawner_class",
+            f"`{kind.__name__}` asks its batch system for `req_memory` and `req_nprocs`: the limits `memory` and `cpu` "
+            "of roles do not reach it, so set those two",
+            fatal=False,
+        )
     if "DockerSpawner" in names and not (app.config.get("DockerSpawner") or {}).get("remove"):
         yield Undone(
             "DockerSpawner.remove", "a stopped container would start again with its old token: set it to True", False

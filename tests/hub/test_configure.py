@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from jupyterhub.app import JupyterHub
-from jupyterhub.spawner import LocalProcessSpawner
+from jupyterhub.spawner import LocalProcessSpawner, Spawner
 from traitlets.config import Config, PyFileConfigLoader
 
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
@@ -273,6 +273,17 @@ def test_other_doubtful_settings_are_warned_about(folder: Path, line: str, named
     found = list(protections.undone(app, app.authenticator.aizen_settings))
     assert not [one for one in found if one.fatal]
     assert named in {one.setting for one in found}
+
+
+@pytest.mark.parametrize(("base", "says"), [("BatchSpawnerBase", "`req_memory`"), ("DockerSpawner", "old token")])
+def test_what_a_spawner_does_not_do_is_said(folder: Path, base: str, says: str) -> None:
+    c = Config()
+    # By its name: neither package is needed to use this one.
+    c.JupyterHub.spawner_class = type("Mine", (type(base, (Spawner,), {}),), {})
+    configure(c)
+    app = applied(c)
+    found = [str(one) for one in protections.undone(app, app.authenticator.aizen_settings) if not one.fatal]
+    assert any(says in one for one in found), found
 
 
 @pytest.mark.parametrize(("spawner", "fatal"), [("simple", True), ("localprocess", os.geteuid() != 0)])

@@ -35,6 +35,7 @@ from aizen_hub.hub.login.source import source_of
 from aizen_hub.hub.projection import hub_groups
 from aizen_hub.hub.protections import enforce
 from aizen_hub.hub.spawn.life import ServerLife
+from aizen_hub.hub.spawn.port import PortHandler
 from aizen_hub.hub.spawn.revocation import RevokeHandler
 from aizen_hub.hub.spawn.session import SessionKeeper
 from aizen_hub.problems import Problem, Unavailable
@@ -125,6 +126,8 @@ class AizenAuthenticator(Authenticator):
         revoke = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "life": self._life}
         # Ours first: the base class lists a login page of its own.
         found = [(r"/login", LoginPage), *super().get_handlers(app), (r"/api/aizen/revoke", RevokeHandler, revoke)]
+        # Before batchspawner's own, also where that is loaded later.
+        found.append((r"/api/batchspawner", PortHandler))
         for one in self.providers.values():
             if isinstance(one, OidcProvider):
                 found += handlers_of(one, app, self._life)
