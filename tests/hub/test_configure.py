@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from jupyterhub.app import JupyterHub
-from jupyterhub.spawner import LocalProcessSpawner, Spawner
+from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.config import Config, PyFileConfigLoader
 
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
@@ -279,7 +279,7 @@ def test_other_doubtful_settings_are_warned_about(folder: Path, line: str, named
 def test_what_a_spawner_does_not_do_is_said(folder: Path, base: str, says: str) -> None:
     c = Config()
     # By its name: neither package is needed to use this one.
-    c.JupyterHub.spawner_class = type("Mine", (type(base, (Spawner,), {}),), {})
+    c.JupyterHub.spawner_class = type("Mine", (type(base, (LocalProcessSpawner,), {}),), {})
     configure(c)
     app = applied(c)
     found = [str(one) for one in protections.undone(app, app.authenticator.aizen_settings) if not one.fatal]
