@@ -29,7 +29,7 @@ from aizen_hub.store.store import Store
 
 _audit, _changes = tables.audit.c, tables.changes.c
 _PAGE = 1_000
-_AT_ONCE = 2_000  # rows removed in one transaction, so that nobody waits long
+_AT_ONCE = 500  # rows removed in one transaction, so that nobody waits long
 _MOST_TRIED = 100
 
 
