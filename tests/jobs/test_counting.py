@@ -309,7 +309,6 @@ class Counting(RuleBasedStateMachine):
         assert self._freed_twice() == []
 
 
-@pytest.mark.proves("R82", "R105")
 def test_a_job_is_freed_once_and_never_early(peopled: Path) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 

@@ -107,7 +107,7 @@ def essence(answer: dict[str, Any]) -> tuple[Any, ...]:
     return (False, *told, *(json.dumps(answer.get(key)) for key in ("title", "detail", "remedy", "who_can_grant")))
 
 
-@pytest.mark.proves("R71", "R60", "T-02")
+@pytest.mark.proves("R71", "R60")
 def test_every_road_gives_the_same_decision(hub: HubHandle) -> None:
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         people = dict(zip(PEOPLE, pool.map(lambda one: Person(hub, *one), PEOPLE.items()), strict=True))
