@@ -10,7 +10,7 @@ from aizen_hub.accounts import gate, questions
 from aizen_hub.problems import Escalation, Fault
 from aizen_hub.rbac import escalation
 from aizen_hub.rbac.escalation import Missing
-from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, Role
 
@@ -69,6 +69,8 @@ def refuse(tx: Write, verb: str, role: str, scope: str, missing: tuple[Missing, 
     where = "in the system" if scope == SYSTEM else f"in `{scope}`"
     preposition = "to" if verb == "grant" else "from"
     able = questions.who_can_give(tx, role, scope) if verb == "grant" else ()
+    # Nobody gives to themselves, so the receiver is no help.
+    able = tuple(one for one in able if one != whom.name or whom.kind is not Kind.USER)
     return Escalation(
         f"you may not {verb} {role} {where} {preposition} `{whom.name}`: {sentences(missing)}",
         remedy=f"ask {', '.join(able)}" if able else None,

@@ -42,7 +42,7 @@ def _one_of(kind: str) -> AfterValidator:
         allowed: Sequence[str] | None = (info.context or {}).get(kind)
         if allowed is not None and value not in allowed:
             raise PydanticCustomError(
-                "not_allowed", "{what}", {"what": f"`{show(value)}` is not a {kind} that fits here", "allowed": allowed}
+                "not_allowed", "{what}", {"what": f"`{show(value)}` is no {kind} that fits here", "allowed": allowed}
             )
         return value
 

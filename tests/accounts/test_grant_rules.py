@@ -146,3 +146,9 @@ def test_the_last_admin_of_a_project_stays(town: House) -> None:
     town.give("PROJECT_ADMIN", "p2", "paul")
     town.run("admin", "revoke role PROJECT_ADMIN from olga", project="p2")
     assert isinstance(town.refused("admin", "revoke role PROJECT_ADMIN from paul", project="p2"), LastHolder)
+
+
+def test_who_asks_for_themselves_is_sent_to_somebody_else(town: House) -> None:
+    able = town.refused("paul", "grant role PROJECT_READER to paul", project="p1").more["who_can_grant"]
+    assert "carl" in able
+    assert "paul" not in able
