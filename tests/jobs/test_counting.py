@@ -181,7 +181,7 @@ class Counting(RuleBasedStateMachine):
         await asyncio.sleep(0.01)
 
     def _until(self, check: Callable[[], bool]) -> None:
-        for _ in range(200):
+        for _ in range(1_000):
             if check():
                 return
             self._do(asyncio.sleep(0.01))
