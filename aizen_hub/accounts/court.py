@@ -224,9 +224,8 @@ class Court:
             conn = self._connected()
             cursor = database.cursor(conn)
             read_at = clock()
-            database.begin(conn, "batch")
             try:
-                state = database.state(cursor)
+                state = database.begin_at(conn, "batch")
                 self._check(state)
                 self._facts.at(state.revision, cursor)
                 rights = partial(store.cache.rights, conn, state.revision)

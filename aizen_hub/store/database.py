@@ -89,9 +89,20 @@ class Database:
         except self.driver_error:
             conn.invalidate()
 
-    def state(self, cursor: Any, *, lock: bool = False) -> State:
-        """Read the revision row, locked until the end of the transaction if asked."""
-        cursor.execute(self._state_locked if lock else self._state)
+    def begin_at(self, conn: Connection, kind: str) -> State:
+        """Begin a transaction and read the revision row in it, which ``write`` locks until its end.
+
+        To a server both go in one message.
+        """
+        cursor = self.cursor(conn)
+        state = self._state_locked if kind == "write" else self._state
+        if self.embedded:
+            cursor.execute(self._begin[kind])
+            cursor.execute(state)
+        else:
+            cursor.execute(f"{self._begin[kind]}; {state}")
+            while cursor.nextset():
+                pass
         row = cursor.fetchone()
         if row is None:
             raise ConfigurationError("the database has no revision row; run `aizen-hub db check`")

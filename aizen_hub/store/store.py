@@ -21,7 +21,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store import kill_point, schema, tables
 from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.database import Database
+from aizen_hub.store.database import Database, State
 from aizen_hub.store.failures import is_outage, unavailable
 from aizen_hub.store.rights_cache import RightsCache
 from aizen_hub.store.rights_loader import RightsLoader
@@ -90,8 +90,7 @@ class Store:
         Unavailable
             The database does not answer within the deadline.
         """
-        with self.guarded(), self._transaction("read") as conn:
-            state = self.database.state(self.database.cursor(conn))
+        with self.guarded(), self._transaction("read") as (conn, state):
             yield Read(conn, state, self)
 
     @contextmanager
@@ -104,8 +103,7 @@ class Store:
             The database does not answer within the deadline. With ``indeterminate`` in ``more`` the answer to the
             commit itself was lost: the change may have happened (R105).
         """
-        with self.guarded(), self.one_writer(), self._transaction("write") as conn:
-            state = self.database.state(self.database.cursor(conn), lock=True)
+        with self.guarded(), self.one_writer(), self._transaction("write") as (conn, state):
             kill_point.reached("begun")
             tx = Write(conn, state, self, actor)
             yield tx
@@ -122,7 +120,7 @@ class Store:
             They could not be written; whatever they report must not be answered.
         """
         encoded = [row.encode() for row in rows]
-        with self.guarded(), self.one_writer(), self._transaction("batch") as conn:
+        with self.guarded(), self.one_writer(), self._transaction("batch") as (conn, _):
             self._append_and_commit(conn, encoded)
 
     def adopt_catalog(self) -> None:
@@ -170,11 +168,10 @@ class Store:
             raise unavailable(error) from error
 
     @contextmanager
-    def _transaction(self, kind: str) -> Iterator[Connection]:
+    def _transaction(self, kind: str) -> Iterator[tuple[Connection, State]]:
         with self.database.engine.connect() as conn:
             try:
-                self.database.begin(conn, kind)
-                yield conn
+                yield conn, self.database.begin_at(conn, kind)
             except BaseException:
                 self.database.rollback(conn)
                 raise
