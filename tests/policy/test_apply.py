@@ -188,36 +188,36 @@ def test_a_role_is_altered_for_all_its_holders(store: Store) -> None:
         run(store, {"roles": {"scorer": {"permissions": ["read"], "scopes": ["system"]}}})
 
 
-FULL: dict[str, Any] = {
+BOTH: dict[str, Any] = {
     "catalog": "aizen",
     "roles": {"AUDITOR": {"permissions": ["read:audit"]}, "OLD": {"permissions": ["read"]}},
     "groups": {"ops": ["user:rob"], "old": ["user:eve"]},
 }
-LESS: dict[str, Any] = {**FULL, "roles": {"AUDITOR": {"permissions": ["read:audit"]}}, "groups": {"ops": []}}
+ONE: dict[str, Any] = {**BOTH, "roles": {"AUDITOR": {"permissions": ["read:audit"]}}, "groups": {"ops": []}}
 
 
 class TestPrune:
     def test_what_is_left_out_stays_unless_it_is_said(self, store: Store) -> None:
-        run(store, FULL)
-        run(store, LESS)
+        run(store, BOTH)
+        run(store, ONE)
         assert set(snapshot(store)["groups"]) == {"ops", "old"}
-        done = run(store, LESS, prune=True)
+        done = run(store, ONE, prune=True)
         assert [row[0] for row in done.rows] == ["delete group old", "delete role OLD"]
         after = snapshot(store)
         assert (set(after["groups"]), set(after["roles"])) == ({"ops"}, {"AUDITOR"})
         assert after["projects"] == ["p1"], "projects and users are never deleted by a file"
-        assert run(store, LESS, prune=True).rows == ()
+        assert run(store, ONE, prune=True).rows == ()
 
     def test_a_section_that_the_file_lacks_is_left_alone(self, store: Store) -> None:
-        run(store, FULL)
+        run(store, BOTH)
         run(store, {"catalog": "aizen", "projects": ["p1"]}, prune=True)
         after = snapshot(store)
         assert (set(after["groups"]), set(after["roles"])) == ({"ops", "old"}, {"AUDITOR", "OLD"})
 
     def test_the_plan_shows_the_steps_and_who_loses(self, store: Store) -> None:
-        run(store, FULL)
-        run(store, {**FULL, "assignments": [admin_of("p1"), {**admin_of("p1"), "identity": "group:old"}]})
-        less = {**LESS, "assignments": [admin_of("p1")]}
+        run(store, BOTH)
+        run(store, {**BOTH, "assignments": [admin_of("p1"), {**admin_of("p1"), "identity": "group:old"}]})
+        less = {**ONE, "assignments": [admin_of("p1")]}
         before = snapshot(store)
         with store.read() as tx:
             policy = read_policy(less, tx.catalog)
@@ -232,10 +232,10 @@ class TestPrune:
         assert snapshot(store) == before
 
     def test_a_role_that_is_held_elsewhere_stops_all(self, store: Store) -> None:
-        run(store, FULL)
+        run(store, BOTH)
         with store.write(OPERATOR) as tx:
             assignments.grant(tx, ["OLD"], "p1", Identity.user("rob"))
         before = snapshot(store)
         with pytest.raises(Conflict, match="OLD is assigned to `user:rob`"):
-            run(store, LESS, prune=True)
+            run(store, ONE, prune=True)
         assert snapshot(store) == before
