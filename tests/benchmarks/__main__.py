@@ -17,7 +17,7 @@ def measure(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
     yield from deciding.measure(folder, large=large)
     settings = Settings(data_dir=folder / str(large.assignments), admin_user="local:root")
     yield from serving.measure(folder, settings, large, seconds=seconds)
-    yield from postgres.measure(folder / "postgres", seconds=seconds, longest=35 * seconds)
+    yield from postgres.measure(folder / "postgres", seconds=seconds, longest=60 * seconds)
     (folder / "signing-in").mkdir()
     yield from signing_in.measure(folder / "signing-in")
 
