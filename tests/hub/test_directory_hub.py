@@ -28,6 +28,7 @@ SUFFIX = "dc=lab,dc=test"
 GROUPS, PEOPLE = f"ou=groups,{SUFFIX}", f"ou=people,{SUFFIX}"
 EXECUTORS = f"cn=aizen-churn-executors,{GROUPS}"
 MAX_AGE = 60
+DEADLINE = 2.0
 FALSE = count(1)
 HERE, THERE = "127.0.0.11", "127.0.0.12"
 
@@ -52,7 +53,13 @@ def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
         "group_max_age_seconds": MAX_AGE,
         "providers": [
             {"name": "local", "kind": "local", "label": "Local account"},
-            {"name": "lab", "kind": "ldap", "label": "Lab", "config": directory.settings(), "deadline_seconds": 2},
+            {
+                "name": "lab",
+                "kind": "ldap",
+                "label": "Lab",
+                "config": directory.settings(),
+                "deadline_seconds": DEADLINE,
+            },
         ],
     }
     try:
@@ -169,7 +176,9 @@ def test_a_hung_directory_leaves_the_hub_quick_and_people_in(hub: HubHandle, dir
             for one in threads:
                 one.join()
         assert len(times) > 20
-        assert statistics.quantiles(times, n=20)[-1] < 0.1, "the hub waited for the directory"
+        # A hub that waits for the directory answers nobody for as long as a sign-in may take.
+        assert max(times) < DEADLINE, "the hub waited for the directory"
+        assert statistics.median(times) < 0.1
         assert len(refused) == 8
         assert all("cannot be reached" in one or "too many people" in one for one in refused), refused
         # Whoever is in goes on, for the grace time.
