@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from aizen_hub.accounts import gate
+from aizen_hub.accounts.able import able
 from aizen_hub.catalogs.catalog import CommandScope
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.decide import allowed_scopes, decide
@@ -18,10 +19,10 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
+    from aizen_hub.store.actor import Actor
     from aizen_hub.store.transaction import Read, Write
 
 PROJECT = "project"
-_a = tables.assignments
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +66,24 @@ def evaluate(tx: Write, subject: Entity, action: str, resource: Entity) -> tuple
     return decision, number
 
 
-def subjects(tx: Write, kind: str, action: str, resource: Entity, after: str, limit: int) -> tuple[list[str], bool]:
-    """Return names of the subjects of one type that may do ``action`` there, and whether more follow."""
+def subjects(
+    tx: Read, actor: Actor, kind: str, action: str, resource: Entity, after: str, limit: int
+) -> tuple[list[str], str | None]:
+    """Return names of the subjects of one type that may do ``action`` there, and after which name more may follow."""
     scope = _scope(resource)
-    gate.need(tx, gate.permission(tx, "access"), scope)
-    wanted, permission = _kind(kind), _permission(tx, action)
-    rows = tx.conn.execute(select(_a.c.identity).where(_a.c.scope.in_({scope, SYSTEM})).distinct())
-    people = gate.members_below(tx, [Identity.parse(row.identity) for row in rows])
-    found: list[str] = []
-    for identity in sorted(one for one in people if one.kind is wanted and one.name > after):
-        if decide(tx.rights(identity), Request(permission, scope), tx.now).allowed:
-            if len(found) == limit:
-                return found, True
-            found.append(identity.name)
-    return found, False
+    gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
+    page = able(tx, _permission(tx, action), scope, _kind(kind), after=after, limit=limit)
+    return [one.identity.name for one in page.found], page.after
 
 
-def projects(tx: Write, subject: Entity, action: str, after: str, limit: int) -> tuple[list[str], bool]:
+def projects(
+    tx: Read, actor: Actor, subject: Entity, action: str, after: str, limit: int
+) -> tuple[list[str], str | None]:
     """Return the projects in which ``subject`` may do ``action``, of those whose access the asker may read."""
-    gate.in_person(tx)
+    gate.in_person_of(tx, actor)
     permission = _permission(tx, action)
     reads = Permission.parse(gate.permission(tx, "access"))
-    seen = allowed_scopes(tx.rights(tx.actor.identity), reads, tx.now)
+    seen = allowed_scopes(tx.rights(actor.identity), reads, tx.now)
     rights = tx.rights(_identity(subject))
     table = tables.projects
     names = tx.conn.execute(select(table.c.name).where(table.c.name > after).order_by(table.c.name)).scalars()
@@ -94,15 +91,17 @@ def projects(tx: Write, subject: Entity, action: str, after: str, limit: int) ->
     for name in names:
         if name in seen and decide(rights, Request(permission, name), tx.now).allowed:
             if len(found) == limit:
-                return found, True
+                return found, found[-1]
             found.append(name)
-    return found, False
+    return found, None
 
 
-def actions(tx: Write, subject: Entity, resource: Entity, after: str, limit: int) -> tuple[list[str], bool]:
+def actions(
+    tx: Read, actor: Actor, subject: Entity, resource: Entity, after: str, limit: int
+) -> tuple[list[str], str | None]:
     """Return the permissions of the catalog's commands that ``subject`` holds there."""
     scope = _scope(resource)
-    gate.need(tx, gate.permission(tx, "access"), scope)
+    gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
     rights = tx.rights(_identity(subject))
     here = CommandScope.SYSTEM if scope == SYSTEM else CommandScope.PROJECT
     asked = {
@@ -115,7 +114,7 @@ def actions(tx: Write, subject: Entity, resource: Entity, after: str, limit: int
         for permission in sorted(asked)
         if str(permission) > after and decide(rights, Request(permission, scope), tx.now).allowed
     ]
-    return found[:limit], len(found) > limit
+    return found[:limit], found[limit - 1] if len(found) > limit else None
 
 
 def _scope(resource: Entity) -> str:

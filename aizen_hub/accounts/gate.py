@@ -19,7 +19,7 @@ from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Road
+from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.memberships import chunks
 
 if TYPE_CHECKING:
@@ -53,13 +53,18 @@ def need(tx: Write, permission: str, scope: str = SYSTEM) -> None:
     Denied
         The permission is missing, or somebody acts for somebody else, which never changes rights (R70).
     """
-    if above_roles(tx):
+    need_of(tx, tx.actor, permission, scope)
+
+
+def need_of(tx: Read, actor: Actor, permission: str, scope: str = SYSTEM) -> None:
+    """As `need`, for somebody who only reads."""
+    if actor.road is Road.OPERATOR:
         return
-    in_person(tx)
-    decision = ask(tx, tx.actor.identity, permission, scope)
+    in_person_of(tx, actor)
+    decision = ask(tx, actor.identity, permission, scope)
     if decision.allowed:
         return
-    if scope != SYSTEM and not visible(tx, tx.actor.identity, scope):
+    if scope != SYSTEM and not visible(tx, actor.identity, scope):
         raise no_project(scope)
     raise Denied(
         decision.sentence, more={"missing": [permission], "reason": decision.reason.value, "role": decision.role}
@@ -68,10 +73,15 @@ def need(tx: Write, permission: str, scope: str = SYSTEM) -> None:
 
 def in_person(tx: Write) -> None:
     """Refuse an actor who is not registered and active, or for whom somebody else acts (R70)."""
-    if tx.actor.acting is not None:
+    in_person_of(tx, tx.actor)
+
+
+def in_person_of(tx: Read, actor: Actor) -> None:
+    """As `in_person`, for somebody who only reads."""
+    if actor.acting is not None:
         raise Denied("whoever acts for somebody else cannot change or look into access", remedy="sign in as yourself")
-    if not rights(tx).active:
-        raise Denied(f"`{tx.actor.identity}` is not a registered and active identity")
+    if not tx.rights(actor.identity).active:
+        raise Denied(f"`{actor.identity}` is not a registered and active identity")
 
 
 def visible(tx: Read, identity: Identity, project: str) -> bool:

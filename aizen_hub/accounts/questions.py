@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from aizen_hub.accounts import gate
+from aizen_hub.accounts.able import Able, able
 from aizen_hub.accounts.result import Result, plain, table
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import ALWAYS, Assignment, Interval, Lock
@@ -24,9 +25,12 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
+    from aizen_hub.store.actor import Actor
     from aizen_hub.store.transaction import Read, Write
 
 MOST = 1_000
+_MOST_ASKED = 50
+"""Members of one group that are looked at for somebody who could give a role."""
 _a = tables.assignments
 
 
@@ -63,24 +67,23 @@ def why(tx: Write, permission: str, scope: str, whom: Identity | None = None) ->
     return Result("object", answer.decision.sentence, data=_explained(tx, answer, asked, scope, target))
 
 
-def who_can(tx: Write, permission: str, scope: str) -> Result:
+def who_can(tx: Read, actor: Actor, permission: str, scope: str) -> Result:
     """List the users and service accounts that hold a permission in a scope now, and through which role.
 
-    Only those that hold something there or in the system are looked at, and each is decided by the deciding function.
+    Changes nothing, so that nobody has to wait for it; the caller records that it was asked. Where there are more than
+    are told, ``data["more"]`` is true.
     """
-    _may_ask(tx, scope, None, about_others=True)
+    gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
     asked = _parsed(permission)
-    rows = tx.conn.execute(select(_a.c.identity).where(_a.c.scope.in_({scope, SYSTEM})).distinct())
-    people = gate.members_below(tx, [Identity.parse(row.identity) for row in rows])
-    found = []
-    for identity in sorted(people):
-        if identity.kind is Kind.GROUP:
-            continue
-        decision = decide(tx.rights(identity), Request(asked, scope), tx.now)
-        if decision.allowed:
-            found.append((str(identity), decision.role, [str(one) for one in decision.via], decision.sentence))
-    tx.audit("access.read", project=_project(scope), details={"question": "who-can", "permission": str(asked)})
-    return table(("identity", "role", "through", "reason"), found[:MOST], "" if found else "nobody")
+    found: list[Able] = []
+    more = False
+    for kind in (Kind.SERVICE_ACCOUNT, Kind.USER):
+        page = able(tx, asked, scope, kind, limit=MOST - len(found))
+        found += page.found
+        more = more or page.after is not None
+    rows = [(str(one.identity), one.role, [str(group) for group in one.via], one.sentence) for one in found]
+    text = f"these are the first {len(rows)} of more" if more else "" if rows else "nobody"
+    return table(("identity", "role", "through", "reason"), rows, text, more=more)
 
 
 def what_if(tx: Write, permission: str, scope: str, whom: Identity, supposed: Supposed) -> Result:
@@ -127,7 +130,9 @@ def who_can_give(tx: Read, role: str, scope: str, at_most: int = 5) -> tuple[str
     )
     found: dict[str, None] = {}
     for row in rows:
-        for identity in sorted(gate.members_below(tx, [Identity.parse(row.identity)])):
+        for identity in sorted(gate.members_below(tx, [Identity.parse(row.identity)]))[:_MOST_ASKED]:
+            if len(found) >= at_most:
+                break
             rights = tx.rights(identity)
             holds = any(
                 held.role in able and held.scope in (scope, SYSTEM) and held.gives(tx.now) for held in rights.held
@@ -166,7 +171,7 @@ def _explained(tx: Write, answer: Explanation, asked: Permission, scope: str, ta
         "winning": answer.winning.sentence if answer.winning else None,
         "others": [one.sentence for one in others],
         "least_role": answer.least_role,
-        "who_can_grant": list(who_can_give(tx, answer.least_role, scope)) if answer.least_role else [],
+        "who_can_grant": [one for one in who_can_give(tx, answer.least_role or "", scope) if one != target.name],
     }
 
 

@@ -21,12 +21,13 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service import replay
+from aizen_hub.service.pools import Pool
 from aizen_hub.service.refusal import tell_in, view
 from aizen_hub.service.roads import Caller
 from aizen_hub.service.route import Answer, Document, Kind, Route, Stream
 from aizen_hub.store import kill_point
 from aizen_hub.store.actor import Actor
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.store.transaction import Read, Write, make_row
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
@@ -91,10 +92,23 @@ class Call:
         self._note(ruling)
         return ruling
 
-    async def read(self, work: Callable[[Read], T]) -> T:
+    async def read(
+        self,
+        work: Callable[[Read], T],
+        *,
+        noted: Callable[[T], Mapping[str, Any]] | None = None,
+        pool: Pool | None = None,
+    ) -> T:
         """Decide what the route needs, and do ``work`` in the same view of the store.
 
         What everybody may know about themselves is not recorded; whatever needs a right is.
+
+        Parameters
+        ----------
+        noted : callable, optional
+            What to record of a question about others, as an ``access.read``; gets the result of ``work``.
+        pool : Pool, optional
+            Where it runs; by default with the short reads.
 
         Raises
         ------
@@ -115,11 +129,15 @@ class Call:
             row = court.row(ruling, question)
             if isinstance(result, Problem):
                 store.record([_refused(row, ruling, self.route, result)])
-            elif self.route.needs.name:
-                store.record([replace(row, details={**row.details, "route": self.route.name})])
+                return result, ruling
+            rows = [replace(row, details={**row.details, "route": self.route.name})] if self.route.needs.name else []
+            if noted is not None:
+                rows.append(make_row(self.actor, "access.read", ruling.at, **noted(result)))
+            if rows:
+                store.record(rows)
             return result, ruling
 
-        result, ruling = await self.house.pools.reads.run(run)
+        result, ruling = await (pool or self.house.pools.reads).run(run)
         self._note(ruling)
         if isinstance(result, Problem):
             raise result

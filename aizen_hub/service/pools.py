@@ -72,8 +72,10 @@ class Pools:
     def __init__(self, *, embedded: bool) -> None:
         self.writes = Pool("write", 1 if embedded else 4, 256)
         self.reads = Pool("read", 3, 256)
+        # Questions about everybody can be long. They wait for each other and for nobody else.
+        self.questions = Pool("question", 1, 32)
         self.passwords = Pool("password", 2, 32)
 
     def close(self) -> None:
-        for pool in (self.passwords, self.reads, self.writes):
+        for pool in (self.passwords, self.questions, self.reads, self.writes):
             pool.close()

@@ -13,14 +13,21 @@ from sqlalchemy import update
 from aizen_hub.accounts import assignments, carry_out, groups, pending, questions, requests, roles
 from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.questions import Supposed
+from aizen_hub.accounts.result import Result
 from aizen_hub.commands.reader import read
 from aizen_hub.problems import BadInput, Denied, Escalation, LastHolder, NotFound, TooMany
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.store.actor import Actor
 from tests.accounts.house import OPERATOR, House
 
 PEOPLE = ("admin", "carl", "paul", "emma", "rita", "zoe", "tim", "olga")
+
+
+def who_can(town: House, actor: Actor, permission: str, scope: str) -> Result:
+    with town.reading() as tx:
+        return questions.who_can(tx, actor, permission, scope)
 
 
 @pytest.mark.proves("R80")
@@ -39,7 +46,7 @@ def test_who_can_is_everybody_who_can(
     with shared_town.trial() as town:
         for who, role, where in held:
             town.give(role, where, who)
-        answer = town.do(OPERATOR, questions.who_can, permission, scope)
+        answer = who_can(town, OPERATOR, permission, scope)
         can = {
             f"user:{who}"
             for who in PEOPLE
@@ -70,13 +77,18 @@ def test_asking_about_others_or_other_projects_is_for_those_who_may(town: House)
         for work, args in (
             (questions.can_i, ("read:training", "p1", tim)),
             (questions.why, ("read:training", "p1", tim)),
-            (questions.who_can, ("read:training", "p1")),
             (questions.what_if, ("read:training", "p1", tim, Supposed())),
         ):
             with pytest.raises(Denied):
                 town.do(who, work, *args)
-    assert town.do("paul", questions.who_can, "read:training", "p1").rows
-    assert town.do("admin", questions.who_can, "read:training", "p1").rows
+        with pytest.raises(Denied):
+            who_can(town, town.actor(who), "read:training", "p1")
+    with pytest.raises(NotFound):
+        who_can(town, town.actor("zoe"), "read:training", "p1")
+    with pytest.raises(Denied, match="acts for somebody else"):
+        who_can(town, town.actor("paul", acting=Identity.service_account("x")), "read:training", "p1")
+    assert who_can(town, town.actor("paul"), "read:training", "p1").rows
+    assert who_can(town, town.actor("admin"), "read:training", "p1").rows
 
 
 @pytest.mark.proves("R80")

@@ -12,13 +12,13 @@ from aizen_hub.accounts.result import Result
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.service.call import Call, etag, need_allowed
 from aizen_hub.service.route import Answer
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import Read, Write
 
 DRY_RUN = "dry-run"
 """The preference (RFC 7240) that asks what a change would do: who gains and who loses which rights."""
 
 
-def answered(result: Result, tx: Write, status: int | None = None) -> Answer:
+def answered(result: Result, tx: Read, status: int | None = None) -> Answer:
     """Return a result with its revision; 202 where the change waits for confirmation."""
     value = result.at(tx.revision).to_json()
     version = value["data"].get("version") if isinstance(value.get("data"), dict) else None

@@ -27,7 +27,7 @@ from aizen_hub.service.schemas.authzen import (
     SearchAnswer,
     SubjectSearch,
 )
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import Read, Write
 
 _V1 = "/access/v1"
 _STOPS_AT = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
@@ -63,7 +63,9 @@ async def search_subject(call: Call) -> Answer:
     kind = body.subject.type
     return await _search(
         call,
-        lambda tx, after, limit: evaluations.subjects(tx, kind, body.action.name, _entity(body.resource), after, limit),
+        lambda tx, after, limit: evaluations.subjects(
+            tx, call.actor, kind, body.action.name, _entity(body.resource), after, limit
+        ),
         lambda name: {"type": kind, "id": name},
     )
 
@@ -74,7 +76,9 @@ async def search_resource(call: Call) -> Answer:
         raise BadInput("only resources of the type `project` can be searched for")
     return await _search(
         call,
-        lambda tx, after, limit: evaluations.projects(tx, _entity(body.subject), body.action.name, after, limit),
+        lambda tx, after, limit: evaluations.projects(
+            tx, call.actor, _entity(body.subject), body.action.name, after, limit
+        ),
         lambda name: {"type": evaluations.PROJECT, "id": name},
     )
 
@@ -83,7 +87,9 @@ async def search_action(call: Call) -> Answer:
     body: ActionSearch = call.body
     return await _search(
         call,
-        lambda tx, after, limit: evaluations.actions(tx, _entity(body.subject), _entity(body.resource), after, limit),
+        lambda tx, after, limit: evaluations.actions(
+            tx, call.actor, _entity(body.subject), _entity(body.resource), after, limit
+        ),
         lambda name: {"name": name},
     )
 
@@ -119,19 +125,19 @@ async def _answer(call: Call, work: Callable[[Write], dict[str, Any]]) -> Answer
 
 async def _search(
     call: Call,
-    find: Callable[[Write, str, int], tuple[list[str], bool]],
+    find: Callable[[Read, str, int], tuple[list[str], str | None]],
     shown: Callable[[str], dict[str, str]],
 ) -> Answer:
     page = call.body.page
     after = _position(page.token)
-
-    def work(tx: Write) -> dict[str, Any]:
-        found, more = find(tx, after, page.limit)
-        tx.audit("access.read", details={"question": call.route.path, "found": len(found)})
-        following = base64.urlsafe_b64encode(found[-1].encode()).decode() if more else ""
-        return {"results": [shown(name) for name in found], "page": {"next_token": following, "count": len(found)}}
-
-    return await _answer(call, work)
+    found, more = await call.read(
+        lambda tx: find(tx, after, page.limit),
+        noted=lambda result: {"details": {"question": call.route.path, "found": len(result[0])}},
+        pool=call.house.pools.questions,
+    )
+    following = "" if more is None else base64.urlsafe_b64encode(more.encode()).decode()
+    answer = {"results": [shown(name) for name in found], "page": {"next_token": following, "count": len(found)}}
+    return Answer(answer, headers=_echoed(call))
 
 
 def _position(token: str) -> str:

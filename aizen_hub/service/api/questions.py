@@ -8,7 +8,7 @@ from aizen_hub.audit.seal import sealed_until
 from aizen_hub.audit.search import AuditFilter, newest
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.answer import change
+from aizen_hub.service.api.answer import answered, change
 from aizen_hub.service.call import Call, permission_of
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.questions import AuditQuery, CanI, ProjectsOf, WhatIf, WhoCan
@@ -46,7 +46,13 @@ async def why(call: Call) -> Answer:
 
 
 async def who_can(call: Call) -> Answer:
-    return await change(call, lambda tx: questions.who_can(tx, call.body.permission, call.body.scope))
+    body = call.body
+    project = None if body.scope == SYSTEM else body.scope
+    return await call.read(
+        lambda tx: answered(questions.who_can(tx, call.actor, body.permission, body.scope), tx),
+        noted=lambda _: {"project": project, "details": {"question": "who-can", "permission": body.permission}},
+        pool=call.house.pools.questions,
+    )
 
 
 async def what_if(call: Call) -> Answer:
