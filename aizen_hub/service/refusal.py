@@ -53,7 +53,8 @@ def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:
     who: tuple[str, ...] = ()
     remedy = None
     if decision.role is not None and decision.reason in _MISSING:
-        who = questions.who_can_give(tx, decision.role, scope or SYSTEM)
+        # Nobody gives to themselves.
+        who = tuple(one for one in questions.who_can_give(tx, decision.role, scope or SYSTEM) if one != identity.name)
         where = "in the system" if scope in (None, SYSTEM) else f"in `{scope}`"
         names = " or ".join(f"`{name}`" for name in who[:3])
         remedy = (

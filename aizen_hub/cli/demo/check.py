@@ -59,7 +59,8 @@ def _check(house: House, tally: Tally) -> None:
     _each(tally, seats, "signs in through the form", Seat.sign_in)
     tally.part("five servers start")
     _each(tally, seats, "picks a project, and gets a server and a kernel", Seat.start_server)
-    journey(house, seats, tally)
+    with tally.whole("what follows needs what is missing"):
+        journey(house, seats, tally)
     tally.part("the end")
     _each(tally, seats, "stops the server", Seat.stop_server)
 

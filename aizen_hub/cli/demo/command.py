@@ -104,7 +104,7 @@ def show(house: object) -> None:
         table.add_column(column, overflow="fold", no_wrap=column in ("NAME", "PASSWORD"))
     for person in PEOPLE:
         password = house.passwords.get(person.name, "as at first")
-        place = person.project or "system session"
+        place = person.project or "No project"
         table.add_row(
             *(Text(one) for one in (person.name, password, person.role, place, person.allowed, person.refused))
         )

@@ -15,6 +15,7 @@ from aizen_hub.cli.demo.folder import DemoFolder, free_ports, write_private
 from aizen_hub.cli.demo.people import ADMIN
 
 PREFERRED = 8000
+SPAWN_SECONDS = 120  # five servers at once on a small or busy machine
 NOTE = "# Written by `aizen-hub demo` at each start; changes here are lost.\n"
 
 
@@ -85,6 +86,7 @@ def hub_config(folder: DemoFolder, ports: Ports) -> str:
         f"c.SimpleLocalProcessSpawner.home_dir_template = {str(folder.homes / '{username}')!r}",
         f"c.Spawner.cmd = [{str(bin_folder / 'jupyterhub-singleuser')!r}]",
         "c.Spawner.default_url = '/lab'",
+        f"c.Spawner.http_timeout = c.Spawner.start_timeout = {SPAWN_SECONDS}",
     ]
     if os.geteuid() == 0:
         lines.append("c.Spawner.args = ['--allow-root']")

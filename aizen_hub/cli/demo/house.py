@@ -16,6 +16,7 @@ from aizen_hub.cli.demo.folder import DemoFolder
 from aizen_hub.cli.demo.processes import Processes, StartFailed
 from aizen_hub.cli.demo.seed import seed
 from aizen_hub.settings import Settings
+from aizen_hub.store import schema
 
 START_SECONDS = 60.0
 ATTEMPTS = 3
@@ -57,6 +58,9 @@ class House:
                 say("making five accounts and a project")
                 passwords = seed(Settings.load(folder.config, {}))
                 folder.seeded.touch(mode=0o600)
+            else:
+                # A demo's data outlives `git pull`.
+                schema.upgrade(Settings.load(folder.config, {}).database_url)
             house = cls(folder, ports, Processes(folder.log), passwords)
             try:
                 house._start(say)

@@ -86,10 +86,13 @@ def _grant_and_revoke(seats: Mapping[str, Seat], tally: Tally) -> None:
 def _tokens(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
     tally.part("tokens that are not what they should be")
     url = house.ports.service_url
-    genuine = seats[READER.name].python(READ_IT)
+    genuine = ""
     with tally.step("the genuine token is accepted"):
+        genuine = seats[READER.name].python(READ_IT)
         me = SyncClient(url, f"Bearer {genuine}").get("/api/v1/me")
         expect(me["user"] == READER.name and me["project"] == PROJECT, f"it is taken for {me}")
+    if not genuine:
+        return
     forger = Forger(Settings.load(house.folder.config, {}), genuine)
     for what, token in (
         ("forged: another name under a genuine signature", forger.altered()),

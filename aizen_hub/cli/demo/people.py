@@ -17,7 +17,7 @@ class Person:
     role : str
         In the project for the project roles, else in the system.
     project : str or None
-        What to pick on the start page; None is the system session.
+        What to pick on the start page; None is `No project`, a session for account commands.
     allowed, refused : str
         A command that this role may give, and one that it may not.
     """

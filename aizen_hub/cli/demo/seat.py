@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from aizen_hub.cli.demo.config import SPAWN_SECONDS
 from aizen_hub.cli.demo.people import Person
 from aizen_hub.cli.demo.tally import Missed, expect
 from aizen_hub.client.browser import Browser, CellResult, Kernel
@@ -36,7 +37,7 @@ class Seat:
 
     def start_server(self) -> None:
         """Pick the project on the start page, wait for the server, and start a kernel in it."""
-        self._home = self.browser.spawn(self.person.project or "")
+        self._home = self.browser.spawn(self.person.project or "", seconds=SPAWN_SECONDS)
         self._kernel = self.browser.kernel(self._home)
 
     def python(self, code: str) -> str:

@@ -27,15 +27,20 @@ class Tally:
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """One step; what goes wrong inside is counted and told, and the check goes on."""
+        with self.whole(what):
+            yield
+            self.passed += 1
+            self._line("ok", what)
+
+    @contextmanager
+    def whole(self, what: str) -> Iterator[None]:
+        """Several steps; what goes wrong between them ends them, and is counted and told."""
         try:
             yield
         except (Missed, BrowserError, Problem, OSError) as error:
             self.failed += 1
             self._line("FAILED", what)
             click.echo(f"            {error}"[:1500])
-        else:
-            self.passed += 1
-            self._line("ok", what)
 
     def part(self, title: str) -> None:
         click.echo(f"{self.seconds:6.1f} s  {title}")
