@@ -132,9 +132,12 @@ def stop(client: SyncClient, name: str, reason: str, ends: datetime | None, outp
 @click.argument("name")
 @output_option
 def activation_link(client: SyncClient, name: str, output: str) -> int:
-    """Make a new activation link for NAME; an earlier one is void."""
+    """Make a new activation link for NAME; an earlier one is void.
+
+    For somebody with a protected role it waits until an entitled person confirms it, who is then shown the link.
+    """
     answer = client.post(path("users", name, "activation"), None)
-    _activation(client, output, answer, answer["data"]["activation"])
+    _activation(client, output, answer, answer["data"].get("activation"))
     return Outcome.DONE
 
 
