@@ -28,6 +28,8 @@ _CANCEL_PAUSES = (0.0, 0.5, 2.0)
 _REATTACH_PAUSES = (0.2, 1.0, 3.0)
 _RECORD_PAUSES = (0.0, 0.2, 1.0, 3.0)
 _MAX_RUNNING = 1_024
+_MAX_OF_ONE = 64
+_MORE_TO_STOP = 16
 _MAX_ENDED = 256
 
 StillAllowed = Callable[[Order], Awaitable[str | None]]
@@ -83,12 +85,13 @@ class Runner:
             No core, or it did not accept the command. The outcome is recorded.
         Denied
             The right was lost in between.
+        TooMany
+            All places for commands are taken, or all that one person has.
         Problem
             Whatever ``Book.begin`` raises, a reached limit for example.
         """
         client = self._configured()
-        if len(self._running) >= _MAX_RUNNING:
-            raise TooMany(f"{_MAX_RUNNING} commands are running already")
+        self._check_room(order)
         running = Running(order)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         accepted.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -120,6 +123,15 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _check_room(self, order: Order) -> None:
+        # Whoever hangs up leaves a command running and a place among the requests free: without a share of their own
+        # one person could take every place. With the share used up one can still stop what runs.
+        own = sum(running.order.user == order.user for running in self._running.values())
+        if own >= _MAX_OF_ONE + (_MORE_TO_STOP if order.job == "stops" else 0):
+            raise TooMany(f"{own} commands of yours are running already", remedy="wait for one to end, or stop one")
+        if len(self._running) >= _MAX_RUNNING:
+            raise TooMany(f"{_MAX_RUNNING} commands are running already", remedy="try again in a moment")
 
     def _configured(self) -> CoreClient:
         if self._client is None:

@@ -16,7 +16,7 @@ from aizen_hub.jobs.core_client import CoreClient
 from aizen_hub.jobs.core_event import State
 from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
-from aizen_hub.problems import CoreFailed, Denied, LimitReached, Problem, Unavailable
+from aizen_hub.problems import CoreFailed, Denied, LimitReached, Problem, TooMany, Unavailable
 from tests.deploy.sample_core.real_core import Core, children, order, until
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, ORDER, RawCore, line, raw_core, says
 
@@ -391,6 +391,26 @@ async def test_what_is_remembered_is_bounded(make: Make, monkeypatch: pytest.Mon
             await runner.start(dataclasses.replace(ORDER, id=f"{number:032}"), decided=time.monotonic())
         with pytest.raises(Problem, match="running already"):
             await runner.start(ORDER, decided=time.monotonic())
+
+
+@pytest.mark.proves("R125", "R127", "T-36")
+async def test_nobody_takes_the_places_of_the_others(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_OF_ONE", 2)
+    monkeypatch.setattr(module, "_MORE_TO_STOP", 1)
+
+    def one(number: int, **changes: Any) -> Order:
+        return dataclasses.replace(ORDER, id=f"{number:032}", **changes)
+
+    async with raw_core(says(HEAD, ACCEPTED, then_wait=True)) as core:
+        runner = make(core.client())
+        for number in range(2):
+            await runner.start(one(number), decided=time.monotonic())
+        with pytest.raises(TooMany, match="2 commands of yours"):
+            await runner.start(one(2), decided=time.monotonic())
+        await runner.start(one(3, user="somebody-else"), decided=time.monotonic())
+        await runner.start(one(4, verb="stop", job="stops"), decided=time.monotonic())
+        with pytest.raises(TooMany, match="3 commands of yours"):
+            await runner.start(one(5, verb="stop", job="stops"), decided=time.monotonic())
 
 
 def test_the_key_of_a_job_is_what_a_stop_names() -> None:
