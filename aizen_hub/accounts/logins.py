@@ -231,7 +231,10 @@ def _answer(tx: Write, outcome: Outcome, user: str | None, details: dict[str, st
     admitted = outcome is Outcome.ADMITTED and user is not None
     if not (refresh and admitted and not tx.touched):
         event = "login.refreshed" if refresh else "login"
-        tx.audit(event, details={"outcome": outcome.value, "user": user, **details})
+        # Of somebody admitted the canonical name is enough: it stays as their pseudonym when personal data is erased,
+        # which a name at the provider, often a mail address, would not be.
+        kept = {key: value for key, value in details.items() if key != "name" or user is None}
+        tx.audit(event, details={"outcome": outcome.value, "user": user, **kept})
     if not admitted:
         return LoginAnswer(outcome, None, _REASONS[outcome])
     rights = tx.rights(Identity.user(str(user)))

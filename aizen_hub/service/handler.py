@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_to_bytes
 
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import (
@@ -27,13 +26,12 @@ from tornado.httputil import (
 )
 from tornado.iostream import StreamClosedError
 
-from aizen_hub.commands import strict_json
-from aizen_hub.problems import BadInput, NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
+from aizen_hub.problems import NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
+from aizen_hub.service import content
 from aizen_hub.service.browsers import XSRF_HEADER
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, Form, failed
 from aizen_hub.service.route import Answer, Credential, Document, Route, Stream
-from aizen_hub.service.schemas.base import read_json, read_strings
 
 if TYPE_CHECKING:
     from aizen_hub.service.intake import Intake
@@ -43,12 +41,9 @@ log = logging.getLogger("aizen_hub.service")
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 LINES = "application/x-ndjson"
-FORM = "application/x-www-form-urlencoded"
 MAX_URL = 4096
 MAX_HEADERS = 64
 MAX_HEADER = 16 << 10
-MAX_FIELDS = 64
-MAX_SEGMENT = 300
 
 HEADERS = (
     ("Cache-Control", "no-store"),
@@ -63,12 +58,6 @@ class MethodRefused(Problem):
     """This address exists and does not know the method."""
 
     slug, title, status = "method-not-allowed", "This address does not take that method", 405
-
-
-class MediaRefused(Problem):
-    """The body is not in the one form that this address reads."""
-
-    slug, title, status = "media-type", "The body has the wrong media type", 415
 
 
 def encode(value: Any) -> bytes:
@@ -192,11 +181,12 @@ class Endpoint(HTTPMessageDelegate):
                 house,
                 route,
                 caller,
-                self._members(route),
-                self._body(route),
-                self._query(route),
+                content.members(route, self._segments),
+                content.body(route, self.request.headers, b"".join(self._parts)),
+                content.query(route, self.request.query),
                 self.request.headers,
             )
+            self._parts.clear()
             if caller.xsrf is not None:
                 sent = call.body.xsrf if isinstance(call.body, Form) else self.request.headers.get(XSRF_HEADER)
                 house.browsers.check(self.request, caller.xsrf, sent, page=route.page)
@@ -208,47 +198,6 @@ class Endpoint(HTTPMessageDelegate):
                 await self._stream(answer)
             else:
                 self._document(answer)
-
-    def _members(self, route: Route) -> dict[str, str]:
-        if not self._segments:
-            return {}
-        try:
-            texts = [unquote_to_bytes(one).decode() for one in self._segments]
-        except UnicodeDecodeError:
-            raise BadInput("the address cannot be read") from None
-        members = dict(zip(route.members(), texts, strict=True))
-        for name, value in members.items():
-            if len(value) > MAX_SEGMENT or not value.isprintable():
-                raise BadInput(f"the member `{name}` of the address is too long or holds characters that no name has")
-        return members
-
-    def _body(self, route: Route) -> Any:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        if route.body is None:
-            if data:
-                raise BadInput("this address takes no body")
-            return None
-        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        wanted = FORM if route.form else JSON
-        if kind != wanted:
-            raise MediaRefused(f"this address reads `{wanted}`")
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise MediaRefused("the body must not be compressed")
-        if route.form:
-            return read_strings(route.body, fields(data))
-        # Read twice on purpose: the strict reader refuses what two readers could understand differently, the schema
-        # then checks shape and types in compiled code.
-        strict_json.loads(data, max_bytes=route.max_body, max_keys=route.max_members)
-        return read_json(route.body, data)
-
-    def _query(self, route: Route) -> Any:
-        data = (self.request.query or "").encode("latin-1", "replace")
-        if route.query is None:
-            if data:
-                raise BadInput("this address takes no query")
-            return None
-        return read_strings(route.query, fields(data))
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
@@ -377,27 +326,3 @@ def _challenge(route: Route | None) -> str:
         else "Bearer"
     )
     return f'{scheme} realm="aizen"'
-
-
-def fields(data: bytes) -> dict[str, str]:
-    """Read a query or form; a repeated member, text that is not UTF-8 or too many members are refused.
-
-    Raises
-    ------
-    BadInput
-    """
-    try:
-        pairs = parse_qsl(
-            data.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(data),
-            encoding="utf-8",
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError:
-        raise BadInput("the query or form cannot be read") from None
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        raise BadInput("a member of the query or form stands twice")
-    return out
