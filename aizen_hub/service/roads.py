@@ -14,6 +14,7 @@ from tornado.httputil import HTTPServerRequest
 from aizen_hub.accounts import sign_ins
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.doubts import Doubts
 from aizen_hub.service.hub_client import HubClient
 from aizen_hub.service.route import Credential, Route
 from aizen_hub.store.actor import Actor, Road
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 HUB = Identity.service_account("hub")
 CORE = Identity.service_account("core")
+_ASKED_ABOUT = frozenset({Credential.SERVICE_ACCOUNT, Credential.HUB_TOKEN})
+"""What only the store or the hub can tell good from bad; the others are refused here, by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Roads:
 
     def __init__(self, house: House, hub: HubClient, hub_secret: str | None, core_credential: str | None) -> None:
         self._house, self._hub = house, hub
+        self._doubts = Doubts(house.settings.service.deadline_seconds, house.metrics.limited)
         self._secrets = {Credential.HUB_SECRET: hub_secret, Credential.CORE: core_credential}
         self._ways: dict[Credential, Callable[[str, str], Awaitable[Caller]]] = {
             Credential.HUB_SECRET: self._by_hub_secret,
@@ -102,6 +106,8 @@ class Roads:
         ------
         NotAuthenticated
             With a ``code``; counted, never recorded (DESIGN, *audit*).
+        TooMany
+            Too many bad ones came from there, and this one proved nothing before.
         """
         source = self.source(request, proxied=proxied)
         if Credential.NONE in route.takes:
@@ -112,7 +118,11 @@ class Roads:
                 raise refuse("wrong-road", f"this address does not take a {kind.value.replace('-', ' ')}")
             if kind is Credential.BROWSER:
                 return await self._by_browser(request, source)
-            return await self._ways[kind](self._bearer(request), source)
+            token = self._bearer(request)
+            if kind not in _ASKED_ABOUT:
+                return await self._ways[kind](token, source)
+            async with self._doubts.looking_at(token, source):
+                return await self._ways[kind](token, source)
         except NotAuthenticated as error:
             self._house.metrics.credential_refused(kind.value, str(error.more.get("code", "refused")))
             raise
