@@ -143,6 +143,7 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "activation-link": activation.reissue_confirmed,
     "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
     "credential": service_accounts.issue_confirmed,
+    "switch-on": lambda tx, args: service_accounts.set_active(tx, args["name"], True),
     "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),
     "alter-project": lambda tx, args: project_members.replace(tx, args["name"], args["config"]),
 }

@@ -112,14 +112,19 @@ def revoke(tx: Write, name: str, number: int) -> Result:
 
 
 def set_active(tx: Write, name: str, on: bool) -> Result:
-    """Switch a service account on or off; switching it on needs every right that it would hold."""
+    """Switch a service account on or off; switching it on needs every right that it would hold.
+
+    Where one of its roles changes hands only with confirmation, switching it on waits for that.
+    """
     row = row_of(tx, name)
     _need_hold(tx, row)
     identity = Identity.service_account(row.name)
-    tx.conn.execute(update(_s).where(_s.c.id == row.id).values(active=on))
-    tx.change("service-account", {"account": row.name, "did": "active", "active": on}, [str(identity)])
     if on:
         gate.need_control(tx, identity, "switch it on")
+        if not row.active and pending.needed_to_control(tx, identity):
+            return pending.hold(tx, "switch-on", {"name": row.name}, f"switch on the service account `{row.name}`")
+    tx.conn.execute(update(_s).where(_s.c.id == row.id).values(active=on))
+    tx.change("service-account", {"account": row.name, "did": "active", "active": on}, [str(identity)])
     tx.audit("service-account.active", details={"account": row.name, "active": on})
     return message(f"`{row.name}` is {'on' if on else 'off'}")
 

@@ -442,6 +442,18 @@ class TestGivingToOneself:
         town.do("tim", roles.alter, "KEEPER", permissions=["manage:roles"], description="other words")
 
 
+@PROGRAMS
+@pytest.mark.proves("R66", "R77")
+def test_an_account_with_a_confirmed_role_is_switched_on_with_confirmation(town: House, road: Road) -> None:
+    town.do(OPERATOR, service_accounts.create, "bot")
+    at_once(town, service_accounts.set_active, "bot", False)
+    at_once(town, service_accounts.set_active, "bot", True)
+    town.give("AIZEN_ADMIN", SYSTEM, BOT)
+    at_once(town, service_accounts.set_active, "bot", False)
+    waits(town, road, service_accounts.set_active, "bot", True)
+    assert can(town, BOT, "manage:users")
+
+
 @pytest.mark.proves("R70")
 def test_nobody_decides_in_another_s_name(town: House) -> None:
     asked = town.do("rita", requests.ask, "PROJECT_EXECUTOR", "p1").data["request"]
