@@ -22,7 +22,7 @@ from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service import replay
 from aizen_hub.service.pools import Pool
-from aizen_hub.service.refusal import tell_in, view
+from aizen_hub.service.refusal import problem_in, view
 from aizen_hub.service.roads import Caller
 from aizen_hub.service.route import Answer, Document, Kind, Route, Stream
 from aizen_hub.store import kill_point
@@ -237,7 +237,7 @@ _OPERATIONS = {"audit": "read:audit", "sessions": "manage:sessions"}
 
 def need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:
     if not ruling.decision.allowed:
-        raise tell_in(tx, ruling, question).problem
+        raise problem_in(tx, ruling, question)
 
 
 def _refused(row: AuditRow, ruling: Ruling, route: Route, problem: Problem) -> AuditRow:

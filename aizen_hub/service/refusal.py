@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import gate, questions
@@ -17,39 +16,40 @@ if TYPE_CHECKING:
     from aizen_hub.service.call import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A ruling as its asker may see it, and the problem that a denied command is answered with."""
+async def shown(call: Call, ruling: Ruling, question: Question) -> dict[str, Any]:
+    """Return a ruling as its asker may see it."""
+    if ruling.decision.allowed or ruling.code is not None or _is_known(question):
+        return view(ruling)
 
-    view: dict[str, Any]
-    problem: Problem
+    def work(tx: Read) -> dict[str, Any]:
+        return _hidden_view(question.request.scope or SYSTEM, ruling) if _is_hidden(tx, question) else view(ruling)
 
-
-async def tell(call: Call, ruling: Ruling, question: Question) -> Told:
-    """Return what the asker may know of a ruling; a denial is looked at once more, off the event loop."""
-    if ruling.decision.allowed:
-        return Told(view(ruling), Denied("allowed"))
     async with asyncio.timeout(call.house.settings.service.deadline_seconds):
-        return await call.look(lambda tx: tell_in(tx, ruling, question))
+        return await call.look(work)
 
 
-def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:
-    """As `tell`, inside a transaction."""
-    decision, asked, identity = ruling.decision, question.request, question.actor.identity
-    shown = view(ruling)
+async def problem(call: Call, ruling: Ruling, question: Question) -> Problem:
+    """Return what a denied command is answered with; it is looked at once more, off the event loop."""
+    async with asyncio.timeout(call.house.settings.service.deadline_seconds):
+        return await call.look(lambda tx: problem_in(tx, ruling, question))
+
+
+def problem_in(tx: Read, ruling: Ruling, question: Question) -> Problem:
+    """As `problem`, inside a transaction."""
+    decision, scope, identity = ruling.decision, question.request.scope, question.actor.identity
+    told = view(ruling)
     if ruling.code is not None:
-        return Told(shown, NotAuthenticated(decision.sentence, more={"code": ruling.code, "decision": shown}))
+        return NotAuthenticated(decision.sentence, more={"code": ruling.code, "decision": told})
     if decision.reason is Reason.PROJECT_REQUIRED:
-        problem = ProjectRequired(
+        return ProjectRequired(
             decision.sentence,
             remedy="`set project <name>` chooses one; `list projects` shows yours",
-            more={"decision": shown},
+            more={"decision": told},
         )
-        return Told(shown, problem)
-    scope = asked.scope
-    # The session's own project is no secret to whoever had a server started for it.
-    if scope not in (None, SYSTEM, question.actor.project) and not gate.visible(tx, identity, scope):
-        return _hidden(scope, ruling)
+    if not _is_known(question) and _is_hidden(tx, question):
+        same = gate.no_project(scope or SYSTEM)
+        more = {"decision": _hidden_view(scope or SYSTEM, ruling), "who_can_grant": []}
+        return NotFound(same.detail, remedy=same.remedy, more=more)
     who: tuple[str, ...] = ()
     remedy = None
     if decision.role is not None and decision.reason in _MISSING:
@@ -62,24 +62,27 @@ def tell_in(tx: Read, ruling: Ruling, question: Question) -> Told:
             if who
             else f"you would need the role {decision.role} {where}"
         )
-    more = {"decision": shown, "who_can_grant": list(who), "scope": scope or SYSTEM}
-    return Told(shown, Denied(decision.sentence, remedy=remedy, more=more))
+    more = {"decision": told, "who_can_grant": list(who), "scope": scope or SYSTEM}
+    return Denied(decision.sentence, remedy=remedy, more=more)
 
 
 _MISSING = frozenset({Reason.NO_ASSIGNMENT, Reason.EXPIRED, Reason.NOT_YET})
 
 
-def _hidden(scope: str, ruling: Ruling) -> Told:
+def _is_known(question: Question) -> bool:
+    # The session's own project is no secret to whoever had a server started for it.
+    return question.request.scope in (None, SYSTEM, question.actor.project)
+
+
+def _is_hidden(tx: Read, question: Question) -> bool:
+    return not gate.visible(tx, question.actor.identity, question.request.scope or SYSTEM)
+
+
+def _hidden_view(scope: str, ruling: Ruling) -> dict[str, Any]:
     # Word for word the same whether the project exists or not.
-    same = gate.no_project(scope)
-    shown = {
-        **view(ruling),
-        "reason": str(Reason.UNKNOWN_PROJECT),
-        "sentence": same.detail,
-        "assignment": None,
-        "role": None,
-    }
-    return Told(shown, NotFound(same.detail, remedy=same.remedy, more={"decision": shown, "who_can_grant": []}))
+    sentence = gate.no_project(scope).detail
+    unknown = {"reason": str(Reason.UNKNOWN_PROJECT), "sentence": sentence, "assignment": None, "role": None}
+    return {**view(ruling), **unknown}
 
 
 def view(ruling: Ruling) -> dict[str, Any]:

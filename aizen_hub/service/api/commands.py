@@ -15,9 +15,8 @@ from aizen_hub.problems import BadInput, Fault, NotFound, Problem, SyntaxRefused
 from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service import core_road
+from aizen_hub.service import core_road, refusal
 from aizen_hub.service.call import Call
-from aizen_hub.service.refusal import tell, view
 from aizen_hub.service.route import COMMAND, PEOPLE, REGISTERED, Answer, Route, Stream
 from aizen_hub.service.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionReply
 from aizen_hub.service.schemas.commands import Question as QuestionBody
@@ -48,12 +47,9 @@ async def decide(call: Call) -> Answer:
         scope = body.project or call.actor.project or SYSTEM
         question = call.question(Request(permission, scope, call.actor.session))
     ruling = await call.rule(question)
-    if ruling.decision.allowed:
-        return Answer({"decision": view(ruling)})
-    told = await tell(call, ruling, question)
     if ruling.code is not None:
-        raise told.problem
-    return Answer({"decision": told.view})
+        raise await refusal.problem(call, ruling, question)
+    return Answer({"decision": await refusal.shown(call, ruling, question)})
 
 
 async def state(call: Call) -> Answer:
@@ -125,7 +121,12 @@ async def _by_accounts(call: Call, parsed: Command, question: Question) -> Answe
     def work(tx: Write, ruling: Ruling) -> Answer:
         result = carry_out(tx, parsed, files).at(tx.revision)
         return Answer(
-            {"id": ruling.id, "canonical": parsed.canonical, "decision": view(ruling), "result": result.to_json()},
+            {
+                "id": ruling.id,
+                "canonical": parsed.canonical,
+                "decision": refusal.view(ruling),
+                "result": result.to_json(),
+            },
             202 if result.pending else 200,
         )
 
@@ -136,11 +137,11 @@ async def _by_core(call: Call, parsed: Command, question: Question) -> Answer | 
     known = await core_road.replayed(call)
     ruling = await call.rule(question)
     if not ruling.decision.allowed:
-        raise (await tell(call, ruling, question)).problem
+        raise await refusal.problem(call, ruling, question)
     if known is not None:
         return Answer(known, headers={"Idempotency-Replayed": "true"})
     running = await core_road.start(call, parsed, question, ruling)
-    first = {"event": "decision", "id": ruling.id, "canonical": parsed.canonical, "decision": view(ruling)}
+    first = {"event": "decision", "id": ruling.id, "canonical": parsed.canonical, "decision": refusal.view(ruling)}
 
     async def events() -> AsyncIterator[Mapping[str, Any]]:
         yield first
