@@ -108,6 +108,7 @@ def test_alerts_that_nobody_gets_are_counted(folder: Path) -> None:
         ("'00' * 32", True),
         ("bytes.fromhex('" + secrets.token_hex(32) + "')", False),
     ],
+    ids=("short", "one word", "zeros", "random"),
 )
 def test_a_weak_secret_of_the_hub_is_named_and_not_shown(folder: Path, secret: str, weak: bool) -> None:
     (folder / "jupyterhub_config.py").write_text(
