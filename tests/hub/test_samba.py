@@ -64,7 +64,7 @@ async def test_a_person_signs_in_by_the_principal_name(ad: Make, domain: DomainC
     provider = ad(user_attribute="userPrincipalName")
     by_principal = await prove(provider, domain, f"anna@{REALM.lower()}")
     assert by_principal.subject == by_account.subject
-    assert by_principal.name == "anna"
+    assert by_principal.name == f"anna@{REALM.lower()}", "its short name is made where registrations are looked up"
     both = ad(lookup_dn_search_filter="(|(sAMAccountName={login})(userPrincipalName={login}))")
     for name in ("anna", f"Anna@{REALM}"):
         assert (await prove(both, domain, name)).subject == by_account.subject
