@@ -69,9 +69,9 @@ def test_yaml_of_the_documents(body: str, tmp_path: Path) -> None:
     assert Settings.load(file, {}).providers
 
 
-@pytest.mark.parametrize("body", snippets("json"))
-def test_json_of_the_documents(body: str) -> None:
-    json.loads(body)
+def test_every_snippet_is_of_a_kind_that_is_tried() -> None:
+    kinds = {kind for document in DOCUMENTS for kind, _ in FENCE.findall(document.read_text(encoding="utf-8"))}
+    assert kinds <= {"yaml", "python", "sh", "text", ""}, "give the new kind a test here"
 
 
 @pytest.mark.parametrize("body", snippets("python"))
