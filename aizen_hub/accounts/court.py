@@ -240,7 +240,7 @@ class Court:
                 kill_point.reached("before-commit")
                 database.commit(conn)
                 kill_point.reached("after-commit")
-            except BaseException:
+            except BaseException:  # goes on up; the connection is kept and must not carry a half transaction along
                 database.rollback(conn)
                 raise
             self._seen = state.revision

@@ -84,7 +84,7 @@ def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | Non
         house.browsers = Browsers(house, HubPlace.of(environ), encryption)
         house.court = Court(store, None if encryption is None else SecretHasher(encryption.derive(PURPOSE)))
         house.runner = core_runner(house)
-    except BaseException:
+    except BaseException:  # goes on up; the lock on the file is given back
         store.close()
         raise
     return house

@@ -131,7 +131,7 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
         if service_role is not None:
             grant_service(conn, service_role)
         database.commit(conn)
-    except BaseException:
+    except BaseException:  # goes on up; a half migration must not stay
         database.rollback(conn)
         raise
     return head()

@@ -72,7 +72,7 @@ class Store:
                 known = tx.state.catalog_hash
             if known != catalog.hash and (database.embedded or not known):
                 store.adopt_catalog()
-        except BaseException:
+        except BaseException:  # goes on up; nobody else would close these connections
             database.dispose()
             raise
         return store
@@ -172,7 +172,7 @@ class Store:
         with self.database.engine.connect() as conn:
             try:
                 yield conn, self.database.begin_at(conn, kind)
-            except BaseException:
+            except BaseException:  # goes on up; begun by hand, so nobody else rolls it back
                 self.database.rollback(conn)
                 raise
             if kind == "read":

@@ -117,7 +117,7 @@ class Write(Read):
         try:
             with self.conn.begin_nested():
                 yield
-        except BaseException:
+        except BaseException:  # goes on up; what was queued inside did not happen
             del self._changes[changes:]
             del self._rows[rows:]
             self._view.touch(["*"])  # what was compiled inside may have seen what is gone

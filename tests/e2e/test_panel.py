@@ -36,31 +36,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from tests.fixtures import pages
-
-    with pages.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def person(hub: HubHandle, chromium: Any) -> Iterator[Callable[[], Person]]:
-    """People at browsers of their own; no page of theirs may complain about anything, its policy included."""
-    from tests.fixtures.pages import Person
-
-    made: list[Person] = []
-
-    def make() -> Person:
-        made.append(Person(chromium, hub.url))
-        return made[-1]
-
-    yield make
-    for one in made:
-        assert one.complaints == []
-        one.context.close()
-
-
 @pytest.mark.proves("R77", "R115", "R118")
 def test_from_an_added_user_to_their_first_sign_in(hub: HubHandle, person: Callable[[], Person]) -> None:
     """What is done in a notebook waits; after a fresh sign-in it is confirmed, and the new person comes in."""

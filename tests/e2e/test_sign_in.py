@@ -62,32 +62,6 @@ def hub(idp: Idp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandl
             yield running
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from tests.fixtures import pages
-
-    with pages.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def person(hub: HubHandle, chromium: Any) -> Iterator[Callable[[], Person]]:
-    """People at browsers of their own; no page of theirs may complain about anything, its policy included."""
-    from tests.fixtures.pages import Person
-
-    made: list[Person] = []
-
-    def make() -> Person:
-        made.append(Person(chromium, hub.url))
-        made[-1].page.goto("/hub/login")
-        return made[-1]
-
-    yield make
-    for one in made:
-        assert one.complaints == []
-        one.context.close()
-
-
 def by_form(one: Person, provider: str, name: str, password: str) -> None:
     one.page.select_option("#provider_input", provider)
     one.login(name, password)

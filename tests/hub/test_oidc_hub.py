@@ -37,15 +37,11 @@ def idp() -> Iterator[Idp]:
 
 @pytest.fixture(scope="module")
 def hub(idp: Idp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
-    def entry(name: str, **config: Any) -> dict[str, Any]:
-        settings = idp.settings(oauth_callback_url=None, **config)
-        return {"name": name, "kind": "oidc", "label": f"Lab {name}", "deadline_seconds": 2, "config": settings}
-
     settings = {
         "providers": [
             {"name": "local", "kind": "local", "label": "Local account"},
-            entry("idp", auth_state_groups_key="oauth_user.groups"),
-            entry("second", client_id="other", client_secret="another-secret"),
+            idp.entry("idp", auth_state_groups_key="oauth_user.groups"),
+            idp.entry("second", client_id="other", client_secret="another-secret"),
         ],
     }
     config = "c.AizenAuthenticator.auth_refresh_age = 1"

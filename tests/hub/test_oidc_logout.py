@@ -42,16 +42,12 @@ def idp() -> Iterator[Idp]:
 
 @pytest.fixture(scope="module")
 def hub(idp: Idp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
-    def entry(name: str, **config: Any) -> dict[str, Any]:
-        settings = idp.settings(oauth_callback_url=None, **config)
-        return {"name": name, "kind": "oidc", "label": f"Lab {name}", "deadline_seconds": 2, "config": settings}
-
     settings = {
         "providers": [
             {"name": "local", "kind": "local", "label": "Local account"},
-            entry("idp"),
-            entry("gentle", logout_ends_servers=False),
-            entry("second", client_id="other", client_secret="another-secret"),
+            idp.entry("idp"),
+            idp.entry("gentle", logout_ends_servers=False),
+            idp.entry("second", client_id="other", client_secret="another-secret"),
         ],
     }
     with running_hub(

@@ -71,7 +71,7 @@ class House:
                 if attempt == ATTEMPTS or IN_USE not in folder.log.read_text(encoding="utf-8", errors="replace"):
                     raise
                 say("another process took one of the ports; trying others")
-            except BaseException:
+            except BaseException:  # goes on up, Ctrl-C too; no process stays behind
                 house.stop()
                 raise
         raise AssertionError("the loop ends by return or raise")

@@ -189,5 +189,5 @@ class ServerLife:
                 await work()
             except Problem as error:
                 log.warning("%s: %s", work.__name__, error.detail)
-            except Exception:
+            except Exception:  # whatever one round met, the next one must come: it ends what was revoked
                 log.exception("%s failed; it is tried again", work.__name__)
