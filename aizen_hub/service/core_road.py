@@ -48,6 +48,10 @@ def core_runner(house: House) -> Runner:
 
     def sign(order: Order, body: bytes) -> str:
         assert settings is not None
+        if body:
+            # What has no body starts nothing: it follows a command, or stops one that somebody has lost the right to,
+            # and that must not hang on a clock.
+            house.clock.check()
         return issue_decision(
             house.verifier.ring,
             house.settings.service_url,

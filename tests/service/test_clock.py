@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from aizen_hub.problems import Unavailable
 from aizen_hub.service import clock as module
 from aizen_hub.service.clock import FORGIVEN_AFTER, MOST_OFF, Clock, kernel
 from tests.service.conftest import Driver
+from tests.service.test_core import WithCore, audit, running, until
 
 
 class Hands:
@@ -87,3 +91,43 @@ async def test_no_road_mints_while_the_clock_is_off(service: Driver) -> None:
     assert "\naizen_clock_ntp_offset_seconds " in figures
     service.house.clock._base += 3600
     assert (await service.renew(session)).status == 200
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[WithCore]:
+    found = WithCore(tmp_path)
+    await asyncio.to_thread(found.start_core)
+    await found.start()
+    try:
+        yield found
+    finally:
+        await found.stop()
+        await asyncio.to_thread(found.stop_core)
+
+
+@pytest.mark.proves("R135", "R82", "T-43")
+async def test_no_command_is_given_to_the_core_while_the_clock_is_off(world: WithCore) -> None:
+    service = world.driver
+    eve = await service.open("eve")
+    service.house.clock._base -= 3600
+    answer = await service.command(eve, "start training churn")
+    assert answer.status == 503, answer.body
+    assert "jumped by 3600 s" in answer.json["detail"]
+    assert "set the clock right" in answer.json["remedy"]
+    assert [row["details"]["state"] for row in audit(service, "outcome")] == ["failed"]
+    assert running(service) == []
+    service.house.clock._base += 3600
+    assert (await service.command(eve, "start training churn")).lines[-1]["state"] == "done"
+
+
+@pytest.mark.proves("T-08", "R78")
+async def test_a_command_is_still_stopped_while_the_clock_is_off(world: WithCore) -> None:
+    service = world.driver
+    eve, boss = await service.open("eve"), await service.open("boss", None)
+    task = asyncio.create_task(service.command(eve, "start training slow"))
+    await until(lambda: running(service) == ["training slow"])
+    service.house.clock._base -= 3600
+    lock = {"target": "identity", "name": "user:eve", "reason": "left"}
+    assert (await service.call("POST", "/api/v1/locks", lock, auth=boss.auth)).status == 201
+    last = (await asyncio.wait_for(task, 15)).lines[-1]
+    assert (last["event"], last["state"]) == ("end", "stopped")
