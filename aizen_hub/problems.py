@@ -111,9 +111,16 @@ class UnknownCommand(Problem):
 
 
 class NotAuthenticated(Problem):
-    """No credential, or one that is wrong, expired, ended, or made for another road."""
+    """No credential, or one that is wrong, expired, ended, or made for another road.
+
+    Attributes
+    ----------
+    challenge : str or None
+        What ``WWW-Authenticate`` must say, where the road alone does not tell (RFC 9110, 11.6.1).
+    """
 
     slug, title, status = "not-authenticated", "The credential was not accepted", 401
+    challenge: str | None = None
 
 
 class Denied(Problem):

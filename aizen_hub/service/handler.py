@@ -288,7 +288,7 @@ class Endpoint(HTTPMessageDelegate):
         )
         headers = self._headers(PROBLEM)
         if isinstance(problem, NotAuthenticated):
-            headers["WWW-Authenticate"] = _challenge(route)
+            headers["WWW-Authenticate"] = problem.challenge or _challenge(route)
         elif isinstance(problem, (TooMany, Unavailable)):
             headers["Retry-After"] = str(int(problem.more.get("retry_after", 1)) or 1)
         if isinstance(problem, MethodRefused):
