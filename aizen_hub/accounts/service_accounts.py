@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import gate, locks, names, pending, traces
+from aizen_hub.accounts.binding import Binding
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIFE = timedelta(days=90)
 LONGEST_LIFE = timedelta(days=366)
+FREE = Binding()
 _s = tables.service_accounts
 _c = tables.credentials
 
@@ -47,12 +50,34 @@ def create(tx: Write, name: str, *, description: str = "") -> Result:
     return message(f"made the service account `{canonical}`", account=canonical)
 
 
-def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE) -> Result:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A credential that is valid, for whoever also shows what it is bound to.
+
+    Attributes
+    ----------
+    number : int
+    account : str
+        Canonical name.
+    binding : Binding
+    """
+
+    number: int
+    account: str
+    binding: Binding
+
+
+def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE, binding: Binding = FREE) -> Result:
     """Make a credential; the answer holds it once, as ``data["credential"]``.
 
     Several may be valid at a time, so that one can be exchanged for another without a gap. Whoever has a credential is
     the account, so the actor needs every right that the account holds, and gives it none as long as the credential is
     good (R66).
+
+    Parameters
+    ----------
+    binding : Binding
+        What a caller must show beside the credential; by default nothing (R58, T-46).
 
     Raises
     ------
@@ -69,8 +94,9 @@ def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE) -> Result:
     _need_hold(tx, row)
     gate.need_control(tx, Identity.service_account(row.name), "make a credential")
     if pending.needed(tx, always=True):
-        arguments = {"name": row.name, "seconds": int(lifetime.total_seconds())}
-        return pending.hold(tx, "credential", arguments, f"make a credential for `{row.name}`")
+        arguments = {"name": row.name, "seconds": int(lifetime.total_seconds()), **binding.to_json()}
+        what = f"make a credential for `{row.name}`"
+        return pending.hold(tx, "credential", arguments, f"{what}, {binding}" if binding != FREE else what)
     credential = f"aizen-sa-{secrets.token_urlsafe(32)}"
     expires = tx.now + lifetime
     tx.conn.execute(
@@ -80,23 +106,26 @@ def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE) -> Result:
             created=tx.now,
             expires=expires,
             issued_by=None if gate.above_roles(tx) else str(tx.actor.identity),
+            key=binding.key,
+            networks=list(binding.networks) or None,
         )
     )
     number = tx.conn.execute(select(_c.c.id).where(_c.c.hash == hash_credential(credential))).scalar_one()
     tx.change("credential", {"account": row.name, "did": "issue", "credential": number}, [])
-    tx.audit("credential.issued", details={"account": row.name, "credential": number})
+    tx.audit("credential.issued", details={"account": row.name, "credential": number, **binding.to_json()})
     return message(
         f"a credential for `{row.name}`, shown only now",
         credential=credential,
         id=number,
         account=row.name,
         expires=expires,
+        **binding.to_json(),
     )
 
 
 def issue_confirmed(tx: Write, args: Mapping[str, Any]) -> Result:
     """Make a credential after its confirmation."""
-    return issue(tx, args["name"], timedelta(seconds=args["seconds"]))
+    return issue(tx, args["name"], timedelta(seconds=args["seconds"]), Binding.kept(args))
 
 
 def revoke(tx: Write, name: str, number: int) -> Result:
@@ -181,22 +210,29 @@ def credentials(tx: Write, name: str) -> Result:
     _need_hold(tx, row)
     rows = tx.conn.execute(select(_c).where(_c.c.service_account_id == row.id).order_by(_c.c.created)).all()
     return table(
-        ("id", "created", "expires", "last used"),
-        [(one.id, one.created, one.expires, one.last_used) for one in rows],
+        ("id", "created", "expires", "last used", "key", "networks"),
+        [
+            (one.id, one.created, one.expires, one.last_used, one.key, ", ".join(one.networks or ()) or None)
+            for one in rows
+        ],
     )
 
 
-def authenticate(tx: Read, credential: str) -> str | None:
-    """Return the name of the account whose valid credential this is, or None: unknown, expired, off or locked."""
+def authenticate(tx: Read, credential: str) -> Held | None:
+    """Return the valid credential that this is, or None: unknown, expired, its account off or locked.
+
+    Whether its binding is met, the caller must judge: this reads what is stored and nothing of the request.
+    """
     row = tx.conn.execute(
-        select(_s.c.name, _s.c.active, _c.c.expires)
+        select(_s.c.name, _s.c.active, _c.c.id, _c.c.expires, _c.c.key, _c.c.networks)
         .join(_c, _c.c.service_account_id == _s.c.id)
         .where(_c.c.hash == hash_credential(credential))
     ).first()
     if row is None or not row.active or row.expires <= tx.now:
         return None
-    name = str(row.name)
-    return None if locks.is_locked(tx, LockTarget.IDENTITY, f"service-account:{name}") else name
+    if locks.is_locked(tx, LockTarget.IDENTITY, f"service-account:{row.name}"):
+        return None
+    return Held(row.id, str(row.name), Binding(row.key, tuple(row.networks or ())))
 
 
 def used(tx: Write, credential: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
-from aizen_hub.accounts import mapping_reports, pending, requests, service_accounts, sign_ins, throttle
+from aizen_hub.accounts import mapping_reports, pending, proofs, requests, service_accounts, sign_ins, throttle
 from aizen_hub.alerts.courier import Courier
 from aizen_hub.alerts.expiry import announce_expiring
 from aizen_hub.audit.checkpoint import CheckpointFile
@@ -147,6 +147,7 @@ class Chores:
         throttle.forget_old(tx)
         sign_ins.forget_old(tx)
         mapping_reports.forget_old(tx)
+        proofs.forget_old(tx)
         used, self._house.used = self._house.used, set()
         for credential in used:
             service_accounts.used(tx, credential)

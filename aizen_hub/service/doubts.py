@@ -26,9 +26,9 @@ _MAX_PLACES = 2_000
 class Doubts:
     """Keeps what it costs to refuse a credential small, and shuts nobody out who has a good one.
 
-    A credential that was good once is always looked at, at once: that it is remembered lets nobody in. Of others, from
-    a place that sent too many bad ones, one is looked at after the other; who comes when that line is long is turned
-    away.
+    A credential that was good once is always looked at, at once, when it comes from there again: that it is remembered
+    lets nobody in, and a thief elsewhere who fails with it takes nothing from its owner. Of others, from a place that
+    sent too many bad ones, one is looked at after the other; who comes when that line is long is turned away.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ class Doubts:
         TooMany
             The line of this source is full.
         """
-        key = hash_credential(token)
+        where = place(source)
+        key = hash_credential(f"{where} {token}")
         if key in self._proven:
             try:
                 yield
@@ -64,7 +65,6 @@ class Doubts:
             self._proven[key] = None
             self._proven.move_to_end(key)
             return
-        where = place(source)
         try:
             if self._crowded.get(where, 0.0) > time.monotonic():
                 async with self._in_line(where):

@@ -20,6 +20,7 @@ from aizen_hub.service.route import Route
 
 if TYPE_CHECKING:
     from aizen_hub.accounts.court import Court
+    from aizen_hub.accounts.service_accounts import Held
     from aizen_hub.catalogs.catalog import Catalog
     from aizen_hub.jobs.runner import Runner
     from aizen_hub.service.browsers import Browsers
@@ -151,12 +152,14 @@ class House:
 
         return await self.pools.reads.run(run)
 
-    async def service_account_of(self, credential: str) -> str | None:
-        """Return the service account that a credential opens now, or None."""
-        name = await self.look(lambda tx: service_accounts.authenticate(tx, credential))
-        if name is not None and len(self.used) < _MOST_USED:
+    async def service_account_of(self, credential: str) -> Held | None:
+        """Return whose valid credential this is now, and what it is bound to; None where it is none."""
+        return await self.look(lambda tx: service_accounts.authenticate(tx, credential))
+
+    def note_used(self, credential: str) -> None:
+        """Note that a service account came in with this credential."""
+        if len(self.used) < _MOST_USED:
             self.used.add(credential)
-        return name
 
     async def was_session_credential(self, credential: str) -> bool:
         """Whether a token's hash is, or ever was, the credential of a session."""

@@ -16,6 +16,7 @@ from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.doubts import Doubts
 from aizen_hub.service.hub_client import HubClient
+from aizen_hub.service.machines import Machines, Presented, speaks_dpop
 from aizen_hub.service.route import Credential, Route
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.tokens.credential import hash_credential, same
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 HUB = Identity.service_account("hub")
 CORE = Identity.service_account("core")
-_ASKED_ABOUT = frozenset({Credential.SERVICE_ACCOUNT, Credential.HUB_TOKEN})
-"""What only the store or the hub can tell good from bad; the others are refused here, by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +88,13 @@ class Roads:
 
     def __init__(self, house: House, hub: HubClient, hub_secret: str | None, core_credential: str | None) -> None:
         self._house, self._hub = house, hub
+        self._machines = Machines(house)
         self._doubts = Doubts(house.settings.service.deadline_seconds, house.metrics.limited)
         self._secrets = {Credential.HUB_SECRET: hub_secret, Credential.CORE: core_credential}
         self._ways: dict[Credential, Callable[[str, str], Awaitable[Caller]]] = {
             Credential.HUB_SECRET: self._by_hub_secret,
             Credential.CORE: self._by_core_credential,
             Credential.ROLE_TOKEN: self._by_role_token,
-            Credential.SERVICE_ACCOUNT: self._by_service_account,
-            Credential.HUB_TOKEN: self._by_hub_token,
         }
 
     async def identify(self, route: Route, request: HTTPServerRequest, *, proxied: bool) -> Caller:
@@ -119,10 +117,13 @@ class Roads:
             if kind is Credential.BROWSER:
                 return await self._by_browser(request, source)
             token = self._bearer(request)
-            if kind not in _ASKED_ABOUT:
-                return await self._ways[kind](token, source)
-            async with self._doubts.looking_at(token, source):
-                return await self._ways[kind](token, source)
+            if (way := self._ways.get(kind)) is not None:
+                return await way(token, source)
+            # Only the store or the hub can tell the others good from bad.
+            if kind is Credential.HUB_TOKEN:
+                async with self._doubts.looking_at(token, source):
+                    return await self._by_hub_token(token, source)
+            return await self._by_service_account(request, token, source)
         except NotAuthenticated as error:
             self._house.metrics.credential_refused(kind.value, str(error.more.get("code", "refused")))
             raise
@@ -150,9 +151,11 @@ class Roads:
                 raise refuse("malformed", "through the hub's proxy only `Authorization: token …` is read")
             return Credential.HUB_TOKEN
         if scheme.lower() != "bearer":
+            if speaks_dpop(headers[0]):
+                return Credential.SERVICE_ACCOUNT  # nobody else's credential is bound to a key
             raise refuse(
                 "wrong-road",
-                "this address reads `Authorization: Bearer …`",
+                "this address reads `Authorization: Bearer …`, or `DPoP …` of service accounts",
                 "hub tokens belong to the hub's own address",
             )
         if "." in token:
@@ -198,15 +201,10 @@ class Roads:
             found,
         )
 
-    async def _by_service_account(self, token: str, source: str) -> Caller:
-        name = await self._house.service_account_of(token)
-        if name is None:
-            raise refuse("unknown", "the credential is unknown, expired or withdrawn")
-        return Caller(
-            Credential.SERVICE_ACCOUNT,
-            source,
-            Actor(Identity.service_account(name), Road.SERVICE_ACCOUNT, source=source),
-        )
+    async def _by_service_account(self, request: HTTPServerRequest, token: str, source: str) -> Caller:
+        presented = Presented.of(request, token, self._house.settings.service_url)
+        async with self._doubts.looking_at(presented.mark, source):
+            return Caller(Credential.SERVICE_ACCOUNT, source, await self._machines.identify(presented, source))
 
     async def _by_hub_token(self, token: str, source: str) -> Caller:
         # First our own table: whatever the hub says about it, a server's own token is never a person at a command line.

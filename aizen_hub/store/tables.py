@@ -200,6 +200,15 @@ credentials = _table(
     Column("expires", Instant, nullable=False),
     Column("last_used", Instant),
     Column("issued_by", String(NAME + 20)),  # kind:name; None: the service's own machine, or not known any more
+    Column("key", String(43)),  # thumbprint of the key with which every request is proven (RFC 9449)
+    Column("networks", JSON(none_as_null=True)),  # list of CIDRs that it is good from; None: anywhere
+)
+
+proofs = _table(
+    # Proofs of possession that were used, by the hash of their key and id; each counts once (RFC 9449, 11.1).
+    "proofs",
+    Column("name", String(64), primary_key=True),
+    Column("expires", Instant, nullable=False, index=True),
 )
 
 projects = _table(

@@ -133,7 +133,8 @@ def test_a_credential_is_shown_once_and_works_until_it_ends(crew: House) -> None
 
     def name(credential: str) -> str | None:
         with crew.reading() as tx:
-            return service_accounts.authenticate(tx, credential)
+            held = service_accounts.authenticate(tx, credential)
+            return None if held is None else held.account
 
     assert (name(secret), name(other), name(secret + "x"), name("")) == ("robot", "robot", None, None)
     assert secret not in repr(crew.state())

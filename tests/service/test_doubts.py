@@ -103,7 +103,7 @@ async def test_a_flood_of_bad_credentials_leaves_one_question_to_the_store(
         assert (await service.call("GET", "/api/v1/me", auth=f"Bearer bad{number}")).status == 401
     asked, go, ask = [], asyncio.Event(), service.house.service_account_of
 
-    async def slow(token: str) -> str | None:
+    async def slow(token: str) -> Any:
         if token.startswith("bad"):
             asked.append(token)
             await go.wait()
