@@ -117,6 +117,7 @@ class Settings(_Section):
     hub_secret_file: Path | None = None
     key_encryption_file: Path | None = None
     checkpoint_file: Path | None = None
+    checkpoint_grace_seconds: Annotated[int, Field(ge=60, le=86_400)] = 300
     group_max_age_seconds: Annotated[int, Field(ge=60)] = 900
     confirm_protected: bool = True
     insecure_same_uid: bool = False

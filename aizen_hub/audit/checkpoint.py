@@ -77,6 +77,7 @@ class CheckpointFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._last_heads: dict[str, Head] = {}
+        self._last_number = 0
 
     def append(
         self, heads: Mapping[str, Head], revision: int, at: datetime, sign: Sign, *, void_from: int | None = None
@@ -91,17 +92,22 @@ class CheckpointFile:
         Raises
         ------
         OSError
-            The file cannot be written; the caller reports it, and tries again with the next checkpoint.
+            The file cannot be written, or ends before what this process wrote last: it was removed, set back, or its
+            disk is gone. The caller reports it, and tries again with the next checkpoint.
         """
         known = {} if void_from is not None else self._last_heads
         moved = {writer: head for writer, head in heads.items() if known.get(writer) != head}
         if not moved:
             return False
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        if not self._last_number:
+            flags |= os.O_CREAT
         descriptor = os.open(self.path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             number, previous, torn = _end(descriptor)
+            if number < self._last_number:
+                raise OSError(f"it ends with number {number}, and {self._last_number} was written already")
             content: dict[str, Any] = {
                 "number": number + 1,
                 "at": to_microseconds(at),
@@ -126,6 +132,7 @@ class CheckpointFile:
         finally:
             os.close(descriptor)
         self._last_heads.update(moved)
+        self._last_number = number + 1
         return True
 
     def read(self, check: Check) -> tuple[list[Checkpoint], list[CheckpointFault]]:

@@ -100,7 +100,7 @@ def _keep_link(settings: Settings, path: str) -> None:
 
 
 def refresh_keys(house: House) -> None:
-    """Bring the ring at hand up to the store's, and seal or unseal the service by it (R7)."""
+    """Bring the ring at hand up to the store's, and seal or unseal the service by it and by the audit's sink (R7)."""
     with house.store.read() as tx:
         ring = house.keys.ring(tx)
         back = tx.revision < house.revision
@@ -116,6 +116,8 @@ def refresh_keys(house: House) -> None:
     if sealed is None and ring.is_sealed:
         sealed = ring.sealed or "a signing key is missing"
         remedy = "the operator finds the reason with `aizen-hub doctor`"
+    if sealed is None:
+        sealed, remedy = house.sink.fault, house.sink.remedy
     if sealed != house.sealed:
         log.log(
             logging.ERROR if sealed else logging.INFO,

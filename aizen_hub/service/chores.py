@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEEP_REPLAYS = timedelta(hours=24)
+_SIGN_EVERY = 20.0
+"""Seconds; at least once a minute (R96)."""
 _FIGURES = {
     "revision": "The store's revision.",
     "sessions_live": "Sessions that have not ended.",
     "jobs_running": "Jobs that count against limits.",
     "requests_waiting": "Requests for access that nobody decided yet.",
     "revision_lag": "Revisions of the store that no decision of this process has seen yet.",
-    "checkpoint_age_seconds": "Time since the heads of the audit were last signed, or found unmoved.",
 }
 
 
@@ -56,7 +57,7 @@ class Chores:
         self._courier = Courier(house.settings.alerts, self._transaction)
         self._followers = Followers(house)
         self._posting = Pool("alert", 1, 1)
-        self._signed = time.monotonic()
+        self._signing = Pool("checkpoint", 1, 1)
         self._figures = dict.fromkeys(_FIGURES, 0.0)
         for name, text in _FIGURES.items():
             house.metrics.gauge(name, text, self._shower(name))
@@ -68,7 +69,7 @@ class Chores:
             Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
             Task("revocation", 1.0, self._followers.follow, at_once=True),
             Task("jobs", 300.0, self._unless_old(lambda: core_road.resume(house)), at_once=True),
-            Task("checkpoint", 20.0, self.checkpoint, at_once=True),
+            Task("checkpoint", 5.0, self._checkpoint_when_due, at_once=True),
             Task("slow", 5.0, self._hang_up),
             Task("figures", 15.0, self._count, at_once=True),
             Task("alerts", 5.0, self._unless_old(self._post)),
@@ -80,8 +81,9 @@ class Chores:
         """Sign what was recorded until the end, so that nothing of it can be cut off unseen (R96)."""
         try:
             await self.checkpoint()
-        except (OSError, Unavailable) as error:
-            log.warning("no last checkpoint", extra={"data": {"class": type(error).__name__}})
+        except Unavailable as problem:
+            log.warning("no last checkpoint", extra={"data": {"why": problem.detail}})
+        self._signing.close()
         self._posting.close()
 
     def _unless_old(self, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
@@ -93,20 +95,33 @@ class Chores:
         return run
 
     async def checkpoint(self) -> bool:
-        """Sign the heads of all chains into the file outside the database."""
+        """Sign the heads of all chains into the file outside the database; False if none moved since.
+
+        Raises
+        ------
+        Unavailable
+            The file cannot be written, the store does not answer, or no key signs.
+        """
         house = self._house
         if house.lacks is not None:
             return False
-
-        def work() -> bool:
-            with house.store.read() as tx:
-                found, revision, now = heads(tx.conn), tx.revision, tx.now
-                sign = signer(house.keys.ring(tx))
-            return self._checkpoints.append(found, revision, now, sign)
-
-        moved = await house.pools.reads.run(work)
-        self._signed = time.monotonic()
+        begun = house.sink.begin()
+        found, revision, now, ring = await house.look(
+            lambda tx: (heads(tx.conn), tx.revision, tx.now, house.keys.ring(tx))
+        )
+        try:
+            # In a thread of its own: a disk that does not answer holds up no read of the database.
+            moved = await self._signing.run(lambda: self._checkpoints.append(found, revision, now, signer(ring)))
+        except OSError as error:
+            house.sink.failed(error)
+            raise Unavailable(f"a checkpoint was not written: {error}", remedy=house.sink.remedy) from error
+        house.sink.reached(begun)
         return moved
+
+    async def _checkpoint_when_due(self) -> None:
+        sink = self._house.sink
+        if sink.failing or sink.age >= _SIGN_EVERY:
+            await self.checkpoint()
 
     async def _hang_up(self) -> None:
         # Tornado's own timeouts cost timers per request; one look every few seconds costs nothing.
@@ -126,7 +141,6 @@ class Chores:
                 "jobs_running": float(running or 0),
                 "requests_waiting": float(requests.waiting_count(tx)),
                 "revision_lag": float(max(0, tx.revision - self._house.court.seen)),
-                "checkpoint_age_seconds": time.monotonic() - self._signed,
             }
 
         self._figures.update(await self._house.look(work))

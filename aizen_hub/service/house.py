@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aizen_hub.accounts import service_accounts, sessions
+from aizen_hub.audit.sink import Sink
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.clock import Clock, kernel
 from aizen_hub.service.hub_client import HubClient
@@ -100,6 +101,7 @@ class House:
         self.reading: dict[Any, float] = {}
         self.started = datetime.now(UTC)
         self.clock = Clock(shared=not settings.embedded)
+        self.sink = Sink(settings.checkpoint_grace_seconds)
         self.metrics.gauge(
             "clock_offset_seconds",
             "This clock against the store's, or its jumps since the start.",
@@ -110,7 +112,14 @@ class House:
         )
         self.metrics.gauge("clock_ntp_offset_seconds", "This clock against NTP, by the kernel.", lambda: kernel()[1])
         self.metrics.gauge(
-            "sealed", "1 while a key is missing and nothing is decided.", lambda: float(self.sealed is not None)
+            "sealed",
+            "1 while a key, the audit's checkpoint file or a part of the database is missing and nothing is decided.",
+            lambda: float(self.sealed is not None),
+        )
+        self.metrics.gauge(
+            "checkpoint_age_seconds",
+            "Time since the heads of the audit were last signed, or found unmoved.",
+            lambda: self.sink.age,
         )
         self.metrics.gauge("questions_waiting", "Questions that wait for the court.", lambda: float(self.court.waiting))
         self.metrics.gauge(

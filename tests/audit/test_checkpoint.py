@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aizen_hub.audit.checkpoint import CheckpointFile, Head
+from aizen_hub.problems import Unavailable
 from tests.audit.conftest import Signer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -101,16 +105,61 @@ def test_a_line_cut_short_by_a_crash_spoils_no_other(file: CheckpointFile, signe
     assert ([one.number for one in good], faults) == ([1, 2, 3, 4, 5], [])
 
 
-def test_a_full_disk_leaves_no_half_line(file: CheckpointFile, signer: Signer) -> None:
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file of this process grows beyond ``size``: what a disk does that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.proves("R108")
+@pytest.mark.parametrize("room", [0, 1, 60])
+def test_a_full_disk_leaves_no_half_line(file: CheckpointFile, signer: Signer, room: int) -> None:
+    before = file.path.read_bytes()
+    with full_at(len(before) + room), pytest.raises(OSError, match=r"too large|in part only"):
+        file.append(heads(8), 8, NOW, signer.sign)
+    assert file.path.read_bytes() == before
+    assert file.append(heads(8), 8, NOW, signer.sign)
+    good, faults = file.read(signer.check)
+    assert (dict(good[-1].heads), faults) == (heads(8), [])
+
+
+def test_without_a_key_nothing_is_written(file: CheckpointFile) -> None:
     before = file.path.read_bytes()
 
     def fail(_: bytes) -> tuple[str, bytes]:
-        raise OSError("no key at hand")
+        raise Unavailable("no key at hand")
 
-    with pytest.raises(OSError, match="no key"):
+    with pytest.raises(Unavailable):
         file.append(heads(8), 8, NOW, fail)
     assert file.path.read_bytes() == before
+
+
+@pytest.mark.proves("R96", "T-39")
+@pytest.mark.parametrize("how", ["gone", "empty", "shorter", "folder gone"])
+def test_a_file_that_went_back_gets_nothing_more(file: CheckpointFile, signer: Signer, how: str) -> None:
+    before, aside = file.path.read_bytes(), file.path.with_name("aside")
+    match how:
+        case "gone":
+            file.path.rename(aside)
+        case "empty":
+            file.path.write_bytes(b"")
+        case "shorter":
+            file.path.write_bytes(before[: before.rstrip(b"\n").rindex(b"\n") + 1])
+        case _:
+            file.path = file.path.parent / "unmounted" / "checkpoints"
+    with pytest.raises(OSError, match=r"No such file|ends with number"):
+        file.append(heads(8), 8, NOW, signer.sign)
+    if how == "folder gone":
+        file.path.parent.mkdir()
+    file.path.write_bytes(before)
     assert file.append(heads(8), 8, NOW, signer.sign)
+    good, faults = file.read(signer.check)
+    assert (len(good), faults) == (6, [])
 
 
 def test_a_link_is_not_followed(tmp_path: Path, signer: Signer) -> None:

@@ -51,8 +51,6 @@ def _figures(service: SyncClient) -> Iterator[Finding]:
         yield Finding(
             "warn", f"the service is {lag:.0f} revisions behind the store", "is its machine or database busy?"
         )
-    if found.get("sealed"):
-        yield Finding("fail", "the service is sealed and decides nothing", "aizen-hub keys list")
     if age <= _CHECKPOINT_SECONDS and lag <= _LAG:
         yield Finding("ok", f"it keeps up with the store, and signed the audit {age:.0f} s ago")
 
