@@ -43,7 +43,7 @@ EXAMPLES = {
     "service-account delete": "nightly",
     "service-account release": "nightly",
     "service-account switch": "nightly off",
-    "service-account issue": "nightly --days 30",
+    "service-account issue": "nightly --days 30 --key public.pem --from 10.20.0.0/16",
     "service-account credentials": "nightly",
     "service-account withdraw": "nightly 4",
     "mapping list": "-o json",

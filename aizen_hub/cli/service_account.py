@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from aizen_hub.cli.connection import connected, path
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import output_option, say, show_json, show_result
+from aizen_hub.cli.public_key import read_public_key
 from aizen_hub.client.sync import SyncClient
 
 _DAY = 86_400
@@ -62,10 +65,39 @@ def switch(client: SyncClient, name: str, state: str) -> int:
 @connected
 @click.argument("name")
 @click.option("--days", type=click.IntRange(1, 366), help="How long it is good; default: as the deployment has it.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Bind it to the key in this file, Ed25519 or P-256, as JWK or PEM. The public key is enough, and of a private "
+    "one only the public half is sent.",
+)
+@click.option(
+    "--from",
+    "networks",
+    multiple=True,
+    metavar="NETWORK",
+    help="Bind it to a network such as 10.20.0.0/16: from elsewhere it opens nothing. Can be given several times.",
+)
 @output_option
-def issue(client: SyncClient, name: str, days: int | None, output: str) -> int:
-    """Make a credential of NAME, shown this once; where that needs confirmation, in the panel."""
-    body = {} if days is None else {"lifetime_seconds": days * _DAY}
+def issue(
+    client: SyncClient, name: str, days: int | None, key: Path | None, networks: tuple[str, ...], output: str
+) -> int:
+    """Make a credential of NAME, shown this once; where that needs confirmation, in the panel.
+
+    Whoever has a credential is NAME. With --key it is worth nothing to a thief: every request must then carry a proof
+    made with the private half of that key (DPoP, RFC 9449), which never leaves the program that NAME is for. With
+    --from it opens nothing from elsewhere; the address that counts is the one from which the service is reached, behind
+    a gateway the gateway's.
+
+    \b
+    A key:  openssl genpkey -algorithm ed25519 -out key.pem
+            openssl pkey -in key.pem -pubout -out public.pem
+    """
+    body: dict[str, object] = {} if days is None else {"lifetime_seconds": days * _DAY}
+    if key is not None:
+        body["jwk"] = read_public_key(key)
+    if networks:
+        body["networks"] = list(networks)
     answer = client.post(path("service-accounts", name, "credentials"), body)
     if output == "json":
         show_json(answer)
@@ -81,7 +113,7 @@ def issue(client: SyncClient, name: str, days: int | None, output: str) -> int:
 @click.argument("name")
 @output_option
 def credentials(client: SyncClient, name: str, output: str) -> int:
-    """List the credentials of NAME: when they end and when they were used, never themselves."""
+    """List the credentials of NAME: when they end, when they were used, what they are bound to; never themselves."""
     show_result(output, client.get(path("service-accounts", name, "credentials")))
     return Outcome.DONE
 

@@ -15,6 +15,7 @@ from aizen_hub.service.schemas.problem import ProblemDocument
 
 _REF = "#/components/schemas/{model}"
 
+_BOUND = "serviceAccountBound"
 _SECURITY: dict[Credential, tuple[str, dict[str, str]]] = {
     Credential.HUB_SECRET: ("hubSecret", {"type": "http", "scheme": "bearer", "description": "The hub's own secret."}),
     Credential.ROLE_TOKEN: (
@@ -39,6 +40,14 @@ _SECURITY: dict[Credential, tuple[str, dict[str, str]]] = {
         "browser",
         {"type": "apiKey", "in": "cookie", "name": "aizen", "description": "Signed in through the hub."},
     ),
+}
+
+_SCHEMES = dict(_SECURITY.values()) | {
+    _BOUND: {
+        "type": "http",
+        "scheme": "DPoP",
+        "description": "A credential of a service account that is bound to a key, with a proof in `DPoP` (RFC 9449).",
+    }
 }
 
 
@@ -73,7 +82,7 @@ def document(table: Sequence[Route], url: str) -> dict[str, Any]:
         },
         "servers": [{"url": url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": dict(_SECURITY.values())},
+        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
 
 
@@ -83,13 +92,18 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "summary": route.summary,
         "parameters": _parameters(route, schemas),
         "responses": _responses(route),
-        "security": [{_SECURITY[one][0]: []} for one in sorted(route.takes) if one is not Credential.NONE],
+        "security": _security(route),
         "x-aizen-needs": ":".join(filter(None, (route.needs.kind.value, route.needs.name))),
     }
     if route.body is not None:
         media = "application/x-www-form-urlencoded" if route.form else "application/json"
         out["requestBody"] = {"required": True, "content": {media: {"schema": _ref(route.body)}}}
     return out
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    names = [_SECURITY[one][0] for one in sorted(route.takes) if one is not Credential.NONE]
+    return [{name: []} for name in (*names, *([_BOUND] if Credential.SERVICE_ACCOUNT in route.takes else []))]
 
 
 def _operation_id(route: Route) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from aizen_hub.accounts import groups, service_accounts
+from aizen_hub.accounts.binding import Binding
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.problems import BadInput, Fault
 from aizen_hub.rbac.identity import Identity
@@ -92,9 +93,11 @@ async def credentials(call: Call) -> Answer:
 
 
 async def issue(call: Call) -> Answer:
-    seconds = call.body.lifetime_seconds
+    body: NewCredential = call.body
+    seconds = body.lifetime_seconds
     lifetime = service_accounts.DEFAULT_LIFE if seconds is None else timedelta(seconds=seconds)
-    return await change(call, lambda tx: service_accounts.issue(tx, call.members["account"], lifetime), 201)
+    binding = Binding.of(None if body.jwk is None else body.jwk.thumbprint, body.networks or ())
+    return await change(call, lambda tx: service_accounts.issue(tx, call.members["account"], lifetime, binding), 201)
 
 
 async def revoke(call: Call) -> Answer:
@@ -204,7 +207,7 @@ ROUTES = (
         PEOPLE,
         REGISTERED,
         issue,
-        "Make a credential, shown once.",
+        "Make a credential, shown once; bound to a key or to networks, it opens nothing without them.",
         body=NewCredential,
         answer=ResultView,
         status=201,

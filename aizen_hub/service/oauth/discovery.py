@@ -8,6 +8,7 @@ from aizen_hub.problems import Unavailable
 from aizen_hub.service.call import Call
 from aizen_hub.service.oauth.exchange import GRANT
 from aizen_hub.service.route import Answer
+from aizen_hub.tokens.dpop import SCHEME, SUPPORTED
 from aizen_hub.tokens.keys import JWKS_MAX_AGE
 
 _CACHE = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
@@ -35,7 +36,9 @@ async def metadata(call: Call) -> Answer:
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["none"],
             "revocation_endpoint_auth_methods_supported": ["none"],
-            "introspection_endpoint_auth_methods_supported": ["Bearer"],
+            # The registered types of access tokens (RFC 8414, 2): plain, and bound to a key.
+            "introspection_endpoint_auth_methods_supported": ["Bearer", SCHEME],
+            "dpop_signing_alg_values_supported": list(SUPPORTED),
             "service_documentation": f"{own}/api/v1/openapi.json",
         },
         headers={"Cache-Control": _CACHE},
