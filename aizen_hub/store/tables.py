@@ -24,16 +24,14 @@ from sqlalchemy.schema import SchemaItem
 
 from aizen_hub.store.instant import Instant
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
+_CONSTRAINTS = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=_CONSTRAINTS)
 _Id = BigInteger().with_variant(Integer, "sqlite")
 NAME = 255
 
@@ -163,7 +161,6 @@ mappings = _table(
     Column("project", String(NAME)),  # None: a template names it
     Column("created_by", String(NAME + 20), nullable=False),
     Column("created", Instant, nullable=False),
-    # Not a plain constraint: NULLs are all different to one.
     Index("uq_mappings_provider", "provider", "group", "role", text("coalesce(project, '')"), unique=True),
     never_reuse_ids=True,
 )
@@ -205,9 +202,8 @@ credentials = _table(
 )
 
 proofs = _table(
-    # Proofs of possession that were used, by the hash of their key and id; each counts once (RFC 9449, 11.1).
-    "proofs",
-    Column("name", String(64), primary_key=True),
+    "proofs",  # of possession, once they were used (RFC 9449, 11.1)
+    Column("name", String(64), primary_key=True),  # SHA-256 of key and id
     Column("expires", Instant, nullable=False, index=True),
 )
 
