@@ -227,7 +227,7 @@ class Court:
             try:
                 state = database.begin_at(conn, "batch")
                 self._check(state)
-                self._facts.at(state.revision, cursor)
+                self._facts.at(state.revision, cursor, state.server)
                 rights = partial(store.cache.rights, conn, state.revision)
                 for one in batch:
                     decision = judge(one.question, state, self._facts, rights, store.catalog)

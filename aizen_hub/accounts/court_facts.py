@@ -39,18 +39,18 @@ class Facts:
     def __init__(self, database: Database) -> None:
         self._session, self._project, self._key = map(database.sql, (_SESSION, _PROJECT, _KEY))
         self._cursor: Any = None
-        self._revision = -1
+        self._known_at = (-1, 0)
         self._sessions: dict[str, Session | None] = {}
         self._projects: dict[str, bool] = {}
         self._keys: dict[str, tuple[str, int] | None] = {}
 
-    def at(self, revision: int, cursor: Any) -> None:
-        """Use this cursor from now on; everything of another revision is forgotten."""
+    def at(self, revision: int, cursor: Any, server: int = 0) -> None:
+        """Use this cursor from now on; everything of another revision, or of another server, is forgotten."""
         self._cursor = cursor
         held = len(self._sessions) + len(self._projects) + len(self._keys)
-        if revision != self._revision or held > MAX_ENTRIES:
+        if (revision, server) != self._known_at or held > MAX_ENTRIES:
             self._sessions, self._projects, self._keys = {}, {}, {}
-            self._revision = revision
+            self._known_at = (revision, server)
 
     def session(self, number: str) -> Session | None:
         if number not in self._sessions:

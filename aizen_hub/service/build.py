@@ -101,18 +101,22 @@ def _keep_link(settings: Settings, path: str) -> None:
 
 def refresh_keys(house: House) -> None:
     """Bring the ring at hand up to the store's, and seal or unseal the service by it and by the audit's sink (R7)."""
+    seen = house.store.database.newest  # of before the view, which must hold it
+    remedy = REMEDY
     with house.store.read() as tx:
         ring = house.keys.ring(tx)
-        back = tx.revision < house.revision
+        back = tx.revision < seen
         if back:
-            log.error("the database went back", extra={"data": {"from": house.revision, "to": tx.revision}})
             house.store.cache.clear()
         if back or house.lacks is not None:
             house.lacks = _lacks(house, tx)
-        house.revision = tx.revision
+            if back and house.lacks is None:
+                # Lost before it was signed, as in a failover: who starts now cannot know, but we do.
+                house.lacks = f"the database shows revision {tx.revision}, but {seen} was seen: it was set back"
+                remedy = "bring back the newest database, or restart the service to go on from this one"
         house.clock.look(tx.now)
     house.verifier.advance(ring)
-    sealed, remedy = house.lacks, REMEDY
+    sealed = house.lacks
     if sealed is None and ring.is_sealed:
         sealed = ring.sealed or "a signing key is missing"
         remedy = "the operator finds the reason with `aizen-hub doctor`"

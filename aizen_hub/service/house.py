@@ -48,9 +48,7 @@ class House:
     remedy : str
         What helps against that.
     lacks : str or None
-        What was signed and is not in the database, so that the service is sealed (T-40).
-    revision : int
-        The newest that this process has seen.
+        What was signed or seen and is not in the database, so that the service is sealed (T-40).
     ending : bool
         SIGTERM came: nothing new is taken in.
     reading : dict
@@ -93,7 +91,6 @@ class House:
         self.sealed: str | None = None
         self.remedy = ""
         self.lacks: str | None = None
-        self.revision = 0
         self.without_session: tuple[tuple[str, str], ...] = ()
         self.ending = False
         self.reader = Reader(catalog)

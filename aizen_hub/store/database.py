@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +21,17 @@ CHANGING = "statements-changing"
 _WITHOUT_RIGHTS = frozenset({"outbox", "names", "replays", "throttles", "jobs", "pending", "project_alerts", "audit"})
 _STATE = "SELECT value, catalog_hash, not_before{now} FROM revision WHERE id = 1{lock}"
 _PG_NOW = ", CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+_PG_SERVER = ", CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS bigint)"
 
 
 class State(NamedTuple):
-    """The single revision row, and the store's time when it was read."""
+    """The single revision row, the store's time when it was read, and which server answered."""
 
     revision: int
     catalog_hash: str
     not_before: int | None  # microseconds
     now: datetime
+    server: int = 0  # its start, in microseconds; every server that takes over has another one
 
 
 class Database:
@@ -49,6 +52,11 @@ class Database:
         self.url = database_url(url)
         self.embedded = self.url.get_backend_name() == "sqlite"
         self.deadline_seconds = deadline_seconds
+        self.newest = -1
+        """The newest revision that this process has seen; where a later view is older, the database was set back."""
+        self.forget: Callable[[], None] = lambda: None
+        """Called before anything is read from another server than the last time."""
+        self._server = 0
         milliseconds = max(1, int(deadline_seconds * 1000))
         if self.embedded:
             self.path: Path | None = sqlite_path(self.url)
@@ -68,8 +76,8 @@ class Database:
                 # One snapshot for revision and rights. Appending conflicts with nobody, so it never has to be retried.
                 "batch": "BEGIN ISOLATION LEVEL REPEATABLE READ" + timeouts,
             }
-            self._state = _STATE.format(now=_PG_NOW, lock="")
-            self._state_locked = _STATE.format(now=_PG_NOW, lock=" FOR UPDATE")
+            self._state = _STATE.format(now=_PG_NOW + _PG_SERVER, lock="")
+            self._state_locked = _STATE.format(now=_PG_NOW + _PG_SERVER, lock=" FOR UPDATE")
         self.engine = self._engine(milliseconds)
         dbapi: Any = self.engine.dialect.loaded_dbapi
         self.driver_error: type[Exception] = dbapi.Error
@@ -107,7 +115,13 @@ class Database:
         if row is None:
             raise ConfigurationError("the database has no revision row; run `aizen-hub db check`")
         now = datetime.now(UTC) if self.embedded else from_microseconds(row[3])
-        return State(row[0], row[1], row[2], now)
+        server = 0 if self.embedded else row[4]
+        if server != self._server:
+            # After a failover a revision that we know may have been lost, and its number be that of another change.
+            self.forget()
+            self._server = server
+        self.newest = max(self.newest, row[0])
+        return State(row[0], row[1], row[2], now, server)
 
     def cursor(self, conn: Connection) -> Any:
         """Return a cursor of the driver itself, inside the connection's present transaction."""

@@ -69,23 +69,26 @@ class RightsCache:
         self._max_entries = max_entries
         self._guard = threading.Lock()
         self._seen = -1
+        self._cleared = 0
         self._entries: OrderedDict[Identity, _Entry] = OrderedDict()
         self._users_of: defaultdict[str, set[Identity]] = defaultdict(set)
         self._roles: _Roles | None = None
 
     def rights(self, conn: Connection, revision: int, identity: Identity) -> Rights:
         """Return the rights of ``identity`` at ``revision``, which is the one that ``conn``'s snapshot shows."""
+        cleared = self._cleared
         if revision > self._seen:
             self._catch_up(conn, revision)
         found = self.peek(revision, identity)
         if found is not None:
             return found.rights
         compiled = self.loader.compile(conn, identity, self.roles(conn, revision), revision)
-        self._remember(identity, compiled, revision)
+        self._remember(identity, compiled, revision, cleared)
         return compiled.rights
 
     def roles(self, conn: Connection, revision: int) -> Mapping[str, Role]:
         """Return all roles at ``revision``, by name."""
+        cleared = self._cleared
         if revision > self._seen:
             self._catch_up(conn, revision)
         known = self.peek_roles(revision)
@@ -93,7 +96,7 @@ class RightsCache:
             return known
         roles = self.loader.roles(conn)
         with self._guard:
-            if revision == self._seen:
+            if revision == self._seen and cleared == self._cleared:
                 self._roles = _Roles(roles, revision)
         return roles
 
@@ -118,9 +121,10 @@ class RightsCache:
         return PrivateView(self, conn, revision)
 
     def clear(self) -> None:
-        """Forget everything, for example because the database went back in time."""
+        """Forget everything, for example because the database went back in time; also what is just being compiled."""
         with self._guard:
             self._seen = -1
+            self._cleared += 1
             self._drop_all()
 
     def __len__(self) -> int:
@@ -147,10 +151,10 @@ class RightsCache:
                 self._forget(touched)
             self._seen = revision
 
-    def _remember(self, identity: Identity, compiled: Compiled, revision: int) -> None:
+    def _remember(self, identity: Identity, compiled: Compiled, revision: int, cleared: int) -> None:
         with self._guard:
             # Changes after this revision were already applied to the others and would be missed by this one.
-            if revision != self._seen:
+            if revision != self._seen or cleared != self._cleared:
                 return
             self._drop(identity)
             self._entries[identity] = _Entry(compiled, revision)

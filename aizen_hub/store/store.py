@@ -43,6 +43,7 @@ class Store:
         self.settings = settings
         self.chain = Chain("main" if database.embedded else f"w-{secrets.token_hex(8)}", database.placeholder)
         self.cache = RightsCache(RightsLoader(catalog, settings.group_max_age_seconds))
+        database.forget = self.cache.clear
         # SQLite waits for its write lock by sleeping and asking again; a lock of our own hands over at once.
         self._writing = threading.Lock()
 
@@ -110,6 +111,7 @@ class Store:
             rows = tx.finish()
             kill_point.reached("changed")
             self._append_and_commit(conn, rows)
+            self.database.newest = max(self.database.newest, tx.revision)
 
     def record(self, rows: Iterable[AuditRow]) -> None:
         """Write audit rows that belong to no change: denials, logins, reads.

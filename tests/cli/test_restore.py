@@ -204,6 +204,25 @@ async def test_a_database_that_goes_back_under_a_running_service_is_noticed(plac
         assert (await driver.call("GET", "/readyz")).status == 503
 
 
+@pytest.mark.proves("T-44")
+async def test_what_was_seen_and_lost_before_it_was_signed(place: Place) -> None:
+    """As after a failover: nothing is decided or written by whoever knows more, until it is started anew."""
+    async with place.running() as driver:
+        populate(driver.house)
+        seen = driver.revision()
+        with driver.house.store.database.engine.connect() as conn:
+            conn.exec_driver_sql("UPDATE revision SET value = value - 1")
+        refresh_keys(driver.house)
+        for _ in range(2):
+            ready = await driver.call("GET", "/readyz")
+            assert (ready.status, ready.json["detail"].endswith(f"{seen} was seen: it was set back")) == (503, True)
+            assert "restart" in ready.json["remedy"]
+            refresh_keys(driver.house)
+        assert await driver.server._chores.checkpoint() is False
+    async with place.running() as driver:
+        assert (await driver.call("GET", "/readyz")).status == 200
+
+
 async def test_an_honest_restart_is_no_loss(place: Place) -> None:
     for _ in range(3):
         async with place.running() as driver:

@@ -1,0 +1,206 @@
+"""The database fails over to a standby: what was acknowledged is there, or the loss is noticed (T-44)."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, select
+from sqlalchemy.engine import make_url
+
+from aizen_hub.cli.main import cli
+from aizen_hub.store import tables
+from tests.faults.clients import Client, Session
+from tests.faults.load import under_load
+from tests.faults.pair import Pair, running_pair
+from tests.faults.rules import RECOVERY_SECONDS
+from tests.faults.town import PROJECTS, Town, found, town
+from tests.fixtures.postgres import Server, running_server
+
+pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("failover")]
+
+Begin = Callable[..., AbstractContextManager[tuple[Town, Pair]]]
+WORKS = PROJECTS[0]
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, tuple[str, str]]]:
+    """The files of a server with a town's store in it, which has ended."""
+    folder = tmp_path_factory.mktemp("founded")
+    with running_server() as server:
+        secrets = found(folder, server.url())
+        server.end(signal.SIGINT)
+        yield server, folder, secrets
+
+
+@pytest.fixture
+def begin(founded: tuple[Server, Path, tuple[str, str]], tmp_path: Path) -> Begin:
+    """Start two replicas of the service on a primary with its standby."""
+    server, folder, secrets = founded
+
+    @contextmanager
+    def start(*, synchronous: bool) -> Iterator[tuple[Town, Pair]]:
+        shutil.copytree(folder, tmp_path / "town")
+        with running_pair(server.folder, synchronous=synchronous) as pair:
+            url = make_url(server.url()).set(port=pair.address.port).render_as_string()
+            with town(tmp_path / "town", secrets, url, replicas=2) as here:
+                yield here, pair
+
+    return start
+
+
+@pytest.mark.proves("T-44", "T-40", "R7")
+def test_a_lost_revocation_is_noticed(begin: Begin) -> None:
+    """The standby misses a revocation that was acknowledged: nobody decides until an operator accepts the loss."""
+    with begin(synchronous=False) as (here, pair):
+        first, second = here.services
+        giver, asker = Client(here, "giver"), Client(here, "asker")
+        session = _executor(giver, asker, "u0")
+        pair.caught_up()
+        with pair.cut_off():
+            taken = giver.revoke("u0", WORKS)
+            assert taken.result == "done"
+            denied = asker.check(session)
+            assert (denied.result, denied.revision) == ("denied", taken.revision)
+            second.stop()  # signs what was recorded until now
+            pair.fail_over()
+
+        assert here.books().revision < taken.revision, "the standby has it, so nothing was lost"
+        assert ("u0", WORKS, "PROJECT_EXECUTOR") in here.books().held
+        # Whoever ran on knows more than the database, and whoever starts finds more in the checkpoints.
+        assert asker.check(session).result == "unavailable"
+        second.start(wait=False)
+        for service in (first, second):
+            _until(lambda service=service: _sealed(service.port))
+        assert Client(here, "asker", 1).check(session).result == "unavailable"
+        assert giver.grant("u1", WORKS, key=False).result == "unsure"
+        assert here.books().revision < taken.revision, "nothing is written to it"
+
+        done = _operator("db", "accept-restore", "-c", str(first.config), "--yes", "--reason", "failover")
+        assert "was signed" in done, done
+        for service in (first, second):
+            service.wait_ready(RECOVERY_SECONDS)
+        assert here.books().revision > taken.revision, "no revision is used twice"
+        for replica in (0, 1):
+            client = Client(here, f"after-{replica}", replica)
+            assert client.check(session).result not in ("allowed", "denied"), "the session ended with the loss"
+            again = client.open("u0", WORKS, f"again-{replica}")
+            assert again is not None
+            # What was lost is lost: the operator was told to look through it.
+            assert client.check(again).result == "allowed"
+        assert giver.revoke("u0", WORKS).result == "done"
+        for replica in (0, 1):
+            assert Client(here, f"last-{replica}", replica).check(again).result == "denied"
+        engine = create_engine(make_url(here.settings.database_url).set(drivername="postgresql+psycopg"))
+        with engine.connect() as conn:
+            events = set(conn.scalars(select(tables.audit.c.event)))
+        engine.dispose()
+        assert {"database.accepted", "session.ended", "key.withdrawn"} <= events
+        _operator("audit", "verify", "-c", str(first.config))
+
+
+@pytest.mark.proves("T-44", "R48", "I3")
+def test_nobody_goes_on_from_what_was_lost(begin: Begin) -> None:
+    """A replica stands still while the revision that it saw last is lost, and is given to another change."""
+    with begin(synchronous=False) as (here, pair):
+        first, second = here.services
+        giver, asker = Client(here, "giver", 1), Client(here, "asker", 0)
+        sessions = [_executor(giver, asker, name) for name in ("u0", "u1")]
+        pair.caught_up()
+        with pair.cut_off():
+            lost = giver.grant("u2", WORKS)
+            assert lost.result == "done"
+            assert asker.check(sessions[0]).revision == lost.revision
+            first.send(signal.SIGSTOP)
+            second.kill()  # no checkpoint tells of what comes next
+            pair.fail_over()
+        second.start()
+        taken = Client(here, "later-giver", 1).revoke("u0", WORKS)
+        assert (taken.result, taken.revision) == ("done", lost.revision), "the number is used twice"
+        first.send(signal.SIGCONT)
+        end = time.monotonic() + RECOVERY_SECONDS
+        while (asked := asker.check(sessions[0])).result != "denied":
+            assert asked.result in ("unavailable", "lost"), asked
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert asker.check(sessions[1]).result == "allowed"
+
+
+@pytest.mark.proves("T-44", "R48", "R102", "I1", "I2", "I3", "I7", "I8", "I10")
+def test_a_synchronous_standby_has_all_that_was_acknowledged(begin: Begin) -> None:
+    with begin(synchronous=True) as (here, pair):
+        giver, asker = Client(here, "giver"), Client(here, "asker", 1)
+        session = _executor(giver, asker, "u0")
+        taken = giver.revoke("u0", WORKS)
+        assert taken.result == "done"
+        with under_load(here, 11):
+            time.sleep(1)
+            with here.recorder.fault("failover"):
+                pair.fail_over()
+            time.sleep(2)
+        assert here.books().revision >= taken.revision
+        assert here.violations() == []
+        for replica in (0, 1):
+            last = Client(here, f"last-{replica}", replica)
+            session = last.open("u0", WORKS, f"last-{replica}")
+            assert session is not None
+            giver.revoke("u0", WORKS)
+            assert last.check(session).result == "denied"
+        _operator("audit", "verify", "-c", str(here.service.config))
+
+
+@pytest.mark.proves("T-44", "R79")
+def test_without_its_synchronous_standby_nothing_is_acknowledged(begin: Begin) -> None:
+    with begin(synchronous=True) as (here, pair):
+        giver, asker = Client(here, "giver"), Client(here, "asker", 1)
+        session = _executor(giver, asker, "u0")
+        with pair.cut_off():
+            assert asker.check(session).result not in ("allowed", "denied")
+            assert giver.revoke("u0", WORKS, key=False).result == "unsure"
+            assert here.service.status("/livez") == http.client.OK
+        for service in here.services:
+            service.wait_ready(RECOVERY_SECONDS)
+        assert giver.revoke("u0", WORKS).result in ("done", "missing")
+        assert asker.check(session).result == "denied"
+
+
+def _executor(giver: Client, asker: Client, user: str) -> Session:
+    """Somebody who may execute, and did."""
+    assert giver.grant(user, WORKS).result == "done"
+    session = asker.open(user, WORKS)
+    assert session is not None
+    assert asker.check(session).result == "allowed"
+    return session
+
+
+def _operator(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert done.exception is None, done.exception
+    assert done.return_value == 0, done.stderr
+    return done.stderr
+
+
+def _sealed(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=8)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status == http.client.SERVICE_UNAVAILABLE and b'"sealed"' in answer.read()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
