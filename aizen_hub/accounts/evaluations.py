@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -12,15 +12,17 @@ from aizen_hub.accounts.able import able
 from aizen_hub.catalogs.catalog import CommandScope
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.decide import allowed_scopes, decide
-from aizen_hub.rbac.decision import Decision, Request
+from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.store.transaction import make_row
 
 if TYPE_CHECKING:
+    from aizen_hub.audit.row import AuditRow
     from aizen_hub.store.actor import Actor
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import Read
 
 PROJECT = "project"
 
@@ -33,37 +35,44 @@ class Entity:
     id: str
 
 
-def evaluate(tx: Write, subject: Entity, action: str, resource: Entity) -> tuple[Decision, str]:
-    """Decide one question and record it; return the decision and the id of its audit row.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question; where something is missing it is no question yet."""
+
+    subject: Entity | None
+    action: str | None
+    resource: Entity | None
+
+
+def evaluate(tx: Read, actor: Actor, asked: Asked) -> AuditRow:
+    """Decide one question; the answer is the row that the caller records before it tells it.
 
     Parameters
     ----------
-    subject : Entity
-        Type ``user``, ``group`` or ``service-account``, and a name.
-    action : str
-        A permission, ``verb:noun``, or a command of the catalog without its arguments.
-    resource : Entity
-        Type ``project`` and its name, or type ``system`` and the id ``system``.
+    asked : Asked
+        The subject has the type ``user``, ``group`` or ``service-account``, and a name. The action is a permission,
+        ``verb:noun``, or a command of the catalog without its arguments. The resource has the type ``project`` and its
+        name, or the type ``system`` and the id ``system``.
 
     Raises
     ------
     NotFound, Denied
         The asker may not read access there (R72).
     BadInput
-        A type or an action that this deployment does not know.
+        Something is missing, or a type or an action that this deployment does not know.
     """
-    scope = _scope(resource)
-    gate.need(tx, gate.permission(tx, "access"), scope)
-    identity, permission = _identity(subject), _permission(tx, action)
-    decision = decide(tx.rights(identity), Request(permission, scope), tx.now)
-    number = tx.audit(
-        "evaluation",
-        decision=decision,
-        project=None if scope == SYSTEM else scope,
-        command=action,
-        details={"subject": str(identity)},
-    )
-    return decision, number
+    if asked.subject is None or asked.action is None or asked.resource is None:
+        raise BadInput("a question needs its `subject`, `action` and `resource`")
+    scope = _scope(asked.resource)
+    gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
+    identity, permission = _identity(asked.subject), _permission(tx, asked.action)
+    request = Request(permission, scope, exists=_exists(tx, scope))
+    return _row(tx, actor, asked, decide(tx.rights(identity), request, tx.now))
+
+
+def refused(tx: Read, actor: Actor, asked: Asked, reason: Reason, sentence: str) -> AuditRow:
+    """Return the row of a question that `evaluate` refused, which its asker is told as a denial."""
+    return _row(tx, actor, asked, Decision(False, reason, sentence))
 
 
 def subjects(
@@ -72,6 +81,8 @@ def subjects(
     """Return names of the subjects of one type that may do ``action`` there, and after which name more may follow."""
     scope = _scope(resource)
     gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
+    if not _exists(tx, scope):
+        return [], None
     page = able(tx, _permission(tx, action), scope, _kind(kind), after=after, limit=limit)
     return [one.identity.name for one in page.found], page.after
 
@@ -102,7 +113,10 @@ def actions(
     """Return the permissions of the catalog's commands that ``subject`` holds there."""
     scope = _scope(resource)
     gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
-    rights = tx.rights(_identity(subject))
+    identity = _identity(subject)
+    if not _exists(tx, scope):
+        return [], None
+    rights = tx.rights(identity)
     here = CommandScope.SYSTEM if scope == SYSTEM else CommandScope.PROJECT
     asked = {
         entry.permission
@@ -115,6 +129,20 @@ def actions(
         if str(permission) > after and decide(rights, Request(permission, scope), tx.now).allowed
     ]
     return found[:limit], found[limit - 1] if len(found) > limit else None
+
+
+def _row(tx: Read, actor: Actor, asked: Asked, decision: Decision) -> AuditRow:
+    project = asked.resource.id if asked.resource is not None and asked.resource.type == PROJECT else None
+    details = {} if asked.subject is None else {"subject": f"{asked.subject.type}:{asked.subject.id}"}
+    row = make_row(
+        actor, "evaluation", tx.now, decision=decision, project=project, command=asked.action, details=details
+    )
+    return replace(row, revision=tx.revision)
+
+
+def _exists(tx: Read, scope: str) -> bool:
+    p = tables.projects
+    return scope == SYSTEM or tx.conn.scalar(select(p.c.id).where(p.c.name == scope)) is not None
 
 
 def _scope(resource: Entity) -> str:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tornado.httputil import HTTPHeaders
 
 from aizen_hub.accounts import gate
 from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.accounts.court_case import clock
 from aizen_hub.audit.row import AuditRow
 from aizen_hub.commands.command import Command
-from aizen_hub.problems import Problem
-from aizen_hub.rbac.decision import Reason, Request
+from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service import replay
 from aizen_hub.service.pools import Pool
-from aizen_hub.service.refusal import problem_in, view
+from aizen_hub.service.refusal import problem_in, refused_row, view
 from aizen_hub.service.roads import Caller
 from aizen_hub.service.route import Answer, Document, Kind, Route, Stream
 from aizen_hub.store import kill_point
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
     from aizen_hub.service.house import House
 
 T = TypeVar("T")
+_ATTEMPTS = 3
+
+
+class Viewed(NamedTuple, Generic[T]):
+    """What was found in one view of the store, and the ruling that it was open to its asker."""
+
+    ruling: Ruling
+    question: Question
+    result: T | Problem
 
 
 class Call:
@@ -115,33 +126,85 @@ class Call:
         Denied, NotFound, NotAuthenticated
             Recorded.
         """
-        store, court = self.house.store, self.house.court
 
-        def run() -> tuple[T | Problem, Ruling]:
-            with store.read() as tx:
-                question = self._needed(tx)
-                ruling = court.decide_in(tx, question)
-                try:
-                    need_allowed(tx, ruling, question)
-                    result: T | Problem = work(tx)
-                except Problem as problem:
-                    result = problem
-            row = court.row(ruling, question)
+        def rows(result: T, at: datetime) -> list[AuditRow]:
+            return [] if noted is None else [make_row(self.actor, "access.read", at, **noted(result))]
+
+        result, _ = await self._read(lambda: self._view(work), rows, pool)
+        return result
+
+    async def judge(
+        self, work: Callable[[Read], T], rows: Callable[[T], Sequence[AuditRow]], *, pool: Pool | None = None
+    ) -> T:
+        """As `read`, for ``work`` that decides: what it found is handed out only while it is fresh, and on record.
+
+        Deciding may take long where many rights have to be compiled. That holds up nobody who writes, and what came too
+        late is decided again on what was compiled.
+
+        Parameters
+        ----------
+        rows : callable
+            What to record of the result of ``work``; gets called again where that had to be done again.
+
+        Raises
+        ------
+        Denied, NotFound, NotAuthenticated
+            Recorded.
+        Unavailable
+            Nothing was fresh enough within a few attempts.
+        """
+
+        def decide() -> Viewed[T]:
+            for _ in range(_ATTEMPTS - 1):
+                viewed = self._view(work)
+                # A refusal is none the worse for its age. What nobody was told needs no row.
+                if isinstance(viewed.result, Problem) or viewed.ruling.fresh:
+                    return viewed
+            return self._view(work)
+
+        for _ in range(_ATTEMPTS):
+            result, ruling = await self._read(decide, lambda result, _: rows(result), pool)
+            if ruling.fresh:
+                return result
+        raise Unavailable("the service is too slow to decide on the present state", remedy="try again in a moment")
+
+    def _view(self, work: Callable[[Read], T]) -> Viewed[T]:
+        court = self.house.court
+        read_at = clock()
+        with self.house.store.read() as tx:
+            question = self._needed(tx)
+            ruling = replace(court.decide_in(tx, question), read_at=read_at)
+            try:
+                need_allowed(tx, ruling, question)
+                return Viewed(ruling, question, work(tx))
+            except Problem as problem:
+                return Viewed(ruling, question, problem)
+
+    async def _read(
+        self,
+        look: Callable[[], Viewed[T]],
+        rows: Callable[[T, datetime], Sequence[AuditRow]],
+        pool: Pool | None,
+    ) -> tuple[T, Ruling]:
+        store, route = self.house.store, self.route
+
+        def run() -> Viewed[T]:
+            viewed = look()
+            ruling, question, result = viewed
+            row = self.house.court.row(ruling, question)
             if isinstance(result, Problem):
-                store.record([_refused(row, ruling, self.route, result)])
-                return result, ruling
-            rows = [replace(row, details={**row.details, "route": self.route.name})] if self.route.needs.name else []
-            if noted is not None:
-                rows.append(make_row(self.actor, "access.read", ruling.at, **noted(result)))
-            if rows:
-                store.record(rows)
-            return result, ruling
+                store.record([refused_row(row, ruling, route.name, result)])
+                return viewed
+            own = [replace(row, details={**row.details, "route": route.name})] if route.needs.name else []
+            if recorded := [*own, *rows(result, ruling.at)]:
+                store.record(recorded)
+            return viewed
 
-        result, ruling = await (pool or self.house.pools.reads).run(run)
+        ruling, _, result = await (pool or self.house.pools.reads).run(run)
         self._note(ruling)
         if isinstance(result, Problem):
             raise result
-        return result
+        return result, ruling
 
     async def write(self, work: Callable[[Write, Ruling], Answer], question: Question | None = None) -> Answer:
         """Decide, and replay or do ``work``, all in one transaction (R81, R93, R103).
@@ -169,7 +232,7 @@ class Call:
             except Problem as problem:
                 if ruling is None or asked is None:
                     raise
-                row = _refused(court.row(ruling, asked), ruling, self.route, problem)
+                row = refused_row(court.row(ruling, asked), ruling, self.route.name, problem)
                 store.record([row])
                 if "decision" not in problem.more and problem.status == HTTPStatus.FORBIDDEN:
                     problem.more["decision"] = {
@@ -238,26 +301,6 @@ _OPERATIONS = {"audit": "read:audit", "sessions": "manage:sessions"}
 def need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:
     if not ruling.decision.allowed:
         raise problem_in(tx, ruling, question)
-
-
-def _refused(row: AuditRow, ruling: Ruling, route: Route, problem: Problem) -> AuditRow:
-    details = {**row.details, "route": route.name}
-    if not ruling.decision.allowed:
-        return replace(row, details=details)
-    # The base right was there, a finer rule said no: the row must not read as an allow.
-    reason = _REASONS.get(problem.slug, Reason.CONFLICT)
-    return replace(row, allowed=False, reason=reason.value, sentence=problem.detail, assignment=None, details=details)
-
-
-_REASONS = {
-    "denied": Reason.NO_ASSIGNMENT,
-    "not-found": Reason.UNKNOWN_PROJECT,
-    "escalation": Reason.ESCALATION,
-    "limit-reached": Reason.LIMIT,
-    "command-syntax": Reason.SYNTAX,
-    "bad-input": Reason.SYNTAX,
-    "project-required": Reason.PROJECT_REQUIRED,
-}
 
 
 def etag(version: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import gate, questions
 from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.audit.row import AuditRow
 from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, ProjectRequired
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.role import SYSTEM
@@ -98,3 +100,29 @@ def view(ruling: Ruling) -> dict[str, Any]:
         "role": decision.role,
         "at": ruling.at.isoformat().replace("+00:00", "Z"),
     }
+
+
+def refused_row(row: AuditRow, ruling: Ruling, route: str, problem: Problem) -> AuditRow:
+    """Return what is recorded of a request that was refused with this problem, from the row of its ruling."""
+    details = {**row.details, "route": route}
+    if not ruling.decision.allowed:
+        return replace(row, details=details)
+    # The base right was there, a finer rule said no: the row must not read as an allow.
+    reason = reason_of(problem)
+    return replace(row, allowed=False, reason=reason.value, sentence=problem.detail, assignment=None, details=details)
+
+
+def reason_of(problem: Problem) -> Reason:
+    """Return the class of reason under which a refusal is recorded."""
+    return _REASONS.get(problem.slug, Reason.CONFLICT)
+
+
+_REASONS = {
+    "denied": Reason.NO_ASSIGNMENT,
+    "not-found": Reason.UNKNOWN_PROJECT,
+    "escalation": Reason.ESCALATION,
+    "limit-reached": Reason.LIMIT,
+    "command-syntax": Reason.SYNTAX,
+    "bad-input": Reason.SYNTAX,
+    "project-required": Reason.PROJECT_REQUIRED,
+}

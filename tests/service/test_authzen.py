@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
-from aizen_hub.accounts import assignments
+from aizen_hub.accounts import assignments, court_case, evaluations, users
+from aizen_hub.audit.search import AuditFilter, newest
+from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.service import call
+from aizen_hub.service.build import OWN
 from tests.service.conftest import OPERATOR, Driver, Response
 
 
@@ -22,6 +28,12 @@ async def post(service: Driver, path: str, body: Any, **headers: str) -> Respons
     return await service.call("POST", f"/access/v1/{path}", body, auth=auth, headers=headers)
 
 
+def recorded(service: Driver) -> list[dict[str, Any]]:
+    """Rows of evaluations, oldest first."""
+    with service.house.store.read() as tx:
+        return newest(tx.conn, AuditFilter(event="evaluation"), 200)[::-1]
+
+
 @pytest.mark.parametrize(
     ("subject", "action", "project", "expected"),
     [
@@ -34,6 +46,7 @@ async def post(service: Driver, path: str, body: Any, **headers: str) -> Respons
         ("user:ada", "manage:users", None, False),
         ("group:eve", "execute:training", "p1", False),
         ("user:nobody-at-all", "read:training", "p1", False),
+        ("user:boss", "manage:users", "no-such-project", False),
     ],
 )
 @pytest.mark.proves("R30", "R62")
@@ -52,6 +65,8 @@ async def test_every_evaluation_has_its_audit_row(service: Driver) -> None:
     (row,) = found.json["data"]["audit"]
     assert (row["event"], row["allowed"], row["identity"]) == ("evaluation", False, "service-account:robot")
     assert row["details"]["subject"] == "user:rob"
+    assert (row["project"], row["command"]) == ("p1", "execute:training")
+    assert row["revision"] == answer.json["context"]["revision"] == service.revision()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +87,11 @@ async def test_the_three_semantics_of_several_questions(service: Driver, semanti
     if semantic:
         body["options"] = {"evaluations_semantic": semantic}
     answer = await post(service, "evaluations", body)
-    assert [one["decision"] for one in answer.json["evaluations"]] == decisions
+    told = answer.json["evaluations"]
+    assert [one["decision"] for one in told] == decisions
+    assert [(row["id"], row["allowed"]) for row in recorded(service)] == [
+        (one["context"]["id"], one["decision"]) for one in told
+    ]
 
 
 async def test_without_a_list_several_questions_are_one(service: Driver) -> None:
@@ -87,6 +106,147 @@ async def test_one_bad_question_does_not_spoil_the_others(service: Driver) -> No
     assert (first["decision"], first["context"]["error"]["status"]) == (False, 400)
     assert second["decision"] is True
     assert (third["decision"], third["context"]["error"]["status"]) == (False, 400)
+    rows = recorded(service)
+    assert [row["id"] for row in rows] == [one["context"]["id"] for one in (first, second, third)]
+    assert [(row["allowed"], row["reason"]) for row in rows] == [
+        (False, "syntax"), (True, "granted"), (False, "syntax"),
+    ]  # fmt: skip
+
+
+@pytest.mark.proves("R72", "R94")
+async def test_a_question_about_a_scope_that_is_not_the_askers_is_denied_and_on_record(service: Driver) -> None:
+    with service.house.store.write(OPERATOR) as tx:
+        assignments.put(tx, "PROJECT_ADMIN", "p1", Identity.service_account("robot"), reason="test")
+        assignments.revoke(tx, ["AIZEN_ADMIN"], "system", Identity.service_account("robot"))
+    body = {"evaluations": [ask("user:eve", "read:training", name) for name in ("p1", "p2", "no-such-project")]}
+    first, second, third = (await post(service, "evaluations", body)).json["evaluations"]
+    assert first["decision"] is True
+    assert second["context"]["error"]["status"] == third["context"]["error"]["status"] == 404
+    assert [(row["project"], row["reason"]) for row in recorded(service)] == [
+        ("p1", "granted"), ("p2", "unknown-project"), ("no-such-project", "unknown-project"),
+    ]  # fmt: skip
+
+
+@pytest.mark.proves("R93", "R94")
+@pytest.mark.parametrize("path", ["evaluation", "evaluations"])
+async def test_what_cannot_be_recorded_is_not_answered(
+    service: Driver, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def full(_: Any) -> None:
+        raise Unavailable("the disk is full")
+
+    question = ask("user:eve", "read:training", "p1")
+    monkeypatch.setattr(service.house.store, "record", full)
+    answer = await post(service, path, question if path == "evaluation" else {"evaluations": [question]})
+    assert answer.status == 503
+    assert "decision" not in answer.json
+    assert "evaluations" not in answer.json
+
+
+@pytest.mark.proves("R125")
+async def test_others_write_and_decide_while_many_subjects_are_looked_at(
+    service: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    found = evaluations.decide
+
+    def slow(*given: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return found(*given)
+
+    monkeypatch.setattr(evaluations, "decide", slow)
+    names = ("eve", "rob", "zoe")
+    body = {"evaluations": [ask(f"user:{name}", "read:training", "p1") for name in names]}
+    one = asyncio.create_task(post(service, "evaluation", body["evaluations"][0]))
+    many = asyncio.create_task(post(service, "evaluations", body))
+    try:
+        assert await asyncio.to_thread(begun.wait, 30)
+        with service.house.store.write(OWN) as tx:
+            users.register(tx, "late", provider="local")
+        eve = await service.open("eve")
+        asked = {"permission": "execute:training"}
+        decided = await service.call("POST", "/api/v1/decisions", asked, auth=eve.auth)
+        assert decided.json["decision"]["allowed"] is True
+        assert not one.done()
+        assert not many.done()
+    finally:
+        go_on.set()
+    assert (await one).json["decision"] is True
+    assert [answer["decision"] for answer in (await many).json["evaluations"]] == [True, True, False]
+
+
+class Late:
+    """A clock that jumps when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        now = court_case.clock
+        for module in (court_case, call):
+            monkeypatch.setattr(module, "clock", lambda: now() + self.ahead)
+
+
+@pytest.mark.proves("R48", "R79")
+@pytest.mark.parametrize("where", ["decided", "recorded"])
+async def test_what_came_too_late_is_decided_again(
+    service: Driver, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    late, store = Late(monkeypatch), service.house.store
+    decide, record = evaluations.decide, store.record
+    took = []
+
+    def lose_the_role() -> None:
+        if not took:
+            took.append(True)
+            late.ahead += 1
+            with store.write(OPERATOR) as tx:
+                assignments.revoke(tx, ["PROJECT_EXECUTOR"], "p1", Identity.user("eve"))
+
+    def decided(*given: Any) -> Any:
+        try:
+            return decide(*given)
+        finally:
+            if where == "decided":
+                lose_the_role()
+
+    def kept(rows: Any) -> None:
+        record(rows)
+        if where == "recorded":
+            lose_the_role()
+
+    monkeypatch.setattr(evaluations, "decide", decided)
+    monkeypatch.setattr(store, "record", kept)
+    answer = await post(service, "evaluations", {"evaluations": [ask("user:eve", "execute:training", "p1")]})
+    (one,) = answer.json["evaluations"]
+    assert one["decision"] is False
+    rows = recorded(service)
+    assert [row["allowed"] for row in rows] == ([False] if where == "decided" else [True, False])
+    assert rows[-1]["id"] == one["context"]["id"]
+    if where == "recorded":
+        assert rows[-1]["details"]["again"] == rows[0]["id"]
+
+
+async def test_what_is_always_too_late_is_never_answered(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, decide = Late(monkeypatch), evaluations.decide
+
+    def decided(*given: Any) -> Any:
+        late.ahead += 1
+        return decide(*given)
+
+    monkeypatch.setattr(evaluations, "decide", decided)
+    answer = await post(service, "evaluation", ask("user:eve", "execute:training", "p1"))
+    assert (answer.status, "too slow" in answer.json["detail"]) == (503, True)
+    assert "decision" not in answer.json
+
+
+async def test_nobody_is_found_in_a_project_that_does_not_exist(service: Driver) -> None:
+    where = {"resource": {"type": "project", "id": "no-such-project"}}
+    people = await post(
+        service, "search/subject", {**where, "subject": {"type": "user"}, "action": {"name": "read:training"}}
+    )
+    actions = await post(service, "search/action", {**where, "subject": {"type": "user", "id": "boss"}})
+    for answer in (people, actions):
+        assert (answer.status, answer.json["results"]) == (200, [])
 
 
 @pytest.mark.proves("R80")

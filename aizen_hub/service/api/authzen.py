@@ -8,12 +8,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aizen_hub.accounts import evaluations
-from aizen_hub.accounts.evaluations import Entity
+from aizen_hub.accounts.evaluations import Asked, Entity
+from aizen_hub.audit.row import AuditRow
 from aizen_hub.problems import BadInput, Problem
 from aizen_hub.service.call import Call
+from aizen_hub.service.pools import Pool
+from aizen_hub.service.refusal import reason_of
 from aizen_hub.service.route import REGISTERED, ROAD, Answer, Credential, Route
 from aizen_hub.service.schemas.authzen import (
     ActionSearch,
@@ -27,35 +31,42 @@ from aizen_hub.service.schemas.authzen import (
     SearchAnswer,
     SubjectSearch,
 )
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.store.actor import Actor
+from aizen_hub.store.transaction import Read
 
 _V1 = "/access/v1"
 _STOPS_AT = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One answer and its row."""
+
+    answer: dict[str, Any]
+    row: AuditRow
+
+
 async def evaluation(call: Call) -> Answer:
-    return await _answer(call, lambda tx: _decide(tx, call.body))
+    return await _one(call, call.body)
 
 
 async def evaluations_(call: Call) -> Answer:
     body: Evaluations = call.body
     if not body.evaluations:
-        return await _answer(call, lambda tx: _decide(tx, body))
+        return await _one(call, body)
     stops_at = _STOPS_AT[body.options.evaluations_semantic]
 
-    def work(tx: Write) -> dict[str, Any]:
-        out: list[dict[str, Any]] = []
+    def work(tx: Read) -> list[Outcome]:
+        out: list[Outcome] = []
         for one in body.evaluations:
-            try:
-                out.append(_decide(tx, one, above=body))
-            except Problem as problem:
-                error = {"status": problem.status, "message": problem.detail}
-                out.append({"decision": False, "context": {"error": error}})
-            if out[-1]["decision"] is stops_at:
+            out.append(_answered(tx, call.actor, _asked(one, above=body)))
+            if out[-1].row.allowed is stops_at:
                 break
-        return {"evaluations": out}
+        return out
 
-    return await _answer(call, work)
+    # A hundred subjects of whom nobody asked before take their time, so they wait with the long questions.
+    found = await _judged(call, work, call.house.pools.questions)
+    return Answer({"evaluations": [one.answer for one in found]}, headers=_echoed(call))
 
 
 async def search_subject(call: Call) -> Answer:
@@ -108,19 +119,51 @@ async def metadata(call: Call) -> Answer:
     )
 
 
-def _decide(tx: Write, asked: PartialEvaluation | Evaluation, above: PartialEvaluation | None = None) -> dict[str, Any]:
-    subject = asked.subject or (above and above.subject)
-    action = asked.action or (above and above.action)
-    resource = asked.resource or (above and above.resource)
-    if not (subject and action and resource):
-        raise BadInput("a question needs its `subject`, `action` and `resource`")
-    decision, number = evaluations.evaluate(tx, _entity(subject), action.name, _entity(resource))
-    context = {"id": number, "reason": str(decision.reason), "revision": tx.revision}
-    return {"decision": decision.allowed, "context": context}
+async def _one(call: Call, asked: PartialEvaluation | Evaluation) -> Answer:
+    (found,) = await _judged(call, lambda tx: [_told(evaluations.evaluate(tx, call.actor, _asked(asked)))])
+    call.decision = found.row.id
+    return Answer(found.answer, headers=_echoed(call))
 
 
-async def _answer(call: Call, work: Callable[[Write], dict[str, Any]]) -> Answer:
-    return await call.write(lambda tx, _: Answer(work(tx), headers=_echoed(call)))
+async def _judged(call: Call, work: Callable[[Read], list[Outcome]], pool: Pool | None = None) -> list[Outcome]:
+    late: list[AuditRow] = []
+
+    def rows(found: list[Outcome]) -> list[AuditRow]:
+        out = [one.row for one in found]
+        for index, before in enumerate(late[: len(out)]):
+            out[index] = replace(out[index], details={**out[index].details, "again": before.id})
+        late[:] = out
+        return out
+
+    found = await call.judge(work, rows, pool=pool)
+    for one in found:
+        call.house.metrics.decision(bool(one.row.allowed), str(one.row.reason))
+    return found
+
+
+def _answered(tx: Read, actor: Actor, asked: Asked) -> Outcome:
+    """Answer one of several questions: what is wrong with it is told in its place and spoils no other."""
+    try:
+        return _told(evaluations.evaluate(tx, actor, asked))
+    except Problem as problem:
+        error = {"status": problem.status, "message": problem.detail}
+        row = evaluations.refused(tx, actor, asked, reason_of(problem), problem.detail)
+        return Outcome({"decision": False, "context": {"id": row.id, "error": error}}, row)
+
+
+def _told(row: AuditRow) -> Outcome:
+    context = {"id": row.id, "reason": row.reason, "revision": row.revision}
+    return Outcome({"decision": bool(row.allowed), "context": context}, row)
+
+
+def _asked(one: PartialEvaluation | Evaluation, above: PartialEvaluation | None = None) -> Asked:
+    rest = one if above is None else above
+    subject, action, resource = one.subject or rest.subject, one.action or rest.action, one.resource or rest.resource
+    return Asked(
+        None if subject is None else _entity(subject),
+        None if action is None else action.name,
+        None if resource is None else _entity(resource),
+    )
 
 
 async def _search(
