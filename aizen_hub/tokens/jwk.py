@@ -59,8 +59,6 @@ class PublicJwk:
             Another kind of key, a member too few or too many, one of a private half among them, or no point of the
             curve; the sentence holds nothing of the input.
         """
-        if members.keys() & PRIVATE:
-            raise ValueError("the key holds a private or secret member, which nobody else may ever see")
         kty, crv = members.get("kty"), members.get("crv")
         if not isinstance(kty, str) or not isinstance(crv, str) or (kty, crv) not in _PARTS:
             raise ValueError("the key must be of the type `OKP` with `Ed25519`, or `EC` with `P-256`")

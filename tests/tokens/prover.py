@@ -170,6 +170,7 @@ def _bad_keys(prover: Prover, claims: dict[str, Any]) -> Iterator[Bad]:
     if "y" in jwk:
         wrong["no point of the curve"] = {**jwk, "y": other.jwk["y"]}
         wrong["a point beyond the field"] = {**jwk, "x": b64(b"\xff" * 32)}
+        wrong["a zero in front"] = {**jwk, "x": b64(bytes(1) + base64.urlsafe_b64decode(jwk["x"] + "="))}
         wrong["the point zero"] = {**jwk, "x": b64(bytes(32)), "y": b64(bytes(32))}
     for label, value in wrong.items():
         yield f"jwk with {label}", "proof-malformed", prover.pack(prover.header(jwk=value), claims)
@@ -235,6 +236,7 @@ def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[B
     if prover.curve == "P-256":
         text = f"{head}.{body}"
         der = prover.private.sign(text.encode(), ec.ECDSA(SHA256()))
+        yield "a signature without its zero", "proof-bad-signature", _without_zero(prover, method, address, at)
         yield "a DER signature", "proof-bad-signature", f"{text}.{b64(der)}"
     for label, text in {
         "padding behind": f"{head}.{body}.{signature}=",
@@ -270,6 +272,16 @@ def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[B
     ):
         yield label, "proof-malformed", signed(one.encode(), two.encode())
     yield "a nested JWT", "proof-malformed", prover.pack(prover.header(), prover.proof(method, address, at).encode())
+
+
+def _without_zero(prover: Prover, method: str, address: str, at: int) -> str:
+    """A proof whose second number begins with a zero byte, which is left out."""
+    for _ in range(20_000):
+        head, body, signature = prover.proof(method, address, at).split(".")
+        data = base64.urlsafe_b64decode(signature + "==")
+        if data[32] == 0:
+            return f"{head}.{body}.{b64(data[:32] + data[33:])}"
+    raise AssertionError("no such signature came")
 
 
 def _respelt(text: str) -> str:
