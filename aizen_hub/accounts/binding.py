@@ -76,6 +76,8 @@ class Binding:
 
 def _network(text: str) -> str:
     try:
+        if "%" in text:
+            raise ValueError("the zone of one machine's interface")
         found: IPv4Network | IPv6Network = ip_network(text)
     except ValueError:
         raise BadInput(
