@@ -69,7 +69,8 @@ class AlertSettings(_Section):
     mail: MailSettings | None = None
     webhook_url: str | None = None
     webhook_secret_file: Path | None = None
-    expiry_notice_hours: Annotated[int, Field(ge=1)] = 72
+    # An alert that was sent is forgotten after 30 days, and would then be told again.
+    expiry_notice_hours: Annotated[int, Field(ge=1, le=720)] = 72
 
 
 class ProviderSettings(_Section):
@@ -193,37 +194,67 @@ class Settings(_Section):
             The file is missing or not YAML, a key is unknown, or a value does not fit; names the key and the remedy.
         """
         path = Path(path)
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except FileNotFoundError:
-            raise ConfigurationError(f"{path}: no such file; `aizen-hub init` writes one with comments") from None
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{path}: not YAML: {error}") from None
+        data = _read(path)
         if not isinstance(data, dict):
             raise ConfigurationError(f"{path}: expected `key: value` pairs at the top")
         for name, value in (os.environ if environ is None else environ).items():
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
             if name.startswith(ENV_PREFIX) and keys[0] in cls.model_fields:
-                _put(data, keys, yaml.safe_load(value))
+                _put(data, keys, _value(name, value))
+        folder = path.absolute().parent
         try:
-            return cls.model_validate(data)._relative_to(path.absolute().parent)
+            read: Settings = _placed(cls.model_validate(data), folder)
         except ValidationError as error:
             lines = [f"{path}: {_describe(one)}" for one in error.errors(include_url=False, include_input=False)]
             raise ConfigurationError("\n".join(lines)) from None
-
-    def _relative_to(self, folder: Path) -> Settings:
-        def absolute(path: Path | None) -> Path | None:
-            return None if path is None else folder / path
-
-        return self.model_copy(
+        # The two that are a path only sometimes.
+        return read.model_copy(
             update={
-                "data_dir": folder / self.data_dir,
-                "overlays": tuple(folder / one for one in self.overlays),
-                "hub_secret_file": absolute(self.hub_secret_file),
-                "key_encryption_file": absolute(self.key_encryption_file),
-                "checkpoint_file": absolute(self.checkpoint_file),
+                "catalog": _catalog_in(read.catalog, folder),
+                "database": read.database and _sqlite_in(read.database, folder),
             }
         )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file; `aizen-hub init` writes one with comments") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise ConfigurationError(f"{path}: not YAML: {error}") from None
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # its message would show the value, which may be a secret
+        raise ConfigurationError(f"the variable {name}: not YAML: put quotes around its value") from None
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """Return a setting with every relative path in it taken from ``folder``, however deep it lies."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, tuple):
+        return tuple(_placed(one, folder) for one in value)
+    if isinstance(value, _Section):
+        return value.model_copy(update={name: _placed(one, folder) for name, one in value})
+    return value
+
+
+def _catalog_in(name: str, folder: Path) -> str:
+    return str(folder / name) if "/" in name or Path(name).suffix else name
+
+
+def _sqlite_in(url: str, folder: Path) -> str:
+    scheme, slashes, file = url.partition(":///")
+    relative = scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:"))
+    return f"{scheme}{slashes}{folder / file}" if relative else url
 
 
 def _put(data: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aizen_hub.hub.login.ldap import LdapProvider
+from aizen_hub.hub.login.ldap_config import lookup_password, read_ldap_config
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 from tests.hub.conftest import MakeProvider
 from tests.hub.people import PEOPLE, prove
@@ -69,3 +71,17 @@ def test_the_library_would_verify_nothing_by_itself() -> None:
 
     assert ldap3.Tls().validate == ssl.CERT_NONE
     assert ldap3.Server("x").allowed_referral_hosts == [("*", True)]
+
+
+def test_the_password_file_of_the_lookup_account_is_taken_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "lookup").write_text("a made-up password\n", encoding="utf-8")
+    config = {
+        "server_address": "ldap.example.org",
+        "lookup_dn": True,
+        "lookup_dn_search_user": "cn=hub,dc=example,dc=org",
+        "lookup_dn_search_password_file": "lookup",
+        "user_search_base": "ou=people,dc=example,dc=org",
+        "user_attribute": "uid",
+    }
+    traits = read_ldap_config(ProviderSettings(name="ldap", kind="ldap", config=config), tmp_path)
+    assert lookup_password(traits) == "a made-up password"

@@ -121,6 +121,8 @@ def read_ldap_config(provider: ProviderSettings, folder: Path = Path()) -> LdapC
             raise ConfigurationError(
                 f"{where}.{key}` is empty, so nobody could sign in: list somebody, or remove the key for no restriction"
             )
+    if file := given.get("lookup_dn_search_password_file"):
+        given["lookup_dn_search_password_file"] = str(folder / str(file))
     given["tls_kwargs"] = _tls(given.get("tls_kwargs") or {}, where, folder)
     if isinstance(given.get("allowed_users"), list):
         given["allowed_users"] = set(given["allowed_users"])
