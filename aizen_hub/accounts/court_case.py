@@ -103,9 +103,9 @@ def judge(
     if not exists or (request.session is None and actor.session is not None):
         request = replace(request, exists=exists, session=request.session or actor.session)
     if actor.acting is not None:
-        stopped = _stopped(actor.acting, request, rights, catalog, state.now)
-        if stopped is not None:
-            return stopped
+        ended = stopped(actor.acting, request, rights, catalog, state.now)
+        if ended is not None:
+            return ended
     decision = decide(rights(actor.identity), request, state.now)
     token = question.token
     if decision.allowed and token is not None and token.scope is not None:
@@ -147,10 +147,13 @@ def _revoked(token: RoleToken, session: Session, state: State, facts: Facts) -> 
     return not facts.key_counts(token.key_id, token.issued_at)
 
 
-def _stopped(
+def stopped(
     acting: Identity, request: Request, rights: Callable[[Identity], Rights], catalog: Catalog, now: datetime
 ) -> Decision | None:
-    # Whoever acts for somebody is judged again at every decision, and gives none of their own rights (R54, R70, T-06).
+    """Return why somebody may not act for somebody else now, or None.
+
+    They are judged again at every decision, and give none of their own rights (R54, R70, T-06).
+    """
     permission = catalog.endpoints.get(IMPERSONATE)
     decision = decide(rights(acting), Request(permission, SYSTEM, request.session), now)
     if not decision.allowed:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from aizen_hub.accounts.court_case import stopped
 from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
@@ -23,8 +24,8 @@ _s = tables.sessions
 def ended_because(tx: Read, ring: KeyRing, token: RoleToken) -> tuple[str, str] | None:
     """Return why a role token is no longer good in this view of the store, as a code and a sentence; None if it is.
 
-    Judges the key, the session and its project, revocation, every ``not_before``, and whether the subject is stopped;
-    not what the subject may do.
+    Judges the key, the session and its project, revocation, every ``not_before``, and whether the subject is stopped or
+    whoever acts for it may do that no longer; not what the subject may do.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def ended_because(tx: Read, ring: KeyRing, token: RoleToken) -> tuple[str, str] 
         return "revoked", "all tokens of that time were revoked"
     asked = Request(None, token.project or SYSTEM, token.session)
     decision = decide(tx.rights(Identity.user(token.subject)), asked, tx.now)
+    if decision.allowed and token.actor is not None:
+        decision = stopped(Identity.parse(token.actor), asked, tx.rights, tx.catalog, tx.now) or decision
     return None if decision.allowed else (decision.reason.value, decision.sentence)
 
 

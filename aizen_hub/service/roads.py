@@ -84,12 +84,17 @@ class Roads:
         Asked about hub tokens, each time anew (F1).
     hub_secret, core_credential : str or None
         None: nobody can come that way.
+
+    Attributes
+    ----------
+    doubts : Doubts
+        Where credentials stand that proved nothing yet.
     """
 
     def __init__(self, house: House, hub: HubClient, hub_secret: str | None, core_credential: str | None) -> None:
         self._house, self._hub = house, hub
         self._machines = Machines(house)
-        self._doubts = Doubts(house.settings.service.deadline_seconds, house.metrics.limited)
+        self.doubts = Doubts(house.settings.service.deadline_seconds, house.metrics.limited)
         self._secrets = {Credential.HUB_SECRET: hub_secret, Credential.CORE: core_credential}
         self._ways: dict[Credential, Callable[[str, str], Awaitable[Caller]]] = {
             Credential.HUB_SECRET: self._by_hub_secret,
@@ -121,7 +126,7 @@ class Roads:
                 return await way(token, source)
             # Only the store or the hub can tell the others good from bad.
             if kind is Credential.HUB_TOKEN:
-                async with self._doubts.looking_at(token, source):
+                async with self.doubts.looking_at(token, source):
                     return await self._by_hub_token(token, source)
             return await self._by_service_account(request, token, source)
         except NotAuthenticated as error:
@@ -203,7 +208,7 @@ class Roads:
 
     async def _by_service_account(self, request: HTTPServerRequest, token: str, source: str) -> Caller:
         presented = Presented.of(request, token, self._house.settings.service_url)
-        async with self._doubts.looking_at(presented.mark, source):
+        async with self.doubts.looking_at(presented.mark, source):
             return Caller(Credential.SERVICE_ACCOUNT, source, await self._machines.identify(presented, source))
 
     async def _by_hub_token(self, token: str, source: str) -> Caller:

@@ -88,6 +88,33 @@ async def test_either_side_stopped_stops_both_at_the_next_decision(service: Driv
     assert (await decide(service, second, "execute:process")).json["decision"]["allowed"] is False
 
 
+@pytest.mark.proves("R51", "R54", "R70", "T-06")
+@pytest.mark.parametrize("change", ["locked", "without the right", "switched off"])
+async def test_a_token_whose_actor_is_stopped_does_not_count_for_others_either(service: Driver, change: str) -> None:
+    with service.house.store.write(OPERATOR) as tx:
+        service_accounts.create(tx, "asker")
+        assignments.put(tx, "aihub:admin", "system", Identity.service_account("asker"), reason="test")
+        asker = service_accounts.issue(tx, "asker").data["credential"]
+    token = (await act(service, "bea")).json["token"]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    async def asked() -> Response:
+        raw = f"token={token}".encode()
+        return await service.call("POST", "/oauth/introspect", raw=raw, auth=f"Bearer {asker}", headers=form)
+
+    first = (await asked()).json
+    assert (first["active"], first["sub"], first["act"]) == (True, "bea", {"sub": str(AGENT)})
+    with service.house.store.write(OPERATOR) as tx:
+        if change == "locked":
+            locks.lock(tx, LockTarget.IDENTITY, str(AGENT), reason="stolen")
+        elif change == "switched off":
+            service_accounts.set_active(tx, AGENT.name, False)
+        else:
+            for one in tx.rights(AGENT).held:
+                assignments.revoke(tx, [one.role], one.scope, AGENT)
+    assert (await asked()).json == {"active": False}
+
+
 @pytest.mark.proves("R70")
 async def test_acting_never_changes_access(service: Driver) -> None:
     token = (await act(service, "ann")).json["token"]

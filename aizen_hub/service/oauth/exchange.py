@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from aizen_hub.accounts.exchange import Exchange, Exchanged
 from aizen_hub.problems import BadInput, Denied, NotAuthenticated, NotFound
 from aizen_hub.service.call import Call
+from aizen_hub.service.oauth.presented import role_token
 from aizen_hub.service.oauth.schemas import ExchangeForm
 from aizen_hub.service.route import Answer
-from aizen_hub.tokens.role_token import RoleToken
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
@@ -38,12 +37,12 @@ async def token(call: Call) -> Answer:
     exchange, source = exchange_of(house), call.caller.source
     try:
         if form.subject_token_type == JWT:
-            subject = await _role_token(call, form.subject_token)
+            subject = await role_token(call, form.subject_token)
             done = await house.pools.writes.run(
                 lambda: exchange.narrow(subject, scope=form.scope, project=form.project, source=source)
             )
         else:
-            beside = None if form.actor_token is None else await _role_token(call, form.actor_token)
+            beside = None if form.actor_token is None else await role_token(call, form.actor_token)
             done = await house.pools.writes.run(
                 lambda: exchange.renew(
                     form.subject_token, project=form.project, scope=form.scope, beside=beside, source=source
@@ -88,15 +87,3 @@ def _check(form: ExchangeForm, own: str) -> None:
         raise fail("invalid_request", "the actor token is the session's own role token")
     if form.actor_token is not None and form.subject_token_type == JWT:
         raise fail("invalid_request", "a role token is narrowed without an actor token")
-
-
-async def _role_token(call: Call, text: str) -> RoleToken:
-    now = datetime.now(UTC)
-    try:
-        return call.house.verifier.verify(text, now)
-    except NotAuthenticated as error:
-        if error.more.get("code") != "unknown-key":
-            raise
-    # Another replica may sign with a newer key already.
-    call.house.verifier.advance(await call.look(call.house.keys.ring))
-    return call.house.verifier.verify(text, now)

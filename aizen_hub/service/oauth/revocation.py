@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from aizen_hub.accounts.token_life import revoke as end_tokens
 from aizen_hub.problems import BadInput, NotAuthenticated
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.call import Call
+from aizen_hub.service.oauth.presented import role_token
 from aizen_hub.service.oauth.schemas import TokenForm
 from aizen_hub.service.route import Answer
 from aizen_hub.store.actor import Actor, Road
@@ -18,7 +17,7 @@ async def revoke(call: Call) -> Answer:
     form: TokenForm = call.body
     house = call.house
     try:
-        token = house.verifier.verify(form.token, datetime.now(UTC))
+        token = await role_token(call, form.token)
     except NotAuthenticated:
         return Answer({})
     if token.scope is not None or token.actor is not None:

@@ -154,6 +154,20 @@ class TestRevocation:
         assert await allowed(service, other) == 200
         assert await allowed(service, await role_token(service, mine)) == 200
 
+    @pytest.mark.proves("R47", "R48")
+    async def test_it_counts_for_a_token_of_a_key_that_this_replica_has_not_seen(self, service: Service) -> None:
+        hub_token, keys = service.start(), service.house.keys
+        old = service.house.verifier.ring
+        with service.house.store.write(OPERATOR) as tx:
+            keys.withdraw(tx, [key.kid for key in keys.list(tx) if key.purpose is Purpose.ROLE], "leaked")
+        token = await role_token(service, hub_token)
+        service.house.verifier.ring = old  # as long as this replica has not looked again
+        assert (await service.form("/oauth/revoke", token=token)).status == 200
+        with service.house.store.read() as tx:
+            service.house.verifier.advance(keys.ring(tx))
+        assert await allowed(service, token) == 401
+        assert await allowed(service, await role_token(service, hub_token)) == 200
+
     async def test_an_unknown_token_is_no_error(self, service: Service) -> None:
         for token in ("x", new_credential(), service.start(), "a.b.c"):
             assert (await service.form("/oauth/revoke", token=token)).status == 200
