@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,11 @@ from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, Role, fits
 
 MAX_ENTRIES = 20_000
-"""Most single values of a policy that is sent; its bytes and its members are bounded by the road."""
+"""Most single values of a policy that is sent."""
+MAX_MEMBERS = 20_000
+"""Most members of all its objects together."""
+MAX_BYTES = 1 << 20
+"""Most bytes of the request that carries it."""
 
 
 class PolicyError(SourceError):
@@ -131,11 +136,26 @@ def _checked(form: PolicyForm, catalog: Catalog, source: Source) -> Policy:
     return policy
 
 
+def travels(data: dict[str, Any]) -> bool:
+    """Whether a policy is small enough to be sent to a service."""
+    # Escaped, as the widest of all clients would send it.
+    body = json.dumps({"policy": data, "prune": False})
+    if len(body) > MAX_BYTES or _entries(data) > MAX_ENTRIES:
+        return False
+    return _members(data) + 2 <= MAX_MEMBERS
+
+
 def _entries(value: Any) -> int:
     # As deep as the strict JSON reader lets anything be.
     if isinstance(value, dict):
         return sum(map(_entries, value.values()))
     return sum(map(_entries, value)) if isinstance(value, list) else 1
+
+
+def _members(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_members, value.values()))
+    return sum(map(_members, value)) if isinstance(value, list) else 0
 
 
 def _catalog(form: PolicyForm, source: Source, deployed: Catalog | None) -> Catalog:

@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
-from aizen_hub.accounts import assignments, projects, users
+from aizen_hub.accounts import assignments, groups, projects, users
 from aizen_hub.accounts.preview import preview
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.policy.apply import apply
 from aizen_hub.policy.export import export
-from aizen_hub.policy.policy import read_policy
+from aizen_hub.policy.policy import MAX_ENTRIES, MAX_MEMBERS, read_policy, travels
 from aizen_hub.problems import Conflict, Escalation, LastHolder, Problem
 from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.settings import Settings
+from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.store import Store
 
@@ -47,8 +49,8 @@ def run(store: Store, data: dict[str, Any], actor: Actor = OPERATOR, **how: Any)
 
 
 def snapshot(store: Store) -> dict[str, Any]:
-    with store.write(OPERATOR) as tx:
-        return export(tx)
+    with store.read() as tx:
+        return export(tx, OPERATOR)
 
 
 def may(store: Store, name: str, permission: str, scope: str) -> bool:
@@ -239,3 +241,41 @@ class TestPrune:
         with pytest.raises(Conflict, match="OLD is assigned to `user:rob`"):
             run(store, ONE, prune=True)
         assert snapshot(store) == before
+
+
+@pytest.fixture
+def crowded(store: Store) -> Store:
+    """A store whose export is exactly as large as a policy may be."""
+    run(store, FULL)
+    document = snapshot(store)
+    room = MAX_ENTRIES - entries(document)
+    with store.write(OPERATOR) as tx:
+        number = tx.conn.execute(select(tables.groups.c.id).where(tables.groups.c.name == "ops")).scalar_one()
+        people = [{"group_id": number, "member": f"user:u{one}"} for one in range(room)]
+        tx.conn.execute(insert(tables.memberships), people)
+        tx.change("membership", {"group": "ops"}, ["*"])
+    return store
+
+
+def entries(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(entries, value.values()))
+    return sum(map(entries, value)) if isinstance(value, list) else 1
+
+
+def test_an_export_can_be_applied_again_or_is_refused_and_never_cut_short(crowded: Store) -> None:
+    document = snapshot(crowded)
+    with crowded.read() as tx:
+        read_policy(document, tx.catalog)
+    with crowded.write(OPERATOR) as tx:
+        projects.create(tx, "one-more", owner=Identity.user("ada"))
+    with pytest.raises(Conflict, match="more here than one policy file may hold"):
+        snapshot(crowded)
+
+
+def test_so_it_is_with_bytes_and_with_members(store: Store) -> None:
+    with store.write(OPERATOR) as tx:
+        groups.create(tx, "ops")
+    assert not travels({**snapshot(store), "groups": {"ops": ["user:" + "é" * 200] * 4_000}})
+    assert travels({"groups": {f"g{one}": [] for one in range(MAX_MEMBERS - 3)}})
+    assert not travels({"groups": {f"g{one}": [] for one in range(MAX_MEMBERS - 2)}})

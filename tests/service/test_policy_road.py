@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aizen_hub.policy.policy import read_policy
+from aizen_hub.audit.search import AuditFilter, newest
+from aizen_hub.policy.export import export as export_policy
+from aizen_hub.policy.policy import MAX_MEMBERS, read_policy
 from aizen_hub.problems import Conflict, TooLarge
 from aizen_hub.service.api import policy as road
 from tests.service.conftest import Driver
@@ -84,3 +87,31 @@ async def test_what_a_policy_lists_and_what_its_faults_say_is_bounded(service: D
     assert (answer.status, answer.json["faults"], len(answer.json["errors"])) == (400, 200, 50)
     assert len(answer.body) < 50_000
     assert (await send(service, {"groups": {"g": ["x"] * 20_001}}, rob.auth)).status == TooLarge.status
+
+
+@pytest.mark.proves("R100")
+async def test_an_export_holds_up_nobody_who_writes_and_is_recorded(
+    service: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def looked(tx: Any, actor: Any) -> Any:
+        with service.house.store.one_writer():  # nobody gets the turn twice: inside a change this would fail
+            threads.append(threading.current_thread().name)
+        return export_policy(tx, actor)
+
+    monkeypatch.setattr(road, "export_policy", looked)
+    boss, rob = await service.open("boss", None), await service.open("rob")
+    answer = await service.call("GET", ADDRESS, auth=boss.auth)
+    assert (answer.status, answer.json["data"]["policy"]["catalog"]) == (200, "aizen")
+    assert [name.partition("_")[0] for name in threads] == ["aizen-question"]
+    assert (await service.call("GET", ADDRESS, auth=rob.auth)).status == 403
+    with service.house.store.read() as tx:
+        read = newest(tx.conn, AuditFilter(event="access.read"), 10)
+    assert [(row["identity"], row["details"]) for row in read] == [("user:boss", {"question": "policy"})]
+
+
+async def test_what_is_exported_may_have_as_many_members_as_it_may_have_things(service: Driver) -> None:
+    rob = await service.open("rob")
+    answer = await send(service, {"groups": {f"g{one}": ["x"] for one in range(MAX_MEMBERS - 4)}}, rob.auth)
+    assert (answer.status, answer.json["faults"]) == (400, MAX_MEMBERS - 4), "read whole, and found wrong"

@@ -8,9 +8,9 @@ from aizen_hub.accounts.result import Result
 from aizen_hub.commands.lexer import show
 from aizen_hub.policy.apply import apply as apply_policy
 from aizen_hub.policy.export import export as export_policy
-from aizen_hub.policy.policy import Policy, PolicyError, read_policy
+from aizen_hub.policy.policy import MAX_BYTES, MAX_MEMBERS, Policy, PolicyError, read_policy
 from aizen_hub.problems import BadInput, Fault
-from aizen_hub.service.api.answer import change
+from aizen_hub.service.api.answer import answered, change
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.policy import PolicyDocument
@@ -19,7 +19,11 @@ from aizen_hub.store.transaction import Read
 
 
 async def export(call: Call) -> Answer:
-    return await change(call, lambda tx: Result("object", data={"policy": export_policy(tx)}))
+    return await call.read(
+        lambda tx: answered(Result("object", data={"policy": export_policy(tx, call.actor)}), tx),
+        noted=lambda _: {"details": {"question": "policy"}},
+        pool=call.house.pools.questions,
+    )
 
 
 async def apply(call: Call) -> Answer:
@@ -59,6 +63,7 @@ ROUTES = (
         body=PolicyDocument,
         answer=ResultView,
         keyed=True,
-        max_body=1 << 20,
+        max_body=MAX_BYTES,
+        max_members=MAX_MEMBERS,
     ),
 )
