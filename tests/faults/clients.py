@@ -18,47 +18,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.faults.history import Op
-from tests.faults.town import COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
+from tests.faults.reply import Reply
+from tests.faults.town import ADMIN, COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
 
 WAIT_SECONDS = DEADLINE_SECONDS + 6
 """Much longer than any answer may take: whoever waits so long hangs."""
 PATIENCE_SECONDS = 10.0
 """How long a client goes on sending what was not answered."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer, or why there is none: ``down`` (nobody listens: nothing was sent), ``lost`` or ``hung``."""
-
-    status: int | None
-    body: Any = None
-    why: str | None = None
-    replayed: bool = False
-    cut: bool = False
-    """Whether a connection ended before the answer, at the first attempt or at a later one."""
-    longest_ns: int = 0
-
-    @property
-    def seen(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            "replayed": self.replayed,
-            "cut": self.cut,
-            "longest_ns": self.longest_ns,
-        }
-
-    @property
-    def silent(self) -> bool:
-        return self.status is None or self.status >= http.client.INTERNAL_SERVER_ERROR
-
-    def result(self, done: str = "done") -> str:
-        if self.status is None:
-            return self.why or "lost"
-        if self.status < http.client.MULTIPLE_CHOICES:
-            return done
-        if self.status == http.client.SERVICE_UNAVAILABLE:
-            return "unavailable"
-        return "refused" if self.status < http.client.INTERNAL_SERVER_ERROR else "broken"
 
 
 @dataclass(frozen=True)
@@ -86,7 +52,8 @@ class Client:
         args = {"user": session.user, "project": session.project, "role": role, "session": session.id}
         call = time.monotonic_ns()
         reply = self.send("POST", "/api/v1/decisions", {"command": COMMAND}, session.token)
-        result, seen, revision = reply.result(), {"status": reply.status}, None
+        result, revision = reply.result(), None
+        seen: dict[str, Any] = {"status": reply.status, **reply.troubles}
         decision = (reply.body or {}).get("decision")
         if decision is not None:
             result = "allowed" if decision["allowed"] else "denied"
@@ -106,7 +73,7 @@ class Client:
         call = time.monotonic_ns()
         reply = self.send("POST", path, _assignment(op.args), self.town.robot, op.args["tag"])
         result = _role_result(op.op, reply)
-        seen = {"status": reply.status, "revision": (reply.body or {}).get("revision")}
+        seen = {"status": reply.status, "revision": (reply.body or {}).get("revision"), **reply.troubles}
         return self._record("again", op.args, call, result, None, seen)
 
     def grant_by_command(self, admin: Session, user: str, *, take: bool = False) -> Op:
@@ -159,7 +126,7 @@ class Client:
         call = time.monotonic_ns()
         reply = self.send("POST", "/api/v1/sessions", body, self.town.hub_secret)
         session = None
-        seen: dict[str, Any] = {"status": reply.status}
+        seen: dict[str, Any] = {"status": reply.status, **reply.troubles}
         if reply.status == http.client.CREATED:
             session = Session(reply.body["session"], reply.body["token"], user, project, server)
             seen["session"] = session.id
@@ -179,16 +146,38 @@ class Client:
         call = time.monotonic_ns()
         body = {"user": user, "server": server, "reason": "stopped"}
         reply = self.send("POST", "/api/v1/sessions/end", body, self.town.hub_secret)
-        return self._record(
-            "end", {"user": user, "server": server}, call, reply.result(), None, {"status": reply.status}
-        )
+        seen = {"status": reply.status, **reply.troubles}
+        return self._record("end", {"user": user, "server": server}, call, reply.result(), None, seen)
+
+    def read_users(self) -> Op:
+        """Read as an administrator does, which is recorded by itself."""
+        call = time.monotonic_ns()
+        reply = self.send("GET", "/api/v1/users", None, self.town.robot)
+        return self._record("read", {}, call, reply.result(), None, {"status": reply.status, **reply.troubles})
+
+    def reach_beyond(self, session: Session) -> Op:
+        """Ask for a right that the session's person may not give, by a line of text; the refusal is recorded."""
+        call = time.monotonic_ns()
+        line = {"text": f"grant role {ADMIN} to {session.user}"}
+        reply = self.send("POST", "/api/v1/commands", line, session.token)
+        seen = {"status": reply.status, **reply.troubles}
+        return self._record("reach", {"user": session.user}, call, reply.result(), None, seen)
 
     # --- how it does it
 
     def send(self, method: str, path: str, body: Any, token: str | None, key: str | None = None) -> Reply:
         """Send one request once; without a token the body is a form."""
+        start = time.monotonic_ns()
+        reply = self._send(method, path, body, token, key)
+        if reply.why == "down":
+            return replace(reply, nobody=(start,))
+        if reply.status == http.client.SERVICE_UNAVAILABLE:
+            return replace(reply, turned_away=((start, time.monotonic_ns()),))
+        return reply
+
+    def _send(self, method: str, path: str, body: Any, token: str | None, key: str | None) -> Reply:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-        data = json.dumps(body).encode()
+        data = None if body is None else json.dumps(body).encode()
         if token is None:
             headers, data = {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(body).encode()
         if key is not None:
@@ -225,11 +214,14 @@ class Client:
     def _send_again(self, method: str, path: str, body: Any, token: str, key: str | None) -> tuple[Reply, bool]:
         """Send until there is an answer or no patience left; False if nobody can know what came of it."""
         unsure, cut, longest, until = False, False, 0, time.monotonic() + PATIENCE_SECONDS
+        turned_away: tuple[tuple[int, int], ...] = ()
+        nobody: tuple[int, ...] = ()
         while True:
             start = time.monotonic_ns()
             reply = self.send(method, path, body, token, key)
             longest = max(longest, time.monotonic_ns() - start)
             cut = cut or reply.why == "lost"
+            turned_away, nobody = turned_away + reply.turned_away, nobody + reply.nobody
             if not reply.silent:
                 # A refusal now does not say that an earlier attempt was refused, too.
                 sure = not unsure or reply.result() == "done"
@@ -242,7 +234,8 @@ class Client:
                 sure = not unsure
                 break
             time.sleep(0.1)
-        return replace(reply, cut=cut, longest_ns=longest), sure
+        whole = replace(reply, cut=cut, longest_ns=longest, turned_away=turned_away, nobody=nobody)
+        return whole, sure
 
     def _change_role(self, op: str, path: str, user: str, project: str, role: str, key: bool) -> Op:
         tag = f"op-{secrets.token_hex(8)}"

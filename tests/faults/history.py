@@ -37,7 +37,8 @@ class Op:
         (the connection ended), ``down`` (nobody listened, so nothing was sent), ``unsure`` (sent several times, and
         what came last does not tell what became of the first).
     seen : mapping
-        More of the answer: ``id``, ``reason``, ``status``.
+        More of the answer: ``id``, ``reason``, ``status``; in ``turned_away`` from when to when it waited for each
+        503, and in ``nobody`` when it found nobody listening, of all the times that it was sent.
     """
 
     client: str

@@ -141,8 +141,13 @@ class Load:
             op = client.lock(user)
             time.sleep(dice.random() * 0.05)
             client.unlock(user)
-        elif what < 0.95:
+        elif what < 0.93:
             op = client.unlock(user)
+        elif what < 0.95:
+            op = client.read_users()
+        elif what < 0.97:
+            session = self.session(client, user, project)
+            op = client.reach_beyond(session) if session is not None else None
         else:
             op = client.end(user, project)
         if op is not None and op.result == "down":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +17,9 @@ from aizen_hub.store.kill_point import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 40.0
+OUTAGES = frozenset({"OperationalError", "InterfaceError", "InternalError", "TimeoutError"})
+"""Failures of what the service stands on, by their classes in Python; all others are its own."""
+_FAILURE = re.compile(r'^aizen_failures_total\{kind="([^"]*)",route="([^"]*)"\} ', re.MULTILINE)
 
 
 class Service:
@@ -34,6 +39,7 @@ class Service:
         self.config, self.port, self.module = config, port, module
         self.process: subprocess.Popen[bytes] | None = None
         self.log = config.with_suffix(".log")
+        self._counted: set[tuple[str, str]] = set()
 
     def start(self, *, kill_at: str | None = None, wait: bool = True) -> None:
         """Start it, and wait until it is ready.
@@ -85,14 +91,43 @@ class Service:
 
     def status(self, path: str, timeout: float = 8) -> int | None:
         """Return the status of a GET, None if there is no answer."""
+        found = self._get(path, timeout)
+        return None if found is None else found[0]
+
+    def _get(self, path: str, timeout: float) -> tuple[int, str] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
         except (OSError, http.client.HTTPException):
             return None
         finally:
             connection.close()
+
+    def count(self) -> None:
+        """Take down what it counts as unforeseen; what a process counted is gone with it."""
+        page = self._get("/metrics", 1) if self.alive and not self.stopped() else None
+        if page is not None:
+            self._counted.update((kind, route) for kind, route in _FAILURE.findall(page[1]))
+
+    def unforeseen(self) -> list[str]:
+        """Say which failures of its own it had, by what it counted and by its log, which survives every kill.
+
+        Outages of what it stands on are not among them.
+        """
+        self.count()
+        known = {(kind, route) for kind, route in self._counted}
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # cut short by a kill
+            kind = entry.get("class") or entry.get("exception")
+            if entry["level"] in ("error", "critical") and kind is not None:
+                known.add((kind, entry.get("route") or entry["event"]))
+        return [f"{kind} at {where}" for kind, where in sorted(known) if kind not in OUTAGES]
 
     def wait_dead(self, seconds: float = 20) -> bool:
         """Wait until it has ended by itself, as at a kill point."""
@@ -108,6 +143,7 @@ class Service:
         self.process.send_signal(number)
 
     def kill(self) -> None:
+        self.count()
         if self.alive:
             self.send(signal.SIGKILL)
             self.wait_dead()

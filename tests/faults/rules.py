@@ -21,6 +21,9 @@ LATE_SECONDS = 1.5
 """How late an answer may be read by a busy client."""
 SLOW_SECONDS = 3.0
 """How much longer than the deadline an answer may take on a machine that has too much to do."""
+MOST_IN_VAIN = 0.02
+FEW = 2
+"""So many questions, or that part of them, may run out of their time on such a machine while all is well."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def check_history(
         *_repeats(ops),
         *_admins(ops, initial),
         *_answers(ops, faults, deadline_seconds),
+        *_served(ops, faults, deadline_seconds),
         *(_recovery(ops, faults) if recovers else ()),
     ]
 
@@ -255,6 +259,36 @@ def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -
             yield Violation("I8", f"{op.op} by {op.client} lost its connection, and there was no fault")
         elif _taken(op) > longest and not during:
             yield Violation("I8", f"an answer to {op.op} by {op.client} took {_taken(op) / SECOND:.1f} s")
+
+
+def _served(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -> Iterator[Violation]:
+    """Nobody is turned away while all is well: no fault goes on, nor the time in which one may be recovered from."""
+    spans = sorted((one.call_ns, OPEN if one.ret_ns is None else one.ret_ns) for one in faults)
+
+    def excused(since: int, until: int) -> bool:
+        return any(call <= until and since <= ret + RECOVERY_SECONDS * SECOND for call, ret in spans)
+
+    in_vain, asked = [], 0
+    for op in ops:
+        asked += not excused(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)
+        for since, until in _turned_away(op):
+            if excused(since, until):
+                continue
+            if until - since >= deadline_seconds * SECOND:
+                in_vain.append(op)
+            else:
+                yield Violation("I8", f"{op.op} by {op.client} was answered with 503, and there was no fault")
+        for at in op.seen.get("nobody", ()):
+            if not excused(at, at):
+                yield Violation("I8", f"{op.op} by {op.client} found nobody there, and there was no fault")
+    if len(in_vain) > max(FEW, asked * MOST_IN_VAIN):
+        yield Violation("I8", f"{len(in_vain)} of {asked} ran out of their time, and there was no fault")
+
+
+def _turned_away(op: Op) -> list[tuple[int, int]]:
+    if "turned_away" in op.seen:
+        return [(since, until) for since, until in op.seen["turned_away"]]
+    return [(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)] if op.result == "unavailable" else []
 
 
 def _taken(op: Op) -> int:

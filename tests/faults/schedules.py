@@ -40,8 +40,8 @@ def kill_after_decision(here: Town) -> None:
 
 
 def revoke_and_ask(here: Town) -> None:
-    """Somebody who was allowed just now is asked again right after the revocation."""
-    giver, asker = Client(here, "giver"), Client(here, "asker")
+    """Somebody who was allowed just now asks again right after the revocation, at another replica if there is one."""
+    giver, asker = Client(here, "giver"), Client(here, "asker", len(here.services) - 1)
     session = asker.open("u2", "p0")
     assert session is not None
     giver.grant("u2", "p0")
@@ -51,8 +51,8 @@ def revoke_and_ask(here: Town) -> None:
 
 
 def end_and_ask(here: Town) -> None:
-    """A session is ended right before its token is used again."""
-    hub, asker = Client(here, "hub"), Client(here, "asker")
+    """A session is ended right before its token is used again, at another replica if there is one."""
+    hub, asker = Client(here, "hub"), Client(here, "asker", len(here.services) - 1)
     hub.grant("u3", "p0")
     session = asker.open("u3", "p0")
     assert session is not None
@@ -94,6 +94,26 @@ def import_members(here: Town) -> None:
     """A file replaces all members of a project."""
     members = [(one, ADMIN) for one in ADMINS] + [(one, READER) for one in PEOPLE]
     Client(here, "giver").replace_members("p1", [*members, *((one, EXECUTOR) for one in PEOPLE[:3])])
+
+
+def refuse_at_once(here: Town) -> None:
+    """Several people reach at the same time for what is not theirs, and one reads: all of it is recorded."""
+
+    def work(number: int) -> None:
+        client = Client(here, f"reacher-{number}")
+        session = client.open(PEOPLE[number], "p0")
+        assert session is not None
+        for _ in range(8):
+            client.reach_beyond(session)
+            if number == 0:
+                client.read_users()
+        client.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
 
 
 def pause_before_answer(here: Town) -> None:

@@ -36,6 +36,7 @@ def found(*ops: Op, held: Any = (), **more: Any) -> set[str]:
     return {one.invariant for one in check_history(sorted(ops, key=lambda one: one.call_ns), held, **more)}
 
 
+PAUSE = op("pause", 0, 1, client=NEMESIS)
 GOOD = {
     "grant, ask, revoke, ask": [
         op("grant", 0, 1, revision=1),
@@ -48,14 +49,24 @@ GOOD = {
         op("revoke", 2, 5, revision=2),
         op("check", 3, 4, "allowed", revision=1, client="d"),
     ],
-    "a lost grant that happened": [op("grant", 0, None, "unavailable"), op("check", 5, 6, "allowed", revision=1)],
-    "a lost grant that did not happen": [op("grant", 0, None, "unavailable"), op("check", 5, 6, "denied", revision=0)],
+    "a lost grant that happened": [
+        PAUSE,
+        op("grant", 0, None, "unavailable"),
+        op("check", 5, 6, "allowed", revision=1),
+    ],
+    "a lost grant that did not happen": [
+        PAUSE,
+        op("grant", 0, None, "unavailable"),
+        op("check", 5, 6, "denied", revision=0),
+    ],
     "a lost grant that happened late": [
+        PAUSE,
         op("grant", 0, None, "unavailable"),
         op("check", 1, 2, "denied", revision=0),
         op("check", 3, 4, "allowed", revision=1),
     ],
     "a lost revocation that happened late": [
+        PAUSE,
         op("grant", 0, 1, revision=1),
         op("revoke", 2, None, "unavailable"),
         op("check", 3, 4, "allowed", revision=1),
@@ -93,6 +104,14 @@ GOOD = {
     "refused for a while, and sent again": [
         op("revoke", 0, 30, "missing", revision=None, seen={"longest_ns": SECOND}),
     ],
+    "turned away while something was wrong, and right after": [
+        op("kill", 0, 1, client=NEMESIS),
+        op("check", 0.5, 0.6, "unavailable"),
+        op("check", 1.2, 1.3, "denied", revision=0),
+        op("check", 8, 8.1, "unavailable"),
+        op("grant", 9, 9.5, revision=1, seen={"turned_away": [[9 * SECOND, 9 * SECOND]], "nobody": [9 * SECOND]}),
+    ],
+    "one that ran out of its time on a busy machine": [op("check", 0, 10, "unavailable")],
     "repeated with its key": [
         op("grant", 0, 1, revision=1, args={"tag": "t"}),
         op("again", 2, 3, args={"tag": "t"}, seen={"revision": 1}),
@@ -168,6 +187,24 @@ BAD = {
         [op("grant", 0, 1, revision=1, seen={"cut": True})],
     ),
     "an answer after the deadline": ("I8", [op("check", 0, 20, "denied")]),
+    "turned away, and nothing was wrong": ("I8", [op("check", 0, 0.1, "unavailable")]),
+    "turned away, sent again and done, and nothing was wrong": (
+        "I8",
+        [op("grant", 0, 3, revision=1, seen={"turned_away": [[0, SECOND]]})],
+    ),
+    "turned away before anything was wrong": (
+        "I8",
+        [op("check", 0, 0.1, "unavailable"), op("pause", 1, 2, client=NEMESIS), op("check", 3, 4, "denied")],
+    ),
+    "turned away long after something was wrong": (
+        "I8",
+        [op("pause", 0, 1, client=NEMESIS), op("check", 2, 3, "denied"), op("check", 12, 12.1, "unavailable")],
+    ),
+    "nobody was there, and nothing was wrong": ("I8", [op("check", 0, 1, "down", seen={"nobody": [0]})]),
+    "all run out of their time, and nothing is wrong": (
+        "I8",
+        [op("check", number, number + 10, "unavailable") for number in range(3)],
+    ),
     "no recovery": (
         "I10",
         [op("kill", 0, 1, client=NEMESIS), op("check", 2, 3, "unavailable"), op("check", 12, 13, "denied")],

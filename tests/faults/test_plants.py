@@ -10,6 +10,7 @@ from tests.faults import schedules
 from tests.faults.conftest import Opener
 from tests.faults.planted import PLANTS
 from tests.faults.schedules import STOP_BEFORE_ANSWER, Schedule
+from tests.faults.town import Town
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
@@ -26,10 +27,16 @@ FOUND: dict[str, tuple[Schedule, str]] = {
     "answers-never-too-old": (schedules.pause_before_answer, "I3"),
     "import-row-by-row": (schedules.import_members, "I9"),
 }
+ON_TWO_REPLICAS: dict[str, tuple[Schedule, str]] = {
+    # What is taken at one replica is asked for at the other.
+    **{plant: FOUND[plant] for plant in ("cached-allow", "rights-never-dropped", "positive-cache")},
+    # SQLite lets one transaction write at a time, so there it does no harm.
+    "record-before-its-turn": (schedules.refuse_at_once, "I8"),
+}
 
 
 def test_every_plant_has_its_schedule() -> None:
-    assert set(FOUND) == set(PLANTS)
+    assert set(FOUND) | set(ON_TWO_REPLICAS) == set(PLANTS)
 
 
 @pytest.mark.parametrize("plant", list(FOUND))
@@ -37,8 +44,19 @@ def test_a_planted_bug_is_found(plant: str, sqlite_town: Opener) -> None:
     schedule, invariant = FOUND[plant]
     pauses = schedule is schedules.pause_before_answer
     here = sqlite_town(module=("tests.faults.planted", plant), **(PAUSED if pauses else {}))
+    _find(here, plant, schedule, invariant, 1 if pauses else ATTEMPTS)
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.parametrize("plant", list(ON_TWO_REPLICAS))
+def test_a_planted_bug_is_found_on_two_replicas(plant: str, postgres_town: Opener) -> None:
+    here = postgres_town(module=("tests.faults.planted", plant))
+    _find(here, plant, *ON_TWO_REPLICAS[plant], ATTEMPTS)
+
+
+def _find(here: Town, plant: str, schedule: Schedule, invariant: str, attempts: int) -> None:
     found: set[str] = set()
-    for _ in range(1 if pauses else ATTEMPTS):
+    for _ in range(attempts):
         schedule(here)
         found = {one.invariant for one in here.violations()}
         if invariant in found:
@@ -51,6 +69,15 @@ def test_the_service_itself_passes_every_schedule(sqlite_town: Opener) -> None:
     here = sqlite_town()
     done = [schedule for schedule, _ in FOUND.values() if schedule is not schedules.pause_before_answer]
     for schedule in dict.fromkeys(done):
+        schedule(here)
+        assert here.violations() == [], schedule.__name__
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.proves("R48", "R109", "I3", "I8", "T-07", "T-54")
+def test_two_replicas_pass_the_schedules_that_find_bugs_in_them(postgres_town: Opener) -> None:
+    here = postgres_town()
+    for schedule in dict.fromkeys(schedule for schedule, _ in ON_TWO_REPLICAS.values()):
         schedule(here)
         assert here.violations() == [], schedule.__name__
 

@@ -74,7 +74,8 @@ class Town:
         assert self.before is not None
         ops = self.recorder.ops()
         seen = check_history(ops, self.before.held, deadline_seconds=DEADLINE_SECONDS, recovers=recovers)
-        return [*seen, *check_books(ops, self.before, self.books())]
+        own = [Violation("I8", f"unforeseen: {one}") for service in self.services for one in service.unforeseen()]
+        return [*seen, *own, *check_books(ops, self.before, self.books())]
 
 
 def configuration(folder: Path, port: int, database: str | None, **more: Any) -> Path:
