@@ -127,8 +127,8 @@ def test_when_a_used_one_is_forgotten_no_clock_of_ours_takes_it() -> None:
         ("https://aizen.example.org:0/a", "https://aizen.example.org/a", False),
         ("https://aizen.example.org/A", "https://aizen.example.org/a", False),
         ("https://aizen.example.org/%61", "https://aizen.example.org/a", False),
-        ("https://aizen.example.org./a", "https://aizen.example.org/a", False),
-        ("https://[2001:DB8::1]:9095/a", "https://[2001:db8::1]:9095/a", True),
+        ("HTTPS://[::1]:9095/a", "https://[::1]:9095/a", True),
+        ("https://[::1]/a", "https://[::1]:9095/a", False),
         ("https://aizen.example.org/users/ann@corp", "https://aizen.example.org/users/ann@corp", True),
     ],
 )
