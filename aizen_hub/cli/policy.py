@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -17,10 +17,19 @@ from aizen_hub.cli.output import output_option, say, show_json, show_result
 from aizen_hub.client.sync import SyncClient
 from aizen_hub.settings import Settings
 
+if TYPE_CHECKING:
+    from aizen_hub.policy.assertions import Outcome as Answered
+
 ADDRESS = "/api/v1/policy"
 BAD_FILE = Outcome.USAGE
 PRUNE = click.option(
     "--prune", is_flag=True, help="Also delete the local groups and custom roles that FILE's sections leave out."
+)
+CONFIG = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Answer the assertions with the catalog and overlays of this aizen.yaml.",
 )
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 
@@ -58,9 +67,12 @@ def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
 @FILE
 @PRUNE
 @click.option("--yes", is_flag=True, help="Do not show the plan and ask first.")
+@CONFIG
 @output_option
-def apply(client: SyncClient, file: Path, prune: bool, yes: bool, output: str) -> int:
+def apply(client: SyncClient, file: Path, prune: bool, yes: bool, config: Path | None, output: str) -> int:
     """Bring FILE into force, whole or not at all, after its assertions hold and you agreed to the plan.
+
+    Its assertions are answered here, from the file; where they name what an overlay adds, say -c.
 
     Made exact is what the file names: the members of its groups, and the assignments in its scopes. Groups and roles
     that it leaves out stay, unless you say --prune; users and projects always do. Each step is judged as its own
@@ -68,8 +80,11 @@ def apply(client: SyncClient, file: Path, prune: bool, yes: bool, output: str) -
     """
     try:
         document = _read(file)
-        missed = _missed(file)
+        # Without assertions there is nothing to answer here: the service knows its own catalog.
+        missed = _missed(file, config) if document.get("assertions") else 0
     except SourceError as error:
+        if config is None:
+            say("its assertions were asked of the catalog as it comes; say -c aizen.yaml where an overlay changes it")
         return _bad(error)
     if missed:
         say(f"{missed} of its assertions do not hold, so nothing was applied; see `aizen-hub policy test {file}`")
@@ -93,21 +108,14 @@ def show_schema() -> int:
 @policy.command()
 @FILE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per assertion: index, expected, got, reason.")
-@click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Use this aizen.yaml's catalog.")
+@CONFIG
 def test(file: Path, as_json: bool, config: Path | None) -> int:
     """Answer the assertions of FILE from the file alone, with no service and no database.
 
     Exit code 0: all as expected; 1: at least one is not; 2: the file cannot be used.
     """
-    from aizen_hub.catalogs.loader import load_catalog
-    from aizen_hub.policy.assertions import run
-
-    catalog = None
-    if config is not None:
-        settings = Settings.load(config)
-        catalog = load_catalog(settings.catalog, settings.overlays)
     try:
-        outcomes = run(file, catalog=catalog)
+        outcomes = _outcomes(file, config)
     except SourceError as error:
         return _bad(error)
     missed = [one for one in outcomes if not one.passed]
@@ -120,8 +128,9 @@ def test(file: Path, as_json: bool, config: Path | None) -> int:
     return Outcome.ERROR if missed else Outcome.DONE
 
 
-def _read(file: Path) -> Any:
-    return _plain(read_source(file).data)
+def _read(file: Path) -> dict[str, Any]:
+    document: dict[str, Any] = _plain(read_source(file).data)
+    return document
 
 
 def _plain(value: Any) -> Any:
@@ -137,10 +146,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _missed(file: Path) -> int:
+def _missed(file: Path, config: Path | None) -> int:
+    return sum(not one.passed for one in _outcomes(file, config))
+
+
+def _outcomes(file: Path, config: Path | None) -> list[Answered]:
+    from aizen_hub.catalogs.loader import load_catalog
     from aizen_hub.policy.assertions import run
 
-    return sum(not one.passed for one in run(file))
+    if config is None:
+        return run(file)
+    settings = Settings.load(config)
+    return run(file, catalog=load_catalog(settings.catalog, settings.overlays))
 
 
 def _plan(client: SyncClient, document: Any, prune: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aizen_hub.cli.main import cli
+from tests.cli.conftest import Counter
 
 DATA = Path(__file__).parent.parent / "data"
 FILES = sorted(DATA.glob("*.policy.yaml"))
@@ -92,3 +93,45 @@ def test_a_bad_file_is_2(tmp_path: Path, text: str) -> None:
     assert status == 2, answer.output
     assert answer.stdout == ""
     assert answer.stderr
+
+
+OVERLAID = """
+catalog: aizen
+projects: [p1]
+assignments:
+  - {role: PROJECT_SCORER, scope: p1, identity: "user:u1"}
+"""
+ASSERTED = OVERLAID + 'assertions:\n  - {identity: "user:u1", scope: p1, permission: "write:model", expect: %s}\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """An ``aizen.yaml`` whose overlay adds a role."""
+    (tmp_path / "overlay.yaml").write_text("roles: {PROJECT_SCORER: {scopes: [project], permissions: [write:model]}}\n")
+    file = tmp_path / "aizen.yaml"
+    file.write_text("overlays: [overlay.yaml]\n")
+    return file
+
+
+def test_what_an_overlay_adds_is_applied_unasked(counter: Counter, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(OVERLAID)
+    answer = counter.run("policy", "apply", str(file), "--yes")
+    assert answer.return_value == 0, answer.output
+    ((method, path, body),) = counter.asked
+    assert (method, path, body["policy"]["assignments"][0]["role"]) == ("POST", "policy", "PROJECT_SCORER")
+
+
+def test_assertions_are_asked_of_the_catalog_with_its_overlays(counter: Counter, tmp_path: Path, config: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(ASSERTED % "allow")
+    without = counter.run("policy", "apply", str(file), "--yes")
+    assert without.return_value == 2
+    assert "say -c aizen.yaml" in without.stderr
+    assert counter.asked == []
+    answer = counter.run("policy", "apply", str(file), "--yes", "-c", str(config))
+    assert answer.return_value == 0, answer.output
+    assert len(counter.asked) == 1
+    file.write_text(ASSERTED % "deny")
+    assert counter.run("policy", "apply", str(file), "--yes", "-c", str(config)).return_value == 1
+    assert len(counter.asked) == 1, "an assertion that does not hold stops all"
