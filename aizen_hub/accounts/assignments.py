@@ -164,12 +164,15 @@ def put(
         "role": role,
         "scope": scope,
         "identity": str(to),
-        "creator": creator,
         "reason": reason,
+        **_as_json(interval),
+        "mapped": mapped,
     }
-    tx.change("grant", {**payload, **_as_json(interval)}, [str(to)])
+    if row is None:
+        payload["creator"] = creator
+    tx.change("grant", payload, [str(to)])
     _mark(tx, scope)
-    tx.audit("role.granted", project=_project(scope), target=str(to), details={**payload, **_as_json(interval)})
+    tx.audit("role.granted", project=_project(scope), target=str(to), details=payload)
     _tell(tx, to, Event.ROLE_GRANTED, role, scope, reason, interval.ends)
     return True
 
@@ -201,7 +204,7 @@ def find_roles(tx: Read, names: Sequence[str]) -> list[Role]:
     Raises
     ------
     BadInput
-        Names every unknown role, and the role that was probably meant.
+        Names the first unknown role, and the role that was probably meant.
     """
     from aizen_hub.accounts.roles import known
 

@@ -11,6 +11,7 @@ from aizen_hub.accounts import activation, assignments, gate, holders, names, pa
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.mail_address import is_mail_address
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity
@@ -92,26 +93,29 @@ def register(
     provider = known_provider(tx, provider)
     names.reserve(tx, name, NameKind.USER)
     local = kind_of(tx, provider) == LOCAL
-    tx.conn.execute(
-        insert(_u).values(
-            name=name,
-            provider=provider,
-            domain=None if local else domain,
-            # The subject of a local account is its name, which is never given to anybody else.
-            subject=name if local else subject,
-            display_name=display_name[:200],
-            email=_mail(email),
-            phone=phone,
-            alerts=dict(alerts),
-            active=not local,
-            created=tx.now,
-        )
-    )
+    values = {
+        "provider": provider,
+        "domain": None if local else domain,
+        # The subject of a local account is its name, which is never given to anybody else.
+        "subject": name if local else subject,
+        "display_name": display_name[:200],
+        "email": _mail(email),
+        "phone": phone,
+        "alerts": dict(alerts),
+        "active": not local,
+        "created": tx.now,
+    }
+    tx.conn.execute(insert(_u).values(name=name, **values))
     groups = tx.conn.execute(select(tables.groups.c.id, tables.groups.c.name).where(tables.groups.c.is_default)).all()
     for group in groups:
         tx.conn.execute(insert(tables.memberships).values(group_id=group.id, member=f"user:{name}"))
     joined = [group.name for group in groups]
-    tx.change("user", {"user": name, "did": "create", "provider": provider, "groups": joined}, [f"user:{name}"])
+    wrote = recorded.rows(
+        recorded.put(_u, name, values),
+        *(recorded.put(tables.memberships, f"user:{name}", {}, None, group) for group in joined),
+    )
+    payload = {"user": name, "did": "create", "provider": provider, "groups": joined, **wrote}
+    tx.change("user", payload, [f"user:{name}"])
     tx.audit("user.created", details={"user": name, "provider": provider, "groups": joined})
     return name
 
@@ -125,7 +129,7 @@ def alter(
     phone: str | None = None,
     alerts: Mapping[str, bool] | None = None,
 ) -> Result:
-    """Change contact data and alert preferences; what is None stays, an empty text removes.
+    """Change contact data and alert preferences; what is None or not among ``alerts`` stays, an empty text removes.
 
     Everybody may change their own, unless the catalog has a permission ``profile`` for that; others' need the
     permission to manage users.
@@ -137,7 +141,8 @@ def alter(
         gate.need(tx, str(own))
     else:
         gate.in_person(tx)
-    write(tx, row.name, display_name=display_name, email=email, phone=phone, alerts=alerts)
+    wanted = None if alerts is None else {**row.alerts, **alerts}
+    write(tx, row.name, display_name=display_name, email=email, phone=phone, alerts=wanted)
     return message(f"changed `{row.name}`", user=row.name)
 
 
@@ -210,11 +215,11 @@ def remove(tx: Write, users: Sequence[str]) -> Result:
     Raises
     ------
     NotFound
-        Names every user that is not registered.
+        Names those who are not registered, at most 20 of them.
     LastHolder
         Somebody is the last holder of a protected role.
     Escalation
-        Somebody holds a protected role that the actor may not take.
+        Somebody holds a role that changes hands only with confirmation, and that the actor may not take.
     """
     gate.need_command(tx, "delete_users")
     given = [(text, names.known_as(text)) for text in dict.fromkeys(users)]
@@ -244,7 +249,8 @@ def remove(tx: Write, users: Sequence[str]) -> Result:
             traces.erase(tx, identity, "user-deleted")
             tx.conn.execute(delete(_u).where(_u.c.name == identity.name))
             names.retire(tx, identity.name, NameKind.USER)
-            tx.change("user", {"user": identity.name, "did": "delete"}, [str(identity)])
+            wrote = recorded.rows(recorded.gone(_u, identity.name))
+            tx.change("user", {"user": identity.name, "did": "delete", **wrote}, [str(identity)])
             tx.audit("user.deleted", details={"user": identity.name})
     deleted = [one.name for one in identities]
     return message(f"deleted {', '.join(f'`{one}`' for one in deleted)}", deleted=deleted)

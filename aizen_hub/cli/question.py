@@ -1,4 +1,4 @@
-"""``aizen-hub can-i`` and ``whoami``: questions about access."""
+"""``aizen-hub can-i``, ``who-can``, ``what-if`` and ``whoami``: questions about access."""
 
 from __future__ import annotations
 

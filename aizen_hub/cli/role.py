@@ -61,6 +61,8 @@ def create(
 @click.argument("name")
 @click.option("-p", "--permission", "permissions", multiple=True, help="The permissions from now on, all of them.")
 @click.option("--limit", "limits", multiple=True, metavar="KIND=NUMBER", help="The limits from now on, all of them.")
+@click.option("--no-permissions", is_flag=True, help="It gives nothing from now on.")
+@click.option("--no-limits", is_flag=True, help="It limits nothing from now on.")
 @click.option("--description", help="What it is for.")
 @click.option("--category", help="A heading to list it under.")
 @dry_run
@@ -70,6 +72,8 @@ def alter(
     name: str,
     permissions: tuple[str, ...],
     limits: tuple[str, ...],
+    no_permissions: bool,
+    no_limits: bool,
     description: str | None,
     category: str | None,
     dry_run: bool,
@@ -77,7 +81,11 @@ def alter(
 ) -> int:
     """Change the custom role NAME for everybody who holds it; what is not given stays."""
     body: dict[str, object] = {"description": description, "category": category}
-    body |= {"permissions": list(permissions) or None, "limits": dict(map(_limit, limits)) or None}
+    for name_of, given, none in (("permission", permissions, no_permissions), ("limit", limits, no_limits)):
+        if given and none:
+            raise click.UsageError(f"say either --{name_of} or --no-{name_of}s")
+    body |= {"permissions": list(permissions) if permissions or no_permissions else None}
+    body |= {"limits": dict(map(_limit, limits)) if limits or no_limits else None}
     body = {key: value for key, value in body.items() if value is not None}
     if not body:
         raise click.UsageError("say what changes")

@@ -25,7 +25,7 @@ user.add_command(login)
 @user.command()
 @connected
 @click.argument("name")
-@click.option("--provider", help="Who proves who they are; default: the one that aizen.yaml names first.")
+@click.option("--provider", help="Who proves who they are; default: `default_provider` in aizen.yaml.")
 @click.option("--display-name", help="The name to show.")
 @click.option("--email", help="For alerts.")
 @click.option("--role", "roles", multiple=True, help="A system role, with confirmation where it is protected.")
@@ -76,6 +76,7 @@ def list_users(client: SyncClient, project: str | None, output: str) -> int:
 @click.option("--email", help="For alerts; empty to remove it.")
 @click.option("--phone", help="For alerts; empty to remove it.")
 @click.option("--alerts/--no-alerts", default=None, help="Whether to send alerts by mail.")
+@click.option("--phone-alerts/--no-phone-alerts", default=None, help="Whether to send alerts to the phone.")
 def alter(
     client: SyncClient,
     name: str,
@@ -83,12 +84,13 @@ def alter(
     email: str | None,
     phone: str | None,
     alerts: bool | None,
+    phone_alerts: bool | None,
 ) -> int:
     """Change the contact data of NAME, your own or as an administrator; what is not given stays."""
     given = (("display_name", display_name), ("email", email), ("phone", phone))
     body: dict[str, object] = {key: value for key, value in given if value is not None}
-    if alerts is not None:
-        body["alerts"] = {"email": alerts, "phone": False}
+    if ways := {key: value for key, value in (("email", alerts), ("phone", phone_alerts)) if value is not None}:
+        body["alerts"] = ways
     if not body:
         raise click.UsageError("say what changes")
     say(client.call("PATCH", path("users", name), body)["message"])

@@ -126,6 +126,13 @@ def test_everybody_changes_their_own_contact_data_only(town: House) -> None:
     assert (row.email, row.phone) == ("rita@example.org", "+1555")
 
 
+def test_one_way_of_alerts_changes_alone(town: House) -> None:
+    town.do("rita", users.alter, "rita", alerts={"email": True, "phone": True})
+    town.do("rita", users.alter, "rita", alerts={"email": False})
+    with town.reading() as tx:
+        assert users.row_of(tx, "rita").alerts == {"email": False, "phone": True}
+
+
 def test_contact_data_is_not_kept_in_the_change_records(town: House) -> None:
     add(town, [{"id": "ann", "username": "Ann Arbor", "email": "secret@example.org", "phone": "+15550199"}])
     town.do("admin", users.alter, "ann", email="other@example.org")

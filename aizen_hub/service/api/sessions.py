@@ -1,4 +1,4 @@
-"""The hub opens, ends and names sessions; administrators see and end them."""
+"""What the hub does with sessions: it asks which projects to offer, opens, ends, and names those that live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users, and the sessions of users."""
+"""The registered people."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def alter(call: Call) -> Answer:
             display_name=body.display_name,
             email=body.email,
             phone=body.phone,
-            alerts=None if body.alerts is None else body.alerts.model_dump(),
+            alerts=None if body.alerts is None else body.alerts.model_dump(exclude_none=True),
         ),
     )
 

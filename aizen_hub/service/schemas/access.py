@@ -1,4 +1,4 @@
-"""Assignments, roles, limits, locks, groups, service accounts, projects and requests."""
+"""Assignments, roles, limits, locks and projects; the comment on a decision of somebody."""
 
 from __future__ import annotations
 

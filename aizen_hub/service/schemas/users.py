@@ -17,6 +17,13 @@ class Alerts(Schema):
     phone: bool = False
 
 
+class AlertsChange(Schema):
+    """As `Alerts`; a way that is not named stays as it is."""
+
+    email: bool | None = None
+    phone: bool | None = None
+
+
 class NewUser(Schema):
     name: Name
     provider: Provider | None = None
@@ -32,7 +39,7 @@ class UserChange(Schema):
     display_name: Label | None = None
     email: Label | None = None
     phone: Annotated[str, Field(max_length=40)] | None = None
-    alerts: Alerts | None = None
+    alerts: AlertsChange | None = None
 
 
 class NewUserAnswer(Open):
