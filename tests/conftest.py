@@ -59,6 +59,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
     "samba": _samba,
     "postgres": lambda: _programs("initdb", "pg_ctl", "postgres") or _modules("psycopg"),
+    "pgbouncer": lambda: _programs("pgbouncer"),
     "oidc": _oidc,
     "keycloak": _keycloak,
     "browser": _browser,

@@ -92,6 +92,8 @@ class Database:
 
     def rollback(self, conn: Connection) -> None:
         """Give up the transaction; a connection that cannot even do that is thrown away."""
+        if conn.invalidated:
+            return  # it is lost already, and its transaction with it
         try:
             conn.connection.rollback()
         except self.driver_error:
