@@ -21,23 +21,29 @@ Sign = Callable[[Order, bytes], str]
 
 
 class CoreCall:
-    """One command at the core; ``begin`` sends it, ``events`` follows it.
+    """One command at the core; ``prepare`` signs it, ``begin`` sends it, ``events`` follows it.
 
-    Connect first, decide last: the caller asks the store once more after ``CoreClient.connect`` and then calls
-    ``begin`` at once, so that nothing slow lies between the decision and the first byte.
+    Connect first, decide last: the caller asks the store once more after ``CoreClient.connect`` and ``prepare``, and
+    then calls ``begin`` at once, so that nothing slow lies between the decision and the first byte. The token is older
+    than that decision: a process that stands still in between for longer than the token lives has sent nothing.
     """
 
     def __init__(self, stream: CoreStream, order: Order, sign: Sign) -> None:
         self._stream, self._order, self._sign = stream, order, sign
+        self._body = order.body()
+        self._token: str | None = None
         self.sent = False
 
+    def prepare(self) -> None:
+        """Make the decision token anew."""
+        self._token = self._sign(self._order, self._body)
+
     async def begin(self) -> None:
-        """Send the command and wait until the core has accepted it; CoreFailed otherwise."""
-        body = self._order.body()
-        token = self._sign(self._order, body)
+        """Send what was prepared and wait until the core has accepted it; CoreFailed otherwise."""
+        token = self._token or self._sign(self._order, self._body)
         self.sent = True
         async with _within(ACCEPT_SECONDS):
-            status = await self._stream.send("POST", "/commands", token, body)
+            status = await self._stream.send("POST", "/commands", token, self._body)
             await _check(status, self._stream)
             await self._accepted()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
+from aizen_hub.accounts.court_case import FRESH_SECONDS, clock
+from aizen_hub.jobs.book import Book, StillAllowed
 from aizen_hub.jobs.core_client import CoreClient
 from aizen_hub.jobs.core_event import CoreEvent, State
 from aizen_hub.jobs.order import Order
@@ -17,8 +18,6 @@ from aizen_hub.problems import CoreFailed, Denied, Problem, TooMany, Unavailable
 
 log = logging.getLogger(__name__)
 
-FRESH_SECONDS = 0.25
-"""Longest time between a decision and the call of the core; after that it is decided again (DESIGN, *store*)."""
 _ASK_EVERY_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
 _DECIDE_TRIES = 3
@@ -31,19 +30,7 @@ _MAX_RUNNING = 1_024
 _MAX_OF_ONE = 64
 _MORE_TO_STOP = 16
 _MAX_ENDED = 256
-
-StillAllowed = Callable[[Order], Awaitable[str | None]]
-"""Decides an order again on the present state: None to go on, or the sentence that says why not. May raise Problem."""
-
-
-class Book(Protocol):
-    """Where commands are recorded. Both are called in a worker thread, each is one transaction."""
-
-    def begin(self, order: Order) -> None:
-        """Write the intent row and, for a command that starts a job, count the job; a Problem refuses the command."""
-
-    def finish(self, order: Order, state: State, message: str) -> None:
-        """Write the outcome row and, where a job ended, take it off the count; harmless when done twice."""
+_CLOSE_SECONDS = 3.0
 
 
 class Runner:
@@ -69,6 +56,19 @@ class Runner:
         self._running: dict[str, Running] = {}
         self._ended: OrderedDict[str, Running] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._follows: set[asyncio.Task[CoreEvent]] = set()
+        self._left: list[Order] = []
+        self._closing = False
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The ids of what is being started or followed."""
+        return tuple(self._running)
+
+    @property
+    def room(self) -> int:
+        """How many more commands could be followed."""
+        return max(0, _MAX_RUNNING - len(self._running))
 
     async def start(self, order: Order, *, decided: float | None = None) -> Running:
         """Give an allowed command to the core and return once the core has accepted it.
@@ -76,8 +76,8 @@ class Runner:
         Parameters
         ----------
         decided : float, optional
-            ``time.monotonic()`` when the revision of its decision was read; when that is 250 ms ago, or not given, it
-            is decided once more.
+            When the revision of its decision was read, as `accounts.court_case.clock` counts; when that is 250 ms ago,
+            or not given, it is decided once more.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Runner:
             yield event
 
     def resume(self, order: Order) -> Running:
-        """Follow a command again that the core had accepted before this service was started anew."""
+        """Follow a command that the core was given by a process that follows it no more."""
         client = self._configured()
         running = Running(order)
         self._spawn(running, self._follow_to_the_end(client, running, client.reattach(order)))
@@ -118,11 +118,22 @@ class Runner:
         return self._running.get(id) or self._ended.get(id)
 
     async def close(self) -> None:
-        """Stop following. The jobs go on at the core, their rows stay open, and ``resume`` takes them up again."""
+        """Stop following, and record what is known by now.
+
+        What was not sent yet has failed, and an end that came is an outcome. All else goes on at the core; its rows
+        stay open, and whoever looks next takes it up.
+        """
+        self._closing = True
+        for follow in self._follows:
+            follow.cancel()
         tasks = list(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._left:
+            await asyncio.to_thread(self._book.release, self._left)
 
     def _check_room(self, order: Order) -> None:
         # Whoever hangs up leaves a command running and a place among the requests free: without a share of their own
@@ -169,16 +180,18 @@ class Runner:
         begun = sent = False
         try:
             async with client.connect(order) as call:
-                decided = await self._decide_again(order, decided)
-                await asyncio.to_thread(self._book.begin, order)
+                decided = await self._decide_again(order, decided, call.prepare)
                 begun = True
-                await self._decide_again(order, decided)
+                await self._begin(order)
+                await self._decide_again(order, decided, call.prepare)
                 try:
                     await call.begin()
                 finally:
                     sent = call.sent
                 accepted.set_result(None)
                 await self._follow_to_the_end(client, running, call.events())
+        except _NotBegun as refused:
+            accepted.set_exception(refused.problem)
         except Problem as problem:
             if accepted.done():
                 raise
@@ -197,18 +210,34 @@ class Runner:
             if begun:
                 raise
 
-    async def _decide_again(self, order: Order, decided: float | None) -> float:
+    async def _begin(self, order: Order) -> None:
+        try:
+            await asyncio.to_thread(self._book.begin, order)
+        except Problem as problem:
+            # Where the answer to the commit was lost, it may have begun: its failure is recorded if so (R105).
+            if problem.more.get("indeterminate"):
+                raise
+            raise _NotBegun(problem) from problem
+
+    async def _decide_again(self, order: Order, decided: float | None, prepare: Callable[[], None]) -> float:
         for _ in range(_DECIDE_TRIES):
-            if decided is not None and time.monotonic() - decided <= FRESH_SECONDS:
+            if self._closing:
+                raise Unavailable("the service is ending")
+            prepare()
+            if decided is not None and clock() - decided <= FRESH_SECONDS:
                 return decided
-            decided = time.monotonic()
-            if (why := await self._ask(order)) is not None:
+            decided = clock()
+            if (why := await self._ask(order, accepted=False)) is not None:
                 raise Denied(why)
         raise Unavailable(f"no decision was younger than {FRESH_SECONDS * 1000:g} ms when it reached the core")
 
     async def _follow_to_the_end(self, client: CoreClient, running: Running, events: AsyncIterator[CoreEvent]) -> None:
         order = running.order
+        if self._closing:
+            self._left.append(order)
+            return
         follow = asyncio.create_task(self._follow(client, running, events))
+        self._follows.add(follow)
         watch = asyncio.create_task(self._watch(order))
         try:
             async with asyncio.timeout(self._total_seconds):
@@ -216,7 +245,11 @@ class Runner:
             end = follow.result() if follow.done() else await self._stop(client, order, follow, watch.result())
         except TimeoutError:
             end = unknown(f"not followed any longer after {self._total_seconds:g} s; it may still be running")
+        except asyncio.CancelledError:
+            self._left.append(order)
+            raise
         finally:
+            self._follows.discard(follow)
             for task in (follow, watch):
                 task.cancel()
             await asyncio.gather(follow, watch, return_exceptions=True)
@@ -241,26 +274,26 @@ class Runner:
             await asyncio.sleep(pause)
             events = client.reattach(running.order)
 
-    async def _ask(self, order: Order) -> str | None:
+    async def _ask(self, order: Order, *, accepted: bool) -> str | None:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._still_allowed(order)
+                return await self._still_allowed(order, accepted)
         except TimeoutError:
             raise Unavailable(f"no decision within {_ANSWER_SECONDS:g} s") from None
 
     async def _watch(self, order: Order) -> str:
-        decided = time.monotonic()
+        decided = clock()
         while True:
             await asyncio.sleep(_ASK_EVERY_SECONDS)
             try:
-                why = await self._ask(order)
+                why = await self._ask(order, accepted=True)
             except Exception as error:  # noqa: BLE001  whatever keeps it from being decided, it is not decided
                 if not isinstance(error, Problem):
                     log.warning("command %s could not be decided again (%s)", order.id, type(error).__name__)
-                if time.monotonic() - decided >= _UNDECIDED_SECONDS:
+                if clock() - decided >= _UNDECIDED_SECONDS:
                     return f"for {_UNDECIDED_SECONDS:g} s nobody could decide whether it is still allowed"
             else:
-                decided = time.monotonic()
+                decided = clock()
                 if why is not None:
                     return why
 
@@ -296,6 +329,14 @@ class Runner:
                 detail = error.detail if isinstance(error, Problem) else type(error).__name__
         log.error("outcome of command %s could not be recorded: %s", order.id, detail)
         return unknown("the outcome could not be recorded")
+
+
+class _NotBegun(Exception):
+    """The book refused the order: nothing of it is on record."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
 
 
 def _may_have_begun(problem: Problem) -> bool:

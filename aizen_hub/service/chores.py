@@ -68,7 +68,7 @@ class Chores:
         return (
             Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
             Task("revocation", 1.0, self._followers.follow, at_once=True),
-            Task("jobs", 300.0, self._unless_old(lambda: core_road.resume(house)), at_once=True),
+            Task("jobs", core_road.LOOK_SECONDS, self._unless_old(lambda: core_road.resume(house)), at_once=True),
             Task("checkpoint", 5.0, self._checkpoint_when_due, at_once=True),
             Task("slow", 5.0, self._hang_up),
             Task("figures", 15.0, self._count, at_once=True),

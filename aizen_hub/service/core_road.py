@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from aizen_hub.accounts.court import Question, Ruling
-from aizen_hub.accounts.court_case import clock
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.question import request_for
 from aizen_hub.commands.reader import read
-from aizen_hub.jobs.core_client import CoreClient
+from aizen_hub.jobs import watch
+from aizen_hub.jobs.core_client import ACCEPT_SECONDS, CoreClient
+from aizen_hub.jobs.core_event import State
 from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
 from aizen_hub.jobs.running import Running
-from aizen_hub.problems import Problem
+from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.ledger import Commission, Ledger, recorded
-from aizen_hub.service.refusal import view
+from aizen_hub.service import refusal
+from aizen_hub.service.ledger import SERVICE, Commission, Ledger, recorded
 from aizen_hub.service.replay import Key
-from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.tokens.decision_token import issue_decision
 
 if TYPE_CHECKING:
     from aizen_hub.service.call import Call
     from aizen_hub.service.house import House
+    from aizen_hub.store.transaction import Write
 
-_DEFAULT_AUDIENCE = "aizen-core"
+LOOK_SECONDS = 2.0
+"""Between two looks for commands that nobody watches over."""
+_MOST = 200
+"""Commands that one look takes."""
 
 
 def core_runner(house: House) -> Runner:
@@ -40,11 +43,13 @@ def core_runner(house: House) -> Runner:
     settings = house.settings.core
     house.ledger = Ledger(house.store, house.metrics.core)
 
-    async def still_allowed(order: Order) -> str | None:
+    async def still_allowed(order: Order, accepted: bool) -> str | None:
         commission = house.ledger.open.get(order.id)
         if commission is None:
             return "nobody answers for it any more"
-        return await house.pools.reads.run(lambda: _ask_again(house, commission.standing))
+        if accepted:
+            return await house.pools.reads.run(lambda: _ask_again(house, commission.standing))
+        return await house.pools.reads.run(lambda: _ask_before(house, order, commission))
 
     def sign(order: Order, body: bytes) -> str:
         assert settings is not None
@@ -65,6 +70,24 @@ def core_runner(house: House) -> Runner:
 
     client = None if settings is None else CoreClient(settings, sign)
     return Runner(client, house.ledger, still_allowed, total_seconds=settings.total_seconds if settings else 3_600.0)
+
+
+def _ask_before(house: House, order: Order, commission: Commission) -> str | None:
+    # As a new command is decided, token and session included. The decision on record said yes: a no has its own row.
+    question = commission.question
+    with house.store.read() as tx:
+        ruling = house.court.decide_in(tx, question)
+        watched = not commission.begun or watch.holds(tx, order.id, house.ledger.watcher, ACCEPT_SECONDS)
+    if not ruling.decision.allowed:
+        row = house.court.row(ruling, question)
+        house.store.record([replace(row, details={**row.details, "again": order.id})])
+        house.metrics.decision(False, str(ruling.decision.reason))
+        commission.refused = ruling
+        return ruling.decision.sentence
+    if not watched:
+        # Whoever watches over it now finds that the core does not know it, and frees its job: so it may not be sent.
+        raise Unavailable("the command took too long to reach the core", remedy="give it again")
+    return None
 
 
 def _ask_again(house: House, question: Question) -> str | None:
@@ -99,14 +122,16 @@ async def start(call: Call, parsed: Command, question: Question, ruling: Ruling)
         job=None if parsed.entry.job is None else parsed.entry.job.value,
         files={name: content for name, content in files.items() if name in named},
     )
-    house.ledger.open[order.id] = Commission(question, house.court.text(parsed), Key.of(call))
+    commission = house.ledger.open[order.id] = Commission(question, house.court.text(parsed), Key.of(call))
     try:
-        return await house.runner.start(order, decided=time.monotonic() - (clock() - ruling.read_at))
-    except Problem as problem:
+        return await house.runner.start(order, decided=ruling.read_at)
+    except Problem as failure:
         house.ledger.open.pop(order.id, None)
-        problem.more.setdefault("decision", view(ruling))
+        refused = commission.refused
+        problem = failure if refused is None else await refusal.problem(call, refused, question)
+        problem.more.setdefault("decision", refusal.view(ruling))
         problem.more.setdefault("id", ruling.id)
-        raise
+        raise problem from None
 
 
 async def replayed(call: Call) -> Mapping[str, Any] | None:
@@ -133,37 +158,45 @@ async def state_of(call: Call, number: str) -> Mapping[str, Any] | None:
 
 
 async def resume(house: House) -> None:
-    """Take up the jobs that the core still has from before this start."""
-    if house.settings.core is None:
+    """Go on watching over what this process follows, and take up what nobody watches over (T-08).
+
+    Called every few seconds on every replica. Without anything to watch over it is one look at an index.
+    """
+    running = house.runner.running
+    if not running and not await house.look(watch.anybody_waits):
         return
-    j = tables.jobs
+    watcher, most = house.ledger.watcher, min(_MOST, house.runner.room)
 
-    def rows() -> list[Any]:
-        with house.store.read() as tx:
-            return list(tx.conn.execute(select(j).where(j.c.ended.is_(None), j.c.outcome.is_(None)).limit(1000)).all())
+    def work(tx: Write) -> Sequence[Any]:
+        watch.keep(tx, watcher, running)
+        # With another catalog than is in force nothing may be decided here.
+        return watch.take(tx, watcher, most) if tx.state.catalog_hash == house.catalog.hash else ()
 
-    for row in await house.pools.reads.run(rows):
-        if row.decision_id in house.ledger.open:
+    for row in await house.change(SERVICE, work):
+        if row.decision_id in house.runner.running:
             continue
-        try:
-            parsed = read(row.command, house.catalog)
-            identity = Identity.parse(row.user) if ":" in row.user else Identity.user(row.user)
-            acting = None if row.acting is None else Identity.parse(row.acting)
-        except (Problem, ValueError):
-            continue
-        project = None if row.project == SYSTEM else row.project
-        actor = Actor(identity, Road.KERNEL, session=row.session, project=project, acting=acting)
-        question = Question(actor, request_for(parsed, project, identity, row.session), command=parsed, token=None)
-        order = Order(
-            row.decision_id,
-            row.command,
-            parsed.verb,
-            parsed.noun,
-            parsed.arguments,
-            user=row.user,
-            project=project,
-            session=row.session,
-            job="starts",
-        )
-        house.ledger.open[order.id] = Commission(question, house.court.text(parsed))
-        house.runner.resume(order)
+        order, commission = _again(house, row)
+        if commission is not None:
+            house.ledger.open[order.id] = commission
+        if house.settings.core is not None:
+            house.runner.resume(order)
+        else:
+            why = "no core is configured any more; it may still be running there"
+            await house.pools.writes.run(partial(house.ledger.finish, order, State.UNKNOWN, why))
+
+
+def _again(house: House, row: Any) -> tuple[Order, Commission | None]:
+    given = partial(
+        Order, row.decision_id, row.command, user=row.user, project=row.project, session=row.session, job=row.job
+    )
+    try:
+        parsed = read(row.command, house.catalog)
+        identity = Identity.parse(row.user) if ":" in row.user else Identity.user(row.user)
+        acting = None if row.acting is None else Identity.parse(row.acting)
+    except (Problem, ValueError):
+        # Another catalog is in force: what nobody can decide any more is stopped, but its end is still heard of.
+        return given("", "", {}), None
+    actor = Actor(identity, Road.KERNEL, session=row.session, project=row.project, acting=acting)
+    question = Question(actor, request_for(parsed, row.project, identity, row.session), command=parsed, token=None)
+    order = given(parsed.verb, parsed.noun, parsed.arguments)
+    return order, Commission(question, row.command, begun=True, lost=row.lost)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,10 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from aizen_hub.accounts import jobs
-from aizen_hub.accounts.court import Question
+from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.jobs import watch
 from aizen_hub.jobs.core_event import State
 from aizen_hub.jobs.order import Order
-from aizen_hub.problems import Conflict
+from aizen_hub.problems import Conflict, Problem
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.replay import Key
@@ -27,13 +30,16 @@ from aizen_hub.store.transaction import Read, Write
 if TYPE_CHECKING:
     from aizen_hub.store.store import Store
 
+log = logging.getLogger(__name__)
+
 FORGOTTEN = "the core does not know this command"
 """What `aizen_hub.jobs.core_client` says where the core answers 404."""
+SERVICE = Actor(Identity.service_account("aizen-hub"), Road.OPERATOR)
 _j = tables.jobs
 _LOOK_BACK = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Commission:
     """Who gave an order, and the question that was allowed.
 
@@ -41,12 +47,21 @@ class Commission:
     ----------
     command : str
         As it may be recorded.
+    begun : bool
+        Its intent may be on record.
+    lost : bool
+        It is on record that nobody can say how it ended.
+    refused : Ruling or None
+        The denial that came after the decision and before the first byte.
     """
 
     question: Question
     command: str
     key: Key | None = None
     since: float = field(default_factory=time.monotonic)
+    begun: bool = False
+    lost: bool = False
+    refused: Ruling | None = None
 
     @property
     def standing(self) -> Question:
@@ -61,22 +76,22 @@ class Commission:
 
 @dataclass
 class Ledger:
-    """Records orders; both methods run in worker threads, each in one transaction.
+    """Records orders; its methods run in worker threads, each in one transaction.
 
     Attributes
     ----------
     open : mapping of str to Commission
         The orders under way.
-    lost : set of str
-        Jobs of which the core has said nothing for now; they are asked after again, and recorded as unknown once.
     timed : callable
         Takes how an order ended and how many seconds it took.
+    watcher : str
+        This process, as one that watches over commands.
     """
 
     store: Store
     timed: Callable[[str, float], None]
     open: dict[str, Commission] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)
+    watcher: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def begin(self, order: Order) -> None:
         """Write the intent row; count the job, if it starts one.
@@ -90,6 +105,8 @@ class Ledger:
         """
         commission = self.open[order.id]
         actor = commission.question.actor
+        # From here on it is looked up: the answer to a commit can be lost, and nothing is guessed then (R105).
+        commission.begun = True
         with self.store.write(actor) as tx:
             if order.job == "starts":
                 jobs.start(
@@ -108,6 +125,7 @@ class Ledger:
                     raise Conflict(
                         "the same request is being carried out", remedy="ask `GET /api/v1/commands/{id}` or wait"
                     ) from None
+            watch.begin(tx, order, self.watcher, commission.command)
             tx.audit("intent", project=order.project, command=commission.command, details={"decision": order.id})
 
     def finish(self, order: Order, state: State, message: str) -> None:
@@ -118,36 +136,66 @@ class Ledger:
             if commission
             else Actor(_identity(order.user), Road.KERNEL, session=order.session)
         )
-        if state is not State.UNKNOWN or order.id not in self.lost:
-            self._record(actor, order, state, message)
-        if state is State.UNKNOWN and order.job == "starts" and FORGOTTEN not in message:
-            self.lost.add(order.id)
-        else:
-            self.lost.discard(order.id)
+        if commission is None or not commission.lost or state is not State.UNKNOWN or FORGOTTEN in message:
+            with self.store.write(actor) as tx:
+                if commission is not None and not commission.begun:
+                    _outcome(tx, order.id, state, message, order.project)
+                elif record_end(tx, order.id, state, message, watcher=self.watcher) and _has_stopped(order, state):
+                    jobs.end_named(tx, order.project or SYSTEM, order.key)
         if commission is not None:
             self.timed(state.value, time.monotonic() - commission.since)
         self.open.pop(order.id, None)
 
-    def _record(self, actor: Actor, order: Order, state: State, message: str) -> None:
-        with self.store.write(actor) as tx:
-            record_end(tx, order.id, state, message, project=order.project)
-            if order.job == "stops" and state is State.DONE:
-                jobs.end_named(tx, order.project or SYSTEM, order.key)
+    def release(self, orders: Collection[Order]) -> None:
+        """Leave orders to whoever looks next; where that cannot be said now, the lease ends by itself."""
+        try:
+            with self.store.write(SERVICE) as tx:
+                watch.release(tx, self.watcher, [order.id for order in orders])
+        except Problem as problem:
+            log.warning("commands under way could not be released", extra={"data": {"why": problem.detail}})
 
 
-def record_end(tx: Write, number: str, state: State, message: str, *, project: str | None) -> bool:
-    """Write an outcome row and take the job off the count; False where its end was recorded before.
+def record_end(tx: Write, number: str, state: State, message: str, *, watcher: str | None = None) -> bool:
+    """Write the outcome row of a command and, where a job ended, take it off the count.
 
-    An ``unknown`` end leaves the job on the count, since it may still be running: the core reports its end, or somebody
-    stops it. Only a core that does not know the job proves that it does not run.
+    An ``unknown`` end leaves a job on the count, since it may still be running, and is recorded once: the core reports
+    its end, or is asked again, or somebody stops it. Only a core that does not know the job proves that it does not
+    run.
+
+    Parameters
+    ----------
+    watcher : str, optional
+        The process that says so. Where another one watches, that one knows better than ``unknown``.
+
+    Returns
+    -------
+    bool
+        False where there is nothing to record: its end is on record, or it never began.
     """
-    known = tx.conn.execute(select(_j.c.ended).where(_j.c.decision_id == number)).first()
-    if known is not None and known.ended is not None:
+    row = watch.find(tx, number)
+    if row is None:
         return False
-    if known is not None and (state is not State.UNKNOWN or FORGOTTEN in message):
+    is_job = row.job == "starts"
+    if state is State.UNKNOWN and FORGOTTEN not in message:
+        if row.watcher != watcher or row.lost:
+            return False
+        if is_job:
+            watch.lose(tx, number)
+            _outcome(tx, number, state, message, row.project)
+            return True
+    watch.end(tx, number)
+    if is_job:
         jobs.end(tx, number, state.value, message)
-    tx.audit("outcome", project=project, details={"decision": number, "state": state.value, "message": message[:500]})
+    _outcome(tx, number, state, message, row.project)
     return True
+
+
+def _has_stopped(order: Order, state: State) -> bool:
+    return order.job == "stops" and state is State.DONE
+
+
+def _outcome(tx: Write, number: str, state: State, message: str, project: str | None) -> None:
+    tx.audit("outcome", project=project, details={"decision": number, "state": state.value, "message": message[:500]})
 
 
 def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | None:
@@ -161,6 +209,8 @@ def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | N
     job = tx.conn.execute(select(_j.c.outcome, _j.c.ended).where(_j.c.decision_id == number)).first()
     if not decision.get("allowed"):
         state = "denied"
+    elif job is None and watch.find(tx, number) is not None:
+        state = "running"
     elif job is None:
         state = _said(tx, number, identity, datetime.fromtimestamp(int(decision["at"]) // 1_000_000, UTC))
     elif job.outcome is not None:

@@ -18,7 +18,9 @@ from aizen_hub.store.instant import from_microseconds
 
 CHANGING = "statements-changing"
 """Where a connection counts the statements that may change somebody's rights."""
-_WITHOUT_RIGHTS = frozenset({"outbox", "names", "replays", "throttles", "jobs", "pending", "project_alerts", "audit"})
+_WITHOUT_RIGHTS = frozenset({
+    "outbox", "names", "replays", "throttles", "jobs", "open_commands", "pending", "project_alerts", "audit",
+})  # fmt: skip
 _STATE = "SELECT value, catalog_hash, not_before{now} FROM revision WHERE id = 1{lock}"
 _PG_NOW = ", CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 _PG_SERVER = ", CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS bigint)"

@@ -377,6 +377,21 @@ throttles = _table(
     Column("until", Instant, nullable=False),
 )
 
+open_commands = _table(
+    # What was given to the core and has not ended as far as anybody knows, and which replica watches over it.
+    "open_commands",
+    Column("decision_id", String(64), primary_key=True),
+    Column("user", String(NAME), nullable=False),
+    Column("project", String(NAME)),
+    Column("session", String(32)),
+    Column("acting", String(NAME + 20)),
+    Column("command", Text, nullable=False),  # as it may be recorded
+    Column("job", String(10)),  # starts, stops
+    Column("watcher", String(40), nullable=False),
+    Column("until", Instant, nullable=False, index=True),  # then anybody may watch over it
+    Column("lost", Boolean, nullable=False, default=False),  # an outcome `unknown` is recorded; the job counts on
+)
+
 audit = _table(
     "audit",
     Column("writer", String(40), primary_key=True),

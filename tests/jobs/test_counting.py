@@ -26,6 +26,7 @@ from sqlalchemy import select
 from aizen_hub.accounts import limits
 from aizen_hub.accounts.court import Question
 from aizen_hub.jobs import runner as module
+from aizen_hub.jobs import watch
 from aizen_hub.jobs.core_client import CoreClient
 from aizen_hub.jobs.core_event import CoreEvent, State
 from aizen_hub.jobs.order import Order
@@ -33,7 +34,7 @@ from aizen_hub.jobs.runner import Runner
 from aizen_hub.problems import CoreFailed, LimitReached
 from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.ledger import Commission, Ledger, record_end
+from aizen_hub.service.ledger import SERVICE, Commission, Ledger, record_end
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from tests.accounts.house import OPERATOR, House, open_house
@@ -48,6 +49,7 @@ QUICK = {
     "_CANCEL_PAUSES": (0.0, 0.0),
     "_RECORD_PAUSES": (0.0, 0.0),
     "_WAIT_FOR_STOP_SECONDS": 0.2,
+    "_CLOSE_SECONDS": 1.0,
 }
 
 
@@ -116,6 +118,9 @@ class Call:
     def __init__(self, core: Core, order: Order) -> None:
         self.core, self.order, self.sent = core, order, False
 
+    def prepare(self) -> None:
+        pass
+
     async def begin(self) -> None:
         core, order = self.core, self.order
         self.sent = True
@@ -145,6 +150,8 @@ class Counting(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for name, value in QUICK.items():
             self.patch.setattr(module, name, value)
+        for name in ("LEASE_SECONDS", "START_SECONDS"):
+            self.patch.setattr(watch, name, 0.0)
         self.folder = Path(tempfile.mkdtemp())
         shutil.copytree(self.template, self.folder / "data")
         self.house: House = open_house(self.folder / "data")
@@ -168,7 +175,7 @@ class Counting(RuleBasedStateMachine):
     def _open(self) -> None:
         self.ledger = Ledger(self.house.store, lambda outcome, seconds: None)
 
-        async def still_allowed(order: Order) -> str | None:
+        async def still_allowed(order: Order, accepted: bool) -> str | None:
             return self.why
 
         self.runner = Runner(cast("CoreClient", self.core), self.ledger, still_allowed)
@@ -217,12 +224,16 @@ class Counting(RuleBasedStateMachine):
         return "accepted"
 
     def _resume(self) -> None:
-        for number in self._counted() - set(self.ledger.open):
-            with self.house.reading() as tx:
-                command = tx.conn.scalar(select(tables.jobs.c.command).where(tables.jobs.c.decision_id == number))
-            name = str(command).rpartition(" ")[2]
-            order = Order(number, str(command), "start", "training", {"name": name}, "emma", "p1", job="starts")
-            self.ledger.open[number] = Commission(Question(EMMA, Request(None, "p1")), str(command))
+        with self.house.writing(SERVICE) as tx:
+            watch.keep(tx, self.ledger.watcher, self.runner.running)
+            rows = watch.take(tx, self.ledger.watcher, 100)
+        for row in rows:
+            if row.decision_id in self.runner.running:
+                continue
+            verb, _, name = str(row.command).split()
+            order = Order(row.decision_id, row.command, verb, "training", {"name": name}, "emma", "p1", job=row.job)
+            question = Question(EMMA, Request(None, "p1"))
+            self.ledger.open[order.id] = Commission(question, row.command, begun=True, lost=row.lost)
 
             async def resume(order: Order = order) -> None:
                 self.runner.resume(order)
@@ -265,7 +276,7 @@ class Counting(RuleBasedStateMachine):
         self._do(self._later(lambda: self.core.end(id, state)))
         for _ in range(reports):
             with self.house.writing(CORE) as tx:
-                record_end(tx, id, state, "", project="p1")
+                record_end(tx, id, state, "")
             assert id not in self._counted()
 
     @rule()

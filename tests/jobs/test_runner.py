@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import pytest
 
+from aizen_hub.accounts.court_case import clock
 from aizen_hub.jobs import runner as module
 from aizen_hub.jobs.core_client import CoreClient
 from aizen_hub.jobs.core_event import State
@@ -26,6 +27,7 @@ class Pages:
 
     def __init__(self) -> None:
         self.happened: list[str] = []
+        self.released: list[str] = []
         self.ends: list[tuple[str, State, str]] = []
         self.refuse: Exception | None = None
         self.broken = 0
@@ -47,6 +49,9 @@ class Pages:
             self.happened.append("finish")
             self.ends.append((order.id, state, message))
 
+    def release(self, orders: Collection[Order]) -> None:
+        self.released += [order.id for order in orders]
+
 
 class Judge:
     """Answers whether it is still allowed; None is yes."""
@@ -56,9 +61,11 @@ class Judge:
         self.problem: Exception | None = None
         self.slow = 0.0
         self.asked = 0
+        self.accepted: list[bool] = []
 
-    async def __call__(self, order: Order) -> str | None:
+    async def __call__(self, order: Order, accepted: bool) -> str | None:
         self.asked += 1
+        self.accepted.append(accepted)
         await asyncio.sleep(self.slow)
         if self.problem is not None:
             raise self.problem
@@ -103,7 +110,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def events_of(runner: Runner, what: Order = ORDER) -> list[dict[str, Any]]:
-    return [event async for event in runner.run(what, decided=time.monotonic())]
+    return [event async for event in runner.run(what, decided=clock())]
 
 
 @pytest.mark.proves("R93")
@@ -113,7 +120,7 @@ async def test_the_intent_is_recorded_before_the_first_byte_and_the_outcome_befo
     async with raw_core(says(HEAD, ACCEPTED, line("progress", fraction=0.5), DONE)) as core:
         core.happened = pages.happened
         runner = make(core.client())
-        async for event in runner.run(ORDER, decided=time.monotonic()):
+        async for event in runner.run(ORDER, decided=clock()):
             pages.happened.append(event["event"])
     assert pages.happened == ["begin", "POST", "progress", "finish", "end"]
     assert pages.ends == [(ORDER.id, State.DONE, "")]
@@ -133,13 +140,13 @@ async def test_a_command_that_cannot_be_recorded_never_reaches_the_core(make: Ma
 async def test_an_old_decision_is_made_again(make: Make, pages: Pages, judge: Judge) -> None:
     async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
         runner = make(core.client())
-        await runner.start(ORDER, decided=time.monotonic())
+        await runner.start(ORDER, decided=clock())
         assert judge.asked == 0
-        await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=time.monotonic() - 1)
+        await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=clock() - 1)
         assert judge.asked == 1
         judge.why = "the role was revoked"
         with pytest.raises(Denied, match="the role was revoked"):
-            await runner.start(dataclasses.replace(ORDER, id="2" * 32), decided=time.monotonic() - 1)
+            await runner.start(dataclasses.replace(ORDER, id="2" * 32), decided=clock() - 1)
         assert len(core.requests) == 2
 
 
@@ -226,7 +233,7 @@ async def test_a_command_is_not_followed_for_ever(make: Make, pages: Pages) -> N
 @pytest.mark.proves("R78")
 async def test_whoever_loses_the_right_loses_the_job(core: Core, make: Make, pages: Pages, judge: Judge) -> None:
     runner = make(core.client)
-    running = await runner.start(order("start training slow"), decided=time.monotonic())
+    running = await runner.start(order("start training slow"), decided=clock())
     await until(lambda: judge.asked > 3)
     assert len(children(core.process.pid)) == 1
     judge.why = "alice is locked"
@@ -258,7 +265,7 @@ async def test_a_core_that_does_not_stop_is_told(make: Make, judge: Judge) -> No
 
 @pytest.mark.usefixtures("quick")
 async def test_a_short_outage_of_the_store_costs_no_job_a_long_one_does(core: Core, make: Make, judge: Judge) -> None:
-    running = await make(core.client).start(order("start training slow"), decided=time.monotonic())
+    running = await make(core.client).start(order("start training slow"), decided=clock())
     judge.problem = Unavailable("the store is away")
     await until(lambda: judge.asked >= 3)
     judge.problem = None
@@ -279,7 +286,7 @@ async def test_what_nobody_can_decide_any_more_is_stopped(
     core: Core, make: Make, judge: Judge, pages: Pages, problem: Exception | None, slow: float
 ) -> None:
     """However the decision fails to come, a command does not run on without one."""
-    running = await make(core.client).start(order("start training slow"), decided=time.monotonic())
+    running = await make(core.client).start(order("start training slow"), decided=clock())
     judge.problem, judge.slow = problem, slow
     *_, end = [event async for event in running.events()]
     assert end["state"] == "stopped"
@@ -298,7 +305,7 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(
             await asyncio.wait_for(events_of(make(core.client())), 5)
         pages.refuse, runner = None, make(core.client())
         pages.ends.clear()
-        running = await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=time.monotonic())
+        running = await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=clock())
         judge.why = "locked"
         monkeypatch.setattr(runner, "_stop", _broken)
         events = [event async for event in running.events()]
@@ -314,7 +321,7 @@ async def _broken(*_: object) -> Any:
 async def test_a_reader_that_goes_away_leaves_the_job(core: Core, make: Make, pages: Pages) -> None:
     runner = make(core.client)
     what = order("start training churn")
-    async for event in runner.run(what, decided=time.monotonic()):
+    async for event in runner.run(what, decided=clock()):
         if event["event"] == "progress":
             break
     await until(lambda: pages.ends)
@@ -328,7 +335,7 @@ async def test_a_reader_that_goes_away_leaves_the_job(core: Core, make: Make, pa
 async def test_an_asker_that_hangs_up_at_the_start_tears_nothing(make: Make, pages: Pages) -> None:
     async with raw_core(says(0.2, HEAD, ACCEPTED, DONE)) as core:
         runner = make(core.client())
-        asking = asyncio.create_task(runner.start(ORDER, decided=time.monotonic()))
+        asking = asyncio.create_task(runner.start(ORDER, decided=clock()))
         await until(lambda: core.requests)
         asking.cancel()
         await until(lambda: pages.ends)
@@ -336,7 +343,7 @@ async def test_an_asker_that_hangs_up_at_the_start_tears_nothing(make: Make, pag
 
 
 async def test_all_readers_see_the_same_end(core: Core, make: Make) -> None:
-    running = await make(core.client).start(order("start dataset churn"), decided=time.monotonic())
+    running = await make(core.client).start(order("start dataset churn"), decided=clock())
 
     async def read() -> list[dict[str, Any]]:
         return [event async for event in running.events()]
@@ -367,7 +374,7 @@ async def test_a_service_that_starts_anew_takes_its_jobs_up_again(core: Core, ma
     pages.ends.clear()
     what = order("start training long")
     first = make(core.client)
-    await first.start(what, decided=time.monotonic())
+    await first.start(what, decided=clock())
     await first.close()
     assert pages.ends == [], "closing is no outcome"
     running = make(core.client).resume(what)
@@ -388,9 +395,9 @@ async def test_what_is_remembered_is_bounded(make: Make, monkeypatch: pytest.Mon
     async with raw_core(says(HEAD, ACCEPTED, then_wait=True)) as core:
         runner = make(core.client())
         for number in range(2):
-            await runner.start(dataclasses.replace(ORDER, id=f"{number:032}"), decided=time.monotonic())
+            await runner.start(dataclasses.replace(ORDER, id=f"{number:032}"), decided=clock())
         with pytest.raises(Problem, match="running already"):
-            await runner.start(ORDER, decided=time.monotonic())
+            await runner.start(ORDER, decided=clock())
 
 
 @pytest.mark.proves("R125", "R127", "T-36")
@@ -404,13 +411,13 @@ async def test_nobody_takes_the_places_of_the_others(make: Make, monkeypatch: py
     async with raw_core(says(HEAD, ACCEPTED, then_wait=True)) as core:
         runner = make(core.client())
         for number in range(2):
-            await runner.start(one(number), decided=time.monotonic())
+            await runner.start(one(number), decided=clock())
         with pytest.raises(TooMany, match="2 commands of yours"):
-            await runner.start(one(2), decided=time.monotonic())
-        await runner.start(one(3, user="somebody-else"), decided=time.monotonic())
-        await runner.start(one(4, verb="stop", job="stops"), decided=time.monotonic())
+            await runner.start(one(2), decided=clock())
+        await runner.start(one(3, user="somebody-else"), decided=clock())
+        await runner.start(one(4, verb="stop", job="stops"), decided=clock())
         with pytest.raises(TooMany, match="3 commands of yours"):
-            await runner.start(one(5, verb="stop", job="stops"), decided=time.monotonic())
+            await runner.start(one(5, verb="stop", job="stops"), decided=clock())
 
 
 def test_the_key_of_a_job_is_what_a_stop_names() -> None:

@@ -26,7 +26,7 @@ async def ended(call: Call) -> Answer:
         row = tx.conn.execute(select(_j.c.project).where(_j.c.decision_id == number)).first()
         if row is None:
             raise NotFound("there is no such job")
-        return record_end(tx, number, State(body.state), body.message, project=row.project)
+        return record_end(tx, number, State(body.state), body.message)
 
     return Answer({"recorded": await call.alone(Actor(CORE, Road.SERVICE_ACCOUNT, source=call.caller.source), work)})
 
