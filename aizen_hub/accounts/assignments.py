@@ -287,7 +287,7 @@ def _as_json(interval: Interval) -> dict[str, str | None]:
 def _tell(tx: Write, to: Identity, event: Event, role: str, scope: str, reason: str, until: datetime | None) -> None:
     if to.kind is Kind.USER:
         payload = {"role": role, "scope": scope, "by": tx.actor.identity.name, "reason": reason, "until": plain(until)}
-        tell_user(tx.conn, tx.now, to.name, event, payload)
+        tell_user(tx, to.name, event, payload)
 
 
 def moment(text: str | None) -> datetime | None:

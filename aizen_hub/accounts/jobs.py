@@ -99,8 +99,8 @@ def end(tx: Write, decision_id: str, outcome: str, reason: str = "") -> bool:
         "at": plain(tx.now),
     }
     service = row.key.partition(" ")[0]
-    tell_project(tx.conn, tx.now, row.project, service, event, payload, once=f"{decision_id}/{event}")
-    tell_user(tx.conn, tx.now, row.user, event, payload, once=f"{decision_id}/{event}")
+    tell_project(tx, row.project, service, event, payload, once=f"{decision_id}/{event}")
+    tell_user(tx, row.user, event, payload, once=f"{decision_id}/{event}")
     return True
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import http.client
 import logging
 import smtplib
+import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
@@ -25,21 +29,38 @@ MAX_TRIES = 8
 BATCH = 20
 _FIRST_PAUSE = timedelta(seconds=5)
 _KEEP = timedelta(days=30)
-_LEASE = timedelta(minutes=2)
+# Longer than one alert can take: a mail is a dozen steps of at most ten seconds.
+_LEASE = timedelta(minutes=5)
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
+
+
+class End(Enum):
+    """How one try to deliver an alert ended."""
+
+    SENT = auto()
+    AGAIN = auto()
+    NEVER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one try, and why, unless it was sent."""
+
+    end: End
+    why: str = ""
 
 
 class Courier:
     """Delivers alerts; ``deliver_due`` is called in a worker thread every few seconds.
 
-    An alert is claimed for two minutes before it is sent, so that two replicas do not both send it; a courier that
-    dies in between leaves it to the next one, which may send it a second time: at least once, never lost.
+    Each alert is claimed for five minutes right before it is sent, so that two replicas do not both send it; a courier
+    that dies in between leaves it to the next one, which may send it a second time: at least once, never lost.
 
     Parameters
     ----------
     settings : AlertSettings
-        With no mail server or webhook, alerts for that channel are dropped with a note in the row.
+        Alerts that were written while there was a mail server or a webhook fail once there is none.
     transaction : callable
         Opens a database transaction and gives its connection.
     """
@@ -47,32 +68,47 @@ class Courier:
     def __init__(self, settings: AlertSettings, transaction: Transaction) -> None:
         self._settings = settings
         self._transaction = transaction
+        self._ending = threading.Event()
+
+    def stop(self) -> None:
+        """Let the alert that is on its way be the last one; from any thread."""
+        self._ending.set()
 
     def deliver_due(self, now: datetime) -> int:
         """Deliver what is due, at most 20 alerts; return how many were sent."""
-        with self._transaction() as conn:
-            due = conn.execute(
-                select(outbox)
-                .where(outbox.c.sent.is_(None), outbox.c.failed.is_(None), outbox.c.next_try <= now)
-                .order_by(outbox.c.next_try)
-                .limit(BATCH)
-            ).all()
-            claimed = [
-                row
-                for row in due
-                if conn.execute(
-                    update(outbox)
-                    .where(outbox.c.id == row.id, outbox.c.next_try == row.next_try, outbox.c.sent.is_(None))
-                    .values(next_try=now + _LEASE)
-                ).rowcount
-            ]
+        begun = time.monotonic()
         sent = 0
-        for row in claimed:
+        with self._transaction() as conn:
+            row = self._claim(conn, now)
+        for left in reversed(range(BATCH)):
+            if row is None:
+                break
             outcome = self._send(row)
+            sent += outcome.end is End.SENT
+            at = now + timedelta(seconds=time.monotonic() - begun)
             with self._transaction() as conn:
-                conn.execute(update(outbox).where(outbox.c.id == row.id).values(**self._settle(row, outcome, now)))
-            sent += outcome is None
+                conn.execute(update(outbox).where(outbox.c.id == row.id).values(**_settled(row, outcome, at)))
+                row = self._claim(conn, at) if left else None
         return sent
+
+    def _claim(self, conn: Connection, now: datetime) -> Any:
+        """Take the alert that is due for longest, or None."""
+        if self._ending.is_set():
+            return None
+        row = conn.execute(
+            select(outbox)
+            .where(outbox.c.sent.is_(None), outbox.c.failed.is_(None), outbox.c.next_try <= now)
+            .order_by(outbox.c.next_try, outbox.c.id)
+            .limit(1)
+        ).first()
+        if row is None:
+            return None
+        mine = conn.execute(
+            update(outbox)
+            .where(outbox.c.id == row.id, outbox.c.next_try == row.next_try, outbox.c.sent.is_(None))
+            .values(next_try=now + _LEASE)
+        )
+        return row if mine.rowcount else None
 
     def forget_old(self, now: datetime) -> None:
         """Delete rows that were settled a month ago."""
@@ -83,16 +119,16 @@ class Courier:
                 )
             )
 
-    def _send(self, row: Any) -> str | None:
+    def _send(self, row: Any) -> Outcome:
         try:
             message = compose(Event(row.event), row.payload)
             if row.channel == Channel.EMAIL:
                 if self._settings.mail is None:
-                    return "no mail server is configured"
+                    return Outcome(End.NEVER, "no mail server is configured")
                 send_mail(self._settings.mail, row.payload["address"], message)
             else:
                 if self._settings.webhook_url is None:
-                    return "no webhook is configured"
+                    return Outcome(End.NEVER, "no webhook is configured")
                 secret = self._settings.webhook_secret_file
                 body = {"id": row.id, "event": row.event, "recipient": row.recipient, "channel": row.channel}
                 send_webhook(
@@ -102,17 +138,17 @@ class Courier:
                 )
         except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
             log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, type(error).__name__)
-            return f"{type(error).__name__}: {error}"[:500]
+            return Outcome(End.AGAIN, f"{type(error).__name__}: {error}"[:500])
         except Exception as error:  # noqa: BLE001 - whatever one row holds, the rows behind it are delivered
             log.error("alert %d by %s cannot be made into a message: %s", row.id, row.channel, type(error).__name__)
-            return f"no message could be made of it: {type(error).__name__}"
-        return None
+            return Outcome(End.NEVER, f"no message could be made of it: {type(error).__name__}")
+        return Outcome(End.SENT)
 
-    def _settle(self, row: Any, outcome: str | None, now: datetime) -> dict[str, Any]:
-        tries = row.tries + 1
-        if outcome is None:
-            return {"sent": now, "tries": tries}
-        for_good = outcome.startswith("no ")
-        if for_good or tries >= MAX_TRIES:
-            return {"failed": outcome, "tries": tries}
-        return {"tries": tries, "next_try": now + _FIRST_PAUSE * 2**tries}
+
+def _settled(row: Any, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    tries = row.tries + 1
+    if outcome.end is End.SENT:
+        return {"sent": now, "tries": tries}
+    if outcome.end is End.NEVER or tries >= MAX_TRIES:
+        return {"failed": outcome.why, "tries": tries}
+    return {"tries": tries, "next_try": now + _FIRST_PAUSE * 2**tries}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -79,12 +80,14 @@ class Chores:
 
     async def last(self) -> None:
         """Sign what was recorded until the end, so that nothing of it can be cut off unseen (R96)."""
+        self._courier.stop()
         try:
             await self.checkpoint()
         except Unavailable as problem:
             log.warning("no last checkpoint", extra={"data": {"why": problem.detail}})
-        self._signing.close()
-        self._posting.close()
+        # Off the event loop: closing waits for the alert that is on its way.
+        for pool in (self._signing, self._posting):
+            await asyncio.get_running_loop().run_in_executor(None, pool.close)
 
     def _unless_old(self, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
         # Nothing is written to a database, and nothing signed about it, that may be taken away again (T-40).
@@ -151,7 +154,7 @@ class Chores:
 
     async def _announce(self) -> None:
         ahead = timedelta(hours=self._house.settings.alerts.expiry_notice_hours)
-        await self._house.change(OWN, lambda tx: announce_expiring(tx.conn, tx.now, ahead))
+        await self._house.change(OWN, lambda tx: announce_expiring(tx, ahead))
         now = datetime.now(UTC)
         await self._posting.run(lambda: self._courier.forget_old(now))
 

@@ -10,6 +10,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -114,6 +115,16 @@ def courier(engine, mailbox=None, receiver=None, secret=None):
     return Courier(settings, transaction)
 
 
+BOTH = AlertSettings(
+    mail=MailSettings(host="mail.example.org", sender="hub@example.org"), webhook_url="https://hook.example.org"
+)
+
+
+def view(conn, now=NOW, alerts=BOTH):
+    """What a piece of business holds in its hands, as far as alerts look at it."""
+    return SimpleNamespace(conn=conn, now=now, settings=SimpleNamespace(alerts=alerts))
+
+
 def rows(engine):
     with engine.connect() as conn:
         return conn.execute(select(outbox).order_by(outbox.c.id)).all()
@@ -133,21 +144,21 @@ GRANT = {"role": "PROJECT_READER", "scope": "fraud", "by": "user:root", "reason"
 )
 def test_preferences_choose_the_channels(engine, user, channels):
     with engine.begin() as conn:
-        tell_user(conn, NOW, user, Event.ROLE_GRANTED, GRANT)
+        tell_user(view(conn), user, Event.ROLE_GRANTED, GRANT)
     assert sorted(row.channel for row in rows(engine)) == channels
 
 
 def test_only_subscribers_of_that_service_are_told(engine):
     with engine.begin() as conn:
         conn.execute(insert(project_alerts).values(project="fraud", user="ada", service="training"))
-        tell_project(conn, NOW, "fraud", "prediction", Event.JOB_DONE, {})
-        tell_project(conn, NOW, "fraud", "training", Event.JOB_FAILED, {})
+        tell_project(view(conn), "fraud", "prediction", Event.JOB_DONE, {})
+        tell_project(view(conn), "fraud", "training", Event.JOB_FAILED, {})
     assert [(row.recipient, row.event) for row in rows(engine) if row.channel == "email"] == [("ada", "job-failed")]
 
 
 def test_a_mail_arrives_once_and_says_what_happened(engine, mailbox):
     with engine.begin() as conn:
-        tell_user(conn, NOW, "ada", Event.ROLE_GRANTED, GRANT)
+        tell_user(view(conn), "ada", Event.ROLE_GRANTED, GRANT)
     post = courier(engine, mailbox)
     assert post.deliver_due(NOW) == 1
     assert post.deliver_due(NOW + timedelta(hours=1)) == 0
@@ -160,7 +171,7 @@ def test_a_mail_arrives_once_and_says_what_happened(engine, mailbox):
 
 def test_a_refused_mail_is_tried_again_later_and_not_for_ever(engine, mailbox):
     with engine.begin() as conn:
-        tell_user(conn, NOW, "ada", Event.ROLE_GRANTED, GRANT)
+        tell_user(view(conn), "ada", Event.ROLE_GRANTED, GRANT)
     post = courier(engine, mailbox)
     mailbox.refuse = True
     assert post.deliver_due(NOW) == 0
@@ -169,7 +180,7 @@ def test_a_refused_mail_is_tried_again_later_and_not_for_ever(engine, mailbox):
     mailbox.refuse = False
     assert post.deliver_due(NOW + timedelta(minutes=5)) == 1
     with engine.begin() as conn:
-        tell_user(conn, NOW, "ada", Event.ROLE_REVOKED, GRANT)
+        tell_user(view(conn), "ada", Event.ROLE_REVOKED, GRANT)
     mailbox.refuse = True
     for day in range(MAX_TRIES + 2):
         post.deliver_due(NOW + timedelta(days=day + 1))
@@ -184,7 +195,7 @@ def test_a_row_that_cannot_become_a_mail_is_settled_alone(engine, mailbox):
     with engine.begin() as conn:
         conn.execute(insert(users), [person(f"u{n}", one, None, {"email": True}) for n, one in enumerate(addresses)])
         for name in ("u0", "u1", "u2", "u3", "ada"):
-            tell_user(conn, NOW, name, Event.ROLE_GRANTED, GRANT)
+            tell_user(view(conn), name, Event.ROLE_GRANTED, GRANT)
         conn.execute(insert(outbox).values(event="no such event", recipient="ada", channel="email", payload={},
                      tries=0, created=NOW - timedelta(days=1), next_try=NOW - timedelta(days=1)))  # fmt: skip
     courier(engine, mailbox).deliver_due(NOW)
@@ -197,7 +208,7 @@ def test_the_webhook_is_signed_and_its_redirect_not_followed(engine, receiver, t
     secret = tmp_path / "secret"
     secret.write_text("a secret of the receiver\n")
     with engine.begin() as conn:
-        tell_user(conn, NOW, "ben", Event.ROLE_GRANTED, GRANT)
+        tell_user(view(conn), "ben", Event.ROLE_GRANTED, GRANT)
     receiver.answer = 302
     post = courier(engine, receiver=receiver, secret=secret)
     assert post.deliver_due(NOW) == 0
@@ -212,7 +223,7 @@ def test_the_webhook_is_signed_and_its_redirect_not_followed(engine, receiver, t
 
 def test_nothing_is_sent_when_the_change_rolls_back(engine, mailbox):
     with engine.connect() as conn:
-        tell_user(conn, NOW, "ada", Event.ROLE_GRANTED, GRANT)
+        tell_user(view(conn), "ada", Event.ROLE_GRANTED, GRANT)
         conn.rollback()
     assert courier(engine, mailbox).deliver_due(NOW) == 0
     assert mailbox.mails == []
@@ -229,8 +240,8 @@ def test_an_expiring_role_is_announced_once(engine):
                 {**row, "identity": "user:eve", "ends": NOW - timedelta(hours=1)},
             ],
         )
-        assert announce_expiring(conn, NOW, timedelta(hours=72)) == 3
-        assert announce_expiring(conn, NOW + timedelta(minutes=1), timedelta(hours=72)) == 0
+        assert announce_expiring(view(conn), timedelta(hours=72)) == 3
+        assert announce_expiring(view(conn, NOW + timedelta(minutes=1)), timedelta(hours=72)) == 0
     assert {row.payload["role"] for row in rows(engine)} == {"PROJECT_READER"}
 
 

@@ -72,18 +72,19 @@ def _outbox(tx: Read) -> Iterator[Finding]:
     from aizen_hub.store import tables
 
     o = tables.outbox
-    old = tx.conn.scalar(
-        select(func.count()).select_from(o).where(o.c.sent.is_(None), o.c.created < tx.now - OUTBOX_AGE)
+    late = o.c.sent.is_(None), o.c.failed.is_(None), o.c.created < tx.now - OUTBOX_AGE
+    waiting, failed = (
+        tx.conn.scalar(select(func.count()).select_from(o).where(*which))
+        for which in (late, (o.c.failed.is_not(None),))
     )
-    if not old:
+    if waiting:
+        yield Finding("warn", f"{waiting} alerts were not delivered yet", "check `alerts` in aizen.yaml")
+    if failed:
+        last = select(o.c.failed).where(o.c.failed.is_not(None)).order_by(o.c.created.desc(), o.c.id.desc()).limit(1)
+        why = str(tx.conn.scalar(last))[:200]
+        yield Finding("warn", f"{failed} alerts were given up, the last: {why}", "check `alerts` in aizen.yaml")
+    if not (waiting or failed):
         yield Finding("ok", "no alert waits for long")
-        return
-    why = tx.conn.scalar(
-        select(o.c.failed).where(o.c.sent.is_(None), o.c.failed.is_not(None)).order_by(o.c.created.desc()).limit(1)
-    )
-    yield Finding(
-        "warn", f"{old} alerts were not delivered yet{f': {why[:200]}' if why else ''}", "check `alerts` in aizen.yaml"
-    )
 
 
 def _keys(settings: Settings, store: Store) -> Iterator[Finding]:
