@@ -96,6 +96,9 @@ class RateSettings(_Section):
     requests_per_second: Annotated[float, Field(gt=0)] = 50.0
     burst: Annotated[int, Field(ge=1)] = 100
     in_flight_per_session: Annotated[int, Field(ge=1)] = 8
+    # A token lives for minutes and every one is a durable write; several kernels of one server renew on their own.
+    tokens_per_minute: Annotated[float, Field(gt=0)] = 30.0
+    token_burst: Annotated[int, Field(ge=1)] = 30
 
 
 class Settings(_Section):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -30,10 +30,11 @@ from aizen_hub.tokens.role_token import RoleToken, issue
 if TYPE_CHECKING:
     from aizen_hub.store.keystore import KeyStore
     from aizen_hub.store.store import Store
-    from aizen_hub.store.transaction import Write
+    from aizen_hub.store.transaction import Read, Write
 
 EVENT = "exchange"
 _MAX_SCOPE = 64
+_s = tables.sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,23 @@ class Exchanged:
     session: str
     project: str | None
     scope: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The session, live or ended, whose credential somebody showed."""
+
+    credential: str  # its hash
+    session: str
+    user: str
+    project: str | None
+
+
+def find(tx: Read, hub_token: str) -> Holder | None:
+    """Return whose credential a hub token is; None where it is no session's."""
+    credential = hash_credential(hub_token)
+    row = tx.conn.execute(select(_s.c.id, _s.c.user, _s.c.project).where(_s.c.credential == credential)).first()
+    return None if row is None else Holder(credential, row.id, row.user, row.project)
 
 
 class Exchange:
@@ -67,14 +85,14 @@ class Exchange:
 
     def renew(
         self,
-        hub_token: str,
+        holder: Holder,
         *,
         project: str | None = None,
         scope: str | None = None,
         beside: RoleToken | None = None,
         source: str | None = None,
     ) -> Exchanged:
-        """Return a new role token for the session whose credential ``hub_token`` is.
+        """Return a new role token for the session whose credential was shown.
 
         Parameters
         ----------
@@ -88,8 +106,8 @@ class Exchange:
         Raises
         ------
         NotAuthenticated
-            The credential is unknown, its session ended, was not named by the hub for too long, or belongs to another
-            session than ``beside``; the person or the project is stopped (R46).
+            The session ended, was not named by the hub for too long, or is another than that of ``beside``; the person
+            or the project is stopped (R46).
         Denied, NotFound
             The project cannot be entered, or changing it is not allowed here.
         BadInput
@@ -97,28 +115,18 @@ class Exchange:
         Unavailable
             Sealed, or the store does not answer.
         """
-        credential = hash_credential(hub_token)
-        with self._store.read() as tx:
-            row = tx.conn.execute(
-                select(tables.sessions.c.id, tables.sessions.c.user, tables.sessions.c.project).where(
-                    tables.sessions.c.credential == credential
-                )
-            ).first()
-            now = tx.now
-        if row is None:
-            self._refuse_unknown(beside, source, now)
         actor = Actor(
-            Identity.user(row.user), Road.KERNEL, session=row.id, project=row.project, source=source,
+            Identity.user(holder.user), Road.KERNEL, session=holder.session, project=holder.project, source=source,
             token_id=None if beside is None else beside.token_id,
         )  # fmt: skip
 
         def work(tx: Write) -> Exchanged:
-            if beside is not None and beside.session != row.id:
+            if beside is not None and beside.session != holder.session:
                 raise _refused("another-session", "the role token and the hub token belong to different sessions")
             if beside is not None and beside.actor is not None:
                 raise _refused("acting", "a token of somebody who acts for somebody else cannot be exchanged")
             wanted = None if scope is None else permissions(scope)
-            opened = sessions.renew(tx, credential, project)
+            opened = sessions.renew(tx, holder.credential, project)
             _not_stopped(tx, opened.user, opened.session_id, opened.project)
             return self._issue(tx, opened.user, opened.session_id, opened.project, opened.roles, wanted, self._lifetime)
 
@@ -212,18 +220,30 @@ class Exchange:
         code = str(problem.more.get("code", problem.slug))
         self._store.record([make_row(actor, EVENT, now, allowed=False, reason=code, sentence=problem.detail, **more)])
 
-    def _refuse_unknown(self, beside: RoleToken | None, source: str | None, now: datetime) -> NoReturn:
-        problem = _refused("unknown", "no running server has this credential")
+    def note_unknown(self, beside: RoleToken | None, source: str | None) -> Callable[[], None] | None:
+        """Return the work that records a credential which is no session's; None where enough of these are on record.
+
+        Parameters
+        ----------
+        beside : RoleToken or None
+            Whoever holds a session's role token without its credential is named, and always recorded; the caller
+            bounds how often (T-09, T-37).
+        """
+        problem = unknown_credential()
         if beside is not None:
-            # Somebody holds a session's role token without that session's credential.
             actor = Actor(
                 Identity.user(beside.subject), Road.KERNEL, session=beside.session, project=beside.project,
                 token_id=beside.token_id, source=source,
             )  # fmt: skip
-            self._record_refusal(actor, problem, renewal=True)
-        elif (left_out := self._unknown.take(now)) is not None:
-            self._record_refusal(None, problem, renewal=True, source=source, left_out=left_out)
-        raise problem
+            return lambda: self._record_refusal(actor, problem, renewal=True)
+        left_out = self._unknown.take(datetime.now(UTC))
+        if left_out is None:
+            return None
+        return lambda: self._record_refusal(None, problem, renewal=True, source=source, left_out=left_out)
+
+
+def unknown_credential() -> NotAuthenticated:
+    return _refused("unknown", "no running server has this credential")
 
 
 def permissions(scope: str) -> frozenset[str]:

@@ -48,18 +48,32 @@ class Buckets:
             self._table.popitem(last=False)
         return wait
 
+    def wait(self, key: str) -> float:
+        """Return the seconds until a token is there, and take none; an unknown key has a full bucket."""
+        tokens, at = self._table.get(key, (self._burst, 0.0))
+        return max(0.0, (1 - tokens) / self._rate - (self._clock() - at)) if tokens < 1 else 0.0
+
     def __len__(self) -> int:
         return len(self._table)
 
 
 class Limits:
-    """What one identity, one session and one unknown source may ask of the service."""
+    """What one identity, one session and one unknown source may ask of the service.
+
+    Parameters
+    ----------
+    settings : RateSettings
+    refused : callable
+        Counts, by the name of the limit.
+    """
 
     def __init__(self, settings: RateSettings, refused: Callable[[str], None]) -> None:
         self._by_identity = Buckets(settings.requests_per_second, settings.burst)
         self._by_session = Buckets(settings.requests_per_second, settings.burst)
-        # Kernels of one host share an address, and nothing costly lies behind these routes.
+        # Kernels of one host share an address: what one of them asks for without a credential, it takes from the
+        # others. So nothing that anybody needs may stand in this line (see `Route.rationed`).
         self._by_source = Buckets(10 * settings.requests_per_second, 10 * settings.burst, entries=2_000)
+        self._minted = Buckets(settings.tokens_per_minute / 60, settings.token_burst)
         self._most = settings.in_flight_per_session
         self._flying: dict[str, int] = {}
         self._refused = refused
@@ -76,12 +90,41 @@ class Limits:
             return _UNLIMITED
         identity, session = caller.identity_key, caller.session
         if identity is None:
-            self._pass(self._by_source, caller.source or "", "source")
+            if caller.rationed:
+                self._pass(self._by_source, caller.source or "", "source")
             return _UNLIMITED
         if session is not None:
             self._pass(self._by_session, session, "session")
         self._pass(self._by_identity, identity, "identity")
-        key = session or identity
+        return self._place(session or identity)
+
+    def minting(self, key: str) -> AbstractContextManager[None]:
+        """Return a place for making one token, to be held meanwhile.
+
+        Parameters
+        ----------
+        key : str
+            Of a session or credential that is known to be there: the table is filled by no other (R127).
+
+        Raises
+        ------
+        TooMany
+            With ``retry_after`` in seconds.
+        """
+        place = self._place(f"minting {key}")  # first: whoever gets none has made no token
+        self._pass(self._minted, key, "session")
+        return place
+
+    def need_minting(self, key: str) -> None:
+        """Refuse what `minting` would refuse, and take nothing: before the store is asked who this is.
+
+        Raises
+        ------
+        TooMany
+        """
+        self._deny("session", self._minted.wait(key))
+
+    def _place(self, key: str) -> AbstractContextManager[None]:
         flying = self._flying.get(key, 0)
         if flying >= self._most:
             self._refused("in-flight")
@@ -93,7 +136,9 @@ class Limits:
         return _Place(self._flying, key)
 
     def _pass(self, buckets: Buckets, key: str, what: str) -> None:
-        wait = buckets.take(key)
+        self._deny(what, buckets.take(key))
+
+    def _deny(self, what: str, wait: float) -> None:
         if wait:
             self._refused(what)
             raise TooMany(

@@ -47,6 +47,8 @@ class Caller:
         What every change from this browser must carry.
     secure : bool
         Whether a browser without a credential came by TLS.
+    rationed : bool
+        Whether, without a credential, it takes from the bucket of its source.
     """
 
     credential: Credential
@@ -55,6 +57,7 @@ class Caller:
     token: RoleToken | None = None
     xsrf: str | None = None
     secure: bool = False
+    rationed: bool = True
 
     @property
     def unlimited(self) -> bool:
@@ -114,7 +117,8 @@ class Roads:
         """
         source = self.source(request, proxied=proxied)
         if Credential.NONE in route.takes:
-            return Caller(Credential.NONE, source, secure=proxied and self._house.browsers.secure(request))
+            secure = proxied and self._house.browsers.secure(request)
+            return Caller(Credential.NONE, source, secure=secure, rationed=route.rationed)
         kind = self.kind(request, proxied=proxied)
         try:
             if kind not in route.takes:
@@ -132,6 +136,18 @@ class Roads:
         except NotAuthenticated as error:
             self._house.metrics.credential_refused(kind.value, str(error.more.get("code", "refused")))
             raise
+
+    async def machine(self, token: str, source: str) -> Actor:
+        """Prove a service account by a credential that came in a form, where no proof of possession stands beside it.
+
+        Raises
+        ------
+        NotAuthenticated, TooMany
+            As `identify`; a credential that is bound to a key is refused.
+        """
+        presented = Presented(token, None)
+        async with self.doubts.looking_at(presented.mark, source):
+            return await self._machines.identify(presented, source)
 
     def kind(self, request: HTTPServerRequest, *, proxied: bool) -> Credential:
         """Tell what kind of credential this request carries, from the form of the credential alone.

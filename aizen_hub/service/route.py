@@ -136,6 +136,9 @@ class Route:
         Keeps the deadline by itself: everything that it waits for does.
     always : bool
         Answers also while the service is sealed (R7).
+    rationed : bool
+        Without a credential it takes from the bucket of its source, which everybody behind that address shares. False
+        for what must always be heard and costs little, and for what the handler limits by whom it turns out to be.
     wraps : callable or None
         Turns a Problem into another error document (RFC 6749, 5.2); gets the problem, returns an Answer.
     """
@@ -157,6 +160,7 @@ class Route:
     keyed: bool = False
     versioned: bool = False
     always: bool = False
+    rationed: bool = True
     in_time: bool = False
     media: str | None = None
     page: bool = False

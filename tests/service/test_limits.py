@@ -40,6 +40,21 @@ def test_the_table_is_bounded(entries: int, keys: list[str]) -> None:
         assert len(buckets) <= entries
 
 
+@given(
+    rate=st.floats(0.5, 100),
+    burst=st.integers(1, 10),
+    steps=st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 2), st.booleans()), max_size=100),
+)
+def test_to_look_is_not_to_take(rate: float, burst: int, steps: list[tuple[str, float, bool]]) -> None:
+    now = 0.0
+    looked_at, other = (Buckets(rate, burst, clock=lambda: now) for _ in range(2))
+    for key, gap, take in steps:
+        now += gap
+        wait = looked_at.wait(key)
+        if take:
+            assert looked_at.take(key) == other.take(key) == pytest.approx(wait, abs=1e-6)
+
+
 def test_the_wait_it_names_is_enough() -> None:
     now = 0.0
     buckets = Buckets(2.0, 1, clock=lambda: now)

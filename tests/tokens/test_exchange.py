@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from aizen_hub.accounts import assignments, locks, projects, sessions, users
-from aizen_hub.accounts.exchange import Exchange, Exchanged
+from aizen_hub.accounts.exchange import Exchange, Exchanged, find, unknown_credential
 from aizen_hub.accounts.ration import Ration
 from aizen_hub.accounts.token_life import ended_because, revoke
 from aizen_hub.catalogs.loader import load_catalog
@@ -61,6 +61,17 @@ class Town:
             opened = sessions.open(tx, user, user, server, project, hash_credential(token))
         return token, opened.session_id
 
+    def renew(self, hub_token: str, *, beside: RoleToken | None = None, **more: Any) -> Exchanged:
+        """Exchange a hub token as the service does."""
+        with self.store.read() as tx:
+            holder = find(tx, hub_token)
+        if holder is None:
+            note = self.exchange.note_unknown(beside, None)
+            if note is not None:
+                note()
+            raise unknown_credential()
+        return self.exchange.renew(holder, beside=beside, **more)
+
     def read(self, done: Exchanged) -> RoleToken:
         with self.store.read() as tx:
             own = self.settings.service_url
@@ -104,7 +115,7 @@ def refused(town: Town, work: Any) -> tuple[str, dict[str, Any]]:
 @pytest.mark.proves("R46")
 def test_a_renewal_gives_what_the_session_has_now(town: Town) -> None:
     hub_token, session = town.start()
-    done = town.exchange.renew(hub_token)
+    done = town.renew(hub_token)
     token = town.read(done)
     assert (token.subject, token.session, token.project) == ("alice", session, "churn")
     assert token.roles == ("PROJECT_EXECUTOR",)
@@ -116,7 +127,7 @@ def test_a_renewal_gives_what_the_session_has_now(town: Town) -> None:
     assert row["details"]["issued"] == token.token_id
 
     town.do(lambda tx: assignments.grant(tx, ["PROJECT_ADMIN"], "churn", Identity.user("alice")))
-    again = town.read(town.exchange.renew(hub_token))
+    again = town.read(town.renew(hub_token))
     assert again.roles == ("PROJECT_ADMIN", "PROJECT_EXECUTOR")
     assert again.revision > token.revision
 
@@ -128,31 +139,31 @@ class TestNoRenewal:
     def test_with_a_credential_that_is_no_session_s(self, town: Town) -> None:
         town.start()
         for guess in (new_credential(), "", " ", "x" * 8192, "\ud800", hash_credential("x")):
-            assert refused(town, lambda guess=guess: town.exchange.renew(guess))[0] == "unknown"
+            assert refused(town, lambda guess=guess: town.renew(guess))[0] == "unknown"
 
     @pytest.mark.proves("R50", "T-09")
     def test_with_the_hash_instead_of_the_credential(self, town: Town) -> None:
         hub_token, _ = town.start()
-        assert refused(town, lambda: town.exchange.renew(hash_credential(hub_token)))[0] == "unknown"
+        assert refused(town, lambda: town.renew(hash_credential(hub_token)))[0] == "unknown"
 
     @pytest.mark.proves("R50", "T-09")
     def test_with_another_server_s_hub_token(self, town: Town) -> None:
         of_alice, session = town.start("alice")
         of_bob, _ = town.start("bob")
-        stolen = town.read(town.exchange.renew(of_alice))
-        code, row = refused(town, lambda: town.exchange.renew(of_bob, beside=stolen))
+        stolen = town.read(town.renew(of_alice))
+        code, row = refused(town, lambda: town.renew(of_bob, beside=stolen))
         assert code == "another-session"
         assert (row["identity"], row["token_id"]) == ("user:bob", stolen.token_id)
-        code, row = refused(town, lambda: town.exchange.renew(new_credential(), beside=stolen))
+        code, row = refused(town, lambda: town.renew(new_credential(), beside=stolen))
         assert code == "unknown"
         assert (row["identity"], row["session"]) == ("user:alice", session)
-        assert town.exchange.renew(of_alice, beside=stolen)
+        assert town.renew(of_alice, beside=stolen)
 
     @pytest.mark.proves("T-13")
     def test_with_a_role_token_in_place_of_the_hub_token(self, town: Town) -> None:
         hub_token, _ = town.start()
-        text = town.exchange.renew(hub_token).text
-        assert refused(town, lambda: town.exchange.renew(text))[0] == "unknown"
+        text = town.renew(hub_token).text
+        assert refused(town, lambda: town.renew(text))[0] == "unknown"
 
     @pytest.mark.proves("R46")
     @pytest.mark.parametrize(
@@ -172,7 +183,7 @@ class TestNoRenewal:
     )
     def test_after(self, town: Town, event: str, code: str | None) -> None:
         hub_token, session = town.start()
-        good = town.read(town.exchange.renew(hub_token))
+        good = town.read(town.renew(hub_token))
         assert town.ended(good) is None
         alice = Identity.user("alice")
         happenings: dict[str, Any] = {
@@ -190,7 +201,7 @@ class TestNoRenewal:
             ),
         }
         town.do(happenings[event])
-        found, row = refused(town, lambda: town.exchange.renew(hub_token))
+        found, row = refused(town, lambda: town.renew(hub_token))
         assert code is None or found == code
         assert row["session"] == session
         if event != "unheard":
@@ -206,33 +217,36 @@ class TestNoRenewal:
         hub_token, _ = town.start()
         town.settings.key_encryption_path.unlink()
         sealed = Exchange(town.store, KeyStore.open(town.settings, town.store), lambda: None)
+        with town.store.read() as tx:
+            holder = find(tx, hub_token)
+        assert holder is not None
         with pytest.raises(Unavailable):
-            sealed.renew(hub_token)
+            sealed.renew(holder)
 
 
 class TestSetProject:
     def test_it_moves_the_session(self, town: Town) -> None:
         hub_token, session = town.start()
-        before = town.read(town.exchange.renew(hub_token))
-        done = town.exchange.renew(hub_token, project="fraud")
+        before = town.read(town.renew(hub_token))
+        done = town.renew(hub_token, project="fraud")
         token = town.read(done)
         assert (token.project, token.session, token.roles) == ("fraud", session, ("PROJECT_READER",))
         assert town.ended(before) == "project-changed"
         assert town.ended(token) is None
-        assert town.read(town.exchange.renew(hub_token)).project == "fraud"
+        assert town.read(town.renew(hub_token)).project == "fraud"
         assert town.rows("session.project")[-1]["project"] == "fraud"
 
     @pytest.mark.proves("R53")
     @pytest.mark.parametrize("project", ["closed", "nowhere", "", "../churn", "system", "CHURN\n"])
     def test_only_into_projects_that_can_be_entered(self, town: Town, project: str) -> None:
         hub_token, _ = town.start()
-        refused(town, lambda: town.exchange.renew(hub_token, project=project))
-        assert town.read(town.exchange.renew(hub_token)).project == "churn"
+        refused(town, lambda: town.renew(hub_token, project=project))
+        assert town.read(town.renew(hub_token)).project == "churn"
 
     def test_only_where_the_deployment_allows_it(self, tmp_path: Path) -> None:
         town = Town(tmp_path, session=SessionSettings(allow_set_project=False))
         hub_token, _ = town.start()
-        assert refused(town, lambda: town.exchange.renew(hub_token, project="fraud"))[0] == "denied"
+        assert refused(town, lambda: town.renew(hub_token, project="fraud"))[0] == "denied"
         town.store.close()
 
 
@@ -240,7 +254,7 @@ class TestNarrowing:
     @pytest.mark.proves("R53")
     def test_a_scope_narrows(self, town: Town) -> None:
         hub_token, _ = town.start()
-        token = town.read(town.exchange.renew(hub_token, scope="list:training execute:training"))
+        token = town.read(town.renew(hub_token, scope="list:training execute:training"))
         assert token.scope == {"list:training", "execute:training"}
         narrower = town.read(town.exchange.narrow(token, scope="list:training"))
         assert narrower.scope == {"list:training"}
@@ -251,7 +265,7 @@ class TestNarrowing:
     @pytest.mark.proves("R53")
     def test_nothing_widens(self, town: Town) -> None:
         hub_token, _ = town.start()
-        token = town.read(town.exchange.renew(hub_token, scope="list:training"))
+        token = town.read(town.renew(hub_token, scope="list:training"))
         for scope in ("list", "*", "execute:training", "list:training execute:training", "list:*", "*:training"):
             assert refused(town, lambda scope=scope: town.exchange.narrow(token, scope=scope))[0] == "denied"
         assert refused(town, lambda: town.exchange.narrow(token, scope=None, project="fraud"))[0] == "denied"
@@ -283,7 +297,7 @@ class TestNarrowing:
         code, row = refused(town, lambda: town.exchange.narrow(token, scope="list:training"))
         assert code == "acting"
         assert (row["identity"], row["acting"]) == ("user:alice", "user:bob")
-        assert refused(town, lambda: town.exchange.renew(hub_token, beside=token))[0] == "acting"
+        assert refused(town, lambda: town.renew(hub_token, beside=token))[0] == "acting"
 
     @pytest.mark.parametrize(
         "scope",
@@ -291,7 +305,7 @@ class TestNarrowing:
     )
     def test_a_scope_that_cannot_be_read(self, town: Town, scope: str) -> None:
         hub_token, _ = town.start()
-        assert refused(town, lambda: town.exchange.renew(hub_token, scope=scope))[0] == "bad-input"
+        assert refused(town, lambda: town.renew(hub_token, scope=scope))[0] == "bad-input"
 
     words = st.sampled_from(["*", "list", "execute", "training", "model"])
     lists = st.lists(st.builds(lambda verb, noun: f"{verb}:{noun}", words, words), min_size=1, max_size=4)
@@ -303,7 +317,7 @@ class TestNarrowing:
         self, town: Town, chain: list[list[str]], asked: Permission
     ) -> None:
         hub_token, _ = town.start()
-        token = town.read(town.exchange.renew(hub_token, scope=" ".join(chain[0])))
+        token = town.read(town.renew(hub_token, scope=" ".join(chain[0])))
         for wanted in chain[1:]:
             try:
                 narrower = town.read(town.exchange.narrow(token, scope=" ".join(wanted)))
@@ -321,10 +335,10 @@ class TestRevocation:
     @pytest.mark.proves("R52")
     def test_it_ends_what_was_issued_and_not_what_comes(self, town: Town) -> None:
         hub_token, _ = town.start()
-        first, second = (town.read(town.exchange.renew(hub_token)) for _ in range(2))
+        first, second = (town.read(town.renew(hub_token)) for _ in range(2))
         assert self.revoke(town, first)
         assert town.ended(first) == town.ended(second) == "revoked"
-        third = town.read(town.exchange.renew(hub_token))
+        third = town.read(town.renew(hub_token))
         assert town.ended(third) is None
         # Whoever keeps a dead token cannot use it against a new one.
         assert not self.revoke(town, first)
@@ -335,7 +349,7 @@ class TestRevocation:
     def test_it_touches_no_other_session(self, town: Town) -> None:
         mine, theirs = town.start("alice")[0], town.start("bob")[0]
         other_server = town.start("alice", server="second")[0]
-        tokens = [town.read(town.exchange.renew(one)) for one in (mine, theirs, other_server)]
+        tokens = [town.read(town.renew(one)) for one in (mine, theirs, other_server)]
         self.revoke(town, tokens[0])
         assert [town.ended(token) for token in tokens] == ["revoked", None, None]
 
@@ -344,7 +358,7 @@ class TestRevocation:
 @pytest.mark.parametrize("whose", ["user", "project", "all"])
 def test_not_before(town: Town, whose: str) -> None:
     hub_token, _ = town.start()
-    token = town.read(town.exchange.renew(hub_token))
+    token = town.read(town.renew(hub_token))
     table = {"user": tables.users, "project": tables.projects, "all": tables.revision}[whose]
 
     def put(start: datetime) -> None:
@@ -378,12 +392,12 @@ def test_a_stolen_signing_key_gives_no_session(town: Town) -> None:
 @pytest.mark.proves("R56", "R98")
 def test_no_secret_is_in_the_database_or_in_a_refusal(town: Town, tmp_path: Path) -> None:
     hub_token, _ = town.start()
-    done = town.exchange.renew(hub_token, scope="list:training")
+    done = town.renew(hub_token, scope="list:training")
     secrets = [hub_token, done.text, done.text.split(".")[2], new_credential()]
     for work in (
-        lambda: town.exchange.renew(secrets[3]),
-        lambda: town.exchange.renew(done.text),
-        lambda: town.exchange.renew(hub_token, scope="Not A Scope"),
+        lambda: town.renew(secrets[3]),
+        lambda: town.renew(done.text),
+        lambda: town.renew(hub_token, scope="Not A Scope"),
         lambda: town.exchange.narrow(town.read(done), scope="*"),
     ):
         with pytest.raises(Problem) as caught:
@@ -399,7 +413,7 @@ def test_no_secret_is_in_the_database_or_in_a_refusal(town: Town, tmp_path: Path
 def test_anonymous_refusals_cannot_fill_the_audit(town: Town) -> None:
     for _ in range(100):
         with pytest.raises(NotAuthenticated):
-            town.exchange.renew(new_credential())
+            town.renew(new_credential())
     assert 60 <= len(town.rows()) <= 75
 
 

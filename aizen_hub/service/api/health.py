@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from functools import cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.call import Call
+from aizen_hub.service.limits import Buckets
 from aizen_hub.service.openapi import document
 from aizen_hub.service.route import ROAD, Answer, Credential, Document, Route
 from aizen_hub.service.schemas.health import Health
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
     from aizen_hub.service.house import House
 
 NOBODY = frozenset({Credential.NONE})
+PAGES_PER_SECOND, PAGES_AT_ONCE = 10.0, 20
+"""Pages of figures that are made anew; who asks more often gets the last one again."""
+
+_looks: WeakKeyDictionary[House, asyncio.Task[str | None]] = WeakKeyDictionary()
+_pages: WeakKeyDictionary[House, _Pages] = WeakKeyDictionary()
 
 
 async def livez(call: Call) -> Answer:
@@ -30,10 +38,21 @@ async def readyz(call: Call) -> Answer:
         raise Unavailable(f"sealed: {house.sealed}", remedy=house.remedy, more=more)
     if house.ending:
         raise Unavailable("ending", more={"instance": house.instance})
-    why = await call.look(lambda tx: _unfit(house, tx))
+    why = await _fitness(call)
     if why is not None:
         raise Unavailable(why, more={"instance": house.instance})
     return Answer({"status": "ready", "instance": house.instance})
+
+
+async def _fitness(call: Call) -> str | None:
+    # No flood of others stands before a probe, so nothing may be gained by a flood of probes: all that come while the
+    # store is looked at share the answer.
+    house = call.house
+    running = _looks.get(house)
+    if running is None or running.done():
+        running = _looks[house] = asyncio.ensure_future(call.look(lambda tx: _unfit(house, tx)))
+        running.add_done_callback(lambda look: look.cancelled() or look.exception())  # nobody may be waiting any more
+    return await asyncio.shield(running)
 
 
 def _unfit(house: House, tx: Read) -> str | None:
@@ -44,7 +63,18 @@ def _unfit(house: House, tx: Read) -> str | None:
 
 
 async def metrics(call: Call) -> Document:
-    return Document(call.house.metrics.page(), call.house.metrics.content_type)
+    house = call.house
+    pages = _pages.get(house)
+    if pages is None:
+        pages = _pages[house] = _Pages()
+    if not pages.ration.take(""):
+        pages.last = house.metrics.page()
+    return Document(pages.last, house.metrics.content_type)
+
+
+class _Pages:
+    def __init__(self) -> None:
+        self.ration, self.last = Buckets(PAGES_PER_SECOND, PAGES_AT_ONCE), b""
 
 
 @cache
@@ -59,10 +89,19 @@ async def openapi(call: Call) -> Document:
 
 
 ROUTES = (
-    Route("GET", "/livez", NOBODY, ROAD, livez, "Whether the process lives.", answer=Health, always=True),
-    Route("GET", "/readyz", NOBODY, ROAD, readyz, "Whether it can decide.", answer=Health, always=True),
-    Route("GET", "/metrics", NOBODY, ROAD, metrics, "Figures for Prometheus.", always=True, media="text/plain"),
+    Route(
+        "GET", "/livez", NOBODY, ROAD, livez, "Whether the process lives.",
+        answer=Health, always=True, rationed=False,
+    ),
+    Route(
+        "GET", "/readyz", NOBODY, ROAD, readyz, "Whether it can decide.",
+        answer=Health, always=True, rationed=False,
+    ),
+    Route(
+        "GET", "/metrics", NOBODY, ROAD, metrics, "Figures for Prometheus.",
+        always=True, rationed=False, media="text/plain",
+    ),
     Route(
         "GET", "/api/v1/openapi.json", NOBODY, ROAD, openapi, "This document.", always=True, media="application/json"
     ),
-)
+)  # fmt: skip

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from aizen_hub.accounts.exchange import Exchange, Exchanged
+from aizen_hub.accounts.exchange import Exchange, Exchanged, find, unknown_credential
 from aizen_hub.problems import BadInput, Denied, NotAuthenticated, NotFound
 from aizen_hub.service.call import Call
 from aizen_hub.service.oauth.presented import role_token
 from aizen_hub.service.oauth.schemas import ExchangeForm
 from aizen_hub.service.route import Answer
+from aizen_hub.tokens.credential import hash_credential
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
+    from aizen_hub.tokens.role_token import RoleToken
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret
@@ -32,27 +35,51 @@ def exchange_of(house: House) -> Exchange:
 
 async def token(call: Call) -> Answer:
     form: ExchangeForm = call.body
-    house = call.house
-    _check(form, house.settings.service_url)
-    exchange, source = exchange_of(house), call.caller.source
+    _check(form, call.house.settings.service_url)
+    metrics = call.house.metrics
     try:
-        if form.subject_token_type == JWT:
-            subject = await role_token(call, form.subject_token)
-            done = await house.pools.writes.run(
-                lambda: exchange.narrow(subject, scope=form.scope, project=form.project, source=source)
-            )
-        else:
-            beside = None if form.actor_token is None else await role_token(call, form.actor_token)
-            done = await house.pools.writes.run(
-                lambda: exchange.renew(
-                    form.subject_token, project=form.project, scope=form.scope, beside=beside, source=source
-                )
-            )
+        done = await (_narrowed if form.subject_token_type == JWT else _renewed)(call, form)
     except (NotAuthenticated, Denied, NotFound, BadInput):
-        house.metrics.exchange("refused")
+        metrics.exchange("refused")
         raise
-    house.metrics.exchange("granted")
+    metrics.exchange("granted")
     return Answer(_document(done), headers={"Pragma": "no-cache"})
+
+
+async def _renewed(call: Call, form: ExchangeForm) -> Exchanged:
+    house, exchange, source = call.house, exchange_of(call.house), call.caller.source
+    # A token is a durable write, and everybody waits for the same writer: each session has a share of its own, and who
+    # has used it up is turned away before anything is asked of the store (R125, T-37).
+    house.limits.need_minting(hash_credential(form.subject_token))
+    beside = None if form.actor_token is None else await role_token(call, form.actor_token)
+    async with house.roads.doubts.looking_at(form.subject_token, source):
+        holder = await call.look(lambda tx: find(tx, form.subject_token))
+        if holder is None:
+            await _note_unknown(call, beside)
+            raise unknown_credential()
+    with house.limits.minting(holder.credential):
+        return await house.pools.writes.run(
+            lambda: exchange.renew(holder, project=form.project, scope=form.scope, beside=beside, source=source)
+        )
+
+
+async def _note_unknown(call: Call, beside: RoleToken | None) -> None:
+    house = call.house
+    note = exchange_of(house).note_unknown(beside, call.caller.source)
+    if note is None:
+        return
+    # The holder of a role token may cause rows, but not take what the session needs for its renewals.
+    with nullcontext() if beside is None else house.limits.minting(beside.token_id):
+        await house.pools.writes.run(note)
+
+
+async def _narrowed(call: Call, form: ExchangeForm) -> Exchanged:
+    house, exchange, source = call.house, exchange_of(call.house), call.caller.source
+    subject = await role_token(call, form.subject_token)
+    with house.limits.minting(subject.session):
+        return await house.pools.writes.run(
+            lambda: exchange.narrow(subject, scope=form.scope, project=form.project, source=source)
+        )
 
 
 def _document(done: Exchanged) -> dict[str, Any]:

@@ -22,11 +22,11 @@ _FORM = 24 << 10
 ROUTES = (
     Route(
         "POST", "/oauth/token", BEARERS, ROAD, exchange.token, "Exchange a token for a new role token (RFC 8693).",
-        body=ExchangeForm, answer=ExchangeAnswer, form=True, max_body=_FORM, wraps=oauth_error,
+        body=ExchangeForm, answer=ExchangeAnswer, form=True, max_body=_FORM, wraps=oauth_error, rationed=False,
     ),
     Route(
         "POST", "/oauth/revoke", BEARERS, ROAD, revocation.revoke, "End a session's role tokens (RFC 7009).",
-        body=TokenForm, answer=Nothing, form=True, max_body=_FORM, wraps=oauth_error,
+        body=TokenForm, answer=Nothing, form=True, max_body=_FORM, wraps=oauth_error, rationed=False,
     ),
     Route(
         "POST", "/oauth/introspect", frozenset({Credential.SERVICE_ACCOUNT}), Need.operation("access"),
@@ -35,10 +35,10 @@ ROUTES = (
     ),
     Route(
         "GET", "/.well-known/jwks.json", BEARERS, ROAD, discovery.key_set, "Our public keys (RFC 7517).",
-        answer=KeySet, media="application/jwk-set+json", always=True,
+        answer=KeySet, media="application/jwk-set+json", always=True, rationed=False,
     ),
     Route(
         "GET", "/.well-known/oauth-authorization-server", BEARERS, ROAD, discovery.metadata,
-        "Where the OAuth endpoints are (RFC 8414).", answer=ServerMetadata, always=True,
+        "Where the OAuth endpoints are (RFC 8414).", answer=ServerMetadata, always=True, rationed=False,
     ),
 )  # fmt: skip
