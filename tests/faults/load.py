@@ -15,6 +15,8 @@ from tests.faults.town import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, PROJECTS, R
 
 MOST_OPS = 280
 """On one register, so that the search stays short."""
+LONGEST_SECONDS = 30
+"""For anything that has to come to pass."""
 
 
 @dataclass
@@ -187,3 +189,15 @@ def under_load(town: Town, seed: int, *, settles: bool = True, **more: object) -
     load.stop()
     if settles:
         load.settle()
+
+
+def checks_since(here: Town, start: int, wanted: int = 3, result: str | None = None) -> list[Op]:
+    """Wait until some questions that were asked after ``start`` are answered, with that result, and return them."""
+    end = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < end:
+        ops = [op for op in here.recorder.ops() if op.op == "check" and op.call_ns > start and op.ret_ns]
+        found = [op for op in ops if result in (None, op.result)]
+        if len(found) >= wanted:
+            return found
+        time.sleep(0.2)
+    raise AssertionError("no question was answered so")

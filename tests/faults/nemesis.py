@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fixtures.postgres import Server, _wait
 
 _STARTS = 20
@@ -47,6 +49,63 @@ def no_room(pid: int) -> Iterator[None]:
         yield
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def small_disk(at: Path, megabytes: int, owner: tuple[int, int] | None = None) -> Iterator[Callable[[], None]]:
+    """Make a small file system; the function fills it to its last byte and empties it again when called once more.
+
+    Parameters
+    ----------
+    owner : tuple of int, optional
+        User and group, where they are others than ours.
+    """
+    who = "" if owner is None else f",uid={owner[0]},gid={owner[1]}"
+    options = f"size={megabytes}m,mode=0700{who}"
+    at.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("no file system may be mounted here")
+    filler = at / "filler"
+
+    def turn() -> None:
+        if filler.exists():
+            filler.unlink()
+            return
+        with filler.open("wb", buffering=0) as file:
+            for size in (1 << 16, 512):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError:
+                    continue
+
+    try:
+        yield turn
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+@contextmanager
+def audit_in(url: str, at: Path) -> Iterator[None]:
+    """Let PostgreSQL keep the audit and all that belongs to it in a folder of its own, as long as the block."""
+    import psycopg
+
+    def move(to: str) -> None:
+        with psycopg.connect(url, autocommit=True) as conn:
+            for (index,) in conn.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'audit'").fetchall():
+                conn.execute(f"ALTER INDEX {index} SET TABLESPACE {to}")
+            conn.execute(f"ALTER TABLE audit SET TABLESPACE {to}")
+
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(f"CREATE TABLESPACE small LOCATION '{at}'")
+    move("small")
+    try:
+        yield
+    finally:
+        move("pg_default")
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute("DROP TABLESPACE small")
 
 
 @contextmanager

@@ -14,8 +14,8 @@ import pytest
 
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
-from tests.faults.load import under_load
-from tests.faults.nemesis import backends, end_backends, locked_tables, restarting, stopped
+from tests.faults.load import checks_since, under_load
+from tests.faults.nemesis import audit_in, backends, end_backends, locked_tables, restarting, small_disk, stopped
 from tests.faults.rules import RECOVERY_SECONDS
 from tests.faults.shifted import set_clock
 from tests.faults.storm import storm
@@ -117,6 +117,30 @@ def test_the_database_stalls(postgres_town: Opener) -> None:
             end_backends(here.database)
         time.sleep(1)
     assert here.violations() == []
+
+
+@pytest.mark.proves("R93", "R108", "T-37", "I2", "I7", "I8", "I10")
+def test_the_disk_of_the_audit_fills(postgres_town: Opener, postgres_server: Server) -> None:  # noqa: F811 - fixture
+    """No row, no decision; health stays, and with room again all goes on without a restart."""
+    here = postgres_town()
+    assert here.database is not None
+    disk, owner = postgres_server.folder / "small", postgres_server.folder.stat()
+    with small_disk(disk, 4, (owner.st_uid, owner.st_gid)) as turn, audit_in(here.database, disk):
+        here.begin()
+        with under_load(here, 12):
+            time.sleep(0.5)
+            with here.recorder.fault("full"):
+                start = time.monotonic_ns()
+                turn()
+                # Some rows fit into the pages that are there; `violations` misses each one that was answered without.
+                checks_since(here, start, 3, "unavailable")
+                for one in here.services:
+                    assert one.status("/livez") == http.client.OK
+                turn()
+            time.sleep(0.5)
+        assert here.violations() == []
+        for one in here.services:
+            one.stop()
 
 
 @pytest.mark.proves("R102", "R105", "I1", "I2", "I7", "I8", "I10")

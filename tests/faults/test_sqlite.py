@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import random
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -15,11 +14,10 @@ import pytest
 from aizen_hub.store.kill_point import POINTS
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
-from tests.faults.history import Op
-from tests.faults.load import under_load
-from tests.faults.nemesis import held_by_another, no_room
+from tests.faults.load import checks_since, under_load
+from tests.faults.nemesis import held_by_another, no_room, small_disk
 from tests.faults.shifted import set_clock
-from tests.faults.town import ADMIN, ADMINS, Town
+from tests.faults.town import ADMIN, ADMINS
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
@@ -81,7 +79,7 @@ def test_locked_by_another_process(sqlite_town: Opener) -> None:
     with under_load(here, 2):
         time.sleep(0.5)
         with here.recorder.fault("locked"), held_by_another(here.settings.data_dir):
-            inside = _checks_since(here, time.monotonic_ns())
+            inside = checks_since(here, time.monotonic_ns())
             assert here.service.status("/livez") == http.client.OK
         time.sleep(0.5)
     assert {op.result for op in inside} == {"unavailable"}, "nothing can be decided that cannot be recorded"
@@ -96,7 +94,7 @@ def test_no_room_for_the_audit(sqlite_town: Opener) -> None:
         time.sleep(0.5)
         with here.recorder.fault("full"), no_room(here.service.pid):
             time.sleep(1)
-            inside = _checks_since(here, time.monotonic_ns())
+            inside = checks_since(here, time.monotonic_ns())
             assert here.service.status("/livez") == http.client.OK
         time.sleep(0.5)
     assert {op.result for op in inside} == {"unavailable"}
@@ -106,37 +104,19 @@ def test_no_room_for_the_audit(sqlite_town: Opener) -> None:
 @pytest.mark.proves("R108", "T-37", "I8", "I10")
 def test_a_small_disk_fills(sqlite_town: Opener, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("no file system may be mounted here; the limit of file size says the same")
-    try:
+    with small_disk(disk, 8) as turn:
         here = sqlite_town(at=disk / "town")
         with under_load(here, 4):
             time.sleep(0.5)
             with here.recorder.fault("full"):
-                _fill(disk / "filler")
+                turn()
                 time.sleep(1.5)
                 assert here.service.status("/livez") == http.client.OK
-                (disk / "filler").unlink()
+                turn()
             time.sleep(0.5)
         assert any(op.result == "unavailable" for op in here.recorder.ops()), "it was not full"
         assert here.violations() == []
         here.service.stop()
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 16, 512):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
 
 
 HOUR = 3600.0
@@ -189,14 +169,3 @@ def test_the_hub_is_dead(sqlite_town: Opener, tmp_path: Path) -> None:
     client.revoke("u0", "p0")
     assert client.check(kept).result == "denied"
     assert here.violations() == []
-
-
-def _checks_since(here: Town, start: int, wanted: int = 3) -> list[Op]:
-    """Wait until some questions that were asked after ``start`` are answered, and return them."""
-    end = time.monotonic() + LONGEST
-    while time.monotonic() < end:
-        found = [op for op in here.recorder.ops() if op.op == "check" and op.call_ns > start and op.ret_ns]
-        if len(found) >= wanted:
-            return found
-        time.sleep(0.2)
-    raise AssertionError("no question was answered")

@@ -1,0 +1,74 @@
+"""A PostgreSQL that may lose what it acknowledged is named when the store is opened (R106)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.cli.doctor.store import look
+from aizen_hub.settings import Settings
+from aizen_hub.store import schema
+from aizen_hub.store.store import Store
+from tests.fixtures.postgres import Server
+
+pytestmark = pytest.mark.needs("postgres")
+
+SWITCHES = ("fsync", "synchronous_commit")
+
+
+@contextmanager
+def off(server: Server, name: str) -> Iterator[None]:
+    """Switch one of them off for the whole server, as its configuration file does."""
+    _say(server, f"ALTER SYSTEM SET {name} = off", name, "off")
+    try:
+        yield
+    finally:
+        _say(server, f"ALTER SYSTEM RESET {name}", name, "on")
+
+
+def _say(server: Server, statement: str, name: str, wanted: str) -> None:
+    import psycopg
+
+    with psycopg.connect(server.url(), autocommit=True) as conn:
+        conn.execute(statement)
+        conn.execute("SELECT pg_reload_conf()")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with psycopg.connect(server.url(), autocommit=True) as conn:
+            if conn.execute(f"SHOW {name}").fetchone() == (wanted,):
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{name} did not become {wanted}")
+
+
+@pytest.fixture
+def on_postgres(postgres_url: str, tmp_path: Path) -> Settings:
+    schema.upgrade(postgres_url)
+    return Settings(data_dir=tmp_path / "data", database=postgres_url)
+
+
+def _warnings(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        Store.open(settings, catalog).close()
+    return [record.getMessage() for record in caplog.records if "R106" in record.getMessage()]
+
+
+@pytest.mark.proves("R106")
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_server_that_may_forget_is_named(
+    name: str, postgres_server: Server, on_postgres: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _warnings(on_postgres, catalog, caplog) == []
+    with off(postgres_server, name):
+        (warning,) = _warnings(on_postgres, catalog, caplog)
+        assert f"{name}=off" in warning
+        (failed,) = [one for one in look(on_postgres) if name in one.what]
+        assert failed.level == "fail"
+    assert _warnings(on_postgres, catalog, caplog) == []
