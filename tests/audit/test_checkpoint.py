@@ -65,6 +65,8 @@ def test_no_file_has_no_checkpoints(tmp_path: Path, signer: Signer) -> None:
         ("first lost", 1),
         ("garbled", 3),
         ("another key", 6),
+        ("rubbish behind the last", 6),
+        ("a checkpoint of nothing", 6),
     ],
 )
 def test_a_changed_file_is_noticed(file: CheckpointFile, signer: Signer, what: str, line: int) -> None:
@@ -82,6 +84,10 @@ def test_a_changed_file_is_noticed(file: CheckpointFile, signer: Signer, what: s
             del lines[0]
         case "garbled":
             lines[2] = lines[2][:40] + b"\n"
+        case "rubbish behind the last":
+            lines.append(b"rubbish\n")
+        case "a checkpoint of nothing":
+            lines.append(b'{"content":{"previous":"","heads":{"main":7}},"kid":"key-1","signature":"00"}\n')
         case _:
             stranger = CheckpointFile(file.path.with_name("other"))
             stranger.append(heads(7), 7, NOW, Signer().sign)
@@ -137,6 +143,14 @@ def test_without_a_key_nothing_is_written(file: CheckpointFile) -> None:
     with pytest.raises(Unavailable):
         file.append(heads(8), 8, NOW, fail)
     assert file.path.read_bytes() == before
+
+
+def test_behind_a_long_rubbish_nothing_is_appended(file: CheckpointFile, signer: Signer) -> None:
+    """What cannot be read may hold a checkpoint that the next one would have to follow."""
+    with file.path.open("ab") as out:
+        out.write(b"x" * (1 << 20) + b"\n")
+    with pytest.raises(OSError, match="cannot be read"):
+        CheckpointFile(file.path).append(heads(8), 8, NOW, signer.sign)
 
 
 @pytest.mark.proves("R96", "T-39")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aizen_hub.accounts import assignments, groups, locks, projects, roles, users
+from aizen_hub.accounts import assignments, groups, locks, projects, roles, service_accounts, users
 from aizen_hub.audit.replay import Difference, compare
 from aizen_hub.audit.search import AuditFilter, newest
 from aizen_hub.catalogs.loader import load_catalog
@@ -58,6 +58,12 @@ def test_an_honest_store_is_what_its_history_says(store: Store) -> None:
         groups.remove_member(tx, "team", BEN)
         roles.alter(tx, "scorer", permissions=["read:model", "read:training"])
         assignments.revoke(tx, ["scorer"], "p1", Identity.group("team"))
+        service_accounts.create(tx, "robot")
+        groups.create(tx, "machines")
+        groups.add_member(tx, "machines", Identity.service_account("robot"))
+        groups.add_member(tx, "team", Identity.service_account("robot"))
+        service_accounts.remove(tx, "robot")
+        roles.remove(tx, "scorer")
         groups.remove(tx, "team")
         users.remove(tx, ["ben"])
     assert differences(store) == []

@@ -280,6 +280,31 @@ async def test_pages_of_a_search_meet_without_gap_or_overlap(service: Driver) ->
     assert refused.status == 400
 
 
+async def test_pages_of_a_search_for_projects_meet(service: Driver) -> None:
+    body = {**ask("user:boss", "manage:users", "p1"), "resource": {"type": "project"}}
+    first = (await post(service, "search/resource", {**body, "page": {"limit": 1}})).json
+    assert first["results"] == [{"type": "project", "id": "p1"}]
+    second = (await post(service, "search/resource", {**body, "page": {"token": first["page"]["next_token"]}})).json
+    assert second["results"] == [{"type": "project", "id": "p2"}]
+    assert second["page"]["next_token"] == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "broken"),
+    [
+        ("evaluation", {"subject": {"type": "robot", "id": "eve"}}),
+        ("evaluation", {"resource": {"type": "bucket", "id": "p1"}}),
+        ("evaluation", {"resource": {"type": "project", "id": "system"}}),
+        ("evaluation", {"action": {"name": "no such command"}}),
+        ("search/resource", {"resource": {"type": "system"}}),
+        ("search/subject", {"subject": {"type": "robot"}}),
+        ("search/action", {"resource": {"type": "system", "id": "p1"}}),
+    ],
+)
+async def test_types_and_actions_we_do_not_know_are_refused(service: Driver, path: str, broken: dict[str, Any]) -> None:
+    assert (await post(service, path, {**ask("user:eve", "read:training", "p1"), **broken})).status == 400
+
+
 async def test_members_we_do_not_know_are_allowed_and_the_request_id_comes_back(service: Driver) -> None:
     body = {**ask("user:eve", "read:training", "p1"), "context": {"time": "now"}, "more": 1}
     body["subject"]["properties"] = {"department": "sales"}
