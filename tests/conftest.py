@@ -54,6 +54,12 @@ def _samba() -> str | None:
     return lacks()
 
 
+def _accounts() -> str | None:
+    from tests.fixtures.accounts import lacks
+
+    return lacks()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
@@ -63,6 +69,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "oidc": _oidc,
     "keycloak": _keycloak,
     "browser": _browser,
+    "accounts": _accounts,
 }
 """Each tier with a function that says what it lacks here, or nothing."""
 
