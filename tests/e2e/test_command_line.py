@@ -359,12 +359,19 @@ def row_of(run: Run, role: str) -> str:
     return json.dumps(next(row for row in rows if row[0] == role))
 
 
-def test_service_accounts_and_contact_data(run: Run) -> None:
+def test_service_accounts_and_contact_data(run: Run, tmp_path: Path) -> None:
     done(run("ada", "service-account", "create", "nightly", "--description", "every night"))
     assert "nightly" in done(run("ada", "service-account", "list"))
     answer = run("ada", "service-account", "issue", "nightly", "--days", "2")
     assert (answer.returncode, answer.stdout) == (Outcome.DONE, "")
     assert "waiting for confirmation" in answer.stderr
+    key = tmp_path / "key.jwk"
+    key.write_text('{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "1"}')
+    bound = ("service-account", "issue", "nightly", "--key", str(key), "--from", "10.20.0.0/16", "--from", "::1")
+    answer = run("ada", *bound)
+    assert "bound to the key kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" in answer.stderr
+    assert "good from 10.20.0.0/16, ::1/128 only" in answer.stderr
+    assert run("ada", *bound, "--from", "10.20.0.1/16").returncode == Outcome.ERROR
     done(run("ada", "service-account", "switch", "nightly", "off"))
     assert run("rob", "service-account", "delete", "nightly", "--yes").returncode != Outcome.DONE
     done(run("ada", "service-account", "delete", "nightly", "--yes"))
