@@ -14,7 +14,8 @@ from aizen_hub.store.tables import assignments, outbox, users
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read
 
-_MOST = 500
+_MOST = 100
+"""Few, since nobody else writes meanwhile."""
 _USER = "user:"
 _ADDRESSES = ((Channel.EMAIL, users.c.email), (Channel.PHONE, users.c.phone))
 
@@ -22,7 +23,7 @@ _ADDRESSES = ((Channel.EMAIL, users.c.email), (Channel.PHONE, users.c.phone))
 def announce_expiring(tx: Read, ahead: timedelta) -> int:
     """Write one alert for every direct assignment of a user that ends within ``ahead``, once each time it is given.
 
-    At most 500 assignments a call, of those that nobody was told of and somebody can be: the rest follow at the next.
+    At most 100 assignments a call, of those that nobody was told of and somebody can be: the rest follow at the next.
     """
     a = assignments.c
     known = ways(tx.settings.alerts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, LimitReac
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, LimitKind
+from aizen_hub.settings import AlertSettings, MailSettings
 from aizen_hub.store import tables
 from tests.accounts.house import OPERATOR, House
 
@@ -84,15 +86,25 @@ def test_stop_frees_what_it_named(town: House) -> None:
         assert [row.decision_id for row in jobs.running(tx, "p2")] == ["c"]
 
 
-def test_alerts_of_jobs_go_to_who_wants_them(town: House) -> None:
+def test_alerts_of_jobs_go_to_who_wants_them(town: House, monkeypatch: pytest.MonkeyPatch) -> None:
     town.run("paul", "list projects")
     from aizen_hub.accounts import users
 
+    def told() -> list[Any]:
+        with town.reading() as tx:
+            return list(tx.conn.execute(tables.outbox.select()))
+
     town.do("admin", users.alter, "emma", email="emma@example.org", alerts={"email": True, "phone": False})
     start(town, "a")
-    town.do(OPERATOR, jobs.end, "a", "failed", "out of memory")
-    with town.reading() as tx:
-        rows = tx.conn.execute(tables.outbox.select()).all()
+    town.do(OPERATOR, jobs.end, "a", "failed", "no mail server yet")
+    assert told() == [], "what nobody could deliver is not written"
+    mail = MailSettings(host="mail.example.org", sender="hub@example.org")
+    monkeypatch.setattr(
+        town.trial_tx, "settings", town.settings.model_copy(update={"alerts": AlertSettings(mail=mail)})
+    )
+    start(town, "b")
+    town.do(OPERATOR, jobs.end, "b", "failed", "out of memory")
+    rows = told()
     assert [(row.recipient, row.event) for row in rows if row.channel == "email"] == [("emma", "job-failed")]
 
 

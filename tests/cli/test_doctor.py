@@ -91,12 +91,13 @@ def test_alerts_that_nobody_gets_are_counted(folder: Path) -> None:
         row = {"recipient": "ada", "channel": "email", "event": "test", "payload": {}, "created": old, "next_try": old}
         tx.conn.execute(
             tables.outbox.insert(),
-            [{**row, "tries": n, "failed": why} for n, why in ((4, "connection refused"), (0, None))],
+            [{**row, "tries": n, "failed": why} for n, why in ((0, None), (4, None), (8, "connection refused"))],
         )
-    one = found(folder, "not delivered")
-    assert one["level"] == "warn"
-    assert one["what"].startswith("2 alerts")
-    assert "connection refused" in one["what"]
+    late, failed = found(folder, "not delivered"), found(folder, "given up")
+    assert (late["level"], failed["level"]) == ("warn", "warn")
+    assert late["what"].startswith("2 alerts")
+    assert failed["what"].startswith("1 alerts")
+    assert "connection refused" in failed["what"]
 
 
 @pytest.mark.proves("R2")

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, insert, select
 
 from aizen_hub.audit import sink as module
 from aizen_hub.audit.checkpoint import CheckpointFile
 from aizen_hub.audit.vouching import checker
 from aizen_hub.problems import Unavailable
-from aizen_hub.service.build import build, refresh_keys
+from aizen_hub.service.build import OWN, build, refresh_keys
 from aizen_hub.service.chores import Chores
+from aizen_hub.store.tables import outbox
 from tests.service.conftest import INSTANCE, Driver, settings_for
 from tests.service.test_core import until
 
@@ -143,3 +147,60 @@ async def test_what_did_not_move_is_signed_already(service: Driver) -> None:
     assert not await chores.checkpoint()
     assert house.settings.checkpoint_path.read_bytes() == before
     assert json.loads(before.splitlines()[-1])["content"]["heads"]
+
+
+@pytest.fixture
+def slow_webhook() -> Iterator[Any]:
+    """A webhook that answers when it is told to, and counts who came."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            server.got += 1
+            server.go_on.wait(60)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server: Any = HTTPServer(("127.0.0.1", 0), Handler)
+    server.got, server.go_on = 0, threading.Event()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.go_on.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+async def test_the_end_waits_for_one_alert_and_holds_nobody_up(tmp_path: Path, slow_webhook: Any) -> None:
+    url = f"http://127.0.0.1:{slow_webhook.server_port}/"
+    house = build(settings_for(tmp_path, alerts={"webhook_url": url}), instance=INSTANCE, environ={})
+    chores = Chores(house)
+    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "tries": 0}
+    try:
+        with house.store.write(OWN) as tx:
+            tx.conn.execute(insert(outbox), [{**row, "created": tx.now, "next_try": tx.now} for _ in range(5)])
+        posting = asyncio.create_task(chores._post())
+        await until(lambda: slow_webhook.got == 1)
+        ending = asyncio.create_task(chores.last())
+        await until(lambda: chores._courier._ending.is_set())
+        # If closing held the loop, nobody could tell the webhook to answer.
+        asyncio.get_running_loop().call_later(0.1, slow_webhook.go_on.set)
+        await asyncio.wait_for(ending, 30)
+        await asyncio.wait_for(posting, 30)
+        assert slow_webhook.got == 1
+        with house.store.read() as tx:
+            sent = tx.conn.scalar(select(func.count()).select_from(outbox).where(outbox.c.sent.is_not(None)))
+        assert sent == 1
+    finally:
+        await asyncio.to_thread(house.court.close)
+        house.store.close()
+
+
+async def test_a_default_installation_has_no_alert_that_nobody_could_deliver(service: Driver) -> None:
+    """The first admin got a role at the first start, and nothing says how anybody would be told."""
+    with service.house.store.read() as tx:
+        assert tx.conn.scalar(select(func.count()).select_from(outbox)) == 0
