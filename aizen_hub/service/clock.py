@@ -17,6 +17,7 @@ from aizen_hub.problems import Unavailable
 
 MOST_OFF = 30.0
 FORGIVEN_AFTER = 120.0
+REMEDY = "set the clock right, best by NTP, or restart the service if it is right now"
 _UNSYNCHRONISED, _NANO = 0x40, 0x2000  # adjtimex(2): STA_UNSYNC, STA_NANO
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps
 
@@ -71,9 +72,7 @@ class Clock:
         """
         fault = self.fault
         if fault is not None:
-            raise Unavailable(
-                fault, remedy="set the clock right, best by NTP, or restart the service if it is right now"
-            )
+            raise Unavailable(fault, remedy=REMEDY)
 
 
 def kernel() -> tuple[float, float]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.call import Call
+from aizen_hub.service.clock import REMEDY
 from aizen_hub.service.limits import Buckets
 from aizen_hub.service.openapi import document
 from aizen_hub.service.route import ROAD, Answer, Credential, Document, Route
@@ -23,7 +24,15 @@ NOBODY = frozenset({Credential.NONE})
 PAGES_PER_SECOND, PAGES_AT_ONCE = 10.0, 20
 """Pages of figures that are made anew; who asks more often gets the last one again."""
 
-_looks: WeakKeyDictionary[House, asyncio.Task[str | None]] = WeakKeyDictionary()
+
+class Unfit(NamedTuple):
+    """Why it cannot decide, and what helps."""
+
+    why: str
+    remedy: str
+
+
+_looks: WeakKeyDictionary[House, asyncio.Task[Unfit | None]] = WeakKeyDictionary()
 _pages: WeakKeyDictionary[House, _Pages] = WeakKeyDictionary()
 
 
@@ -38,13 +47,13 @@ async def readyz(call: Call) -> Answer:
         raise Unavailable(f"sealed: {house.sealed}", remedy=house.remedy, more=more)
     if house.ending:
         raise Unavailable("ending", more={"instance": house.instance})
-    why = await _fitness(call)
-    if why is not None:
-        raise Unavailable(why, more={"instance": house.instance})
+    unfit = await _fitness(call)
+    if unfit is not None:
+        raise Unavailable(unfit.why, remedy=unfit.remedy, more={"instance": house.instance})
     return Answer({"status": "ready", "instance": house.instance})
 
 
-async def _fitness(call: Call) -> str | None:
+async def _fitness(call: Call) -> Unfit | None:
     # No flood of others stands before a probe, so nothing may be gained by a flood of probes: all that come while the
     # store is looked at share the answer.
     house = call.house
@@ -55,11 +64,12 @@ async def _fitness(call: Call) -> str | None:
     return await asyncio.shield(running)
 
 
-def _unfit(house: House, tx: Read) -> str | None:
+def _unfit(house: House, tx: Read) -> Unfit | None:
     if tx.state.catalog_hash != house.catalog.hash:
-        return "another catalog is in force than this service was started with"
+        return Unfit("another catalog is in force than this service was started with", "restart it with that one")
     house.clock.look(tx.now)
-    return house.clock.fault
+    fault = house.clock.fault
+    return None if fault is None else Unfit(fault, REMEDY)
 
 
 async def metrics(call: Call) -> Document:
