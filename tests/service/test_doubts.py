@@ -77,6 +77,21 @@ async def test_a_credential_that_is_good_no_longer_is_remembered_no_longer(monke
     assert await asyncio.gather(*tasks) == ["refused", "refused"]
 
 
+@pytest.mark.proves("R125", "T-46")
+async def test_a_thief_elsewhere_does_not_put_the_owner_into_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A credential may be good from its own networks only, so that it fails there and is good here."""
+    monkeypatch.setattr(module, "CROWDED_SECONDS", 3600.0)
+    doubts, gate = Doubts(5.0, [].append), Gate()
+    assert await look(doubts, "known", good=True) == "let in"
+    assert await look(doubts, "known", THERE) == "refused"
+    await flood(doubts)
+    waiting = asyncio.create_task(look(doubts, "x", gate=gate))
+    await settled()
+    assert await look(doubts, "known", good=True) == "let in"
+    gate.go.set()
+    assert await waiting == "refused"
+
+
 @pytest.mark.proves("R127")
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PROVEN", 3)

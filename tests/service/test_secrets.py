@@ -14,6 +14,7 @@ from sqlalchemy import select
 from aizen_hub.service.logs import JsonLines
 from aizen_hub.store import tables
 from tests.service.conftest import Driver
+from tests.tokens.prover import Prover
 
 
 @pytest.fixture
@@ -39,6 +40,8 @@ async def test_no_secret_is_written_anywhere(service: Driver, log: io.StringIO, 
     secrets["password"] = "canary-of-a-new-password"
     secrets["argument"] = "canary-of-an-argument"
     secrets["misplaced"] = "canary-of-a-misplaced-secret"
+    prover = Prover("Ed25519", "")
+    secrets["private key"] = prover.private_jwk["d"]
     await service.hub(
         "POST", "/login/password", {"provider": "local", "name": "eve", "password": secrets["wrong password"]}
     )
@@ -65,6 +68,15 @@ async def test_no_secret_is_written_anywhere(service: Driver, log: io.StringIO, 
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         ),
         await service.call("GET", "/api/v1/" + secrets["misplaced"]),
+        await service.call(
+            "GET", "/api/v1/me", auth=f"DPoP {service.robot}", headers={"DPoP": f"{secrets['misplaced']}.a.b"}
+        ),
+        await service.call(
+            "POST",
+            "/api/v1/service-accounts/robot/credentials",
+            {"jwk": prover.private_jwk, "networks": [secrets["misplaced"]]},
+            auth=f"Bearer {service.robot}",
+        ),
     ]
     written = {f"answer {number}": one.body.decode() for number, one in enumerate(answers)}
     written["log"] = log.getvalue()
