@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import gate, passwords, pending, users
 from aizen_hub.accounts.result import Result, message, plain
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, Denied, NotAuthenticated
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -104,7 +105,7 @@ def issue(tx: Write, name: str) -> Link:
     }
     tx.conn.execute(delete(_a).where(_a.c.user_id == number))
     tx.conn.execute(insert(_a).values(user_id=number, **values))
-    tx.change("activation", {"user": user, "did": "issue"}, [])
+    tx.change("activation", {"user": user, "did": "issue", **recorded.rows(recorded.put(_a, user, values))}, [])
     tx.audit("activation.issued", details={"user": user, "expires": plain(expires)})
     return Link(token, expires)
 
@@ -132,7 +133,8 @@ def redeem(tx: Write, token: str, password: str) -> str:
     passwords.put(tx, row.name, password)
     tx.conn.execute(update(tables.users).where(tables.users.c.id == row.id).values(active=True))
     tx.conn.execute(delete(_a).where(_a.c.user_id == row.id))
-    tx.change("activation", {"user": row.name, "did": "redeem"}, [f"user:{row.name}"])
+    wrote = recorded.rows(recorded.altered(tables.users, row.name, {"active": True}), recorded.gone(_a, row.name))
+    tx.change("activation", {"user": row.name, "did": "redeem", **wrote}, [f"user:{row.name}"])
     tx.audit("activation.redeemed", details={"user": row.name})
     return str(row.name)
 

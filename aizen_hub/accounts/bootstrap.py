@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 from aizen_hub.accounts import activation, assignments, names, users
 from aizen_hub.accounts.activation import Link
 from aizen_hub.accounts.names import NameKind
+from aizen_hub.audit import recorded
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.settings import Settings
@@ -65,8 +66,10 @@ def _group(tx: Write, name: str, description: str, is_default: bool, roles: tupl
     if tx.conn.execute(select(g.c.id).where(g.c.name == canonical)).first() is not None:
         return
     names.reserve(tx, canonical, NameKind.GROUP)
-    tx.conn.execute(insert(g).values(name=canonical, description=description, is_default=is_default, built_in=True))
-    tx.change("group", {"group": canonical, "did": "create", "default": is_default}, [f"group:{canonical}"])
+    values = {"is_default": is_default, "built_in": True}
+    tx.conn.execute(insert(g).values(name=canonical, description=description, **values))
+    wrote = recorded.rows(recorded.put(g, canonical, values))
+    tx.change("group", {"group": canonical, "did": "create", "default": is_default, **wrote}, [f"group:{canonical}"])
     tx.audit("group.created", details={"group": canonical, "default": is_default})
     for role in roles:
         assignments.put(tx, role, SYSTEM, Identity.group(canonical), reason="catalog")
@@ -78,10 +81,10 @@ def _account(tx: Write, name: str, description: str, roles: tuple[str, ...]) -> 
     if tx.conn.execute(select(s.c.id).where(s.c.name == canonical)).first() is not None:
         return
     names.reserve(tx, canonical, NameKind.SERVICE_ACCOUNT)
-    tx.conn.execute(
-        insert(s).values(name=canonical, description=description, active=True, created=tx.now, built_in=True)
-    )
-    tx.change("service-account", {"account": canonical, "did": "create"}, [f"service-account:{canonical}"])
+    values = {"active": True, "built_in": True}
+    tx.conn.execute(insert(s).values(name=canonical, description=description, created=tx.now, **values))
+    wrote = recorded.rows(recorded.put(s, canonical, values))
+    tx.change("service-account", {"account": canonical, "did": "create", **wrote}, [f"service-account:{canonical}"])
     tx.audit("service-account.created", details={"account": canonical})
     for role in roles:
         assignments.put(tx, role, SYSTEM, Identity.service_account(canonical), reason="catalog")

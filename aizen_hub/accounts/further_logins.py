@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select
 from aizen_hub.accounts import gate, holders, locks, logins, pending, users
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, LastHolder, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -171,15 +172,19 @@ def _check(tx: Read, user: str, provider: str, subject: str) -> None:
 
 def _put(tx: Write, row: Any, provider: str, subject: str, more: Mapping[str, str]) -> None:
     tx.conn.execute(insert(_l).values(user_id=row.id, provider=provider, subject=subject))
-    tx.change("login", {"user": row.name, "did": "link", "provider": provider}, [])
+    wrote = recorded.rows(recorded.put(_l, row.name, {}, provider, subject))
+    tx.change("login", {"user": row.name, "did": "link", "provider": provider, **wrote}, [])
     tx.audit("login.linked", details={"user": row.name, "provider": provider, "subject": show(subject), **more})
 
 
 def _take(tx: Write, row: Any, which: Any, details: Mapping[str, Any]) -> None:
+    taken = tx.conn.execute(select(_l.c.provider, _l.c.subject).where(_l.c.user_id == row.id, which)).all()
     tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, which))
     # By which of its logins a browser signed in is not known here, so a fresh sign-in is asked of all of them.
     tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == row.name))
-    tx.change("login", {"user": row.name, "did": "unlink", "provider": details["provider"]}, [f"user:{row.name}"])
+    wrote = recorded.rows(*(recorded.gone(_l, row.name, one.provider, one.subject) for one in taken))
+    payload = {"user": row.name, "did": "unlink", "provider": details["provider"], **wrote}
+    tx.change("login", payload, [f"user:{row.name}"])
     tx.audit("login.unlinked", details={"user": row.name, **details})
 
 

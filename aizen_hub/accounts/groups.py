@@ -11,6 +11,7 @@ from aizen_hub.accounts import assignments, gate, names, pending, traces, users
 from aizen_hub.accounts.giver import Giver, refuse, sentences, words
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotFound
 from aizen_hub.rbac.escalation import missing_to_enrol
 from aizen_hub.rbac.identity import Identity, Kind
@@ -46,7 +47,8 @@ def create(tx: Write, name: str, *, description: str = "", provider: str | None 
         return pending.hold(tx, "group-mapping", arguments, f"take the group `{canonical}` from {provider}")
     names.reserve(tx, canonical, NameKind.GROUP)
     tx.conn.execute(insert(_g).values(name=canonical, description=description[:1_000], provider=provider))
-    tx.change("group", {"group": canonical, "did": "create", "provider": provider}, [f"group:{canonical}"])
+    wrote = recorded.rows(recorded.put(_g, canonical, {"provider": provider}))
+    tx.change("group", {"group": canonical, "did": "create", "provider": provider, **wrote}, [f"group:{canonical}"])
     tx.audit("group.created", details={"group": canonical, "provider": provider})
     return message(f"made the group `{canonical}`", group=canonical)
 
@@ -94,7 +96,9 @@ def add_member(tx: Write, name: str, member: Identity) -> Result:
         arguments = {"name": row.name, "member": str(member)}
         return pending.hold(tx, "add-member", arguments, f"put `{member}` into `{row.name}`")
     tx.conn.execute(insert(_m).values(group_id=row.id, member=str(member)))
-    tx.change("membership", {"group": row.name, "member": str(member), "did": "add"}, [str(member), str(group)])
+    wrote = recorded.rows(recorded.put(_m, str(member), {}, None, row.name))
+    payload = {"group": row.name, "member": str(member), "did": "add", **wrote}
+    tx.change("membership", payload, [str(member), str(group)])
     tx.audit("group.member-added", details={"group": row.name, "member": str(member)})
     return message(f"put `{member}` into `{row.name}`", changed=True)
 
@@ -124,9 +128,9 @@ def remove_member(tx: Write, name: str, member: Identity) -> Result:
         arguments = {"name": row.name, "member": str(member)}
         return pending.hold(tx, "remove-member", arguments, f"take `{member}` out of `{row.name}`")
     tx.conn.execute(delete(_m).where(*where, _m.c.provider.is_(None)))
-    tx.change(
-        "membership", {"group": row.name, "member": str(member), "did": "remove"}, [str(member), f"group:{row.name}"]
-    )
+    wrote = recorded.rows(recorded.gone(_m, str(member), None, row.name))
+    payload = {"group": row.name, "member": str(member), "did": "remove", **wrote}
+    tx.change("membership", payload, [str(member), f"group:{row.name}"])
     tx.audit("group.member-removed", details={"group": row.name, "member": str(member)})
     return message(f"took `{member}` out of `{row.name}`")
 
@@ -141,7 +145,8 @@ def set_default(tx: Write, name: str, on: bool) -> Result:
             what = f"let every new user join `{row.name}`"
             return pending.hold(tx, "default-group", {"name": row.name}, what)
     tx.conn.execute(update(_g).where(_g.c.id == row.id).values(is_default=on))
-    tx.change("group", {"group": row.name, "did": "default", "default": on}, [f"group:{row.name}"])
+    wrote = recorded.rows(recorded.altered(_g, row.name, {"is_default": on}))
+    tx.change("group", {"group": row.name, "did": "default", "default": on, **wrote}, [f"group:{row.name}"])
     tx.audit("group.default", details={"group": row.name, "default": on})
     return message(f"new users {'join' if on else 'do not join'} `{row.name}`")
 
@@ -184,7 +189,8 @@ def remove(tx: Write, name: str) -> Result:
         missing = giver.missing_to_take(tx, role, one.scope, group) if role.protected else ()
         if missing:
             raise refuse(tx, "revoke", role.name, one.scope, missing, group)
-    members = tx.conn.execute(select(_m.c.member).where(_m.c.group_id == row.id)).scalars().all()
+    inside = tx.conn.execute(select(_m.c.member, _m.c.provider).where(_m.c.group_id == row.id)).all()
+    members = list(dict.fromkeys(one.member for one in inside))
     for member in members:
         _check_shedding(tx, group, Identity.parse(member))
     if pending.needed(tx, ((one.role, one.scope) for one in held)):
@@ -193,7 +199,10 @@ def remove(tx: Write, name: str) -> Result:
     tx.conn.execute(delete(_m).where(_m.c.group_id == row.id))
     tx.conn.execute(delete(_g).where(_g.c.id == row.id))
     names.retire(tx, row.name, NameKind.GROUP)
-    tx.change("group", {"group": row.name, "did": "delete"}, [str(group), *members])
+    wrote = recorded.rows(
+        *(recorded.gone(_m, one.member, one.provider, row.name) for one in inside), recorded.gone(_g, row.name)
+    )
+    tx.change("group", {"group": row.name, "did": "delete", **wrote}, [str(group), *members])
     tx.audit("group.deleted", details={"group": row.name, "members": len(members)})
     return message(f"deleted the group `{row.name}`")
 

@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from aizen_hub.accounts import gate, names, pending, sessions
 from aizen_hub.accounts.names import show
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import SYSTEM
@@ -71,12 +72,10 @@ def impersonate(tx: Write, ring: KeyRing, user: str, project: str | None) -> Act
     # Nobody ever sees what this is the hash of, so this session can never be renewed.
     credential = hash_credential(secrets.token_hex(32))
     server = f"acting/{account.name}"[:255]
-    tx.conn.execute(
-        insert(tables.sessions).values(
-            id=session, user=target, server=server, project=name, credential=credential, started=tx.now, heard=tx.now
-        )
-    )
-    tx.change("session", {"session": session, "did": "act", "user": target, "by": str(account)}, [f"session:{session}"])
+    values = {"user": target, "server": server, "project": name, "credential": credential}
+    tx.conn.execute(insert(tables.sessions).values(id=session, started=tx.now, heard=tx.now, **values))
+    wrote = recorded.rows(recorded.put(tables.sessions, session, values))
+    tx.change("session", {"session": session, "did": "act", "by": str(account), **wrote}, [f"session:{session}"])
     tx.audit("session.acting", project=name, session=session, details={"user": target, "by": str(account)})
     lifetime = timedelta(seconds=tx.settings.role_token.lifetime_seconds)
     rights = tx.rights(identity)

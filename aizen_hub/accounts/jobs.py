@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select, update
 from aizen_hub.accounts.result import plain
 from aizen_hub.alerts.message import Event
 from aizen_hub.alerts.outbox import tell_project, tell_user
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, LimitReached
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.limit import Limited
@@ -60,19 +61,16 @@ def start(
                 remedy="wait for one to end, or stop one",
                 more={"limit": LimitKind.JOBS.value, "value": bound.value, "used": used, "source": bound.source},
             )
+    values = {
+        "user": who,
+        "project": project,
+        "session": session,
+        "acting": None if tx.actor.acting is None else str(tx.actor.acting),
+    }
     tx.conn.execute(
-        insert(_j).values(
-            decision_id=decision_id,
-            user=who,
-            project=project,
-            session=session,
-            acting=None if tx.actor.acting is None else str(tx.actor.acting),
-            command=command,
-            key=key[:255],
-            started=tx.now,
-        )
+        insert(_j).values(decision_id=decision_id, command=command, key=key[:255], started=tx.now, **values)
     )
-    tx.change("job", {"job": decision_id, "did": "start", "user": who, "project": project}, [])
+    tx.change("job", {"job": decision_id, "did": "start", **recorded.rows(recorded.put(_j, decision_id, values))}, [])
     tx.audit("job.started", project=project, details={"job": decision_id, "key": key[:255]})
 
 
@@ -87,7 +85,8 @@ def end(tx: Write, decision_id: str, outcome: str, reason: str = "") -> bool:
     if row is None:
         return False
     tx.conn.execute(update(_j).where(_j.c.decision_id == decision_id).values(ended=tx.now, outcome=outcome[:20]))
-    tx.change("job", {"job": decision_id, "did": "end", "outcome": outcome[:20]}, [])
+    wrote = recorded.rows(recorded.gone(_j, decision_id))
+    tx.change("job", {"job": decision_id, "did": "end", "outcome": outcome[:20], **wrote}, [])
     tx.audit("job.ended", project=row.project, details={"job": decision_id, "outcome": outcome[:20]})
     event = Event.JOB_DONE if outcome == _DONE else Event.JOB_FAILED
     payload = {

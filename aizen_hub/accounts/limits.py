@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from aizen_hub.accounts import assignments, gate
 from aizen_hub.accounts.result import Result, message
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Escalation, LimitReached
 from aizen_hub.rbac.decide import effective_limits
 from aizen_hub.rbac.identity import Identity
@@ -81,6 +82,8 @@ def put(tx: Write, identity: Identity, scope: str, kind: str, value: float | Non
     else:
         tx.conn.execute(update(_l).where(*key).values(value=value))
     payload = {"identity": str(identity), "scope": scope, "limit": kind, "value": value, "before": before}
-    tx.change("limit", payload, [str(identity)])
+    part = (str(identity), {"value": value}, kind, scope)
+    mark = recorded.put(_l, *part) if value is not None else recorded.gone(_l, str(identity), kind, scope)
+    tx.change("limit", {**payload, **recorded.rows(mark)}, [str(identity)])
     tx.audit("limit.set", project=None if scope == SYSTEM else scope, details=payload)
     return message(f"the limit on {kind} of `{identity.name}` is {'gone' if value is None else f'{value:g}'}")

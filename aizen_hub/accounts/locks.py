@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from aizen_hub.accounts import assignments, gate, holders, pending, sessions
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, plain, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity, Kind
@@ -71,7 +72,8 @@ def lock(tx: Write, target: LockTarget, name: str, *, reason: str, ends: datetim
         else:
             tx.conn.execute(insert(_l).values(target=target.value, name=name, **values))
         payload = {"target": target.value, "name": name, "reason": reason[:500], "until": plain(ends)}
-        tx.change("lock", payload, [_touch(target, name)])
+        wrote = recorded.rows(recorded.put(_l, (target.value, name), values))
+        tx.change("lock", {**payload, **wrote}, [_touch(target, name)])
     tx.audit("lock.set", project=name if target is LockTarget.PROJECT else None, details=payload)
     ended = _end_sessions(tx, target, name)
     until = "" if ends is None else f" until {plain(ends)}"
@@ -103,7 +105,7 @@ def unlock(tx: Write, target: LockTarget, name: str) -> Result:
         if pending.needed_to_control(tx, identity):
             return pending.hold(tx, "unlock", {"identity": name}, f"unlock `{show(name)}`")
     tx.conn.execute(delete(_l).where(*key))
-    tx.change("unlock", {"target": target.value, "name": name}, [_touch(target, name)])
+    _removed(tx, target, name)
     tx.audit(
         "lock.removed",
         project=name if target is LockTarget.PROJECT else None,
@@ -137,7 +139,12 @@ def forget(tx: Write, target: LockTarget, name: str) -> None:
     """Remove the lock of something that is deleted, so that nothing of that name inherits it (R31)."""
     gone = tx.conn.execute(delete(_l).where(_l.c.target == target.value, _l.c.name == name))
     if gone.rowcount:
-        tx.change("unlock", {"target": target.value, "name": name}, [_touch(target, name)])
+        _removed(tx, target, name)
+
+
+def _removed(tx: Write, target: LockTarget, name: str) -> None:
+    wrote = recorded.rows(recorded.gone(_l, (target.value, name)))
+    tx.change("unlock", {"target": target.value, "name": name, **wrote}, [_touch(target, name)])
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.accounts import locks, mapping_reports, names, passwords, sessions, users
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.passwords import PasswordAnswer
+from aizen_hub.audit import recorded
 from aizen_hub.mail_address import is_mail_address
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.rbac.assignment import LockTarget
@@ -164,7 +165,7 @@ def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> N
     mapping_reports.apply(tx, provider, wanted)
     rows = tx.conn.execute(select(g.c.id, g.c.name).where(g.c.provider == provider)).all()
     present = set(tx.conn.execute(select(m.c.group_id).where(m.c.member == member, m.c.provider == provider)).scalars())
-    touched = []
+    touched, wrote = [], []
     for row in rows:
         if row.name in wanted:
             if row.id in present:
@@ -172,12 +173,15 @@ def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> N
                 tx.conn.execute(update(m).where(*where).values(seen_at=tx.now))
             else:
                 tx.conn.execute(insert(m).values(group_id=row.id, member=member, provider=provider, seen_at=tx.now))
+                wrote.append(recorded.put(m, member, {}, provider, row.name))
             touched.append(row.name)
         elif row.id in present:
             tx.conn.execute(delete(m).where(m.c.group_id == row.id, m.c.member == member, m.c.provider == provider))
+            wrote.append(recorded.gone(m, member, provider, row.name))
             touched.append(row.name)
     if touched:
-        payload = {"user": user, "provider": provider, "groups": sorted(wanted & {row.name for row in rows})}
+        groups_now = sorted(wanted & {row.name for row in rows})
+        payload = {"user": user, "provider": provider, "groups": groups_now, **recorded.rows(*wrote)}
         tx.change("directory-groups", payload, [member])
 
 
@@ -215,7 +219,8 @@ def _by_name(tx: Write, provider: str, subject: str, name: str, display_name: st
         if not row.email:
             values["email"] = email
         tx.conn.execute(update(_u).where(_u.c.id == row.id).values(**values))
-        tx.change("user", {"user": canonical, "did": "bind", "provider": provider}, [f"user:{canonical}"])
+        wrote = recorded.rows(recorded.altered(_u, canonical, values))
+        tx.change("user", {"user": canonical, "did": "bind", "provider": provider, **wrote}, [f"user:{canonical}"])
         tx.audit("user.bound", details={"user": canonical, "provider": provider, "subject": show(subject)})
         return canonical
     if not tx.settings.auto_register:

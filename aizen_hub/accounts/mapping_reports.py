@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.accounts import assignments, names
 from aizen_hub.accounts.mapping_pattern import Pattern
 from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import ScopeKind
@@ -111,7 +112,8 @@ def _has_group(tx: Write, provider: str, name: str) -> bool:
             log.warning("group `%s` of provider `%s` is not mapped: %s", show(name), provider, error.detail)
             return False
         tx.conn.execute(insert(_g).values(name=name, description="made by a mapping rule", provider=provider))
-        tx.change("group", {"group": name, "did": "create", "provider": provider}, [f"group:{name}"])
+        wrote = recorded.rows(recorded.put(_g, name, {"provider": provider}))
+        tx.change("group", {"group": name, "did": "create", "provider": provider, **wrote}, [f"group:{name}"])
         tx.audit("group.created", details={"group": name, "provider": provider, "why": "mapping rule"})
         return True
     if row.provider != provider:
@@ -140,7 +142,8 @@ def meet(tx: Write, provider: str, pattern: Pattern) -> dict[str, int]:
                 insert(_m),
                 [{"group_id": number, "member": one, "provider": provider, "seen_at": seen} for one, seen in new],
             )
-            tx.change("directory-groups", {"group": group, "provider": provider}, [one for one, _ in new])
+            wrote = recorded.rows(*(recorded.put(_m, one, {}, provider, group) for one, _ in new))
+            tx.change("directory-groups", {"group": group, "provider": provider, **wrote}, [one for one, _ in new])
     return {group: len(people[group]) for group in meant}
 
 

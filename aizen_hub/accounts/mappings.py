@@ -17,6 +17,7 @@ from aizen_hub.accounts.giver import Giver, refuse, sentences, words
 from aizen_hub.accounts.mapping_pattern import Pattern
 from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Escalation, NotFound
 from aizen_hub.rbac.escalation import Lack
 from aizen_hub.rbac.identity import Identity, Kind
@@ -83,7 +84,8 @@ def put(tx: Write, provider: str, group: str, role: str, project: str | None = N
     values = {"provider": provider, "group": pattern.text, "role": found.name, "project": chosen}
     tx.conn.execute(insert(_t).values(**values, created_by=str(tx.actor.identity), created=tx.now))
     number = tx.conn.execute(select(_t.c.id).where(*where).order_by(_t.c.id.desc()).limit(1)).scalar_one()
-    tx.change("mapping", {"mapping": number, "did": "put", **values}, [])
+    wrote = recorded.rows(recorded.put(_t, number, values))
+    tx.change("mapping", {"mapping": number, "did": "put", **values, **wrote}, [])
     tx.audit("mapping.made", project=chosen, details={"mapping": number, **values})
     groups = mapping_reports.meet(tx, provider, pattern)
     people = sum(groups.values())
@@ -121,7 +123,7 @@ def remove(tx: Write, number: int) -> Result:
     if pending.needed(tx, always=True):
         return pending.hold(tx, "unmap-group", {"number": number}, what)
     tx.conn.execute(delete(_t).where(_t.c.id == number))
-    tx.change("mapping", {"mapping": number, "did": "remove"}, [])
+    tx.change("mapping", {"mapping": number, "did": "remove", **recorded.rows(recorded.gone(_t, number))}, [])
     tx.audit("mapping.removed", project=row.project, details={"mapping": number, "group": row.group, "role": row.role})
     ended = 0
     for gift in mapping_reports.stale(tx, row.provider, row.role):

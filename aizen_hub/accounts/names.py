@@ -14,6 +14,7 @@ from confusable_homoglyphs.confusables import confusables_data
 from precis_i18n import get_profile
 from sqlalchemy import delete, insert, select, update
 
+from aizen_hub.audit import recorded
 from aizen_hub.dn import Dn, DnError
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.store import tables
@@ -148,7 +149,9 @@ def _skeleton(name: str) -> str:
 def reserve(tx: Write, name: str, kind: NameKind) -> None:
     """Take a canonical name for good; the problems are those of `check_free`."""
     check_free(tx, name, kind)
-    tx.conn.execute(insert(tables.names).values(kind=kind.value, name=name, skeleton=skeleton(name, kind)))
+    values = {"skeleton": skeleton(name, kind)}
+    tx.conn.execute(insert(tables.names).values(kind=kind.value, name=name, **values))
+    tx.change("name", recorded.rows(recorded.put(tables.names, (kind.value, name), values)), [])
 
 
 def check_free(tx: Read, name: str, kind: NameKind) -> None:
@@ -182,8 +185,9 @@ def check_free(tx: Read, name: str, kind: NameKind) -> None:
 
 def retire(tx: Write, name: str, kind: NameKind) -> None:
     """Keep the name of something deleted, so that nobody inherits what hangs on it."""
-    names = tables.names
-    tx.conn.execute(update(names).where(names.c.kind == kind.value, names.c.name == name).values(retired=tx.now))
+    names, values = tables.names, {"retired": tx.now}
+    tx.conn.execute(update(names).where(names.c.kind == kind.value, names.c.name == name).values(**values))
+    tx.change("name", recorded.rows(recorded.altered(names, (kind.value, name), values)), [])
 
 
 def is_retired(tx: Read, name: str, kind: NameKind) -> bool:

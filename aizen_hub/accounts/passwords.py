@@ -11,6 +11,7 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import names, throttle
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput
 from aizen_hub.store import tables
 
@@ -126,7 +127,12 @@ def put(tx: Write, user: str, password: str) -> None:
     tx.conn.execute(delete(tables.activations).where(tables.activations.c.user_id == number))
     tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == user))
     tx.conn.execute(update(tables.users).where(tables.users.c.id == number).values(active=True))
-    tx.change("password", {"user": user}, [f"user:{user}"])
+    wrote = recorded.rows(
+        recorded.put(_p, user, values),
+        recorded.gone(tables.activations, user),
+        recorded.altered(tables.users, user, {"active": True}),
+    )
+    tx.change("password", {"user": user, **wrote}, [f"user:{user}"])
     tx.audit("password.set", details={"user": user})
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from aizen_hub.accounts import gate
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, Denied, NotFound
 from aizen_hub.rbac.guarded import is_guarded
 from aizen_hub.rbac.identity import Identity
@@ -94,19 +95,16 @@ def hold(tx: Write, operation: str, arguments: Mapping[str, Any], what: str) -> 
     """Store a change that waits, and return the answer that says so (the transaction commits)."""
     number = secrets.token_hex(16)
     expires = tx.now + WAITS
-    tx.conn.execute(
-        insert(_p).values(
-            id=number,
-            kind=operation,
-            asked_by=str(tx.actor.identity),
-            asked=tx.now,
-            expires=expires,
-            payload={"arguments": dict(arguments), "what": what},
-            state="waiting",
-            comment="",
-        )
-    )
-    tx.change("pending", {"pending": number, "operation": operation}, [])
+    values = {
+        "kind": operation,
+        "asked_by": str(tx.actor.identity),
+        "asked": tx.now,
+        "expires": expires,
+        "payload": {"arguments": dict(arguments), "what": what},
+    }
+    tx.conn.execute(insert(_p).values(id=number, state="waiting", comment="", **values))
+    wrote = recorded.rows(recorded.put(_p, number, values))
+    tx.change("pending", {"pending": number, "operation": operation, **wrote}, [])
     tx.audit("change.held", details={"pending": number, "operation": operation, "what": what})
     return message(
         f"waiting for confirmation in the panel: {what}", pending=number, state="waiting", expires=expires, what=what
@@ -208,4 +206,4 @@ def close(tx: Write, number: str, state: str, comment: str) -> None:
         .where(_p.c.id == number)
         .values(state=state, decided_by=str(tx.actor.identity), decided=tx.now, comment=comment[:500], payload=payload)
     )
-    tx.change("pending", {"pending": number, "state": state}, [])
+    tx.change("pending", {"pending": number, "state": state, **recorded.rows(recorded.gone(_p, number))}, [])

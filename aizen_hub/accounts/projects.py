@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.accounts import assignments, gate, limits, locks, names, project_members, sessions
 from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, plain, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, NotFound, ProjectRequired
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -61,7 +62,8 @@ def create(
             version=tx.revision + 1,
         )
     )
-    tx.change("project", {"project": name, "did": "create", "by": str(creator)}, [f"project:{name}"])
+    wrote = recorded.rows(recorded.put(_p, name, {"created_by": str(creator)}))
+    tx.change("project", {"project": name, "did": "create", **wrote}, [f"project:{name}"])
     tx.audit("project.created", project=name, details={"by": str(creator)})
     role = tx.catalog.creator_role
     if role is not None and (owner is not None or not gate.above_roles(tx)):
@@ -152,17 +154,25 @@ def remove(tx: Write, name: str) -> Result:
     a = tables.assignments
     for held in tx.conn.execute(select(a).where(a.c.scope == row.name)).all():
         assignments.remove(tx, held.role, row.name, Identity.parse(held.identity), reason="project deleted")
+    bounds, rules = tables.scope_limits, tables.mappings
+    bound = tx.conn.execute(select(bounds.c.identity, bounds.c.kind).where(bounds.c.scope == row.name)).all()
+    ruled = tx.conn.execute(select(rules.c.id).where(rules.c.project == row.name)).scalars().all()
     for one, column in (
-        (tables.scope_limits, tables.scope_limits.c.scope),
+        (bounds, bounds.c.scope),
         (tables.project_alerts, tables.project_alerts.c.project),
-        (tables.mappings, tables.mappings.c.project),
+        (rules, rules.c.project),
     ):
         tx.conn.execute(delete(one).where(column == row.name))
     locks.forget(tx, LockTarget.PROJECT, row.name)
     ended = sessions.end_in_project(tx, row.name, "project-deleted")
     tx.conn.execute(delete(_p).where(_p.c.id == row.id))
     names.retire(tx, row.name, NameKind.PROJECT)
-    tx.change("project", {"project": row.name, "did": "delete"}, [f"project:{row.name}"])
+    wrote = recorded.rows(
+        *(recorded.gone(bounds, one.identity, one.kind, row.name) for one in bound),
+        *(recorded.gone(rules, number) for number in ruled),
+        recorded.gone(_p, row.name),
+    )
+    tx.change("project", {"project": row.name, "did": "delete", **wrote}, [f"project:{row.name}"])
     tx.audit("project.deleted", project=row.name)
     return message(f"deleted the project `{row.name}`", project=row.name, sessions_ended=ended)
 

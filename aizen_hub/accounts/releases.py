@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, FromClause, select
 from aizen_hub.accounts import gate, names
 from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, NotFound
 from aizen_hub.store import tables
 
@@ -45,7 +46,8 @@ def release(tx: Write, kind: NameKind, name: str) -> Result:
     if left:
         raise Conflict(f"`{canonical}` still has {', '.join(left)}")
     names.forget(tx, canonical, kind)
-    tx.change("name", {"kind": kind.value, "name": canonical, "did": "release"}, [])
+    freed = recorded.rows(recorded.gone(tables.names, (kind.value, canonical)))
+    tx.change("name", {"of": kind.value, "name": canonical, "did": "release", **freed}, [])
     tx.audit("name.released", details={"kind": kind.value, "name": canonical})
     return message(f"`{canonical}` can be used again")
 

@@ -12,6 +12,7 @@ from aizen_hub.accounts import assignments, gate, names, pending, roles
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, plain, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Denied, TooMany
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
@@ -63,19 +64,16 @@ def ask(tx: Write, role: str, scope: str, *, reason: str = "", until: datetime |
         raise TooMany(f"{MOST_WAITING} of your requests wait already")
     number = secrets.token_hex(16)
     payload = {"role": wanted.name, "scope": where, "reason": reason[:500], "until": plain(until)}
-    tx.conn.execute(
-        insert(_p).values(
-            id=number,
-            kind=pending.REQUEST,
-            asked_by=str(tx.actor.identity),
-            asked=tx.now,
-            expires=tx.now + WAITS,
-            payload=payload,
-            state="waiting",
-            comment="",
-        )
-    )
-    tx.change("request", {"request": number, "did": "ask", "role": wanted.name, "scope": where}, [])
+    values = {
+        "kind": pending.REQUEST,
+        "asked_by": str(tx.actor.identity),
+        "asked": tx.now,
+        "expires": tx.now + WAITS,
+        "payload": payload,
+    }
+    tx.conn.execute(insert(_p).values(id=number, state="waiting", comment="", **values))
+    wrote = recorded.rows(recorded.put(_p, number, values))
+    tx.change("request", {"request": number, "did": "ask", "role": wanted.name, "scope": where, **wrote}, [])
     tx.audit("access.requested", details={"request": number, **payload})
     return message(f"asked for {wanted.name} in `{where}`", request=number, state="waiting", expires=tx.now + WAITS)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 
 from aizen_hub.accounts import sessions
+from aizen_hub.audit import recorded
 from aizen_hub.problems import Unavailable
 from aizen_hub.store import tables
 from aizen_hub.tokens.keys import KeyState
@@ -50,12 +51,15 @@ def accept(tx: Write, keystore: KeyStore, loss: Loss, reason: str) -> Accepted:
     s = tables.sessions.c
     people = tx.conn.scalars(select(s.user).where(s.ended.is_(None)).distinct().order_by(s.user)).all()
     ended = sum(sessions.end(tx, user, None, _REASON) for user in people)
-    links = tx.conn.execute(delete(tables.activations)).rowcount
+    u, a = tables.users.c, tables.activations
+    invited = tx.conn.scalars(select(u.name).join(a, a.c.user_id == u.id)).all()
+    tx.conn.execute(delete(a))
     old = [key.kid for key in keystore.list(tx) if key.state is not KeyState.WITHDRAWN]
     keystore.withdraw(tx, old, _REASON)
     keystore.ensure(tx)
     lost = {"from": loss.present, "signed": loss.revision, "checkpoint": loss.void_from, "since": loss.since}
-    tx.change("restored", {**lost, "until": loss.until, "not_before": now}, ["*"])
-    done = {"sessions": ended, "keys": len(old), "links": links}
+    wrote = recorded.rows(*(recorded.gone(a, user) for user in invited))
+    tx.change("restored", {**lost, "until": loss.until, "not_before": now, **wrote}, ["*"])
+    done = {"sessions": ended, "keys": len(old), "links": len(invited)}
     tx.audit("database.accepted", reason=reason or None, details={**lost, "until": loss.until, **done})
-    return Accepted(ended, len(old), links)
+    return Accepted(ended, len(old), len(invited))

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.accounts import assignments, gate, names, pending
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, Fault, NotFound, Stale
 from aizen_hub.rbac.decide import effective
 from aizen_hub.rbac.guarded import is_guarded
@@ -120,7 +121,8 @@ def create(
     tx.conn.execute(
         insert(_r).values(name=name, description=description, category=category, version=tx.revision + 1, **values)
     )
-    tx.change("role", {"role": name, "did": "create", **values}, [f"role:{name}"])
+    wrote = recorded.rows(recorded.put(_r, name, values))
+    tx.change("role", {"role": name, "did": "create", **wrote}, [f"role:{name}"])
     tx.audit("role.created", details={"role": name, **values})
     return message(f"created the role {name}", role=name, version=tx.revision)
 
@@ -175,7 +177,8 @@ def alter(
     if category is not None:
         values["category"] = category
     tx.conn.execute(update(_r).where(_r.c.id == row.id).values(version=tx.revision + 1, **values))
-    tx.change("role", {"role": row.name, "did": "alter", **values}, [f"role:{row.name}"])
+    wrote = recorded.rows(recorded.altered(_r, row.name, values))
+    tx.change("role", {"role": row.name, "did": "alter", **wrote}, [f"role:{row.name}"])
     tx.audit("role.changed", details={"role": row.name, **values})
     return message(f"changed the role {row.name}", role=row.name, version=tx.revision)
 
@@ -211,7 +214,9 @@ def remove(tx: Write, name: str) -> Result:
         raise Conflict(f"the mapping rule {rule} gives {row.name}", remedy="remove the rule first")
     tx.conn.execute(delete(_r).where(_r.c.id == row.id))
     names.retire(tx, row.name, NameKind.ROLE)
-    tx.change("role", {"role": row.name, "did": "delete"}, [f"role:{row.name}"])
+    tx.change(
+        "role", {"role": row.name, "did": "delete", **recorded.rows(recorded.gone(_r, row.name))}, [f"role:{row.name}"]
+    )
     tx.audit("role.deleted", details={"role": row.name})
     return message(f"deleted the role {row.name}")
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from aizen_hub.accounts import gate, pending, users
 from aizen_hub.accounts.result import Result, message
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
@@ -78,7 +79,8 @@ def enable(tx: Write, encryption: KeyEncryption, sealed: str, code: str) -> Resu
         raise Denied("the code is not the one that this secret gives now", remedy="check the clock of the device")
     stored = encryption.seal(secret.encode(), _stored(row.id))
     tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=stored, totp_step=step))
-    tx.change("second-factor", {"user": row.name, "did": "enable"}, [])
+    wrote = recorded.rows(recorded.altered(_p, row.name, {"totp_secret": stored}))
+    tx.change("second-factor", {"user": row.name, "did": "enable", **wrote}, [])
     tx.audit("second-factor.enabled", details={"user": row.name})
     return message("every sign-in now asks for a code too")
 
@@ -96,7 +98,8 @@ def disable(tx: Write, name: str) -> Result:
     if row.totp_secret is None:
         raise Conflict(f"`{row.name}` has no second factor")
     tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=None, totp_step=None))
-    tx.change("second-factor", {"user": row.name, "did": "disable"}, [])
+    wrote = recorded.rows(recorded.altered(_p, row.name, {"totp_secret": None}))
+    tx.change("second-factor", {"user": row.name, "did": "disable", **wrote}, [])
     tx.audit("second-factor.disabled", details={"user": row.name})
     return message(f"no codes are asked of `{row.name}` any more")
 

@@ -15,6 +15,7 @@ from aizen_hub.accounts.binding import Binding
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind, show
 from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Denied, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -36,16 +37,10 @@ def create(tx: Write, name: str, *, description: str = "") -> Result:
     gate.need(tx, gate.permission(tx, "service-accounts"))
     canonical = names.canonical(name, NameKind.SERVICE_ACCOUNT)
     names.reserve(tx, canonical, NameKind.SERVICE_ACCOUNT)
-    tx.conn.execute(
-        insert(_s).values(
-            name=canonical,
-            description=description[:1_000],
-            controller=str(tx.actor.identity),
-            active=True,
-            created=tx.now,
-        )
-    )
-    tx.change("service-account", {"account": canonical, "did": "create"}, [f"service-account:{canonical}"])
+    values = {"controller": str(tx.actor.identity), "active": True}
+    tx.conn.execute(insert(_s).values(name=canonical, description=description[:1_000], created=tx.now, **values))
+    wrote = recorded.rows(recorded.put(_s, canonical, values))
+    tx.change("service-account", {"account": canonical, "did": "create", **wrote}, [f"service-account:{canonical}"])
     tx.audit("service-account.created", details={"account": canonical})
     return message(f"made the service account `{canonical}`", account=canonical)
 
@@ -99,19 +94,18 @@ def issue(tx: Write, name: str, lifetime: timedelta = DEFAULT_LIFE, binding: Bin
         return pending.hold(tx, "credential", arguments, f"{what}, {binding}" if binding != FREE else what)
     credential = f"aizen-sa-{secrets.token_urlsafe(32)}"
     expires = tx.now + lifetime
-    tx.conn.execute(
-        insert(_c).values(
-            service_account_id=row.id,
-            hash=hash_credential(credential),
-            created=tx.now,
-            expires=expires,
-            issued_by=None if gate.above_roles(tx) else str(tx.actor.identity),
-            key=binding.key,
-            networks=list(binding.networks) or None,
-        )
-    )
+    values = {
+        "hash": hash_credential(credential),
+        "created": tx.now,
+        "expires": expires,
+        "issued_by": None if gate.above_roles(tx) else str(tx.actor.identity),
+        "key": binding.key,
+        "networks": list(binding.networks) or None,
+    }
+    tx.conn.execute(insert(_c).values(service_account_id=row.id, **values))
     number = tx.conn.execute(select(_c.c.id).where(_c.c.hash == hash_credential(credential))).scalar_one()
-    tx.change("credential", {"account": row.name, "did": "issue", "credential": number}, [])
+    wrote = recorded.rows(recorded.put(_c, row.name, values, number))
+    tx.change("credential", {"account": row.name, "did": "issue", "credential": number, **wrote}, [])
     tx.audit("credential.issued", details={"account": row.name, "credential": number, **binding.to_json()})
     return message(
         f"a credential for `{row.name}`, shown only now",
@@ -135,7 +129,8 @@ def revoke(tx: Write, name: str, number: int) -> Result:
     gone = tx.conn.execute(delete(_c).where(_c.c.id == number, _c.c.service_account_id == row.id)).rowcount
     if not gone:
         raise NotFound(f"`{row.name}` has no such credential")
-    tx.change("credential", {"account": row.name, "did": "revoke", "credential": number}, [])
+    wrote = recorded.rows(recorded.gone(_c, row.name, number))
+    tx.change("credential", {"account": row.name, "did": "revoke", "credential": number, **wrote}, [])
     tx.audit("credential.revoked", details={"account": row.name, "credential": number})
     return message(f"the credential of `{row.name}` is void")
 
@@ -153,7 +148,8 @@ def set_active(tx: Write, name: str, on: bool) -> Result:
         if not row.active and pending.needed_to_control(tx, identity):
             return pending.hold(tx, "switch-on", {"name": row.name}, f"switch on the service account `{row.name}`")
     tx.conn.execute(update(_s).where(_s.c.id == row.id).values(active=on))
-    tx.change("service-account", {"account": row.name, "did": "active", "active": on}, [str(identity)])
+    wrote = recorded.rows(recorded.altered(_s, row.name, {"active": on}))
+    tx.change("service-account", {"account": row.name, "did": "active", "active": on, **wrote}, [str(identity)])
     tx.audit("service-account.active", details={"account": row.name, "active": on})
     return message(f"`{row.name}` is {'on' if on else 'off'}")
 
@@ -186,7 +182,8 @@ def remove(tx: Write, name: str) -> Result:
     tx.conn.execute(delete(_c).where(_c.c.service_account_id == row.id))
     tx.conn.execute(delete(_s).where(_s.c.id == row.id))
     names.retire(tx, row.name, NameKind.SERVICE_ACCOUNT)
-    tx.change("service-account", {"account": row.name, "did": "delete"}, [str(identity)])
+    wrote = recorded.rows(recorded.gone(_c, row.name), recorded.gone(_s, row.name))
+    tx.change("service-account", {"account": row.name, "did": "delete", **wrote}, [str(identity)])
     tx.audit("service-account.deleted", details={"account": row.name})
     return message(f"deleted the service account `{row.name}`")
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 
 from aizen_hub.accounts import gate, limits, locks, names
 from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -80,18 +81,10 @@ def open(tx: Write, user: str, requester: str, server: str, project: str | None,
     end(tx, owner, server, "restarted")
     _free_credential(tx, owner, server, credential_hash)
     number = secrets.token_hex(16)
-    tx.conn.execute(
-        insert(_s).values(
-            id=number,
-            user=owner,
-            server=server,
-            project=project,
-            credential=credential_hash,
-            started=tx.now,
-            heard=tx.now,
-        )
-    )
-    tx.change("session", {"session": number, "did": "open", "user": owner, "project": project}, [f"session:{number}"])
+    values = {"user": owner, "server": server, "project": project, "credential": credential_hash}
+    tx.conn.execute(insert(_s).values(id=number, started=tx.now, heard=tx.now, **values))
+    wrote = recorded.rows(recorded.put(_s, number, values))
+    tx.change("session", {"session": number, "did": "open", **wrote}, [f"session:{number}"])
     tx.audit("session.opened", project=project, session=number, details={"user": owner, "server": server})
     return _opened(tx, number, owner, server, project)
 
@@ -170,7 +163,8 @@ def set_project(tx: Write, session: str, project: str) -> str:
         raise BadInput("a project is needed")
     if name != row.project:
         tx.conn.execute(update(_s).where(_s.c.id == session).values(project=name))
-        tx.change("session", {"session": session, "did": "set-project", "project": name}, [f"session:{session}"])
+        wrote = recorded.rows(recorded.altered(_s, session, {"project": name}))
+        tx.change("session", {"session": session, "did": "set-project", **wrote}, [f"session:{session}"])
         tx.audit("session.project", project=name, session=session, details={"from": row.project, "to": name})
     return name
 
@@ -236,7 +230,8 @@ def _end(tx: Write, where: Sequence[ColumnElement[bool]], reason: str) -> int:
     ).all()
     for row in rows:
         tx.conn.execute(update(_s).where(_s.c.id == row.id).values(ended=tx.now, end_reason=reason[:40]))
-        tx.change("session", {"session": row.id, "did": "end", "reason": reason[:40]}, [f"session:{row.id}"])
+        wrote = recorded.rows(recorded.gone(_s, row.id))
+        tx.change("session", {"session": row.id, "did": "end", "reason": reason[:40], **wrote}, [f"session:{row.id}"])
         tx.audit(
             "session.ended",
             project=row.project,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from aizen_hub.accounts.court_case import stopped
+from aizen_hub.audit import recorded
 from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
@@ -65,8 +66,7 @@ def revoke(tx: Write, ring: KeyRing, token: RoleToken) -> bool:
         return False
     start = tx.state.revision + 1
     tx.conn.execute(update(_s).where(_s.c.id == token.session).values(tokens_from=start))
-    tx.change(
-        "session", {"session": token.session, "did": "revoke", "tokens_from": start}, [f"session:{token.session}"]
-    )
+    wrote = recorded.rows(recorded.altered(_s, token.session, {"tokens_from": start}))
+    tx.change("session", {"session": token.session, "did": "revoke", **wrote}, [f"session:{token.session}"])
     tx.audit("token.revoked", session=token.session, project=token.project, token=token.token_id)
     return True

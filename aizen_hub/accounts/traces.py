@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select, update
 
 from aizen_hub.accounts import assignments, locks, pending, sessions
+from aizen_hub.audit import recorded
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.store import tables
@@ -27,26 +28,41 @@ def erase(tx: Write, identity: Identity, why: str) -> None:
     name = str(identity)
     for row in assignments_of(tx, identity):
         assignments.remove(tx, row.role, row.scope, identity, reason=why)
+    wrote = []
     for table, column in (
         (tables.memberships, tables.memberships.c.member),
         (tables.scope_limits, tables.scope_limits.c.identity),
-        (tables.replays, tables.replays.c.identity),
     ):
         tx.conn.execute(delete(table).where(column == name))
+        wrote.append(recorded.gone(table, name))
+    tx.conn.execute(delete(tables.replays).where(tables.replays.c.identity == name))
     locks.forget(tx, LockTarget.IDENTITY, name)
     pending.drop_of(tx, identity)
-    accounts = tables.service_accounts
+    wrote += _unmake(tx, name)
+    if identity.kind is Kind.USER:
+        wrote += _erase_user(tx, identity, why)
+    tx.change("erased", {"identity": name, **recorded.rows(*wrote)}, [name])
+
+
+def _unmake(tx: Write, name: str) -> list[recorded.Mark]:
+    accounts, credentials, links, users = tables.service_accounts, tables.credentials, tables.activations, tables.users
+    controlled = tx.conn.execute(select(accounts.c.name).where(accounts.c.controller == name)).scalars().all()
+    query = select(accounts.c.name, credentials.c.id).join(credentials).where(credentials.c.issued_by == name)
+    made = tx.conn.execute(query).all()
+    invited = tx.conn.execute(select(users.c.name).join(links).where(links.c.issued_by == name)).scalars().all()
     # What somebody controlled goes on working for its project, but nobody of that name controls it any more.
     tx.conn.execute(update(accounts).where(accounts.c.controller == name).values(controller=None))
     # Nor does anybody count as the maker of what they made: the credentials go on, open activation links do not.
-    credentials, links = tables.credentials, tables.activations
     tx.conn.execute(update(credentials).where(credentials.c.issued_by == name).values(issued_by=None))
     tx.conn.execute(delete(links).where(links.c.issued_by == name))
-    if identity.kind is Kind.USER:
-        _erase_user(tx, identity, why)
+    return [
+        *(recorded.altered(accounts, account, {"controller": None}) for account in controlled),
+        *(recorded.altered(credentials, one.name, {"issued_by": None}, one.id) for one in made),
+        *(recorded.gone(links, user) for user in invited),
+    ]
 
 
-def _erase_user(tx: Write, identity: Identity, why: str) -> None:
+def _erase_user(tx: Write, identity: Identity, why: str) -> list[recorded.Mark]:
     sessions.end(tx, identity.name, None, why)
     user = select(tables.users.c.id).where(tables.users.c.name == identity.name).scalar_subquery()
     for table in (tables.passwords, tables.activations, tables.logins, tables.reported_groups):
@@ -56,3 +72,4 @@ def _erase_user(tx: Write, identity: Identity, why: str) -> None:
     tx.conn.execute(
         delete(tables.outbox).where(tables.outbox.c.recipient == identity.name, tables.outbox.c.sent.is_(None))
     )
+    return [recorded.gone(table, identity.name) for table in (tables.passwords, tables.activations, tables.logins)]

@@ -1,9 +1,8 @@
 """The store compared with its own history: what no recorded change explains was put there by somebody else (T-38).
 
 Every change record is bound to the audit row of its transaction by a hash, so a record cannot be changed or added
-without breaking the chain. Replaying the records gives what the tables must hold. Compared is what gives or stops
-rights: assignments, local memberships, custom roles, locks and keys. What directories feed is dated and renewed, and
-left out.
+without breaking the chain. Replaying the records gives what the tables must hold. Compared is everything that gives,
+takes or opens access; `recorded.COVERAGE` says of every table whether it is, and of the others why not.
 
 Where the audit rows are sealed, the seal holds one hash over the change records that they vouched for.
 """
@@ -12,22 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, func, select
 
-from aizen_hub.audit.row import canonical
+from aizen_hub.audit.history import History
+from aizen_hub.audit.recorded import COVERAGE, DATED, Compared, joined, part_of, plain, shown
+from aizen_hub.audit.row import CHANGE, canonical
 from aizen_hub.audit.seal import NO_CHANGES, Seals, fold
 from aizen_hub.store import tables
 
 _PAGE = 1_000
 MAX_DIFFERENCES = 1_000
-
-Assignments = dict[tuple[str, str, str], tuple[str | None, str | None]]
-Memberships = set[tuple[str, str]]
+SKEW = timedelta(seconds=30)
+"""How far the store's clock may have gone back since a moment was written (R135)."""
+_NOTHING: dict[str, tuple[Any, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,88 +39,13 @@ class Difference:
     Attributes
     ----------
     what : str
-        ``change``, ``assignment``, ``membership``, ``role``, ``lock`` or ``key``.
+        ``change``, ``date``, or what `recorded.COVERAGE` calls a row of the table.
     sentence : str
-        Names the place.
+        Names the place, and what differs.
     """
 
     what: str
     sentence: str
-
-
-@dataclass(slots=True)
-class _History:
-    assignments: Assignments = field(default_factory=dict)
-    memberships: Memberships = field(default_factory=set)
-    roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    locks: set[tuple[str, str]] = field(default_factory=set)
-    keys: dict[str, str] = field(default_factory=dict)
-
-    def take(self, change: Mapping[str, Any]) -> None:
-        act = _ACTS.get(change["kind"])
-        if act is not None:
-            act(self, change)
-
-    def grant(self, change: Mapping[str, Any]) -> None:
-        key = (change["role"], change["scope"], change["identity"])
-        self.assignments[key] = (change["from"], change["until"])
-
-    def revoke(self, change: Mapping[str, Any]) -> None:
-        self.assignments.pop((change["role"], change["scope"], change["identity"]), None)
-
-    def member(self, change: Mapping[str, Any]) -> None:
-        one = (change["group"], change["member"])
-        if change["did"] == "add":
-            self.memberships.add(one)
-        else:
-            self.memberships.discard(one)
-
-    def user(self, change: Mapping[str, Any]) -> None:
-        member = f"user:{change['user']}"
-        if change["did"] == "delete":
-            self._forget(member)
-        self.memberships |= {(group, member) for group in change.get("groups", ())}
-
-    def account(self, change: Mapping[str, Any]) -> None:
-        if change["did"] == "delete":
-            self._forget(f"service-account:{change['account']}")
-
-    def group(self, change: Mapping[str, Any]) -> None:
-        if change["did"] == "delete":
-            self._forget(f"group:{change['group']}")
-            self.memberships = {one for one in self.memberships if one[0] != change["group"]}
-
-    def role(self, change: Mapping[str, Any]) -> None:
-        if change["did"] == "delete":
-            self.roles.pop(change["role"], None)
-        else:
-            self.roles[change["role"]] = tuple(sorted(change["permissions"]))
-
-    def lock(self, change: Mapping[str, Any]) -> None:
-        self.locks.add((change["target"], change["name"]))
-
-    def unlock(self, change: Mapping[str, Any]) -> None:
-        self.locks.discard((change["target"], change["name"]))
-
-    def key(self, change: Mapping[str, Any]) -> None:
-        self.keys[change["kid"]] = change["state"]
-
-    def _forget(self, member: str) -> None:
-        self.memberships = {one for one in self.memberships if one[1] != member}
-
-
-_ACTS: Mapping[str, Callable[[_History, Mapping[str, Any]], None]] = {
-    "grant": _History.grant,
-    "revoke": _History.revoke,
-    "membership": _History.member,
-    "user": _History.user,
-    "service-account": _History.account,
-    "group": _History.group,
-    "role": _History.role,
-    "lock": _History.lock,
-    "unlock": _History.unlock,
-    "key": _History.key,
-}
 
 
 def compare(conn: Connection, seals: Seals | None = None, sealed: Mapping[str, str] | None = None) -> list[Difference]:
@@ -137,11 +64,13 @@ def compare(conn: Connection, seals: Seals | None = None, sealed: Mapping[str, s
     list of Difference
         Empty if the store is what its history says; at most 1,000.
     """
-    history, found = _History(), []
-    for fault in _replay(conn, history, seals or Seals(), sealed or {}):
-        found.append(fault)
-    found += _compare(conn, history)
-    return found[:MAX_DIFFERENCES]
+    history = History()
+    differences = chain(
+        _replay(conn, history, seals or Seals(), sealed or {}),
+        *(_compare(conn, name, spec, history) for name, spec in COVERAGE.items() if isinstance(spec, Compared)),
+        _dated(conn),
+    )
+    return list(islice(differences, MAX_DIFFERENCES))
 
 
 class _Sealed:
@@ -173,13 +102,13 @@ def record_hash(revision: int, payload: Any, touches: Any) -> str:
     return hashlib.sha256(canonical([revision, payload, touches]).encode()).hexdigest()
 
 
-def _replay(conn: Connection, history: _History, seals: Seals, sealed: Mapping[str, str]) -> Iterator[Difference]:
+def _replay(conn: Connection, history: History, seals: Seals, sealed: Mapping[str, str]) -> Iterator[Difference]:
     expected, behind = None, _Sealed(seals)
     last = None if seals.last is None else seals.last.revision
-    for row in _records(conn):
+    for row, stated_here in _records(conn):
         yield from behind.passed(row.revision)
         digest = record_hash(row.revision, row.payload, row.touches)
-        stated = sealed.get(row.audit_id) or _stated(conn, row.audit_id)
+        stated = sealed.get(row.audit_id) or stated_here
         covered = last is not None and row.revision <= last
         if covered:
             behind.take(digest)
@@ -204,58 +133,69 @@ def _restored(row: Any, expected: int) -> bool:
     return any(one["kind"] == "restored" and one["from"] == expected - 1 for one in row.payload)
 
 
-def _records(conn: Connection) -> Iterator[Any]:
-    table, last = tables.changes, -1
+def _records(conn: Connection) -> Iterator[tuple[Any, object]]:
+    """Yield every record, with the hash that its audit row vouches for."""
+    table, audit, last = tables.changes, tables.audit, -1
     while True:
         query = select(table).where(table.c.revision > last).order_by(table.c.revision).limit(_PAGE)
         page = conn.execute(query).all()
         if not page:
             return
-        yield from page
+        bodies = select(audit.c.id, audit.c.body).where(audit.c.id.in_([row.audit_id for row in page]))
+        stated = {row.id: _stated(row.body) for row in conn.execute(bodies)}
+        for row in page:
+            yield row, stated.get(row.audit_id)
         last = page[-1].revision
 
 
-def _stated(conn: Connection, audit_id: str) -> object:
-    body = conn.execute(select(tables.audit.c.body).where(tables.audit.c.id == audit_id)).scalar()
+def _stated(body: bytes) -> object:
     try:
-        return None if body is None else json.loads(bytes(body))["details"]["change"]
+        return json.loads(bytes(body))["details"][CHANGE]
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _compare(conn: Connection, history: _History) -> Iterator[Difference]:
-    a, g, m, r, lock = tables.assignments, tables.groups, tables.memberships, tables.roles, tables.locks
-    held: Assignments = {
-        (row.role, row.scope, row.identity): (_text(row.starts), _text(row.ends)) for row in conn.execute(select(a))
-    }
-    for key in sorted(held.keys() | history.assignments.keys()):
-        if held.get(key) != history.assignments.get(key):
-            role, scope, identity = key
-            how = _how(key in held, key in history.assignments)
-            yield Difference("assignment", f"{role} in `{scope}` for `{identity}` {how}")
-    query = select(g.c.name, m.c.member).join(m, m.c.group_id == g.c.id).where(m.c.provider.is_(None))
-    members = {(row.name, row.member) for row in conn.execute(query)}
-    for group, member in sorted(members ^ history.memberships):
-        yield Difference("membership", f"`{member}` in the group `{group}` {_how((group, member) in members, False)}")
-    roles = {row.name: tuple(sorted(row.permissions)) for row in conn.execute(select(r))}
-    for name in sorted(roles.keys() | history.roles.keys()):
-        if roles.get(name) != history.roles.get(name):
-            yield Difference("role", f"the role {name} {_how(name in roles, name in history.roles)}")
-    k = tables.keys
-    keys = {row.kid: row.state for row in conn.execute(select(k.c.kid, k.c.state))}
-    for kid in sorted(keys.keys() | history.keys.keys()):
-        if keys.get(kid) != history.keys.get(kid):
-            yield Difference("key", f"the key `{kid}` {_how(kid in keys, kid in history.keys)}")
-    locks = {(row.target, row.name) for row in conn.execute(select(lock))}
-    for target, name in sorted(locks ^ history.locks):
-        yield Difference("lock", f"the lock on {target} `{name}` {_how((target, name) in locks, False)}")
+def _compare(conn: Connection, name: str, spec: Compared, history: History) -> Iterator[Difference]:
+    owners = history.of(name)
+    for row in rows_of(conn, tables.metadata.tables[name], spec):
+        whose, values = row[1 : 1 + len(spec.owner)], row[1 + len(spec.owner) + len(spec.part) :]
+        owner = joined(whose)
+        part = part_of(spec, owner, row[1 + len(spec.owner) : 1 + len(spec.owner) + len(spec.part)])
+        recorded = owners.get(owner, _NOTHING).pop(part, None)
+        if recorded is None:
+            yield Difference(spec.what, f"{spec.name(owner, part)} stands in the store, but no change put it there")
+            continue
+        pairs = zip(spec.values, values, recorded, strict=True)
+        wrong = [one.name for one, value, known in pairs if plain(spec, owner, one.name, value) != known]
+        if wrong:
+            columns = ", ".join(f"`{one}`" for one in wrong)
+            sentence = f"{spec.name(owner, part)} is not as it was recorded: {columns}"
+            yield Difference(spec.what, sentence)
+    for owner, parts in owners.items():
+        for part in parts:
+            yield Difference(spec.what, f"{spec.name(owner, part)} is gone from the store without a change")
 
 
-def _how(stands: bool, recorded: bool) -> str:
-    if stands and recorded:
-        return "is not as it was recorded"
-    return "stands in the store, but no change put it there" if stands else "is gone from the store without a change"
+def rows_of(conn: Connection, table: Table, spec: Compared) -> Iterator[Any]:
+    """Yield the rows that count, page by page: a number, then the columns of owner, part and values."""
+    (number,) = table.primary_key.columns
+    columns = (number, *spec.owner, *spec.part, *spec.values)
+    query = select(*(one.label(f"c{at}") for at, one in enumerate(columns))).select_from(spec.source).order_by(number)
+    if spec.where is not None:
+        query = query.where(spec.where)
+    page = conn.execute(query.limit(_PAGE)).all()
+    while page:
+        yield from page
+        page = conn.execute(query.where(number > page[-1][0]).limit(_PAGE)).all()
 
 
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _dated(conn: Connection) -> Iterator[Difference]:
+    if conn.dialect.name == "postgresql":
+        now: datetime = conn.execute(select(func.clock_timestamp())).scalar_one()
+    else:
+        now = datetime.now(UTC)
+    for what, (source, name, at) in DATED.items():
+        query = select(name, at).select_from(source).where(at > now + SKEW).order_by(name).limit(MAX_DIFFERENCES)
+        for who, when in conn.execute(query):
+            sentence = f"the {what} of {shown(who)} is dated {when.isoformat()}, which is still to come"
+            yield Difference("date", sentence)
