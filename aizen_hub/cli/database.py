@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 
 from aizen_hub.cli.outcome import Outcome
 from aizen_hub.cli.output import say
+from aizen_hub.problems import Unavailable
 from aizen_hub.settings import Settings
 
 
@@ -66,6 +69,47 @@ def check(config: Path) -> int:
         return Outcome.NOT_FOUND
     click.echo(schema.check(settings.database_url))
     say("the schema is the one this version works with")
+    return Outcome.DONE
+
+
+@db.command()
+@config_option
+def compact(config: Path) -> int:
+    """Give the room of rows that are gone back to the disk.
+
+    A SQLite file keeps the room that removed rows leave, after `audit seal` for example, and uses it again. This writes
+    the file anew without it. The service must not run meanwhile, and it takes as much free room as the rows that stay.
+    PostgreSQL does the same by itself.
+
+    \b
+    Example: aizen-hub db compact -c aizen.yaml
+    """
+    from aizen_hub.store import schema
+    from aizen_hub.store.database import database_url, sqlite_path
+    from aizen_hub.store.lock import InstanceLock
+
+    settings = Settings.load(config)
+    lock = InstanceLock.beside(settings)
+    if lock is None:
+        say("nothing to do: PostgreSQL uses and gives back that room by itself (autovacuum)")
+        return Outcome.DONE
+    path = sqlite_path(database_url(settings.database_url))
+    if not path.exists():
+        say("there is no database yet; the service makes it at its first start")
+        return Outcome.NOT_FOUND
+    with lock:
+        schema.check(settings.database_url)
+        before = path.stat().st_size
+        try:
+            with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+                conn.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                f"the file could not be written anew and is as it was: {error}",
+                remedy="make room on its disk and that of temporary files, and let no other command use it",
+            ) from None
+        after = path.stat().st_size
+    say(f"the file had {before} bytes and has {after} now")
     return Outcome.DONE
 
 
