@@ -8,13 +8,17 @@ import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 import pytest
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.cli.main import cli
 from aizen_hub.cli.setup import HUB_CONFIG, example
 from aizen_hub.settings import Settings
@@ -26,7 +30,6 @@ DEPLOYED = [
     for path in sorted((ROOT / "deploy").rglob("*"))
     if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(".pyc")
 ]
-DEFAULTS = set(Settings.model_fields) - {"database", "default_provider"}
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *(path for path in DEPLOYED if path.suffix == ".md")]
 
 
@@ -113,17 +116,96 @@ def test_the_example_configuration_is_the_one_that_init_writes() -> None:
     assert (ROOT / "jupyterhub_config.py").read_text(encoding="utf-8") == HUB_CONFIG
 
 
-def test_what_the_example_shows_as_default_is_the_default(tmp_path: Path) -> None:
+# Prose of the example begins with a capital; what begins with a key is YAML that is commented out.
+COMMENTED = re.compile(r"^( *)# ((?: *(?:- )?[a-z_]+:(?: .*)?| *# .*))$", re.MULTILINE)
+
+
+def shown() -> dict[str, Any]:
+    """The example with everything in it that is commented out."""
+    data: dict[str, Any] = yaml.safe_load(COMMENTED.sub(r"\1\2", example()))
+    return data
+
+
+def keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key of the settings, with the dotted path by which one would write it."""
+    for name, field in model.model_fields.items():
+        yield above + name, field
+        for one in {field.annotation, *get_args(field.annotation)}:
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                yield from keys(one, f"{above}{name}.")
+
+
+def at(data: Any, path: str) -> list[Any]:
+    """What stands at a dotted path, in each element of a list on the way; nothing where the key is missing."""
+    found = [data]
+    for key in path.split("."):
+        inner = [each for one in found for each in (one if isinstance(one, list) else [one])]
+        found = [one[key] for one in inner if isinstance(one, dict) and key in one]
+    return found
+
+
+@pytest.mark.parametrize(("path", "field"), keys(Settings), ids=lambda one: one if isinstance(one, str) else "")
+def test_the_example_shows_every_key_and_its_default(path: str, field: FieldInfo) -> None:
+    found = at(shown(), path)
+    assert found, f"say in cli/example.yaml what `{path}` is for; it may be commented out"
+    default = field.get_default(call_default_factory=True)
+    sections = isinstance(default, BaseModel) or path in ("providers", "providers.config", "providers.label")
+    if not (field.is_required() or default is None or sections):
+        plain = json.loads(json.dumps(default, default=str))
+        assert all(one == plain for one in found), path
+
+
+def test_the_example_can_be_used_as_it_is_and_with_all_that_it_shows(tmp_path: Path) -> None:
     file = tmp_path / "aizen.yaml"
     file.write_text(example(), encoding="utf-8")
     plain = Settings.load(file, {})
-    shown = re.findall(r"^# ([a-z_]+: .+)$", example(), re.MULTILINE)
-    data = {key: value for line in shown for key, value in yaml.safe_load(line).items() if key in DEFAULTS}
-    assert len(data) >= 7, "the example no longer shows what this test reads"
-    defaults = plain.model_dump(mode="json")
-    for key, value in data.items():
-        found = {name: defaults[key][name] for name in value} if isinstance(value, dict) else defaults[key]
-        assert found == value, key
+    file.write_text("{}", encoding="utf-8")
+    assert plain == Settings.load(file, {}), "what is not commented out is the default too"
+    file.write_text(yaml.safe_dump(shown()), encoding="utf-8")
+    whole = Settings.load(file, {})
+    assert [one.kind for one in whole.providers] == ["local", "ldap", "oidc"]
+    assert (whole.hub_secret_file, whole.key_encryption_file) == (plain.hub_secret_path, plain.key_encryption_path)
+    assert whole.checkpoint_file == plain.checkpoint_path
+
+
+def test_the_readme_says_every_variable_that_is_no_key() -> None:
+    """What the environment says beside the keys of the settings stands in the README, unless we set it ourselves."""
+    own = {"AIZEN_URL", "AIZEN_TOKEN", "AIZEN_TOKEN_FILE", "AIZEN_PROJECT", "AIZEN_INSTANCE", "AIZEN_TEST_KILL_AT"}
+    own.add("AIZEN_ADMIN")  # a role
+    named = {
+        name
+        for path in (ROOT / "aizen_hub").rglob("*.py")
+        for name in re.findall(r'"(AIZEN_[A-Z]+(?:_[A-Z]+)*)"', path.read_text(encoding="utf-8"))
+    }
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {name for name in named - own if name not in readme} == set()
+
+
+def test_the_readme_counts_the_roles_of_each_catalog() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = {cells[1].strip(): cells[2:-1] for line in lines if len(cells := line.split("|")) == 7}
+    for name, cell in zip(rows[""], rows["built-in roles"], strict=True):
+        number, _, rest = cell.strip().partition(":")
+        roles = load_catalog(name.strip(" `")).roles
+        assert ("two", "three", "four", "five", "twelve").index(number) == (2, 3, 4, 5, 12).index(len(roles)), cell
+        assert all(one in roles for one in re.findall(r"\b[A-Z]\w+", rest) if name.strip(" `") == "xat")
+
+
+def test_the_readme_says_what_new_users_get() -> None:
+    for name, said in (("aizen", "nothing"), ("aihub", "`users`"), ("xat", "nothing"), ("zenml", "`admin`")):
+        given = [group for group in load_catalog(name).default_groups if group.joins_new_users]
+        assert bool(given) is (said != "nothing")
+        assert all(said.strip("`") in (group.name, *group.roles) for group in given)
+        assert said in next(line for line in (ROOT / "README.md").read_text().splitlines() if "new users get" in line)
+
+
+def test_what_the_catalog_of_zenml_says_of_overlays_works(tmp_path: Path) -> None:
+    text = (ROOT / "aizen_hub" / "catalogs" / "zenml.yaml").read_text(encoding="utf-8")
+    (overlay,) = re.findall(r"`(default_groups: .*)`", text)
+    file = tmp_path / "overlay.yaml"
+    file.write_text(overlay + "\n", encoding="utf-8")
+    (everyone,) = load_catalog("zenml", [file]).default_groups
+    assert (everyone.joins_new_users, everyone.roles) == (True, ("guest",))
 
 
 def test_every_example_file_is_checked() -> None:
