@@ -179,7 +179,7 @@ def _servers(c: Any, settings: Settings) -> None:
     _default(c, "Spawner", "options_form", options_form)
     _default(c, "Spawner", "options_from_form", options_from_form)
     _default(c, "Spawner", "apply_user_options", apply_user_options)
-    if _shares_machine(c) and not settings.insecure_same_uid:
+    if shares_machine(c) and not settings.insecure_same_uid:
         # On a machine with other accounts, kernels that listen on TCP would talk in clear where everybody can connect.
         # Under one account for all, file permissions protect nothing and the long paths of its homes break sockets.
         given = c.Spawner.get("args")
@@ -187,7 +187,8 @@ def _servers(c: Any, settings: Settings) -> None:
             c.Spawner.args.append(_IPC)
 
 
-def _shares_machine(c: Any) -> bool:
+def shares_machine(c: Any) -> bool:
+    """Say whether servers run on the hub's own machine, under accounts of it."""
     given = c.JupyterHub.get("spawner_class", LocalProcessSpawner)
     if given in ("default", "localprocess", "simple"):
         return True

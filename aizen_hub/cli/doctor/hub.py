@@ -12,6 +12,7 @@ from typing import Any
 
 from traitlets.config import Config
 
+from aizen_hub.cli.doctor import host
 from aizen_hub.cli.doctor.finding import Finding
 from aizen_hub.cli.output import say
 from aizen_hub.settings import Settings
@@ -43,6 +44,7 @@ def look(path: Path, settings: Settings) -> Iterator[Finding]:
             "pages of user servers share an origin with the panel",
             "c.JupyterHub.subdomain_host = 'https://hub.example.org'",
         )
+    yield from host.look(hub, settings)
     yield from _secrets(hub, path.parent)
 
 

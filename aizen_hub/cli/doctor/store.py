@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from aizen_hub.cli.doctor.finding import Finding
 from aizen_hub.problems import Problem
@@ -58,6 +58,29 @@ def _durability(store: Store) -> Iterator[Finding]:
         for name in ("fsync", "synchronous_commit"):
             if conn.exec_driver_sql(f"SHOW {name}").scalar() == "off":
                 yield Finding("fail", f"the database runs with {name}=off: a crash may lose changes", f"{name} = on")
+        yield from _standbys(conn)
+
+
+def _standbys(conn: Connection) -> Iterator[Finding]:
+    """A failover to a standby that the database does not wait for loses what was acknowledged last (T-44)."""
+    waits = bool(conn.exec_driver_sql("SHOW synchronous_standby_names").scalar())
+    # Whoever may see nothing more of them still sees how many there are.
+    standbys = conn.exec_driver_sql("SELECT count(*) FROM pg_stat_replication").scalar()
+    if waits and conn.exec_driver_sql("SHOW synchronous_commit").scalar() == "local":
+        yield Finding(
+            "fail",
+            "the database runs with synchronous_commit=local: a failover may lose acknowledged changes",
+            "synchronous_commit = on",
+        )
+    elif waits:
+        yield Finding("ok", "the database acknowledges what a standby has, too")
+    elif standbys:
+        yield Finding(
+            "warn",
+            f"{standbys} servers follow the database, which waits for none of them: a failover may lose acknowledged "
+            "changes, revocations among them",
+            "synchronous_standby_names, see deploy/postgresql",
+        )
 
 
 def _clock(tx: Read) -> Iterator[Finding]:
