@@ -19,6 +19,8 @@ SECOND = 1_000_000_000
 OPEN = 1 << 62
 """Stands for the end of an operation that has none."""
 NEMESIS = "nemesis"
+AFTERMATH = "aftermath"
+"""A fault from before the history: it may still be felt, and whether it was recovered from was looked at elsewhere."""
 
 
 @dataclass(frozen=True)

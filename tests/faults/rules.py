@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tests.faults.history import NEMESIS, OPEN, SECOND, Op
+from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op
 from tests.faults.register import Step, linearizable
 
 Key = tuple[str, str, str]
@@ -302,6 +302,8 @@ def _recovery(ops: Sequence[Op], faults: Sequence[Op]) -> Iterator[Violation]:
     answered = sorted(op.call_ns for op in ops if op.op == "check" and op.result in ("allowed", "denied"))
     ends = {op.call_ns: op.ret_ns or OPEN for op in ops}
     for fault in faults:
+        if fault.op == AFTERMATH:
+            continue
         over = fault.ret_ns or OPEN
         limit = over + RECOVERY_SECONDS * SECOND
         if any(other.call_ns < limit and (other.ret_ns or OPEN) > over for other in faults if other is not fault):

@@ -198,12 +198,12 @@ def one_round(house: House) -> list[Violation]:
 
 def soak(seed: int, minutes: float) -> int:
     """Run until the time is over or something is wrong; returns the exit status."""
-    dice = random.Random(seed)
-    until = time.monotonic() + minutes * 60
+    dice, start = random.Random(seed), time.monotonic()
+    until = start + minutes * 60
     with_postgres = TIERS["postgres"]() is None
     if not with_postgres:
         print(f"without PostgreSQL: {TIERS['postgres']()}")
-    number, revocations = 0, 0
+    number, revocations, operations = 0, 0, 0
     seen: Counter[str] = Counter()
     while time.monotonic() < until:
         postgres = with_postgres and number % 2 == 1
@@ -214,15 +214,20 @@ def soak(seed: int, minutes: float) -> int:
                     break
                 wrong = one_round(house)
                 seen.update(house.done)
+                operations += (count := len(house.town.recorder.ops()))
                 if not wrong and postgres and revocations < REVOCATIONS:
                     house.town.begin()
                     revocations += storm(house.town, REVOCATIONS - revocations, STORM_SECONDS)
                     wrong = house.town.violations()
                 kind = "postgresql" if postgres else "sqlite"
-                print(f"house {number} {kind}: {', '.join(house.done)}: {len(house.town.recorder.ops())} operations")
+                at = f"{(time.monotonic() - start) / 60:.1f} of {minutes:g} minutes"
+                print(f"{at}: house {number} {kind}: {', '.join(house.done)}: {count} operations")
                 if wrong:
                     return _report(house, wrong, seed)
-    print(f"sound; {dict(sorted(seen.items()))}; {revocations} revocations on one replica, denied on the other")
+    print(f"faults: {', '.join(f'{count} {name}' for name, count in sorted(seen.items()))}")
+    print(f"{revocations} revocations on one replica, each denied on the other")
+    took = (time.monotonic() - start) / 60
+    print(f"verdict: sound; {operations} operations in {number} houses and {took:.1f} minutes, --seed {seed}")
     return 0
 
 
@@ -234,7 +239,7 @@ def _report(house: House, wrong: list[Violation], seed: int) -> int:
         (kept / one.log.name).write_bytes(one.log.read_bytes())
     for violation in wrong[:20]:
         print(violation, file=sys.stderr)
-    print(f"{len(wrong)} violations with --seed {seed}; the history is in {kept}", file=sys.stderr)
+    print(f"verdict: {len(wrong)} violations with --seed {seed}; the history is in {kept}", file=sys.stderr)
     return 1
 
 
@@ -247,7 +252,11 @@ def main() -> int:
     logging.disable(logging.WARNING)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"seed {seed}, {given.minutes:g} minutes")
-    return soak(seed, given.minutes)
+    try:
+        return soak(seed, given.minutes)
+    except BaseException:
+        print(f"verdict: none, it broke off, --seed {seed}", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.faults.books import Books, Change, Row, check_books
-from tests.faults.history import NEMESIS, OPEN, SECOND, Op, load
+from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op, load
 from tests.faults.register import Step, linearizable
 from tests.faults.rules import check_history
 
@@ -110,6 +110,11 @@ GOOD = {
         op("check", 1.2, 1.3, "denied", revision=0),
         op("check", 8, 8.1, "unavailable"),
         op("grant", 9, 9.5, revision=1, seen={"turned_away": [[9 * SECOND, 9 * SECOND]], "nobody": [9 * SECOND]}),
+    ],
+    "turned away by what went wrong before the history": [
+        op(AFTERMATH, -5, -1, client=NEMESIS),
+        op("check", 0, 0.1, "unavailable"),
+        op("check", 20, 20.1, "denied", revision=0),
     ],
     "one that ran out of its time on a busy machine": [op("check", 0, 10, "unavailable")],
     "repeated with its key": [

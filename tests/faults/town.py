@@ -7,9 +7,10 @@ In ``p0`` and ``p1`` everybody reads and `EXECUTOR` comes and goes; in ``duel`` 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from aizen_hub.store import schema
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from tests.faults.books import Books, check_books, read_books
-from tests.faults.history import Recorder
+from tests.faults.history import AFTERMATH, NEMESIS, SECOND, Recorder
 from tests.faults.processes import Service
-from tests.faults.rules import Violation, check_history
+from tests.faults.rules import RECOVERY_SECONDS, Violation, check_history
 from tests.fixtures.ports import free_port
 
 DEADLINE_SECONDS = 2.0
@@ -67,7 +68,11 @@ class Town:
     def begin(self) -> None:
         """Take down what is there before the clients come."""
         self.before = self.books()
-        self.recorder = Recorder()
+        earlier, self.recorder = self.recorder, Recorder()
+        recent = time.monotonic_ns() - RECOVERY_SECONDS * SECOND
+        for op in earlier.ops():
+            if op.client == NEMESIS and op.end > recent:
+                self.recorder.add(replace(op, op=AFTERMATH))
 
     def violations(self, *, recovers: bool = True) -> list[Violation]:
         """Check everything since `begin`; the services may run."""
