@@ -92,8 +92,11 @@ def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
     A managed service (started by the hub, which sets ``AIZEN_INSTANCE``) ends with its parent.
     """
     environ = os.environ if environ is None else environ
-    logs.configure(environ.get(LOG_LEVEL, "INFO").upper())
+    level = environ.get(LOG_LEVEL, "INFO").upper()
     try:
+        if level not in logging.getLevelNamesMapping():
+            raise ConfigurationError(f"`{LOG_LEVEL}` must be DEBUG, INFO, WARNING or ERROR")
+        logs.configure(level)
         settings = Settings.load(path, environ)
         return asyncio.run(_run(settings, environ))
     except (ConfigurationError, StartRefused) as error:

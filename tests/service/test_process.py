@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.service.build import build
+from aizen_hub.service.server import run
 from aizen_hub.settings import Settings
 from tests.fixtures.ports import free_port
 
@@ -211,6 +212,12 @@ def test_what_it_refuses_to_start_with(
     assert bad.wait(timeout=START_SECONDS) == 1
     assert bad.stderr is not None
     assert says in bad.stderr.read().splitlines()[-1]
+
+
+@pytest.mark.proves("R1")
+def test_a_log_level_that_is_none_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(write_settings(tmp_path, 1), {"AIZEN_LOG_LEVEL": "loud"}) == 1
+    assert capsys.readouterr().err == "aizen-hub serve: `AIZEN_LOG_LEVEL` must be DEBUG, INFO, WARNING or ERROR\n"
 
 
 @pytest.mark.proves("R7")
