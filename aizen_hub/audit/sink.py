@@ -43,9 +43,9 @@ class Sink:
     @property
     def fault(self) -> str | None:
         """Why nothing should be decided now, as a sentence that stays the same while nothing changes."""
-        late = self.age > self._grace
-        if self._why is not None and (late or not self._reached):
-            return f"the audit cannot be signed, since its checkpoint file cannot be written: {self._why}"
+        late, why = self.age > self._grace, self._why
+        if why is not None and (late or not self._reached):
+            return f"the audit cannot be signed, since its checkpoint file cannot be written: {why}"
         return f"the audit was not signed for more than {self._grace:.0f} s" if late else None
 
     @property

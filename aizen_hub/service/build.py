@@ -6,6 +6,8 @@ import logging
 import os
 from collections.abc import Mapping
 
+from sqlalchemy import select
+
 from aizen_hub.accounts import bootstrap
 from aizen_hub.accounts.court import Court
 from aizen_hub.audit.checkpoint import CheckpointFile
@@ -21,6 +23,7 @@ from aizen_hub.service.core_road import core_runner
 from aizen_hub.service.house import PREFIX, House
 from aizen_hub.service.lifeline import StartRefused
 from aizen_hub.settings import Settings
+from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.store import Store
@@ -75,6 +78,7 @@ def build(settings: Settings, *, instance: str, environ: Mapping[str, str] | Non
             prefix=environ.get("JUPYTERHUB_SERVICE_PREFIX", PREFIX),
             hub_api=environ.get("JUPYTERHUB_API_URL"),
         )
+        _look_for_checkpoints(settings, store)
         house.keys = KeyStore.open(settings, store)
         house.verifier = Verifier(KeyRing(), settings.service_url, settings.service_url)
         with store.read() as tx:
@@ -97,6 +101,18 @@ def _keep_link(settings: Settings, path: str) -> None:
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as out:
         out.write(path + "\n")
     log.info("the admin user's activation link waits in a file", extra={"data": {"file": str(file)}})
+
+
+def _look_for_checkpoints(settings: Settings, store: Store) -> None:
+    # The first start makes the keys and then the file. A file that is missing later proves nothing any more, and a
+    # database that was set back would go unnoticed: a disk that is not mounted, or a path that was changed.
+    with store.read() as tx:
+        used = tx.conn.scalar(select(tables.keys.c.kid).limit(1)) is not None
+    if used and not settings.checkpoint_path.exists():
+        log.warning(
+            "the audit was signed before, but its checkpoint file is not there: a new one begins",
+            extra={"data": {"file": str(settings.checkpoint_path)}},
+        )
 
 
 def refresh_keys(house: House) -> None:

@@ -139,6 +139,22 @@ async def test_a_disk_that_does_not_answer_seals_too_and_holds_nobody_up(
     await until(lambda: house.sealed is None, 15)
 
 
+@pytest.mark.proves("T-40")
+async def test_a_start_without_the_former_checkpoints_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_for(tmp_path)
+    told = []
+    for lose in (False, False, True):
+        caplog.clear()
+        if lose:
+            settings.checkpoint_path.unlink()
+        house = build(settings, instance=INSTANCE, environ={})
+        told.append("checkpoint file is not there" in caplog.text)
+        await Chores(house).last()
+        await asyncio.to_thread(house.court.close)
+        house.store.close()
+    assert told == [False, False, True]
+
+
 async def test_what_did_not_move_is_signed_already(service: Driver) -> None:
     house, chores = service.house, service.server._chores
     await until(lambda: not house.sink.failing)
