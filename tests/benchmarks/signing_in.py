@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.client.browser import Browser, BrowserError, LoginRefused
+from aizen_hub.cli.demo.browser import Browser, BrowserError, LoginRefused
 from tests.benchmarks import servers
 from tests.benchmarks.figure import Figure
 from tests.fixtures.hub import running_hub

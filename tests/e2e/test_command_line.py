@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from aizen_hub.cli.main import main
 from aizen_hub.cli.outcome import Outcome
-from aizen_hub.client.browser import Browser, LoginRefused
 from aizen_hub.client.sync import SyncClient
 from aizen_hub.problems import Denied
 from tests.fixtures.hub import HubHandle, environment_of, running_hub

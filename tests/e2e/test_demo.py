@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aizen_hub.client.browser import Browser
+from aizen_hub.cli.demo.browser import Browser
 
 pytestmark = pytest.mark.xdist_group("demo")
 PROGRAM = [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", "demo", "--folder"]

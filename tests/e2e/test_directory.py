@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser, LoginRefused, SpawnRefused
+from aizen_hub.cli.demo.browser import Browser, LoginRefused, SpawnRefused
 from tests.fixtures.hub import HubHandle, running_hub
 
 pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("directory")]

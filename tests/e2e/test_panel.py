@@ -121,7 +121,7 @@ def test_one_button_stops_a_person_everywhere(hub: HubHandle, person: Callable[[
     outcome = alice.page.inner_text("#aizen-outcome")
     assert time.monotonic() - begun < 5
     assert "1 sessions ended, 1 servers stopped" in outcome
-    from aizen_hub.client.browser import Browser
+    from aizen_hub.cli.demo.browser import Browser
 
     assert Browser(hub.url).get("/hub/api/user", Authorization=f"token {token}").status == 403
     assert "/hub/login" in bob.get("/hub/home").url

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from aizen_hub.client.browser import Kernel
+from aizen_hub.cli.demo.kernel import Kernel
 from tests.fixtures.accounts import Account, entering, free_uids, giving
 from tests.fixtures.hub import HubHandle, running_hub
 
@@ -122,7 +122,7 @@ def shared() -> Iterator[Shared]:
             before=giving(folder, accounts.values()),
         ) as hub:
             owner = hub.login(OWNER)
-            with owner.kernel(owner.spawn("churn")) as kernel:
+            with Kernel(owner, owner.spawn("churn")) as kernel:
                 environ = json.loads(kernel.execute(SAYS).text)
                 assert "churn" in kernel.execute("show project churn").text
                 secrets = _secrets(hub, accounts[OWNER], environ)

@@ -11,7 +11,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aizen_hub.client.browser import Browser, Page
+from aizen_hub.cli.demo.browser import Browser
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser
+from aizen_hub.cli.demo.browser import Browser
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, project_of_session, runs, wait_for, with_token
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from aizen_hub.client.browser import Browser
+from aizen_hub.cli.demo.browser import Browser
 from tests.fixtures.hub import BIN, HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, wait_for, with_token
 

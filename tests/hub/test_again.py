@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
-from aizen_hub.client.browser import LoginRefused, Page
+from aizen_hub.cli.demo.browser import LoginRefused
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle, running_hub
 from tests.fixtures.oidc_provider_server import PASSWORD, Idp, Traveller, running_idp
 from tests.hub.roads import recorded, store

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser, LoginRefused, Page
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import ask, may, renewed, wait_for
 

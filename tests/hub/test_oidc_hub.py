@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from aizen_hub.client.browser import Page
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.fixtures.oidc_provider_server import PASSWORD, Idp, Traveller, running_idp
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from aizen_hub.client.browser import Page
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.fixtures.oidc_provider_server import Idp, Traveller, running_idp
 from tests.hub.roads import api_token, holds, may, project_of_session, renewed, runs, wait_for, with_token

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser, LoginRefused
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, holds, may, project_of_session, renewed, runs, wait_for, with_token
 

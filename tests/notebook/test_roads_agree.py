@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser
+from aizen_hub.cli.demo.browser import Browser
 from aizen_hub.notebook.display import MIME
 from tests.fixtures.hub import HubHandle, running_hub
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from aizen_hub.cli.demo.config import environment
 from aizen_hub.cli.demo.forgery import Forger
 from aizen_hub.cli.demo.house import House
@@ -16,7 +17,6 @@ from aizen_hub.cli.demo.people import ADMIN, EXECUTOR, LEAD, PEOPLE, PROJECT, RE
 from aizen_hub.cli.demo.seat import Seat
 from aizen_hub.cli.demo.tally import Tally, expect
 from aizen_hub.cli.outcome import Outcome
-from aizen_hub.client.browser import Browser, LoginRefused
 from aizen_hub.client.sync import SyncClient
 from aizen_hub.problems import NotAuthenticated, Problem
 from aizen_hub.settings import Settings

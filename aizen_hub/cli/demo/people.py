@@ -29,10 +29,6 @@ class Person:
     allowed: str
     refused: str
 
-    @property
-    def try_this(self) -> str:
-        return f"{self.allowed}   then   {self.refused}"
-
 
 ADMIN = Person("alice", "Alice Admin", "AIZEN_ADMIN", SYSTEM_SESSION, "list users", "create project mine")
 CREATOR = Person(

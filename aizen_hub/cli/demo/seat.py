@@ -7,10 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from aizen_hub.cli.demo.browser import Browser
 from aizen_hub.cli.demo.config import SPAWN_SECONDS
+from aizen_hub.cli.demo.kernel import CellResult, Kernel
 from aizen_hub.cli.demo.people import Person
 from aizen_hub.cli.demo.tally import Missed, expect
-from aizen_hub.client.browser import Browser, CellResult, Kernel
 
 SHOWN = "application/vnd.aizen.result+json"
 
@@ -38,7 +39,7 @@ class Seat:
     def start_server(self) -> None:
         """Pick the project on the start page, wait for the server, and start a kernel in it."""
         self._home = self.browser.spawn(self.person.project or "", seconds=SPAWN_SECONDS)
-        self._kernel = self.browser.kernel(self._home)
+        self._kernel = Kernel(self.browser, self._home)
 
     def python(self, code: str) -> str:
         """Run a cell of Python and return what it printed."""
@@ -78,7 +79,7 @@ class Seat:
     @contextmanager
     def elsewhere(self, line: str) -> Iterator[Future[CellResult]]:
         """Run a cell in a second notebook of the same server, while the block goes on in the first."""
-        with self.browser.kernel(self._home) as kernel, ThreadPoolExecutor(1) as pool:
+        with Kernel(self.browser, self._home) as kernel, ThreadPoolExecutor(1) as pool:
             yield pool.submit(kernel.execute, line)
 
     def stop_server(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from aizen_hub.client.browser import BrowserError
+from aizen_hub.cli.demo.browser import BrowserError
 from aizen_hub.problems import Problem
 
 

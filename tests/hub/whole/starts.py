@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aizen_hub.client.browser import Browser, Page
+from aizen_hub.cli.demo.browser import Browser
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle
 from tests.hub.roads import api_token, with_token
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser, LoginRefused
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from tests.fixtures.hub import HubHandle
 from tests.hub.roads import api_token, project_of_session, with_token
 from tests.hub.whole.conftest import GROUPS, SUFFIX

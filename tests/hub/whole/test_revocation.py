@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from aizen_hub.client.browser import Browser, Page
+from aizen_hub.cli.demo.browser import Browser
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle
 from tests.hub.roads import api_token, project_of_session, with_token
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from aizen_hub.client.browser import Browser, LoginRefused
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
+from aizen_hub.cli.demo.kernel import Kernel
 from tests.fixtures.hub import HubHandle, environment_of
 from tests.hub.roads import api_token, project_of_session, runs, with_token
 
@@ -20,7 +21,7 @@ class TestServer:
         self, hub: HubHandle, browser: Callable[..., Browser]
     ) -> None:
         alice = browser("alice", "alice-has-a-secret", provider="lab")
-        with alice.kernel(alice.spawn("churn")) as kernel:
+        with Kernel(alice, alice.spawn("churn")) as kernel:
             told = kernel.execute("import os; print(os.environ['AIZEN_PROJECT'], os.environ['AIZEN_URL'])")
             assert told.text.split() == ["churn", hub.service_url]
             assert "churn" in kernel.execute("show project churn").text

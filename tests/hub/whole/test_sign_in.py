@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser, LoginRefused
+from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from tests.fixtures.hub import HubHandle
 from tests.hub.whole.log import unexpected
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.browser import Browser, Page
+from aizen_hub.cli.demo.browser import Browser
+from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle
 from tests.hub.roads import api_token, project_of_session, with_token
 from tests.hub.whole.starts import ROADS

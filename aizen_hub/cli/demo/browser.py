@@ -1,4 +1,4 @@
-"""A person at a browser, without one: the real login form, the start page, a kernel over the websocket.
+"""A person at a browser, without one: the real login form and the start page.
 
 For ``aizen-hub demo --check`` and whole-journey tests: it takes exactly the roads that people take, and no other.
 """
@@ -8,18 +8,14 @@ from __future__ import annotations
 import http.client
 import http.cookiejar
 import json
-import re
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import IO, Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from aizen_hub.client.page import Page
+from aizen_hub.cli.demo.page import Page
 
 CHECK_SECONDS = 6.0
 _XSRF = "_xsrf"
@@ -35,34 +31,6 @@ class LoginRefused(BrowserError):
 
 class SpawnRefused(BrowserError):
     """The server did not start; the message is the reason on the page."""
-
-
-@dataclass
-class CellResult:
-    """What one cell gave.
-
-    Attributes
-    ----------
-    status : str
-        ``ok`` or ``error`` as the kernel says, ``timeout`` if it did not finish.
-    stream : str
-        Everything printed.
-    data : list of dict
-        Each displayed object and result, by media type.
-    error : str
-        Name and text of the exception, if one was raised.
-    """
-
-    status: str = "timeout"
-    stream: str = ""
-    data: list[dict[str, Any]] = field(default_factory=list)
-    error: str = ""
-
-    @property
-    def text(self) -> str:
-        """Everything that a person reads, as plain text."""
-        shown = [str(one["text/plain"]) for one in self.data if "text/plain" in one]
-        return "\n".join(part for part in (self.stream, *shown, self.error) if part)
 
 
 class Browser:
@@ -214,10 +182,6 @@ class Browser:
                 raise BrowserError(f"the server still runs after {seconds:g} seconds")
             time.sleep(0.1)
 
-    def kernel(self, home: str) -> Kernel:
-        """Start a kernel in the server at ``home``, and connect to it."""
-        return Kernel(self, home)
-
     def cookies_for(self, url: str) -> str:
         """Return the Cookie header that a request to ``url`` would carry."""
         request = urllib.request.Request(url)  # noqa: S310 - not sent
@@ -240,84 +204,6 @@ class Browser:
             urlencode(fields).encode(),
             {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.url},
         )
-
-
-class Kernel:
-    """One running kernel; a context manager, since the connection stays open between cells."""
-
-    def __init__(self, browser: Browser, home: str) -> None:
-        import websocket
-
-        self._browser, self._home = browser, home
-        page = browser.api("POST", f"{home}api/kernels", {"name": "python3"}, at=home)
-        if page.status != 201:
-            raise BrowserError(f"no kernel was started: status {page.status}: {page.text[:200]}")
-        self.id: str = page.json()["id"]
-        address = f"{browser.url}{home}api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}"
-        self._socket = websocket.create_connection(
-            re.sub(r"^http", "ws", address), timeout=20, cookie=browser.cookies_for(address), origin=browser.url
-        )
-
-    def __enter__(self) -> Kernel:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def execute(self, code: str, *, seconds: float = 60.0) -> CellResult:
-        """Run a cell as a person would, history and all, and collect what it shows until the kernel is idle again."""
-        import websocket
-
-        number, result = uuid.uuid4().hex, CellResult()
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
-        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": self.id, "version": "5.3"}
-        self._socket.send(
-            json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content})
-        )
-        end = time.monotonic() + seconds
-        done: set[str] = set()
-        while done != {"reply", "idle"}:
-            left = end - time.monotonic()
-            if left <= 0:
-                return result
-            self._socket.settimeout(left)
-            try:
-                message = json.loads(self._socket.recv())
-            except websocket.WebSocketTimeoutException:
-                return result
-            except (websocket.WebSocketException, OSError, ValueError) as error:
-                result.status, result.error = "error", f"the connection to the kernel ended: {error}"
-                return result
-            if message["parent_header"].get("msg_id") == number:
-                done |= _take(result, message)
-        return result
-
-    def close(self) -> None:
-        """Close the connection and end the kernel."""
-        self._socket.close()
-        self._browser.api("DELETE", f"{self._home}api/kernels/{self.id}", at=self._home)
-
-
-def _take(result: CellResult, message: Mapping[str, Any]) -> set[str]:
-    kind, content = message["msg_type"], message["content"]
-    if kind == "stream":
-        result.stream += content["text"]
-    elif kind in ("display_data", "execute_result"):
-        result.data.append(content["data"])
-    elif kind == "update_display_data":
-        # A progress bar draws itself anew under one id; what counts is the last drawing.
-        if result.data:
-            result.data[-1] = content["data"]
-        else:
-            result.data.append(content["data"])
-    elif kind == "error":
-        result.error = f"{content['ename']}: {content['evalue']}"
-    elif kind == "execute_reply":
-        result.status = content["status"]
-        return {"reply"}
-    elif kind == "status" and content["execution_state"] == "idle":
-        return {"idle"}
-    return set()
 
 
 class _SameOrigin(urllib.request.HTTPRedirectHandler):
