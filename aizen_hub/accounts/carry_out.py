@@ -16,6 +16,7 @@ from aizen_hub.accounts import (
     pending,
     project_members,
     projects,
+    revocation,
     roles,
     service_accounts,
     users,
@@ -145,6 +146,7 @@ OPERATIONS: Mapping[str, pending.Operation] = {
     "credential": service_accounts.issue_confirmed,
     "switch-on": lambda tx, args: service_accounts.set_active(tx, args["name"], True),
     "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),
+    "revoke-tokens": lambda tx, args: revocation.revoke(tx, revocation.Whose.ALL, reason=args["reason"]),
     "alter-project": lambda tx, args: project_members.replace(tx, args["name"], args["config"]),
 }
 """By the name under which a waiting change is stored."""

@@ -78,6 +78,7 @@ EXAMPLES = {
     "lock list": "-o json",
     "session list": "--user alice",
     "session end": "3b0c9a",
+    "tokens revoke": '--user alice --reason "pasted into a chat"',
     "can-i": '"start training churn" --project churn --why',
     "who-can": "delete:training --project churn",
     "what-if": "alice start:training --project churn --role PROJECT_EXECUTOR --at 2027-01-01",

@@ -32,6 +32,7 @@ COMMANDS = {
     "request": ("request", "ask for a role, and decide what others ask for"),
     "lock": ("lock", "stop a person, a project or a session now"),
     "session": ("session", "which servers run, for which project; end one"),
+    "tokens": ("tokens", "end the role tokens issued so far"),
     "can-i": ("question", "ask whether a command is allowed, and why"),
     "who-can": ("question", "list who may do something, and by which role"),
     "what-if": ("question", "ask what a role, a group or another day would change"),

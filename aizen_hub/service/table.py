@@ -25,6 +25,7 @@ from aizen_hub.service.api import (
     roles,
     sessions,
     stop,
+    tokens,
     users,
 )
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH
@@ -57,6 +58,7 @@ def routes() -> tuple[Route, ...]:
         *authzen.ROUTES,
         *agents.ROUTES,
         *stop.ROUTES,
+        *tokens.ROUTES,
         *activate.ROUTES,
         *door.ROUTES,
         *home.ROUTES,

@@ -17,6 +17,7 @@ from sqlalchemy import insert, select, text, update
 from aizen_hub.accounts import court as court_module
 from aizen_hub.accounts.court import Court, Question, Ruling
 from aizen_hub.accounts.court_case import CREDENTIAL_REASONS, clock
+from aizen_hub.accounts.revocation import Whose, revoke
 from aizen_hub.audit.secret import SecretHasher
 from aizen_hub.audit.verify import verify
 from aizen_hub.catalogs.catalog import EVERY_PAIR
@@ -148,14 +149,6 @@ def moved(tx: Write) -> None:
     tx.change("session", {}, [f"session:{SESSION}"])
 
 
-def not_before(table: str) -> Callable[[Write], None]:
-    def work(tx: Write) -> None:
-        tx.conn.execute(update(tables.metadata.tables[table]).values(not_before=ISSUED + timedelta(seconds=1)))
-        tx.change("not-before", {}, ["session:any"])
-
-    return work
-
-
 def tokens_from(tx: Write) -> None:
     tx.conn.execute(update(tables.sessions).values(tokens_from=TOKEN.revision + 1))
     tx.change("session", {}, [f"session:{SESSION}"])
@@ -222,9 +215,9 @@ async def test_every_way_to_fail_has_its_reason(court: Court, town: Store, quest
         pytest.param(lambda tx: world.lock(tx, "session", SESSION), Reason.LOCKED, id="session locked"),
         pytest.param(ended, Reason.SESSION_ENDED, id="session ended"),
         pytest.param(moved, Reason.PROJECT_CHANGED, id="project changed"),
-        pytest.param(not_before("revision"), Reason.REVOKED, id="all tokens"),
-        pytest.param(not_before("users"), Reason.REVOKED, id="the user's tokens"),
-        pytest.param(not_before("projects"), Reason.REVOKED, id="the project's tokens"),
+        pytest.param(lambda tx: revoke(tx, Whose.ALL), Reason.REVOKED, id="all tokens"),
+        pytest.param(lambda tx: revoke(tx, Whose.USER, "alice"), Reason.REVOKED, id="the user's tokens"),
+        pytest.param(lambda tx: revoke(tx, Whose.PROJECT, "p1"), Reason.REVOKED, id="the project's tokens"),
         pytest.param(tokens_from, Reason.REVOKED, id="the session's tokens"),
         pytest.param(key_state("withdrawn"), Reason.REVOKED, id="key withdrawn"),
         pytest.param(key_state("retired", timedelta(minutes=1)), Reason.REVOKED, id="key retired before"),
@@ -250,6 +243,19 @@ async def test_a_change_counts_from_its_acknowledgement_on(
             assert ruling.revision >= revision
     finally:
         second.close()
+
+
+@pytest.mark.proves("R47", "T-41")
+@pytest.mark.parametrize(("whose", "name"), [(Whose.USER, "alice"), (Whose.PROJECT, "p1"), (Whose.ALL, "")])
+async def test_neither_the_time_nor_the_revision_in_a_token_saves_it(
+    court: Court, town: Store, whose: Whose, name: str
+) -> None:
+    ahead = token(issued_at=ISSUED + timedelta(seconds=20))  # of a clock that was set back since
+    forged = token(revision=1 << 40, issued_at=ISSUED - timedelta(seconds=1))
+    assert [(await court.decide(one)).decision.allowed for one in (ahead, forged)] == [True, True]
+    do(town, lambda tx: revoke(tx, whose, name))
+    found = [(await court.decide(one)).decision.reason for one in (ahead, forged)]
+    assert found == [Reason.REVOKED, Reason.REVOKED]
 
 
 @pytest.mark.proves("R48", "I3", "T-07", "T-54")

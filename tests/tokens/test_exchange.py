@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from aizen_hub.accounts import assignments, locks, projects, sessions, users
+from aizen_hub.accounts import assignments, locks, projects, revocation, sessions, users
 from aizen_hub.accounts.exchange import Exchange, Exchanged, find, unknown_credential
 from aizen_hub.accounts.ration import Ration
+from aizen_hub.accounts.revocation import Whose
 from aizen_hub.accounts.token_life import ended_because, revoke
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.problems import BadInput, Denied, NotAuthenticated, NotFound, Problem, Unavailable
@@ -354,23 +356,38 @@ class TestRevocation:
         assert [town.ended(token) for token in tokens] == ["revoked", None, None]
 
 
-@pytest.mark.proves("R47")
-@pytest.mark.parametrize("whose", ["user", "project", "all"])
-def test_not_before(town: Town, whose: str) -> None:
+@pytest.mark.proves("R47", "R48")
+@pytest.mark.parametrize(("whose", "name"), [("user", "alice"), ("project", "churn"), ("all", "")])
+def test_every_token_issued_so_far_is_ended(town: Town, whose: str, name: str) -> None:
+    hub_token, session = town.start()
+    theirs, _ = town.start("bob", "fraud")
+    token, other = town.read(town.renew(hub_token)), town.read(town.renew(theirs))
+    assert town.ended(token) is None
+
+    def again() -> RoleToken:
+        town.do(lambda tx: revocation.revoke(tx, Whose(whose), name))
+        assert town.ended(token) == "revoked"
+        assert refused(town, lambda: town.exchange.narrow(token, scope="list:training"))[0] == "revoked"
+        renewed = town.read(town.renew(hub_token))
+        assert renewed.session == session
+        assert town.ended(renewed) is None, "a renewal is good at once, also within the same second"
+        return renewed
+
+    for _ in range(3):
+        token = again()
+    assert town.ended(other) == ("revoked" if whose == "all" else None)
+
+
+@pytest.mark.proves("R47", "T-41")
+@pytest.mark.parametrize(("whose", "name"), [("user", "alice"), ("project", "churn"), ("all", "")])
+def test_neither_the_time_nor_the_revision_in_a_token_saves_it(town: Town, whose: str, name: str) -> None:
     hub_token, _ = town.start()
     token = town.read(town.renew(hub_token))
-    table = {"user": tables.users, "project": tables.projects, "all": tables.revision}[whose]
-
-    def put(start: datetime) -> None:
-        with town.store.write(OPERATOR) as tx:
-            tx.conn.execute(update(table).values(not_before=start))
-            tx.change("not-before", {}, ["*"])
-
-    put(token.issued_at)
-    assert town.ended(token) is None
-    put(token.issued_at + timedelta(seconds=1))
-    assert town.ended(token) == "revoked"
-    assert refused(town, lambda: town.exchange.narrow(token, scope="list:training"))[0] == "revoked"
+    ahead = replace(token, issued_at=token.issued_at + timedelta(seconds=20))  # of a clock that was set back since
+    forged = replace(token, revision=1 << 40, issued_at=token.issued_at - timedelta(seconds=1))
+    assert [town.ended(one) for one in (ahead, forged)] == [None, None]
+    town.do(lambda tx: revocation.revoke(tx, Whose(whose), name))
+    assert [town.ended(one) for one in (ahead, forged)] == ["revoked", "revoked"]
 
 
 @pytest.mark.proves("T-41")

@@ -100,6 +100,14 @@ class Unlock(Schema):
     name: Name
 
 
+class TokenRevocation(Schema):
+    """Whose role tokens end: those of a user, for a project, or all; only these have no name."""
+
+    target: Literal["user", "project", "all"]
+    name: Name | None = None
+    reason: Note = ""
+
+
 class NewProject(Schema):
     name: Name
     description: Note = ""
