@@ -59,7 +59,7 @@ def create(
             description=description[:1_000],
             created_by=str(creator),
             created=tx.now,
-            version=tx.revision + 1,
+            version=tx.state.revision + 1,
         )
     )
     wrote = recorded.rows(recorded.put(_p, name, {"created_by": str(creator)}))

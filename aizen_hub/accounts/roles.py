@@ -119,7 +119,9 @@ def create(
     values = _checked(permissions, limits or {}, scopes)
     names.reserve(tx, name, NameKind.ROLE)
     tx.conn.execute(
-        insert(_r).values(name=name, description=description, category=category, version=tx.revision + 1, **values)
+        insert(_r).values(
+            name=name, description=description, category=category, version=tx.state.revision + 1, **values
+        )
     )
     wrote = recorded.rows(recorded.put(_r, name, values))
     tx.change("role", {"role": name, "did": "create", **wrote}, [f"role:{name}"])
@@ -176,7 +178,7 @@ def alter(
         values["description"] = description
     if category is not None:
         values["category"] = category
-    tx.conn.execute(update(_r).where(_r.c.id == row.id).values(version=tx.revision + 1, **values))
+    tx.conn.execute(update(_r).where(_r.c.id == row.id).values(version=tx.state.revision + 1, **values))
     wrote = recorded.rows(recorded.altered(_r, row.name, values))
     tx.change("role", {"role": row.name, "did": "alter", **wrote}, [f"role:{row.name}"])
     tx.audit("role.changed", details={"role": row.name, **values})
