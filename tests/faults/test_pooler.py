@@ -13,7 +13,7 @@ from tests.faults.nemesis import backends, end_backends
 from tests.faults.storm import storm
 from tests.faults.town import Town, found, town
 from tests.fixtures.pgbouncer import Pooler, running_pooler
-from tests.fixtures.postgres import Server, fresh_database, postgres_server  # noqa: F401 - a fixture
+from tests.fixtures.postgres import Server, fresh_database
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres", "pgbouncer"), pytest.mark.xdist_group("faults")]
 
@@ -23,7 +23,7 @@ REVOCATIONS, FEWEST, STORM_SECONDS = 500, 30, 3.0
 
 
 @pytest.fixture
-def pooled(postgres_server: Server, tmp_path: Path) -> Iterator[tuple[Town, Pooler, str]]:  # noqa: F811 - the fixture
+def pooled(postgres_server: Server, tmp_path: Path) -> Iterator[tuple[Town, Pooler, str]]:
     """A town that has never been reached by any other way; and the database's own address."""
     with fresh_database(postgres_server) as direct, running_pooler(postgres_server, CONNECTIONS) as pooler:
         url = pooler.url(direct.rpartition("/")[2])

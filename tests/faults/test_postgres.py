@@ -21,7 +21,7 @@ from tests.faults.shifted import set_clock
 from tests.faults.storm import storm
 from tests.faults.town import Town, found, town
 from tests.faults.wire import Wire, wired
-from tests.fixtures.postgres import Server, postgres_server, running_server  # noqa: F401 - a fixture
+from tests.fixtures.postgres import Server, running_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("faults")]
 
@@ -120,7 +120,7 @@ def test_the_database_stalls(postgres_town: Opener) -> None:
 
 
 @pytest.mark.proves("R93", "R108", "T-37", "I2", "I7", "I8", "I10")
-def test_the_disk_of_the_audit_fills(postgres_town: Opener, postgres_server: Server) -> None:  # noqa: F811 - fixture
+def test_the_disk_of_the_audit_fills(postgres_town: Opener, postgres_server: Server) -> None:
     """No row, no decision; health stays, and with room again all goes on without a restart."""
     here = postgres_town()
     assert here.database is not None
@@ -161,7 +161,7 @@ def test_the_database_restarts(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def wired_town(postgres_town: Opener, postgres_server: Server) -> Iterator[tuple[Town, list[Wire]]]:  # noqa: F811
+def wired_town(postgres_town: Opener, postgres_server: Server) -> Iterator[tuple[Town, list[Wire]]]:
     """Two replicas, each with a wire of its own to the database."""
     here = postgres_town(start=False)
     with wired(here, postgres_server.port) as laid:
