@@ -14,7 +14,7 @@ import psycopg
 from tests.faults.wire import Wire
 from tests.fixtures.postgres import Server, running_server
 
-_SECONDS = 20.0
+_SECONDS = 40.0
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tests.faults.clients import Client, Session
 from tests.faults.history import Op
 from tests.faults.load import under_load
 from tests.faults.pair import Pair, running_pair
-from tests.faults.rules import RECOVERY_SECONDS
+from tests.faults.processes import START_SECONDS
 from tests.faults.town import PROJECTS, Town, found, town
 from tests.fixtures.postgres import Server, running_server
 
@@ -91,7 +91,7 @@ def test_a_lost_revocation_is_noticed(begin: Begin) -> None:
         done = _operator("db", "accept-restore", "-c", str(first.config), "--yes", "--reason", "failover")
         assert "was signed" in done, done
         for service in (first, second):
-            service.wait_ready(RECOVERY_SECONDS)
+            service.wait_ready()
         assert here.books().revision > taken.revision, "no revision is used twice"
         for replica in (0, 1):
             client = Client(here, f"after-{replica}", replica)
@@ -166,7 +166,7 @@ def test_without_its_synchronous_standby_nothing_is_acknowledged(begin: Begin) -
             assert giver.revoke("u0", WORKS, key=False).result == "unsure"
             assert here.service.status("/livez") == http.client.OK
         for service in here.services:
-            service.wait_ready(RECOVERY_SECONDS)
+            service.wait_ready()
         assert giver.revoke("u0", WORKS).result in ("done", "missing")
         assert _asked(asker, session).result == "denied"
 
@@ -224,7 +224,7 @@ def _sealed(port: int) -> bool:
 
 
 def _until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + START_SECONDS
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
