@@ -56,7 +56,7 @@ changes = _table(
     "changes",
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", String(40), nullable=False),
-    Column("touches", JSON, nullable=False),  # names of what compiled rights may depend on, see store.changes
+    Column("touches", JSON, nullable=False),  # names of what compiled rights may depend on, see Write.change
     Column("payload", JSON, nullable=False),  # the whole change, enough to replay it (T-38)
     Column("at", Instant, nullable=False),
     Column("audit_id", String(64), nullable=False),
