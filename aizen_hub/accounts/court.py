@@ -10,23 +10,22 @@ import asyncio
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Sequence
-from functools import partial
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aizen_hub.accounts.court_case import Question, Ruling, clock, decision_row, judge
+from aizen_hub.accounts.court_clerk import Clerk, Sitting
 from aizen_hub.accounts.court_facts import Facts
-from aizen_hub.accounts.court_room import Outcomes, Room, Waiting
-from aizen_hub.audit.row import AuditRow, Encoded, row_id
+from aizen_hub.accounts.court_room import Outcomes, Room, Waiting, settle
+from aizen_hub.audit.row import AuditRow, row_id
 from aizen_hub.audit.secret import SecretHasher
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.decision import Decision
 from aizen_hub.store import kill_point
-from aizen_hub.store.database import State
 from aizen_hub.store.failures import is_outage, unavailable
 from aizen_hub.store.store import Store
 from aizen_hub.store.transaction import Read, Write
@@ -34,8 +33,12 @@ from aizen_hub.store.transaction import Read, Write
 __all__ = ["Court", "Question", "Ruling"]
 
 MAX_BATCH = 256
+MAX_AT_ONCE = 32
+"""On the event loop, which is not to stand still for more than a few milliseconds."""
 MAX_WAITING = 4_096
 _ATTEMPTS = 3
+
+_Item = Sitting | list[Waiting]
 
 log = logging.getLogger(__name__)
 
@@ -54,24 +57,25 @@ class Court:
         self.store = store
         self.hasher = hasher
         self._deadline = store.settings.service.deadline_seconds
-        self._facts = Facts(store.database)
-        self._seen = -1
-        self._conn: Connection | None = None
+        self._clerk = Clerk(store)
         self._room: Room | None = None
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
-        self._closed = False
+        self._gathered: deque[Waiting] = deque()
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._held: _Item | None = None
+        self._called = self._closed = False
+        self._door = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="court", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many questions wait, for the metrics."""
-        return self._queue.qsize()
+        return len(self._gathered)
 
     @property
     def seen(self) -> int:
         """The last revision that something was decided at, for the metrics."""
-        return self._seen
+        return self._clerk.seen
 
     async def decide(self, question: Question) -> Ruling:
         """Decide one question by the present state, on record before this returns.
@@ -125,17 +129,19 @@ class Court:
 
     def close(self) -> None:
         """Decide what waits, then end; later questions are refused."""
-        if not self._closed:
+        with self._door:
+            if self._closed:
+                return
             self._closed = True
             self._queue.put(None)
-            self._thread.join(self._deadline)
+        self._thread.join(self._deadline)
 
     # --- on the event loop
 
     async def _ask(self, question: Question, text: str | None, deadline: float, again: str | None) -> Ruling:
         if self._closed:
             raise Unavailable("the service is ending")
-        if self._queue.qsize() >= MAX_WAITING:
+        if len(self._gathered) >= MAX_WAITING:
             raise Unavailable("too many questions are waiting", remedy="try again in a moment")
         loop = asyncio.get_running_loop()
         room = self._room
@@ -143,45 +149,79 @@ class Court:
             room = self._room = Room(loop)
         one = Waiting(room, question, text, deadline, again)
         room.enter(one)
-        self._queue.put(one)
+        self._gathered.append(one)
+        if not self.store.database.embedded:
+            self._call()
+        elif self._held is None:
+            # Whoever else comes in this turn of the loop comes along.
+            loop.call_soon(self._convene)
         try:
             return await one.future
         finally:
             room.leave(one)
 
+    def _convene(self) -> None:
+        """Begin the next batch of an embedded database, unless one is being heard."""
+        with self._door:
+            if self._held is not None or self._closed or not self._gathered:
+                return
+            batch = self._take(MAX_AT_ONCE)
+            self._held = self._clerk.at_once(batch) or batch
+            self._queue.put(self._held)
+
+    def _settle(self, outcomes: Outcomes) -> None:
+        settle(outcomes)
+        self._convene()
+
+    def _call(self) -> None:
+        """Let the thread begin the next batch as soon as it can."""
+        if not self._called:
+            self._called = True
+            self._queue.put([])
+
     # --- in the thread
 
     def _work(self) -> None:
-        while self._hear(self._next()):
-            pass
-        if self._conn is not None:
-            self._conn.close()
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, Sitting):
+                self._end(item.batch, self._answer(item.batch, item))
+                continue
+            self._called = False
+            batch: Sequence[Waiting] = [*item, *self._take(MAX_BATCH - len(item))]
+            while batch:
+                self._end(batch, self._answer(batch))
+                batch = [] if self.store.database.embedded else self._take(MAX_BATCH)
+        self._deliver(self._answer(self._take(MAX_WAITING)))
+        self._clerk.close()
 
-    def _next(self) -> list[Waiting | None]:
-        batch = [self._queue.get()]
-        while len(batch) < MAX_BATCH and batch[-1] is not None:
-            try:
-                batch.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
+    def _end(self, batch: Sequence[Waiting], outcomes: Outcomes) -> None:
+        self._held = None
+        if outcomes:
+            self._deliver(outcomes)
+        else:
+            batch[0].room.call(self._convene)
+
+    def _take(self, most: int) -> list[Waiting]:
+        batch: list[Waiting] = []
+        while len(batch) < most and self._gathered:
+            batch.append(self._gathered.popleft())
         return batch
 
-    def _hear(self, batch: list[Waiting | None]) -> bool:
-        self._answer([one for one in batch if one is not None])
-        return batch[-1] is not None
-
-    def _answer(self, batch: list[Waiting]) -> None:
+    def _answer(self, batch: Sequence[Waiting], sitting: Sitting | None = None) -> Outcomes:
+        """Decide and record a batch; returns the answers that are still to be delivered."""
         for _ in range(_ATTEMPTS):
-            now = clock()
-            batch = [one for one in batch if not one.future.done() and now < one.deadline]
+            if sitting is None:
+                now = clock()
+                batch = [one for one in batch if not one.future.done() and now < one.deadline]
             if not batch:
-                return
-            outcomes = self._attempt(batch)
+                return []
+            outcomes = self._attempt(batch, sitting)
+            sitting = None
             if outcomes is None:
                 # One bad row must not take the others with it.
                 for one in batch:
-                    self._answer([one])
-                return
+                    self._deliver(self._answer([one]))
+                return []
             late: list[Waiting] = []
             ready: list[tuple[Waiting, Ruling | Problem]] = []
             for one, outcome in zip(batch, outcomes, strict=True):
@@ -190,94 +230,39 @@ class Court:
                     late.append(one)
                 else:
                     ready.append((one, outcome))
-            _deliver(ready)
+            if not late:
+                return ready
+            self._deliver(ready)
             batch = late
         too_slow = Unavailable("the store is too slow to decide on its present state", remedy="try again in a moment")
-        _deliver([(one, too_slow) for one in batch])
+        return [(one, too_slow) for one in batch]
 
-    def _attempt(self, batch: Sequence[Waiting]) -> Sequence[Ruling | Problem] | None:
-        """Decide a batch; None if it failed in a way that need not concern each of its questions."""
+    def _attempt(self, batch: Sequence[Waiting], sitting: Sitting | None) -> Sequence[Ruling | Problem] | None:
+        """Have a batch recorded; None if that failed in a way that need not concern each of its questions."""
+        clerk = self._clerk
         try:
-            return self._decide(batch)
+            return clerk.hear(batch) if sitting is None else clerk.record(sitting)
         except Problem as problem:
             return [problem] * len(batch)
         except (self.store.database.driver_error, DBAPIError, PoolTimeout) as error:
             log.warning("a batch of %d decisions failed: %s", len(batch), type(error).__name__)
             if is_outage(error):
-                self._disconnect()
+                clerk.disconnect()
             # Locked, full or gone: each question alone would fail the same way.
             return [unavailable(error)] * len(batch) if len(batch) == 1 or is_outage(error) else None
         except Exception:
             # The thread must live on, and whatever happened, nobody is allowed anything.
             log.exception("a batch of %d decisions failed", len(batch))
-            self._disconnect()
+            clerk.disconnect()
             return [Unavailable("the question could not be decided")] if len(batch) == 1 else None
 
-    def _decide(self, batch: Sequence[Waiting]) -> list[Ruling | Problem]:
-        store = self.store
-        database, chain = store.database, store.chain
-        outcomes: list[Ruling | Problem] = []
-        rows: list[Encoded] = []
-        # The turn in the chain comes first: where each transaction has a snapshot, one taken before somebody else's row
-        # was appended would show an old head.
-        with store.one_writer(), store.chain_turn():
-            conn = self._connected()
-            cursor = database.cursor(conn)
-            read_at = clock()
-            try:
-                state = database.begin_at(conn, "batch")
-                self._check(state)
-                self._facts.at(state.revision, cursor, state.server)
-                rights = partial(store.cache.rights, conn, state.revision)
-                for one in batch:
-                    decision = judge(one.question, state, self._facts, rights, store.catalog)
-                    number = row_id(state.now)
-                    row = decision_row(number, one.question, decision, state.revision, state.now, one.text, one.again)
-                    rows.append(row.encode())
-                    outcomes.append(Ruling(number, decision, state.revision, state.now, read_at))
-                kill_point.reached("decided")
-                chain.append(cursor, rows)
-                kill_point.reached("before-commit")
-                database.commit(conn)
-                kill_point.reached("after-commit")
-            except BaseException:  # goes on up; the connection is kept and must not carry a half transaction along
-                database.rollback(conn)
-                raise
-            self._seen = state.revision
-        return outcomes
-
-    def _check(self, state: State) -> None:
-        if state.catalog_hash != self.store.catalog.hash:
-            raise Unavailable(
-                "this service was started with another catalog than is in force",
-                remedy="restart it",
-            )
-        if state.revision < self._seen:
-            # An older database was put in place of ours while we ran; what we remember may never have happened (T-40).
-            raise Unavailable(
-                f"the database shows revision {state.revision}, but {self._seen} was seen: it was set back",
-                remedy="`aizen-hub audit verify` shows what is missing; restart the service to accept it",
-            )
-
-    def _connected(self) -> Connection:
-        if self._conn is None:
-            self._conn = self.store.database.engine.connect()
-        return self._conn
-
-    def _disconnect(self) -> None:
-        if self._conn is not None and not self.store.database.embedded:
-            self._conn.invalidate()
-            self._conn.close()
-            self._conn = None
+    def _deliver(self, outcomes: Outcomes) -> None:
+        by_room: dict[Room, list[tuple[Waiting, Ruling | Problem]]] = {}
+        for one in outcomes:
+            by_room.setdefault(one[0].room, []).append(one)
+        for room, some in by_room.items():
+            room.call(self._settle, some)
 
 
 def _left_out(_: str) -> str:
     return "***"
-
-
-def _deliver(outcomes: Outcomes) -> None:
-    by_room: dict[Room, list[tuple[Waiting, Ruling | Problem]]] = {}
-    for one in outcomes:
-        by_room.setdefault(one[0].room, []).append(one)
-    for room, some in by_room.items():
-        room.deliver(some)

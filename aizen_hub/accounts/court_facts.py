@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from aizen_hub.store.database import Database
 from aizen_hub.store.instant import to_microseconds
+from aizen_hub.store.rights_cache import NotAtHand
 from aizen_hub.tokens.keys import SKEW, KeyState
 
 MAX_ENTRIES = 50_000
@@ -45,7 +46,11 @@ class Facts:
         self._keys: dict[str, tuple[str, int] | None] = {}
 
     def at(self, revision: int, cursor: Any, server: int = 0) -> None:
-        """Use this cursor from now on; everything of another revision, or of another server, is forgotten."""
+        """Use this cursor from now on, or only what is known if it is None; what is of another revision
+        or server is forgotten.
+
+        Without a cursor the others raise `NotAtHand` for what is not known.
+        """
         self._cursor = cursor
         held = len(self._sessions) + len(self._projects) + len(self._keys)
         if (revision, server) != self._known_at or held > MAX_ENTRIES:
@@ -54,24 +59,27 @@ class Facts:
 
     def session(self, number: str) -> Session | None:
         if number not in self._sessions:
-            self._cursor.execute(self._session, (number,))
-            row = self._cursor.fetchone()
+            row = self._look_up(self._session, number)
             self._sessions[number] = None if row is None else Session(*row)
         return self._sessions[number]
 
     def project_exists(self, name: str) -> bool:
         if name not in self._projects:
-            self._cursor.execute(self._project, (name,))
-            self._projects[name] = self._cursor.fetchone() is not None
+            self._projects[name] = self._look_up(self._project, name) is not None
         return self._projects[name]
 
     def key_counts(self, kid: str, issued: datetime) -> bool:
         """Tell whether a token of that time can come from this key (R47)."""
         if kid not in self._keys:
-            self._cursor.execute(self._key, (kid,))
-            row = self._cursor.fetchone()
+            row = self._look_up(self._key, kid)
             self._keys[kid] = None if row is None else (row[0], row[1])
         found = self._keys[kid]
         if found is None or found[0] == KeyState.WITHDRAWN:
             return False
         return found[0] != KeyState.RETIRED or to_microseconds(issued - SKEW) <= found[1]
+
+    def _look_up(self, statement: str, name: str) -> Any:
+        if self._cursor is None:
+            raise NotAtHand
+        self._cursor.execute(statement, (name,))
+        return self._cursor.fetchone()

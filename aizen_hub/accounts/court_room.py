@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aizen_hub.accounts.court_case import Question, Ruling, clock
 from aizen_hub.problems import Problem, Unavailable
@@ -56,12 +56,12 @@ class Room:
     def leave(self, one: Waiting) -> None:
         self._waiting.discard(one)
 
-    def deliver(self, outcomes: Outcomes) -> None:
-        """Answer from another thread."""
+    def call(self, work: Callable[..., None], *values: object) -> None:
+        """Have something done on the event loop, from another thread."""
         try:
-            self.loop.call_soon_threadsafe(settle, outcomes)
+            self.loop.call_soon_threadsafe(work, *values)
         except RuntimeError:
-            log.info("%d answers came after their event loop had ended", len(outcomes))
+            log.info("an event loop ended before it could be told of its answers")
 
     def _watch(self, due: float) -> None:
         if self._timer is not None:

@@ -12,6 +12,8 @@ from aizen_hub.audit.row import Encoded
 _HEAD = "SELECT number, hash FROM audit WHERE writer = ? ORDER BY number DESC LIMIT 1"
 _INTO = " INTO audit (writer, number, id, at, event, identity, project, body, previous, hash) VALUES "
 _PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+Link = tuple[str, int, str, int, str, str | None, str | None, bytes, bytes, bytes]
+"""A row of the table: its writer, its number, the columns of `Encoded`, the hash before it and its own."""
 _AT_ONCE = 64  # few enough that the drivers remember a statement of each length
 
 
@@ -60,23 +62,31 @@ class Chain:
         ------
         The driver's errors; the caller rolls back, and nothing of the batch stays.
         """
+        self.insert(cursor, self.links(cursor, rows))
+
+    def links(self, cursor: Any, rows: Sequence[Encoded]) -> Sequence[Link]:
+        """Return ``rows`` as links that continue the chain as the caller's transaction sees it."""
         if not rows:
-            return
+            return ()
         writer = self.writer
         cursor.execute(self._head, (writer,))
         found = cursor.fetchone()
         number, previous = (0, genesis(writer)) if found is None else (found[0], bytes(found[1]))
-        values = []
+        links = []
         for row in rows:
             number += 1
             digest = link(previous, writer, number, row.body)
-            values.append(
+            links.append(
                 (writer, number, row.id, row.at, row.event, row.identity, row.project, row.body, previous, digest)
             )
             previous = digest
+        return links
+
+    def insert(self, cursor: Any, links: Sequence[Link]) -> None:
+        """Insert what `links` returned, in the same transaction and turn."""
         # Row by row would be a message for each to a server, and on SQLite hand the interpreter to another thread and
         # back for each.
-        for start in range(0, len(values), _AT_ONCE):
-            some = values[start : start + _AT_ONCE]
+        for start in range(0, len(links), _AT_ONCE):
+            some = links[start : start + _AT_ONCE]
             places = ", ".join([self._places] * len(some))
             cursor.execute(self._insert + places, [one for row in some for one in row])

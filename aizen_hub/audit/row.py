@@ -37,7 +37,7 @@ def row_id(at: datetime) -> str:
     return f"{to_microseconds(at):014x}{secrets.token_hex(16)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that alone would take as long as all else that is done with it
 class AuditRow:
     """What is recorded about one event (R94).
 

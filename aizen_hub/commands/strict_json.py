@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from aizen_hub.problems import BadInput, TooLarge
@@ -41,29 +42,43 @@ def loads(
     # What has so few brackets cannot be nested deeper, wherever they stand.
     if text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
-    count = 0
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal count
-        count += len(items)
-        if count > max_keys:
-            raise TooLarge(f"the JSON text has more than {max_keys} members")
-        out = dict(items)
-        if len(out) != len(items):
-            seen: set[str] = set()
-            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise BadInput(f"the member `{_show(twice)}` stands twice in one object")
-        return out
-
+    # Each member has its colon, so that what has so few of them need not be counted.
+    decoder = _DECODER if text.count(":") <= max_keys else _counting(max_keys)
     try:
-        value = json.loads(
-            text, object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
-        )
+        value = decoder.decode(text)
     except json.JSONDecodeError as error:
         raise BadInput(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     if "\\u" in text or not text.isascii():
         _check_surrogates(value)
     return value
+
+
+def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(items)
+    if len(out) != len(items):
+        seen: set[str] = set()
+        twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadInput(f"the member `{_show(twice)}` stands twice in one object")
+    return out
+
+
+def _counting(most: int) -> json.JSONDecoder:
+    count = 0
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal count
+        count += len(items)
+        if count > most:
+            raise TooLarge(f"the JSON text has more than {most} members")
+        return _object(items)
+
+    return _decoder(pairs)
+
+
+def _decoder(pairs: Callable[[list[tuple[str, Any]]], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+    )
 
 
 def _decode(data: bytes) -> str:
@@ -129,3 +144,6 @@ def _check_surrogates(value: Any) -> None:
 
 def _show(text: str) -> str:
     return text[:40].encode("ascii", "backslashreplace").decode()
+
+
+_DECODER = _decoder(_object)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import gate, questions
@@ -98,8 +100,13 @@ def view(ruling: Ruling) -> dict[str, Any]:
         "revision": ruling.revision,
         "assignment": decision.assignment,
         "role": decision.role,
-        "at": ruling.at.isoformat().replace("+00:00", "Z"),
+        "at": _moment(ruling.at),
     }
+
+
+@lru_cache(maxsize=64)  # those of one batch show one time
+def _moment(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def refused_row(row: AuditRow, ruling: Ruling, route: str, problem: Problem) -> AuditRow:

@@ -89,6 +89,16 @@ class Database:
         cursor = self.cursor(conn)
         cursor.execute(self._begin[kind])
 
+    def connected_at_once(self) -> Connection:
+        """Return a connection on which no statement waits for a lock of another process, where that can be had.
+
+        An embedded database then fails at once with `sqlite3.SQLITE_BUSY`, and its user decides where to wait.
+        """
+        conn = self.engine.connect()
+        if self.embedded:
+            self.cursor(conn).execute("PRAGMA busy_timeout = 0")
+        return conn
+
     def commit(self, conn: Connection) -> None:
         self.cursor(conn).execute("COMMIT")
 
@@ -153,6 +163,9 @@ class Database:
                 cursor.execute("PRAGMA foreign_keys = ON")
                 cursor.execute("PRAGMA temp_store = MEMORY")
                 cursor.execute("PRAGMA cache_size = -16384")
+                # Whoever commits last before a checkpoint waits for it. Audit rows write the same few pages again and
+                # again: four times the log is a quarter of the checkpoints, each hardly longer.
+                cursor.execute("PRAGMA wal_autocheckpoint = 4000")
                 cursor.close()
 
         else:

@@ -368,7 +368,8 @@ def test_in_a_transaction_that_fails_the_caller_records_it(court: Court, town: S
 async def test_an_answer_that_came_late_is_decided_again(court: Court, town: Store) -> None:
     """The process pauses between the commit and the answer, and in the pause the right is revoked."""
     asked = asyncio.create_task(court.decide(ASKED))
-    await asyncio.sleep(0)
+    for _ in range(3):  # asked, gathered, handed to the thread
+        await asyncio.sleep(0)
     deadline = time.monotonic() + 5
     while not rows(town):  # decided and on record, but this loop has not been told
         assert time.monotonic() < deadline
