@@ -28,7 +28,7 @@ from aizen_hub.rbac.decision import Decision
 from aizen_hub.store import kill_point
 from aizen_hub.store.failures import is_outage, unavailable
 from aizen_hub.store.store import Store
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.store.transaction import Read, Write, check_catalog
 
 __all__ = ["Court", "Question", "Ruling"]
 
@@ -100,6 +100,7 @@ class Court:
 
     def judge(self, tx: Read, question: Question) -> Decision:
         """Decide in somebody's transaction without recording, for what was recorded before and is still going on."""
+        check_catalog(tx.state, tx.catalog)
         facts = Facts(self.store.database)
         facts.at(tx.revision, self.store.database.cursor(tx.conn))
         return judge(question, tx.state, facts, tx.rights, tx.catalog)

@@ -26,7 +26,9 @@ from aizen_hub.tokens.role_token import RoleToken
 FRESH_SECONDS = 0.25
 """No more may pass between reading the revision and using the answer."""
 IMPERSONATE = "impersonate"
-CREDENTIAL_REASONS = frozenset({Reason.SESSION_ENDED, Reason.PROJECT_CHANGED, Reason.REVOKED, Reason.NOT_ACTIVE})
+CREDENTIAL_REASONS = frozenset(
+    {Reason.SESSION_ENDED, Reason.PROJECT_CHANGED, Reason.TOKEN_EXPIRED, Reason.REVOKED, Reason.NOT_ACTIVE}
+)
 """Denials that say something about the credential, not about rights: no role would help."""
 
 
@@ -131,6 +133,9 @@ def _dead(question: Question, state: State, facts: Facts) -> Reason | None:
         return None if session.project == actor.project else Reason.PROJECT_CHANGED
     if session.user != token.subject or actor.identity != Identity.user(token.subject) or actor.session != number:
         return Reason.SESSION_ENDED
+    # By the store's time too: this process may have a clock that is behind, or have waited since it looked.
+    if token.expires_at <= state.now:
+        return Reason.TOKEN_EXPIRED
     if _revoked(token, session, state, facts):
         return Reason.REVOKED
     return None if session.project == token.project else Reason.PROJECT_CHANGED

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from aizen_hub.accounts.court_case import Ruling, clock, decision_row, judge
 from aizen_hub.accounts.court_facts import Facts
 from aizen_hub.accounts.court_room import Waiting
+from aizen_hub.audit import loss
 from aizen_hub.audit.chain import Link
 from aizen_hub.audit.row import row_id
 from aizen_hub.problems import Unavailable
@@ -21,6 +22,7 @@ from aizen_hub.rbac.rights import Rights
 from aizen_hub.store import kill_point
 from aizen_hub.store.database import State
 from aizen_hub.store.store import Store
+from aizen_hub.store.transaction import check_catalog
 
 _POLL_SECONDS = 0.002
 
@@ -162,16 +164,12 @@ class Clerk:
         return Sitting(batch, rulings, links, turn)
 
     def _check(self, state: State) -> None:
-        if state.catalog_hash != self._store.catalog.hash:
-            raise Unavailable(
-                "this service was started with another catalog than is in force",
-                remedy="restart it",
-            )
+        check_catalog(state, self._store.catalog)
         if state.revision < self.seen:
             # An older database was put in place of ours while we ran; what we remember may never have happened (T-40).
             raise Unavailable(
                 f"the database shows revision {state.revision}, but {self.seen} was seen: it was set back",
-                remedy="`aizen-hub audit verify` shows what is missing; restart the service to accept it",
+                remedy=f"{loss.REMEDY}; then restart the service",
             )
 
     def _begun(self, conn: Connection) -> tuple[float, State]:

@@ -23,7 +23,7 @@ from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.transaction import make_row
+from aizen_hub.store.transaction import check_catalog, make_row
 from aizen_hub.tokens.credential import hash_credential, new_id
 from aizen_hub.tokens.role_token import RoleToken, issue
 
@@ -204,6 +204,7 @@ class Exchange:
     def _record(self, actor: Actor, work: Any, *, renewal: bool, wanted: str | None) -> Exchanged:
         try:
             with self._store.write(actor) as tx:
+                check_catalog(tx.state, tx.catalog)
                 done: Exchanged = work(tx)
                 tx.audit(
                     EVENT, allowed=True, reason="granted", project=done.project, issued=done.token_id,

@@ -19,6 +19,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.store.transaction import check_catalog
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
@@ -67,6 +68,7 @@ def open(tx: Write, user: str, requester: str, server: str, project: str | None,
     Conflict
         The credential belongs to another server's session.
     """
+    check_catalog(tx.state, tx.catalog)
     owner, asker = names.known_as(user), names.known_as(requester)
     if owner is None or _user(tx, owner) is None:
         raise NotFound(f"`{show(user)}` is not registered")

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     NOT_ACTIVE = "not-active"  # unknown, unregistered, deleted or without an activated account
     SESSION_ENDED = "session-ended"
     PROJECT_CHANGED = "project-changed"  # the session is in another project than its token
+    TOKEN_EXPIRED = "token-expired"  # noqa: S105 - by the store's time
     REVOKED = "revoked"  # the token, by itself, by its key or by a `not_before`
     OUTSIDE_TOKEN = "outside-token"  # noqa: S105 - the token's own scope narrows it away
     ESCALATION = "escalation"

@@ -24,6 +24,7 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         Reason.NOT_ACTIVE: "`{identity}` is not a registered and active identity",
         Reason.SESSION_ENDED: "the session has ended",
         Reason.PROJECT_CHANGED: "the session has changed its project since the token was issued",
+        Reason.TOKEN_EXPIRED: "the token has expired",
         Reason.REVOKED: "the token was revoked",
         Reason.OUTSIDE_TOKEN: "the token is narrowed and does not reach `{permission}`",
         Reason.ESCALATION: "this would give more than the giver may give{missing}",

@@ -108,6 +108,7 @@ class Call:
         work: Callable[[Read], T],
         *,
         noted: Callable[[T], Mapping[str, Any]] | None = None,
+        event: str = "access.read",
         pool: Pool | None = None,
     ) -> T:
         """Decide what the route needs, and do ``work`` in the same view of the store.
@@ -117,7 +118,9 @@ class Call:
         Parameters
         ----------
         noted : callable, optional
-            What to record of a question about others, as an ``access.read``; gets the result of ``work``.
+            What to record of a question about others; gets the result of ``work``.
+        event : str
+            As what it is recorded.
         pool : Pool, optional
             Where it runs; by default with the short reads.
 
@@ -128,7 +131,7 @@ class Call:
         """
 
         def rows(result: T, at: datetime) -> list[AuditRow]:
-            return [] if noted is None else [make_row(self.actor, "access.read", at, **noted(result))]
+            return [] if noted is None else [make_row(self.actor, event, at, **noted(result))]
 
         result, _ = await self._read(lambda: self._view(work), rows, pool)
         return result
@@ -191,11 +194,10 @@ class Call:
         def run() -> Viewed[T]:
             viewed = look()
             ruling, question, result = viewed
-            row = self.house.court.row(ruling, question)
             if isinstance(result, Problem):
-                store.record([refused_row(row, ruling, route.name, result)])
+                store.record([self.row(ruling, question, result)])
                 return viewed
-            own = [replace(row, details={**row.details, "route": route.name})] if route.needs.name else []
+            own = [self.row(ruling, question)] if route.needs.name else []
             if recorded := [*own, *rows(result, ruling.at)]:
                 store.record(recorded)
             return viewed
@@ -232,7 +234,7 @@ class Call:
             except Problem as problem:
                 if ruling is None or asked is None:
                     raise
-                row = refused_row(court.row(ruling, asked), ruling, self.route.name, problem)
+                row = self.row(ruling, asked, problem)
                 store.record([row])
                 if "decision" not in problem.more and problem.status == HTTPStatus.FORBIDDEN:
                     problem.more["decision"] = {
@@ -265,10 +267,17 @@ class Call:
         question = self._needed(tx)
         return self.house.court.decide_in(tx, question), question
 
+    def row(self, ruling: Ruling, question: Question, problem: Problem | None = None) -> AuditRow:
+        """Return the row of a ruling, or of the refusal that followed it."""
+        row = self.house.court.row(ruling, question)
+        if problem is not None:
+            return refused_row(row, ruling, self.route.name, problem)
+        return replace(row, details={**row.details, "route": self.route.name})
+
     def _needed(self, tx: Read) -> Question:
         needs, session = self.route.needs, self.actor.session
         if needs.kind is Kind.OPERATION:
-            wanted: str | None = permission_of(tx, needs.name)
+            wanted: str | None = gate.permission(tx, needs.name)
         elif needs.kind is Kind.HANDLER:
             wanted = gate.command_permission(tx, needs.name)
         else:
@@ -287,15 +296,6 @@ class Call:
 def _member(document: Any, name: str) -> str | None:
     value = getattr(document, name, None)
     return value if isinstance(value, str) else None
-
-
-def permission_of(tx: Read, operation: str) -> str:
-    """Return the permission of an action that is no command."""
-    own = tx.catalog.endpoints.get(operation)
-    return str(own) if own is not None else _OPERATIONS.get(operation) or gate.permission(tx, operation)
-
-
-_OPERATIONS = {"audit": "read:audit", "sessions": "manage:sessions"}
 
 
 def need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:

@@ -252,7 +252,10 @@ class Endpoint(HTTPMessageDelegate):
         try:
             async for event in answer.events:
                 await self._line(event)
-        except StreamClosedError:
+        except StreamClosedError:  # its reader has gone
+            self._finished = True
+            self._connection.close()  # type: ignore[attr-defined]
+            self._intake.note(self)
             return
         except Exception as error:  # noqa: BLE001 - the headers are out: the only way left to say it is a last line
             problem = self._expected(error)
@@ -303,7 +306,7 @@ class Endpoint(HTTPMessageDelegate):
         label = self.route.name if self.route else "no route"
         if isinstance(error, TimeoutError):
             log.warning("deadline passed", extra={"data": {"id": number, "route": label}})
-            return Unavailable("no answer within the deadline", more={"id": number})
+            return self._unknown("no answer within the deadline", number)
         self.house.metrics.failure(label, type(error).__name__)
         # SQLAlchemy's messages quote statements and their values, so only its own classes and the place are logged.
         kind = "store failed" if isinstance(error, SQLAlchemyError) else "unexpected"
@@ -312,8 +315,16 @@ class Endpoint(HTTPMessageDelegate):
             exc_info=None if isinstance(error, SQLAlchemyError) else error,
             extra={"data": {"id": number, "route": label, "class": type(error).__name__}},
         )
+        return self._unknown("this could not be done now", number)
+
+    def _unknown(self, detail: str, number: str) -> Problem:
+        """Return the problem of a request whose work may go on, or may have been done, where it changes something."""
+        if self.route is None or not self.route.keyed:
+            return Unavailable(detail, more={"id": number})
         return Unavailable(
-            "this could not be done now; nothing was changed unless an answer said so", more={"id": number}
+            f"{detail}; it may have been done all the same",
+            remedy="repeat it with the same `Idempotency-Key`",
+            more={"id": number, "indeterminate": True},
         )
 
 

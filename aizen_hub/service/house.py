@@ -122,7 +122,7 @@ class House:
         self.metrics.gauge(
             "work_waiting",
             "Database work that runs or waits.",
-            lambda: float(self.pools.writes.busy + self.pools.reads.busy),
+            lambda: float(self.pools.busy),
         )
 
     def check_open(self, route: Route) -> None:

@@ -75,7 +75,13 @@ class Pools:
         # Questions about everybody can be long. They wait for each other and for nobody else.
         self.questions = Pool("question", 1, 32)
         self.passwords = Pool("password", 2, 32)
+        self._all = (self.passwords, self.questions, self.reads, self.writes)
+
+    @property
+    def busy(self) -> int:
+        """Calls that run or wait, in all of them."""
+        return sum(pool.busy for pool in self._all)
 
     def close(self) -> None:
-        for pool in (self.passwords, self.questions, self.reads, self.writes):
+        for pool in self._all:
             pool.close()

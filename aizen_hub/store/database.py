@@ -63,7 +63,8 @@ class Database:
         if self.embedded:
             self.path: Path | None = sqlite_path(self.url)
             self.placeholder = "?"
-            self._begin = {"read": "BEGIN", "write": "BEGIN IMMEDIATE", "batch": "BEGIN IMMEDIATE"}
+            self._begin = {"read": "BEGIN", "write": "BEGIN IMMEDIATE"}
+            self._begin["batch"] = self._begin["append"] = self._begin["write"]
             self._state = self._state_locked = _STATE.format(now="", lock="")
         else:
             self.path = None
@@ -75,6 +76,8 @@ class Database:
             self._begin = {
                 "read": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + timeouts,
                 "write": "BEGIN ISOLATION LEVEL READ COMMITTED" + timeouts,
+                # Its rows follow whatever the chain ends with when its turn there comes, not when it began.
+                "append": "BEGIN ISOLATION LEVEL READ COMMITTED" + timeouts,
                 # One snapshot for revision and rights. Appending conflicts with nobody, so it never has to be retried.
                 "batch": "BEGIN ISOLATION LEVEL REPEATABLE READ" + timeouts,
             }
@@ -85,7 +88,7 @@ class Database:
         self.driver_error: type[Exception] = dbapi.Error
 
     def begin(self, conn: Connection, kind: str) -> None:
-        """Begin a transaction: ``read`` (one snapshot), ``write``, or ``batch`` (one snapshot, appends audit rows)."""
+        """Begin a transaction: ``read`` (one snapshot), ``write``, ``append`` (audit rows) or ``batch`` (both)."""
         cursor = self.cursor(conn)
         cursor.execute(self._begin[kind])
 

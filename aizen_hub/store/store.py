@@ -122,7 +122,7 @@ class Store:
             They could not be written; whatever they report must not be answered.
         """
         encoded = [row.encode() for row in rows]
-        with self.guarded(), self.one_writer(), self._transaction("batch") as (conn, _):
+        with self.guarded(), self.one_writer(), self._transaction("append") as (conn, _):
             self._append_and_commit(conn, encoded)
 
     def adopt_catalog(self) -> None:

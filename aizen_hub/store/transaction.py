@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, update
 
 from aizen_hub.audit.row import CHANGE, AuditRow, Encoded, canonical, row_id
 from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.decision import Decision
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
@@ -29,6 +30,17 @@ from aizen_hub.store.rights_cache import RightsCache
 _COLUMNS = frozenset({
     "project", "session", "command", "allowed", "reason", "sentence", "assignment", "role", "via", "source",
 })  # fmt: skip
+
+
+def check_catalog(state: State, catalog: Catalog) -> None:
+    """Refuse to decide by another catalog than is in force (R109).
+
+    Raises
+    ------
+    Unavailable
+    """
+    if state.catalog_hash != catalog.hash:
+        raise Unavailable("this service was started with another catalog than is in force", remedy="restart it")
 
 
 class StoreParts(Protocol):

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from aizen_hub.accounts import court as court_module
+from aizen_hub.accounts import sessions
 from aizen_hub.accounts.court import Court, Question, Ruling
 from aizen_hub.accounts.court_case import CREDENTIAL_REASONS, clock
 from aizen_hub.accounts.revocation import Whose, revoke
@@ -31,7 +32,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.store import Store
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import Write, make_row
 from aizen_hub.tokens.role_token import RoleToken
 from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.store import world
@@ -42,7 +43,7 @@ ALICE, BOB = Identity.user("alice"), Identity.user("bob")
 SESSION, OTHER = "a" * 32, "b" * 32
 ISSUED = datetime.now(UTC).replace(microsecond=0)
 TOKEN = RoleToken(
-    "alice", SESSION, "p1", (), 3, "f" * 32, ISSUED, ISSUED, ISSUED + timedelta(minutes=5), key_id="key"
+    "alice", SESSION, "p1", (), 3, "f" * 32, ISSUED, ISSUED, ISSUED + timedelta(days=1), key_id="key"
 )  # fmt: skip
 ACTOR = Actor(ALICE, Road.KERNEL, session=SESSION, project="p1", token_id=TOKEN.token_id, source="127.0.0.1")
 ASKED = Question(ACTOR, Request(TRAIN, "p1", SESSION), token=TOKEN)
@@ -82,6 +83,7 @@ CASES: dict[str, tuple[Question, Reason]] = {
     "another's token": (token(subject="bob"), Reason.SESSION_ENDED),
     "another project's token": (token(project="p2"), Reason.PROJECT_CHANGED),
     "unknown key": (token(key_id="gone"), Reason.REVOKED),
+    "expired by the store's time": (token(expires_at=ISSUED - timedelta(seconds=1)), Reason.TOKEN_EXPIRED),
     "the actor is not the subject": (replace(ASKED, actor=replace(ACTOR, identity=BOB)), Reason.SESSION_ENDED),
     "no token, wrong session": (Question(replace(ACTOR, session=OTHER), ASKED.request), Reason.SESSION_ENDED),
     "no token, moved": (Question(replace(ACTOR, project="p2"), ASKED.request), Reason.PROJECT_CHANGED),
@@ -478,6 +480,25 @@ def refuse(store: Store, name: str, when: str) -> None:  # noqa: F811
             )
 
 
+@pytest.mark.proves("R94", "I8")
+async def test_rows_of_their_own_do_not_collide(court: Court, town: Store) -> None:
+    """Denials, logins and reads are recorded while decisions are: each row finds its place in the chain."""
+
+    def record() -> None:
+        for _ in range(25):
+            with town.read() as tx:
+                now = tx.now
+            town.record([make_row(ACTOR, "login", now)])
+
+    threads = [asyncio.to_thread(record) for _ in range(4)]
+    await asyncio.gather(*threads, *(court.decide(ASKED) for _ in range(50)))
+    with town.read() as tx:
+        report = verify(tx.conn)
+        events = list(tx.conn.scalars(select(tables.audit.c.event)))
+    assert report.sound, report.findings
+    assert events.count("login") == 100
+
+
 @pytest.mark.proves("R109")
 async def test_another_catalog_in_force_stops_decisions(court: Court, town: Store) -> None:
     do(
@@ -489,6 +510,13 @@ async def test_another_catalog_in_force_stops_decisions(court: Court, town: Stor
     )
     with pytest.raises(Unavailable, match="another catalog"):
         await court.decide(ASKED)
+    with town.read() as tx, pytest.raises(Unavailable, match="another catalog"):
+        court.judge(tx, ASKED)
+    with town.write(ACTOR) as tx:
+        with pytest.raises(Unavailable, match="another catalog"):
+            court.decide_in(tx, ASKED)
+        with pytest.raises(Unavailable, match="another catalog"):
+            sessions.open(tx, "alice", "alice", "", "p1", "0" * 64)
 
 
 @pytest.mark.proves("T-40")

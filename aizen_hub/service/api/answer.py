@@ -9,7 +9,7 @@ from typing import Any
 from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.result import Result
-from aizen_hub.problems import BadInput, NotFound
+from aizen_hub.problems import BadInput, NotFound, Problem
 from aizen_hub.service.call import Call, etag, need_allowed
 from aizen_hub.service.route import Answer
 from aizen_hub.store.transaction import Read, Write
@@ -48,11 +48,15 @@ async def _tried(call: Call, work: Callable[[Write], Result]) -> Answer:
         return work(tx)
 
     def run() -> Result:
+        # The try itself changes nothing and leaves no row, so the decision is recorded on its own.
+        problem: Problem | None = None
         try:
             return preview(house.store, call.actor, checked)
+        except Problem as error:
+            problem = error
+            raise
         finally:
-            # The try itself changed nothing and left no row, so the decision is recorded on its own.
-            rows = [house.court.row(ruling, question) for ruling, question in asked]
+            rows = [call.row(ruling, question, problem) for ruling, question in asked]
             house.store.record([replace(row, details={**row.details, "dry_run": True}) for row in rows])
 
     result = await house.pools.writes.run(run)

@@ -11,7 +11,7 @@ from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.identity import Kind
 from aizen_hub.service.api.answer import change
-from aizen_hub.service.call import Call, permission_of
+from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Route
 from aizen_hub.service.schemas.result import ResultView
 from aizen_hub.service.schemas.sessions import EndOne, SessionsQuery
@@ -31,7 +31,7 @@ async def listing(call: Call) -> Answer:
 
     def work(tx: Write) -> Result:
         if wanted is None or wanted != _own(call):
-            gate.need(tx, permission_of(tx, "sessions"))
+            gate.need(tx, gate.permission(tx, "sessions"))
             tx.audit("access.read", details={"question": "sessions", "target": wanted})
         where = [_s.c.ended.is_(None)] if wanted is None else [_s.c.ended.is_(None), _s.c.user == wanted]
         rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST)).all()
@@ -53,7 +53,7 @@ async def end(call: Call) -> Answer:
     def work(tx: Write) -> Result:
         row: Any = sessions.live(tx, number)
         if row is None or row.user != _own(call):
-            gate.need(tx, permission_of(tx, "sessions"))
+            gate.need(tx, gate.permission(tx, "sessions"))
         else:
             gate.in_person(tx)
         if row is None:

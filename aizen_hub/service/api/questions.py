@@ -9,11 +9,11 @@ from aizen_hub.audit.search import AuditFilter, newest
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.api.answer import answered, change
-from aizen_hub.service.call import Call, permission_of
+from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
 from aizen_hub.service.schemas.questions import AuditQuery, CanI, ProjectsOf, WhatIf, WhoCan
 from aizen_hub.service.schemas.result import ResultView
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import Read, Write
 
 ACCESS = Need.operation("access", "scope")
 
@@ -75,14 +75,11 @@ async def audit(call: Call) -> Answer:
     query = call.query
     where = AuditFilter(query.identity, query.project, query.event, query.id, query.since, query.until)
 
-    def work(tx: Write) -> Result:
+    def work(tx: Read) -> Answer:
         # At the system for everything, in a project for its rows; the filter is in the query either way (R72, R100).
-        gate.need(tx, permission_of(tx, "audit"), query.project or SYSTEM)
+        gate.need_of(tx, call.actor, gate.permission(tx, "audit"), query.project or SYSTEM)
         rows = newest(tx.conn, where, query.limit)
-        tx.audit(
-            "audit.read", project=query.project, details={"rows": len(rows), "event": query.event, "of": query.identity}
-        )
-        return table(
+        found = table(
             ("at", "event", "identity", "project", "allowed", "sentence", "id"),
             [
                 tuple(row.get(name) for name in ("at", "event", "identity", "project", "allowed", "sentence", "id"))
@@ -91,8 +88,14 @@ async def audit(call: Call) -> Answer:
             audit=rows,
             sealed_until=None if (sealed := sealed_until(tx.conn)) is None else sealed.isoformat(),
         )
+        return answered(found, tx)
 
-    return await change(call, work)
+    def noted(answer: Answer) -> dict[str, object]:
+        details = {"rows": len(answer.value["rows"]), "event": query.event, "of": query.identity}
+        return {"project": query.project, "details": details}
+
+    # A search can take long, and nobody is to wait for it.
+    return await call.read(work, noted=noted, event="audit.read", pool=call.house.pools.questions)
 
 
 _Q = "/api/v1/questions"

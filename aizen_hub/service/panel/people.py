@@ -10,7 +10,7 @@ from aizen_hub.accounts import activation, gate, locks, second_factor, sessions
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.api.stop import stop_person
-from aizen_hub.service.call import Call, permission_of
+from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
 from aizen_hub.service.route import REGISTERED, Document, Route
 from aizen_hub.service.schemas.base import Label, Name, Schema
@@ -54,7 +54,7 @@ async def listing(call: Call) -> Document:
 
 def _found(tx: Write) -> dict[str, Any]:
     gate.in_person(tx)
-    everybody = gate.allowed(tx, permission_of(tx, "sessions"), "system")
+    everybody = gate.allowed(tx, gate.permission(tx, "sessions"), "system")
     locking = gate.allowed(tx, gate.permission(tx, "locks"), "system")
     managing = gate.allowed(tx, gate.permission(tx, "users"), "system")
     query = select(_s).where(_s.c.ended.is_(None)).order_by(_s.c.started.desc()).limit(_MOST)
@@ -87,7 +87,7 @@ async def end(call: Call) -> Document:
     def work(tx: Write) -> None:
         row: Any = sessions.live(tx, number)
         if row is None or row.user != tx.actor.identity.name:
-            gate.need(tx, permission_of(tx, "sessions"))
+            gate.need(tx, gate.permission(tx, "sessions"))
         if row is None:
             raise NotFound("there is no such live session")
         sessions.end_session(tx, number, "ended in the panel")
