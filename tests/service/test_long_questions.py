@@ -10,6 +10,7 @@ import pytest
 
 from aizen_hub.accounts import evaluations, questions, users
 from aizen_hub.audit.search import AuditFilter, newest
+from aizen_hub.service.api import questions as questions_api
 from aizen_hub.service.build import OWN
 from tests.service.conftest import Driver
 
@@ -60,6 +61,31 @@ async def test_others_decide_read_and_write_while_such_questions_are_in_the_midd
     questions_asked = [row["details"]["question"] for row in rows]
     assert questions_asked.count("who-can") == 3
     assert questions_asked.count("/access/v1/search/subject") == 2
+
+
+@pytest.mark.proves("R100", "R125")
+async def test_a_search_of_the_audit_waits_for_nobody_who_writes(service: Driver) -> None:
+    """It is answered while somebody else is in the middle of a change, up to its own row, which waits its turn."""
+    ada, house = await service.open("ada"), service.house
+    looked = threading.Event()
+    search = questions_api.newest
+
+    def seen(*given: Any) -> Any:
+        rows = search(*given)
+        looked.set()
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(questions_api, "newest", seen)
+        with house.store.write(OWN):
+            asked = asyncio.create_task(service.call("GET", "/api/v1/audit?project=p1", auth=ada.auth))
+            assert await asyncio.to_thread(looked.wait, 4)
+        answer = await asked
+    assert answer.status == 200, answer.body
+    with house.store.read() as tx:
+        (row,) = newest(tx.conn, AuditFilter(event="audit.read"))
+    assert row["project"] == "p1"
+    assert row["details"]["rows"] == len(answer.json["rows"])
 
 
 @pytest.mark.proves("R72", "R100")
