@@ -126,12 +126,15 @@ class Runner:
         self._closing = True
         for follow in self._follows:
             follow.cancel()
-        tasks = list(self._tasks)
+        here, tasks = list(self._running.values()), list(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for running in here:
+            if running.end is None:
+                running.leave()
         if self._left:
             await asyncio.to_thread(self._book.release, self._left)
 

@@ -22,7 +22,7 @@ class Running:
         self.order = order
         self.end: CoreEvent | None = None
         self._progress: CoreEvent | None = None
-        self._readers: set[asyncio.Queue[CoreEvent]] = set()
+        self._readers: set[asyncio.Queue[CoreEvent | None]] = set()
 
     @property
     def state(self) -> str:
@@ -39,8 +39,11 @@ class Running:
         return out
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events from now on, as the kernel road sends them; the last is always ``end``."""
-        queue: asyncio.Queue[CoreEvent] = asyncio.Queue()
+        """Yield the events from now on, as the kernel road sends them.
+
+        The last is ``end``, but where this process ends first: how the command ends is said by whoever follows it then.
+        """
+        queue: asyncio.Queue[CoreEvent | None] = asyncio.Queue()
         self._readers.add(queue)
         try:
             if self.end is not None:
@@ -50,6 +53,8 @@ class Running:
                 yield self._progress.to_json()
             while True:
                 event = await queue.get()
+                if event is None:
+                    return
                 yield event.to_json()
                 if event.event == "end":
                     return
@@ -65,6 +70,11 @@ class Running:
         for queue in self._readers:
             if event.event == "end" or queue.qsize() < _MAX_WAITING:
                 queue.put_nowait(event)
+
+    def leave(self) -> None:
+        """Send all readers away: nothing more is heard of it here."""
+        for queue in self._readers:
+            queue.put_nowait(None)
 
 
 def unknown(message: str) -> CoreEvent:

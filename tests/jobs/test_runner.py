@@ -374,13 +374,84 @@ async def test_a_service_that_starts_anew_takes_its_jobs_up_again(core: Core, ma
     pages.ends.clear()
     what = order("start training long")
     first = make(core.client)
-    await first.start(what, decided=clock())
+    left = await first.start(what, decided=clock())
+    reader = asyncio.create_task(_all(left.events()))
+    await until(lambda: left._readers)
     await first.close()
     assert pages.ends == [], "closing is no outcome"
+    assert pages.released == [what.id]
+    assert all(event["event"] != "end" for event in await asyncio.wait_for(reader, 5)), "nobody is left waiting"
     running = make(core.client).resume(what)
     *_, end = [event async for event in running.events()]
     assert end["state"] == "done"
     assert len(pages.ends) == 1
+
+
+async def _all(events: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event async for event in events]
+
+
+@pytest.mark.proves("R93", "T-45")
+async def test_what_was_not_sent_when_the_service_ends_has_failed(make: Make, pages: Pages) -> None:
+    pages.slow = 0.3
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        starting = asyncio.create_task(runner.start(ORDER, decided=clock()))
+        await until(lambda: runner.running)
+        await asyncio.sleep(0.1)
+        await runner.close()
+        with pytest.raises(Unavailable, match="ending"):
+            await starting
+        assert core.requests == []
+    assert [state for _, state, _ in pages.ends] in ([State.FAILED], []), "an intent has its outcome"
+    assert len(pages.ends) == pages.happened.count("begin")
+    assert pages.released == []
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_was_sent_but_not_accepted_when_the_service_ends_is_left_as_it_is(
+    make: Make, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core may have it or not: it is asked when the lease has run out."""
+    monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.1)
+    async with raw_core(says(5.0, HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        starting = asyncio.create_task(runner.start(ORDER, decided=clock()))
+        await until(lambda: core.requests)
+        await runner.close()
+        await asyncio.gather(starting, return_exceptions=True)
+    assert (pages.ends, pages.released) == ([], [])
+
+
+@pytest.mark.proves("R81")
+@pytest.mark.usefixtures("quick")
+async def test_whoever_decides_is_told_whether_it_runs_already(make: Make, judge: Judge) -> None:
+    async with raw_core(says(HEAD, ACCEPTED, 0.3, DONE)) as core:
+        runner = make(core.client())
+        running = await runner.start(ORDER)
+        assert judge.accepted == [False]
+        await _all(running.events())
+    first, *later = judge.accepted
+    assert (first, set(later)) == (False, {True})
+
+
+@pytest.mark.proves("R81", "R82")
+@pytest.mark.parametrize("slow", [0, 1])
+async def test_nothing_lies_between_the_decision_and_the_first_byte(make: Make, judge: Judge, slow: int) -> None:
+    """The token is older: a process that stands still right before the first byte sends what the core takes no more."""
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        client, signed = core.client(), list[int]()
+
+        def slowly(what: Order, body: bytes) -> str:
+            if len(signed) == slow:
+                time.sleep(0.3)
+            signed.append(judge.asked)
+            return "token"
+
+        client._sign = slowly
+        await _all((await make(client).start(ORDER, decided=clock())).events())
+    assert judge.asked == 1, "after the slow signature"
+    assert signed[-1] == 1, "and signed anew"
 
 
 async def test_what_is_remembered_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
