@@ -98,12 +98,14 @@ async def test_no_road_mints_while_the_clock_is_off(service: Driver) -> None:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[WithCore]:
     found = WithCore(tmp_path)
-    await asyncio.to_thread(found.start_core)
-    await found.start()
     try:
-        yield found
+        await asyncio.to_thread(found.start_core)
+        await found.start()
+        try:
+            yield found
+        finally:
+            await found.stop()
     finally:
-        await found.stop()
         await asyncio.to_thread(found.stop_core)
 
 
