@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from aizen_hub.accounts import (
     activation,
     assignments,
@@ -62,6 +64,14 @@ def _report(tx: Write, pick: random.Random) -> None:
     logins.report(tx, "ldap", f"id-{who}", who, groups=reported)
 
 
+def _unlink(tx: Write, pick: random.Random) -> None:
+    table, u = tables.logins, tables.users
+    query = select(u.c.name, table.c.id).join(table, table.c.user_id == u.c.id).order_by(table.c.id)
+    found = tx.conn.execute(query).all()
+    who, number = pick.choice(found) if found else (pick.choice(PEOPLE), 0)
+    further_logins.unlink(tx, who, number, last=True)
+
+
 def _take_mapping(tx: Write, pick: random.Random) -> None:
     number = _first(tx, tables.mappings, tables.mappings.c.id)
     mappings.remove(tx, number or 0)
@@ -99,27 +109,24 @@ def _moment(pick: random.Random) -> datetime:
     return datetime.now(UTC) + timedelta(hours=pick.randrange(1, 99))
 
 
-STEPS: tuple[tuple[Actor, Callable[[Write, random.Random], object]], ...] = (
+Step = tuple[Actor, Callable[[Write, random.Random], object]]
+
+STEPS: tuple[Step, ...] = (
     (OPERATOR, lambda tx, pick: users.create(tx, pick.choice(PEOPLE), provider=pick.choice(("ldap", "local", "idp")))),
-    (OPERATOR, lambda tx, pick: users.remove(tx, [pick.choice(PEOPLE)])),
     (OPERATOR, lambda tx, pick: users.alter(tx, pick.choice(PEOPLE), email="a@example.org")),
     (OPERATOR, lambda tx, pick: releases.release(tx, NameKind.USER, pick.choice(PEOPLE))),
     (OPERATOR, lambda tx, pick: releases.release(tx, NameKind.GROUP, pick.choice(GROUPS))),
+    (OPERATOR, lambda tx, pick: releases.release(tx, NameKind.ROLE, "judge")),
+    (OPERATOR, lambda tx, pick: releases.release(tx, NameKind.SERVICE_ACCOUNT, pick.choice(ACCOUNTS))),
     (OPERATOR, lambda tx, pick: activation.issue(tx, pick.choice(PEOPLE))),
     (
         OPERATOR,
         lambda tx, pick: activation.redeem(tx, activation.issue(tx, pick.choice(PEOPLE)).token, PASSWORD),
     ),
     (OPERATOR, lambda tx, pick: further_logins.link(tx, pick.choice(PEOPLE), "idp", f"s{pick.randrange(4)}")),
-    (
-        OPERATOR,
-        lambda tx, pick: further_logins.unlink(
-            tx, pick.choice(PEOPLE), _first(tx, tables.logins, tables.logins.c.id) or 0, last=True
-        ),
-    ),
+    (OPERATOR, _unlink),
     (HUB, _report),
     (OPERATOR, lambda tx, pick: groups.create(tx, pick.choice(GROUPS), provider=pick.choice((None, "ldap")))),
-    (OPERATOR, lambda tx, pick: groups.remove(tx, pick.choice(GROUPS))),
     (OPERATOR, lambda tx, pick: groups.add_member(tx, pick.choice(GROUPS), _identity(pick))),
     (OPERATOR, lambda tx, pick: groups.remove_member(tx, pick.choice(GROUPS), _identity(pick))),
     (OPERATOR, lambda tx, pick: groups.set_default(tx, pick.choice(GROUPS), pick.random() < 0.5)),
@@ -132,16 +139,13 @@ STEPS: tuple[tuple[Actor, Callable[[Write, random.Random], object]], ...] = (
     (OPERATOR, lambda tx, pick: mappings.put(tx, "ldap", "aizen-{project}-crew", "PROJECT_READER")),
     (OPERATOR, _take_mapping),
     (person("boss"), lambda tx, pick: service_accounts.create(tx, pick.choice(ACCOUNTS))),
-    (OPERATOR, lambda tx, pick: service_accounts.remove(tx, pick.choice(ACCOUNTS))),
     (OPERATOR, lambda tx, pick: service_accounts.issue(tx, pick.choice(ACCOUNTS))),
     (OPERATOR, lambda tx, pick: service_accounts.set_active(tx, pick.choice(ACCOUNTS), pick.random() < 0.5)),
     (OPERATOR, _take_credential),
     (OPERATOR, lambda tx, pick: projects.create(tx, pick.choice(PROJECTS), owner=Identity.user(pick.choice(PEOPLE)))),
-    (OPERATOR, lambda tx, pick: projects.remove(tx, pick.choice(PROJECTS))),
     (OPERATOR, lambda tx, pick: releases.release(tx, NameKind.PROJECT, pick.choice(PROJECTS))),
     (OPERATOR, lambda tx, pick: roles.create(tx, "judge", permissions=["read"], limits={"jobs": pick.randrange(3)})),
     (OPERATOR, lambda tx, pick: roles.alter(tx, "judge", permissions=[pick.choice(("read:model", "enter"))])),
-    (OPERATOR, lambda tx, pick: roles.remove(tx, "judge")),
     (
         OPERATOR,
         lambda tx, pick: assignments.grant(
@@ -184,12 +188,21 @@ STEPS: tuple[tuple[Actor, Callable[[Write, random.Random], object]], ...] = (
     (OPERATOR, _decide),
 )
 
+ENDS: tuple[Step, ...] = (
+    (OPERATOR, lambda tx, pick: users.remove(tx, [pick.choice(PEOPLE)])),
+    (OPERATOR, lambda tx, pick: groups.remove(tx, pick.choice(GROUPS))),
+    (OPERATOR, lambda tx, pick: service_accounts.remove(tx, pick.choice(ACCOUNTS))),
+    (OPERATOR, lambda tx, pick: projects.remove(tx, pick.choice(PROJECTS))),
+    (OPERATOR, lambda tx, pick: roles.remove(tx, "judge")),
+)
+"""Done more rarely, or there is soon nothing left to do anything with."""
+
 
 def walk(store: Store, pick: random.Random, steps: int) -> int:
     """Do so many steps; return how many changed something."""
     done = 0
     for _ in range(steps):
-        actor, step = pick.choice(STEPS)
+        actor, step = pick.choice(STEPS if pick.random() < 0.95 else ENDS)
         try:
             with store.write(actor) as tx:
                 step(tx, pick)
