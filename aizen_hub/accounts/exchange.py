@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from aizen_hub.accounts import sessions
+from aizen_hub.accounts.impersonation import impersonate
 from aizen_hub.accounts.ration import Ration
 from aizen_hub.accounts.token_life import ended_because
-from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound, Problem
+from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotAuthenticated, NotFound, Problem
 from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
@@ -153,24 +154,48 @@ class Exchange:
         )  # fmt: skip
 
         def work(tx: Write) -> Exchanged:
-            if token.actor is not None:
-                raise _refused("acting", "a token of somebody who acts for somebody else cannot be exchanged")
-            if project is not None and project != token.project:
-                raise Denied(
-                    "a role token cannot be exchanged for one of another project",
-                    remedy="exchange the server's own hub token",
-                )
-            ended = ended_because(tx, self._keys.ring(tx), token)
-            if ended is not None:
-                raise _refused(*ended)
-            wanted = token.scope if scope is None else permissions(scope)
-            if wanted is not None and any(token.narrows(Permission.parse(one)) for one in wanted):
-                raise Denied("the scope is wider than that of the token", remedy="ask for a part of the token's scope")
+            wanted = self._within(tx, token, project, scope)
             issued = datetime.fromtimestamp(int(tx.now.timestamp()), tx.now.tzinfo)
             lifetime = min(self._lifetime, token.expires_at - issued)
             return self._issue(tx, token.subject, token.session, token.project, token.roles, wanted, lifetime)
 
         return self._record(actor, work, renewal=False, wanted=project)
+
+    def act(self, actor: Actor, token: RoleToken, *, scope: str | None, project: str | None = None) -> Exchanged:
+        """Return a role token with which a service account acts for the user of ``token``, which is verified (R54).
+
+        It can do no more than ``token``, lives no longer, and ends with its session (R53). ``actor`` is the service
+        account, which has proven itself. The problems are those of `narrow` and of `impersonate`.
+        """
+
+        def work(tx: Write) -> Exchanged:
+            wanted = self._within(tx, token, project, scope)
+            self._may_mint()
+            ring = self._keys.ring(tx)
+            done = impersonate(tx, ring, token.subject, token.project, within=token, scope=wanted)
+            narrowed = None if wanted is None else tuple(sorted(wanted))
+            return Exchanged(
+                done.token, done.token_id, int(done.lifetime.total_seconds()), done.session, done.project, narrowed
+            )
+
+        return self._record(actor, work, renewal=False, wanted=project)
+
+    def _within(self, tx: Write, token: RoleToken, project: str | None, scope: str | None) -> frozenset[str] | None:
+        """Return the scope of a token that is made from another one; refuse whatever would widen it."""
+        if token.actor is not None:
+            raise _refused("acting", "a token of somebody who acts for somebody else cannot be exchanged")
+        if project is not None and project != token.project:
+            raise Denied(
+                "a role token cannot be exchanged for one of another project",
+                remedy="exchange the server's own hub token",
+            )
+        ended = ended_because(tx, self._keys.ring(tx), token)
+        if ended is not None:
+            raise _refused(*ended)
+        wanted = token.scope if scope is None else permissions(scope)
+        if wanted is not None and any(token.narrows(Permission.parse(one)) for one in wanted):
+            raise Denied("the scope is wider than that of the token", remedy="ask for a part of the token's scope")
+        return wanted
 
     def _issue(
         self,
@@ -211,7 +236,7 @@ class Exchange:
                     scope=None if done.scope is None else list(done.scope), renewal=renewal,
                 )  # fmt: skip
                 return done
-        except (NotAuthenticated, Denied, NotFound, Conflict, BadInput) as problem:
+        except (NotAuthenticated, Denied, Escalation, NotFound, Conflict, BadInput) as problem:
             self._record_refusal(actor, problem, renewal=renewal, wanted=None if wanted is None else wanted[:255])
             raise
 

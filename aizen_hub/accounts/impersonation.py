@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert
@@ -16,8 +17,8 @@ from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.tokens.credential import hash_credential
-from aizen_hub.tokens.role_token import issue
+from aizen_hub.tokens.credential import hash_credential, new_id
+from aizen_hub.tokens.role_token import RoleToken, issue
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Write
@@ -32,17 +33,33 @@ class Acting:
     """A role token for ``user`` that names the service account as its actor, and how long it lives."""
 
     token: str
+    token_id: str
     session: str
     user: str
     project: str | None
     lifetime: timedelta
 
 
-def impersonate(tx: Write, ring: KeyRing, user: str, project: str | None) -> Acting:
+def impersonate(
+    tx: Write,
+    ring: KeyRing,
+    user: str,
+    project: str | None,
+    *,
+    within: RoleToken | None = None,
+    scope: Iterable[str] | None = None,
+) -> Acting:
     """Issue a token with which a service account acts for a user in one project.
 
     The token gives the user's rights and none of the account's; it cannot be renewed, exchanged, or used to change
     access. Both sides are judged again at every decision. Its session ends by itself: no server stands behind it.
+
+    Parameters
+    ----------
+    within : RoleToken, optional
+        A good token of this user and project, whose session the new one shares, and which it does not outlive.
+    scope : iterable of str, optional
+        Permissions to which the new token is narrowed; the caller has compared them with those of ``within``.
 
     Raises
     ------
@@ -68,17 +85,15 @@ def impersonate(tx: Write, ring: KeyRing, user: str, project: str | None) -> Act
         raise NotFound(f"`{show(user)}` is not registered and active")
     _need_harmless(tx, identity, str(right))
     name = sessions.enter(tx, target, project)
-    session = secrets.token_hex(16)
-    # Nobody ever sees what this is the hash of, so this session can never be renewed.
-    credential = hash_credential(secrets.token_hex(32))
-    server = f"acting/{account.name}"[:255]
-    values = {"user": target, "server": server, "project": name, "credential": credential}
-    tx.conn.execute(insert(tables.sessions).values(id=session, started=tx.now, heard=tx.now, **values))
-    wrote = recorded.rows(recorded.put(tables.sessions, session, values))
-    tx.change("session", {"session": session, "did": "act", "by": str(account), **wrote}, [f"session:{session}"])
-    tx.audit("session.acting", project=name, session=session, details={"user": target, "by": str(account)})
     lifetime = timedelta(seconds=tx.settings.role_token.lifetime_seconds)
-    rights = tx.rights(identity)
+    if within is None:
+        session = _open(tx, target, name, account)
+    else:
+        session = within.session
+        issued = datetime.fromtimestamp(int(tx.now.timestamp()), tx.now.tzinfo)
+        lifetime = min(lifetime, within.expires_at - issued)
+    tx.audit("session.acting", project=name, session=session, details={"user": target, "by": str(account)})
+    rights, token_id = tx.rights(identity), new_id()
     token = issue(
         ring,
         tx.settings.service_url,
@@ -90,9 +105,23 @@ def impersonate(tx: Write, ring: KeyRing, user: str, project: str | None) -> Act
         revision=tx.revision,
         now=tx.now,
         lifetime=lifetime,
+        scope=scope,
         actor=str(account),
+        token_id=token_id,
     )
-    return Acting(token, session, target, name, lifetime)
+    return Acting(token, token_id, session, target, name, lifetime)
+
+
+def _open(tx: Write, target: str, name: str | None, account: Identity) -> str:
+    session = secrets.token_hex(16)
+    # Nobody ever sees what this is the hash of, so this session can never be renewed.
+    credential = hash_credential(secrets.token_hex(32))
+    server = f"acting/{account.name}"[:255]
+    values = {"user": target, "server": server, "project": name, "credential": credential}
+    tx.conn.execute(insert(tables.sessions).values(id=session, started=tx.now, heard=tx.now, **values))
+    wrote = recorded.rows(recorded.put(tables.sessions, session, values))
+    tx.change("session", {"session": session, "did": "act", "by": str(account), **wrote}, [f"session:{session}"])
+    return session
 
 
 def _need_harmless(tx: Write, target: Identity, right: str) -> None:

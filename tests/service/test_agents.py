@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import select
 
 from aizen_hub.accounts import assignments, groups, locks, projects, service_accounts, users
+from aizen_hub.accounts.binding import Binding
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.build import OWN, build
+from aizen_hub.service.oauth.exchange import ACCESS_TOKEN
 from aizen_hub.service.server import Server
+from aizen_hub.store import tables
 from aizen_hub.tokens.compact import read
 from aizen_hub.tokens.keys import Purpose
 from tests.service.conftest import INSTANCE, OPERATOR, PASSWORD, Driver, Response, settings_for
@@ -148,6 +155,96 @@ async def test_an_acting_token_can_be_neither_renewed_nor_exchanged(service: Dri
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await service.call("POST", "/oauth/token", raw=raw, headers=headers)
     assert answer.status == 400
+
+
+async def delegate(service: Driver, subject: str, actor: str, **more: str) -> Response:
+    """Exchange a person's token for one with which a service account acts for them (RFC 8693, 1.1)."""
+    kind = "urn:ietf:params:oauth:token-type:"
+    fields = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": subject,
+        "subject_token_type": f"{kind}jwt",
+        "actor_token": actor,
+        "actor_token_type": f"{kind}access_token",
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return await service.call("POST", "/oauth/token", raw=urlencode(fields | more).encode(), headers=headers)
+
+
+@pytest.mark.proves("R53", "R54", "T-06")
+async def test_the_agent_acts_for_whoever_hands_it_a_token_and_no_longer_than_that_counts(service: Driver) -> None:
+    agent: str = service.agent  # type: ignore[attr-defined]
+    own = await service.open("bea", "scoring")
+    answer = await delegate(service, own.token, agent, scope="execute:process")
+    assert answer.status == 200, answer.body
+    assert (answer.json["session"], answer.json["scope"]) == (own.id, "execute:process")
+    token = service.house.verifier.verify(answer.json["access_token"], datetime.now(UTC))
+    mine = service.house.verifier.verify(own.token, datetime.now(UTC))
+    assert (token.subject, token.actor, token.project) == ("bea", str(AGENT), "scoring")
+    assert token.expires_at <= mine.expires_at
+    text = answer.json["access_token"]
+    decided = await decide(service, text, "execute:process")
+    assert decided.json["decision"]["allowed"] is True
+    with service.house.store.read() as tx:
+        found = tx.conn.scalars(select(tables.audit.c.body).where(tables.audit.c.id == decided.json["decision"]["id"]))
+        row = json.loads(found.one())
+    assert (row["identity"], row["acting"], row["session"]) == ("user:bea", str(AGENT), own.id)
+    assert (await decide(service, text, "read:process")).json["decision"]["reason"] == "outside-token"
+    for again in (text, (await act(service, "bea")).json["token"]):
+        refused = await delegate(service, again, agent)
+        assert (refused.status, refused.json["error"]) == (400, "invalid_grant"), "one acts for a person, not an agent"
+    assert (await service.renew(own)).status == 200
+    ended = {"user": "bea", "server": "", "reason": "stopped"}
+    assert (await service.hub("POST", "/sessions/end", ended)).status == 200
+    assert (await decide(service, text, "execute:process")).status == 401
+    assert (await delegate(service, own.token, agent)).status == 400
+
+
+@pytest.mark.proves("R53", "R70", "R134", "T-06")
+async def test_it_asks_for_everything_that_acting_asks_for(service: Driver) -> None:
+    agent: str = service.agent  # type: ignore[attr-defined]
+    bea, high = await service.open("bea", "scoring"), await service.open("max", None)
+    narrow = (await delegate(service, bea.token, agent, scope="execute:process")).json["access_token"]
+    assert narrow
+    cases: list[tuple[str, str, dict[str, str], str]] = [
+        (bea.token, service.plain, {}, "invalid_target"),  # type: ignore[attr-defined]
+        (high.token, agent, {}, "invalid_target"),
+        (bea.token, agent, {"project": "other"}, "invalid_target"),
+        (bea.token, "aizen-sa-nobody", {}, "invalid_grant"),
+        (bea.token, bea.token, {}, "invalid_grant"),
+        (bea.token, bea.hub_token, {}, "invalid_grant"),
+        (agent, agent, {}, "invalid_grant"),
+        (bea.token, agent, {"actor_token_type": "urn:ietf:params:oauth:token-type:jwt"}, "invalid_request"),
+        (bea.hub_token, agent, {"subject_token_type": ACCESS_TOKEN}, "invalid_request"),
+    ]
+    for number, (subject, actor, more, error) in enumerate(cases):
+        refused = await delegate(service, subject, actor, **more)
+        assert (refused.status, refused.json["error"]) == (400, error), refused.body
+        if number < 3:
+            with service.house.store.read() as tx:
+                last = select(tables.audit.c.body).where(tables.audit.c.event == "exchange")
+                row = json.loads(tx.conn.scalars(last.order_by(tables.audit.c.number.desc()).limit(1)).one())
+            who = "plain" if actor == service.plain else AGENT.name  # type: ignore[attr-defined]
+            assert (row["identity"], row["allowed"]) == (f"service-account:{who}", False)
+
+
+@pytest.mark.proves("R135")
+async def test_no_acting_token_is_made_while_the_clock_is_off(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    bea = await service.open("bea", "scoring")
+    clock = service.house.clock
+    monkeypatch.setattr(clock, "_base", clock._base - 3600)
+    assert (await act(service, "bea")).status == 503
+    assert (await delegate(service, bea.token, service.agent)).status == 503  # type: ignore[attr-defined]
+
+
+@pytest.mark.proves("R58", "T-46")
+async def test_a_credential_that_is_bound_to_a_key_or_elsewhere_does_not_act_by_itself(service: Driver) -> None:
+    bea = await service.open("bea", "scoring")
+    for binding in (Binding(key="k" * 43), Binding(networks=("192.0.2.0/24",))):
+        with service.house.store.write(OPERATOR) as tx:
+            bound = service_accounts.issue(tx, AGENT.name, binding=binding).data["credential"]
+        refused = await delegate(service, bea.token, bound)
+        assert (refused.status, refused.json["error"]) == (400, "invalid_grant")
 
 
 async def test_a_copy_is_listed_signed_dated_and_marked_as_no_authority(service: Driver) -> None:

@@ -15,6 +15,8 @@ _ACCOUNTS = frozenset({Credential.SERVICE_ACCOUNT})
 
 
 async def act(call: Call) -> Answer:
+    call.house.clock.check()
+
     def work(tx: Write, _: Any) -> Answer:
         acting = impersonate(tx, call.house.keys.ring(tx), call.body.user, call.body.project)
         return Answer(

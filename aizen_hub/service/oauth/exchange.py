@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from aizen_hub.accounts.exchange import Exchange, Exchanged, find, unknown_credential
-from aizen_hub.problems import BadInput, Denied, NotAuthenticated, NotFound
+from aizen_hub.problems import BadInput, Denied, Escalation, NotAuthenticated, NotFound
 from aizen_hub.service.call import Call
 from aizen_hub.service.oauth.presented import role_token
 from aizen_hub.service.oauth.schemas import ExchangeForm
-from aizen_hub.service.route import Answer
+from aizen_hub.service.roads import Caller
+from aizen_hub.service.route import Answer, Credential
 from aizen_hub.tokens.credential import hash_credential
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ async def token(call: Call) -> Answer:
     _check(form, call.house.settings.service_url)
     metrics = call.house.metrics
     try:
-        done = await (_narrowed if form.subject_token_type == JWT else _renewed)(call, form)
-    except (NotAuthenticated, Denied, NotFound, BadInput):
+        done = await _way(form)(call, form)
+    except (NotAuthenticated, Denied, Escalation, NotFound, BadInput):
         metrics.exchange("refused")
         raise
     metrics.exchange("granted")
@@ -71,6 +73,24 @@ async def _note_unknown(call: Call, beside: RoleToken | None) -> None:
     # The holder of a role token may cause rows, but not take what the session needs for its renewals.
     with nullcontext() if beside is None else house.limits.minting(beside.token_id):
         await house.pools.writes.run(note)
+
+
+def _way(form: ExchangeForm) -> Callable[[Call, ExchangeForm], Awaitable[Exchanged]]:
+    if form.subject_token_type != JWT:
+        return _renewed
+    return _narrowed if form.actor_token is None else _acted
+
+
+async def _acted(call: Call, form: ExchangeForm) -> Exchanged:
+    # RFC 8693, 1.1, delegation: the subject token is the person's, the actor token the service account's.
+    house, exchange, source = call.house, exchange_of(call.house), call.caller.source
+    actor = await house.roads.machine(form.actor_token or "", source)
+    with house.limits.admitted(Caller(Credential.SERVICE_ACCOUNT, source, actor)):
+        subject = await role_token(call, form.subject_token)
+        with house.limits.minting(f"acting {subject.session}"):
+            return await house.pools.writes.run(
+                lambda: exchange.act(actor, subject, scope=form.scope, project=form.project)
+            )
 
 
 async def _narrowed(call: Call, form: ExchangeForm) -> Exchanged:
@@ -110,7 +130,7 @@ def _check(form: ExchangeForm, own: str) -> None:
         raise fail("invalid_target", "role tokens are good for this service only")
     if (form.actor_token is None) != (form.actor_token_type is None):
         raise fail("invalid_request", "an actor token and its type come together")
-    if form.actor_token_type not in (None, JWT):
-        raise fail("invalid_request", "the actor token is the session's own role token")
-    if form.actor_token is not None and form.subject_token_type == JWT:
-        raise fail("invalid_request", "a role token is narrowed without an actor token")
+    if form.subject_token_type == JWT and form.actor_token_type not in (None, ACCESS_TOKEN):
+        raise fail("invalid_request", f"who acts for somebody else is a service account: its type is `{ACCESS_TOKEN}`")
+    if form.subject_token_type == ACCESS_TOKEN and form.actor_token_type not in (None, JWT):
+        raise fail("invalid_request", "beside a server's hub token the actor token is the session's own role token")
