@@ -272,4 +272,6 @@ def _describe(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
         return f"`{where}` is not a known key: check its spelling, or remove it"
+    if error["type"] == "model_type":
+        return f"`{where}`: expected `key: value` pairs below it: write some, or remove it"
     return f"`{where}`: {error['msg'].removeprefix('Value error, ')}"

@@ -112,6 +112,7 @@ def test_a_variable_that_is_not_yaml_is_a_sentence_without_its_value(tmp_path: P
         (b"a: 2026-13-45\n", "not YAML"),
         (b"- one\n", "expected `key: value` pairs"),
         (b"1: one\n", "`1`"),
+        (b"service:\n", "`service`: expected `key: value` pairs below it"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_a_sentence(tmp_path: Path, content: bytes, says: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store.instant import from_microseconds
@@ -211,7 +212,10 @@ def _may_change_rights(statement: str, context: Any) -> bool:
 
 def database_url(url: str) -> URL:
     """Read a database address and choose the driver; ConfigurationError for one that we do not support."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # its message could show a password
+        raise ConfigurationError("`database`: this is no address; use sqlite:///file or postgresql://…") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         sqlite_path(parsed)

@@ -199,7 +199,10 @@ def test_sqlite_runs_durably(tmp_path: Path, catalog: Catalog) -> None:
     assert pragma == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://h/d", "sqlite:///file:x?mode=memory"])
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://", "sqlite:///:memory:", "mysql://h/d", "sqlite:///file:x?mode=memory", "x", "postgresql://h:port/d"],
+)
 def test_other_databases_are_refused(tmp_path: Path, catalog: Catalog, url: str) -> None:
     with pytest.raises(ConfigurationError, match="`database`"):
         Store.open(Settings(data_dir=tmp_path, database=url), catalog)
