@@ -91,14 +91,17 @@ class Followers:
                 queue.popitem(last=False)
         for name in list(self._waiting)[:_AT_A_TIME]:
             if await tell_hub(house, name) is None:
-                return
+                # It may be this person's server alone that does not stop: the others come first next time.
+                self._waiting.move_to_end(name)
+                break
             self._waiting.pop(name, None)
         for name, revision in list(self._changed.items())[:_AT_A_TIME]:
             try:
                 await house.hub.revoke(name, house.hub_secret, sign_out=revision)
             except Problem as error:
                 log.warning("the hub was not told", extra={"data": {"why": error.detail}})
-                return
+                self._changed.move_to_end(name)
+                break
             self._changed.pop(name, None)
 
     def _look(self, tx: Read) -> tuple[int, list[str], dict[str, int]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub import orm
 
 from aizen_hub.hub.projection import ADMIN_GROUP
-from aizen_hub.problems import Problem
+from aizen_hub.problems import Problem, Unavailable
 
 if TYPE_CHECKING:
     from aizen_hub.hub.login.authenticator import AizenAuthenticator
@@ -20,6 +21,7 @@ log = logging.getLogger("aizen_hub.spawn")
 AT_ONCE = 4
 """Refreshes at the same time: fewer than a provider has threads, so that people can still sign in."""
 
+STOPS_AT_ONCE = 20
 REFUSALS = 2
 
 
@@ -37,6 +39,9 @@ class ServerLife:
         self._refused: dict[str, int] = {}
         self._without: set[tuple[str, str]] = set()
         self._soon: set[asyncio.Task[int]] = set()
+        self._beating = asyncio.Lock()
+        self._stopping: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._stops = asyncio.Semaphore(STOPS_AT_ONCE)
 
     def start(self) -> None:
         settings = self._authenticator.aizen_settings
@@ -57,7 +62,11 @@ class ServerLife:
         return [(user, server) for user, server in query]
 
     async def beat(self) -> None:
-        """Report live servers once, and stop those that the service names."""
+        """Report live servers once, and begin to stop those that the service names: the next one waits for none."""
+        async with self._beating:
+            await self._beat()
+
+    async def _beat(self) -> None:
         sessions = self._authenticator.sessions
         sessions.quiet.clear()
         try:
@@ -79,7 +88,7 @@ class ServerLife:
         for one in answer.stop:
             before = ready.get((one.user, one.server))
             if before is not None and self._ready(one.user, one.server) is before:
-                await self.stop(one.user, one.server)
+                self._begin_to_stop(one.user, one.server)
 
     async def adopted(self, user_name: str) -> set[str]:
         """Return the servers of a person that began before this hub used the service, and so have no session."""
@@ -130,21 +139,28 @@ class ServerLife:
 
     async def stop(self, user_name: str, server_name: str) -> bool:
         """Stop one server; False if it does not run, or starts or stops at this moment (the next heartbeat tries)."""
-        spawner = self._ready(user_name, server_name)
-        if spawner is None:
+        task = self._begin_to_stop(user_name, server_name)
+        if task is None:
             return False
-        user = spawner.user
-        log.warning("stopping server `%s` of `%s`: its session was ended", server_name, user_name)
-        await self._app.proxy.delete_user(user, server_name)
-        await user.stop(server_name)
+        await asyncio.shield(task)
         return True
 
-    async def stop_all(self, user_name: str) -> int:
-        """Stop every server of a person that runs now; return how many there were."""
-        stopped = 0
-        for server in self._of(user_name):
-            stopped += await self.stop(user_name, server)
-        return stopped
+    async def stop_all(self, user_name: str, servers: Iterable[str] | None = None) -> int:
+        """Stop servers of a person, by default each that runs now; return how many there were.
+
+        Raises
+        ------
+        Unavailable
+            Some could not be stopped, the others were.
+        """
+        wanted = self._of(user_name) if servers is None else list(servers)
+        outcomes = await asyncio.gather(*(self.stop(user_name, one) for one in wanted), return_exceptions=True)
+        failed = sum(isinstance(one, BaseException) for one in outcomes)
+        if failed:
+            raise Unavailable(
+                f"{failed} of {len(wanted)} servers could not be stopped", remedy="the hub's log says why"
+            )
+        return sum(one is True for one in outcomes)
 
     async def end_all(self, user_name: str, reason: str) -> None:
         """End the session of every server of a person at once, and stop the servers without anybody waiting for it."""
@@ -169,15 +185,37 @@ class ServerLife:
             self._app.db.commit()
             log.info("`%s` may not use the hub's admin page any more", name)
 
+    def _begin_to_stop(self, user_name: str, server_name: str) -> asyncio.Task[None] | None:
+        key = (user_name, server_name)
+        if key not in self._stopping:
+            spawner = self._ready(*key)
+            if spawner is None:
+                return None
+            task = self._stopping[key] = asyncio.ensure_future(self._stop(spawner, user_name, server_name))
+            task.add_done_callback(lambda task: self._ended(key, task))
+        return self._stopping[key]
+
+    async def _stop(self, spawner: Any, user_name: str, server_name: str) -> None:
+        async with self._stops:
+            if spawner is self._ready(user_name, server_name):  # and not another one after a long wait
+                log.warning("stopping server `%s` of `%s`: its session was ended", server_name, user_name)
+                await self._app.proxy.delete_user(spawner.user, server_name)
+                await spawner.user.stop(server_name)
+
+    def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        del self._stopping[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("server `%s` of `%s` could not be stopped; the next heartbeat tries", *key[::-1], exc_info=error)
+
     def _stopped(self, task: asyncio.Task[int]) -> None:
         self._soon.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a server could not be stopped; the next heartbeat tries", exc_info=task.exception())
+        if not task.cancelled():
+            task.exception()  # said already, server by server
 
     def _of(self, user_name: str) -> list[str]:
         return [server for owner, server in self.live() if owner == user_name]
 
-    def _ready(self, user_name: str, server_name: str) -> Any | None:
+    def _ready(self, user_name: str, server_name: str) -> Any:
         orm_user = orm.User.find(self._app.db, user_name)
         spawner = None if orm_user is None else self._app.users[orm_user].spawners.get(server_name)
         return spawner if spawner is not None and spawner.ready and not spawner.pending else None

@@ -128,10 +128,8 @@ class RevokeHandler(web.RequestHandler):
             note = f"Server at {url_path_join(user.base_url, url_escape_path(server), '/')}"
             keep |= {one.id for one in orm_user.api_tokens if one.note == note}
         tokens = sign_out(self._app, orm_user, everything=True, keep=frozenset(keep))
+        stopped = await self._life.stop_all(name, lost)
         _SIGNED_OUT[name] = revision
-        stopped = 0
-        for server in lost:
-            stopped += await self._life.stop(name, server)
         log.warning("signed `%s` out: %d tokens, %d servers", name, tokens, stopped)
         return {"tokens": tokens, "servers": stopped}
 
