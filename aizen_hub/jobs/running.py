@@ -22,6 +22,7 @@ class Running:
         self.order = order
         self.end: CoreEvent | None = None
         self._progress: CoreEvent | None = None
+        self._left = False
         self._readers: set[asyncio.Queue[CoreEvent | None]] = set()
 
     @property
@@ -51,7 +52,7 @@ class Running:
                 return
             if self._progress is not None:
                 yield self._progress.to_json()
-            while True:
+            while not self._left:
                 event = await queue.get()
                 if event is None:
                     return
@@ -73,6 +74,7 @@ class Running:
 
     def leave(self) -> None:
         """Send all readers away: nothing more is heard of it here."""
+        self._left = True
         for queue in self._readers:
             queue.put_nowait(None)
 

@@ -303,6 +303,7 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(
         pages.refuse = RuntimeError("a bug")
         with pytest.raises(RuntimeError):
             await asyncio.wait_for(events_of(make(core.client())), 5)
+        await until(lambda: pages.ends)  # it may be on record: the book looks it up
         pages.refuse, runner = None, make(core.client())
         pages.ends.clear()
         running = await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=clock())
@@ -381,6 +382,7 @@ async def test_a_service_that_starts_anew_takes_its_jobs_up_again(core: Core, ma
     assert pages.ends == [], "closing is no outcome"
     assert pages.released == [what.id]
     assert all(event["event"] != "end" for event in await asyncio.wait_for(reader, 5)), "nobody is left waiting"
+    await asyncio.wait_for(_all(left.events()), 5)
     running = make(core.client).resume(what)
     *_, end = [event async for event in running.events()]
     assert end["state"] == "done"
