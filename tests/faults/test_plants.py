@@ -73,15 +73,6 @@ def test_the_service_itself_passes_every_schedule(sqlite_town: Opener) -> None:
         assert here.violations() == [], schedule.__name__
 
 
-@pytest.mark.needs("postgres")
-@pytest.mark.proves("R48", "R109", "I3", "I8", "T-07", "T-54")
-def test_two_replicas_pass_the_schedules_that_find_bugs_in_them(postgres_town: Opener) -> None:
-    here = postgres_town()
-    for schedule in dict.fromkeys(schedule for schedule, _ in ON_TWO_REPLICAS.values()):
-        schedule(here)
-        assert here.violations() == [], schedule.__name__
-
-
 @pytest.mark.proves("R48", "I3", "T-07")
 def test_a_paused_service_decides_again(sqlite_town: Opener) -> None:
     here = sqlite_town(**PAUSED)

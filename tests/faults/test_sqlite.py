@@ -22,6 +22,8 @@ from tests.faults.town import ADMIN, ADMINS
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 LONGEST = 30
+NTH = 5
+"""How often a service passes a point before it dies there."""
 
 
 @pytest.mark.proves("R93", "R95", "R102", "I1", "I2", "I3", "I6", "I7", "I8", "I9", "I10", "T-45")
@@ -29,7 +31,7 @@ def test_killed_at_any_moment(sqlite_town: Opener) -> None:
     here, dice = sqlite_town(), random.Random(20_26)
     with under_load(here, 1):
         for _ in range(2):
-            time.sleep(dice.uniform(0.5, 1.5))
+            time.sleep(dice.uniform(0.3, 1.0))
             with here.recorder.fault("kill"):
                 here.service.kill()
                 here.service.start(wait=False)
@@ -42,15 +44,15 @@ def test_killed_at_any_moment(sqlite_town: Opener) -> None:
 def test_killed_between_deciding_and_answering(sqlite_town: Opener) -> None:
     points = sorted(POINTS)
     here = sqlite_town(start=False)
-    here.service.start(kill_at=f"{points[0]}:12")
+    here.service.start(kill_at=f"{points[0]}:{NTH}")
     here.begin()
     with under_load(here, 9, pause=0.005):
         for point, following in zip(points, [*points[1:], None], strict=True):
-            assert here.service.wait_dead(LONGEST), f"it never came to {point}"
-            assert here.service.process is not None
-            assert here.service.process.returncode == -signal.SIGKILL, point
             with here.recorder.fault("kill", point=point):
-                here.service.start(kill_at=following and f"{following}:12", wait=False)
+                assert here.service.wait_dead(LONGEST), f"it never came to {point}"
+                assert here.service.process is not None
+                assert here.service.process.returncode == -signal.SIGKILL, point
+                here.service.start(kill_at=following and f"{following}:{NTH}", wait=False)
         here.service.wait_ready()
         time.sleep(0.5)
     assert here.violations() == []
