@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -34,6 +36,7 @@ _CONSTRAINTS = {
 metadata = MetaData(naming_convention=_CONSTRAINTS)
 _Id = BigInteger().with_variant(Integer, "sqlite")
 NAME = 255
+_LIVE: dict[str, Any] = {f"{dialect}_where": text("ended IS NULL") for dialect in ("sqlite", "postgresql")}
 
 
 def _id() -> Column[int]:
@@ -290,6 +293,8 @@ sessions = _table(
     Column("end_reason", String(40)),
     Column("tokens_from", BigInteger),  # role tokens of an earlier revision are revoked (RFC 7009)
     Index("ix_sessions_user_server", "user", "server"),
+    # Ended ones stay for ever: what looks for the live ones must not read them all.
+    Index("ix_sessions_live", "started", **_LIVE),
 )
 
 keys = _table(
@@ -317,6 +322,7 @@ jobs = _table(
     Column("ended", Instant),
     Column("outcome", String(20)),  # done, failed, stopped, unknown
     Index("ix_jobs_user_project_ended", "user", "project", "ended"),
+    Index("ix_jobs_live", "project", "started", **_LIVE),
 )
 
 project_alerts = _table(
