@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from aizen_hub.accounts import sessions
 from aizen_hub.accounts.impersonation import impersonate
-from aizen_hub.accounts.ration import Ration
+from aizen_hub.accounts.ration import Ration, Rations
 from aizen_hub.accounts.token_life import ended_because
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotAuthenticated, NotFound, Problem
 from aizen_hub.rbac.decide import decide
@@ -83,6 +83,7 @@ class Exchange:
         self._issuer = store.settings.service_url
         self._lifetime = timedelta(seconds=store.settings.role_token.lifetime_seconds)
         self._unknown = Ration(burst=60, per_second=1.0)
+        self._beside = Rations(burst=10, per_second=1 / 60)
 
     def renew(
         self,
@@ -252,17 +253,19 @@ class Exchange:
         Parameters
         ----------
         beside : RoleToken or None
-            Whoever holds a session's role token without its credential is named, and always recorded; the caller
-            bounds how often (T-09, T-37).
+            Whoever holds a session's role token without its credential: that session is named (T-09).
         """
-        problem = unknown_credential()
+        problem, now = unknown_credential(), datetime.now(UTC)
         if beside is not None:
+            left_out = self._beside.take(beside.session, now)
+            if left_out is None:
+                return None
             actor = Actor(
                 Identity.user(beside.subject), Road.KERNEL, session=beside.session, project=beside.project,
                 token_id=beside.token_id, source=source,
             )  # fmt: skip
-            return lambda: self._record_refusal(actor, problem, renewal=True)
-        left_out = self._unknown.take(datetime.now(UTC))
+            return lambda: self._record_refusal(actor, problem, renewal=True, left_out=left_out)
+        left_out = self._unknown.take(now)
         if left_out is None:
             return None
         return lambda: self._record_refusal(None, problem, renewal=True, source=source, left_out=left_out)

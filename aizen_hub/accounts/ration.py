@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime
 from threading import Lock
 
@@ -36,3 +37,21 @@ class Ration:
             self._left -= 1
             left_out, self._left_out = self._left_out, 0
             return left_out
+
+
+class Rations:
+    """A ration for each key; the table is bounded, and the key longest unused is forgotten first (R127).
+
+    For one thread.
+    """
+
+    def __init__(self, burst: int, per_second: float, most: int = 1_000) -> None:
+        self._burst, self._per_second, self._most = burst, per_second, most
+        self._table: OrderedDict[str, Ration] = OrderedDict()
+
+    def take(self, key: str, now: datetime) -> int | None:
+        """As `Ration.take`, of the key's own."""
+        found = self._table[key] = self._table.pop(key, None) or Ration(self._burst, self._per_second)
+        if len(self._table) > self._most:
+            self._table.popitem(last=False)
+        return found.take(now)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from aizen_hub.problems import TooMany
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from aizen_hub.settings import RateSettings
 
 MAX_ENTRIES = 20_000
+LINGER_SECONDS = 0.25
+"""How long the refusal of a token is held back."""
+MOST_LINGERING = 32
+"""Refusals of one session that are held back at a time."""
 
 
 class Buckets:
@@ -76,6 +81,7 @@ class Limits:
         self._minted = Buckets(settings.tokens_per_minute / 60, settings.token_burst)
         self._most = settings.in_flight_per_session
         self._flying: dict[str, int] = {}
+        self._lingering: dict[str, int] = {}
         self._refused = refused
 
     def admitted(self, caller: Caller) -> AbstractContextManager[None]:
@@ -98,13 +104,14 @@ class Limits:
         self._pass(self._by_identity, identity, "identity")
         return self._place(session or identity)
 
-    def minting(self, key: str) -> AbstractContextManager[None]:
-        """Return a place for making one token, to be held meanwhile.
+    @asynccontextmanager
+    async def minting(self, key: str) -> AsyncIterator[None]:
+        """Hold a place for making one token.
 
         Parameters
         ----------
         key : str
-            Of a session or credential that is known to be there: the table is filled by no other (R127).
+            Of a session or credential that is known to be there: the tables are filled by no other (R127).
 
         Raises
         ------
@@ -112,17 +119,25 @@ class Limits:
             With ``retry_after`` in seconds.
         """
         place = self._place(f"minting {key}")  # first: whoever gets none has made no token
-        self._pass(self._minted, key, "session")
-        return place
+        await self._deny_slowly(key, self._minted.take(key))
+        with place:
+            yield
 
-    def need_minting(self, key: str) -> None:
+    async def need_minting(self, key: str) -> None:
         """Refuse what `minting` would refuse, and take nothing: before the store is asked who this is.
 
         Raises
         ------
         TooMany
         """
-        self._deny("session", self._minted.wait(key))
+        await self._deny_slowly(key, self._minted.wait(key))
+
+    async def _deny_slowly(self, key: str, wait: float) -> None:
+        # Who is told to wait and asks again at once, as fast as we answer, would have us do little else.
+        if wait and self._lingering.get(key, 0) < MOST_LINGERING:
+            with _Place(self._lingering, key):
+                await asyncio.sleep(LINGER_SECONDS)
+        self._deny("session", wait)
 
     def _place(self, key: str) -> AbstractContextManager[None]:
         flying = self._flying.get(key, 0)

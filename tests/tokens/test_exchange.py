@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from aizen_hub.accounts import assignments, locks, projects, revocation, sessions, users
 from aizen_hub.accounts.exchange import Exchange, Exchanged, find, unknown_credential
-from aizen_hub.accounts.ration import Ration
+from aizen_hub.accounts.ration import Ration, Rations
 from aizen_hub.accounts.revocation import Whose
 from aizen_hub.accounts.token_life import ended_because, revoke
 from aizen_hub.catalogs.loader import load_catalog
@@ -440,3 +440,13 @@ def test_the_ration_counts_what_it_leaves_out() -> None:
     assert ration.take(now + timedelta(seconds=2)) == 3
     assert ration.take(now - timedelta(days=1)) is None
     assert ration.take(now + timedelta(days=1)) == 1
+
+
+@pytest.mark.proves("R127", "T-37")
+def test_rations_by_key_are_each_one_s_own_and_bounded() -> None:
+    rations, now = Rations(burst=1, per_second=0.5, most=2), datetime(2026, 1, 1, tzinfo=UTC)
+    assert [rations.take(key, now) for key in ("a", "b", "a", "a")] == [0, 0, None, None]
+    assert rations.take("c", now) == 0  # forgets b
+    assert rations.take("a", now + timedelta(seconds=2)) == 2
+    assert rations.take("b", now) == 0
+    assert len(rations._table) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +17,6 @@ from aizen_hub.tokens.credential import hash_credential
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
-    from aizen_hub.tokens.role_token import RoleToken
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret
@@ -52,27 +50,19 @@ async def _renewed(call: Call, form: ExchangeForm) -> Exchanged:
     house, exchange, source = call.house, exchange_of(call.house), call.caller.source
     # A token is a durable write, and everybody waits for the same writer: each session has a share of its own, and who
     # has used it up is turned away before anything is asked of the store (R125, T-37).
-    house.limits.need_minting(hash_credential(form.subject_token))
+    await house.limits.need_minting(hash_credential(form.subject_token))
     beside = None if form.actor_token is None else await role_token(call, form.actor_token)
     async with house.roads.doubts.looking_at(form.subject_token, source):
         holder = await call.look(lambda tx: find(tx, form.subject_token))
         if holder is None:
-            await _note_unknown(call, beside)
+            note = exchange.note_unknown(beside, source)
+            if note is not None:
+                await house.pools.writes.run(note)
             raise unknown_credential()
-    with house.limits.minting(holder.credential):
+    async with house.limits.minting(holder.credential):
         return await house.pools.writes.run(
             lambda: exchange.renew(holder, project=form.project, scope=form.scope, beside=beside, source=source)
         )
-
-
-async def _note_unknown(call: Call, beside: RoleToken | None) -> None:
-    house = call.house
-    note = exchange_of(house).note_unknown(beside, call.caller.source)
-    if note is None:
-        return
-    # The holder of a role token may cause rows, but not take what the session needs for its renewals.
-    with nullcontext() if beside is None else house.limits.minting(beside.token_id):
-        await house.pools.writes.run(note)
 
 
 def _way(form: ExchangeForm) -> Callable[[Call, ExchangeForm], Awaitable[Exchanged]]:
@@ -87,7 +77,7 @@ async def _acted(call: Call, form: ExchangeForm) -> Exchanged:
     actor = await house.roads.machine(form.actor_token or "", source)
     with house.limits.admitted(Caller(Credential.SERVICE_ACCOUNT, source, actor)):
         subject = await role_token(call, form.subject_token)
-        with house.limits.minting(f"acting {subject.session}"):
+        async with house.limits.minting(f"acting {subject.session}"):
             return await house.pools.writes.run(
                 lambda: exchange.act(actor, subject, scope=form.scope, project=form.project)
             )
@@ -96,7 +86,7 @@ async def _acted(call: Call, form: ExchangeForm) -> Exchanged:
 async def _narrowed(call: Call, form: ExchangeForm) -> Exchanged:
     house, exchange, source = call.house, exchange_of(call.house), call.caller.source
     subject = await role_token(call, form.subject_token)
-    with house.limits.minting(subject.session):
+    async with house.limits.minting(subject.session):
         return await house.pools.writes.run(
             lambda: exchange.narrow(subject, scope=form.scope, project=form.project, source=source)
         )

@@ -33,7 +33,7 @@ async def revoke(call: Call) -> Answer:
         token_id=token.token_id, source=call.caller.source,
     )  # fmt: skip
     # By the token and not by its session: whoever keeps a dead one must not use up what its session may ask (R52).
-    with house.limits.minting(token.token_id):
+    async with house.limits.minting(token.token_id):
         if await call.look(lambda tx: ended_because(tx, house.keys.ring(tx), token)) is None:
             await call.alone(actor, lambda tx: end_tokens(tx, house.keys.ring(tx), token))
     return Answer({})
