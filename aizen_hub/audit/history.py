@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from aizen_hub.audit.recorded import ROWS, Did, Mark, altered, compared, gone, put
+from aizen_hub.audit.recorded import ROWS, Did, Mark, altered, compared, put
 from aizen_hub.store import tables
+from aizen_hub.store.instant import to_microseconds
 
 Rows = dict[str, dict[str, tuple[Any, ...]]]
 """By owner and part, the values in the order of `Compared.values`."""
@@ -62,14 +63,19 @@ _MANY = frozenset({tables.assignments.name, tables.memberships.name})
 
 
 def _grant(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    values = {"starts": _moment(change["from"]), "ends": _moment(change["until"])}
+    values = {name: _moment(change[said]) for name, said in (("starts", "from"), ("ends", "until")) if change[said]}
     # Who grants again what a creator holds does not make it less the creator's.
-    more = {name: change[name] for name in ("creator", "mapped") if name in change}
-    return [put(tables.assignments, change["identity"], values | more, change["role"], change["scope"])]
+    more = {name: change[name] or None for name in ("creator", "mapped") if name in change}
+    return [_assignment(Did.PUT, change, {"starts": None, "ends": None, **values, **more})]
 
 
 def _revoke(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    return [gone(tables.assignments, change["identity"], change["role"], change["scope"])]
+    return [_assignment(Did.DROP, change, None)]
+
+
+def _assignment(did: Did, change: Mapping[str, Any], values: Mapping[str, Any] | None) -> Mark:
+    # By hand, for there are more of these than of all others together.
+    return Mark(did, tables.assignments.name, change["identity"], f"{change['role']}:{change['scope']}", values)
 
 
 def _key(_: History, change: Mapping[str, Any]) -> list[Mark]:
@@ -108,5 +114,5 @@ _ACTS: Mapping[str, Callable[[History, Mapping[str, Any]], list[Mark]]] = {
 }
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _moment(text: str) -> int:
+    return to_microseconds(datetime.fromisoformat(text))

@@ -422,6 +422,8 @@ def joined(parts: Iterable[object]) -> str:
 
 def part_of(spec: Compared, owner: str, part: Iterable[object]) -> str:
     """Return which of several rows it is."""
+    if not spec.hashed:
+        return joined(part)
     named = zip(spec.part, part, strict=True)
     return joined(plain(spec, owner, column.name, one) for column, one in named)
 

@@ -156,17 +156,20 @@ def _stated(body: bytes) -> object:
 
 
 def _compare(conn: Connection, name: str, spec: Compared, history: History) -> Iterator[Difference]:
-    owners = history.of(name)
+    owners, begin, end = history.of(name), 1 + len(spec.owner), 1 + len(spec.owner) + len(spec.part)
     for row in rows_of(conn, tables.metadata.tables[name], spec):
-        whose, values = row[1 : 1 + len(spec.owner)], row[1 + len(spec.owner) + len(spec.part) :]
-        owner = joined(whose)
-        part = part_of(spec, owner, row[1 + len(spec.owner) : 1 + len(spec.owner) + len(spec.part)])
+        owner, values = joined(row[1:begin]), row[end:]
+        part = part_of(spec, owner, row[begin:end])
         recorded = owners.get(owner, _NOTHING).pop(part, None)
         if recorded is None:
             yield Difference(spec.what, f"{spec.name(owner, part)} stands in the store, but no change put it there")
             continue
         pairs = zip(spec.values, values, recorded, strict=True)
-        wrong = [one.name for one, value, known in pairs if plain(spec, owner, one.name, value) != known]
+        wrong = [
+            one.name
+            for one, value, known in pairs
+            if (value or known is not None) and plain(spec, owner, one.name, value) != known
+        ]
         if wrong:
             columns = ", ".join(f"`{one}`" for one in wrong)
             sentence = f"{spec.name(owner, part)} is not as it was recorded: {columns}"
