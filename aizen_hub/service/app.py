@@ -68,7 +68,7 @@ def _note(endpoint: Endpoint) -> None:
         "route": label,
         "status": status,
         "ms": round(seconds * 1000, 2),
-        "source": request.remote_ip,
+        "source": endpoint.house.roads.source(request, proxied=endpoint.proxied),
     }
     if call is not None:
         actor = call.caller.actor

@@ -14,6 +14,7 @@ from tornado.httputil import HTTPServerRequest
 from aizen_hub.accounts import sign_ins
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.request_source import source_of
 from aizen_hub.service.doubts import Doubts
 from aizen_hub.service.hub_client import HubClient
 from aizen_hub.service.machines import Machines, Presented, speaks_dpop
@@ -188,12 +189,8 @@ class Roads:
 
     def source(self, request: HTTPServerRequest, *, proxied: bool) -> str:
         """Return the network address a request came from (R121)."""
-        peer = request.remote_ip or ""
-        if proxied and peer in self._house.settings.service.trusted_proxies:
-            last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-            if re.fullmatch(r"[0-9a-fA-F.:]{2,45}", last):
-                return last
-        return peer
+        # Nobody of ours stands in front of the service's own address, so that nothing forwarded counts there.
+        return source_of(request, self._house.settings.service.trusted_proxies if proxied else ()) or ""
 
     @staticmethod
     def _bearer(request: HTTPServerRequest) -> str:

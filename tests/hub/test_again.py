@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -141,6 +142,18 @@ class TestConfirmByPassword:
         assert "That was not right" in page.words
         assert session_of(alice) not in sign_ins(hub, "alice")
         assert not fresh(alice)
+
+    @pytest.mark.proves("R121")
+    def test_an_address_of_ones_own_choice_is_not_recorded(self, hub: HubHandle) -> None:
+        alice = by_directory(hub)
+        form = urlencode({"_xsrf": alice.get(CONFIRM).value("_xsrf") or "", "password": "alice-has-a-secret"}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": hub.url}
+        made_up = {"X-Real-Ip": "192.0.2.66", "X-Forwarded-For": "192.0.2.67"}
+        assert alice.request("POST", CONFIRM, form, headers | made_up).url == hub.url + ACCOUNT
+        with store(hub) as db:
+            query = "select body from audit where event = 'login.fresh' order by number desc limit 1"
+            row = json.loads(db.execute(query).fetchone()[0])
+        assert row["source"] == "127.0.0.1"
 
     def test_another_name_in_the_form_is_not_looked_at(self, hub: HubHandle) -> None:
         alice = by_directory(hub)

@@ -26,7 +26,6 @@ from aizen_hub.hub.login.provider import (
     Throttled,
     WrongCredentials,
 )
-from aizen_hub.hub.login.source import source_of
 from aizen_hub.problems import Problem
 from aizen_hub.tokens.credential import hash_credential
 
@@ -87,8 +86,7 @@ class SignedInPage(BaseHandler):
         password = self.get_body_argument("password", "", strip=False)
         code = self.get_body_argument("otp", "") or None
         try:
-            trusted = self.authenticator.aizen_settings.service.trusted_proxies
-            source = source_of(self.request, trusted)
+            source = self.authenticator.source(self)
             proof = await provider.prove(name, password, totp=code, source=source)
             if isinstance(provider, Counted):
                 # No login report follows that would take the count of this attempt back.
@@ -238,7 +236,7 @@ async def _tell(handler: Any, path: str, proof: Proof, more: dict[str, Any]) -> 
         "provider": proof.provider,
         "subject": proof.subject,
         "session": hash_credential(session),
-        "source": handler.request.remote_ip,
+        "source": handler.authenticator.source(handler),
         **more,
     }
     try:

@@ -31,7 +31,6 @@ from aizen_hub.hub.login.provider import (
     show,
 )
 from aizen_hub.hub.login.providers import build_providers
-from aizen_hub.hub.login.source import source_of
 from aizen_hub.hub.projection import hub_groups
 from aizen_hub.hub.protections import enforce
 from aizen_hub.hub.spawn.life import ServerLife
@@ -39,6 +38,7 @@ from aizen_hub.hub.spawn.port import PortHandler
 from aizen_hub.hub.spawn.revocation import RevokeHandler
 from aizen_hub.hub.spawn.session import SessionKeeper
 from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.request_source import source_of
 from aizen_hub.settings import ConfigurationError, Settings
 
 
@@ -193,7 +193,7 @@ class AizenAuthenticator(Authenticator):
         LoginRefused
             With the reason for the login page; None stands for a wrong name or password.
         """
-        source = source_of(getattr(handler, "request", None), self.aizen_settings.service.trusted_proxies)
+        source = self.source(handler)
         if isinstance(data, Proven):
             return await self._admit(handler, self.providers[data.proof.provider], data.proof, source)
         fields = _text_fields(data)
@@ -212,6 +212,10 @@ class AizenAuthenticator(Authenticator):
         except ProviderUnreachable as error:
             raise refusal.unreachable(str(error)) from None
         return await self._admit(handler, provider, proof, source)
+
+    def source(self, handler: Any) -> str | None:
+        """Return the network address that a request came from, as far as that can be believed (R121)."""
+        return source_of(getattr(handler, "request", None), self.aizen_settings.service.trusted_proxies)
 
     async def _admit(self, handler: Any, provider: Provider, proof: Proof, source: str | None) -> dict[str, Any]:
         try:

@@ -80,7 +80,7 @@ class OidcPage(LoginPage):
 
     def _request_summary(self) -> str:
         # Without the query: code and state are credentials (R98).
-        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
+        return f"{self.request.method} {self.request.path} ({self.authenticator.source(self)})"
 
     @property
     def cookie_path(self) -> str:
