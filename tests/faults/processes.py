@@ -51,6 +51,8 @@ class Service:
         """
         given = {name: value for name, value in os.environ.items() if not name.startswith("AIZEN_")}
         given["AIZEN_LOG_LEVEL"] = "WARNING"
+        # It is started dozens of times: without its bytecode kept, each start would compile it again.
+        given.pop("PYTHONDONTWRITEBYTECODE", None)
         if kill_at is not None:
             given[VARIABLE] = kill_at
         with self.log.open("ab") as output:
