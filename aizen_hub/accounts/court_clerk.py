@@ -122,6 +122,7 @@ class Clerk:
             store.chain.insert(store.database.cursor(conn), sitting.links)
             kill_point.reached("before-commit")
             store.database.commit(conn)
+            store.chain.confirm()
             kill_point.reached("after-commit")
         except BaseException:  # goes on up; the connection is kept and must not carry a half transaction along
             store.database.rollback(conn)
@@ -160,7 +161,7 @@ class Clerk:
             rows.append(decision_row(number, one.question, decision, revision, now, one.text, one.again).encode())
             rulings.append(Ruling(number, decision, revision, now, read_at))
         kill_point.reached("decided")
-        links = self._store.chain.links(self._store.database.cursor(conn), rows)
+        links = self._store.chain.links(self._store.database.cursor(conn), rows, state.server)
         return Sitting(batch, rulings, links, turn)
 
     def _check(self, state: State) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aizen_hub.audit.row import Encoded
 
@@ -32,12 +32,17 @@ def link(previous: bytes, writer: str, number: int, body: bytes) -> bytes:
     return hashlib.sha256(previous + place + body).digest()
 
 
+class _Head(NamedTuple):
+    server: int
+    number: int
+    hash: bytes
+
+
 class Chain:
     """The writing end of one writer's chain.
 
     Two transactions of one process would take the same number, so a transaction that appends holds ``lock`` from its
-    first append to its commit. The head is read in the transaction itself: a head in memory would be wrong after a
-    commit whose outcome is unknown. Another process under the same name is stopped by the primary key.
+    first append to its commit. Another process under the same name is stopped by the primary key.
 
     Parameters
     ----------
@@ -45,33 +50,45 @@ class Chain:
         Name of the writer, at most 40 characters.
     placeholder : str
         How this database's driver writes a parameter, ``?`` or ``%s``.
+    shared : bool
+        Whether other processes append too: then the head is read in each transaction. Otherwise it is read once, and
+        again after every transaction that was not confirmed: of that nobody knows whether it is there.
     """
 
-    def __init__(self, writer: str, placeholder: str) -> None:
+    def __init__(self, writer: str, placeholder: str, *, shared: bool = True) -> None:
         self.writer = writer
+        self._shared = shared
+        self._known: _Head | None = None
+        self._next: _Head | None = None
         self.lock = threading.Lock()
         self._head = _HEAD.replace("?", placeholder)
         self._places = _PLACES.replace("?", placeholder)
         # SQLite keeps a journal of its own for a statement that may be taken back half way; nobody goes on after one.
         self._insert = ("INSERT OR ROLLBACK" if placeholder == "?" else "INSERT") + _INTO
 
-    def append(self, cursor: Any, rows: Sequence[Encoded]) -> None:
+    def append(self, cursor: Any, rows: Sequence[Encoded], server: int = 0) -> None:
         """Insert ``rows`` in their order through a DBAPI cursor, inside the caller's transaction.
+
+        Parameters
+        ----------
+        server : int
+            Which of several database servers answers: after a failover the other one's head counts.
 
         Raises
         ------
         The driver's errors; the caller rolls back, and nothing of the batch stays.
         """
-        self.insert(cursor, self.links(cursor, rows))
+        self.insert(cursor, self.links(cursor, rows, server))
 
-    def links(self, cursor: Any, rows: Sequence[Encoded]) -> Sequence[Link]:
+    def links(self, cursor: Any, rows: Sequence[Encoded], server: int = 0) -> Sequence[Link]:
         """Return ``rows`` as links that continue the chain as the caller's transaction sees it."""
         if not rows:
             return ()
         writer = self.writer
-        cursor.execute(self._head, (writer,))
-        found = cursor.fetchone()
-        number, previous = (0, genesis(writer)) if found is None else (found[0], bytes(found[1]))
+        known, self._known = self._known, None
+        if known is None or known.server != server:
+            known = self._read(cursor, server)
+        number, previous = known.number, known.hash
         links = []
         for row in rows:
             number += 1
@@ -80,7 +97,18 @@ class Chain:
                 (writer, number, row.id, row.at, row.event, row.identity, row.project, row.body, previous, digest)
             )
             previous = digest
+        self._next = _Head(server, number, previous)
         return links
+
+    def confirm(self) -> None:
+        """Take note that the transaction with the last links was committed; still in its turn."""
+        if not self._shared:
+            self._known, self._next = self._next, None
+
+    def _read(self, cursor: Any, server: int) -> _Head:
+        cursor.execute(self._head, (self.writer,))
+        found = cursor.fetchone()
+        return _Head(server, 0, genesis(self.writer)) if found is None else _Head(server, found[0], bytes(found[1]))
 
     def insert(self, cursor: Any, links: Sequence[Link]) -> None:
         """Insert what `links` returned, in the same transaction and turn."""

@@ -41,7 +41,8 @@ class Store:
         self.database = database
         self.catalog = catalog
         self.settings = settings
-        self.chain = Chain("main" if database.embedded else f"w-{secrets.token_hex(8)}", database.placeholder)
+        writer = "main" if database.embedded else f"w-{secrets.token_hex(8)}"
+        self.chain = Chain(writer, database.placeholder, shared=database.embedded)
         self.cache = RightsCache(RightsLoader(catalog, settings.group_max_age_seconds))
         database.forget = self.cache.clear
         # SQLite waits for its write lock by sleeping and asking again; a lock of our own hands over at once.
@@ -110,7 +111,7 @@ class Store:
             yield tx
             rows = tx.finish()
             kill_point.reached("changed")
-            self._append_and_commit(conn, rows)
+            self._append_and_commit(conn, rows, state)
             self.database.newest = max(self.database.newest, tx.revision)
 
     def record(self, rows: Iterable[AuditRow]) -> None:
@@ -122,8 +123,8 @@ class Store:
             They could not be written; whatever they report must not be answered.
         """
         encoded = [row.encode() for row in rows]
-        with self.guarded(), self.one_writer(), self._transaction("append") as (conn, _):
-            self._append_and_commit(conn, encoded)
+        with self.guarded(), self.one_writer(), self._transaction("append") as (conn, state):
+            self._append_and_commit(conn, encoded, state)
 
     def adopt_catalog(self) -> None:
         """Put this process's catalog in force for all (R109)."""
@@ -206,12 +207,13 @@ class Store:
             if kind == "read":
                 self.database.rollback(conn)
 
-    def _append_and_commit(self, conn: Connection, rows: Sequence[Encoded]) -> None:
+    def _append_and_commit(self, conn: Connection, rows: Sequence[Encoded], state: State) -> None:
         with self.chain_turn():
-            self.chain.append(self.database.cursor(conn), rows)
+            self.chain.append(self.database.cursor(conn), rows, state.server)
             kill_point.reached("before-commit")
             try:
                 self.database.commit(conn)
+                self.chain.confirm()
                 kill_point.reached("after-commit")
             except self.database.driver_error as error:
                 # SQLite says for certain that a failed commit did not happen; a lost connection says nothing.
