@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic.config import Config
@@ -10,12 +11,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
+from aizen_hub.audit import baseline
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store import tables
 from aizen_hub.store.database import Database
 from aizen_hub.store.privileges import grant_service
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+_RECORDED = "0009"  # from this revision on changes record which rows they write
 _LOCK = 0x61697A656E  # any number that no other user of the database takes
 
 
@@ -128,6 +131,9 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
                 render_as_batch=database.embedded,
             )
             environment.run_migrations()
+        if found is not None and found < _RECORDED:
+            # Here, not in a migration: it reads the tables as this version knows them.
+            baseline.record(conn, datetime.now(UTC))
         if service_role is not None:
             grant_service(conn, service_role)
         database.commit(conn)
