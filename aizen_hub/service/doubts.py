@@ -19,6 +19,8 @@ PER_SECOND = 5.0
 CROWDED_SECONDS = 10.0
 """How long they do so after the last one too many."""
 MOST_WAITING = 32
+PAUSE_SECONDS = 0.01
+"""What a line stands still after each bad one, so that what guessing costs us does not grow with its speed."""
 MAX_PROVEN = 20_000
 _MAX_PLACES = 2_000
 
@@ -98,6 +100,9 @@ class Doubts:
                 await line.turn.acquire()
             try:
                 yield
+            except NotAuthenticated:
+                await asyncio.sleep(PAUSE_SECONDS)
+                raise
             finally:
                 line.turn.release()
         finally:
