@@ -15,6 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from aizen_hub.accounts import jobs
 from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.catalogs.catalog import Executor
+from aizen_hub.commands.reader import read
 from aizen_hub.jobs import watch
 from aizen_hub.jobs.core_event import State
 from aizen_hub.jobs.order import Order
@@ -212,7 +214,7 @@ def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | N
     elif job is None and watch.find(tx, number) is not None:
         state = "running"
     elif job is None:
-        state = _said(tx, number, identity, datetime.fromtimestamp(int(decision["at"]) // 1_000_000, UTC))
+        state = _said(tx, number, identity, decision)
     elif job.outcome is not None:
         state = job.outcome
     else:
@@ -220,10 +222,11 @@ def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | N
     return {"id": number, "canonical": decision["command"], "state": state, "result": None}
 
 
-def _said(tx: Read, number: str, identity: Identity, since: datetime) -> str:
+def _said(tx: Read, number: str, identity: Identity, decision: Mapping[str, Any]) -> str:
     # A command that is no job and went to the core has an intent row, and an outcome row once somebody knew it.
     from aizen_hub.audit.search import AuditFilter, newest
 
+    since = datetime.fromtimestamp(int(decision["at"]) // 1_000_000, UTC)
     for event in ("outcome", "intent"):
         rows = newest(tx.conn, AuditFilter(identity=str(identity), event=event, since=since), _LOOK_BACK)
         for row in rows:
@@ -231,7 +234,12 @@ def _said(tx: Read, number: str, identity: Identity, since: datetime) -> str:
                 return str(row["details"].get("state", State.UNKNOWN))
         if len(rows) == _LOOK_BACK:
             return str(State.UNKNOWN)
-    return str(State.DONE)
+    try:
+        ours = read(str(decision["command"]), tx.catalog).entry.executor is Executor.ACCOUNTS
+    except Problem:
+        return str(State.UNKNOWN)
+    # What we do ourselves is done with its decision; what never had an intent never reached the core.
+    return str(State.DONE if ours else State.FAILED)
 
 
 def _identity(user: str) -> Identity:

@@ -197,6 +197,9 @@ async def test_stop_frees_the_job_and_a_limit_names_its_source(world: WithCore) 
     full = await service.command(eve, "start training churn")
     assert (full.status, full.json["type"]) == (409, "urn:aizen:problem:limit-reached")
     assert full.json["decision"]["allowed"] is True
+    for answer, state in ((full, "failed"), (await service.command(eve, "list projects"), "done")):
+        number = answer.json["decision"]["id"]
+        assert (await service.call("GET", f"/api/v1/commands/{number}", auth=eve.auth)).json["state"] == state
     stopped = await service.command(eve, "stop training slow")
     assert stopped.lines[-1]["state"] == "done", stopped.body
     await until(lambda: running(service) == [])

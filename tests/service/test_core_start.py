@@ -22,7 +22,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service import core_road
 from aizen_hub.service.build import OWN, build
 from aizen_hub.service.house import House
-from aizen_hub.service.ledger import Ledger
+from aizen_hub.service.ledger import Ledger, recorded
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import Write
@@ -169,6 +169,10 @@ async def test_what_ended_before_the_first_byte_reaches_no_core(
         (number, "failed") for number in begun
     ]
     assert left(service) == ([], [])
+    with service.house.store.read() as tx:
+        known = recorded(tx, first["id"], EVE)
+    assert known is not None
+    assert known["state"] == "failed"
 
 
 def left(service: Driver) -> tuple[list[str], list[str]]:
