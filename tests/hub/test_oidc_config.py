@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.oidc_http import address_fault
-from aizen_hub.settings import ConfigurationError, ProviderSettings
+from aizen_hub.hub.login.providers import build_providers
+from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
 
 GOOD = {"issuer": "https://login.example.org/realms/aizen", "client_id": "hub", "client_secret": "x"}
 PLAIN = {
@@ -182,3 +185,44 @@ def test_addresses(url: Any, good: bool) -> None:
     assert (address_fault(url) is None) is good
     if isinstance(url, str) and url.startswith("http:"):
         assert address_fault(url, loopback=False) is not None
+
+
+@pytest.mark.proves("R24")
+@pytest.mark.parametrize("key", ["manage_groups", "require_groups"])
+def test_what_contradicts_a_catalog_that_requires_groups(key: str) -> None:
+    def provider(value: bool) -> OidcProvider:
+        settings = ProviderSettings(name="idp", kind="oidc", config={**GOOD, key: value})
+        return OidcProvider(settings, groups_required=True)
+
+    provider(True).close()
+    with pytest.raises(ConfigurationError, match=rf"`providers\.idp\.config\.{key}`: .*groups_claim_required: false"):
+        provider(False)
+
+
+@pytest.mark.proves("R24")
+@pytest.mark.parametrize(
+    ("catalog", "overlay", "fits"),
+    [
+        ("aizen", None, True),
+        ("aihub", None, False),
+        ("aihub", "groups_claim_required: false", True),
+        ("aizen", "groups_claim_required: true", False),
+        ("aihub", "groups_claim_required: [", False),
+    ],
+)
+def test_the_catalog_says_whether_groups_are_required(
+    tmp_path: Path, catalog: str, overlay: str | None, fits: bool
+) -> None:
+    entry = {"name": "idp", "kind": "oidc", "config": {**GOOD, "require_groups": False}}
+    given: dict[str, Any] = {"catalog": catalog, "providers": [{"name": "local", "kind": "local"}, entry]}
+    if overlay is not None:
+        (tmp_path / "overlay.yaml").write_text(overlay)
+        given["overlays"] = ["overlay.yaml"]
+    (tmp_path / "aizen.yaml").write_text(json.dumps(given))
+    settings, road = Settings.load(tmp_path / "aizen.yaml", {}), HubRoad("http://127.0.0.1:9", "s" * 32)
+    if fits:
+        for one in build_providers(settings, road, tmp_path).values():
+            one.close()
+    else:
+        with pytest.raises(ConfigurationError):
+            build_providers(settings, road, tmp_path)

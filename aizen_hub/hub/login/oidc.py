@@ -58,17 +58,25 @@ class OidcProvider:
 
     Addresses and keys are read when they are first needed, so that a hub starts while its provider is down.
 
+    Parameters
+    ----------
+    groups_required : bool
+        See `OidcConfig`.
+
     Raises
     ------
     ConfigurationError
         See `OidcConfig`.
     """
 
-    def __init__(self, settings: ProviderSettings, folder: Path = Path()) -> None:
+    def __init__(self, settings: ProviderSettings, folder: Path = Path(), *, groups_required: bool = False) -> None:
         self.name = settings.name
         self._seconds = settings.deadline_seconds
         self._config = OidcConfig(
-            settings, folder, lambda loopback, tls: IdpClient(self._seconds, loopback=loopback, tls=tls)
+            settings,
+            folder,
+            lambda loopback, tls: IdpClient(self._seconds, loopback=loopback, tls=tls),
+            groups_required=groups_required,
         )
         self.traits = self._config.traits
         self.label = settings.label or (self.traits.login_service if "login_service" in settings.config else self.name)
@@ -360,7 +368,7 @@ class OidcProvider:
         config, traits = self._config, self.traits
         if not config.reads_groups:
             return None
-        groups = read_names(state, config.groups_claim, required=config.groups_wanted and traits.require_groups)
+        groups = read_names(state, config.groups_claim, required=config.groups_required)
         if groups is None and config.groups_wanted:
             groups = ()
         if not traits.realm_roles and not traits.client_roles:

@@ -56,8 +56,9 @@ class OidcTraits(Configurable):
         config=True,
         help="""
         Whether a sign-in without the groups claim is refused, where `auth_state_groups_key`, `claim_groups_key`,
-        `manage_groups` or `allowed_groups` is configured. False takes its absence for no groups at all, as Keycloak
-        means it, which leaves the claim out for people without any.
+        `manage_groups` or `allowed_groups` is configured; a catalog with `groups_claim_required` demands it of every
+        sign-in. False takes its absence for no groups at all, as Keycloak means it, which leaves the claim out for
+        people without any.
         """,
     )
     realm_roles = Bool(
@@ -154,10 +155,24 @@ class OidcConfig:
     groups_claim : str
         Path of the groups in the sign-in state.
     groups_wanted : bool
-        Whether groups are configured, so that their absence is a fault.
+        Whether groups are configured, so that their absence means something.
+    groups_required : bool
+        Whether nobody comes in without them: the catalog says so, or they are wanted and ``require_groups`` says so.
+
+    Parameters
+    ----------
+    groups_required : bool
+        What the catalog says (``groups_claim_required``).
+
+    Raises
+    ------
+    ConfigurationError
+        A setting is unknown, cannot work, undoes a protection, or contradicts the catalog; names the key and the fix.
     """
 
-    def __init__(self, settings: ProviderSettings, folder: Path, client_of: Any) -> None:
+    def __init__(
+        self, settings: ProviderSettings, folder: Path, client_of: Any, *, groups_required: bool = False
+    ) -> None:
         self._where = f"`providers.{settings.name}.config"
         base = class_of(settings)
         self._kind: Any = type("Aizen" + base.__name__, (OidcTraits, base), {})
@@ -169,8 +184,11 @@ class OidcConfig:
             {"auth_state_groups_key", "claim_groups_key", "manage_groups", "allowed_groups"} & given.keys()
         ) and given.get("manage_groups", True)
         self.reads_groups = bool(given.setdefault("manage_groups", True))
+        if groups_required:
+            self._check_groups(given)
         self.traits = self._make(given)
         self._check_values(given, settings)
+        self.groups_required = groups_required or (self.groups_wanted and self.traits.require_groups)
         names = sorted(one for one in given if one.startswith("allowed_") and one != "allowed_idps")
         if any("allowed_domains" in one for one in dict(given.get("idps") or {}).values() if isinstance(one, Mapping)):
             names.append("idps")
@@ -226,6 +244,14 @@ class OidcConfig:
             wrong = sorted(set(value) & forbidden) if isinstance(value, Mapping) else []
             if wrong:
                 raise ConfigurationError(f"{self._where}.{key}.{wrong[0]}`: is set for each sign-in: remove it")
+
+    def _check_groups(self, given: Mapping[str, Any]) -> None:
+        for key in ("manage_groups", "require_groups"):
+            if not given.get(key, True):
+                raise ConfigurationError(
+                    f"{self._where}.{key}`: the catalog lets nobody in without the groups claim: remove it, or set "
+                    "`groups_claim_required: false` in an overlay"
+                )
 
     def _check_values(self, given: Mapping[str, Any], settings: ProviderSettings) -> None:
         traits = self.traits

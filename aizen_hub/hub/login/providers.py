@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from aizen_hub.catalogs.loader import CatalogError, load_catalog
 from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.hub.login.counted import Counted
 from aizen_hub.hub.login.ldap import LdapProvider
@@ -12,12 +12,6 @@ from aizen_hub.hub.login.local import LocalProvider
 from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.provider import Provider
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
-
-_KINDS: Mapping[str, Callable[[ProviderSettings, HubRoad, Path], Provider]] = {
-    "ldap": lambda settings, road, folder: Counted(LdapProvider(settings, folder), road),
-    "local": lambda settings, road, folder: LocalProvider(settings, road),
-    "oidc": lambda settings, road, folder: OidcProvider(settings, folder),
-}
 
 
 def build_providers(settings: Settings, road: HubRoad, folder: Path) -> dict[str, Provider]:
@@ -35,8 +29,25 @@ def build_providers(settings: Settings, road: HubRoad, folder: Path) -> dict[str
     """
     providers: dict[str, Provider] = {}
     for one in settings.providers:
-        kind = _KINDS[one.kind]
         if one.authenticator and one.kind != "oidc":
             raise ConfigurationError(f"`providers.{one.name}.authenticator`: has no effect for `{one.kind}`: remove it")
-        providers[one.name] = kind(one, road, folder)
+        providers[one.name] = _provider(one, settings, road, folder)
     return providers
+
+
+def _provider(one: ProviderSettings, settings: Settings, road: HubRoad, folder: Path) -> Provider:
+    match one.kind:
+        case "ldap":
+            return Counted(LdapProvider(one, folder), road)
+        case "local":
+            return LocalProvider(one, road)
+        case "oidc":
+            return OidcProvider(one, folder, groups_required=_groups_required(settings))
+
+
+def _groups_required(settings: Settings) -> bool:
+    """Whether the catalog lets nobody in of whom an identity provider tells no groups."""
+    try:
+        return load_catalog(settings.catalog, settings.overlays).groups_claim_required
+    except CatalogError as error:
+        raise ConfigurationError(str(error)) from None

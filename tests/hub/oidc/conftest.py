@@ -30,7 +30,9 @@ def honest(idp: Idp) -> None:
 async def make(idp: Idp) -> AsyncIterator[Make]:
     made: list[OidcProvider] = []
 
-    def build(seconds: float = 5.0, authenticator: str | None = None, **config: Any) -> OidcProvider:
+    def build(
+        seconds: float = 5.0, authenticator: str | None = None, groups_required: bool = False, **config: Any
+    ) -> OidcProvider:
         settings = ProviderSettings(
             name="idp",
             kind="oidc",
@@ -39,7 +41,7 @@ async def make(idp: Idp) -> AsyncIterator[Make]:
             authenticator=authenticator,
             config=idp.settings(**config),
         )
-        made.append(OidcProvider(settings))
+        made.append(OidcProvider(settings, groups_required=groups_required))
         return made[-1]
 
     yield build

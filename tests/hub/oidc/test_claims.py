@@ -131,6 +131,27 @@ async def test_groups(make: Make, idp: Idp, claims: dict[str, Any], config: dict
         assert (await sign_in(provider, idp)).groups == expected
 
 
+@pytest.mark.proves("R24")
+@pytest.mark.parametrize("configured", [{}, {"auth_state_groups_key": "oauth_user.groups"}], ids=["default", "key"])
+async def test_a_catalog_can_require_the_groups_of_everybody(make: Make, idp: Idp, configured: dict[str, Any]) -> None:
+    provider = make(groups_required=True, **configured)
+    assert (await sign_in(provider, idp)).groups == ("/projects/admin", "staff")
+    idp.person("alice", groups=[])
+    assert (await sign_in(provider, idp)).groups == ()
+    for wrong in (..., None, "staff", ["staff", 7]):
+        idp.person("alice", groups=wrong)
+        with pytest.raises(NotLetIn, match=r"the claim `oauth_user\.groups`"):
+            await sign_in(provider, idp)
+
+
+@pytest.mark.proves("R24")
+async def test_who_lost_the_required_groups_does_not_stay(make: Make, idp: Idp) -> None:
+    provider = make(groups_required=True)
+    proof = await sign_in(provider, idp)
+    idp.person("alice", groups=...)
+    assert await provider.look_up(proof.subject, proof.name, proof.keep) is None
+
+
 ALICE = {"groups": ["staff"], "email": "alice@example.org", "email_verified": True}
 IN_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "nothing configured": (ALICE, {}, True),
