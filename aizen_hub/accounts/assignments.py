@@ -15,9 +15,10 @@ from aizen_hub.accounts.result import Result, message, plain
 from aizen_hub.alerts.message import Event
 from aizen_hub.alerts.outbox import tell_user
 from aizen_hub.problems import BadInput, Conflict, NotFound, ProjectRequired
+from aizen_hub.rbac import sentence
 from aizen_hub.rbac.assignment import ALWAYS, Interval
 from aizen_hub.rbac.identity import Identity, Kind
-from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind
+from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, project_of
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def revoke(
             raise refuse(tx, "revoke", role.name, where, missing, from_)
         if row is None:
             raise NotFound(
-                f"`{from_.name}` has no {role.name} of their own {_in(where)}", remedy=_through(tx, role, from_)
+                f"`{from_.name}` has no {role.name} of their own in {sentence.place(where)}",
+                remedy=_through(tx, role, from_),
             )
         if row.mapped:
             raise Conflict(
@@ -172,7 +174,7 @@ def put(
         payload["creator"] = creator
     tx.change("grant", payload, [str(to)])
     _mark(tx, scope)
-    tx.audit("role.granted", project=_project(scope), target=str(to), details=payload)
+    tx.audit("role.granted", project=project_of(scope), target=str(to), details=payload)
     _tell(tx, to, Event.ROLE_GRANTED, role, scope, reason, interval.ends)
     return True
 
@@ -186,7 +188,7 @@ def remove(tx: Write, role: str, scope: str, from_: Identity, *, reason: str = "
     payload = {"assignment": row.id, "role": role, "scope": scope, "identity": str(from_), "reason": reason}
     tx.change("revoke", payload, [str(from_)])
     _mark(tx, scope)
-    tx.audit("role.revoked", project=_project(scope), target=str(from_), details=payload)
+    tx.audit("role.revoked", project=project_of(scope), target=str(from_), details=payload)
     _tell(tx, from_, Event.ROLE_REVOKED, role, scope, reason, None)
     return True
 
@@ -293,11 +295,3 @@ def _tell(tx: Write, to: Identity, event: Event, role: str, scope: str, reason: 
 def moment(text: str | None) -> datetime | None:
     """Read a time as `grant` stores it in a waiting change."""
     return None if text is None else datetime.fromisoformat(text)
-
-
-def _project(scope: str) -> str | None:
-    return None if scope == SYSTEM else scope
-
-
-def _in(scope: str) -> str:
-    return "in the system" if scope == SYSTEM else f"in `{scope}`"

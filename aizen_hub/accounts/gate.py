@@ -86,9 +86,12 @@ def in_person_of(tx: Read, actor: Actor) -> None:
 
 def visible(tx: Read, identity: Identity, project: str) -> bool:
     """Whether the identity may know that the project exists: it holds what every member of a project holds."""
-    if tx.conn.execute(select(tables.projects.c.id).where(tables.projects.c.name == project)).first() is None:
-        return False
-    return bool(_scopes(tx, identity) & {project, SYSTEM})
+    return is_project(tx, project) and bool(_scopes(tx, identity) & {project, SYSTEM})
+
+
+def is_project(tx: Read, name: str) -> bool:
+    """Whether there is a project of this name, whoever may know."""
+    return tx.conn.execute(select(tables.projects.c.id).where(tables.projects.c.name == name)).first() is not None
 
 
 def visible_projects(tx: Read, identity: Identity) -> Sequence[Any]:
@@ -118,12 +121,7 @@ def _scopes(tx: Read, identity: Identity) -> frozenset[str]:
 
 def need_project(tx: Write, project: str) -> None:
     """Refuse a project that does not exist, or of which the actor may not know, in the same words."""
-    if above_roles(tx):
-        known = (
-            tx.conn.execute(select(tables.projects.c.id).where(tables.projects.c.name == project)).first() is not None
-        )
-    else:
-        known = visible(tx, tx.actor.identity, project)
+    known = is_project(tx, project) if above_roles(tx) else visible(tx, tx.actor.identity, project)
     if not known:
         raise no_project(project)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from aizen_hub.accounts import gate, questions
 from aizen_hub.problems import Escalation, Fault
-from aizen_hub.rbac import escalation
+from aizen_hub.rbac import escalation, sentence
 from aizen_hub.rbac.escalation import Missing
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.rights import Rights
-from aizen_hub.rbac.role import SYSTEM, Role
+from aizen_hub.rbac.role import Role
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Write
@@ -66,13 +66,12 @@ class Giver:
 
 def refuse(tx: Write, verb: str, role: str, scope: str, missing: tuple[Missing, ...], whom: Identity) -> Escalation:
     """Return the refusal to grant or revoke, with what is missing and who could."""
-    where = "in the system" if scope == SYSTEM else f"in `{scope}`"
     preposition = "to" if verb == "grant" else "from"
     able = questions.who_can_give(tx, role, scope) if verb == "grant" else ()
     # Nobody gives to themselves, so the receiver is no help.
     able = tuple(one for one in able if one != whom.name or whom.kind is not Kind.USER)
     return Escalation(
-        f"you may not {verb} {role} {where} {preposition} `{whom.name}`: {sentences(missing)}",
+        f"you may not {verb} {role} in {sentence.place(scope)} {preposition} `{whom.name}`: {sentences(missing)}",
         remedy=f"ask {', '.join(able)}" if able else None,
         more={"missing": words(missing), "who_can_grant": list(able)},
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import literal, or_, select
 
 from aizen_hub.problems import LastHolder
+from aizen_hub.rbac import sentence
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.store import tables
@@ -83,9 +84,8 @@ def check_without(tx: Read, places: Iterable[Place], gone: Collection[str]) -> N
 def _refuse(lost: Sequence[Place], before: Mapping[Place, frozenset[str]]) -> None:
     if lost:
         role, scope = lost[0]
-        where = "the system" if scope == "system" else f"`{scope}`"
         raise LastHolder(
-            f"`{sorted(before[lost[0]])[0]}` is the last {role} of {where}"
+            f"`{sorted(before[lost[0]])[0]}` is the last {role} of {sentence.place(scope)}"
             + (f", and {len(lost) - 1} more such roles would lose their last holder" if len(lost) > 1 else ""),
             remedy=f"grant {role} to somebody else first, without an end date",
             more={"last": [{"role": role, "scope": scope} for role, scope in lost]},

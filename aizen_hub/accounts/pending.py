@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from aizen_hub.accounts import gate
-from aizen_hub.accounts.result import Result, message, table
+from aizen_hub.accounts.result import Result, first, message
 from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, Denied, NotFound
 from aizen_hub.rbac.guarded import is_guarded
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
 
 WAITS = timedelta(hours=24)
+MOST = 1_000
+"""Waiting changes or requests that one list tells."""
 _ROADS = frozenset({Road.KERNEL, Road.CLI, Road.SERVICE_ACCOUNT, Road.POLICY})
 _p = tables.pending
 
@@ -111,17 +113,28 @@ def hold(tx: Write, operation: str, arguments: Mapping[str, Any], what: str) -> 
     )
 
 
-def waiting(tx: Read) -> Result:
-    """List the changes that wait, without their contents; expired ones are left out."""
-    rows = tx.conn.execute(
-        select(_p)
-        .where(_p.c.kind != REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
-        .order_by(_p.c.asked)
-        .limit(1_000)
-    )
-    return table(
+def waiting(tx: Read, *, of: Identity | None = None, number: str | None = None, most: int = MOST) -> Result:
+    """List the changes that wait, without their contents; expired ones are left out.
+
+    Parameters
+    ----------
+    of : Identity, optional
+        Only what this identity asked for.
+    number : str, optional
+        Only this change.
+    most : int
+        How many are told at most; where there are more, ``data["more"]`` is true.
+    """
+    query = select(_p).where(_p.c.kind != REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
+    if of is not None:
+        query = query.where(_p.c.asked_by == str(of))
+    if number is not None:
+        query = query.where(_p.c.id == number)
+    rows = tx.conn.execute(query.order_by(_p.c.asked, _p.c.id).limit(most + 1)).all()
+    return first(
         ("id", "change", "asked by", "asked", "expires"),
         [(row.id, row.payload.get("what", row.kind), row.asked_by, row.asked, row.expires) for row in rows],
+        most,
     )
 
 

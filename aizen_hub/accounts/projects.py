@@ -13,7 +13,7 @@ from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict, NotFound, ProjectRequired
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import LimitKind
+from aizen_hub.rbac.role import SYSTEM, LimitKind
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def create(
     name = names.canonical(name, NameKind.PROJECT)
     creator = owner if owner is not None and gate.above_roles(tx) else tx.actor.identity
     if not gate.above_roles(tx):
-        limits.need_room(tx, creator, "system", LimitKind.PROJECTS, limits.projects_of_creator(tx, creator))
+        limits.need_room(tx, creator, SYSTEM, LimitKind.PROJECTS, limits.projects_of_creator(tx, creator))
     if owner is not None:
         _need_able(tx, creator)
     names.reserve(tx, name, NameKind.PROJECT)

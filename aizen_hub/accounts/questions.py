@@ -21,7 +21,7 @@ from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.reach import Chain
 from aizen_hub.rbac.rights import Rights, compile_rights
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def who_can(tx: Read, actor: Actor, permission: str, scope: str) -> Result:
     are told, ``data["more"]`` is true.
     """
     gate.need_of(tx, actor, gate.permission(tx, "access"), scope)
+    if scope != SYSTEM and not gate.is_project(tx, scope):
+        raise gate.no_project(scope)  # else whoever holds a role in the system would be told as its people (R72)
     asked = _parsed(permission)
     found: list[Able] = []
     more = False
@@ -150,7 +152,7 @@ def _may_ask(tx: Write, scope: str, whom: Identity | None, *, about_others: bool
     if about_others or (whom is not None and whom != tx.actor.identity):
         gate.need(tx, gate.permission(tx, "access"), scope)
         if whom is not None:
-            tx.audit("access.read", project=_project(scope), details={"question": "can", "target": str(whom)})
+            tx.audit("access.read", project=project_of(scope), details={"question": "can", "target": str(whom)})
     return whom or tx.actor.identity
 
 
@@ -223,7 +225,3 @@ def _parsed(permission: str) -> Permission:
         return Permission.parse(permission)
     except ValueError as error:
         raise BadInput(str(error)) from None
-
-
-def _project(scope: str) -> str | None:
-    return None if scope == SYSTEM else scope

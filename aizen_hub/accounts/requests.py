@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import and_, func, insert, or_, select
 
 from aizen_hub.accounts import assignments, gate, names, pending, roles
 from aizen_hub.accounts.giver import Giver, refuse
 from aizen_hub.accounts.names import NameKind
-from aizen_hub.accounts.result import Result, message, plain, table
+from aizen_hub.accounts.result import Result, first, message, plain, table
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Denied, TooMany
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 WAITS = timedelta(days=14)
 MOST_WAITING = 20
+MOST_LOOKED = 10_000
+"""Waiting requests that one list looks at."""
+_AT_ONCE = 1_000
 _p = tables.pending
 
 
@@ -102,7 +106,9 @@ def approve(tx: Write, number: str, *, comment: str = "", until: datetime | None
     )
     if result.pending is None:
         pending.close(tx, row.id, "confirmed", comment)
-        tx.audit("access.approved", project=_project(wanted["scope"]), details={"request": row.id, "comment": comment})
+        tx.audit(
+            "access.approved", project=project_of(wanted["scope"]), details={"request": row.id, "comment": comment}
+        )
     return result
 
 
@@ -111,7 +117,7 @@ def deny(tx: Write, number: str, *, comment: str = "") -> Result:
     row = _for_me(tx, number)
     wanted = row.payload
     pending.close(tx, row.id, "rejected", comment)
-    tx.audit("access.denied", project=_project(wanted["scope"]), details={"request": row.id, "comment": comment})
+    tx.audit("access.denied", project=project_of(wanted["scope"]), details={"request": row.id, "comment": comment})
     return message("the request was refused")
 
 
@@ -126,15 +132,15 @@ def withdraw(tx: Write, number: str) -> Result:
     return message("the request was withdrawn")
 
 
-def mine(tx: Read, asker: Identity) -> Result:
-    """List one's own requests, decided ones included."""
+def mine(tx: Read, asker: Identity, most: int = 200) -> Result:
+    """List one's own newest requests, decided ones included; where there are more, ``data["more"]`` is true."""
     rows = tx.conn.execute(
         select(_p)
         .where(_p.c.kind == pending.REQUEST, _p.c.asked_by == str(asker))
         .order_by(_p.c.asked.desc())
-        .limit(200)
+        .limit(most + 1)
     ).all()
-    return table(
+    return first(
         ("id", "role", "scope", "state", "asked", "expires", "comment"),
         [
             (
@@ -148,24 +154,41 @@ def mine(tx: Read, asker: Identity) -> Result:
             )
             for row in rows
         ],
+        most,
     )
 
 
-def to_decide(tx: Write) -> Result:
-    """List the waiting requests that the actor could grant."""
-    rows = tx.conn.execute(
-        select(_p)
-        .where(_p.c.kind == pending.REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
-        .order_by(_p.c.asked)
-        .limit(1_000)
-    ).all()
+def to_decide(tx: Write, most: int = pending.MOST) -> Result:
+    """List the oldest waiting requests that the actor could grant; where there are more, ``data["more"]`` is true.
+
+    Only those are counted that the actor could grant, however many of others wait before them.
+    """
     giver = Giver.of(tx)
-    found = [
-        (row.id, row.asked_by, row.payload["role"], row.payload["scope"], row.payload["reason"], row.asked, row.expires)
-        for row in rows
-        if _could_grant(tx, giver, row)
-    ]
-    return table(("id", "asked by", "role", "scope", "reason", "asked", "expires"), found)
+    seen: dict[str, bool] = {}
+    found: list[tuple[Any, ...]] = []
+    looked, last = 0, None
+    while len(found) <= most and looked < MOST_LOOKED:
+        rows = _next_waiting(tx, last)
+        looked += len(rows)
+        found += [
+            (row.id, row.asked_by, *(row.payload[key] for key in ("role", "scope", "reason")), row.asked, row.expires)
+            for row in rows
+            if _may_see(tx, row.payload["scope"], seen) and _could_grant(tx, giver, row)
+        ]
+        if len(rows) < _AT_ONCE:
+            break
+        last = rows[-1]
+    columns = ("id", "asked by", "role", "scope", "reason", "asked", "expires")
+    if len(found) <= most and looked >= MOST_LOOKED:
+        return table(columns, found, f"only the {looked} oldest of all requests were looked at", more=True)
+    return first(columns, found, most)
+
+
+def _next_waiting(tx: Read, after: Any) -> Sequence[Any]:
+    query = select(_p).where(_p.c.kind == pending.REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
+    if after is not None:
+        query = query.where(or_(_p.c.asked > after.asked, and_(_p.c.asked == after.asked, _p.c.id > after.id)))
+    return tx.conn.execute(query.order_by(_p.c.asked, _p.c.id).limit(_AT_ONCE)).all()
 
 
 def waiting_count(tx: Read) -> int:
@@ -178,9 +201,10 @@ def waiting_count(tx: Read) -> int:
 def _for_me(tx: Write, number: str) -> Any:
     row = pending.waiting_row(tx, number, pending.REQUEST)
     giver = Giver.of(tx)
-    if not _could_grant(tx, giver, row):
+    sees = _may_see(tx, row.payload["scope"], {})
+    if not sees or not _could_grant(tx, giver, row):
         scope, role = row.payload["scope"], tx.roles.get(row.payload["role"])
-        if role is not None and (scope == SYSTEM or gate.visible(tx, tx.actor.identity, scope)):
+        if role is not None and sees:
             whom = Identity.parse(row.asked_by)
             missing = giver.missing_to_give(tx, role, scope, whom)
             raise refuse(tx, "grant", role.name, scope, missing, whom)
@@ -190,16 +214,14 @@ def _for_me(tx: Write, number: str) -> Any:
 
 def _could_grant(tx: Write, giver: Giver, row: Any) -> bool:
     role, scope = tx.roles.get(row.payload["role"]), row.payload["scope"]
-    if role is None:
-        return False
-    if scope != SYSTEM and not gate.above_roles(tx) and not gate.visible(tx, tx.actor.identity, scope):
-        return False
-    return not giver.missing_to_give(tx, role, scope, Identity.parse(row.asked_by))
+    return role is not None and not giver.missing_to_give(tx, role, scope, Identity.parse(row.asked_by))
+
+
+def _may_see(tx: Write, scope: str, known: dict[str, bool]) -> bool:
+    if scope not in known:
+        known[scope] = scope == SYSTEM or gate.above_roles(tx) or gate.visible(tx, tx.actor.identity, scope)
+    return known[scope]
 
 
 def _state(tx: Read, row: Any) -> str:
     return "expired" if row.state == "waiting" and row.expires <= tx.now else str(row.state)
-
-
-def _project(scope: str) -> str | None:
-    return None if scope == SYSTEM else scope

@@ -59,6 +59,18 @@ def table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], text: str = "",
     return Result("table", text, columns, tuple(rows), data)
 
 
+def first(columns: tuple[str, ...], rows: list[tuple[Any, ...]], most: int) -> Result:
+    """Return a table of at most ``most`` of these rows; where there are more, ``data["more"]`` is true and it says so.
+
+    Parameters
+    ----------
+    rows : list of tuple
+        Asked for with one more than ``most``.
+    """
+    shown, more = rows[:most], len(rows) > most
+    return table(columns, shown, f"these are the first {len(shown)} of more" if more else "", more=more)
+
+
 def plain(value: Any) -> Any:
     """Return ``value`` as JSON can carry it: times as RFC 3339, sets sorted, identities and the like as text."""
     if value is None or isinstance(value, (bool, int, float)) or type(value) is str:

@@ -19,6 +19,7 @@ from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Denied, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.tokens.credential import hash_credential
 
@@ -191,7 +192,7 @@ def remove(tx: Write, name: str) -> Result:
 def list_accounts(tx: Write) -> Result:
     """List the service accounts: all to those who manage them, else those that the asker controls."""
     query = select(_s).order_by(_s.c.name)
-    if not gate.allowed(tx, gate.permission(tx, "service-accounts"), "system"):
+    if not gate.allowed(tx, gate.permission(tx, "service-accounts"), SYSTEM):
         gate.in_person(tx)
         query = query.where(_s.c.controller == str(tx.actor.identity))
     rows = tx.conn.execute(query).all()
@@ -205,6 +206,7 @@ def credentials(tx: Write, name: str) -> Result:
     """List the credentials of an account, never what they are."""
     row = row_of(tx, name)
     _need_hold(tx, row)
+    tx.audit("access.read", details={"question": "credentials", "target": f"service-account:{row.name}"})
     rows = tx.conn.execute(select(_c).where(_c.c.service_account_id == row.id).order_by(_c.c.created)).all()
     return table(
         ("id", "created", "expires", "last used", "key", "networks"),

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 
 from aizen_hub.accounts import gate, limits, locks, names
 from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.result import Result, message
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound
 from aizen_hub.rbac.assignment import LockTarget
@@ -174,6 +175,27 @@ def set_project(tx: Write, session: str, project: str) -> str:
 def live(tx: Read, session: str) -> Any:
     """Return the row of a live session, or None."""
     return tx.conn.execute(select(_s).where(_s.c.id == session, _s.c.ended.is_(None))).first()
+
+
+def end_one(tx: Write, session: str, reason: str) -> Result:
+    """End a live session: one's own, or with the permission to manage sessions anybody's.
+
+    Raises
+    ------
+    Denied
+        Somebody acts for the person, or it is somebody else's.
+    NotFound
+        There is no such live session; without the permission this is not told.
+    """
+    row = live(tx, session)
+    if row is not None and Identity.user(row.user) == tx.actor.identity:
+        gate.in_person(tx)
+    else:
+        gate.need(tx, gate.permission(tx, "sessions"))
+    if row is None:
+        raise NotFound("there is no such live session")
+    end_session(tx, session, reason)
+    return message(f"the session of `{row.user}` has ended; its server is stopped at the hub's next heartbeat")
 
 
 def was_credential(tx: Read, credential_hash: str) -> bool:

@@ -20,7 +20,7 @@ from aizen_hub.policy.policy import Policy
 from aizen_hub.problems import Conflict, Fault, Problem
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _assignments(tx: Write, policy: Policy) -> Iterator[Step]:
                 assignments.grant,
                 tx,
                 [form.role],
-                _project(form.scope),
+                project_of(form.scope),
                 form.identity,
                 interval=interval,
                 reason=form.reason or _REASON,
@@ -150,7 +150,7 @@ def _assignments(tx: Write, policy: Policy) -> Iterator[Step]:
                 assignments.revoke,
                 tx,
                 [row.role],
-                _project(row.scope),
+                project_of(row.scope),
                 identity,
                 reason=_REASON,
             )
@@ -182,10 +182,6 @@ def _present(tx: Read, policy: Policy) -> list[Any]:
 def _local_members(tx: Read, name: str) -> set[Identity]:
     query = select(_m.c.member).join(_g, _m.c.group_id == _g.c.id).where(_g.c.name == name, _m.c.provider.is_(None))
     return {Identity.parse(member) for member in tx.conn.execute(query).scalars()}
-
-
-def _project(scope: str) -> str | None:
-    return None if scope == SYSTEM else scope
 
 
 def _step(place: str, what: str, act: Callable[..., Result], *args: Any, **more: Any) -> Step:

@@ -14,6 +14,11 @@ SYSTEM = "system"
 """The scope above all projects. A project of this name cannot exist."""
 
 
+def project_of(scope: str | None) -> str | None:
+    """Return the project that a scope is; None for the system, and for no scope."""
+    return None if scope == SYSTEM else scope
+
+
 class ScopeKind(StrEnum):
     SYSTEM = "system"
     PROJECT = "project"

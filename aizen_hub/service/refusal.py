@@ -14,6 +14,7 @@ from aizen_hub.audit.row import AuditRow
 from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, ProjectRequired
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.sentence import place
 from aizen_hub.store.transaction import Read
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def problem_in(tx: Read, ruling: Ruling, question: Question) -> Problem:
     if decision.role is not None and decision.reason in _MISSING:
         # Nobody gives to themselves.
         who = tuple(one for one in questions.who_can_give(tx, decision.role, scope or SYSTEM) if one != identity.name)
-        where = "in the system" if scope in (None, SYSTEM) else f"in `{scope}`"
+        where = f"in {place(scope or SYSTEM)}"
         names = " or ".join(f"`{name}`" for name in who[:3])
         remedy = (
             f"ask {names} for the role {decision.role} {where}"
@@ -116,7 +117,8 @@ def refused_row(row: AuditRow, ruling: Ruling, route: str, problem: Problem) -> 
         return replace(row, details=details)
     # The base right was there, a finer rule said no: the row must not read as an allow.
     reason = reason_of(problem)
-    return replace(row, allowed=False, reason=reason.value, sentence=problem.detail, assignment=None, details=details)
+    said = replace(row, allowed=False, reason=reason.value, sentence=problem.detail, details=details)
+    return replace(said, assignment=None, role=None, via=())
 
 
 def reason_of(problem: Problem) -> Reason:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from aizen_hub.accounts import assignments, carry_out, groups, pending, questions, requests, roles
+from aizen_hub.accounts import assignments, carry_out, gate, groups, pending, questions, requests, roles
 from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.questions import Supposed
 from aizen_hub.accounts.result import Result
@@ -19,7 +20,7 @@ from aizen_hub.problems import BadInput, Denied, Escalation, LastHolder, NotFoun
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Actor
+from aizen_hub.store.actor import Actor, Road
 from tests.accounts.house import OPERATOR, House
 
 PEOPLE = ("admin", "carl", "paul", "emma", "rita", "zoe", "tim", "olga")
@@ -85,6 +86,11 @@ def test_asking_about_others_or_other_projects_is_for_those_who_may(town: House)
             who_can(town, town.actor(who), "read:training", "p1")
     with pytest.raises(NotFound):
         who_can(town, town.actor("zoe"), "read:training", "p1")
+    for actor in (town.actor("admin"), OPERATOR):
+        # A system role answers in every project there is, and in no other.
+        with pytest.raises(NotFound) as caught:
+            who_can(town, actor, "read:training", "p9")
+        assert caught.value.detail == gate.no_project("p9").detail
     with pytest.raises(Denied, match="acts for somebody else"):
         who_can(town, town.actor("paul", acting=Identity.service_account("x")), "read:training", "p1")
     assert who_can(town, town.actor("paul"), "read:training", "p1").rows
@@ -247,3 +253,50 @@ def test_only_who_could_grant_a_request_may_refuse_it(town: House) -> None:
         with pytest.raises(problem):
             town.do(who, requests.deny, number)
     town.do("carl", requests.deny, number)
+
+
+def _requests_of_others(tx: Any, number: int) -> None:
+    values = {"kind": pending.REQUEST, "asked_by": "user:zoe", "asked": tx.now - timedelta(days=1), "comment": ""}
+    payload = {"role": "AIZEN_ADMIN", "scope": SYSTEM, "reason": "", "until": None}
+    more = {"expires": tx.now + timedelta(days=1), "state": "waiting", "payload": payload}
+    tx.conn.execute(tables.pending.insert(), [{"id": f"{one:032}", **values, **more} for one in range(number)])
+
+
+def test_a_request_is_found_behind_any_number_that_one_cannot_grant(
+    town: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.do(OPERATOR, _requests_of_others, 2_100)
+    for role in ("PROJECT_READER", "PROJECT_EXECUTOR"):
+        town.do("tim", requests.ask, role, "p1")
+    answer = town.do("paul", requests.to_decide)
+    assert [row[1:4] for row in answer.rows] == [
+        ("user:tim", role, "p1") for role in ("PROJECT_READER", "PROJECT_EXECUTOR")
+    ]
+    assert not answer.data["more"]
+    cut = town.do("paul", requests.to_decide, 1)
+    assert len(cut.rows) == 1
+    assert cut.data["more"]
+    assert cut.message == "these are the first 1 of more"
+    monkeypatch.setattr(requests, "MOST_LOOKED", 2_000)
+    unread = town.do("paul", requests.to_decide)
+    assert unread.rows == ()
+    assert unread.data["more"]
+    assert "2000 oldest" in unread.message
+
+
+def test_lists_of_what_waits_say_where_they_are_cut(town: House) -> None:
+    for role in ("PROJECT_READER", "PROJECT_EXECUTOR"):
+        town.do("tim", requests.ask, role, "p1")
+    for name in ("zoe", "tim"):
+        held = town.do(
+            town.actor("admin", Road.CLI), assignments.grant, ["AIZEN_ADMIN"], SYSTEM, Identity.user(name), in_file=True
+        )
+        assert held.pending
+    with town.reading() as tx:
+        tim = Identity.user("tim")
+        for most, more in ((1, True), (2, False)):
+            mine, waiting = requests.mine(tx, tim, most), pending.waiting(tx, most=most)
+            assert len(mine.rows) == len(waiting.rows) == most
+            assert mine.data["more"] is waiting.data["more"] is more
+        assert pending.waiting(tx, of=tim).rows == ()
+        assert [row[0] for row in pending.waiting(tx, number=held.pending).rows] == [held.pending]

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from aizen_hub.accounts import choices, heartbeat, locks, logins, sessions
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Road
@@ -247,3 +248,21 @@ def test_a_server_of_before_is_left_running_and_named(house: House) -> None:
     house.do("admin", locks.lock, LockTarget.IDENTITY, "user:emma", reason="test")
     heard = house.do(HUB, heartbeat.take, listed)
     assert (heard.stop, heard.without) == ((("emma", "old"),), (("stranger", ""),))
+
+
+@pytest.mark.proves("R70")
+def test_one_s_own_session_is_ended_in_person(house: House) -> None:
+    session = opened(house, "rita", "p1").session_id
+    acted = house.actor("rita", acting=Identity.service_account("bot"))
+    for actor in (acted, house.actor("emma")):
+        with pytest.raises(Denied):
+            house.do(actor, sessions.end_one, session, "x")
+    with pytest.raises(NotFound):
+        house.do("admin", sessions.end_one, "0" * 32, "x")
+    with pytest.raises(Denied):
+        house.do("emma", sessions.end_one, "0" * 32, "x")
+    house.do("rita", sessions.end_one, session, "x")
+    other = opened(house, "rita", "p1", "u").session_id
+    house.do("admin", sessions.end_one, other, "x")
+    with house.reading() as tx:
+        assert sessions.live(tx, other) is None

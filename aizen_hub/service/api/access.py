@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from aizen_hub.accounts import assignments, gate, limits, locks
-from aizen_hub.accounts.result import Result, table
+from aizen_hub.accounts.result import Result, first, table
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.service.api.answer import change
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
@@ -41,16 +41,17 @@ async def list_assignments(call: Call) -> Answer:
             if scope not in (None, SYSTEM):
                 gate.need_project(tx, scope)
             gate.need(tx, gate.permission(tx, "access"), scope or SYSTEM)
-            tx.audit("access.read", project=None if scope == SYSTEM else scope, details={"question": "assignments"})
+            details = {"question": "assignments", "target": query.identity}
+            tx.audit("access.read", project=project_of(scope), details=details)
         wanted = [
             column == value
             for column, value in ((_a.c.identity, query.identity), (_a.c.scope, scope), (_a.c.role, query.role))
             if value is not None
         ]
         rows = tx.conn.execute(
-            select(_a).where(*wanted).order_by(_a.c.scope, _a.c.role, _a.c.identity).limit(_MOST)
+            select(_a).where(*wanted).order_by(_a.c.scope, _a.c.role, _a.c.identity).limit(_MOST + 1)
         ).all()
-        return table(
+        return first(
             ("id", "role", "scope", "identity", "from", "until", "reason", "granted by", "granted"),
             [
                 (
@@ -66,6 +67,7 @@ async def list_assignments(call: Call) -> Answer:
                 )
                 for one in rows
             ],
+            _MOST,
         )
 
     return await change(call, work)
@@ -100,6 +102,11 @@ async def show_limits(call: Call) -> Answer:
             gate.need_project(tx, query.scope)
         if whom != call.identity:
             gate.need(tx, gate.permission(tx, "access"), query.scope)
+            tx.audit(
+                "access.read",
+                project=project_of(query.scope),
+                details={"question": "limits", "target": str(whom)},
+            )
         found = limits.of(tx, whom, query.scope)
         return table(
             ("limit", "value", "source"), [(str(kind), bound.value, bound.source) for kind, bound in found.items()]

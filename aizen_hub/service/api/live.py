@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import select
 
 from aizen_hub.accounts import gate, sessions
-from aizen_hub.accounts.result import Result, message, table
-from aizen_hub.problems import NotFound
+from aizen_hub.accounts.result import Result, first
 from aizen_hub.rbac.identity import Kind
 from aizen_hub.service.api.answer import change
 from aizen_hub.service.call import Call
@@ -34,34 +33,22 @@ async def listing(call: Call) -> Answer:
             gate.need(tx, gate.permission(tx, "sessions"))
             tx.audit("access.read", details={"question": "sessions", "target": wanted})
         where = [_s.c.ended.is_(None)] if wanted is None else [_s.c.ended.is_(None), _s.c.user == wanted]
-        rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST)).all()
-        return table(
+        rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST + 1)).all()
+        found = first(
             ("session", "user", "server", "project", "started", "heard"),
-            [
-                *((row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows),
-                # Started before this hub used the service: without rights, until their people start them again.
-                *((None, *one, None, None, None) for one in call.house.without_session if wanted in (None, one[0])),
-            ],
+            [(row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows],
+            _MOST,
         )
+        # Started before this hub used the service: without rights, until their people start them again.
+        without = [(None, *one, None, None, None) for one in call.house.without_session if wanted in (None, one[0])]
+        return replace(found, rows=(*found.rows, *without))
 
     return await change(call, work)
 
 
 async def end(call: Call) -> Answer:
-    number = call.members["session"]
-
-    def work(tx: Write) -> Result:
-        row: Any = sessions.live(tx, number)
-        if row is None or row.user != _own(call):
-            gate.need(tx, gate.permission(tx, "sessions"))
-        else:
-            gate.in_person(tx)
-        if row is None:
-            raise NotFound("there is no such live session")
-        sessions.end_session(tx, number, call.body.reason)
-        return message(f"the session of `{row.user}` has ended; its server is stopped at the hub's next heartbeat")
-
-    return await change(call, work)
+    number, reason = call.members["session"], call.body.reason
+    return await change(call, lambda tx: sessions.end_one(tx, number, reason))
 
 
 ROUTES = (

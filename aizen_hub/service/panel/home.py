@@ -15,6 +15,7 @@ from aizen_hub.service.schemas.base import Name, Note, Schema
 from aizen_hub.store.transaction import Read
 
 _MOST = 1000
+_REQUESTS = 50
 _SAID = {
     "asked": "Your request waits for somebody who may grant it.",
     "withdrawn": "Your request was taken back.",
@@ -39,6 +40,7 @@ async def home(call: Call) -> Document:
     who = call.identity
 
     def work(tx: Read) -> dict[str, Any]:
+        mine = requests.mine(tx, who, _REQUESTS)
         held = [one for one in tx.rights(who).held if one.gives(tx.now)][:_MOST]
         scopes = sorted({one.scope for one in held}, key=lambda one: (one != SYSTEM, one))
         return {
@@ -50,7 +52,8 @@ async def home(call: Call) -> Document:
                 }
                 for scope in scopes
             ],
-            "requests": requests.mine(tx, who).rows[:50],
+            "requests": mine.rows,
+            "more_requests": mine.data["more"],
             "roles": sorted(
                 (one for one in tx.roles.values()), key=lambda one: (min(one.scopes, default=""), one.name)
             ),

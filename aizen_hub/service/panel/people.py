@@ -7,8 +7,8 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from aizen_hub.accounts import activation, gate, locks, second_factor, sessions
-from aizen_hub.problems import NotFound
 from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.api.stop import stop_person
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
@@ -54,10 +54,10 @@ async def listing(call: Call) -> Document:
 
 def _found(tx: Write) -> dict[str, Any]:
     gate.in_person(tx)
-    everybody = gate.allowed(tx, gate.permission(tx, "sessions"), "system")
-    locking = gate.allowed(tx, gate.permission(tx, "locks"), "system")
-    managing = gate.allowed(tx, gate.permission(tx, "users"), "system")
-    query = select(_s).where(_s.c.ended.is_(None)).order_by(_s.c.started.desc()).limit(_MOST)
+    everybody = gate.allowed(tx, gate.permission(tx, "sessions"), SYSTEM)
+    locking = gate.allowed(tx, gate.permission(tx, "locks"), SYSTEM)
+    managing = gate.allowed(tx, gate.permission(tx, "users"), SYSTEM)
+    query = select(_s).where(_s.c.ended.is_(None)).order_by(_s.c.started.desc()).limit(_MOST + 1)
     if not everybody:
         query = query.where(_s.c.user == tx.actor.identity.name)
     else:
@@ -66,15 +66,18 @@ def _found(tx: Write) -> dict[str, Any]:
     if locking:
         stopped = list(
             tx.conn.execute(
-                select(_l).where(_l.c.target == LockTarget.IDENTITY.value).order_by(_l.c.locked.desc()).limit(_MOST)
+                select(_l).where(_l.c.target == LockTarget.IDENTITY.value).order_by(_l.c.locked.desc()).limit(_MOST + 1)
             ).all()
         )
+    found = tx.conn.execute(query).all()
     return {
-        "sessions": tx.conn.execute(query).all(),
+        "sessions": found[:_MOST],
+        "more_sessions": len(found) > _MOST,
         "everybody": everybody,
         "locking": locking,
         "managing": managing,
-        "stopped": stopped,
+        "stopped": stopped[:_MOST],
+        "more_stopped": len(stopped) > _MOST,
         "people": list(tx.conn.execute(select(_u.c.name).order_by(_u.c.name).limit(_MOST)).scalars())
         if locking or managing
         else [],
@@ -82,17 +85,7 @@ def _found(tx: Write) -> dict[str, Any]:
 
 
 async def end(call: Call) -> Document:
-    number = call.body.session
-
-    def work(tx: Write) -> None:
-        row: Any = sessions.live(tx, number)
-        if row is None or row.user != tx.actor.identity.name:
-            gate.need(tx, gate.permission(tx, "sessions"))
-        if row is None:
-            raise NotFound("there is no such live session")
-        sessions.end_session(tx, number, "ended in the panel")
-
-    await do(call, work)
+    await do(call, lambda tx: sessions.end_one(tx, call.body.session, "ended in the panel"))
     return see_other(call, "sessions?done=ended")
 
 

@@ -10,6 +10,7 @@ from aizen_hub.accounts import carry_out, gate, pending, requests
 from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.result import Result
 from aizen_hub.problems import Problem
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
 from aizen_hub.service.route import REGISTERED, Document, Route
@@ -36,17 +37,21 @@ class Plain(Form):
     """A form with nothing to fill in."""
 
 
-def _visible(tx: Write) -> list[Any]:
-    rows = pending.waiting(tx).rows
-    if gate.allowed(tx, gate.permission(tx, "users"), "system"):
-        return list(rows)
-    return [row for row in rows if row[2] == str(tx.actor.identity)]
+def _visible(tx: Write, number: str | None = None) -> Result:
+    everybody = gate.allowed(tx, gate.permission(tx, "users"), SYSTEM)
+    return pending.waiting(tx, of=None if everybody else tx.actor.identity, number=number, most=_SHOWN)
 
 
 async def listing(call: Call) -> Document:
     def work(tx: Write) -> dict[str, Any]:
         gate.in_person(tx)
-        return {"changes": _visible(tx)[:_SHOWN], "requests": requests.to_decide(tx).rows[:_SHOWN]}
+        changes, grantable = _visible(tx), requests.to_decide(tx, _SHOWN)
+        return {
+            "changes": changes.rows,
+            "more_changes": changes.data["more"],
+            "requests": grantable.rows,
+            "more_requests": grantable.data["more"],
+        }
 
     found = await do(call, work)
     return render(call, "waiting.html", said=_SAID.get(call.query.done), **found)
@@ -57,11 +62,11 @@ async def detail(call: Call) -> Document:
 
     def find(tx: Write) -> Any:
         gate.in_person(tx)
-        row = next((row for row in _visible(tx) if row[0] == number), None)
-        if row is None:
+        rows = _visible(tx, number).rows
+        if not rows:
             raise pending.nothing()
         # Only tried, and taken back: who may see it may see what it would do before signing in again.
-        return row, tx.now
+        return rows[0], tx.now
 
     row, now = await do(call, find)
     trying = replace(call.actor, fresh_until=now + timedelta(minutes=1))
