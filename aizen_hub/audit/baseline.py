@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from aizen_hub.audit.chain import Chain
-from aizen_hub.audit.recorded import COVERAGE, Compared, Mark, altered, joined, put, rows
+from aizen_hub.audit.coverage import COVERAGE, Compared
+from aizen_hub.audit.recorded import Mark, altered, joined, put, rows
 from aizen_hub.audit.replay import record_hash, rows_of
 from aizen_hub.audit.row import CHANGE, AuditRow, row_id
 from aizen_hub.store import tables

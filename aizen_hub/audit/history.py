@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from aizen_hub.audit.recorded import ROWS, Did, Mark, altered, compared, put
+from aizen_hub.audit.coverage import compared
+from aizen_hub.audit.recorded import ROWS, Did, Mark, altered, put
 from aizen_hub.store import tables
 from aizen_hub.store.instant import to_microseconds
 

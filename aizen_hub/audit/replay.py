@@ -2,7 +2,7 @@
 
 Every change record is bound to the audit row of its transaction by a hash, so a record cannot be changed or added
 without breaking the chain. Replaying the records gives what the tables must hold. Compared is everything that gives,
-takes or opens access; `recorded.COVERAGE` says of every table whether it is, and of the others why not.
+takes or opens access; `coverage.COVERAGE` says of every table whether it is, and of the others why not.
 
 Where the audit rows are sealed, the seal holds one hash over the change records that they vouched for.
 """
@@ -19,8 +19,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
+from aizen_hub.audit.coverage import COVERAGE, DATED, Compared, shown
 from aizen_hub.audit.history import History
-from aizen_hub.audit.recorded import COVERAGE, DATED, Compared, joined, part_of, plain, shown
+from aizen_hub.audit.recorded import joined, part_of, plain
 from aizen_hub.audit.row import CHANGE, canonical
 from aizen_hub.audit.seal import NO_CHANGES, Seals, fold
 from aizen_hub.store import tables
@@ -39,7 +40,7 @@ class Difference:
     Attributes
     ----------
     what : str
-        ``change``, ``date``, or what `recorded.COVERAGE` calls a row of the table.
+        ``change``, ``date``, or what `coverage.COVERAGE` calls a row of the table.
     sentence : str
         Names the place, and what differs.
     """

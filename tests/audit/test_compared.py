@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from aizen_hub.accounts import further_logins, groups, locks, passwords, service_accounts, users
-from aizen_hub.audit.recorded import COVERAGE, DATED, Compared
+from aizen_hub.audit.coverage import COVERAGE, DATED, Compared
 from aizen_hub.audit.replay import compare
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
