@@ -263,23 +263,9 @@ def listed(missing: Iterable[object], at_most: int = 8) -> str:
     return shown if len(words) <= at_most else f"{shown} and {len(words) - at_most} more"
 
 
-_PERMISSIONS = {
-    "users": "manage:users",
-    "groups": "manage:groups",
-    "service-accounts": "manage:service-accounts",
-    "roles": "manage:roles",
-    "limits": "manage:limits",
-    "locks": "manage:locks",
-    "sessions": "manage:sessions",
-    "access": "read:access",
-    "audit": "read:audit",
-}
-
-
 def permission(tx: Read, operation: str) -> str:
-    """Return what an action that is no command needs: as the catalog's ``endpoints`` say, else our own word for it."""
-    own = tx.catalog.endpoints.get(operation)
-    return _PERMISSIONS[operation] if own is None else str(own)
+    """Return what an action that is no command needs, as the catalog's ``endpoints`` say; the loader sees to it."""
+    return str(tx.catalog.endpoints[operation])
 
 
 def command_permission(tx: Read, handler: str) -> str | None:

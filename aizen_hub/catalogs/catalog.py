@@ -16,6 +16,20 @@ EVERY_PAIR = "*"
 """In ``secret``: every ``key=value`` argument."""
 
 
+ENDPOINTS = (
+    "users",
+    "groups",
+    "service-accounts",
+    "roles",
+    "limits",
+    "locks",
+    "sessions",
+    "access",
+    "audit",
+)
+"""The actions that every service has and that are no commands: each catalog says what they need."""
+
+
 class CommandScope(StrEnum):
     """Where a command is judged.
 
@@ -94,10 +108,6 @@ class CommandEntry:
         return Executor.ACCOUNTS if self.handler else Executor.CORE
 
     @property
-    def names_project(self) -> bool:
-        return self.project_argument is not None
-
-    @property
     def syntax(self) -> Grammar:
         return parse_grammar(self.grammar)
 
@@ -150,7 +160,7 @@ class Catalog:
     creator_role : str or None
         What the creator of a project receives in it; only holders of ``creator_role_removers`` take it away.
     endpoints : mapping of str to Permission
-        What the actions need that are not commands, e.g. ``impersonate``.
+        What the actions need that are not commands: all of `ENDPOINTS`, and by choice others, e.g. ``impersonate``.
     groups_claim_required : bool
         A login whose identity provider sends no well-formed ``groups`` is refused.
     """

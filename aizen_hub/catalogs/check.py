@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aizen_hub.catalogs.catalog import EVERY_PAIR, Catalog, CommandEntry, CommandScope
+from aizen_hub.catalogs.catalog import ENDPOINTS, EVERY_PAIR, Catalog, CommandEntry, CommandScope
 from aizen_hub.catalogs.schema import CatalogForm
 from aizen_hub.catalogs.yaml_source import Place
 from aizen_hub.rbac.permission import Permission
@@ -16,8 +16,13 @@ _ROLE_SETS = ("gives", "takes", "gives_self", "gives_in_file", "takes_in_file")
 
 
 def faults(form: CatalogForm, catalog: Catalog, *, open_permissions: bool) -> Iterator[Fault]:
-    """Yield every fault of the catalog; with ``open_permissions`` a command may need what no role holds."""
+    """Yield every fault of the catalog.
+
+    With ``open_permissions`` a command may need what no role holds, and no service has to run by the catalog.
+    """
     yield from _role_names(form, catalog)
+    if not open_permissions:
+        yield from _endpoints(catalog)
     yield from _command_words(form)
     for entry in catalog.commands.values():
         yield from _entry(entry)
@@ -53,6 +58,15 @@ def _role_names(form: CatalogForm, catalog: Catalog) -> Iterator[Fault]:
                     ("roles", name, "command_verbs"),
                     f"`roles.{name}.command_verbs` holds `{verb[:80]}`, which no command needs: check its spelling",
                 )
+
+
+def _endpoints(catalog: Catalog) -> Iterator[Fault]:
+    lacking = [name for name in ENDPOINTS if name not in catalog.endpoints]
+    if lacking:
+        yield (
+            ("endpoints",),
+            f"`endpoints` does not say what these need: {', '.join(lacking)}; add e.g. `{lacking[0]}: verb:noun`",
+        )
 
 
 def _command_words(form: CatalogForm) -> Iterator[Fault]:

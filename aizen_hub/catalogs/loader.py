@@ -106,11 +106,11 @@ def _with_name(place: Place, names: Sequence[str]) -> Place:
 
 
 def _laid_over(base: Source, overlay: Source) -> Source:
-    """Merge by role and by command: a key that the overlay gives replaces the key of the same role or command."""
+    """Merge by role, command and endpoint: a key that the overlay gives replaces the same key of the one below."""
     data = dict(base.data)
     for key, value in overlay.data.items():
         under = data.get(key)
-        if key in {"roles", "commands"} and isinstance(value, dict) and isinstance(under, dict):
+        if key in {"roles", "commands", "endpoints"} and isinstance(value, dict) and isinstance(under, dict):
             data[key] = {**under, **{name: _entry(under.get(name), new) for name, new in value.items()}}
         else:
             data[key] = value

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.catalogs import loader
-from aizen_hub.catalogs.catalog import Catalog, CommandScope, Executor
+from aizen_hub.catalogs.catalog import ENDPOINTS, Catalog, CommandScope, Executor
 from aizen_hub.catalogs.loader import BUILT_IN, CatalogError, load_catalog
 from aizen_hub.catalogs.yaml_source import MAX_NODES, SourceError, parse_source
 from aizen_hub.rbac.identity import Kind
@@ -165,7 +165,8 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + "    gives: [x]\nadmin_role: y\ncommands:\n  - {command: a b, permission: zap:b}\n")
     with pytest.raises(CatalogError) as caught:
         load_catalog(path)
-    assert [line.split(": ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == ["9", "10", "12"]
+    assert [line.split(": ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == ["9", "10", "1", "12"]
+    assert "`endpoints` does not say what these need: users, groups" in str(caught.value)
 
 
 def test_a_catalog_that_does_not_exist(tmp_path: Path) -> None:
@@ -204,6 +205,20 @@ def test_a_fault_of_an_overlay_names_the_overlay(tmp_path: Path) -> None:
     overlay = written(tmp_path, "commands:\n\n  - {command: start training, permission: zap:training}\n", "over.yaml")
     with pytest.raises(CatalogError, match=rf"{overlay}:3: .*no role could hold"):
         load_catalog("aizen", [overlay])
+
+
+def test_an_overlay_changes_one_endpoint_and_leaves_the_others(tmp_path: Path) -> None:
+    overlay = written(tmp_path, "endpoints: {impersonate: impersonate:users, limits: manage:roles}\n")
+    plain, changed = load_catalog("aizen").endpoints, load_catalog("aizen", [overlay]).endpoints
+    assert {key for key in changed if plain.get(key) != changed[key]} == {"impersonate", "limits"}
+    assert set(ENDPOINTS) < set(changed)
+
+
+def test_every_action_that_the_house_asks_about_is_in_every_catalog() -> None:
+    asked = set()
+    for path in (Path(loader.__file__).parents[1]).rglob("*.py"):
+        asked |= set(re.findall(r'(?:gate\.permission\(\w+, |Need\.operation\()"([a-z-]+)"', path.read_text("utf-8")))
+    assert asked == set(ENDPOINTS)
 
 
 def test_later_overlays_win(tmp_path: Path) -> None:
