@@ -17,6 +17,7 @@ from tornado import web
 
 from aizen_hub.commands import strict_json
 from aizen_hub.hub.login.counted import Counted
+from aizen_hub.hub.login.kept import KeptSignIn
 from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.provider import (
     LoginFailed,
@@ -41,12 +42,11 @@ class SignedInPage(BaseHandler):
     def initialize(self, service: str) -> None:
         self._service = service
 
-    async def known(self) -> tuple[Provider, dict[str, Any]]:
+    async def known(self) -> tuple[Provider, KeptSignIn]:
         """Return the provider that signed this person in, and what it said."""
-        state = await self.current_user.get_auth_state()
-        known = state.get("aizen") if isinstance(state, dict) else None
-        provider = self.authenticator.providers.get(known.get("provider")) if isinstance(known, dict) else None
-        if provider is None or not isinstance(known, dict):
+        known = await KeptSignIn.of_user(self.current_user)
+        provider = self.authenticator.providers.get(known.provider) if known is not None else None
+        if provider is None or known is None:
             raise web.HTTPError(403, "Nobody can tell how you signed in. Sign out, and sign in again.")
         return provider, known
 
@@ -122,20 +122,20 @@ class ConfirmPage(SignedInPage):
             onward = url_path_join(self.hub.base_url, "aizen/confirm") + f"%3Fback=1%26page={page}"
             self.to_provider(provider, onward)
             return
-        self.finish(await self.form(self._TITLE, provider, account=known["name"]))
+        self.finish(await self.form(self._TITLE, provider, account=known.name))
 
     @web.authenticated
     async def post(self) -> None:
         page, (provider, known) = self.page(), await self.known()
         if not isinstance(provider, PasswordProvider):
             raise web.HTTPError(405)
-        proof = await self.prove(provider, known["name"])
+        proof = await self.prove(provider, known.name)
         fault = proof if isinstance(proof, str) else None
         if isinstance(proof, Proof):
             fault = await report_fresh(self, known, proof)
         if fault is not None:
             self.set_status(403)
-            self.finish(await self.form(self._TITLE, provider, account=known["name"], fault=fault))
+            self.finish(await self.form(self._TITLE, provider, account=known.name, fault=fault))
             return
         self.redirect(self.back_to(page), permanent=False)
 
@@ -191,14 +191,14 @@ class LinkPage(SignedInPage):
         return provider
 
     @staticmethod
-    def _other(further: Provider, known: dict[str, Any]) -> None:
-        if further.name == known.get("provider"):
+    def _other(further: Provider, known: KeptSignIn) -> None:
+        if further.name == known.provider:
             raise web.HTTPError(400, "You are signed in with this one.")
 
 
-async def report_fresh(handler: Any, known: dict[str, Any], proof: Proof) -> str | None:
+async def report_fresh(handler: Any, known: KeptSignIn, proof: Proof) -> str | None:
     """Tell the service of a fresh sign-in of whoever is signed in at this browser; return what to say if it failed."""
-    if (proof.provider, proof.subject) != (known.get("provider"), known.get("subject")):
+    if (proof.provider, proof.subject) != (known.provider, known.subject):
         return "that is somebody else's account; sign out first to become somebody else"
     more = {} if proof.authenticated_at is None else {"authenticated_at": proof.authenticated_at}
     return await _tell(handler, "/api/v1/login/fresh", proof, more)

@@ -15,6 +15,7 @@ from aizen_hub.client.answers import LoginAnswer, Projection
 from aizen_hub.client.hub_road import HubRoad
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
 from aizen_hub.hub.login import again, refusal
+from aizen_hub.hub.login.kept import KeptSignIn
 from aizen_hub.hub.login.oidc import OidcProvider
 from aizen_hub.hub.login.oidc_handlers import Proven, handlers_of
 from aizen_hub.hub.login.oidc_logout import OidcLogout
@@ -251,16 +252,15 @@ class AizenAuthenticator(Authenticator):
         return dict(result) if isinstance(result, dict) else result
 
     async def _refresh(self, user: Any) -> dict[str, Any] | bool:
-        state = await user.get_auth_state()
-        known = state.get("aizen") if isinstance(state, dict) else None
-        provider = self.providers.get(known.get("provider", "")) if isinstance(known, dict) else None
-        if provider is None or not isinstance(known, dict):
+        known = await KeptSignIn.of_user(user)
+        provider = self.providers.get(known.provider) if known is not None else None
+        if provider is None or known is None:
             return False
         try:
-            proof = await provider.look_up(known["subject"], known["name"], known.get("keep"))
-            if proof is not None and proof.keep != known.get("keep", {}):
+            proof = await provider.look_up(known.subject, known.name, known.keep)
+            if proof is not None and proof.keep != known.keep:
                 # At once: a refresh token that was replaced is worth nothing, and whoever asked may not store the rest.
-                await user.save_auth_state({**state, "aizen": {**known, "keep": dict(proof.keep)}})
+                await user.save_auth_state(known.state(proof.keep))
             answer = None if proof is None else await self._report(proof, None, refresh=True)
         except NotLetIn as error:
             self.log.warning("`%s` may not be here any more: %s", user.name, error)
@@ -268,8 +268,8 @@ class AizenAuthenticator(Authenticator):
             return False
         except LoginFailed as error:
             if isinstance(error, ProviderUnreachable) and error.keep is not None:
-                await user.save_auth_state({**state, "aizen": {**known, "keep": dict(error.keep)}})
-            fresh = time.time() - known["checked_at"] < self.aizen_settings.group_max_age_seconds
+                await user.save_auth_state(known.state(error.keep))
+            fresh = time.time() - known.checked_at < self.aizen_settings.group_max_age_seconds
             self.log.warning("`%s` cannot be checked again (%s)%s", user.name, error, "" if fresh else ": signed out")
             return fresh
         if proof is None or answer is None or answer.outcome != "admitted" or answer.user != user.name:
@@ -323,21 +323,19 @@ class AizenAuthenticator(Authenticator):
             if fault is not None:
                 raise refusal.not_counted(f"the login was not linked: {fault}", label)
             return
-        state = await user.get_auth_state()
-        known = state.get("aizen") if isinstance(state, dict) else None
-        if isinstance(known, dict):
+        known = await KeptSignIn.of_user(user)
+        if known is not None:
             fault = await again.report_fresh(handler, known, proof)
             if fault is not None:
                 raise refusal.not_counted(fault, label)
 
     async def logout_address(self, user: Any, back: str) -> str | None:
         """Return where somebody who signs out goes to end their session at the provider too, or None."""
-        state = await user.get_auth_state()
-        known = state.get("aizen") if isinstance(state, dict) else None
-        provider = self.providers.get(known.get("provider", "")) if isinstance(known, dict) else None
-        if not isinstance(provider, OidcProvider) or not isinstance(known, dict):
+        known = await KeptSignIn.of_user(user)
+        provider = self.providers.get(known.provider) if known is not None else None
+        if not isinstance(provider, OidcProvider) or known is None:
             return None
-        return await provider.logout_url(known.get("keep") or {}, back)
+        return await provider.logout_url(known.keep, back)
 
     def _model(self, name: str, proof: Proof, projection: Projection | None) -> dict[str, Any]:
         return {
@@ -345,15 +343,7 @@ class AizenAuthenticator(Authenticator):
             # Explicit: an omitted value would never take the flag away again, and the flag opens every server.
             "admin": False,
             "groups": hub_groups(projection or Projection()),
-            "auth_state": {
-                "aizen": {
-                    "provider": proof.provider,
-                    "subject": proof.subject,
-                    "name": proof.name,
-                    "checked_at": time.time(),
-                    "keep": dict(proof.keep),
-                }
-            },
+            "auth_state": KeptSignIn.of_proof(proof).state(),
         }
 
     # -- servers ---------------------------------------------------------------------------------------------------

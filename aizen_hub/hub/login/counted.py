@@ -7,10 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from aizen_hub.client.hub_road import HubRoad
-from aizen_hub.hub.login.provider import PasswordProvider, Proof, ProviderUnreachable, Throttled, WrongCredentials
+from aizen_hub.hub.login.provider import (
+    MAX_NAME,
+    WRONG,
+    PasswordProvider,
+    Proof,
+    ProviderUnreachable,
+    Throttled,
+    WrongCredentials,
+)
 from aizen_hub.problems import Problem, Unavailable
-
-MAX_NAME = 255
 
 
 class Counted:
@@ -25,7 +31,7 @@ class Counted:
     async def prove(self, name: str, password: str, *, totp: str | None, source: str | None) -> Proof:
         """Check a password; see `Provider.prove`."""
         if not 0 < len(name) <= MAX_NAME:
-            raise WrongCredentials("the user name or the password is wrong")
+            raise WrongCredentials(WRONG)
         wait = await self._enter(name, source)
         if wait is not None:
             raise Throttled("too many failed attempts", wait)
@@ -57,4 +63,4 @@ class Counted:
             ) from None
         except Problem:
             # The service found the name malformed; for the person that is the same as wrong.
-            raise WrongCredentials("the user name or the password is wrong") from None
+            raise WrongCredentials(WRONG) from None

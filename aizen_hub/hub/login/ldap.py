@@ -21,6 +21,9 @@ from aizen_hub.hub.login.entry import STATE, SUBJECTS, Entry, EntryRefused, subj
 from aizen_hub.hub.login.ldap_config import lookup_password, place_of, read_ldap_config
 from aizen_hub.hub.login.ldap_groups import GroupReader
 from aizen_hub.hub.login.provider import (
+    MAX_NAME,
+    MAX_PASSWORD,
+    WRONG,
     NotLetIn,
     Proof,
     ProviderUnreachable,
@@ -34,9 +37,6 @@ log = logging.getLogger("aizen_hub.login")
 
 INSECURE = Gauge("aizen_insecure_tls", "Links whose TLS is not verified, by their flag in aizen.yaml", ["link"])
 BUSY = "too many people are signing in at this moment; try again in a few seconds"
-WRONG = "the user name or the password is wrong"
-MAX_NAME = 256
-MAX_PASSWORD = 1024
 T = TypeVar("T")
 
 

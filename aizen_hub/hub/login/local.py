@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from aizen_hub.client.hub_road import HubRoad
-from aizen_hub.hub.login.provider import Proof, ProviderUnreachable, Throttled, WrongCredentials
+from aizen_hub.hub.login.provider import (
+    MAX_NAME,
+    MAX_PASSWORD,
+    WRONG,
+    Proof,
+    ProviderUnreachable,
+    Throttled,
+    WrongCredentials,
+)
 from aizen_hub.problems import Problem, TooMany, Unavailable
 from aizen_hub.settings import ConfigurationError, ProviderSettings
-
-WRONG = "the user name or the password is wrong"
-MAX_NAME = 256
-MAX_PASSWORD = 1024
 
 
 class LocalProvider:

@@ -19,7 +19,7 @@ from aizen_hub.commands import strict_json
 from aizen_hub.hub.login import refusal
 from aizen_hub.hub.login.oidc import GrantRefused, OidcProvider
 from aizen_hub.hub.login.oidc_logout import OidcBackchannel
-from aizen_hub.hub.login.page import LoginPage
+from aizen_hub.hub.login.page import LoginPage, public_address
 from aizen_hub.hub.login.provider import LoginFailed, NotLetIn, Proof, ProviderUnreachable, show
 from aizen_hub.hub.spawn.life import ServerLife
 from aizen_hub.problems import Problem
@@ -73,10 +73,8 @@ class OidcPage(LoginPage):
         return BaseHandler.render_template(self, name, **names)
 
     def public_address(self, path: str) -> str:
-        """Return an address of this hub as browsers reach it."""
-        public = self.settings.get("public_url")
-        origin = f"{public.scheme}://{public.netloc}" if public else f"{self.request.protocol}://{self.request.host}"
-        return origin + url_path_join(self.hub.base_url, path)
+        """Return an address of this hub as browsers reach it; what the class of oauthenticator is given calls it."""
+        return public_address(self, path)
 
     def _request_summary(self) -> str:
         # Without the query: code and state are credentials (R98).

@@ -7,10 +7,11 @@ from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.handlers import LogoutHandler
-from jupyterhub.utils import url_path_join
 from tornado import web
 
+from aizen_hub.hub.login.kept import KeptSignIn
 from aizen_hub.hub.login.oidc import OidcProvider
+from aizen_hub.hub.login.page import public_address
 from aizen_hub.hub.login.provider import LoginFailed, ProviderUnreachable
 from aizen_hub.hub.spawn.life import ServerLife
 from aizen_hub.hub.spawn.revocation import sign_out
@@ -61,12 +62,10 @@ class OidcBackchannel(web.RequestHandler):
         # The hub keeps no index of subjects, and has to read what it stores encrypted; logouts are rare and signed.
         found = []
         for orm_user in self._app.db.query(orm.User).filter(orm.User.encrypted_auth_state.isnot(None)).all():
-            state = await self._app.users[orm_user].get_auth_state()
-            known = state.get("aizen") if isinstance(state, dict) else None
-            if not isinstance(known, dict) or known.get("provider") != self._provider.name:
+            known = await KeptSignIn.of_user(self._app.users[orm_user])
+            if known is None or known.provider != self._provider.name:
                 continue
-            kept = known.get("keep") or {}
-            if known.get("subject") == subject if subject is not None else sid is not None and kept.get("sid") == sid:
+            if known.subject == subject if subject is not None else sid is not None and known.keep.get("sid") == sid:
                 found.append(orm_user.name)
         return found
 
@@ -89,7 +88,7 @@ class OidcLogout(LogoutHandler):
     async def get(self) -> None:
         user = self.current_user
         if user is not None:
-            self._elsewhere = await self.authenticator.logout_address(user, self._back())
+            self._elsewhere = await self.authenticator.logout_address(user, public_address(self, "login"))
         await super().get()
 
     async def render_logout_page(self) -> None:
@@ -97,8 +96,3 @@ class OidcLogout(LogoutHandler):
             self.redirect(self._elsewhere, permanent=False)
         else:
             await super().render_logout_page()
-
-    def _back(self) -> str:
-        public = self.settings.get("public_url")
-        origin = f"{public.scheme}://{public.netloc}" if public else f"{self.request.protocol}://{self.request.host}"
-        return origin + url_path_join(self.hub.base_url, "login")

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from jupyterhub.handlers.login import LoginHandler
+from jupyterhub.utils import url_path_join
 
 REMEMBERED = "aizen-provider"
 _DAYS = 365
@@ -46,3 +47,11 @@ class LoginPage(LoginHandler):
                 samesite="Lax",
             )
         return user
+
+
+def public_address(handler: Any, path: str) -> str:
+    """Return an address of this hub as the browser of a request reaches it."""
+    public = handler.settings.get("public_url")
+    request = handler.request
+    origin = f"{public.scheme}://{public.netloc}" if public else f"{request.protocol}://{request.host}"
+    return origin + str(url_path_join(handler.hub.base_url, path))

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+WRONG = "the user name or the password is wrong"
+MAX_NAME = 256
+MAX_PASSWORD = 1024
+"""Characters of what is typed in the form; longer ones are wrong before anybody is asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
