@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.httpclient import HTTPRequest
 
 from aizen_hub.client.answers import (
     Choices,
@@ -22,13 +19,13 @@ from aizen_hub.client.answers import (
     PasswordAnswer,
     read_answer,
 )
+from aizen_hub.client.bounded_http import BoundedHttp, CertificateRefused, NoAnswer
 from aizen_hub.client.errors import MAX_ANSWER, ForeignService, Garbled, Unreachable, problem_from
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import Problem
 
 INSTANCE_HEADER = "X-Aizen-Instance"
 MAX_ADMINS = 1_000
-_MAX_CLIENTS = 64
 
 
 class HubRoad:
@@ -52,9 +49,8 @@ class HubRoad:
     def __init__(self, url: str, secret: str, *, deadline: float = 5.0, instance: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-        self._deadline = deadline
         self._instance = instance or None
-        self._http: SimpleAsyncHTTPClient | None = None
+        self._http = BoundedHttp(deadline, MAX_ANSWER)
 
     def __repr__(self) -> str:
         return f"HubRoad({self.url!r})"
@@ -134,18 +130,13 @@ class HubRoad:
             method=method,
             headers=self._headers,
             body=None if body is None else json.dumps(body, ensure_ascii=False),
-            connect_timeout=self._deadline,
-            request_timeout=self._deadline,
-            # A redirect would carry the secret to an address that nobody configured.
-            follow_redirects=False,
-            decompress_response=False,
         )
         try:
-            answer = await asyncio.wait_for(self._client().fetch(request, raise_error=False), self._deadline + 0.5)
-        except ssl.SSLError as error:
-            raise Unreachable(f"the access service shows a certificate that was not accepted: {error.reason}") from None
-        except (HTTPClientError, OSError, TimeoutError) as error:
-            raise Unreachable(f"the access service does not answer at {self.url} ({_reason(error)})") from None
+            answer = await self._http.fetch(request)
+        except CertificateRefused as error:
+            raise Unreachable(f"the access service shows a certificate that was not accepted: {error}") from None
+        except NoAnswer as error:
+            raise Unreachable(f"the access service does not answer at {self.url} ({error})") from None
         if self._instance is not None and answer.headers.get(INSTANCE_HEADER) != self._instance:
             raise ForeignService(
                 f"what answers at {self.url} is not the service that this hub started",
@@ -165,19 +156,4 @@ class HubRoad:
             raise Garbled(f"the access service answered what is not JSON: {error.detail}") from None
 
     def close(self) -> None:
-        if self._http is not None:
-            self._http.close()
-            self._http = None
-
-    def _client(self) -> SimpleAsyncHTTPClient:
-        # Made at the first call, since it binds to the loop that runs then; its own instance, since the hub may have
-        # configured another class with other limits.
-        if self._http is None:
-            self._http = SimpleAsyncHTTPClient(force_instance=True, max_clients=_MAX_CLIENTS, max_body_size=MAX_ANSWER)
-        return self._http
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) or "imeout" in str(error):
-        return "no answer within the deadline"
-    return getattr(error, "strerror", None) or type(error).__name__
+        self._http.close()

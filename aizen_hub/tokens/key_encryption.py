@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 import secrets
-import stat
 from pathlib import Path
 from typing import Self
 
@@ -16,10 +14,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from aizen_hub.private_file import PrivateFileError, make_private, read_private
 from aizen_hub.problems import Unavailable
 
 _SIZE = 32
 _NONCE = 12
+_MOST = 128
 _TEXT = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
 
 
@@ -49,28 +49,14 @@ class KeyEncryption:
             service is sealed (R3, R7).
         """
         try:
-            # Opened once and judged by its descriptor: a swap between check and read has no effect.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise Unavailable(
-                f"the key-encryption file `{path}` does not exist",
-                remedy="put the file back from its backup; for a new installation make one with `aizen-hub keys init`",
-            ) from None
-        except OSError as error:
-            raise Unavailable(f"the key-encryption file `{path}` cannot be read: {error.strerror}") from None
-        try:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                raise Unavailable(f"the key-encryption file `{path}` is not a regular file")
-            if about.st_mode & 0o077:
+            text = read_private(path, _MOST)
+        except PrivateFileError as error:
+            if error.missing:
                 raise Unavailable(
-                    f"the key-encryption file `{path}` can be read by others", remedy=f"run `chmod 600 {path}`"
-                )
-            if about.st_uid not in (0, os.geteuid()):
-                raise Unavailable(f"the key-encryption file `{path}` belongs to another account")
-            text = os.read(descriptor, 128)
-        finally:
-            os.close(descriptor)
+                    f"the key-encryption file `{path}` does not exist",
+                    remedy="put it back from its backup; for a new installation make one with `aizen-hub keys init`",
+                ) from None
+            raise Unavailable(f"the key-encryption file `{path}` {error.fault}", remedy=error.remedy) from None
         if not _TEXT.fullmatch(text):
             raise Unavailable(f"the key-encryption file `{path}` does not hold 256 bits as 43 base64url characters")
         try:
@@ -81,20 +67,7 @@ class KeyEncryption:
     @classmethod
     def make(cls, path: Path) -> Self:
         """Write a new file with mode 0600, or read the one that another process made first."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)).rstrip(b"=") + b"\n")
-                file.flush()
-                os.fsync(descriptor)
-            # A link, not a rename: it never replaces a file, so an older key can never be lost here.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        make_private(path, base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)).rstrip(b"=") + b"\n")
         return cls.load(path)
 
     def seal(self, plain: bytes, name: str) -> bytes:

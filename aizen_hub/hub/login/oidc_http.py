@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
+from aizen_hub.client.bounded_http import BoundedHttp, CertificateRefused, NoAnswer
 from aizen_hub.commands import strict_json
 from aizen_hub.hub.login.provider import show
 from aizen_hub.problems import Problem
 
 MAX_ANSWER = 1 << 20
-_MAX_CLIENTS = 64
 
 
 class IdpFailed(Exception):
@@ -71,10 +68,9 @@ class IdpClient:
     """
 
     def __init__(self, seconds: float, *, loopback: bool, tls: Mapping[str, Any] | None = None) -> None:
-        self._seconds = seconds
         self._loopback = loopback
         self._tls = {"validate_cert": True, **(tls or {})}
-        self._http: SimpleAsyncHTTPClient | None = None
+        self._http = BoundedHttp(seconds, MAX_ANSWER)
 
     async def fetch(self, request: HTTPRequest | str, raise_error: bool = True, **more: Any) -> HTTPResponse:
         """Send one request.
@@ -92,18 +88,15 @@ class IdpClient:
         fault = address_fault(request.url, loopback=self._loopback)
         if fault:
             raise IdpFailed(f"`{show(request.url, 200)}` {fault}")
-        request.follow_redirects = False
-        request.decompress_response = False
-        request.connect_timeout = request.request_timeout = self._seconds
         for name, value in self._tls.items():
             setattr(request, name, value)
         where = urlsplit(request.url)._replace(query="").geturl()
         try:
-            answer = await asyncio.wait_for(self._client().fetch(request, raise_error=False), self._seconds + 0.5)
-        except ssl.SSLError as error:
-            raise IdpFailed(f"`{where}` shows a certificate that was not accepted ({error.reason})") from None
-        except (HTTPClientError, OSError, TimeoutError, ValueError) as error:
-            raise IdpFailed(f"`{where}` does not answer ({_reason(error)})") from None
+            answer = await self._http.fetch(request)
+        except CertificateRefused as error:
+            raise IdpFailed(f"`{where}` shows a certificate that was not accepted ({error})") from None
+        except NoAnswer as error:
+            raise IdpFailed(f"`{where}` does not answer ({error})") from None
         if answer.code >= 500 or answer.code == 429:
             raise IdpFailed(f"`{where}` answers {answer.code}")
         if raise_error and 300 <= answer.code < 400:
@@ -126,16 +119,7 @@ class IdpClient:
         return read_json(answer.body or b"", url)
 
     def close(self) -> None:
-        if self._http is not None:
-            self._http.close()
-            self._http = None
-
-    def _client(self) -> SimpleAsyncHTTPClient:
-        # Made at the first call, since it binds to the loop that runs then; its own instance, since the hub may have
-        # configured another class with other limits.
-        if self._http is None:
-            self._http = SimpleAsyncHTTPClient(force_instance=True, max_clients=_MAX_CLIENTS, max_body_size=MAX_ANSWER)
-        return self._http
+        self._http.close()
 
 
 def read_json(body: bytes, where: str) -> Any:
@@ -149,9 +133,3 @@ def read_json(body: bytes, where: str) -> Any:
         return strict_json.loads(body, max_bytes=MAX_ANSWER)
     except Problem as error:
         raise IdpFailed(f"`{where}` answers what is not strict JSON: {error.detail}") from None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) or "imeout" in str(error):
-        return "no answer within the deadline"
-    return show(getattr(error, "strerror", None) or str(error) or type(error).__name__, 120)
