@@ -171,12 +171,6 @@ class Stale(Problem):
     slug, title, status = "stale", "Somebody changed this in between", 412
 
 
-class ConfirmationPending(Problem):
-    """The change waits until an entitled person confirms it; an answer, not a failure."""
-
-    slug, title, status = "confirmation-pending", "Waiting for confirmation", 202
-
-
 class TooMany(Problem):
     """A rate or concurrency limit (R123, R125)."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
 
-from aizen_hub.accounts import gate, holders, locks, logins, pending, users
+from aizen_hub.accounts import gate, holders, locks, logins, pending, sign_ins, users
 from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.audit import recorded
@@ -76,9 +76,7 @@ def link_own(tx: Write, user: str, provider: str, subject: str, session: str) ->
         That login is somebody's already.
     """
     row = users.row_of(tx, user)
-    s = tables.sign_ins
-    at = tx.conn.execute(select(s.c.at).where(s.c.user == row.name, s.c.session == session)).scalar()
-    if at is None or at + logins.FRESH <= tx.now:
+    if sign_ins.fresh_until(tx, row.name, session) is None:
         raise Denied(
             "this needs a fresh sign-in",
             remedy="sign in again with the login that you have",
@@ -181,7 +179,7 @@ def _take(tx: Write, row: Any, which: Any, details: Mapping[str, Any]) -> None:
     taken = tx.conn.execute(select(_l.c.provider, _l.c.subject).where(_l.c.user_id == row.id, which)).all()
     tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, which))
     # By which of its logins a browser signed in is not known here, so a fresh sign-in is asked of all of them.
-    tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == row.name))
+    sign_ins.forget(tx, row.name)
     wrote = recorded.rows(*(recorded.gone(_l, row.name, one.provider, one.subject) for one in taken))
     payload = {"user": row.name, "did": "unlink", "provider": details["provider"], **wrote}
     tx.change("login", payload, [f"user:{row.name}"])

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import locks, mapping_reports, names, passwords, sessions, users
+from aizen_hub.accounts import locks, mapping_reports, names, sessions, users
 from aizen_hub.accounts.names import NameKind, show
-from aizen_hub.accounts.passwords import PasswordAnswer
 from aizen_hub.audit import recorded
 from aizen_hub.mail_address import is_mail_address
 from aizen_hub.problems import BadInput, Conflict
@@ -139,16 +138,6 @@ def report(
         return _answer(tx, Outcome.NOT_ACTIVE, user, details, refresh)
     tx.conn.execute(update(_u).where(_u.c.name == user).values(last_seen=tx.now))
     return _answer(tx, Outcome.ADMITTED, user, details, refresh)
-
-
-def check_password(tx: Write, provider: str, name: str, password: str, source: str | None = None) -> PasswordAnswer:
-    """Check the password of a local account in one transaction.
-
-    Under load use `passwords.begin`, `Attempt.verify` and `passwords.finish`: the hash is slow on purpose, and this one
-    computes it while other changes wait.
-    """
-    attempt = passwords.begin(tx, provider, name, source)
-    return passwords.finish(tx, attempt, attempt.verify(password))
 
 
 def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import names, throttle
+from aizen_hub.accounts import names, sign_ins, throttle
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput
 from aizen_hub.store import tables
@@ -125,7 +125,7 @@ def put(tx: Write, user: str, password: str) -> None:
     if not tx.conn.execute(update(_p).where(_p.c.user_id == number).values(**values)).rowcount:
         tx.conn.execute(insert(_p).values(user_id=number, **values))
     tx.conn.execute(delete(tables.activations).where(tables.activations.c.user_id == number))
-    tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == user))
+    sign_ins.forget(tx, user)
     tx.conn.execute(update(tables.users).where(tables.users.c.id == number).values(active=True))
     wrote = recorded.rows(
         recorded.put(_p, user, values),

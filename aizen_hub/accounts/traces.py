@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
-from aizen_hub.accounts import assignments, locks, pending, sessions
+from aizen_hub.accounts import assignments, locks, pending, sessions, sign_ins
 from aizen_hub.audit import recorded
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity, Kind
@@ -68,7 +68,7 @@ def _erase_user(tx: Write, identity: Identity, why: str) -> list[recorded.Mark]:
     for table in (tables.passwords, tables.activations, tables.logins, tables.reported_groups):
         tx.conn.execute(delete(table).where(table.c.user_id == user))
     tx.conn.execute(delete(tables.project_alerts).where(tables.project_alerts.c.user == identity.name))
-    tx.conn.execute(delete(tables.sign_ins).where(tables.sign_ins.c.user == identity.name))
+    sign_ins.forget(tx, identity.name)
     tx.conn.execute(
         delete(tables.outbox).where(tables.outbox.c.recipient == identity.name, tables.outbox.c.sent.is_(None))
     )

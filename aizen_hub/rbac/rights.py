@@ -211,11 +211,6 @@ def compile_rights(
     )
 
 
-def no_rights(identity: Identity, *, roles: Mapping[str, Role], revision: int = 0) -> Rights:
-    """Return the rights of somebody who is not registered: none."""
-    return compile_rights(identity, active=False, paths=(), assignments=(), roles=roles, revision=revision)
-
-
 def _held(assignment: Assignment, chain: Chain, interval: Interval, by_name: Locks) -> Held:
     stops = tuple(lock for group in chain.groups for lock in by_name.get((LockTarget.IDENTITY, str(group)), ()))
     sentence = SENTENCES[Reason.GRANTED].format(

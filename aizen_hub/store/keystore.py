@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
@@ -237,15 +236,6 @@ class KeyStore:
                 private = SigningKey.unseal(row.private or b"", row.kid, self.encryption)
         public = Ed25519PublicKey.from_public_bytes(row.public)
         return SigningKey(row.kid, purpose, state, row.created, row.changed, public, private)
-
-
-def usable_since(tx: Read, kid: str) -> datetime | None:
-    """Return since when a key is in its present state, or None if it is unknown or withdrawn at this revision.
-
-    For a check inside the transaction that has the effect, where the ring at hand may be older (R81).
-    """
-    row = tx.conn.execute(select(_TABLE.c.state, _TABLE.c.changed).where(_TABLE.c.kid == kid)).first()
-    return None if row is None or row.state == KeyState.WITHDRAWN else row.changed
 
 
 def _announce(tx: Write, what: str, kid: str, purpose: str, **more: str) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -121,19 +120,6 @@ class Write(Read):
     def touched(self) -> tuple[str, ...]:
         """The names that this transaction has announced so far, see `change`."""
         return tuple(dict.fromkeys(name for _, _, names in self._changes for name in names))
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Do a part that may fail alone: an exception takes back what it changed, announced and recorded."""
-        changes, rows = len(self._changes), len(self._rows)
-        try:
-            with self.conn.begin_nested():
-                yield
-        except BaseException:  # goes on up; what was queued inside did not happen
-            del self._changes[changes:]
-            del self._rows[rows:]
-            self._view.touch(["*"])  # what was compiled inside may have seen what is gone
-            raise
 
     def change(self, kind: str, payload: Mapping[str, Any], touches: Iterable[str]) -> None:
         """Announce what was just changed.

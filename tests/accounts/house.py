@@ -40,6 +40,19 @@ class _TakenBack(Exception):
     """Ends a trial."""
 
 
+@contextmanager
+def part_of(tx: Write) -> Iterator[None]:
+    """Do a part that may fail alone: an exception takes back what it changed, announced and recorded."""
+    changes, rows = len(tx._changes), len(tx._rows)
+    try:
+        with tx.conn.begin_nested():
+            yield
+    except BaseException:
+        del tx._changes[changes:]
+        del tx._rows[rows:]
+        raise
+
+
 @dataclass
 class House:
     """A store with people in it; every helper is one transaction."""
@@ -66,7 +79,7 @@ class House:
             return
         tx.actor = actor
         try:
-            with tx.savepoint():
+            with part_of(tx):
                 yield tx
         except BaseException:
             tx.change("taken-back", {}, ["*"])

@@ -26,7 +26,8 @@ def local(house: House, name: str = "lena") -> activation.Link:
 
 
 def password(house: House, name: str, given: str, source: str | None = None) -> passwords.PasswordAnswer:
-    answer: passwords.PasswordAnswer = house.do(HUB, logins.check_password, "local", name, given, source)
+    attempt: passwords.Attempt = house.do(HUB, passwords.begin, "local", name, source)
+    answer: passwords.PasswordAnswer = house.do(HUB, passwords.finish, attempt, attempt.verify(given))
     return answer
 
 

@@ -18,7 +18,7 @@ from aizen_hub.rbac.denials import covers
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.reach import Membership
-from aizen_hub.rbac.rights import Rights, no_rights
+from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind
 from aizen_hub.rbac.sentence import SENTENCES, denied
 from tests.rbac.worlds import EPOCH, SCOPES, SESSION, USERS, World, hour, instants, permissions, worlds
@@ -165,7 +165,7 @@ def test_a_locked_group_does_not_stop_what_comes_another_way() -> None:
 
 @pytest.mark.proves("R59")
 def test_who_is_not_registered_may_nothing_not_even_what_is_open() -> None:
-    for rights in (no_rights(ME, roles=ROLES), world(holds("reader", "p1")).rights(ME, active=False)):
+    for rights in (world().rights(ME, active=False), world(holds("reader", "p1")).rights(ME, active=False)):
         for asked in (ASKED, Request(None, SYSTEM), Request(READ, None)):
             assert decide(rights, asked, EPOCH).reason is Reason.NOT_ACTIVE
         assert effective(rights, "p1", EPOCH) == frozenset()
@@ -325,7 +325,7 @@ def test_the_winner_is_the_nearest_path() -> None:
 
 def test_the_memory_of_denials_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aizen_hub.rbac.denials.MAX_ENTRIES", 3)
-    rights = no_rights(ME, roles=ROLES)
+    rights = world().rights(ME, active=False)
     asked = [(scope, "read", noun) for scope in ("p1", "p2", SYSTEM) for noun in ("x", "y", "z")]
     first = [rights.denials[one] for one in asked]
     assert len(rights.denials) <= 3

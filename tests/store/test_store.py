@@ -136,23 +136,6 @@ def test_a_view_does_not_move(opened: Opener) -> None:
     assert "alice" in names(one)
 
 
-def test_a_savepoint_takes_back_what_was_announced_in_it(store: Store) -> None:
-    with store.write(TESTER) as tx:
-        alice = world.user(tx, "alice")
-        world.project(tx, "p1")
-        with pytest.raises(IntegrityError), tx.savepoint():  # noqa: PT012
-            world.grant(tx, "PROJECT_EXECUTOR", "p1", alice)
-            assert world.allowed(tx, alice)
-            world.user(tx, "alice")
-        assert not world.allowed(tx, alice)
-    with store.read() as tx:
-        assert not world.allowed(tx, alice)
-        change = tx.conn.execute(select(tables.changes).order_by(tables.changes.c.revision.desc())).first()
-        assert change is not None
-        assert [one["kind"] for one in change.payload] == ["user", "project"]
-        assert "role.granted" not in set(tx.conn.scalars(select(tables.audit.c.event)))
-
-
 def test_the_catalog_is_under_the_revision(store: Store, settings: Settings, catalog: Catalog) -> None:
     other = replace(catalog, hash="0" * 64)
     with store.read() as tx:

@@ -18,7 +18,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.keystore import KeyStore, usable_since
+from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.store import Store
 from aizen_hub.tokens.compact import TokenRefused
 from aizen_hub.tokens.credential import new_id
@@ -125,7 +125,6 @@ def test_rotation_costs_no_token_and_names_the_key_that_was_published(home: Home
     with home.store.read() as tx:
         row = tx.conn.execute(select(tables.keys).where(tables.keys.c.kid == old)).one()
         assert row.state == "retired"
-        assert usable_since(tx, old) == row.changed
     assert len(home.ring.keys) == 2 * len(Purpose) + 1
 
 
@@ -141,8 +140,6 @@ def test_withdrawal_ends_tokens_on_every_process_at_its_revision(home: Home, oth
         assert one.accepts(one.token())
         assert old not in [key["kid"] for key in one.ring.jwks(one.ring.keys[0].created)["keys"]]
     with home.store.read() as tx:
-        assert usable_since(tx, old) is None
-        assert usable_since(tx, "unknown") is None
         assert tx.conn.scalar(select(tables.keys.c.private).where(tables.keys.c.kid == old)) is None
 
 
