@@ -51,7 +51,8 @@ class Rations:
 
     def take(self, key: str, now: datetime) -> int | None:
         """As `Ration.take`, of the key's own."""
-        found = self._table[key] = self._table.pop(key, None) or Ration(self._burst, self._per_second)
+        found = self._table.pop(key) if key in self._table else Ration(self._burst, self._per_second)
+        self._table[key] = found
         if len(self._table) > self._most:
             self._table.popitem(last=False)
         return found.take(now)

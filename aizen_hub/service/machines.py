@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPServerRequest
 
 from aizen_hub.accounts import proofs
-from aizen_hub.accounts.ration import Ration
+from aizen_hub.accounts.ration import Rations
 from aizen_hub.problems import NotAuthenticated, TooMany
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.limits import Buckets
@@ -26,7 +25,6 @@ EVENT = "credential.refused"
 BURST = 10
 PER_SECOND = 1 / 60
 """Rows about one credential that is shown without what it is bound to; the next row says how many were left out."""
-_MOST_CREDENTIALS = 1_000
 
 
 class Presented:
@@ -91,7 +89,7 @@ class Machines:
         rate = house.settings.rate
         # A proof costs a write before the limits of its account are asked, so those who send too many wait here.
         self._proving = Buckets(rate.requests_per_second, rate.burst)
-        self._rations: OrderedDict[int, Ration] = OrderedDict()
+        self._rations = Rations(BURST, PER_SECOND)
 
     async def identify(self, presented: Presented, source: str) -> Actor:
         """Return the service account behind a credential.
@@ -138,7 +136,7 @@ class Machines:
         # Whoever is behind the account may want to know that its credential is in other hands; but rows cost, and
         # whoever holds it could cause any number of them.
         now = datetime.now(UTC)
-        left_out = self._ration(held.number).take(now)
+        left_out = self._rations.take(str(held.number), now)
         if left_out is None:
             return
         code, store = str(problem.more["code"]), self._house.store
@@ -147,13 +145,6 @@ class Machines:
             credential=held.number, left_out=left_out,
         )  # fmt: skip
         await self._house.pools.writes.run(lambda: store.record([row]))
-
-    def _ration(self, number: int) -> Ration:
-        found = self._rations.pop(number, None) or Ration(BURST, PER_SECOND)
-        self._rations[number] = found
-        if len(self._rations) > _MOST_CREDENTIALS:
-            self._rations.popitem(last=False)
-        return found
 
 
 def _met(held: Held, presented: Presented, source: str) -> Proof | None:
