@@ -359,7 +359,7 @@ async def test_refusals_are_recorded_and_nobody_floods_the_audit_with_them(servi
         assert (await service.call("GET", "/api/v1/me", auth="Bearer aizen-sa-nobody")).status == 401
     assert len(rows(service)) == BURST + 1, "of nobody known nothing is recorded"
     machines = service.house.roads._machines
-    machines._ration(last["details"]["credential"] - 1)._left = 5.0
+    machines._rations._table[str(last["details"]["credential"] - 1)]._left = 5.0
     assert (await ask(service, prover, scheme="Bearer")).status == 401
     assert rows(service)[-1]["details"]["left_out"] == 15
 
