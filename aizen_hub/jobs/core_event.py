@@ -25,13 +25,20 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CoreEvent:
-    """``accepted``, ``progress`` (fraction, message), ``log`` (line) or ``end`` (state, result, message)."""
+    """``accepted``, ``progress`` (fraction, message), ``log`` (line) or ``end`` (state, result, message).
+
+    Attributes
+    ----------
+    forgotten : bool
+        Of an ``unknown`` end: the core answered that it does not know the command, so it does not run there.
+    """
 
     event: str
     fraction: float | None = None
     message: str = ""
     state: State | None = None
     result: dict[str, Any] | None = None
+    forgotten: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as the kernel road sends it."""

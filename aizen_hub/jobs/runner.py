@@ -9,22 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aizen_hub.accounts.court_case import FRESH_SECONDS, clock
-from aizen_hub.jobs.book import Book, StillAllowed
+from aizen_hub.jobs.book import Book, Judge
 from aizen_hub.jobs.core_client import CoreClient
 from aizen_hub.jobs.core_event import CoreEvent, State
+from aizen_hub.jobs.following import follow, stop
 from aizen_hub.jobs.order import Order
+from aizen_hub.jobs.rounds import Rounds
 from aizen_hub.jobs.running import Running, unknown
 from aizen_hub.problems import CoreFailed, Denied, Problem, TooMany, Unavailable
 
 log = logging.getLogger(__name__)
 
-_ASK_EVERY_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
 _DECIDE_TRIES = 3
-_UNDECIDED_SECONDS = 10.0
-_WAIT_FOR_STOP_SECONDS = 10.0
-_CANCEL_PAUSES = (0.0, 0.5, 2.0)
-_REATTACH_PAUSES = (0.2, 1.0, 3.0)
 _RECORD_PAUSES = (0.0, 0.2, 1.0, 3.0)
 _MAX_RUNNING = 1_024
 _MAX_OF_ONE = 64
@@ -41,17 +38,16 @@ class Runner:
     client : CoreClient or None
         None: no core is configured, and every order is answered so.
     book : Book
-    still_allowed : callable
-        Asked every second while a command runs. Whoever loses the right, or is locked, loses the job (R78, T-08); so
-        does, after ten seconds, whoever's right nobody can decide.
+    judge : Judge
+        Asked every second about all commands that run. Whoever loses the right, or is locked, loses the job (R78,
+        T-08); so does, after ten seconds, whoever's right nobody can decide.
     total_seconds : float
         Longest time that one command is followed.
     """
 
-    def __init__(
-        self, client: CoreClient | None, book: Book, still_allowed: StillAllowed, *, total_seconds: float = 3_600.0
-    ) -> None:
-        self._client, self._book, self._still_allowed = client, book, still_allowed
+    def __init__(self, client: CoreClient | None, book: Book, judge: Judge, *, total_seconds: float = 3_600.0) -> None:
+        self._client, self._book, self._judge = client, book, judge
+        self._rounds = Rounds(judge)
         self._total_seconds = total_seconds
         self._running: dict[str, Running] = {}
         self._ended: OrderedDict[str, Running] = OrderedDict()
@@ -124,14 +120,15 @@ class Runner:
         stay open, and whoever looks next takes it up.
         """
         self._closing = True
-        for follow in self._follows:
-            follow.cancel()
+        for following in self._follows:
+            following.cancel()
         here, tasks = list(self._running.values()), list(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._rounds.close()
         for running in here:
             if running.end is None:
                 running.leave()
@@ -166,6 +163,7 @@ class Runner:
                 running.publish(await self._record(running.order, unknown("the service lost sight of it")))
             finally:
                 self._running.pop(running.order.id, None)
+                self._book.forget(running.order)
                 if running.end is not None:
                     self._ended[running.order.id] = running
                     while len(self._ended) > _MAX_ENDED:
@@ -230,7 +228,7 @@ class Runner:
             if decided is not None and clock() - decided <= FRESH_SECONDS:
                 return decided
             decided = clock()
-            if (why := await self._ask(order, accepted=False)) is not None:
+            if (why := await self._ask(order)) is not None:
                 raise Denied(why)
         raise Unavailable(f"no decision was younger than {FRESH_SECONDS * 1000:g} ms when it reached the core")
 
@@ -239,94 +237,40 @@ class Runner:
         if self._closing:
             self._left.append(order)
             return
-        follow = asyncio.create_task(self._follow(client, running, events))
-        self._follows.add(follow)
-        watch = asyncio.create_task(self._watch(order))
+        following = asyncio.create_task(follow(client, running, events))
+        self._follows.add(following)
+        refused = asyncio.create_task(self._rounds.refusal(order))
         try:
             async with asyncio.timeout(self._total_seconds):
-                await asyncio.wait({follow, watch}, return_when=asyncio.FIRST_COMPLETED)
-            end = follow.result() if follow.done() else await self._stop(client, order, follow, watch.result())
+                await asyncio.wait({following, refused}, return_when=asyncio.FIRST_COMPLETED)
+            done = following.done()
+            end = following.result() if done else await stop(client, order, following, refused.result())
         except TimeoutError:
             end = unknown(f"not followed any longer after {self._total_seconds:g} s; it may still be running")
         except asyncio.CancelledError:
             self._left.append(order)
             raise
         finally:
-            self._follows.discard(follow)
-            for task in (follow, watch):
+            self._follows.discard(following)
+            for task in (following, refused):
                 task.cancel()
-            await asyncio.gather(follow, watch, return_exceptions=True)
+            await asyncio.gather(following, refused, return_exceptions=True)
         running.publish(await self._record(order, end))
 
-    async def _follow(self, client: CoreClient, running: Running, events: AsyncIterator[CoreEvent]) -> CoreEvent:
-        pauses = iter(_REATTACH_PAUSES)
-        while True:
-            try:
-                async for event in events:
-                    if event.event == "end":
-                        return event
-                    running.publish(event)
-                reason = "the core's answer stopped before its end"
-            except CoreFailed as problem:
-                reason = problem.detail
-                if problem.more.get("core") in ("rubbish", "forgotten"):
-                    return unknown(reason)
-            pause = next(pauses, None)
-            if pause is None:
-                return unknown(f"{reason}; the command may still be running there")
-            await asyncio.sleep(pause)
-            events = client.reattach(running.order)
-
-    async def _ask(self, order: Order, *, accepted: bool) -> str | None:
+    async def _ask(self, order: Order) -> str | None:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._still_allowed(order, accepted)
+                return await self._judge.before(order)
         except TimeoutError:
             raise Unavailable(f"no decision within {_ANSWER_SECONDS:g} s") from None
 
-    async def _watch(self, order: Order) -> str:
-        decided = clock()
-        while True:
-            await asyncio.sleep(_ASK_EVERY_SECONDS)
-            try:
-                why = await self._ask(order, accepted=True)
-            except Exception as error:  # noqa: BLE001  whatever keeps it from being decided, it is not decided
-                if not isinstance(error, Problem):
-                    log.warning("command %s could not be decided again (%s)", order.id, type(error).__name__)
-                if clock() - decided >= _UNDECIDED_SECONDS:
-                    return f"for {_UNDECIDED_SECONDS:g} s nobody could decide whether it is still allowed"
-            else:
-                decided = clock()
-                if why is not None:
-                    return why
-
-    async def _stop(self, client: CoreClient, order: Order, follow: asyncio.Task[CoreEvent], why: str) -> CoreEvent:
-        failure = ""
-        for pause in _CANCEL_PAUSES:
-            await asyncio.sleep(pause)
-            try:
-                await client.cancel(order)
-                break
-            except CoreFailed as problem:
-                failure = problem.detail
-        else:
-            return unknown(f"not allowed any longer: {why}; the core did not stop it: {failure}")
-        await asyncio.wait({follow}, timeout=_WAIT_FOR_STOP_SECONDS)
-        if not follow.done():
-            return unknown(
-                f"not allowed any longer: {why}; the core took the order to stop but did not say that it did"
-            )
-        end = follow.result()
-        return CoreEvent("end", state=end.state, result=end.result, message=f"not allowed any longer: {why}")
-
     async def _record(self, order: Order, end: CoreEvent) -> CoreEvent:
         # No row, no answer: a reader never sees an outcome that the audit does not hold.
-        assert end.state is not None
         detail = ""
         for pause in _RECORD_PAUSES:
             await asyncio.sleep(pause)
             try:
-                await asyncio.to_thread(self._book.finish, order, end.state, end.message)
+                await asyncio.to_thread(self._book.finish, order, end)
                 return end
             except Exception as error:  # noqa: BLE001  whatever keeps it from being recorded, readers get an end
                 detail = error.detail if isinstance(error, Problem) else type(error).__name__

@@ -79,6 +79,6 @@ class Running:
             queue.put_nowait(None)
 
 
-def unknown(message: str) -> CoreEvent:
+def unknown(message: str, *, forgotten: bool = False) -> CoreEvent:
     """Return the end of a command of which nobody can say how it ended."""
-    return CoreEvent("end", state=State.UNKNOWN, message=message)
+    return CoreEvent("end", state=State.UNKNOWN, message=message, forgotten=forgotten)

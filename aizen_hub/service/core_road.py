@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,10 +15,9 @@ from aizen_hub.commands.question import request_for
 from aizen_hub.commands.reader import read
 from aizen_hub.jobs import watch
 from aizen_hub.jobs.core_client import ACCEPT_SECONDS, CoreClient
-from aizen_hub.jobs.core_event import State
 from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
-from aizen_hub.jobs.running import Running
+from aizen_hub.jobs.running import Running, unknown
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import SYSTEM
@@ -32,24 +32,37 @@ if TYPE_CHECKING:
     from aizen_hub.service.house import House
     from aizen_hub.store.transaction import Write
 
+log = logging.getLogger(__name__)
+
 LOOK_SECONDS = 2.0
 """Between two looks for commands that nobody watches over."""
+_NOBODY = "nobody answers for it any more"
 _MOST = 200
 """Commands that one look takes."""
+
+
+class _Judge:
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def before(self, order: Order) -> str | None:
+        house = self._house
+        commission = house.ledger.open.get(order.id)
+        if commission is None:
+            return _NOBODY
+        return await house.pools.reads.run(lambda: _ask_before(house, order, commission))
+
+    async def again(self, orders: Collection[Order]) -> Mapping[str, str | None]:
+        # One place among the reads for all that run: many commands keep nobody from reading.
+        house = self._house
+        asked = {order.id: house.ledger.open.get(order.id) for order in orders}
+        return await house.pools.reads.run(lambda: _ask_again(house, asked))
 
 
 def core_runner(house: House) -> Runner:
     """Make the runner of a service; without a configured core it refuses every order."""
     settings = house.settings.core
     house.ledger = Ledger(house.store, house.metrics.core)
-
-    async def still_allowed(order: Order, accepted: bool) -> str | None:
-        commission = house.ledger.open.get(order.id)
-        if commission is None:
-            return "nobody answers for it any more"
-        if accepted:
-            return await house.pools.reads.run(lambda: _ask_again(house, commission.standing))
-        return await house.pools.reads.run(lambda: _ask_before(house, order, commission))
 
     def sign(order: Order, body: bytes) -> str:
         assert settings is not None
@@ -69,7 +82,7 @@ def core_runner(house: House) -> Runner:
         )
 
     client = None if settings is None else CoreClient(settings, sign)
-    return Runner(client, house.ledger, still_allowed, total_seconds=settings.total_seconds if settings else 3_600.0)
+    return Runner(client, house.ledger, _Judge(house), total_seconds=settings.total_seconds if settings else 3_600.0)
 
 
 def _ask_before(house: House, order: Order, commission: Commission) -> str | None:
@@ -90,12 +103,25 @@ def _ask_before(house: House, order: Order, commission: Commission) -> str | Non
     return None
 
 
-def _ask_again(house: House, question: Question) -> str | None:
+def _ask_again(house: House, asked: Mapping[str, Commission | None]) -> Mapping[str, str | None]:
     # No row while the answer stays yes: the decision has one, and a second one per second would bury it. The turn to no
     # ends the command, and its outcome row says why.
+    answers: dict[str, str | None] = {}
     with house.store.read() as tx:
-        decision = house.court.judge(tx, question)
-    return None if decision.allowed else decision.sentence
+        for number, commission in asked.items():
+            if commission is None:
+                answers[number] = _NOBODY
+                continue
+            try:
+                decision = house.court.judge(tx, commission.standing)
+            except Unavailable:
+                raise
+            except (Problem, LookupError, TypeError, ValueError) as error:
+                # What is wrong with one keeps none of the others from being decided.
+                log.warning("command %s could not be decided again (%s)", number, type(error).__name__)
+                continue
+            answers[number] = None if decision.allowed else decision.sentence
+    return answers
 
 
 async def start(call: Call, parsed: Command, question: Question, ruling: Ruling) -> Running:
@@ -181,8 +207,11 @@ async def resume(house: House) -> None:
         if house.settings.core is not None:
             house.runner.resume(order)
         else:
-            why = "no core is configured any more; it may still be running there"
-            await house.pools.writes.run(partial(house.ledger.finish, order, State.UNKNOWN, why))
+            end = unknown("no core is configured any more; it may still be running there")
+            try:
+                await house.pools.writes.run(partial(house.ledger.finish, order, end))
+            finally:
+                house.ledger.forget(order)
 
 
 def _again(house: House, row: Any) -> tuple[Order, Commission | None]:

@@ -18,7 +18,7 @@ from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.catalogs.catalog import Executor
 from aizen_hub.commands.reader import read
 from aizen_hub.jobs import watch
-from aizen_hub.jobs.core_event import State
+from aizen_hub.jobs.core_event import CoreEvent, State
 from aizen_hub.jobs.order import Order
 from aizen_hub.problems import Conflict, Problem
 from aizen_hub.rbac.identity import Identity
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORGOTTEN = "the core does not know this command"
-"""What `aizen_hub.jobs.core_client` says where the core answers 404."""
 SERVICE = Actor(Identity.service_account("aizen-hub"), Road.OPERATOR)
 _j = tables.jobs
 _LOOK_BACK = 500
@@ -130,7 +128,7 @@ class Ledger:
             watch.begin(tx, order, self.watcher, commission.command)
             tx.audit("intent", project=order.project, command=commission.command, details={"decision": order.id})
 
-    def finish(self, order: Order, state: State, message: str) -> None:
+    def finish(self, order: Order, end: CoreEvent) -> None:
         """Write the outcome row, and take the jobs that ended off the count; a second time changes nothing."""
         commission = self.open.get(order.id)
         actor = (
@@ -138,14 +136,17 @@ class Ledger:
             if commission
             else Actor(_identity(order.user), Road.KERNEL, session=order.session)
         )
-        if commission is None or not commission.lost or state is not State.UNKNOWN or FORGOTTEN in message:
+        if commission is None or not commission.lost or not _may_still_run(end):
             with self.store.write(actor) as tx:
                 if commission is not None and not commission.begun:
-                    _outcome(tx, order.id, state, message, order.project)
-                elif record_end(tx, order.id, state, message, watcher=self.watcher) and _has_stopped(order, state):
+                    _outcome(tx, order.id, end, order.project)
+                elif record_end(tx, order.id, end, watcher=self.watcher) and _has_stopped(order, end):
                     jobs.end_named(tx, order.project or SYSTEM, order.key)
         if commission is not None:
-            self.timed(state.value, time.monotonic() - commission.since)
+            self.timed(str(end.state), time.monotonic() - commission.since)
+
+    def forget(self, order: Order) -> None:
+        """Drop the commission of an order that is out of the runner's hands."""
         self.open.pop(order.id, None)
 
     def release(self, orders: Collection[Order]) -> None:
@@ -157,7 +158,7 @@ class Ledger:
             log.warning("commands under way could not be released", extra={"data": {"why": problem.detail}})
 
 
-def record_end(tx: Write, number: str, state: State, message: str, *, watcher: str | None = None) -> bool:
+def record_end(tx: Write, number: str, end: CoreEvent, *, watcher: str | None = None) -> bool:
     """Write the outcome row of a command and, where a job ended, take it off the count.
 
     An ``unknown`` end leaves a job on the count, since it may still be running, and is recorded once: the core reports
@@ -178,26 +179,31 @@ def record_end(tx: Write, number: str, state: State, message: str, *, watcher: s
     if row is None:
         return False
     is_job = row.job == "starts"
-    if state is State.UNKNOWN and FORGOTTEN not in message:
+    if _may_still_run(end):
         if row.watcher != watcher or row.lost:
             return False
         if is_job:
             watch.lose(tx, number)
-            _outcome(tx, number, state, message, row.project)
+            _outcome(tx, number, end, row.project)
             return True
     watch.end(tx, number)
     if is_job:
-        jobs.end(tx, number, state.value, message)
-    _outcome(tx, number, state, message, row.project)
+        jobs.end(tx, number, str(end.state), end.message)
+    _outcome(tx, number, end, row.project)
     return True
 
 
-def _has_stopped(order: Order, state: State) -> bool:
-    return order.job == "stops" and state is State.DONE
+def _may_still_run(end: CoreEvent) -> bool:
+    return end.state is State.UNKNOWN and not end.forgotten
 
 
-def _outcome(tx: Write, number: str, state: State, message: str, project: str | None) -> None:
-    tx.audit("outcome", project=project, details={"decision": number, "state": state.value, "message": message[:500]})
+def _has_stopped(order: Order, end: CoreEvent) -> bool:
+    return order.job == "stops" and end.state is State.DONE
+
+
+def _outcome(tx: Write, number: str, end: CoreEvent, project: str | None) -> None:
+    details = {"decision": number, "state": str(end.state), "message": end.message[:500]}
+    tx.audit("outcome", project=project, details=details)
 
 
 def recorded(tx: Read, number: str, identity: Identity) -> Mapping[str, Any] | None:

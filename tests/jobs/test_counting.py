@@ -11,10 +11,11 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -25,12 +26,12 @@ from sqlalchemy import select
 
 from aizen_hub.accounts import limits
 from aizen_hub.accounts.court import Question
-from aizen_hub.jobs import runner as module
-from aizen_hub.jobs import watch
+from aizen_hub.jobs import following, rounds, runner, watch
 from aizen_hub.jobs.core_client import CoreClient
 from aizen_hub.jobs.core_event import CoreEvent, State
 from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
+from aizen_hub.jobs.running import unknown
 from aizen_hub.problems import CoreFailed, LimitReached
 from aizen_hub.rbac.decision import Request
 from aizen_hub.rbac.identity import Identity
@@ -43,14 +44,17 @@ MOST = 3
 NAMES = ("churn", "slow")
 EMMA = Actor(Identity.user("emma"), Road.KERNEL, project="p1")
 CORE = Actor(Identity.service_account("core"), Road.SERVICE_ACCOUNT)
-QUICK = {
-    "_ASK_EVERY_SECONDS": 0.005,
-    "_REATTACH_PAUSES": (0.0, 0.0),
-    "_CANCEL_PAUSES": (0.0, 0.0),
-    "_RECORD_PAUSES": (0.0, 0.0),
-    "_WAIT_FOR_STOP_SECONDS": 0.2,
-    "_CLOSE_SECONDS": 1.0,
-}
+QUICK: tuple[tuple[ModuleType, str, object], ...] = (
+    (rounds, "_EVERY_SECONDS", 0.005),
+    (rounds, "_LEAST_PAUSE", 0.001),
+    (following, "_REATTACH_PAUSES", (0.0, 0.0)),
+    (following, "_CANCEL_PAUSES", (0.0, 0.0)),
+    (following, "_WAIT_FOR_STOP_SECONDS", 0.2),
+    (runner, "_RECORD_PAUSES", (0.0, 0.0)),
+    (runner, "_CLOSE_SECONDS", 1.0),
+    (watch, "LEASE_SECONDS", 0.0),
+    (watch, "START_SECONDS", 0.0),
+)
 
 
 class Core:
@@ -148,10 +152,8 @@ class Counting(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        for name, value in QUICK.items():
+        for module, name, value in QUICK:
             self.patch.setattr(module, name, value)
-        for name in ("LEASE_SECONDS", "START_SECONDS"):
-            self.patch.setattr(watch, name, 0.0)
         self.folder = Path(tempfile.mkdtemp())
         shutil.copytree(self.template, self.folder / "data")
         self.house: House = open_house(self.folder / "data")
@@ -175,10 +177,13 @@ class Counting(RuleBasedStateMachine):
     def _open(self) -> None:
         self.ledger = Ledger(self.house.store, lambda outcome, seconds: None)
 
-        async def still_allowed(order: Order, accepted: bool) -> str | None:
-            return self.why
+        self.runner = Runner(cast("CoreClient", self.core), self.ledger, self)
 
-        self.runner = Runner(cast("CoreClient", self.core), self.ledger, still_allowed)
+    async def before(self, order: Order) -> str | None:
+        return self.why
+
+    async def again(self, orders: Collection[Order]) -> Mapping[str, str | None]:
+        return dict.fromkeys((order.id for order in orders), self.why)
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 20))
@@ -276,7 +281,7 @@ class Counting(RuleBasedStateMachine):
         self._do(self._later(lambda: self.core.end(id, state)))
         for _ in range(reports):
             with self.house.writing(CORE) as tx:
-                record_end(tx, id, state, "")
+                record_end(tx, id, CoreEvent("end", state=state))
             assert id not in self._counted()
 
     @rule()
@@ -330,3 +335,23 @@ def test_a_job_is_freed_once_and_never_early(peopled: Path) -> None:
             max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_what_a_message_says_frees_no_job(peopled: Path, tmp_path: Path, forgotten: bool) -> None:
+    shutil.copytree(peopled, tmp_path / "data")
+    house = open_house(tmp_path / "data")
+    try:
+        ledger = Ledger(house.store, lambda outcome, seconds: None)
+        order = Order(
+            "1" * 32, "start training churn", "start", "training", {"name": "churn"}, "emma", "p1", job="starts"
+        )
+        ledger.open[order.id] = Commission(Question(EMMA, Request(None, "p1")), order.command)
+        ledger.begin(order)
+        ledger.finish(order, unknown("the core does not know this command", forgotten=forgotten))
+        ledger.forget(order)
+        with house.reading() as tx:
+            left = list(tx.conn.scalars(select(tables.jobs.c.decision_id).where(tables.jobs.c.ended.is_(None))))
+        assert (left, ledger.open) == ([] if forgotten else [order.id], {})
+    finally:
+        house.close()

@@ -6,15 +6,16 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any
 
 import pytest
 
 from aizen_hub.accounts.court_case import clock
+from aizen_hub.jobs import following, rounds
 from aizen_hub.jobs import runner as module
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.core_event import State
+from aizen_hub.jobs.core_event import CoreEvent, State
 from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
 from aizen_hub.problems import CoreFailed, Denied, LimitReached, Problem, TooMany, Unavailable
@@ -28,7 +29,9 @@ class Pages:
     def __init__(self) -> None:
         self.happened: list[str] = []
         self.released: list[str] = []
-        self.ends: list[tuple[str, State, str]] = []
+        self.ends: list[tuple[str, State | None, str]] = []
+        self.not_there: list[str] = []
+        self.kept: set[str] = set()
         self.refuse: Exception | None = None
         self.broken = 0
         self.fault: Exception = Unavailable("the disk is full")
@@ -36,21 +39,27 @@ class Pages:
         self._lock = threading.Lock()
 
     def begin(self, order: Order) -> None:
+        self.kept.add(order.id)
         time.sleep(self.slow)
         self.happened.append("begin")
         if self.refuse is not None:
             raise self.refuse
 
-    def finish(self, order: Order, state: State, message: str) -> None:
+    def finish(self, order: Order, end: CoreEvent) -> None:
         with self._lock:
             if self.broken:
                 self.broken -= 1
                 raise self.fault
             self.happened.append("finish")
-            self.ends.append((order.id, state, message))
+            self.ends.append((order.id, end.state, end.message))
+            if end.forgotten:
+                self.not_there.append(order.id)
 
     def release(self, orders: Collection[Order]) -> None:
         self.released += [order.id for order in orders]
+
+    def forget(self, order: Order) -> None:
+        self.kept.discard(order.id)
 
 
 class Judge:
@@ -63,7 +72,13 @@ class Judge:
         self.asked = 0
         self.accepted: list[bool] = []
 
-    async def __call__(self, order: Order, accepted: bool) -> str | None:
+    async def before(self, order: Order) -> str | None:
+        return await self._answer(accepted=False)
+
+    async def again(self, orders: Collection[Order]) -> Mapping[str, str | None]:
+        return dict.fromkeys((order.id for order in orders), await self._answer(accepted=True))
+
+    async def _answer(self, *, accepted: bool) -> str | None:
         self.asked += 1
         self.accepted.append(accepted)
         await asyncio.sleep(self.slow)
@@ -100,13 +115,15 @@ async def make(pages: Pages, judge: Judge) -> AsyncIterator[Make]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ASK_EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(module, "_UNDECIDED_SECONDS", 0.3)
-    monkeypatch.setattr(module, "_REATTACH_PAUSES", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(module, "_CANCEL_PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(rounds, "_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(rounds, "_LEAST_PAUSE", 0.01)
+    for where in (module, rounds):
+        monkeypatch.setattr(where, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(rounds, "_UNDECIDED_SECONDS", 0.3)
+    monkeypatch.setattr(following, "_REATTACH_PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(following, "_CANCEL_PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(following, "_WAIT_FOR_STOP_SECONDS", 0.5)
     monkeypatch.setattr(module, "_RECORD_PAUSES", (0.0, 0.01, 0.01))
-    monkeypatch.setattr(module, "_WAIT_FOR_STOP_SECONDS", 0.5)
 
 
 async def events_of(runner: Runner, what: Order = ORDER) -> list[dict[str, Any]]:
@@ -208,6 +225,31 @@ async def test_a_lost_stream_is_taken_up_again(make: Make, pages: Pages) -> None
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("new", [True, False], ids=["goes on", "repeats itself"])
+async def test_a_stream_may_be_cut_as_often_as_the_command_goes_on_in_between(
+    make: Make, pages: Pages, new: bool
+) -> None:
+    async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
+        number = len(core.requests)
+        writer.write(HEAD + ACCEPTED + line("progress", fraction=0.01 * (number - 1)))
+        if new:
+            writer.write(line("progress", fraction=0.01 * number))
+        if number == 12:
+            writer.write(DONE)
+        await writer.drain()
+
+    def repeats(core: RawCore, request: str, writer: asyncio.StreamWriter) -> Any:
+        writer.write(HEAD + ACCEPTED + line("progress", fraction=0.5))
+        return writer.drain()
+
+    async with raw_core(talk if new else repeats) as core:
+        events = await events_of(make(core.client()))
+        assert len(core.requests) == (12 if new else 4)
+    assert events[-1]["state"] == ("done" if new else "unknown")
+    assert len(pages.ends) == 1
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("later", [b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", b"", HEAD + b"rubbish\n"])
 async def test_what_is_never_said_is_unknown(make: Make, pages: Pages, later: bytes) -> None:
     async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
@@ -219,6 +261,22 @@ async def test_what_is_never_said_is_unknown(make: Make, pages: Pages, later: by
         assert len(core.requests) <= 4
     assert events[-1]["state"] == "unknown"
     assert [state for _, state, _ in pages.ends] == [State.UNKNOWN]
+    assert pages.not_there == ([ORDER.id] if b"404" in later else []), "only a core that does not know it proves that"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_the_core_does_not_know_need_not_be_stopped(make: Make, pages: Pages, judge: Judge) -> None:
+    async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
+        if request.startswith("POST"):
+            writer.write(HEAD + ACCEPTED)
+            await writer.drain()
+            await asyncio.sleep(60)
+        writer.write(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+
+    judge.why = "locked"
+    async with raw_core(talk) as core:
+        assert (await events_of(make(core.client(idle=30))))[-1]["state"] == "unknown"
+    assert pages.not_there == [ORDER.id]
 
 
 @pytest.mark.usefixtures("quick")
@@ -308,7 +366,7 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(
         pages.ends.clear()
         running = await runner.start(dataclasses.replace(ORDER, id="1" * 32), decided=clock())
         judge.why = "locked"
-        monkeypatch.setattr(runner, "_stop", _broken)
+        monkeypatch.setattr(module, "stop", _broken)
         events = [event async for event in running.events()]
     assert events[-1]["state"] == "unknown"
     assert [state for _, state, _ in pages.ends] == [State.UNKNOWN]
@@ -341,6 +399,18 @@ async def test_an_asker_that_hangs_up_at_the_start_tears_nothing(make: Make, pag
         asking.cancel()
         await until(lambda: pages.ends)
     assert pages.happened == ["begin", "finish"]
+    await until(lambda: not pages.kept)
+
+
+async def test_who_hangs_up_before_a_refusal_leaves_nothing_behind(make: Make, pages: Pages) -> None:
+    pages.slow, pages.refuse = 0.2, LimitReached("3 jobs run already")
+    async with raw_core(says(HEAD, ACCEPTED, DONE)) as core:
+        runner = make(core.client())
+        asking = asyncio.create_task(runner.start(ORDER, decided=clock()))
+        await until(lambda: pages.kept)
+        asking.cancel()
+        await until(lambda: not runner.running)
+        assert (pages.happened, pages.kept, core.requests) == (["begin"], set(), [])
 
 
 async def test_all_readers_see_the_same_end(core: Core, make: Make) -> None:

@@ -8,18 +8,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from aizen_hub.accounts import locks
-from aizen_hub.jobs import watch
+from aizen_hub.accounts.court import Question
+from aizen_hub.jobs import rounds, watch
 from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.decision import Decision
 from aizen_hub.service import core_road
 from aizen_hub.service.build import OWN, build
 from aizen_hub.service.ledger import Ledger
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
+from aizen_hub.store.transaction import Read
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, RawCore, line, raw_core
 from tests.service.conftest import Driver
 from tests.service.test_core import audit, until
@@ -215,6 +219,44 @@ async def test_what_can_no_longer_be_decided_is_stopped(tmp_path: Path, core: Ra
     async with served(tmp_path, core, new=False) as service:
         await until(lambda: left(service) == ([], []))
         assert outcomes(service) == {"start training churn": ["stopped"]}
+
+
+@pytest.mark.proves("R79", "R125", "T-08")
+async def test_one_read_decides_all_that_run_and_each_by_itself(
+    tmp_path: Path, core: RawCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "_EVERY_SECONDS", 0.05)
+    async with served(tmp_path, core) as service:
+        judge, read = service.house.court.judge, service.house.pools.reads.run
+        asked, reads = list[str](), list[object]()
+        odd = BOTH[1]
+
+        def oddly(tx: Read, question: Question) -> Decision:
+            assert question.command is not None
+            asked.append(question.command.canonical)
+            if question.command.canonical == odd:
+                raise ValueError("a bug")
+            return judge(tx, question)
+
+        def counted(work: Any) -> Any:
+            reads.append(work)
+            return read(work)
+
+        tasks = await give(service, *BOTH)
+        monkeypatch.setattr(service.house.court, "judge", oddly)
+        monkeypatch.setattr(service.house.pools.reads, "run", counted)
+        await until(lambda: asked.count(odd) >= 4)
+        assert abs(asked.count(BOTH[0]) - asked.count(odd)) <= 1
+        assert len(reads) <= asked.count(odd) + 1, "one for both"
+        monkeypatch.setattr(rounds, "_UNDECIDED_SECONDS", 0.1)
+        await until(lambda: outcomes(service)[odd] == ["stopped"])
+        assert outcomes(service)[BOTH[0]] == []
+        await until(lambda: len(service.house.ledger.open) == 1)
+        with service.house.store.write(OWN) as tx:
+            locks.lock(tx, LockTarget.IDENTITY, str(EVE), reason="test")
+        await until(lambda: outcomes(service) == {text: ["stopped"] for text in BOTH})
+        await until(lambda: service.house.ledger.open == {})
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_of_many_that_look_one_takes_each(tmp_path: Path, core: RawCore) -> None:

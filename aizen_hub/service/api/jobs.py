@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from aizen_hub.jobs.core_event import State
+from aizen_hub.jobs.core_event import CoreEvent, State
 from aizen_hub.problems import NotFound
 from aizen_hub.service.call import Call
 from aizen_hub.service.ledger import record_end
@@ -26,7 +26,7 @@ async def ended(call: Call) -> Answer:
         row = tx.conn.execute(select(_j.c.project).where(_j.c.decision_id == number)).first()
         if row is None:
             raise NotFound("there is no such job")
-        return record_end(tx, number, State(body.state), body.message)
+        return record_end(tx, number, CoreEvent("end", state=State(body.state), message=body.message))
 
     return Answer({"recorded": await call.alone(Actor(CORE, Road.SERVICE_ACCOUNT, source=call.caller.source), work)})
 
