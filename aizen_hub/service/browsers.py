@@ -34,6 +34,8 @@ FLOW_SECONDS = 600
 SESSION_SECONDS = 12 * 3600
 XSRF_HEADER = "X-XSRF-Token"
 MAX_COOKIE = 4096
+COOKIE = "aizen-panel"
+"""Holds the sign-in of a browser; its name has a prefix besides, see `Browsers.cookie`."""
 _SEALED = re.compile(r"[A-Za-z0-9_-]{16,4000}")
 _NEXT = re.compile(r"[A-Za-z0-9/_.?=&-]{0,300}")
 
@@ -160,7 +162,7 @@ class Browsers:
         )
         sealed = self._close({"o": token, "k": secrets.token_urlsafe(24), "t": int(time.time())}, "signed in")
         return self.onward(str(flow["n"])), (
-            self._make(self._name("aizen-panel", secure), sealed, secure, SESSION_SECONDS),
+            self._make(self._name(COOKIE, secure), sealed, secure, SESSION_SECONDS),
             self._make(self._name("aizen-signin", secure), "", secure, 0),
         )
 
@@ -174,9 +176,14 @@ class Browsers:
 
     # -- what a signed-in browser sends ------------------------------------------------------------------------------
 
+    @property
+    def cookie(self) -> str:
+        """The name of our cookie, as browsers that come by TLS carry it."""
+        return self._name(COOKIE, self.place.https is not False)
+
     def carried(self, request: HTTPServerRequest) -> bool:
         """Whether a request comes with our cookie."""
-        return bool(_values(request.headers, self._name("aizen-panel", self.secure(request))))
+        return bool(_values(request.headers, self._name(COOKIE, self.secure(request))))
 
     def read(self, request: HTTPServerRequest) -> SignedIn:
         """Read the cookie.
@@ -186,7 +193,7 @@ class Browsers:
         NotAuthenticated
             There is none that is ours and young enough.
         """
-        value = self._cookie(request.headers, self._name("aizen-panel", self.secure(request)))
+        value = self._cookie(request.headers, self._name(COOKIE, self.secure(request)))
         found = None if value is None else self._open(value, "signed in", SESSION_SECONDS)
         if found is None:
             raise NotAuthenticated("you are not signed in here", more={"code": "signed-out"})

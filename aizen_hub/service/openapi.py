@@ -8,10 +8,13 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from aizen_hub import __version__
+from aizen_hub.service.api.answer import DRY_RUN
+from aizen_hub.service.browsers import COOKIE
 from aizen_hub.service.panel.page import HTML
 from aizen_hub.service.route import Credential, Kind, Route
 from aizen_hub.service.schemas.base import Open, Schema
 from aizen_hub.service.schemas.problem import ProblemDocument
+from aizen_hub.service.schemas.result import ResultView
 
 _REF = "#/components/schemas/{model}"
 
@@ -38,9 +41,24 @@ _SECURITY: dict[Credential, tuple[str, dict[str, str]]] = {
     ),
     Credential.BROWSER: (
         "browser",
-        {"type": "apiKey", "in": "cookie", "name": "aizen", "description": "Signed in through the hub."},
+        {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": COOKIE,
+            "description": f"Signed in through the hub. By TLS the name is `__Host-{COOKIE}`, or `__Secure-{COOKIE}` "
+            "where the service shares its host with user servers.",
+        },
     ),
 }
+
+_ONCE = frozenset(
+    {
+        "/api/v1/users/{user}/activation",
+        "/api/v1/service-accounts/{account}/credentials",
+        "/api/v1/pending/{change}/confirm",
+    }
+)
+"""Changes without a key for retries: they show a secret once, or are good once."""
 
 _SCHEMES = dict(_SECURITY.values()) | {
     _BOUND: {
@@ -51,7 +69,7 @@ _SCHEMES = dict(_SECURITY.values()) | {
 }
 
 
-def document(table: Sequence[Route], url: str) -> dict[str, Any]:
+def document(table: Sequence[Route], url: str, cookie: str = COOKIE) -> dict[str, Any]:
     """Return the document of a table of routes.
 
     Parameters
@@ -59,6 +77,8 @@ def document(table: Sequence[Route], url: str) -> dict[str, Any]:
     table : sequence of Route
     url : str
         The service's own root address.
+    cookie : str
+        What the cookie of a signed-in browser is called at this installation.
     """
     models: set[type[Schema] | type[Open]] = {ProblemDocument}
     for route in table:
@@ -72,6 +92,8 @@ def document(table: Sequence[Route], url: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    browser, scheme = _SECURITY[Credential.BROWSER]
+    schemes = _SCHEMES | {browser: scheme | {"name": cookie}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,7 +104,7 @@ def document(table: Sequence[Route], url: str) -> dict[str, Any]:
         },
         "servers": [{"url": url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
+        "components": {"schemas": schemas, "securitySchemes": schemes},
     }
 
 
@@ -143,7 +165,25 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "maxLength": 64},
             }
         )
+    if can_be_tried(route):
+        out.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "required": False,
+                "description": f"`{DRY_RUN}`: change nothing, and answer who would gain and lose which rights. Other "
+                "preferences are passed over (RFC 7240).",
+                # Anything at all: what we do not know is no fault.
+                "schema": {"type": "string"},
+                "example": DRY_RUN,
+            }
+        )
     return out
+
+
+def can_be_tried(route: Route) -> bool:
+    """Whether it is a change that takes ``Prefer: dry-run``, because `api.answer.change` makes it."""
+    return route.answer is ResultView and (route.keyed or (route.method == "POST" and route.path in _ONCE))
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -166,6 +206,11 @@ def _responses(route: Route) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"type": "object"}}},
         }
     responses = {str(route.status): good, "4XX": problem, "502": problem, "503": problem}
+    if can_be_tried(route):
+        tried = {**good, "headers": {"Preference-Applied": {"schema": {"type": "string"}}}}
+        responses["200"] = {**tried, "description": f"Done, or with `Prefer: {DRY_RUN}` tried."}
+        if route.status != 200:
+            responses["200"]["description"] = f"Tried (`Prefer: {DRY_RUN}`)."
     if route.needs.kind is not Kind.ROAD and route.answer is not None and route.method != "GET":
         responses["202"] = {**good, "description": "It waits for confirmation; `data.pending` holds its id."}
     return responses

@@ -88,14 +88,14 @@ class _Pages:
 
 
 @cache
-def _described(url: str) -> bytes:
+def _described(url: str, cookie: str) -> bytes:
     from aizen_hub.service.table import routes  # the table holds this very route
 
-    return json.dumps(document(routes(), url), ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(document(routes(), url, cookie), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 async def openapi(call: Call) -> Document:
-    return Document(_described(call.house.settings.service_url), "application/json")
+    return Document(_described(call.house.settings.service_url, call.house.browsers.cookie), "application/json")
 
 
 ROUTES = (
