@@ -22,7 +22,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.actor import Road
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Write
+    from aizen_hub.store.transaction import Read, Write
 
 LIVES = timedelta(hours=24)
 _a = tables.activations
@@ -110,7 +110,12 @@ def issue(tx: Write, name: str) -> Link:
     return Link(token, expires)
 
 
-def redeem(tx: Write, token: str, password: str) -> str:
+def is_good(tx: Read, token: str) -> bool:
+    """Tell whether the link could be redeemed now, so that no password is hashed for nothing."""
+    return _good(tx, token) is not None
+
+
+def redeem(tx: Write, token: str, password: str | passwords.NewPassword) -> str:
     """Set the password of the account that the link was made for, and activate it; return the user's name.
 
     Raises
@@ -121,12 +126,8 @@ def redeem(tx: Write, token: str, password: str) -> str:
     BadInput
         The password cannot be used.
     """
-    row = tx.conn.execute(
-        select(tables.users.c.id, tables.users.c.name, _a.c.expires, _a.c.issued_by, _a.c.proven)
-        .join(_a, _a.c.user_id == tables.users.c.id)
-        .where(_a.c.token_hash == _hash(token))
-    ).first()
-    if row is None or row.expires <= tx.now or not _holds_good(tx, row):
+    row = _good(tx, token)
+    if row is None:
         raise NotAuthenticated(
             "this link is not valid, or not any more", remedy="ask for a new one", more={"code": "activation"}
         )
@@ -149,7 +150,17 @@ def _check(tx: Write, name: str) -> str:
     return str(row.name)
 
 
-def _holds_good(tx: Write, row: Any) -> bool:
+def _good(tx: Read, token: str) -> Any:
+    """Return the row of the account that the link was made for, or None where it is unknown, expired or void."""
+    row = tx.conn.execute(
+        select(tables.users.c.id, tables.users.c.name, _a.c.expires, _a.c.issued_by, _a.c.proven)
+        .join(_a, _a.c.user_id == tables.users.c.id)
+        .where(_a.c.token_hash == _hash(token))
+    ).first()
+    return None if row is None or row.expires <= tx.now or not _holds_good(tx, row) else row
+
+
+def _holds_good(tx: Read, row: Any) -> bool:
     if row.issued_by is None:
         return True
     maker, account = Identity.parse(row.issued_by), Identity.user(row.name)
@@ -161,7 +172,7 @@ def _holds_good(tx: Write, row: Any) -> bool:
     )
 
 
-def _is_guarded(tx: Write, user: str) -> bool:
+def _is_guarded(tx: Read, user: str) -> bool:
     places = pending.reached_places(tx, Identity.user(user))
     return tx.settings.confirm_protected and any(pending.guarded(tx, *place) for place in places)
 

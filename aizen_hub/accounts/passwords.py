@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
@@ -24,7 +23,32 @@ MAX_BYTES = 1_024
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """argon2id with the parameters of the OWASP password storage cheat sheet: 19 MiB, two passes, one lane."""
 
+_NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$0VddE0LX+MC7u5KP6ThGBA$8uM83auz9VsTxGjUV0zLqxQTDOlTDDT7axeDgyglu7E"
+"""A hash with the same parameters, of what no password can be."""
+
+_EASY = "the password is too easy to guess: it repeats few characters, or holds the name"
 _p = tables.passwords
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """A password that is to be stored, with its hash: made where no transaction waits for it.
+
+    Attributes
+    ----------
+    text : str
+        Judged against the name of the account when it is stored.
+    hash : str
+        argon2id; empty for a text that no account may have.
+    """
+
+    text: str = field(repr=False)
+    hash: str = field(repr=False)
+
+    @classmethod
+    def of(cls, text: str) -> NewPassword:
+        """Hash a password; takes tens of milliseconds, and refuses nothing."""
+        return cls(text, "" if _fault(text) else _HASHER.hash(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +114,7 @@ def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Att
     shown = canonical or names.show(name)
     wait = throttle.enter(tx, provider, name, source)
     if wait is not None:
-        return Attempt(provider, shown, None, _nobody(), source, wait)
+        return Attempt(provider, shown, None, _NOBODY, source, wait)
     u = tables.users
     row = None
     if canonical is not None:
@@ -99,7 +123,7 @@ def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Att
             .join(_p, _p.c.user_id == u.c.id)
             .where(u.c.name == canonical, u.c.provider == provider, u.c.active)
         ).first()
-    return Attempt(provider, shown, row.name if row else None, row.hash if row else _nobody(), source)
+    return Attempt(provider, shown, row.name if row else None, row.hash if row else _NOBODY, source)
 
 
 def finish(tx: Write, attempt: Attempt, matched: bool) -> PasswordAnswer:
@@ -116,11 +140,16 @@ def finish(tx: Write, attempt: Attempt, matched: bool) -> PasswordAnswer:
     return PasswordAnswer("refused", None, attempt.name)
 
 
-def put(tx: Write, user: str, password: str) -> None:
-    """Store a password and activate nothing; BadInput for one that cannot be used. For the functions of this room."""
-    check(password, user)
+def put(tx: Write, user: str, password: str | NewPassword) -> None:
+    """Store the password of an account, which is active then; BadInput for one that cannot be used.
+
+    For the functions of this room. A text is hashed here, while other changes wait: where there are any, a
+    `NewPassword` is made before the transaction.
+    """
+    new = password if isinstance(password, NewPassword) else NewPassword.of(password)
+    check(new.text, user)
     number = tx.conn.execute(select(tables.users.c.id).where(tables.users.c.name == user)).scalar_one()
-    values = {"hash": _HASHER.hash(password), "changed": tx.now}
+    values = {"hash": new.hash, "changed": tx.now}
     # In place: a new password is no way round the second factor.
     if not tx.conn.execute(update(_p).where(_p.c.user_id == number).values(**values)).rowcount:
         tx.conn.execute(insert(_p).values(user_id=number, **values))
@@ -138,17 +167,17 @@ def put(tx: Write, user: str, password: str) -> None:
 
 def check(password: str, user: str) -> None:
     """Refuse a password that is too short, too long, not text, or the name itself."""
+    fault = _fault(password) or (_EASY if user in password.casefold() else None)
+    if fault is not None:
+        raise BadInput(fault)
+
+
+def _fault(password: str) -> str | None:
+    """Return why no account may have this password, or None."""
     if len(password) < MIN_CHARACTERS:
-        raise BadInput(f"the password is too short: at least {MIN_CHARACTERS} characters")
+        return f"the password is too short: at least {MIN_CHARACTERS} characters"
     if len(password.encode("utf-8", "replace")) > MAX_BYTES:
-        raise BadInput(f"the password is too long: at most {MAX_BYTES} bytes")
+        return f"the password is too long: at most {MAX_BYTES} bytes"
     if "\0" in password or any("\ud800" <= char <= "\udfff" for char in password):
-        raise BadInput("the password holds a character that cannot be used")
-    if len(set(password)) < 4 or user in password.casefold():
-        raise BadInput("the password is too easy to guess: it repeats few characters, or holds the name")
-
-
-@lru_cache(maxsize=1)
-def _nobody() -> str:
-    # A hash with the same parameters, which no password matches.
-    return _HASHER.hash("\0" * 64)
+        return "the password holds a character that cannot be used"
+    return _EASY if len(set(password)) < 4 else None

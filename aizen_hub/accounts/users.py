@@ -36,7 +36,7 @@ def create(
     phone: str | None = None,
     alerts: Mapping[str, bool] | None = None,
     roles: Sequence[str] = (),
-    password: str | None = None,
+    password: str | passwords.NewPassword | None = None,
 ) -> Result:
     """Register a user, who joins the default groups.
 

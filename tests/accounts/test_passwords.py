@@ -244,3 +244,21 @@ def test_a_password_is_for_local_accounts_only(house: House) -> None:
     with pytest.raises(BadInput):
         house.do("admin", users.create, "ada", provider="ldap", password=GOOD)
     assert password(house, "rita", GOOD).outcome == "refused"
+
+
+def test_the_hash_of_nobody_takes_as_long_as_that_of_somebody() -> None:
+    assert not passwords._HASHER.check_needs_rehash(passwords._NOBODY)
+
+
+@pytest.mark.proves("R123")
+@pytest.mark.parametrize(
+    "text", ["my name is lena, always", "short", "aaaaaaaaaaaaaaaa", "nul \0 in the middle of it", "x" * 2_000]
+)
+def test_a_password_hashed_beforehand_is_judged_as_any_other(house: House, text: str) -> None:
+    link = local(house)
+    new = passwords.NewPassword.of(text)
+    with pytest.raises(BadInput):
+        house.do(HUB, activation.redeem, link.token, new)
+    assert text not in repr(new)
+    house.do(HUB, activation.redeem, link.token, passwords.NewPassword.of(GOOD))
+    assert password(house, "lena", GOOD).outcome == "verified"

@@ -82,11 +82,12 @@ async def password(call: Call) -> Document:
     # Counted in one transaction, compared outside of any, closed in a second one; as at the sign-in.
     attempt = await do(call, begin)
     matched = await call.house.pools.passwords.run(lambda: attempt.verify(body.present))
+    new = await call.house.pools.passwords.run(lambda: passwords.NewPassword.of(body.password)) if matched else None
 
     def finish(tx: Write) -> passwords.PasswordAnswer:
         answer = passwords.finish(tx, attempt, matched)
-        if answer.outcome == "verified":
-            passwords.put(tx, name, body.password)
+        if answer.outcome == "verified" and new is not None:
+            passwords.put(tx, name, new)
         return answer
 
     answer = await do(call, finish)
