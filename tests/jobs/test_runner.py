@@ -243,7 +243,7 @@ async def test_a_stream_may_be_cut_as_often_as_the_command_goes_on_in_between(
         return writer.drain()
 
     async with raw_core(talk if new else repeats) as core:
-        events = await events_of(make(core.client()))
+        events = await events_of(make(core.client(), total_seconds=20))
         assert len(core.requests) == (12 if new else 4)
     assert events[-1]["state"] == ("done" if new else "unknown")
     assert len(pages.ends) == 1
