@@ -23,7 +23,6 @@ def reads(service: Driver) -> list[dict[str, Any]]:
         return list(newest(tx.conn, AuditFilter(event="access.read"), 10))
 
 
-@pytest.mark.proves("R100")
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -55,3 +54,18 @@ async def test_lists_that_are_cut_say_so(service: Driver, monkeypatch: pytest.Mo
         assert cut["data"]["more"] is True
         assert cut["rows"] == whole["rows"][:1]
         assert cut["message"] == "these are the first 1 of more"
+
+
+@pytest.mark.proves("R94")
+async def test_a_finer_refusal_names_no_role_that_gave_it(service: Driver) -> None:
+    body = {"roles": ["PROJECT_READER"], "scope": "p1", "identity": "user:nil"}
+    answer = await service.call("POST", "/api/v1/assignments", body, auth=f"Bearer {service.robot}")  # type: ignore[attr-defined]
+    assert answer.status == 403, answer.body
+    with service.house.store.read() as tx:
+        row = next(
+            one for one in newest(tx.conn, AuditFilter(identity="service-account:robot"), 5) if one.get("reason")
+        )
+    assert (row["allowed"], row["reason"]) == (False, "escalation")
+    assert not row.get("assignment")
+    assert not row.get("role")
+    assert not row.get("via")
