@@ -26,11 +26,12 @@ from aizen_hub.hub.login.oidc_claims import (
     verified_mail,
     without_roles,
 )
-from aizen_hub.hub.login.oidc_config import VERIFIED, OidcConfig, oauth_error
+from aizen_hub.hub.login.oidc_config import OidcConfig
 from aizen_hub.hub.login.oidc_discovery import Discovery, Metadata
 from aizen_hub.hub.login.oidc_http import IdpClient, IdpFailed
 from aizen_hub.hub.login.oidc_keys import IdpKeys
 from aizen_hub.hub.login.oidc_token import IdTokens, TokenFault
+from aizen_hub.hub.login.oidc_traits import VERIFIED, oauth_error
 from aizen_hub.hub.login.provider import LoginFailed, NotLetIn, Proof, ProviderUnreachable, show
 from aizen_hub.settings import ProviderSettings
 
