@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
 
-from aizen_hub.hub.login.oidc_claims import (
-    ClaimFault,
-    find,
-    read_names,
-    read_roles,
-    rests_on_mail,
-    text,
-    verified_mail,
-    without_roles,
-)
+from aizen_hub.hub.login.oidc_claims import ClaimFault, text
 from aizen_hub.hub.login.oidc_config import OidcConfig
 from aizen_hub.hub.login.oidc_discovery import Discovery, Metadata
 from aizen_hub.hub.login.oidc_http import IdpClient, IdpFailed
+from aizen_hub.hub.login.oidc_judge import OidcJudge, seconds
 from aizen_hub.hub.login.oidc_keys import IdpKeys
 from aizen_hub.hub.login.oidc_token import IdTokens, TokenFault
 from aizen_hub.hub.login.oidc_traits import VERIFIED, oauth_error
@@ -37,7 +27,6 @@ from aizen_hub.settings import ProviderSettings
 
 log = logging.getLogger("aizen_hub.login")
 
-MAX_SUBJECT = 255
 FRESH_SECONDS = 120.0
 T = TypeVar("T")
 
@@ -81,6 +70,7 @@ class OidcProvider:
         )
         self.traits = self._config.traits
         self.label = settings.label or (self.traits.login_service if "login_service" in settings.config else self.name)
+        self._judge = OidcJudge(self.name, self.label, self._config)
         self._client = self._config.client
         self.issuer: str = self.traits.issuer
         self._discovery = Discovery(self.issuer, self._client) if self.issuer else None
@@ -146,7 +136,7 @@ class OidcProvider:
         self._take(grant, told)
         if "refresh" not in grant.keep:
             log.info("provider `%s` gives no refresh token; the scope `offline_access` may be missing", self.name)
-        return await self._judge(told, grant)
+        return await self._judge.judge(told, grant.keep)
 
     # -- the person is not there -------------------------------------------------------------------------------------
 
@@ -165,7 +155,7 @@ class OidcProvider:
 
     async def _renew(self, grant: _Grant) -> Proof:
         await self._ready()
-        return await self._judge(await self._again(grant), grant)
+        return await self._judge.judge(await self._again(grant), grant.keep)
 
     async def _again(self, grant: _Grant) -> dict[str, Any]:
         refresh, access = grant.keep.get("refresh"), grant.keep.get("access")
@@ -223,7 +213,7 @@ class OidcProvider:
         await self._ready()
         claims = await self._tokens.verify_logout(token)
         subject = claims.get("sub")
-        return (None if subject is None else self._subject(subject)), text(claims, "sid")
+        return (None if subject is None else self._judge.subject(subject)), text(claims, "sid")
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
@@ -304,94 +294,7 @@ class OidcProvider:
         else:
             grant.keep["access"] = told["access_token"]
 
-    async def _judge(self, told: dict[str, Any], grant: _Grant) -> Proof:
-        traits = self.traits
-        info = await traits.token_to_user(told)
-        claims = told.pop(VERIFIED, None)
-        name = self._username(info)
-        if rests_on_mail(info, name, traits.username_claim) and verified_mail(info) is None:
-            raise NotLetIn(f"`{self.label}` does not say that your mail address is verified (`email_verified`)")
-        try:
-            groups = await self._of_class(name, told, info)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise IdpFailed(
-                f"its answer is not what {type(traits).__name__} expects ({type(error).__name__})"
-            ) from None
-        return Proof(
-            self.name,
-            self._subject(self._identifier(info)),
-            name,
-            display_name=text(info, "name"),
-            email=verified_mail(info),
-            groups=groups,
-            keep=grant.keep,
-            authenticated_at=_time((claims or {}).get("auth_time")),
-        )
-
-    async def _of_class(self, name: str, told: dict[str, Any], info: dict[str, Any]) -> tuple[str, ...] | None:
-        """Go through what the class of oauthenticator adds and demands; returns the groups."""
-        state = self.traits.build_auth_state_dict(told, info)
-        model: dict[str, Any] = {"name": self.traits.normalize_username(name), "admin": None, "groups": []}
-        model["auth_state"] = await state if isawaitable(state) else state
-        model = await self.traits.update_auth_model(model)
-        groups = self._groups(model["auth_state"], info)
-        model["groups"] = list(groups or ())
-        await self._restrict(model)
-        return groups
-
-    def _username(self, info: Mapping[str, Any]) -> str:
-        claim = self.traits.username_claim
-        try:
-            name = self.traits.user_info_to_username(dict(info))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            name = None
-        if not isinstance(name, str) or not 0 < len(name) <= MAX_SUBJECT or not name.isprintable():
-            raise ClaimFault(f"the claim `{show(str(claim))}` gives no user name")
-        return name
-
-    def _identifier(self, info: Mapping[str, Any]) -> str:
-        claim = "sub" if self.issuer else self.traits.subject_claim
-        _, value = find(info, claim)
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT or not value.isprintable():
-            raise ClaimFault(f"the claim `{show(claim)}` gives no identity")
-        return value
-
-    def _subject(self, identifier: str) -> str:
-        """Join issuer and subject (R22): an issuer has no fragment, so that no two pairs give one text (R33)."""
-        address = urlsplit(self.traits.authorize_url)
-        issuer = self.issuer or f"{address.scheme}://{address.netloc}"
-        whole = f"{issuer}#{identifier}"
-        return whole if len(whole) <= MAX_SUBJECT else "sha256:" + hashlib.sha256(whole.encode()).hexdigest()
-
-    def _groups(self, state: Mapping[str, Any], info: Mapping[str, Any]) -> tuple[str, ...] | None:
-        config, traits = self._config, self.traits
-        if not config.reads_groups:
-            return None
-        groups = read_names(state, config.groups_claim, required=config.groups_required)
-        if groups is None and config.groups_wanted:
-            groups = ()
-        if not traits.realm_roles and not traits.client_roles:
-            return groups
-        roles = read_roles(info, realm=traits.realm_roles, clients=traits.client_roles)
-        return tuple(sorted({*without_roles(groups or ()), *roles}))
-
-    async def _restrict(self, model: dict[str, Any]) -> None:
-        refused = NotLetIn(f"your account in `{self.label}` is not among those that may use this hub")
-        allowed = self.traits.check_blocked_users(model["name"], model)
-        if not (await allowed if isawaitable(allowed) else allowed):
-            raise refused
-        for name, only in self._config.restrictions.items():
-            if not await only.check_allowed(model["name"], model):
-                log.warning("provider `%s`: `%s` is outside of `%s`", self.name, show(model["name"]), name)
-                raise refused
-
-
-def _time(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
 
 def _recent(value: Any) -> bool:
-    when = _time(value)
+    when = seconds(value)
     return when is not None and abs(time.time() - when) <= FRESH_SECONDS
