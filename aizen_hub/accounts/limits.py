@@ -14,7 +14,7 @@ from aizen_hub.problems import BadInput, Escalation, LimitReached
 from aizen_hub.rbac.decide import effective_limits
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.limit import Limited
-from aizen_hub.rbac.role import SYSTEM, LimitKind
+from aizen_hub.rbac.role import SYSTEM, LimitKind, project_of
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -85,5 +85,5 @@ def put(tx: Write, identity: Identity, scope: str, kind: str, value: float | Non
     part = (str(identity), {"value": value}, kind, scope)
     mark = recorded.put(_l, *part) if value is not None else recorded.gone(_l, str(identity), kind, scope)
     tx.change("limit", {**payload, **recorded.rows(mark)}, [str(identity)])
-    tx.audit("limit.set", project=None if scope == SYSTEM else scope, details=payload)
+    tx.audit("limit.set", project=project_of(scope), details=payload)
     return message(f"the limit on {kind} of `{identity.name}` is {'gone' if value is None else f'{value:g}'}")

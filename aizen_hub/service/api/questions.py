@@ -7,7 +7,7 @@ from aizen_hub.accounts.result import Result, table
 from aizen_hub.audit.seal import sealed_until
 from aizen_hub.audit.search import AuditFilter, newest
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.service.api.answer import answered, change
 from aizen_hub.service.call import Call
 from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
@@ -47,7 +47,7 @@ async def why(call: Call) -> Answer:
 
 async def who_can(call: Call) -> Answer:
     body = call.body
-    project = None if body.scope == SYSTEM else body.scope
+    project = project_of(body.scope)
     return await call.read(
         lambda tx: answered(questions.who_can(tx, call.actor, body.permission, body.scope), tx),
         noted=lambda _: {"project": project, "details": {"question": "who-can", "permission": body.permission}},
