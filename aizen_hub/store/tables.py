@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -15,39 +13,53 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
-    Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.schema import SchemaItem
 
+from aizen_hub.store.columns import LIVE, NAME, Id, identifier, metadata, table
 from aizen_hub.store.instant import Instant
+from aizen_hub.store.journal import audit, changes, open_commands, outbox, pending, replays, seals, throttles
 
-_CONSTRAINTS = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-metadata = MetaData(naming_convention=_CONSTRAINTS)
-_Id = BigInteger().with_variant(Integer, "sqlite")
-NAME = 255
-_LIVE: dict[str, Any] = {f"{dialect}_where": text("ended IS NULL") for dialect in ("sqlite", "postgresql")}
+__all__ = [
+    "NAME",
+    "activations",
+    "assignments",
+    "audit",
+    "changes",
+    "credentials",
+    "groups",
+    "jobs",
+    "keys",
+    "locks",
+    "logins",
+    "mappings",
+    "memberships",
+    "metadata",
+    "names",
+    "open_commands",
+    "outbox",
+    "passwords",
+    "pending",
+    "project_alerts",
+    "projects",
+    "proofs",
+    "replays",
+    "reported_groups",
+    "revision",
+    "roles",
+    "scope_limits",
+    "seals",
+    "service_accounts",
+    "sessions",
+    "sign_ins",
+    "throttles",
+    "users",
+]
 
-
-def _id() -> Column[int]:
-    return Column("id", _Id, primary_key=True, autoincrement=True)
-
-
-def _table(name: str, *parts: SchemaItem, never_reuse_ids: bool = False) -> Table:
-    return Table(name, metadata, *parts, sqlite_autoincrement=never_reuse_ids)
-
-
-revision = _table(
+revision = table(
     "revision",
     Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
     Column("value", BigInteger, nullable=False),
@@ -55,20 +67,10 @@ revision = _table(
     Column("not_before", Instant),  # tokens issued earlier are dead, for everybody (R47)
 )
 
-changes = _table(
-    "changes",
-    Column("revision", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", String(40), nullable=False),
-    Column("touches", JSON, nullable=False),  # names of what compiled rights may depend on, see Write.change
-    Column("payload", JSON, nullable=False),  # the whole change, enough to replay it (T-38)
-    Column("at", Instant, nullable=False),
-    Column("audit_id", String(64), nullable=False),
-)
-
-names = _table(
+names = table(
     # Every name ever used, of users, groups, service accounts, projects and roles: a deleted one stays reserved (R31).
     "names",
-    _id(),
+    identifier(),
     Column("kind", String(20), nullable=False),
     Column("name", String(NAME), nullable=False),
     Column("skeleton", String(NAME), nullable=False),  # UTS 39: look-alikes have equal skeletons (R29)
@@ -77,9 +79,9 @@ names = _table(
     UniqueConstraint("kind", "skeleton"),
 )
 
-users = _table(
+users = table(
     "users",
-    _id(),
+    identifier(),
     Column("name", String(NAME), nullable=False, unique=True),
     Column("provider", String(32), nullable=False),
     Column("domain", String(NAME)),  # where the registration was written as a mail address
@@ -96,35 +98,35 @@ users = _table(
     never_reuse_ids=True,
 )
 
-logins = _table(
+logins = table(
     # Further logins linked to a user (provider, subject).
     "logins",
-    _id(),
-    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    identifier(),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("provider", String(32), nullable=False),
     Column("subject", String(NAME), nullable=False),
     UniqueConstraint("provider", "subject"),
 )
 
-passwords = _table(
+passwords = table(
     "passwords",
-    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("hash", String(255), nullable=False),  # argon2id
     Column("changed", Instant, nullable=False),
     Column("totp_secret", LargeBinary),  # encrypted
     Column("totp_step", BigInteger),  # of the last code that was taken: none is good twice (RFC 6238, 5.2)
 )
 
-activations = _table(
+activations = table(
     "activations",
-    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a reissue voids the former
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a reissue voids the former
     Column("token_hash", String(64), nullable=False, unique=True),
     Column("expires", Instant, nullable=False),
     Column("issued_by", String(NAME + 20)),  # kind:name; None: the service's own machine
     Column("proven", Boolean, nullable=False, default=False),  # made after a fresh sign-in
 )
 
-sign_ins = _table(
+sign_ins = table(
     # When somebody last proved in person who they are, by browser session (R77).
     "sign_ins",
     Column("user", String(NAME), primary_key=True),
@@ -132,9 +134,9 @@ sign_ins = _table(
     Column("at", Instant, nullable=False, index=True),
 )
 
-groups = _table(
+groups = table(
     "groups",
-    _id(),
+    identifier(),
     Column("name", String(NAME), nullable=False, unique=True),
     Column("provider", String(32)),  # None: local
     Column("description", Text, nullable=False, default=""),
@@ -143,10 +145,10 @@ groups = _table(
     never_reuse_ids=True,
 )
 
-memberships = _table(
+memberships = table(
     "memberships",
-    _id(),
-    Column("group_id", _Id, ForeignKey("groups.id", ondelete="CASCADE"), nullable=False, index=True),
+    identifier(),
+    Column("group_id", Id, ForeignKey("groups.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("member", String(NAME + 20), nullable=False, index=True),  # an identity as kind:name
     Column("provider", String(32)),  # None: a local membership
     Column("seen_at", Instant),  # of a directory membership; gives nothing once older than group_max_age (R63)
@@ -154,10 +156,10 @@ memberships = _table(
     Index("uq_memberships_group_id", "group_id", "member", text("coalesce(provider, '')"), unique=True),
 )
 
-mappings = _table(
+mappings = table(
     # Rules from the groups of a provider to a role in a project.
     "mappings",
-    _id(),
+    identifier(),
     Column("provider", String(32), nullable=False, index=True),
     Column("group", String(NAME), nullable=False),  # an exact name, or a template with one `{project}`
     Column("role", String(NAME), nullable=False),
@@ -168,18 +170,18 @@ mappings = _table(
     never_reuse_ids=True,
 )
 
-reported_groups = _table(
+reported_groups = table(
     # What a provider last said of a person, so that a new rule can show whom it concerns.
     "reported_groups",
-    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("provider", String(32), primary_key=True),
     Column("groups", JSON, nullable=False),
     Column("seen_at", Instant, nullable=False, index=True),
 )
 
-service_accounts = _table(
+service_accounts = table(
     "service_accounts",
-    _id(),
+    identifier(),
     Column("name", String(NAME), nullable=False, unique=True),
     Column("description", Text, nullable=False, default=""),
     Column("controller", String(NAME + 20)),  # the identity that made it
@@ -189,12 +191,10 @@ service_accounts = _table(
     never_reuse_ids=True,
 )
 
-credentials = _table(
+credentials = table(
     "credentials",
-    _id(),
-    Column(
-        "service_account_id", _Id, ForeignKey("service_accounts.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
+    identifier(),
+    Column("service_account_id", Id, ForeignKey("service_accounts.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of 256 random bits
     Column("created", Instant, nullable=False),
     Column("expires", Instant, nullable=False),
@@ -204,15 +204,15 @@ credentials = _table(
     Column("networks", JSON(none_as_null=True)),  # list of CIDRs that it is good from; None: anywhere
 )
 
-proofs = _table(
+proofs = table(
     "proofs",  # of possession, once they were used (RFC 9449, 11.1)
     Column("name", String(64), primary_key=True),  # SHA-256 of key and id
     Column("expires", Instant, nullable=False, index=True),
 )
 
-projects = _table(
+projects = table(
     "projects",
-    _id(),
+    identifier(),
     Column("name", String(NAME), nullable=False, unique=True),
     Column("description", Text, nullable=False, default=""),
     Column("created_by", String(NAME + 20), nullable=False),
@@ -222,10 +222,10 @@ projects = _table(
     never_reuse_ids=True,
 )
 
-roles = _table(
+roles = table(
     # Custom roles; built-in ones are in the catalog only.
     "roles",
-    _id(),
+    identifier(),
     Column("name", String(NAME), nullable=False, unique=True),
     Column("description", Text, nullable=False, default=""),
     Column("category", String(NAME), nullable=False, default=""),
@@ -236,9 +236,9 @@ roles = _table(
     never_reuse_ids=True,
 )
 
-assignments = _table(
+assignments = table(
     "assignments",
-    _id(),
+    identifier(),
     Column("role", String(NAME), nullable=False, index=True),
     Column("scope", String(NAME), nullable=False),  # `system` or a project's name
     Column("identity", String(NAME + 20), nullable=False),  # kind:name
@@ -256,10 +256,10 @@ assignments = _table(
     never_reuse_ids=True,
 )
 
-scope_limits = _table(
+scope_limits = table(
     # Limits set on an identity in a scope directly, beside those that roles carry.
     "scope_limits",
-    _id(),
+    identifier(),
     Column("identity", String(NAME + 20), nullable=False),
     Column("scope", String(NAME), nullable=False),
     Column("kind", String(20), nullable=False),
@@ -267,9 +267,9 @@ scope_limits = _table(
     UniqueConstraint("identity", "scope", "kind"),
 )
 
-locks = _table(
+locks = table(
     "locks",
-    _id(),
+    identifier(),
     Column("target", String(20), nullable=False),
     Column("name", String(NAME + 20), nullable=False),
     Column("reason", Text, nullable=False),
@@ -280,7 +280,7 @@ locks = _table(
     never_reuse_ids=True,
 )
 
-sessions = _table(
+sessions = table(
     "sessions",
     Column("id", String(32), primary_key=True),  # 128 random bits
     Column("user", String(NAME), nullable=False, index=True),
@@ -294,10 +294,10 @@ sessions = _table(
     Column("tokens_from", BigInteger),  # role tokens of an earlier revision are revoked (RFC 7009)
     Index("ix_sessions_user_server", "user", "server"),
     # Ended ones stay for ever: what looks for the live ones must not read them all.
-    Index("ix_sessions_live", "started", **_LIVE),
+    Index("ix_sessions_live", "started", **LIVE),
 )
 
-keys = _table(
+keys = table(
     # Keys that sign role tokens, decision tokens and checkpoints; private halves encrypted.
     "keys",
     Column("kid", String(64), primary_key=True),
@@ -309,7 +309,7 @@ keys = _table(
     Column("changed", Instant, nullable=False),
 )
 
-jobs = _table(
+jobs = table(
     "jobs",
     Column("decision_id", String(64), primary_key=True),
     Column("user", String(NAME), nullable=False),
@@ -322,99 +322,14 @@ jobs = _table(
     Column("ended", Instant),
     Column("outcome", String(20)),  # done, failed, stopped, unknown
     Index("ix_jobs_user_project_ended", "user", "project", "ended"),
-    Index("ix_jobs_live", "project", "started", **_LIVE),
+    Index("ix_jobs_live", "project", "started", **LIVE),
 )
 
-project_alerts = _table(
+project_alerts = table(
     "project_alerts",
-    _id(),
+    identifier(),
     Column("project", String(NAME), nullable=False),
     Column("user", String(NAME), nullable=False),
     Column("service", String(40), nullable=False),
     UniqueConstraint("project", "user", "service"),
-)
-
-outbox = _table(
-    "outbox",
-    _id(),
-    Column("recipient", String(NAME), nullable=False),
-    Column("channel", String(20), nullable=False),  # email, webhook
-    Column("event", String(40), nullable=False),
-    Column("payload", JSON, nullable=False),
-    Column("created", Instant, nullable=False),
-    Column("next_try", Instant, nullable=False, index=True),
-    Column("tries", Integer, nullable=False, default=0),
-    Column("sent", Instant),
-    Column("failed", Text),
-    Column("once", String(120), unique=True),  # the same notice is never written twice
-)
-
-pending = _table(
-    # Changes that wait for confirmation, and requests for access.
-    "pending",
-    Column("id", String(32), primary_key=True),
-    Column("kind", String(40), nullable=False),
-    Column("asked_by", String(NAME + 20), nullable=False),
-    Column("asked", Instant, nullable=False),
-    Column("expires", Instant, nullable=False),
-    Column("payload", JSON, nullable=False),
-    Column("state", String(20), nullable=False),  # waiting, confirmed, rejected, expired
-    Column("decided_by", String(NAME + 20)),
-    Column("decided", Instant),
-    Column("comment", Text, nullable=False, default=""),
-)
-
-replays = _table(
-    # Answers by idempotency key: per identity, route and body (R103).
-    "replays",
-    Column("identity", String(NAME + 20), primary_key=True),
-    Column("route", String(120), primary_key=True),
-    Column("key", String(120), primary_key=True),
-    Column("body_hash", String(64), nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("answer", JSON, nullable=False),
-    Column("at", Instant, nullable=False, index=True),
-)
-
-throttles = _table(
-    "throttles",
-    Column("subject", String(NAME + 80), primary_key=True),  # a kind of count and a hash
-    Column("failures", Integer, nullable=False),
-    Column("until", Instant, nullable=False),
-)
-
-open_commands = _table(
-    # What was given to the core and has not ended as far as anybody knows, and which replica watches over it.
-    "open_commands",
-    Column("decision_id", String(64), primary_key=True),
-    Column("user", String(NAME), nullable=False),
-    Column("project", String(NAME)),
-    Column("session", String(32)),
-    Column("acting", String(NAME + 20)),
-    Column("command", Text, nullable=False),  # as it may be recorded
-    Column("job", String(10)),  # starts, stops
-    Column("watcher", String(40), nullable=False),
-    Column("until", Instant, nullable=False, index=True),  # then anybody may watch over it
-    Column("lost", Boolean, nullable=False, default=False),  # an outcome `unknown` is recorded; the job counts on
-)
-
-audit = _table(
-    "audit",
-    Column("writer", String(40), primary_key=True),
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("id", String(64), nullable=False, unique=True),  # the decision's or the event's id
-    Column("at", Instant, nullable=False, index=True),
-    Column("event", String(40), nullable=False),
-    Column("identity", String(NAME + 20), index=True),
-    Column("project", String(NAME), index=True),
-    Column("body", LargeBinary, nullable=False),  # canonical JSON of the whole row: what the hash is over
-    Column("previous", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-)
-
-seals = _table(
-    # Where the audit begins, after its oldest rows went into a signed file; see audit.seal.
-    "seals",
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("line", Text, nullable=False),
 )
