@@ -21,7 +21,7 @@ def look(settings: Settings, folder: Path) -> Iterator[Finding]:
             if provider.kind == "ldap":
                 yield _directory(provider, folder)
             elif provider.kind == "oidc":
-                yield _identity_provider(provider, folder)
+                yield _identity_provider(provider, settings, folder)
         except ConfigurationError as error:
             yield Finding("fail", str(error))
     mail, core = settings.alerts.mail, settings.core
@@ -54,12 +54,13 @@ def _directory(provider: ProviderSettings, folder: Path) -> Finding:
     return Finding("ok", f"{what} answers" + (", and takes the lookup account" if account else ""))
 
 
-def _identity_provider(provider: ProviderSettings, folder: Path) -> Finding:
+def _identity_provider(provider: ProviderSettings, settings: Settings, folder: Path) -> Finding:
     from aizen_hub.hub.login.oidc import OidcProvider
     from aizen_hub.hub.login.provider import ProviderUnreachable
+    from aizen_hub.hub.login.providers import groups_required
 
     what = f"the identity provider `{provider.name}`"
-    found = OidcProvider(provider, folder)
+    found = OidcProvider(provider, folder, groups_required=groups_required(settings))
 
     async def ask() -> None:
         try:

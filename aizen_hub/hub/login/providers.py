@@ -42,10 +42,10 @@ def _provider(one: ProviderSettings, settings: Settings, road: HubRoad, folder: 
         case "local":
             return LocalProvider(one, road)
         case "oidc":
-            return OidcProvider(one, folder, groups_required=_groups_required(settings))
+            return OidcProvider(one, folder, groups_required=groups_required(settings))
 
 
-def _groups_required(settings: Settings) -> bool:
+def groups_required(settings: Settings) -> bool:
     """Whether the catalog lets nobody in of whom an identity provider tells no groups."""
     try:
         return load_catalog(settings.catalog, settings.overlays).groups_claim_required
