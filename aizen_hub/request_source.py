@@ -49,6 +49,7 @@ def source_of(request: Any, trusted: tuple[str, ...]) -> str | None:
     return found
 
 
+@lru_cache(maxsize=1_024)  # at every request, and nearly always the same few
 def _plain(text: str) -> str | None:
     # A zone (`%eth0`) is any text at all, and means something on the machine alone that wrote it.
     if len(text) > _MAX_ADDRESS or "%" in text:
