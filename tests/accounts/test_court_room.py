@@ -57,5 +57,5 @@ async def test_answers_for_a_loop_that_has_ended_are_dropped() -> None:
     room = Room(loop)
     one = Waiting(room, QUESTION, None, clock() + 600, None)
     loop.close()
-    room.deliver([(one, Unavailable("too late"))])
+    room.call(settle, [(one, Unavailable("too late"))])
     assert not one.future.done()

@@ -54,6 +54,7 @@ def renewed(environ: Mapping[str, str]) -> str | None:
             return str(json.load(answer)["access_token"])
     except urllib.error.HTTPError as error:
         error.close()
+        assert error.code != 429, "who asks too often learns nothing"
         return None
 
 
