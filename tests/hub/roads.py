@@ -54,7 +54,8 @@ def renewed(environ: Mapping[str, str]) -> str | None:
             return str(json.load(answer)["access_token"])
     except urllib.error.HTTPError as error:
         error.close()
-        assert error.code != 429, "who asks too often learns nothing"
+        if error.code == 429:
+            raise RuntimeError("who asks too often learns nothing") from None
         return None
 
 
