@@ -25,18 +25,21 @@ def recover_admin(name: str, config: Path, password: bool) -> int:
     audit says that it did. The link is valid for 24 hours, below the hub's address.
     """
     from aizen_hub.accounts import activation, bootstrap
+    from aizen_hub.accounts.passwords import NewPassword
 
     settings = Settings.load(config)
     secret = click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True) if password else None
+    # Hashed before the change, which keeps a running service from writing.
+    new = None if secret is None else NewPassword.of(secret)
     with opened(settings, may_make=True) as store, store.write(operator()) as tx:
         bootstrap.first_start(tx, settings)
         link = bootstrap.recover_admin(tx, name)
-        if link is not None and secret is not None:
-            activation.redeem(tx, link.token, secret)
+        if link is not None and new is not None:
+            activation.redeem(tx, link.token, new)
     if link is None:
         provider = settings.registration_provider
         say(f"`{name}` is an admin and signs in with the provider that the registration names (new ones: {provider})")
-    elif secret is None:
+    elif new is None:
         click.echo(link.path)
         say(f"`{name}` is an admin; open this below the hub's address, and set a password, within 24 hours")
     else:

@@ -1,17 +1,21 @@
-"""A receiver that stands where the service would, and keeps what the command line sends."""
+"""A receiver that stands where the service would, and a look at who could write while a password is hashed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from aizen_hub.accounts import passwords
 from aizen_hub.cli.main import cli
 
 
@@ -56,3 +60,29 @@ def counter() -> Iterator[Counter]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def hashed_beside(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[bool]]:
+    """Note for every password that is hashed whether others could write to the database at ``path`` meanwhile."""
+    genuine = passwords._HASHER
+
+    def watch(path: Path) -> list[bool]:
+        free: list[bool] = []
+
+        class Watched:
+            def hash(self, text: str) -> str:
+                with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+                    try:
+                        other.execute("BEGIN IMMEDIATE")
+                    except sqlite3.OperationalError:
+                        free.append(False)
+                    else:
+                        free.append(True)
+                        other.execute("ROLLBACK")
+                return genuine.hash(text)
+
+        monkeypatch.setattr(passwords, "_HASHER", Watched())
+        return free
+
+    return watch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,14 @@ def test_recover_admin_makes_an_admin_and_a_link_that_works(config: Path) -> Non
             assert [held.role for held in tx.rights(Identity.user("ada")).held] == ["AIZEN_ADMIN"]
 
 
-def test_recover_admin_sets_a_password_without_showing_it(config: Path) -> None:
-    prepared(config)
+def test_recover_admin_sets_a_password_without_showing_it(
+    config: Path, hashed_beside: Callable[[Path], list[bool]]
+) -> None:
+    free = hashed_beside(prepared(config).data_dir / "aizen.sqlite")
     secret = "a long enough pass phrase"
     status, answer = run("recover-admin", "ada", "--password", "-c", str(config), input=f"{secret}\n{secret}\n")
     assert status == Outcome.DONE
+    assert free == [True], "a running service can go on meanwhile"
     assert secret not in answer.output
     assert answer.stdout == ""
 

@@ -10,26 +10,29 @@ from aizen_hub.cli.operator import opened, operator
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
+    from aizen_hub.accounts.passwords import NewPassword
     from aizen_hub.store.transaction import Write
 
 
 def seed(settings: Settings) -> dict[str, str]:
     """Make five accounts with random passwords and one project; return the passwords, which are stored only hashed."""
     from aizen_hub.accounts import bootstrap
+    from aizen_hub.accounts.passwords import NewPassword
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     passwords = {person.name: secrets.token_urlsafe(9) for person in PEOPLE}
+    hashed = {name: NewPassword.of(password) for name, password in passwords.items()}
     with opened(settings, may_make=True) as store:
         with store.write(operator()) as tx:
             bootstrap.first_start(tx, settings)
         with store.write(operator()) as tx:
-            _accounts(tx, passwords)
+            _accounts(tx, hashed)
         with store.write(operator()) as tx:
             _roles(tx)
     return passwords
 
 
-def _accounts(tx: Write, passwords: dict[str, str]) -> None:
+def _accounts(tx: Write, passwords: dict[str, NewPassword]) -> None:
     from aizen_hub.accounts import activation, users
 
     for person in PEOPLE:
