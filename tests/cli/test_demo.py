@@ -9,16 +9,18 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aizen_hub.cli.demo import config
 from aizen_hub.cli.demo.config import Ports
+from aizen_hub.cli.demo.deployment import Deployment
 from aizen_hub.cli.demo.folder import BESIDE, DemoFolder, FolderTaken, free_ports
-from aizen_hub.cli.demo.house import House
-from aizen_hub.cli.demo.people import PEOPLE
+from aizen_hub.cli.demo.people import ADMIN, PEOPLE
 from aizen_hub.cli.demo.processes import Processes, StartFailed
+from aizen_hub.cli.demo.seed import seed
 from aizen_hub.cli.demo.tally import Missed, Tally, expect
 from aizen_hub.settings import Settings
 
@@ -71,6 +73,16 @@ def test_the_configuration_loads_and_is_private(tmp_path: Path) -> None:
     for path in (folder.path, folder.config, folder.hub_config, folder.data, folder.homes, folder.core / "credential"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     folder.release()
+
+
+def test_the_accounts_are_made_without_hashing_inside_a_change(
+    tmp_path: Path, hashed_beside: Callable[[Path], list[bool]]
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data", admin_user=f"local:{ADMIN.name}")
+    free = hashed_beside(settings.data_dir / "aizen.sqlite")
+    made = seed(settings)
+    assert set(made) == {person.name for person in PEOPLE}
+    assert free == [True] * len(PEOPLE)
 
 
 def test_root_is_allowed_only_as_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,26 +173,26 @@ def test_a_port_that_somebody_else_took_meanwhile_is_left_alone(
     """Two demos that start at the same moment find the same free ports; the second takes others."""
     starts: list[Ports] = []
 
-    def start(house: House, say: object) -> None:
-        starts.append(house.ports)
+    def start(deployment: Deployment, say: object) -> None:
+        starts.append(deployment.ports)
         if len(starts) == 1:
-            house.folder.log.write_text(f"OSError: [Errno 98] {os.strerror(errno.EADDRINUSE)}\n")
+            deployment.folder.log.write_text(f"OSError: [Errno 98] {os.strerror(errno.EADDRINUSE)}\n")
             raise StartFailed("the hub ended with 1")
 
-    monkeypatch.setattr(House, "_start", start)
-    monkeypatch.setattr("aizen_hub.cli.demo.house.seed", lambda settings: {"rita": "secret"})
+    monkeypatch.setattr(Deployment, "_start", start)
+    monkeypatch.setattr("aizen_hub.cli.demo.deployment.seed", lambda settings: {"rita": "secret"})
     folder = DemoFolder.claim(tmp_path)
-    house = House.start(folder, None, lambda text: None)
+    deployment = Deployment.start(folder, None, lambda text: None)
     assert len(starts) == 2
-    assert house.ports == starts[1] != starts[0]
-    assert house.passwords == {"rita": "secret"}, "made once, and not lost"
+    assert deployment.ports == starts[1] != starts[0]
+    assert deployment.passwords == {"rita": "secret"}, "made once, and not lost"
 
-    def broken(house: House, say: object) -> None:
-        starts.append(house.ports)
+    def broken(deployment: Deployment, say: object) -> None:
+        starts.append(deployment.ports)
         raise StartFailed("the hub ended with 1")
 
-    monkeypatch.setattr(House, "_start", broken)
+    monkeypatch.setattr(Deployment, "_start", broken)
     with pytest.raises(StartFailed):
-        House.start(folder, None, lambda text: None)
+        Deployment.start(folder, None, lambda text: None)
     assert len(starts) == 3, "any other failure is told at once"
     folder.release()

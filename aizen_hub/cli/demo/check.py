@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from aizen_hub.cli.demo.config import sample_core
+from aizen_hub.cli.demo.deployment import Deployment
 from aizen_hub.cli.demo.folder import DemoFolder
-from aizen_hub.cli.demo.house import House
 from aizen_hub.cli.demo.journey import journey
 from aizen_hub.cli.demo.people import PEOPLE
 from aizen_hub.cli.demo.processes import StartFailed, adopt_orphans, left_over
@@ -30,16 +30,16 @@ def run_check(base: Path) -> int:
     folder = DemoFolder.claim(Path(tempfile.mkdtemp(prefix="check-", dir=base)))
     adopt_orphans()
     tally = Tally()
-    house = None
+    deployment = None
     try:
         tally.part("starting")
-        house = House.start(folder, 0, lambda text: tally.part(f"  {text}"))
-        _check(house, tally)
+        deployment = Deployment.start(folder, 0, lambda text: tally.part(f"  {text}"))
+        _check(deployment, tally)
     except StartFailed as error:
         say(f"aizen-hub: {error}")
         tally.failed += 1
     finally:
-        killed = house.stop() if house is not None else []
+        killed = deployment.stop() if deployment is not None else []
         with tally.step("no process is left behind"):
             expect(not killed, f"had to be killed: {'; '.join(killed)}")
             expect(not left_over(), f"still running: {left_over()}")
@@ -52,15 +52,15 @@ def run_check(base: Path) -> int:
     return Outcome.ERROR if tally.failed else Outcome.DONE
 
 
-def _check(house: House, tally: Tally) -> None:
-    seats = {person.name: Seat(house.ports.url, person, house.passwords[person.name]) for person in PEOPLE}
-    click.echo("passwords of this run: " + ", ".join(f"{name} {word}" for name, word in house.passwords.items()))
+def _check(deployment: Deployment, tally: Tally) -> None:
+    seats = {person.name: Seat(deployment.ports.url, person, deployment.passwords[person.name]) for person in PEOPLE}
+    click.echo("passwords of this run: " + ", ".join(f"{name} {word}" for name, word in deployment.passwords.items()))
     tally.part("five people sign in")
     _each(tally, seats, "signs in through the form", Seat.sign_in)
     tally.part("five servers start")
     _each(tally, seats, "picks a project, and gets a server and a kernel", Seat.start_server)
     with tally.whole("what follows needs what is missing"):
-        journey(house, seats, tally)
+        journey(deployment, seats, tally)
     tally.part("the end")
     _each(tally, seats, "stops the server", Seat.stop_server)
 

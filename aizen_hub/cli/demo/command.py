@@ -61,8 +61,8 @@ def demo(port: int | None, folder: Path, reset: bool, check: bool) -> int:
 
 
 def run_demo(base: Path, port: int | None, reset: bool) -> int:
+    from aizen_hub.cli.demo.deployment import Deployment
     from aizen_hub.cli.demo.folder import DemoFolder, FolderTaken
-    from aizen_hub.cli.demo.house import House
     from aizen_hub.cli.demo.processes import StartFailed, adopt_orphans
 
     try:
@@ -74,13 +74,13 @@ def run_demo(base: Path, port: int | None, reset: bool) -> int:
         folder.empty()
     adopt_orphans()
     with ended_by_signals():
-        house = None
+        deployment = None
         try:
-            house = House.start(folder, port, say)
-            show(house)
+            deployment = Deployment.start(folder, port, say)
+            show(deployment)
             while True:
                 time.sleep(0.5)
-                house.processes.check()
+                deployment.processes.check()
         except StartFailed as error:
             say(f"aizen-hub: {error}")
             return Outcome.ERROR
@@ -88,22 +88,22 @@ def run_demo(base: Path, port: int | None, reset: bool) -> int:
             say("\nstopping")
             return Outcome.DONE
         finally:
-            if house is not None:
-                house.stop()
+            if deployment is not None:
+                deployment.stop()
             folder.release()
 
 
-def show(house: object) -> None:
+def show(deployment: object) -> None:
     """Print the address and the five persons."""
-    from aizen_hub.cli.demo.house import House
+    from aizen_hub.cli.demo.deployment import Deployment
     from aizen_hub.cli.demo.people import PEOPLE
 
-    assert isinstance(house, House)
+    assert isinstance(deployment, Deployment)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("NAME", "PASSWORD", "ROLE", "PICK", "ALLOWED, TRY", "REFUSED, TRY"):
         table.add_column(column, overflow="fold", no_wrap=column in ("NAME", "PASSWORD"))
     for person in PEOPLE:
-        password = house.passwords.get(person.name, "as at first")
+        password = deployment.passwords.get(person.name, "as at first")
         place = person.project or "No project"
         table.add_row(
             *(Text(one) for one in (person.name, password, person.role, place, person.allowed, person.refused))
@@ -112,10 +112,10 @@ def show(house: object) -> None:
     out.print()
     out.print(table)
     out.print()
-    if not house.passwords:
+    if not deployment.passwords:
         out.print("The accounts are those of an earlier run; --reset makes new ones.", markup=False)
     out.print(
-        f"Open {house.ports.url}, sign in, pick the project, open a notebook, and type a command into a cell.",
+        f"Open {deployment.ports.url}, sign in, pick the project, open a notebook, and type a command into a cell.",
         markup=False,
     )
     out.print(

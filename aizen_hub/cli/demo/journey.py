@@ -11,8 +11,8 @@ from typing import Any
 
 from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from aizen_hub.cli.demo.config import environment
+from aizen_hub.cli.demo.deployment import Deployment
 from aizen_hub.cli.demo.forgery import Forger
-from aizen_hub.cli.demo.house import House
 from aizen_hub.cli.demo.people import ADMIN, EXECUTOR, LEAD, PEOPLE, PROJECT, READER
 from aizen_hub.cli.demo.seat import Seat
 from aizen_hub.cli.demo.tally import Tally, expect
@@ -27,21 +27,21 @@ READ_IT = (
 )
 
 
-def journey(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
+def journey(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
     """Walk through everything, one chapter after the other; each leaves the roles as it found them."""
-    _wrong_password(house, tally)
+    _wrong_password(deployment, tally)
     _every_role(seats, tally)
     _grant_and_revoke(seats, tally)
-    _tokens(house, seats, tally)
+    _tokens(deployment, seats, tally)
     _files(seats, tally)
-    _limit(house, seats, tally)
-    _command_line(house, seats, tally)
+    _limit(deployment, seats, tally)
+    _command_line(deployment, seats, tally)
 
 
-def _wrong_password(house: House, tally: Tally) -> None:
+def _wrong_password(deployment: Deployment, tally: Tally) -> None:
     with tally.step("a wrong password does not sign in"):
         try:
-            Browser(house.ports.url).login(READER.name, "not the password")
+            Browser(deployment.ports.url).login(READER.name, "not the password")
         except LoginRefused:
             return
         expect(False, "it did")
@@ -83,9 +83,9 @@ def _grant_and_revoke(seats: Mapping[str, Seat], tally: Tally) -> None:
         expect(shown["type"] == "refusal", f"it shows {shown}")
 
 
-def _tokens(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
+def _tokens(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
     tally.part("tokens that are not what they should be")
-    url = house.ports.service_url
+    url = deployment.ports.service_url
     genuine = ""
     with tally.step("the genuine token is accepted"):
         genuine = seats[READER.name].python(READ_IT)
@@ -93,7 +93,7 @@ def _tokens(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
         expect(me["user"] == READER.name and me["project"] == PROJECT, f"it is taken for {me}")
     if not genuine:
         return
-    forger = Forger(Settings.load(house.folder.config, {}), genuine)
+    forger = Forger(Settings.load(deployment.folder.config, {}), genuine)
     for what, token in (
         ("forged: another name under a genuine signature", forger.altered()),
         ("forged: signed with another key", forger.own_key()),
@@ -111,7 +111,7 @@ def _tokens(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
                 _must_refuse(call, NotAuthenticated)
     with tally.step("a server's hub token is no way in for the command line"):
         token = seats[ADMIN.name].python("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")
-        client = SyncClient(house.ports.url + "/services/aizen", f"token {token}")
+        client = SyncClient(deployment.ports.url + "/services/aizen", f"token {token}")
         _must_refuse(lambda: client.get("/api/v1/me"), NotAuthenticated)
 
 
@@ -149,12 +149,12 @@ def _files(seats: Mapping[str, Seat], tally: Tally) -> None:
         expect("grant:project" in text and LEAD.role in text, f"it shows {shown}")
 
 
-def _limit(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
+def _limit(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
     tally.part("a limit of one running job")
     executor = seats[EXECUTOR.name]
     line = ["limit", "set", EXECUTOR.name, "jobs", "1", "--project", PROJECT]
     with tally.step(f"{ADMIN.name} sets it on the command line"):
-        answer = _run(house, seats[ADMIN.name], *line)
+        answer = _run(deployment, seats[ADMIN.name], *line)
         expect(answer.returncode == 0, f"exit {answer.returncode}: {answer.stderr}")
     with executor.elsewhere("start training slow") as slow:
         with tally.step("the first job runs, the second is refused and names the limit's source"):
@@ -168,21 +168,21 @@ def _limit(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
             expect("stopped" in slow.result(20).text, f"the first cell shows {slow.result().text[-300:]}")
 
 
-def _command_line(house: House, seats: Mapping[str, Seat], tally: Tally) -> None:
+def _command_line(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
     tally.part("the command line, with a hub token of one's own")
     lead, reader = seats[LEAD.name], seats[READER.name]
     with tally.step("whoami names the person and the role"):
-        answer = _run(house, reader, "whoami", "-o", "json")
+        answer = _run(deployment, reader, "whoami", "-o", "json")
         expect(answer.returncode == 0 and READER.role in answer.stdout, f"{answer.stdout} {answer.stderr}")
     with tally.step("can-i says yes with exit code 0, and no with exit code 3"):
         question = ("can-i", "start training churn", "--project", PROJECT)
-        yes, no = _run(house, lead, *question), _run(house, reader, *question)
+        yes, no = _run(deployment, lead, *question), _run(deployment, reader, *question)
         expect(yes.returncode == Outcome.DONE, f"the lead: {yes.returncode} {yes.stdout} {yes.stderr}")
         expect(no.returncode == Outcome.DENIED, f"the reader: {no.returncode} {no.stdout} {no.stderr}")
 
 
-def _run(house: House, seat: Seat, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**environment(), "AIZEN_HUB_URL": house.ports.url, "AIZEN_HUB_TOKEN": _hub_token(seat)}
+def _run(deployment: Deployment, seat: Seat, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {**environment(), "AIZEN_HUB_URL": deployment.ports.url, "AIZEN_HUB_TOKEN": _hub_token(seat)}
     return subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", *arguments],
         env=environ,

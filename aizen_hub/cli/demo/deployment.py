@@ -24,7 +24,7 @@ IN_USE = os.strerror(errno.EADDRINUSE)
 
 
 @dataclass
-class House:
+class Deployment:
     """Everything that runs for one demo.
 
     Attributes
@@ -39,7 +39,7 @@ class House:
     passwords: dict[str, str]
 
     @classmethod
-    def start(cls, folder: DemoFolder, public: int | None, say: Callable[[str], None]) -> House:
+    def start(cls, folder: DemoFolder, public: int | None, say: Callable[[str], None]) -> Deployment:
         """Write the configuration, make the accounts where there are none, and start everything.
 
         Raises
@@ -61,18 +61,18 @@ class House:
             else:
                 # A demo's data outlives `git pull`.
                 schema.upgrade(Settings.load(folder.config, {}).database_url)
-            house = cls(folder, ports, Processes(folder.log), passwords)
+            deployment = cls(folder, ports, Processes(folder.log), passwords)
             try:
-                house._start(say)
-                return house
+                deployment._start(say)
+                return deployment
             except StartFailed:
-                house.stop()
+                deployment.stop()
                 # A free port was found and then given up for the process that binds it: another may have been quicker.
                 if attempt == ATTEMPTS or IN_USE not in folder.log.read_text(encoding="utf-8", errors="replace"):
                     raise
                 say("another process took one of the ports; trying others")
             except BaseException:  # goes on up, Ctrl-C too; no process stays behind
-                house.stop()
+                deployment.stop()
                 raise
         raise AssertionError("the loop ends by return or raise")
 
