@@ -20,7 +20,7 @@ from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.escalation import Missing, may_give, may_take
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
-from aizen_hub.rbac.role import SYSTEM, ScopeKind
+from aizen_hub.rbac.role import SYSTEM, ScopeKind, project_of
 from aizen_hub.rbac.sentence import denied
 
 _HANDS_ON: Mapping[str, Callable[..., tuple[Missing, ...]]] = {"grant_role": may_give, "revoke_role": may_take}
@@ -70,7 +70,7 @@ def run(path: str | Path, *, now: datetime | None = None, catalog: Catalog | Non
 
 def answer(policy: Policy, rights: Rights, asked: AssertionForm, now: datetime) -> Decision:
     """Decide what one assertion asks."""
-    project = None if asked.scope == SYSTEM else asked.scope
+    project = project_of(asked.scope)
     if asked.command is None:
         return _decide(policy, rights, Request(asked.permission, asked.scope), now)
     try:
