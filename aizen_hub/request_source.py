@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 
 _MAX_HOPS = 20
 _MAX_ADDRESS = 45
 """Characters of the longest spelling of an IPv6 address."""
 
 
-def source_of(request: Any, trusted: tuple[str, ...]) -> str | None:
+def source_of(peer: str, forwarded: Iterable[str], trusted: tuple[str, ...]) -> str:
     """Return the address that the outermost of our own proxies saw.
 
-    Tornado's ``remote_ip`` believes ``X-Real-Ip`` of anybody, and so would let each guess come from a new address.
     The header is read from its end, where our own proxies write: each hop is believed as long as the one that named it
     is ours. An entry that is no plain address ends the walk, and so does a trusted one too many.
 
     Parameters
     ----------
-    request : tornado.httputil.HTTPServerRequest or None
-        None for what came by no request.
+    peer : str
+        The other end of the connection.
+    forwarded : iterable of str
+        What each ``X-Forwarded-For`` header says.
     trusted : tuple of str
         Addresses of the proxies in front of us: only what they forward is believed (`service.trusted_proxies`).
 
     Returns
     -------
-    str or None
+    str
         In the one canonical spelling, IPv4 where IPv6 only wraps it; what the connection says, where that is none.
     """
-    if request is None:
-        return None
-    context = getattr(getattr(request, "connection", None), "context", None)
-    peer = str(getattr(context, "_orig_remote_ip", None) or request.remote_ip or "")
     found, ours = _plain(peer) or peer, _plain_all(trusted)
     if found not in ours:
         return found
     # Bounded before it is taken apart: the header is as long as whoever is outside wants it.
-    said = ",".join(request.headers.get_list("X-Forwarded-For"))
+    said = ",".join(forwarded)
     for hop in reversed(said.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
         if found not in ours:
             break

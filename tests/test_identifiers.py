@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tornado.httputil import HTTPHeaders
+from multidict import CIMultiDict
 
 from aizen_hub.hub.projection import ADMIN_GROUP, GROUPS
 from aizen_hub.rbac.identity import Identity, Kind
@@ -28,7 +28,7 @@ def test_an_identity_as_text_is_one_identity(one: Identity, other: Identity) -> 
 
 def key(path: dict[str, str]) -> Key:
     call: Any = SimpleNamespace(
-        headers=HTTPHeaders({"Idempotency-Key": "k"}),
+        headers=CIMultiDict({"Idempotency-Key": "k"}),
         route=SimpleNamespace(keyed=True, name="PUT /x"),
         members=path,
         body=None,

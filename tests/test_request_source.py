@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tornado.httputil import HTTPHeaders
 
+from aizen_hub.hub.login.authenticator import AizenAuthenticator
 from aizen_hub.request_source import source_of
 
 TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
@@ -56,19 +58,25 @@ TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
     ],
 )
 def test_the_outermost_of_our_proxies_is_believed(peer: str, forwarded: list[str], source: str) -> None:
-    headers = HTTPHeaders({"X-Real-Ip": "192.0.2.66", "Forwarded": "for=192.0.2.67"})
-    for one in forwarded:
-        headers.add("X-Forwarded-For", one)
-    said = SimpleNamespace(headers=headers, remote_ip=peer)
-    assert source_of(said, TRUSTED) == source
+    assert source_of(peer, forwarded, TRUSTED) == source
     if peer:
-        # The hub's Tornado believes the headers before we are asked, and keeps what the connection says beside it.
+        # The hub's Tornado believes some headers before we are asked, and keeps what the connection says beside it.
+        headers = HTTPHeaders({"X-Real-Ip": "192.0.2.66", "Forwarded": "for=192.0.2.67"})
+        for one in forwarded:
+            headers.add("X-Forwarded-For", one)
         context = SimpleNamespace(_orig_remote_ip=peer)
-        told = SimpleNamespace(headers=headers, connection=SimpleNamespace(context=context), remote_ip="192.0.2.66")
-        assert source_of(told, TRUSTED) == source
+        request = SimpleNamespace(
+            headers=headers, connection=SimpleNamespace(context=context), remote_ip="192.0.2.66"
+        )
+        settings = SimpleNamespace(service=SimpleNamespace(trusted_proxies=TRUSTED))
+        hub: Any = SimpleNamespace(aizen_settings=settings)
+        assert AizenAuthenticator.source(hub, SimpleNamespace(request=request)) == source
 
 
 def test_without_trusted_proxies_nothing_is_believed() -> None:
-    said = SimpleNamespace(headers=HTTPHeaders({"X-Forwarded-For": "198.51.100.1"}), remote_ip="127.0.0.1")
-    assert source_of(said, ()) == "127.0.0.1"
-    assert source_of(None, TRUSTED) is None
+    assert source_of("127.0.0.1", ["198.51.100.1"], ()) == "127.0.0.1"
+
+
+def test_what_came_by_no_request_has_no_source() -> None:
+    hub: Any = SimpleNamespace()
+    assert AizenAuthenticator.source(hub, SimpleNamespace()) is None

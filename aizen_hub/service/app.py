@@ -53,7 +53,7 @@ def _addresses(
 def _note(endpoint: Endpoint) -> None:
     route, call, request, status = endpoint.route, endpoint.call, endpoint.request, endpoint.status
     label = route.name if route is not None else "no route"
-    seconds = request.request_time()
+    seconds = request.seconds
     endpoint.house.metrics.request(label, status, seconds)
     level = (
         logging.WARNING

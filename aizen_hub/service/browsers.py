@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
-
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import Denied, NotAuthenticated, Problem, Unavailable
+from aizen_hub.service.request import Headers, Request
 from aizen_hub.tokens.credential import same
 from aizen_hub.tokens.key_encryption import KeyEncryption
 
@@ -102,7 +101,7 @@ class Browsers:
 
     # -- signing in ------------------------------------------------------------------------------------------------
 
-    def begin(self, request: HTTPServerRequest, onward: str) -> tuple[str, str]:
+    def begin(self, request: Request, onward: str) -> tuple[str, str]:
         """Return where to send the browser, and the cookie that binds the sign-in to it.
 
         Parameters
@@ -133,7 +132,7 @@ class Browsers:
         cookie = self._set(request, self._flow_cookie(request), browser, FLOW_SECONDS)
         return f"{self.place.address}api/oauth2/authorize?{urlencode(query)}", cookie
 
-    async def finish(self, headers: HTTPHeaders, secure: bool, state: str, code: str) -> tuple[str, tuple[str, ...]]:
+    async def finish(self, headers: Headers, secure: bool, state: str, code: str) -> tuple[str, tuple[str, ...]]:
         """Return where to go on, and the cookies of a browser that came back with a code.
 
         Raises
@@ -181,11 +180,11 @@ class Browsers:
         """The name of our cookie, as browsers that come by TLS carry it."""
         return self._name(COOKIE, self.place.https is not False)
 
-    def carried(self, request: HTTPServerRequest) -> bool:
+    def carried(self, request: Request) -> bool:
         """Whether a request comes with our cookie."""
         return bool(_values(request.headers, self._name(COOKIE, self.secure(request))))
 
-    def read(self, request: HTTPServerRequest) -> SignedIn:
+    def read(self, request: Request) -> SignedIn:
         """Read the cookie.
 
         Raises
@@ -207,7 +206,7 @@ class Browsers:
         return base64.urlsafe_b64encode(hmac.digest(self._xsrf, text.encode(), "sha256")).rstrip(b"=").decode()
 
     @staticmethod
-    def check(request: HTTPServerRequest, expected: str, sent: str | None, *, page: bool) -> None:
+    def check(request: Request, expected: str, sent: str | None, *, page: bool) -> None:
         """Refuse what another site, or another page of this one, may have made the browser send (R115, R116).
 
         Parameters
@@ -239,14 +238,15 @@ class Browsers:
 
     # -- cookies -----------------------------------------------------------------------------------------------------
 
-    def secure(self, request: HTTPServerRequest) -> bool:
+    def secure(self, request: Request) -> bool:
         """Whether the browser came by TLS; a forwarded word counts only from a configured proxy (R121)."""
         if self.place.https is not None:
             return self.place.https
-        if request.remote_ip in self._house.settings.service.trusted_proxies:
-            said = [one.strip().lower() for one in request.headers.get("X-Forwarded-Proto", "").split(",")]
-            return next(filter(None, said), "") == "https"
-        return request.protocol == "https"
+        if request.peer not in self._house.settings.service.trusted_proxies:
+            return False  # we speak no TLS ourselves
+        # Each proxy adds how it was reached; the outermost stands first. Who makes one up names their own cookie wrong.
+        said = [one.strip().lower() for one in ",".join(request.headers.getall("X-Forwarded-Proto", ())).split(",")]
+        return next(filter(None, said), "") == "https"
 
     def _name(self, name: str, secure: bool) -> str:
         if not secure:
@@ -254,10 +254,10 @@ class Browsers:
         # On a host shared with user servers the path keeps the cookie from them, which `__Host-` would not allow.
         return ("__Host-" if self.place.own_host else "__Secure-") + name
 
-    def _flow_cookie(self, request: HTTPServerRequest) -> str:
+    def _flow_cookie(self, request: Request) -> str:
         return self._name("aizen-signin", self.secure(request))
 
-    def _set(self, request: HTTPServerRequest, name: str, value: str, seconds: int) -> str:
+    def _set(self, request: Request, name: str, value: str, seconds: int) -> str:
         return self._make(name, value, self.secure(request), seconds)
 
     def _make(self, name: str, value: str, secure: bool, seconds: int) -> str:
@@ -267,7 +267,7 @@ class Browsers:
         )
 
     @staticmethod
-    def _cookie(headers: HTTPHeaders, name: str) -> str | None:
+    def _cookie(headers: Headers, name: str) -> str | None:
         found = _values(headers, name)
         # Of two of one name one was planted by a neighbour: neither counts.
         return found[0] if len(found) == 1 and len(found[0]) <= MAX_COOKIE else None
@@ -294,12 +294,12 @@ class Browsers:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _values(headers: HTTPHeaders, name: str) -> list[str]:
+def _values(headers: Headers, name: str) -> list[str]:
     out = []
-    for line in headers.get_list("Cookie"):
+    for line in headers.getall("Cookie", ()):
         for part in line.split(";"):
             key, equals, value = part.strip().partition("=")
             if equals and key == name:

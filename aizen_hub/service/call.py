@@ -10,8 +10,6 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from tornado.httputil import HTTPHeaders
-
 from aizen_hub.accounts import gate
 from aizen_hub.accounts.court import Question, Ruling
 from aizen_hub.accounts.court_case import clock
@@ -25,6 +23,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service import replay
 from aizen_hub.service.pools import Pool
 from aizen_hub.service.refusal import problem_in, refused_row, view
+from aizen_hub.service.request import Headers
 from aizen_hub.service.roads import Caller
 from aizen_hub.service.route import Answer, Document, Kind, Route, Stream
 from aizen_hub.store import kill_point
@@ -66,7 +65,7 @@ class Call:
         members: Mapping[str, str],
         body: Any,
         query: Any,
-        headers: HTTPHeaders,
+        headers: Headers,
     ) -> None:
         self.house, self.route, self.caller = house, route, caller
         self.members, self.body, self.query, self.headers = members, body, query, headers

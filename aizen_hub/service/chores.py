@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -71,7 +70,6 @@ class Chores:
             Task("revocation", 1.0, self._followers.follow, at_once=True),
             Task("jobs", core_road.LOOK_SECONDS, self._unless_old(lambda: core_road.resume(house)), at_once=True),
             Task("checkpoint", 5.0, self._checkpoint_when_due, at_once=True),
-            Task("slow", 5.0, self._hang_up),
             Task("figures", 15.0, self._count, at_once=True),
             Task("alerts", 5.0, self._unless_old(self._post)),
             Task("expiring", 300.0, self._unless_old(self._announce)),
@@ -125,13 +123,6 @@ class Chores:
         sink = self._house.sink
         if sink.failing or sink.age >= _SIGN_EVERY:
             await self.checkpoint()
-
-    async def _hang_up(self) -> None:
-        # Tornado's own timeouts cost timers per request; one look every few seconds costs nothing.
-        now = time.monotonic()
-        for connection, until in list(self._house.reading.items()):
-            if until < now:
-                connection.stream.close()
 
     async def _count(self) -> None:
         def work(tx: Read) -> dict[str, float]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from tornado.httputil import HTTPHeaders
-
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import BadInput, Problem
+from aizen_hub.service.request import Headers
 from aizen_hub.service.route import Route
 from aizen_hub.service.schemas.base import read_json, read_strings
 
@@ -45,7 +44,7 @@ def members(route: Route, segments: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def body(route: Route, headers: HTTPHeaders, data: bytes) -> Any:
+def body(route: Route, headers: Headers, data: bytes) -> Any:
     """Read a body in the one form that the route declares.
 
     Raises
@@ -70,14 +69,14 @@ def body(route: Route, headers: HTTPHeaders, data: bytes) -> Any:
     return read_json(route.body, data)
 
 
-def query(route: Route, text: str | None) -> Any:
+def query(route: Route, text: str) -> Any:
     """Read a query.
 
     Raises
     ------
     BadInput
     """
-    data = (text or "").encode("latin-1", "replace")
+    data = text.encode("ascii", "replace")
     if route.query is None:
         if data:
             raise BadInput("this address takes no query")

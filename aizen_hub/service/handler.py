@@ -5,32 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
-import time
-from asyncio import Future
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from aiohttp.web import BaseRequest, RequestPayloadError, Response, StreamResponse
+from multidict import CIMultiDict
 from sqlalchemy.exc import SQLAlchemyError
-from tornado.httputil import (
-    HTTPConnection,
-    HTTPHeaders,
-    HTTPMessageDelegate,
-    HTTPServerRequest,
-    RequestStartLine,
-    ResponseStartLine,
-    format_timestamp,
-    responses,
-)
-from tornado.iostream import StreamClosedError
 
-from aizen_hub.problems import NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
+from aizen_hub.problems import BadInput, NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
 from aizen_hub.service import content
 from aizen_hub.service.browsers import XSRF_HEADER
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, Form, failed
+from aizen_hub.service.request import Request
 from aizen_hub.service.route import Answer, Credential, Document, Route, Stream
 
 if TYPE_CHECKING:
@@ -44,20 +34,29 @@ LINES = "application/x-ndjson"
 MAX_URL = 4096
 MAX_HEADERS = 64
 MAX_HEADER = 16 << 10
+BODY_SECONDS = 30.0
+"""How long the rest of a body is waited for."""
 
 HEADERS = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Server", "aizen-hub"),  # or the library puts itself there, with its version
 )
 FOR_BROWSERS = (("Referrer-Policy", "no-referrer"), ("Cross-Origin-Resource-Policy", "same-origin"))
-_FINE = ResponseStartLine("HTTP/1.1", 200, responses[200])
+_UNFIT = re.compile(r"[^\t -~]")
 
 
 class MethodRefused(Problem):
     """This address exists and does not know the method."""
 
     slug, title, status = "method-not-allowed", "This address does not take that method", 405
+
+
+class BodyLate(Problem):
+    """Part of the body did not come."""
+
+    slug, title, status = "request-timeout", "The request did not come in time", 408
 
 
 def encode(value: Any) -> bytes:
@@ -68,12 +67,15 @@ def encode(value: Any) -> bytes:
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-@lru_cache(maxsize=2)
-def _date(second: int) -> str:
-    return format_timestamp(second)
+def refused(problem: Problem) -> Response:
+    """Return the answer to what is no request at all; its connection ends."""
+    body = encode({**problem.to_json(), "status": int(problem.status)})
+    answer = Response(status=problem.status, body=body, headers=(*HEADERS, ("Content-Type", PROBLEM)))
+    answer.force_close()
+    return answer
 
 
-class Endpoint(HTTPMessageDelegate):
+class Endpoint:
     """One request and its answer: every request, to whatever address, goes this one way.
 
     An oversized or misdirected request is refused before its body is taken in (R126).
@@ -84,208 +86,160 @@ class Endpoint(HTTPMessageDelegate):
     call : Call or None
         Once the caller is known.
     status : int
-        Of the answer, as soon as it began.
+        Of the answer, as soon as there is one.
     """
 
-    def __init__(self, intake: Intake, connection: HTTPConnection, server_connection: object) -> None:
-        self.house = intake.house
-        self.route: Route | None = None
+    def __init__(self, intake: Intake, http: BaseRequest) -> None:
+        self.house, self._intake, self._http = intake.house, intake, http
+        self.request = Request(http.method, http.raw_path, http.headers, http.remote or "")
+        address, self._segments = intake.find(self.request.path)
+        self.proxied = address.proxied
+        self.route = address.routes.get(http.method)
         self.call: Call | None = None
         self.status = 0
-        self.proxied = False
-        self._intake, self._connection, self._server_connection = intake, connection, server_connection
-        self._refusal: Problem | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._begun = self._finished = False
+        self._routes = address.routes
 
-    # -- what Tornado calls ----------------------------------------------------------------------------------------
-
-    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
-        assert isinstance(start_line, RequestStartLine)
-        request = self.request = HTTPServerRequest(start_line=start_line, headers=headers, connection=self._connection)
-        address, self._segments = self._intake.find(request.path)
-        self.proxied = address.proxied
-        self.route = address.routes.get(start_line.method)
-        body_comes = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+    async def answer(self) -> StreamResponse:
+        """Return the answer; one that grows while it is read is sent already."""
         try:
-            self._look(address.routes)
-        except Problem as problem:
-            self._refusal = problem
-            if body_comes:
-                self._problem(problem)
-            return
-        if body_comes:
-            self._intake.begun(self._server_connection)
-
-    def data_received(self, chunk: bytes) -> None:
-        if self.route is None or self._finished:
-            return
-        self._size += len(chunk)
-        if self._size > self.route.max_body:
-            self._parts.clear()
-            self._problem(TooLarge(f"the body has more than {self.route.max_body} bytes"))
-            return
-        self._parts.append(chunk)
-
-    def finish(self) -> None:
-        self._intake.on_close(self._server_connection)
-        if self._refusal is not None:
-            self._problem(self._refusal)
-        elif not self._finished:
-            self._intake.serving.add(self)
-            self._task = asyncio.create_task(self._run())
-
-    def on_connection_close(self) -> None:
-        self._parts.clear()
-
-    # -- the way of a request --------------------------------------------------------------------------------------
-
-    def _look(self, routes: Mapping[str, Route]) -> None:
-        """Refuse what can be refused by the headers alone."""
-        request, headers = self.request, self.request.headers
-        if self.route is None:
-            if not routes:
-                raise NotFound("there is nothing at this address")
-            raise MethodRefused(f"this address takes {', '.join(sorted(routes))}", more={"allow": sorted(routes)})
-        if len(request.uri or "") > MAX_URL:
-            raise TooLarge(f"the address has more than {MAX_URL} characters")
-        if len(headers) > MAX_HEADERS:
-            raise TooLarge(f"the request has more than {MAX_HEADERS} header fields")
-        declared = headers.get("Content-Length", "0")
-        if declared.isascii() and declared.isdigit() and int(declared) > self.route.max_body:
-            raise TooLarge(f"the body has more than {self.route.max_body} bytes")
-
-    async def _run(self) -> None:
-        try:
-            await self._serve()
+            response = await self._serve()
         except asyncio.CancelledError as error:
-            self._problem(error)
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
+            response = self._problem(error)
         except Exception as error:  # noqa: BLE001 - whatever happened is told, logged and counted by `_problem`
-            self._problem(error)
-        finally:
-            self._intake.serving.discard(self)
-            if not self._finished:
-                self._connection.close()  # type: ignore[attr-defined]
+            response = self._problem(error)
+        self.status = response.status
+        self._intake.note(self)
+        return response
 
-    async def _serve(self) -> None:
-        route, house = self.route, self.house
-        assert route is not None
+    # -- the way of a request --------------------------------------------------------------------------------------
+
+    async def _serve(self) -> StreamResponse:
+        route, house, request = self._look(), self.house, self.request
+        data = await self._body(route.max_body)
         house.check_open(route)
-        caller = await house.roads.identify(route, self.request, proxied=self.proxied)
+        # After the body, which may be slow: who that is, and whether they still are, is asked at the last moment.
+        caller = await house.roads.identify(route, request, proxied=self.proxied)
         with house.limits.admitted(caller):
             call = self.call = Call(
                 house,
                 route,
                 caller,
                 content.members(route, self._segments),
-                content.body(route, self.request.headers, b"".join(self._parts)),
-                content.query(route, self.request.query),
-                self.request.headers,
+                content.body(route, request.headers, data),
+                content.query(route, request.query),
+                request.headers,
             )
-            self._parts.clear()
             if caller.xsrf is not None:
-                sent = call.body.xsrf if isinstance(call.body, Form) else self.request.headers.get(XSRF_HEADER)
-                house.browsers.check(self.request, caller.xsrf, sent, page=route.page)
+                sent = call.body.xsrf if isinstance(call.body, Form) else request.headers.get(XSRF_HEADER)
+                house.browsers.check(request, caller.xsrf, sent, page=route.page)
             work = route.handle(call)
             answer = await (work if route.in_time else call.within_deadline(work))
             if isinstance(answer, Answer):
-                self._answer(answer)
-            elif isinstance(answer, Stream):
-                await self._stream(answer)
+                return self._answer(answer)
+            if isinstance(answer, Stream):
+                return await self._stream(answer)
+            return self._document(answer)
+
+    def _look(self) -> Route:
+        """Refuse what can be refused by the headers alone."""
+        route, headers = self.route, self.request.headers
+        if route is None:
+            if not self._routes:
+                raise NotFound("there is nothing at this address")
+            allowed = sorted(self._routes)
+            raise MethodRefused(f"this address takes {', '.join(allowed)}", more={"allow": allowed})
+        if len(self.request.target) > MAX_URL:
+            raise TooLarge(f"the address has more than {MAX_URL} characters")
+        if sum(map(len, headers.values())) > MAX_HEADER:
+            raise TooLarge(f"the header fields have more than {MAX_HEADER} characters")
+        if int(headers.get("Content-Length", 0)) > route.max_body:  # a number: HTTP was read before us
+            raise TooLarge(f"the body has more than {route.max_body} bytes")
+        return route
+
+    async def _body(self, limit: int) -> bytes:
+        stream = self._http.content
+        try:
+            if stream.is_eof():  # it came with its headers, as nearly always
+                data = stream.read_nowait()
             else:
-                self._document(answer)
+                data = await self._slow_body(limit)
+        except (RequestPayloadError, ConnectionError) as error:
+            raise BadInput("the body is malformed, or ended too early") from error
+        if len(data) > limit:
+            raise TooLarge(f"the body has more than {limit} bytes")
+        return data
+
+    async def _slow_body(self, limit: int) -> bytes:
+        if self.request.headers.get("Expect", "").lower() == "100-continue":
+            await self._http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        data = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while len(data) <= limit and (chunk := await self._http.content.readany()):
+                    data += chunk
+        except TimeoutError:
+            raise BodyLate(f"the body did not come within {BODY_SECONDS:g} seconds") from None
+        return bytes(data)
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
-    def _headers(self, content_type: str, more: Iterable[tuple[str, str]] = ()) -> HTTPHeaders:
-        headers = HTTPHeaders()
-        headers["Date"] = _date(int(time.time()))
-        for name, value in HEADERS:
-            headers[name] = value
+    def _headers(self, content_type: str, more: Iterable[tuple[str, str]] = ()) -> CIMultiDict[str]:
+        headers = CIMultiDict(HEADERS)
         headers["Content-Type"] = content_type
         headers["X-Aizen-Instance"] = self.house.instance
         if self.proxied:
-            for name, value in FOR_BROWSERS:
-                headers[name] = value
+            headers.update(FOR_BROWSERS)
         for name, value in more:
-            headers.pop(name, None)
-            headers.add(name, value)  # refuses what no header may hold
+            if _UNFIT.search(value):
+                raise ValueError(f"the header `{name}` cannot hold such a value")
+            headers[name] = value
         return headers
 
-    def _send(self, status: int, body: bytes, headers: HTTPHeaders) -> None:
-        if self._finished:
-            return
-        self.status = status
-        if status == HTTPStatus.NO_CONTENT:
-            del headers["Content-Type"]
-        else:
-            headers["Content-Length"] = str(len(body))
-        if self.request.method == "HEAD":
-            body = b""
-        self._begun = True
-        # Whether it arrives or its reader is gone is no matter of ours: the connection ends either way.
-        self._connection.write_headers(ResponseStartLine("HTTP/1.1", status, responses[status]), headers, body)
-        self._end()
-
-    def _end(self) -> None:
-        self._finished = True
-        self._connection.finish()
-        self._intake.note(self)
-
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: Answer) -> Response:
         route = self.route
         status = answer.status or (HTTPStatus.OK if route is None else route.status)
-        body = b"" if status == HTTPStatus.NO_CONTENT else encode(answer.value)
-        self._send(status, body, self._headers(JSON, answer.headers.items()))
+        headers = self._headers(JSON, answer.headers.items())
+        if status == HTTPStatus.NO_CONTENT:
+            del headers["Content-Type"]
+            return Response(status=status, headers=headers)
+        return Response(status=status, body=encode(answer.value), headers=headers)
 
-    def _document(self, answer: Document) -> None:
+    def _document(self, answer: Document) -> Response:
         headers = self._headers(answer.content_type, answer.headers.items())
         for cookie in answer.cookies:
             headers.add("Set-Cookie", cookie)
-        self._send(answer.status, answer.body, headers)
+        return Response(status=answer.status, body=answer.body, headers=headers)
 
-    async def _stream(self, answer: Stream) -> None:
+    async def _stream(self, answer: Stream) -> StreamResponse:
+        response = StreamResponse(headers=self._headers(LINES, (("X-Accel-Buffering", "no"),)))
         try:
             async for event in answer.events:
-                await self._line(event)
-        except StreamClosedError:  # its reader has gone
-            self._finished = True
-            self._connection.close()  # type: ignore[attr-defined]
-            self._intake.note(self)
-            return
+                if not await self._line(response, event):
+                    return response
         except Exception as error:  # noqa: BLE001 - the headers are out: the only way left to say it is a last line
             problem = self._expected(error)
-            self._line({"event": "end", "state": "unknown", "result": None, "message": problem.detail})
-        if not self._begun:
-            self._connection.write_headers(_FINE, self._headers(LINES))
-        self._end()
+            await self._line(response, {"event": "end", "state": "unknown", "result": None, "message": problem.detail})
+        return response
 
-    def _line(self, event: Any) -> Future[None]:
-        line = encode(event) + b"\n"
-        if self._begun:
-            return self._connection.write(line)
-        self._begun, self.status = True, int(HTTPStatus.OK)
-        headers = self._headers(LINES, (("X-Accel-Buffering", "no"),))
-        return self._connection.write_headers(_FINE, headers, line)
+    async def _line(self, response: StreamResponse, event: Any) -> bool:
+        """Send one line; False where its reader has gone."""
+        try:
+            await response.prepare(self._http)
+            await response.write(encode(event) + b"\n")
+        except ConnectionError:
+            return False
+        return True
 
-    def _problem(self, error: BaseException) -> None:
-        if self._finished:
-            return
+    def _problem(self, error: BaseException) -> StreamResponse:
         problem = self._expected(error)
-        if self._begun:
-            self._connection.close()  # type: ignore[attr-defined]
-            return
         route = self.route
         if route is not None and route.wraps is not None:
-            self._answer(route.wraps(problem))
-            return
+            return self._answer(route.wraps(problem))
         if route is not None and route.page and route.media == HTML:
-            self._document(failed(self.house, route, self.request, problem))
-            return
+            return self._document(failed(self.house, route, self.request, problem))
         status = (
             problem.status if problem.status != HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.SERVICE_UNAVAILABLE
         )
@@ -296,7 +250,7 @@ class Endpoint(HTTPMessageDelegate):
             headers["Retry-After"] = str(int(problem.more.get("retry_after", 1)) or 1)
         if isinstance(problem, MethodRefused):
             headers["Allow"] = ", ".join(problem.more["allow"])
-        self._send(status, encode({**problem.to_json(), "status": int(status)}), headers)
+        return Response(status=status, body=encode({**problem.to_json(), "status": int(status)}), headers=headers)
 
     def _expected(self, error: BaseException) -> Problem:
         """Return the problem to show; what nobody foresaw is logged under an id and shown as that id only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aizen_hub.accounts import service_accounts, sessions
 from aizen_hub.audit.sink import Sink
@@ -51,8 +51,6 @@ class House:
         What was signed or seen and is not in the database, so that the service is sealed (T-40).
     ending : bool
         SIGTERM came: nothing new is taken in.
-    reading : dict
-        The connections whose next request is not wholly here yet, with the monotonic time until which it may take.
     without_session : tuple of (user, server)
         Servers of before this hub used the service, as the last heartbeat to this process named them.
     used : set of str
@@ -95,7 +93,6 @@ class House:
         self.ending = False
         self.reader = Reader(catalog)
         self.used: set[str] = set()
-        self.reading: dict[Any, float] = {}
         self.started = datetime.now(UTC)
         self.clock = Clock(shared=not settings.embedded)
         self.sink = Sink(settings.checkpoint_grace_seconds)

@@ -1,25 +1,19 @@
-"""How requests are taken in: connections that are not waited for too long, and addresses that are found at once."""
+"""How addresses are found: at once, whatever the table holds."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
+from aiohttp.web import BaseRequest, StreamResponse
 
 from aizen_hub.service.handler import Endpoint
 from aizen_hub.service.route import Route
 
 if TYPE_CHECKING:
     from aizen_hub.service.house import House
-
-IDLE_SECONDS = 120.0
-"""How long a connection may say nothing, or be at its headers."""
-BODY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +27,7 @@ class Address:
 NOWHERE = Address({})
 
 
-class Intake(HTTPServerConnectionDelegate):
+class Intake:
     """Gives each request its `Endpoint`.
 
     Parameters
@@ -47,7 +41,6 @@ class Intake(HTTPServerConnectionDelegate):
 
     def __init__(self, house: House, addresses: Mapping[str, Address], note: Callable[[Endpoint], None]) -> None:
         self.house, self.note = house, note
-        self.serving: set[Endpoint] = set()
         self._fixed = {path: address for path, address in addresses.items() if "{" not in path}
         self._patterns = [(re.compile(_pattern(path)), one) for path, one in addresses.items() if "{" in path]
 
@@ -62,33 +55,9 @@ class Intake(HTTPServerConnectionDelegate):
                 return address, found.groups()
         return NOWHERE, ()
 
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        self.house.reading[server_conn] = time.monotonic() + IDLE_SECONDS
-        return Endpoint(self, request_conn, server_conn)
-
-    def begun(self, server_conn: object) -> None:
-        """Note that headers have come and a body is on its way."""
-        self.house.reading[server_conn] = time.monotonic() + BODY_SECONDS
-
-    def on_close(self, server_conn: object) -> None:
-        """Note that a request is here, or will never be."""
-        self.house.reading.pop(server_conn, None)
-
-
-class Listener(HTTPServer):
-    """The server of an `Intake`.
-
-    Tornado's own timeout for headers costs a timer per request; ours are looked through every few seconds, see
-    `House.reading`.
-    """
-
-    def initialize(self, request_callback: Intake, **limits: Any) -> None:  # type: ignore[override]
-        super().initialize(request_callback, **limits)
-        self.conn_params.header_timeout = None
-
-    def on_close(self, server_conn: object) -> None:
-        super().on_close(server_conn)
-        self.request_callback.on_close(server_conn)  # type: ignore[union-attr]
+    async def serve(self, request: BaseRequest) -> StreamResponse:
+        """Answer one request, whatever happens."""
+        return await Endpoint(self, request).answer()
 
 
 def _pattern(path: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tornado.httputil import HTTPServerRequest
-
 from aizen_hub.accounts import proofs
 from aizen_hub.accounts.ration import Rations
 from aizen_hub.problems import NotAuthenticated, TooMany
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.limits import Buckets
+from aizen_hub.service.request import Request
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.transaction import Write, make_row
 from aizen_hub.tokens import dpop
@@ -43,7 +42,7 @@ class Presented:
         self.mark = f"{token} {proof.thumbprint}" if isinstance(proof, Proof) else token
 
     @classmethod
-    def of(cls, request: HTTPServerRequest, token: str, root: str) -> Presented:
+    def of(cls, request: Request, token: str, root: str) -> Presented:
         """Read it off a request.
 
         Parameters
@@ -53,7 +52,7 @@ class Presented:
         """
         if not speaks_dpop(request.headers["Authorization"]):
             return cls(token, None)
-        sent = request.headers.get_list("DPoP")
+        sent = request.headers.getall("DPoP", ())
         try:
             if len(sent) != 1:
                 raise ProofRefused(ProofFault.MISSING, "there must be one proof, in one `DPoP` header")
@@ -61,7 +60,7 @@ class Presented:
                 token,
                 dpop.read(
                     sent[0],
-                    method=request.method or "",
+                    method=request.method,
                     address=root + request.path,
                     credential=token,
                     now=datetime.now(UTC),

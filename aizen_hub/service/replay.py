@@ -43,7 +43,7 @@ class Key:
     @classmethod
     def of(cls, call: Call) -> Self | None:
         """Read the key of a request, None where there is none; BadInput for a malformed one."""
-        given = call.headers.get_list("Idempotency-Key")
+        given = call.headers.getall("Idempotency-Key", ())
         if not given or not call.route.keyed:
             return None
         if len(given) > 1 or not _KEY.fullmatch(given[0]):
@@ -53,7 +53,7 @@ class Key:
             digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode())
         if call.body is not None:
             digest.update(call.body.model_dump_json().encode())
-        digest.update(str(call.headers.get("If-Match", "")).encode())
+        digest.update(call.headers.get("If-Match", "").encode("utf-8", "surrogatepass"))
         return cls(str(call.identity), call.route.name[:120], given[0], digest.hexdigest())
 
     def find(self, tx: Read) -> Answer | None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tornado.httputil import HTTPServerRequest
-
 from aizen_hub.accounts import sign_ins
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
@@ -18,6 +16,7 @@ from aizen_hub.request_source import source_of
 from aizen_hub.service.doubts import Doubts
 from aizen_hub.service.hub_client import HubClient
 from aizen_hub.service.machines import Machines, Presented, speaks_dpop
+from aizen_hub.service.request import Request
 from aizen_hub.service.route import Credential, Route
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.tokens.credential import hash_credential, same
@@ -106,7 +105,7 @@ class Roads:
             Credential.ROLE_TOKEN: self._by_role_token,
         }
 
-    async def identify(self, route: Route, request: HTTPServerRequest, *, proxied: bool) -> Caller:
+    async def identify(self, route: Route, request: Request, *, proxied: bool) -> Caller:
         """Prove who sent this request, by what the route takes on this side of the proxy and by nothing else.
 
         Raises
@@ -150,7 +149,7 @@ class Roads:
         async with self.doubts.looking_at(presented.mark, source):
             return await self._machines.identify(presented, source)
 
-    def kind(self, request: HTTPServerRequest, *, proxied: bool) -> Credential:
+    def kind(self, request: Request, *, proxied: bool) -> Credential:
         """Tell what kind of credential this request carries, from the form of the credential alone.
 
         Raises
@@ -158,7 +157,7 @@ class Roads:
         NotAuthenticated
             There is none, or not exactly one.
         """
-        headers = request.headers.get_list("Authorization")
+        headers = request.headers.getall("Authorization", ())
         if len(headers) > 1:
             raise refuse("malformed", "more than one credential was sent")
         if not headers:
@@ -187,13 +186,14 @@ class Roads:
                 return kind
         return Credential.SERVICE_ACCOUNT
 
-    def source(self, request: HTTPServerRequest, *, proxied: bool) -> str:
+    def source(self, request: Request, *, proxied: bool) -> str:
         """Return the network address a request came from (R121)."""
         # Nobody of ours stands in front of the service's own address, so that nothing forwarded counts there.
-        return source_of(request, self._house.settings.service.trusted_proxies if proxied else ()) or ""
+        trusted = self._house.settings.service.trusted_proxies if proxied else ()
+        return source_of(request.peer, request.headers.getall("X-Forwarded-For", ()), trusted)
 
     @staticmethod
-    def _bearer(request: HTTPServerRequest) -> str:
+    def _bearer(request: Request) -> str:
         return request.headers["Authorization"].partition(" ")[2]
 
     async def _by_hub_secret(self, token: str, source: str) -> Caller:
@@ -219,7 +219,7 @@ class Roads:
             found,
         )
 
-    async def _by_service_account(self, request: HTTPServerRequest, token: str, source: str) -> Caller:
+    async def _by_service_account(self, request: Request, token: str, source: str) -> Caller:
         presented = Presented.of(request, token, self._house.settings.service_url)
         async with self.doubts.looking_at(presented.mark, source):
             return Caller(Credential.SERVICE_ACCOUNT, source, await self._machines.identify(presented, source))
@@ -244,7 +244,7 @@ class Roads:
             ),
         )
 
-    async def _by_browser(self, request: HTTPServerRequest, source: str) -> Caller:
+    async def _by_browser(self, request: Request, source: str) -> Caller:
         browsers = self._house.browsers
         signed_in = browsers.read(request)
         try:

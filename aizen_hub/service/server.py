@@ -22,10 +22,9 @@ from aizen_hub.service.app import make_app
 from aizen_hub.service.background import Background
 from aizen_hub.service.build import build
 from aizen_hub.service.chores import Chores
-from aizen_hub.service.handler import MAX_HEADER
 from aizen_hub.service.house import House
-from aizen_hub.service.intake import Listener
 from aizen_hub.service.lifeline import StartRefused
+from aizen_hub.service.listener import Listener
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store.lock import InstanceLock
 
@@ -35,7 +34,6 @@ INSTANCE = "AIZEN_INSTANCE"
 LOG_LEVEL = "AIZEN_LOG_LEVEL"
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _DRAIN_SECONDS = 5.0
-_MAX_BODY = 4 << 20
 
 
 class Server:
@@ -52,17 +50,12 @@ class Server:
         self.house = house
         self._sockets = bind_sockets(port, host)
         self.port: int = self._sockets[0].getsockname()[1]
-        self._http = Listener(
-            make_app(house),
-            max_body_size=_MAX_BODY,
-            max_header_size=MAX_HEADER,
-            decompress_request=False,
-        )
+        self._http = Listener(make_app(house).serve)
         self._background = Background(house.metrics)
         self._chores = Chores(house)
 
     async def start(self) -> None:
-        self._http.add_sockets(self._sockets)
+        await self._http.start(self._sockets)
         self._background.start(*self._chores.tasks())
 
     async def stop(self) -> None:
@@ -71,11 +64,7 @@ class Server:
         self._http.stop()
         await self._background.stop()
         await self.house.runner.close()
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await self._http.close_all_connections()
-        except TimeoutError:
-            log.warning("some answers were cut off")
+        await self._http.close(_DRAIN_SECONDS)
         await self._chores.last()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 

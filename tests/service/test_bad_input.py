@@ -151,7 +151,7 @@ async def test_limits_of_the_request_itself(service: Driver) -> None:
     long = await service.call("GET", "/api/v1/me?" + "a" * 5000, auth=eve.auth)
     assert long.status == 413
     many = {f"X-{index}": "y" for index in range(80)}
-    assert (await service.call("GET", "/api/v1/me", auth=eve.auth, headers=many)).status == 413
+    assert (await service.call("GET", "/api/v1/me", auth=eve.auth, headers=many)).status == 400
     assert (await service.call("GET", "/api/v1/me?a=1", auth=eve.auth)).status == 400
     assert (await service.call("GET", "/api/v1/locks?x=1", auth=eve.auth)).status == 400
     fields = "&".join(f"user={index}" for index in range(2))

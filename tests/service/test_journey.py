@@ -171,7 +171,7 @@ async def test_every_answer_names_the_instance(service: Driver) -> None:
         answer = await service.call("GET", path)
         assert answer.headers["X-Aizen-Instance"] == INSTANCE
         assert answer.headers["Cache-Control"] == "no-store"
-        assert "Server" not in answer.headers
+        assert answer.headers["Server"] == "aizen-hub"  # and no version
     assert (await service.call("GET", "/readyz")).json == {"status": "ready", "instance": INSTANCE}
 
 

@@ -216,7 +216,14 @@ class AizenAuthenticator(Authenticator):
 
     def source(self, handler: Any) -> str | None:
         """Return the network address that a request came from, as far as that can be believed (R121)."""
-        return source_of(getattr(handler, "request", None), self.aizen_settings.service.trusted_proxies)
+        request = getattr(handler, "request", None)
+        if request is None:
+            return None
+        # Tornado's `remote_ip` believes `X-Real-Ip` of anybody, and so would let each guess come from a new address.
+        context = getattr(getattr(request, "connection", None), "context", None)
+        peer = str(getattr(context, "_orig_remote_ip", None) or request.remote_ip or "")
+        forwarded = request.headers.get_list("X-Forwarded-For")
+        return source_of(peer, forwarded, self.aizen_settings.service.trusted_proxies)
 
     async def _admit(self, handler: Any, provider: Provider, proof: Proof, source: str | None) -> dict[str, Any]:
         try:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from tornado.httputil import HTTPServerRequest
 
 from aizen_hub.problems import NotAuthenticated, Problem
+from aizen_hub.service.request import Request
 from aizen_hub.service.route import REGISTERED, Answer, Credential, Document, Handle, Route
 from aizen_hub.service.schemas.base import Schema, Secret
 from aizen_hub.store.transaction import Write
@@ -93,7 +93,7 @@ def see_other(call: Call, page: str) -> Document:
     return Document(b"", HTML, {**HEADERS, "Location": call.house.browsers.onward(page)}, 303)
 
 
-def failed(house: House, route: Route, request: HTTPServerRequest, problem: Problem) -> Document:
+def failed(house: House, route: Route, request: Request, problem: Problem) -> Document:
     """Show a refusal; somebody who is not signed in is sent to sign in, where a page was opened."""
     try:
         if _signed_out(problem) and request.method == "GET" and Credential.BROWSER in route.takes:

@@ -1,0 +1,83 @@
+"""How connections are taken in: none is waited for too long, and nothing that it says is too long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from aizen_hub.problems import BadInput, Unavailable
+from aizen_hub.service.handler import MAX_HEADERS, refused
+
+IDLE_SECONDS = 120.0
+"""How long a connection may say nothing, or be at its headers."""
+LINGER_SECONDS = 2.0
+"""How long a body is thrown away that was refused before it came."""
+MAX_LINE = 10_240  # of the request, and of each header; the handler has closer limits, and words for them
+
+log = logging.getLogger(__name__)
+
+
+class Connection(web.RequestHandler):
+    """One connection; what is no HTTP is refused in our words, and not logged: the noise is anybody's to make (R99)."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        if status < 500:
+            return refused(BadInput("this cannot be read as HTTP, or its header fields are too many or too long"))
+        log.error("a request failed outside its handler", exc_info=exc)
+        return refused(Unavailable("this could not be done now"))
+
+
+class Listener:
+    """The server of an `Intake`.
+
+    Parameters
+    ----------
+    serve : async function of a request
+    """
+
+    def __init__(self, serve: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._serve = serve
+        self._server: web.Server | None = None
+        self._listening: list[asyncio.Server] = []
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        server = self._server = web.Server(self._serve)
+        options: dict[str, Any] = {
+            "keepalive_timeout": IDLE_SECONDS,
+            "lingering_time": LINGER_SECONDS,
+            "access_log": None,
+            "auto_decompress": False,
+            "max_line_size": MAX_LINE,
+            "max_field_size": MAX_LINE,
+            "max_headers": MAX_HEADERS,
+        }
+        for one in sockets:
+            self._listening.append(await loop.create_server(lambda: Connection(server, loop=loop, **options), sock=one))
+
+    def stop(self) -> None:
+        """Take no more connections, and end those that are between two requests."""
+        for one in self._listening:
+            one.close()
+        if self._server is not None:
+            self._server.pre_shutdown()
+
+    async def close(self, seconds: float) -> None:
+        """Wait so long for what is being answered, then cut it off."""
+        if self._server is not None:
+            await self._server.shutdown(seconds)
