@@ -44,7 +44,7 @@ def opened(settings: Settings, *, may_make: bool = False) -> Iterator[Store]:
 
     if settings.embedded and not may_make and not sqlite_path(database_url(settings.database_url)).exists():
         raise Unavailable("there is no database yet", remedy="the service makes it, and its first keys, when it starts")
-    store = Store.open(settings, load_catalog(settings.catalog, settings.overlays))
+    store = Store.open(settings, load_catalog(settings.catalog, settings.overlays), warns=False)
     try:
         yield store
     finally:

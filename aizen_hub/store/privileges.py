@@ -38,3 +38,17 @@ def grant_service(conn: Connection, role: str) -> None:
         if name in _APPEND_ONLY | _READ_ONLY:
             rights = "SELECT, INSERT" if name in _APPEND_ONLY else "SELECT"
         conn.exec_driver_sql(f"GRANT {rights} ON {name} TO {role}")
+
+
+def rewritable(conn: Connection) -> tuple[str, ...]:
+    """Return the tables of what was recorded in which the connected role could change or remove rows (R97).
+
+    An owner counts whatever it took from itself, since it can give it back, and so do its members; superusers may
+    everything.
+    """
+    names = ", ".join(f"'{name}'::regclass" for name in sorted(_APPEND_ONLY))
+    found = conn.exec_driver_sql(
+        f"SELECT relname FROM pg_class WHERE oid IN ({names})"  # noqa: S608 - names of tables of ours
+        " AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE') OR pg_has_role(relowner, 'MEMBER')) ORDER BY 1"
+    )
+    return tuple(found.scalars())

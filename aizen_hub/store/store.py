@@ -23,6 +23,7 @@ from aizen_hub.store import kill_point, schema, tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.database import Database, State
 from aizen_hub.store.failures import is_outage, unavailable
+from aizen_hub.store.privileges import rewritable
 from aizen_hub.store.rights_cache import RightsCache
 from aizen_hub.store.rights_loader import RightsLoader
 from aizen_hub.store.transaction import Read, Write
@@ -49,11 +50,17 @@ class Store:
         self._writing = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, catalog: Catalog) -> Self:
+    def open(cls, settings: Settings, catalog: Catalog, *, warns: bool = True) -> Self:
         """Open the database that the settings name.
 
         A new embedded file is created. The catalog's hash is put under the revision where the database is embedded or
         new; elsewhere another hash stays, and decisions wait until `adopt_catalog` is called.
+
+        Parameters
+        ----------
+        warns : bool
+            Whether to log what the server does not promise. An operator's command does not: it may connect as the owner
+            on purpose, and `aizen-hub doctor` says all of it.
 
         Raises
         ------
@@ -69,7 +76,8 @@ class Store:
         try:
             with store.guarded():
                 schema.prepare(database)
-                store._check_durability()
+                if warns:
+                    store._check_server()
             with store.read() as tx:
                 known = tx.state.catalog_hash
             if known != catalog.hash and (database.embedded or not known):
@@ -221,10 +229,16 @@ class Store:
                     raise
                 raise unavailable(error, indeterminate=True) from error
 
-    def _check_durability(self) -> None:
+    def _check_server(self) -> None:
         if self.database.embedded:
             return
         with self.database.engine.connect() as conn:
             for name in ("fsync", "synchronous_commit"):
                 if conn.exec_driver_sql(f"SHOW {name}").scalar() == "off":
                     log.warning("the database runs with %s=off: a crash may lose acknowledged changes (R106)", name)
+            if records := rewritable(conn):
+                log.warning(
+                    "the service's database role may rewrite what was recorded, in %s (R97): give it a role of its own"
+                    " with `aizen-hub db upgrade --service-role`",
+                    " and ".join(records),
+                )

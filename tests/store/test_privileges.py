@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import ProgrammingError
 
 from aizen_hub.accounts import assignments, projects, users
+from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.cli.doctor.store import look
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store import schema
@@ -19,7 +26,7 @@ ROLE = "aizen_service"
 
 
 @pytest.fixture
-def as_service(postgres_url: str) -> str:
+def as_service(postgres_url: str) -> Iterator[str]:
     """Upgrade as the owner, and return the address with which the service connects."""
     owner = create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
     with owner.begin() as conn:
@@ -69,6 +76,64 @@ def test_the_service_works_and_cannot_rewrite_what_was_recorded(as_service: str,
                 assert (given, before) == (False, conn.exec_driver_sql("SELECT count(*) FROM audit").scalar()), sql
     finally:
         store.close()
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.proves("R97")
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ((), set()),
+        ((f"GRANT UPDATE ON audit TO {ROLE}",), {"audit"}),
+        (("GRANT DELETE ON changes TO PUBLIC",), {"changes"}),
+        ((f"GRANT TRUNCATE ON audit, changes TO {ROLE}",), {"audit", "changes"}),
+        ((f"ALTER TABLE audit OWNER TO {ROLE}", f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {ROLE}"), {"audit"}),
+    ],
+    ids=("as upgrade left it", "update", "delete, to everybody", "truncate", "an owner who can give it back"),
+)
+def test_a_role_that_could_rewrite_what_was_recorded_is_named(
+    given: tuple[str, ...],
+    named: set[str],
+    as_service: str,
+    postgres_url: str,
+    tmp_path: Path,
+    catalog: Catalog,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        for statement in given:
+            owner.execute(statement)
+    assert _named(Settings(data_dir=tmp_path, database=as_service), catalog, caplog) == named
+
+
+@pytest.mark.needs("postgres")
+@pytest.mark.proves("R97")
+def test_a_superuser_is_named(
+    as_service: str, postgres_url: str, tmp_path: Path, catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(data_dir=tmp_path, database=postgres_url)
+    assert _named(settings, catalog, caplog) == {"audit", "changes"}
+
+
+def _named(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture) -> set[str]:
+    """Open the store as a start does, and ask the doctor; return the tables that both name."""
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        Store.open(settings, catalog).close()
+        # An operator's command, as the doctor is one, adds nothing to the log.
+        (finding,) = [one for one in look(settings) if "the service's database role" in one.what]
+    warnings = [text for record in caplog.records if "R97" in (text := record.getMessage())]
+    if not warnings:
+        assert finding.level == "ok"
+        return set()
+    assert (finding.level, len(warnings)) == ("fail", 1)
+    for text in (finding.remedy, warnings[0]):
+        assert "db upgrade --service-role" in text
+    told, logged = (set(re.findall(r"\b(?:audit|changes)\b", text)) for text in (finding.what, warnings[0]))
+    assert told == logged
+    return told
 
 
 @pytest.mark.needs("postgres")

@@ -1,4 +1,4 @@
-"""The database: its schema, durability and clock, the keys in it, and alerts that were not delivered."""
+"""The database: its schema, durability, role and clock, the keys in it, and alerts that were not delivered."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     try:
         with opened(settings) as store:
             yield from _durability(store)
+            yield from _records(store)
             with store.read() as tx:
                 yield from _clock(tx)
                 yield from _outbox(tx)
@@ -59,6 +60,24 @@ def _durability(store: Store) -> Iterator[Finding]:
             if conn.exec_driver_sql(f"SHOW {name}").scalar() == "off":
                 yield Finding("fail", f"the database runs with {name}=off: a crash may lose changes", f"{name} = on")
         yield from _standbys(conn)
+
+
+def _records(store: Store) -> Iterator[Finding]:
+    """Whoever takes over the service must not rewrite what was recorded (R97)."""
+    from aizen_hub.store.privileges import rewritable
+
+    if store.database.embedded:
+        return
+    with store.database.engine.connect() as conn:
+        found = rewritable(conn)
+    if found:
+        yield Finding(
+            "fail",
+            f"the service's database role may change and remove rows of {' and '.join(found)}",
+            "as the owner of the tables: aizen-hub db upgrade --service-role NAME; and connect with that role",
+        )
+    else:
+        yield Finding("ok", "the service's database role may add to what was recorded, and change none of it")
 
 
 def _standbys(conn: Connection) -> Iterator[Finding]:
