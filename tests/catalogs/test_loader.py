@@ -238,6 +238,22 @@ def test_yaml_that_unfolds_is_stopped() -> None:
         parse_source("a: &a\n  b: *a\n", "loop.yaml")
 
 
+def test_yaml_that_is_deeper_than_anybody_can_read_is_refused() -> None:
+    with pytest.raises(SourceError, match=r"^f\.yaml:2: too deep: split the file$"):
+        parse_source("a: 1\nb: " + "[" * 5_000 + "]" * 5_000, "f.yaml")
+
+
+def test_a_character_that_yaml_does_not_know() -> None:
+    with pytest.raises(SourceError, match=r"^f\.yaml:2: not YAML: U\+0007 may not stand there$"):
+        parse_source("a: 1\nb: \a\nc: 1\n", "f.yaml")
+
+
+def test_a_tab_before_a_value_is_refused() -> None:
+    """libyaml takes it: whoever changes the reader must not change which files are taken."""
+    with pytest.raises(SourceError, match=r"^f\.yaml:1: not YAML: found character '\\t'"):
+        parse_source("a: \tb\n", "f.yaml")
+
+
 def test_a_date_that_is_none() -> None:
     with pytest.raises(SourceError, match=r"f\.yaml: .*month"):
         parse_source("a: 2026-13-45\n", "f.yaml")
