@@ -65,9 +65,7 @@ def parse_source(text: str, file: str) -> Source:
         loader = yaml.SafeLoader(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SourceError(
-            f"{file}:{line}: not YAML: the character U+{error.character:04X} may not stand there"
-        ) from None
+        raise SourceError(f"{file}:{line}: not YAML: U+{error.character:04X} may not stand there") from None
     try:
         node = loader.get_single_node()
         if node is None:
