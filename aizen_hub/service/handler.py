@@ -180,6 +180,11 @@ class Endpoint:
             async with asyncio.timeout(BODY_SECONDS):
                 while len(data) <= limit and (chunk := await self._http.content.readany()):
                     data += chunk
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise Unavailable("the service is ending") from None  # this is how the library tells who reads a body
         except TimeoutError:
             raise BodyLate(f"the body did not come within {BODY_SECONDS:g} seconds") from None
         return bytes(data)

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from tornado.httpclient import HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from aizen_hub.accounts import assignments, projects, service_accounts, users
+from aizen_hub.accounts.passwords import NewPassword
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.build import OWN, build
 from aizen_hub.service.house import House
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Road
+from tests.fixtures.sqlite import lay_down
 
 INSTANCE = "an-instance"
 OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
@@ -140,15 +143,22 @@ class Driver:
         self._client.close()
 
 
+@cache
+def hashed() -> NewPassword:
+    """The password of everybody here, hashed once."""
+    return NewPassword.of(PASSWORD)
+
+
 def populate(house: House) -> str:
     """Register people and a project; returns a service account's credential.
 
     ``boss`` is AIZEN_ADMIN, ``maker`` PROJECT_CREATOR; in ``p1`` ``ada`` is admin, ``eve`` executor, ``rob`` reader;
     ``nil`` has nothing; ``p2`` belongs to ``zoe``.
     """
+    password = hashed()
     with house.store.write(OWN) as tx:
         for name in ("boss", "maker", "ada", "eve", "rob", "nil", "zoe"):
-            users.create(tx, name, password=PASSWORD)
+            users.create(tx, name, password=password)
         for role, scope, name in (
             ("AIZEN_ADMIN", "system", "boss"),
             ("PROJECT_CREATOR", "system", "maker"),
@@ -167,7 +177,7 @@ def populate(house: House) -> str:
 
 def settings_for(folder: Path, **more: Any) -> Settings:
     return Settings.model_validate(
-        {"data_dir": folder / "data", "rate": {"requests_per_second": 5000, "burst": 5000}} | more
+        {"data_dir": lay_down(folder / "data"), "rate": {"requests_per_second": 5000, "burst": 5000}} | more
     )
 
 

@@ -18,6 +18,7 @@ from aizen_hub.service.server import Server
 from aizen_hub.settings import ProviderSettings, RateSettings, Settings
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.tokens.credential import hash_credential, new_credential
+from tests.fixtures.sqlite import lay_down
 
 OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
 HUB = Actor(Identity.service_account("hub"), Road.HUB)
@@ -36,7 +37,7 @@ class Service:
     def __init__(self, folder: Path) -> None:
         provider = ProviderSettings(name="ldap", kind="ldap")
         rate = RateSettings(requests_per_second=1e6, burst=1_000_000)
-        self.settings = Settings(data_dir=folder, providers=(provider,), admin_user="ldap:root", rate=rate)
+        self.settings = Settings(data_dir=lay_down(folder), providers=(provider,), admin_user="ldap:root", rate=rate)
         self.house = build(self.settings, instance="test", environ={})
         self.server = Server(self.house, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.server.port}"
