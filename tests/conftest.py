@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+pytest_plugins = ("tests.fixtures.postgres",)
 REQUIRED = "AIZEN_REQUIRE"
 SEARCH_PATH = os.pathsep.join(
     [
@@ -74,6 +78,17 @@ TIERS: dict[str, Callable[[], str | None]] = {
 """Each tier with a function that says what it lacks here, or nothing."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def catalogs_read_once() -> Iterator[None]:
+    """Read each catalog of the package once: its YAML is half of what a service in a test's process takes to begin."""
+    from aizen_hub.catalogs import loader
+
+    read, once = loader.read_source, cache(loader.read_source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loader, "read_source", lambda path: (once if path.parent == loader.FOLDER else read)(path))
+        yield
+
+
 def pytest_report_header() -> str:
     return "tiers: " + " | ".join(
         f"{name} yes" if lack is None else f"{name} no ({lack})"
@@ -83,6 +98,9 @@ def pytest_report_header() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*tiers): the real servers without which this test cannot run")
+    # Every server of a test is a Python of its own, which would compile all of its modules anew at each start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # A login, a token or a project of the shell's owner is not part of a test.
     for name in ("AIZEN_URL", "AIZEN_TOKEN", "AIZEN_TOKEN_FILE", "AIZEN_PROJECT", "AIZEN_HUB_URL", "AIZEN_HUB_TOKEN"):
         os.environ.pop(name, None)
@@ -96,7 +114,24 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{REQUIRED} asks for the tier `{name}`, but there is {lack}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: there are always some that wait for a server, a lease or a grace to end."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.fixtures.schedule import Schedule
+
+    return Schedule(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        from tests.fixtures.schedule import longest_first
+
+        items[:] = longest_first(items)
     lacks = {name: missing() for name, missing in TIERS.items()}
     for item in items:
         for marker in item.iter_markers("needs"):

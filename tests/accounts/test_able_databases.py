@@ -8,7 +8,6 @@ from aizen_hub.accounts import able as module
 from aizen_hub.accounts.able import able
 from aizen_hub.rbac.identity import Kind
 from aizen_hub.store.store import Store
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.store import world
 from tests.store.conftest import catalog, opened, settings, store  # noqa: F401 - fixtures
 from tests.store.world import READ, TESTER

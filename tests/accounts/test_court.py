@@ -34,7 +34,6 @@ from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.store import Store
 from aizen_hub.store.transaction import Write, make_row
 from aizen_hub.tokens.role_token import RoleToken
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.store import world
 from tests.store.conftest import Opener, catalog, opened, settings, store  # noqa: F401 - fixtures
 from tests.store.world import READ, TESTER, TRAIN

@@ -9,7 +9,6 @@ import pytest
 
 from aizen_hub.accounts import proofs
 from aizen_hub.store.store import Store
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.store.conftest import Opener, catalog, opened, settings, store  # noqa: F401 - fixtures
 from tests.store.world import TESTER
 

@@ -25,7 +25,6 @@ from aizen_hub.tokens.key_encryption import KeyEncryption
 from tests.audit.compared_world import OPERATOR, chosen, fill
 from tests.audit.tampered import NOW, TAMPERED
 from tests.audit.walking import walk
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.store import world
 
 
@@ -49,8 +48,7 @@ def embedded(template: Path, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = request.getfixturevalue("postgres_url")
-    schema.upgrade(url)
+    url = request.getfixturevalue("migrated_url")
     made = chosen(tmp_path, database=url)
     KeyEncryption.make(made.key_encryption_path)
     store = Store.open(made, world.catalog())

@@ -18,7 +18,7 @@ from aizen_hub.audit.verify import Tampering, verify
 from aizen_hub.audit.vouching import checker, signer
 from aizen_hub.problems import Conflict
 from aizen_hub.store import tables
-from tests.audit.test_sealing import Kept, kept, postgres_server, postgres_url  # noqa: F401 - fixtures
+from tests.audit.test_sealing import Kept, kept  # noqa: F401 - a fixture
 
 FORGED = b"\x07" * 32
 

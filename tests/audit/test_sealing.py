@@ -34,7 +34,7 @@ from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.store import Store
 from aizen_hub.store.transaction import make_row
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
+from tests.fixtures.sqlite import lay_down
 
 OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
 ADA, BEN = Identity.user("ada"), Identity.user("ben")
@@ -95,12 +95,11 @@ class Kept:
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     """Two checkpoints, changes and decisions before the first, between them, and after the second."""
     data = tmp_path / "data"
-    data.mkdir(mode=0o700)
     if request.param == "sqlite":
-        settings = Settings(data_dir=data)
+        settings = Settings(data_dir=lay_down(data))
     else:
-        url = request.getfixturevalue("postgres_url")
-        schema.upgrade(url)
+        data.mkdir(mode=0o700)
+        url = request.getfixturevalue("migrated_url")
         settings = Settings(data_dir=data, database=url)
         KeyEncryption.make(settings.key_encryption_path)
     kept = Kept.open(settings)

@@ -23,7 +23,6 @@ from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store import schema, tables
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.service.conftest import Driver, populate
 
 
@@ -82,8 +81,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     text = "data_dir: data\nadmin_user: local:root\n"
     (tmp_path / "data").mkdir(mode=0o700)
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        schema.upgrade(url)
+        url = request.getfixturevalue("migrated_url")
         (tmp_path / "secret").write_text("0123456789abcdef0123456789abcdef0123456789abcdef")
         (tmp_path / "secret").chmod(0o600)
         text += f"database: {url}\nhub_secret_file: secret\n"

@@ -10,9 +10,8 @@ import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.settings import ServiceSettings, Settings
-from aizen_hub.store import schema
 from aizen_hub.store.store import Store
-from tests.fixtures.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
+from tests.fixtures.sqlite import lay_down
 from tests.store.world import catalog as load
 
 Opener = Callable[..., Store]
@@ -28,9 +27,8 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of a database with its schema."""
     service = ServiceSettings(deadline_seconds=3)
     if request.param == "sqlite":
-        return Settings(data_dir=tmp_path / "data", service=service)
-    url = request.getfixturevalue("postgres_url")
-    schema.upgrade(url)
+        return Settings(data_dir=lay_down(tmp_path / "data"), service=service)
+    url = request.getfixturevalue("migrated_url")
     return Settings(data_dir=tmp_path / "data", database=url, service=service)
 
 

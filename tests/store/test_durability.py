@@ -15,7 +15,7 @@ from aizen_hub.cli.doctor.store import look
 from aizen_hub.settings import Settings
 from aizen_hub.store import schema
 from aizen_hub.store.store import Store
-from tests.fixtures.postgres import Server
+from tests.fixtures.postgres import Server, fresh_database
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -48,9 +48,10 @@ def _say(server: Server, statement: str, name: str, wanted: str) -> None:
 
 
 @pytest.fixture
-def on_postgres(postgres_url: str, tmp_path: Path) -> Settings:
-    schema.upgrade(postgres_url)
-    return Settings(data_dir=tmp_path / "data", database=postgres_url)
+def on_postgres(postgres_server: Server, tmp_path: Path) -> Iterator[Settings]:
+    with fresh_database(postgres_server) as url:
+        schema.upgrade(url)
+        yield Settings(data_dir=tmp_path / "data", database=url)
 
 
 def _warnings(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -33,6 +33,7 @@ from aizen_hub.store.transaction import Write
 from aizen_hub.tokens.credential import hash_credential, new_credential, new_id
 from aizen_hub.tokens.keys import Purpose
 from aizen_hub.tokens.role_token import RoleToken, Verifier, issue
+from tests.fixtures.sqlite import lay_down
 
 OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
 HUB = Actor(Identity.service_account("hub"), Road.HUB)
@@ -44,7 +45,7 @@ class Town:
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         provider = ProviderSettings(name="ldap", kind="ldap")
-        self.settings = Settings(data_dir=folder, providers=(provider,), admin_user="ldap:root", **changes)
+        self.settings = Settings(data_dir=lay_down(folder), providers=(provider,), admin_user="ldap:root", **changes)
         self.store = Store.open(self.settings, CATALOG)
         self.keys = KeyStore.open(self.settings, self.store)
         self.exchange = Exchange(self.store, self.keys, lambda: None)

@@ -25,6 +25,7 @@ from aizen_hub.tokens.credential import new_id
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey
 from aizen_hub.tokens.role_token import Verifier, issue
+from tests.fixtures.sqlite import lay_down
 
 OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
 CATALOG = load_catalog("aizen")
@@ -34,7 +35,7 @@ class Home:
     """A store with its keys, as one process sees them."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(data_dir=folder)
+        self.settings = Settings(data_dir=lay_down(folder))
         self.store = Store.open(self.settings, CATALOG)
         self.keys = KeyStore.open(self.settings, self.store)
 
