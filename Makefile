@@ -25,7 +25,7 @@ test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@.ci/system-packages
 	@.ci/npm-packages $(VENV)
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy and the arrows between the rooms
 	$(BIN)/ruff check .
