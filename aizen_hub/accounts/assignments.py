@@ -10,7 +10,6 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import gate, holders, pending
 from aizen_hub.accounts.giver import Giver, refuse
-from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, plain
 from aizen_hub.alerts.message import Event
 from aizen_hub.alerts.outbox import tell_user
@@ -20,6 +19,7 @@ from aizen_hub.rbac.assignment import ALWAYS, Interval
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, project_of
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from sqlalchemy import Row

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Self
 
-from aizen_hub.accounts.names import show
 from aizen_hub.problems import BadInput
+from aizen_hub.visible import show
 
 MOST_NETWORKS = 32
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")

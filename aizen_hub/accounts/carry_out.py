@@ -22,12 +22,12 @@ from aizen_hub.accounts import (
     users,
     users_file,
 )
-from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Write

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select
 
 from aizen_hub.accounts import gate, holders, locks, logins, pending, sign_ins, users
-from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, LastHolder, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

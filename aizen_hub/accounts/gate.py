@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
-from aizen_hub.accounts.names import show
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac import escalation
 from aizen_hub.rbac.decide import decide
@@ -21,6 +20,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.memberships import chunks
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import assignments, gate, names, pending, traces, users
 from aizen_hub.accounts.giver import Giver, refuse, sentences, words
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotFound
@@ -17,6 +17,7 @@ from aizen_hub.rbac.escalation import missing_to_enrol
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.reach import MAX_DEPTH
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

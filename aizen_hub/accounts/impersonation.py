@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 
 from aizen_hub.accounts import gate, names, pending, sessions
-from aizen_hub.accounts.names import show
 from aizen_hub.audit import recorded
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac.identity import Identity, Kind
@@ -19,6 +18,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.tokens.credential import hash_credential, new_id
 from aizen_hub.tokens.role_token import RoleToken, issue
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Write

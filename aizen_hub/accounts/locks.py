@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, or_, select, update
 
 from aizen_hub.accounts import assignments, gate, holders, pending, sessions
-from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message, plain, table
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

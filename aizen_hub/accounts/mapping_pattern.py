@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aizen_hub.accounts import names
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.dn import Dn
 from aizen_hub.problems import BadInput
+from aizen_hub.visible import show
 
 PLACEHOLDER = "{project}"
 _STAND_IN = "zq0zq"

@@ -13,13 +13,14 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import assignments, names
 from aizen_hub.accounts.mapping_pattern import Pattern
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.audit import recorded
 from aizen_hub.problems import Conflict
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.role import ScopeKind
 from aizen_hub.store import tables
 from aizen_hub.store.memberships import chunks
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

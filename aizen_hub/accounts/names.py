@@ -18,6 +18,7 @@ from aizen_hub.audit import recorded
 from aizen_hub.dn import Dn, DnError
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write
@@ -200,12 +201,6 @@ def forget(tx: Write, name: str, kind: NameKind) -> None:
     """Free a retired name; the caller has checked that nothing hangs on it any more."""
     names = tables.names
     tx.conn.execute(delete(names).where(names.c.kind == kind.value, names.c.name == name, names.c.retired.is_not(None)))
-
-
-def show(text: str) -> str:
-    """Return text from outside as a message may carry it: bounded and without control characters."""
-    cut = text if len(text) <= 80 else text[:79] + "…"
-    return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in cut).replace("`", "'")
 
 
 def _fold(text: str, kind: NameKind) -> str:

@@ -13,6 +13,7 @@ from aizen_hub.accounts import names, sign_ins, throttle
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Write
@@ -111,7 +112,7 @@ class PasswordAnswer:
 def begin(tx: Write, provider: str, name: str, source: str | None = None) -> Attempt:
     """Find the account and count the attempt, see `throttle.enter`."""
     canonical = names.known_as(name)
-    shown = canonical or names.show(name)
+    shown = canonical or show(name)
     wait = throttle.enter(tx, provider, name, source)
     if wait is not None:
         return Attempt(provider, shown, None, _NOBODY, source, wait)

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import assignments, gate, holders, names, pending, projects, users
 from aizen_hub.accounts.giver import Giver, refuse_file, sentences, words
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.commands import strict_json
 from aizen_hub.commands.files import MemberEntry, Rows, read_project_file
@@ -18,6 +18,7 @@ from aizen_hub.problems import BadInput, Fault, Stale
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import Role
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

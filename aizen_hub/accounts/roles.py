@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import assignments, gate, names, pending
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, Fault, NotFound, Stale
@@ -20,6 +20,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

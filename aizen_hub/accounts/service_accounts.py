@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.accounts import gate, locks, names, pending, traces
 from aizen_hub.accounts.binding import Binding
 from aizen_hub.accounts.giver import Giver, refuse
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Denied, NotFound
@@ -22,6 +22,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.tokens.credential import hash_credential
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, insert, select, update
 
 from aizen_hub.accounts import gate, limits, locks, names
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.audit import recorded
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound
@@ -21,6 +21,7 @@ from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import check_catalog
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

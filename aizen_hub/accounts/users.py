@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import activation, assignments, gate, holders, names, passwords, pending, traces
 from aizen_hub.accounts.giver import Giver, refuse
-from aizen_hub.accounts.names import NameKind, show
+from aizen_hub.accounts.names import NameKind
 from aizen_hub.accounts.result import Result, message, table
 from aizen_hub.audit import recorded
 from aizen_hub.mail_address import is_mail_address
@@ -17,6 +17,7 @@ from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

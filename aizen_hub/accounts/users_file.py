@@ -9,13 +9,13 @@ from sqlalchemy import select
 
 from aizen_hub.accounts import activation, assignments, gate, holders, names, pending, users
 from aizen_hub.accounts.giver import Giver, refuse_file, sentences, words
-from aizen_hub.accounts.names import show
 from aizen_hub.accounts.result import Result, message
 from aizen_hub.commands.files import Rows, UserEntry, read_users_file
 from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import Read, Write

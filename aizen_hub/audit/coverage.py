@@ -9,7 +9,10 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, FromClause, Table
 
 from aizen_hub.store import tables as t
+from aizen_hub.visible import show
 
+LONGEST = 120
+"""Of a name that a finding carries."""
 _ID = "the name says which"
 _WORDS = "is for people to read"
 _WHO = "says who did it and when; the audit rows say it too"
@@ -50,7 +53,8 @@ class Compared:
     def name(self, owner: str, part: str) -> str:
         """Name a row in a finding."""
         one, _, other = part.partition(":")
-        return self.sentence.format(owner=shown(owner), part=shown(part), one=shown(one), other=shown(other))
+        named = {"owner": owner, "part": part, "one": one, "other": other}
+        return self.sentence.format_map({what: show(text, LONGEST) for what, text in named.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,9 +341,3 @@ def compared(name: str) -> Compared:
     if not isinstance(found, Compared):
         raise KeyError(name)
     return found
-
-
-def shown(text: str) -> str:
-    """Return text of the store as a finding may carry it: bounded and without control characters."""
-    cut = text if len(text) <= 120 else text[:119] + "…"
-    return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in cut).replace("`", "'")

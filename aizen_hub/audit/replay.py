@@ -19,12 +19,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from aizen_hub.audit.coverage import COVERAGE, DATED, Compared, shown
+from aizen_hub.audit.coverage import COVERAGE, DATED, LONGEST, Compared
 from aizen_hub.audit.history import History
 from aizen_hub.audit.recorded import joined, part_of, plain
 from aizen_hub.audit.row import CHANGE, canonical
 from aizen_hub.audit.seal import NO_CHANGES, Seals, fold
 from aizen_hub.store import tables
+from aizen_hub.visible import show
 
 _PAGE = 1_000
 MAX_DIFFERENCES = 1_000
@@ -201,5 +202,5 @@ def _dated(conn: Connection) -> Iterator[Difference]:
     for what, (source, name, at) in DATED.items():
         query = select(name, at).select_from(source).where(at > now + SKEW).order_by(name).limit(MAX_DIFFERENCES)
         for who, when in conn.execute(query):
-            sentence = f"the {what} of {shown(who)} is dated {when.isoformat()}, which is still to come"
+            sentence = f"the {what} of {show(who, LONGEST)} is dated {when.isoformat()}, which is still to come"
             yield Difference("date", sentence)

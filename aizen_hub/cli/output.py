@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aizen_hub.visible import visible
+
 PIPE_WIDTH = 500  # a table that goes into a pipe must not be folded to 80 columns
 
 output_option = click.option(
@@ -93,4 +95,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_cell(one)}" for key, one in value.items())
     # A name from a directory must not move the cursor or colour the screen of an admin.
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(value))
+    return visible(str(value))

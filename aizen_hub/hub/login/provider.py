@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from aizen_hub.visible import visible
+
 WRONG = "the user name or the password is wrong"
 MAX_NAME = 256
 MAX_PASSWORD = 1024
@@ -121,5 +123,4 @@ def short_name(name: str) -> str:
 
 def show(text: str, limit: int = 64) -> str:
     """Return text from outside so that it can stand in a log line or a sentence: bounded, one line, visible (R99)."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text[:limit])
-    return shown + ("…" if len(text) > limit else "")
+    return visible(text[:limit]) + ("…" if len(text) > limit else "")
