@@ -18,6 +18,8 @@ import pytest
 from tests.fixtures.postgres import Server, _wait
 
 _STARTS = 20
+_FILES = 20
+_END_SECONDS = 20.0
 _HOLD = """
 import sqlite3, sys
 conn = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
@@ -84,6 +86,29 @@ def small_disk(at: Path, megabytes: int, owner: tuple[int, int] | None = None) -
         yield turn
     finally:
         subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+def log_in(data: Path, at: Path) -> None:
+    """Let PostgreSQL, which does not run, keep its write-ahead log in a folder of its own."""
+    subprocess.run(["mv", str(data / "pg_wal"), str(at)], check=True)
+    (data / "pg_wal").symlink_to(at / "pg_wal")
+
+
+def used_up(server: Server) -> None:
+    """Let PostgreSQL begin one file of its log after the other, until there is room for no more and it ends itself."""
+    import psycopg
+
+    for _ in range(_FILES):
+        try:
+            with psycopg.connect(server.url(), autocommit=True, connect_timeout=2) as conn:
+                conn.execute("SELECT pg_logical_emit_message(false, 'test', 'to have something in it')")
+                conn.execute("SELECT pg_switch_wal()")
+        except psycopg.OperationalError:
+            break
+    deadline = time.monotonic() + _END_SECONDS
+    while os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        assert time.monotonic() < deadline, f"it runs on: {(server.folder / 'log').read_text()[-2000:]}"
+        time.sleep(0.05)
 
 
 @contextmanager

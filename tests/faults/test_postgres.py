@@ -16,7 +16,17 @@ from tests.faults import schedules
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
 from tests.faults.load import checks_since, under_load
-from tests.faults.nemesis import audit_in, backends, end_backends, locked_tables, restarting, small_disk, stopped
+from tests.faults.nemesis import (
+    audit_in,
+    backends,
+    end_backends,
+    locked_tables,
+    log_in,
+    restarting,
+    small_disk,
+    stopped,
+    used_up,
+)
 from tests.faults.rules import RECOVERY_SECONDS
 from tests.faults.shifted import set_clock
 from tests.faults.storm import storm
@@ -145,6 +155,41 @@ def test_the_disk_of_the_audit_fills(postgres_town: Opener, postgres_server: Ser
         assert here.violations() == []
         for one in here.services:
             one.stop()
+
+
+# What is behind us is removed, and nothing made in advance: each file of the log needs room when it is begun.
+LOG = ("min_wal_size=32MB", "max_wal_size=32MB", "wal_recycle=off", "restart_after_crash=off")
+
+
+@pytest.mark.proves("R93", "R102", "R108", "T-37", "I1", "I2", "I7", "I8", "I10")
+def test_the_disk_of_the_database_s_log_fills(tmp_path: Path) -> None:
+    """PostgreSQL panics where its log cannot grow; with room again, and started again, all goes on."""
+    with running_server() as first:
+        secrets, owner = found(tmp_path / "town", first.url()), first.folder.stat()
+        first.end(signal.SIGINT)
+        disk = first.folder / "small"
+        with small_disk(disk, 128, (owner.st_uid, owner.st_gid)) as turn:
+            log_in(first.folder / "data", disk)
+            with (
+                running_server(*LOG, copy_of=first.folder) as server,
+                restarting(server) as restart,
+                town(tmp_path / "town", secrets, server.url(), replicas=2) as here,
+            ):
+                with under_load(here, 13):
+                    time.sleep(0.5)
+                    with here.recorder.fault("full"):
+                        turn()
+                        used_up(server)
+                        assert "No space left on device" in (server.folder / "log").read_text()
+                        start = time.monotonic_ns()
+                        checks_since(here, start, 3, "unavailable")
+                        for one in here.services:
+                            assert one.status("/livez") == http.client.OK
+                        _nothing_allowed(here, start, time.monotonic_ns())
+                        turn()
+                        restart(0)  # it has ended already
+                    time.sleep(0.5)
+                assert here.violations() == []
 
 
 @pytest.mark.proves("R102", "R105", "I1", "I2", "I7", "I8", "I10")
