@@ -85,6 +85,15 @@ def test_a_lost_key_file_is_named(folder: Path) -> None:
     assert "key-encryption" in one["what"]
 
 
+@pytest.mark.proves("T-40")
+def test_a_lost_checkpoint_file_is_named_before_a_start_begins_a_new_one(folder: Path) -> None:
+    place = folder / "data" / "audit-checkpoints.jsonl"
+    one = found(folder, str(place))
+    assert (one["level"], "`checkpoint_file`" in one["remedy"]) == ("warn", True)
+    place.touch(mode=0o600)
+    assert not [one for one in look(folder)[1] if str(place) in one["what"]]
+
+
 def test_alerts_that_nobody_gets_are_counted(folder: Path) -> None:
     with opened(Settings.load(folder / "aizen.yaml", {})) as store, store.write(operator()) as tx:
         old = tx.now - timedelta(hours=1)

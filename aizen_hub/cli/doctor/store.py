@@ -140,6 +140,13 @@ def _keys(settings: Settings, store: Store) -> Iterator[Finding]:
     if not known:
         yield Finding("warn", "there are no keys yet", "the service makes them at its first start")
         return
+    if not settings.checkpoint_path.exists():
+        yield Finding(
+            "warn",
+            f"the audit's checkpoint file {settings.checkpoint_path} is not there: the next start begins a new one, and"
+            " does not notice if the database was set back",
+            "before that start bring the file back, mount its disk, or mend `checkpoint_file`",
+        )
     # Makes nothing, since there are keys.
     keys = KeyStore.open(settings, store)
     with store.read() as tx:
