@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aizen_hub.settings import Settings
-from tests.benchmarks import deciding, postgres, serving, signing_in
+from tests.benchmarks import deciding, flooding, postgres, serving, signing_in
 from tests.benchmarks.figure import Figure, circumstances, machine, table, write
 from tests.benchmarks.town import LARGE, MIDDLE, Size
 
@@ -17,6 +17,7 @@ def measure(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
     yield from deciding.measure(folder, large=large)
     settings = Settings(data_dir=folder / str(large.assignments), admin_user="local:root")
     yield from serving.measure(folder, settings, large, seconds=seconds)
+    yield from flooding.measure(folder / "flooding", seconds=2 * seconds)
     yield from postgres.measure(folder / "postgres", seconds=seconds, longest=60 * seconds)
     (folder / "signing-in").mkdir()
     yield from signing_in.measure(folder / "signing-in")

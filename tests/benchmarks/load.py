@@ -26,8 +26,12 @@ class Load:
         Header lines for each connection; its length is the number of connections.
     expect : str
         Stands in every good answer's body.
-    patient : bool
-        503 is an answer too: whoever is too slow to be sure must refuse.
+    also : sequence of int
+        Statuses that are good answers too, whatever stands in their bodies.
+    form : bool
+        The body is a form, not JSON.
+    pause : float
+        Seconds between an answer and the next question.
     """
 
     host: str
@@ -39,7 +43,9 @@ class Load:
     expect: str
     seconds: float
     warm_up: float = 0.5
-    patient: bool = False
+    also: Sequence[int] = ()
+    form: bool = False
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ class _Connection(asyncio.Protocol):
         self, load: Load, request: bytes, times: list[tuple[float, float]], failed: asyncio.Future[None]
     ) -> None:
         self._request, self._expect, self._times, self._failed = request, load.expect.encode(), times, failed
-        self._patient = load.patient
+        self._also = tuple(f"HTTP/1.1 {status}".encode() for status in load.also)
+        self._pause = load.pause
         self._data = b""
         self._needed = -1
         self._asked = 0.0
@@ -119,11 +126,14 @@ class _Connection(asyncio.Protocol):
         if len(self._data) < self._needed:
             return
         good = self._data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")) and self._expect in self._data
-        if not good and not (self._patient and self._data.startswith(b"HTTP/1.1 503")):
+        if not good and not self._data.startswith(self._also):
             self._fail(f"unexpected answer: {self._data[:600]!r}")
             return
         self._times.append((self._asked, time.perf_counter()))
-        self._ask()
+        if self._pause:
+            asyncio.get_running_loop().call_later(self._pause, self._ask)
+        else:
+            self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail("the server closed the connection")
@@ -141,7 +151,8 @@ async def _generate(load: Load) -> Outcome:
     for lines in load.headers:
         head = [f"{load.method} {load.path} HTTP/1.1", f"Host: {load.host}:{load.port}", *lines]
         if body:
-            head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+            kind = "application/x-www-form-urlencoded" if load.form else "application/json"
+            head += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
         request = "\r\n".join([*head, "", ""]).encode() + body
         await loop.create_connection(
             lambda request=request: _Connection(load, request, times, failed),

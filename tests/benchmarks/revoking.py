@@ -95,7 +95,7 @@ def _beside(here: Town, seconds: float) -> AbstractContextManager[None]:
     headers = [[f"Authorization: Bearer {token}"]] * 4
     asked, port = json.dumps({"command": COMMAND}), here.services[-1].port
     return beside(
-        Load("127.0.0.1", port, "POST", "/api/v1/decisions", headers, asked, '"allowed":true', seconds, patient=True)
+        Load("127.0.0.1", port, "POST", "/api/v1/decisions", headers, asked, '"allowed":true', seconds, also=(503,))
     )
 
 
