@@ -164,8 +164,9 @@ class TestConfirmByPassword:
 
     def test_guessing_here_is_slowed_down_too(self, hub: HubHandle) -> None:
         carol = by_directory(hub, "carol")
-        pages = [fill(carol, CONFIRM, password="guessed") for _ in range(8)]
-        assert "too many failed attempts" in pages[-1].words.lower()
+        # The first wait is one second: who goes on guessing lets it pass.
+        guesses = (fill(carol, CONFIRM, password="guessed").words.lower() for _ in range(8))
+        assert any("too many failed attempts" in words for words in guesses)
         assert "too many failed attempts" in fill(carol, CONFIRM, password="carol-has-a-secret").words.lower()
 
     def test_without_the_token_against_forgery_nothing_happens(self, hub: HubHandle) -> None:

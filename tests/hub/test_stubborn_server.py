@@ -24,6 +24,7 @@ class Stubborn(SimpleLocalProcessSpawner):
             raise RuntimeError('it does not stop')
         await super().stop(now)
 c.JupyterHub.spawner_class = Stubborn
+c.JupyterHub.cleanup_servers = False  # at the end of the test nobody waits for it
 """
 
 
