@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.cli.demo import config
+from aizen_hub.cli.demo import config, processes
 from aizen_hub.cli.demo.config import Ports
 from aizen_hub.cli.demo.deployment import Deployment
 from aizen_hub.cli.demo.folder import BESIDE, DemoFolder, FolderTaken, free_ports
@@ -23,6 +23,14 @@ from aizen_hub.cli.demo.processes import Processes, StartFailed
 from aizen_hub.cli.demo.seed import seed
 from aizen_hub.cli.demo.tally import Missed, Tally, expect
 from aizen_hub.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo ends whatever runs below it; here that would be the servers of other tests too."""
+    everybody = processes.left_over
+    before = {one.pid for one in everybody()}
+    monkeypatch.setattr(processes, "left_over", lambda: [one for one in everybody() if one.pid not in before])
 
 
 def test_a_second_demo_gets_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -143,16 +151,16 @@ print("clean")
 def test_a_process_that_ends_stops_the_start_and_shows_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch()
-    processes = Processes(log)
+    started = Processes(log)
     environ = dict(os.environ)
-    processes.start(
+    started.start(
         "the clock", [sys.executable, "-c", "print('no spring'); raise SystemExit(3)"], cwd=tmp_path, environ=environ
     )
     begun = time.monotonic()
     with pytest.raises(StartFailed, match=r"(?s)the clock ended with 3.*no spring"):
-        processes.wait("the clock", lambda: False, 20)
+        started.wait("the clock", lambda: False, 20)
     assert time.monotonic() - begun < 10
-    processes.stop()
+    started.stop()
 
 
 def test_the_tally_counts_failures_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
