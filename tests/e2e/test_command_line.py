@@ -23,8 +23,6 @@ from aizen_hub.client.sync import SyncClient
 from aizen_hub.problems import Denied
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 
-pytestmark = pytest.mark.xdist_group("command-line")
-
 
 @dataclass(frozen=True)
 class Ended:

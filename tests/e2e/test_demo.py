@@ -11,11 +11,9 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from aizen_hub.cli.demo.browser import Browser
 
-pytestmark = pytest.mark.xdist_group("demo")
 PROGRAM = [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", "demo", "--folder"]
 
 

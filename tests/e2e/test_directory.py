@@ -10,7 +10,7 @@ import pytest
 from aizen_hub.cli.demo.browser import Browser, LoginRefused, SpawnRefused
 from tests.fixtures.hub import HubHandle, running_hub
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("directory")]
+pytestmark = pytest.mark.needs("slapd")
 SHOWN = "application/vnd.aizen.result+json"
 
 

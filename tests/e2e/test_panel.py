@@ -15,7 +15,7 @@ from tests.fixtures.hub import HubHandle, running_hub
 if TYPE_CHECKING:
     from tests.fixtures.pages import Person
 
-pytestmark = [pytest.mark.needs("browser"), pytest.mark.xdist_group("panel"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 
 NEW_PASSWORD = "four unrelated words of mine"
 PANEL = "/services/aizen/"

@@ -26,7 +26,7 @@ from aizen_hub.cli.demo.kernel import Kernel
 from tests.fixtures.accounts import Account, entering, free_uids, giving
 from tests.fixtures.hub import HubHandle, running_hub
 
-pytestmark = [pytest.mark.needs("accounts"), pytest.mark.xdist_group("accounts"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("accounts"), pytest.mark.slow]
 
 PROWLER = Path(__file__).parents[1] / "fixtures" / "prowler.py"
 EVERYWHERE = ("/tmp", "/var/tmp", "/dev/shm", "/var/crash", "/var/log", "/var/lib/systemd/coredump")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.needs("browser", "slapd", "oidc"),
-    pytest.mark.xdist_group("sign-in"),
     pytest.mark.slow,
 ]
 

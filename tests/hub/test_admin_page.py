@@ -13,7 +13,7 @@ from aizen_hub.cli.demo.browser import Browser
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, project_of_session, runs, wait_for, with_token
 
-pytestmark = [pytest.mark.xdist_group("admin-page"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 LIST = "/hub/api/users?include_stopped_servers&limit=50&sort=id"
 

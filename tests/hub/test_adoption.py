@@ -17,7 +17,7 @@ from aizen_hub.cli.demo.browser import Browser
 from tests.fixtures.hub import BIN, HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, wait_for, with_token
 
-pytestmark = [pytest.mark.xdist_group("adoption"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PLAIN = """
 import os

@@ -17,7 +17,7 @@ from tests.fixtures.hub import HubHandle, running_hub
 from tests.fixtures.oidc_provider_server import PASSWORD, Idp, Traveller, running_idp
 from tests.hub.roads import recorded, store
 
-pytestmark = [pytest.mark.needs("slapd", "oidc"), pytest.mark.xdist_group("again"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd", "oidc"), pytest.mark.slow]
 
 CONFIRM, LINK = "/hub/aizen/confirm?page=account", "/hub/aizen/link?provider="
 ACCOUNT = "/services/aizen/account"

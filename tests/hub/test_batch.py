@@ -12,7 +12,7 @@ import pytest
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, may, project_of_session, with_token
 
-pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 LATE = Path(__file__).parents[1] / "fixtures" / "late_server.py"
 

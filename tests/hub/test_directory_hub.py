@@ -23,7 +23,7 @@ from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import ask, may, renewed, wait_for
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub-directory"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 SUFFIX = "dc=lab,dc=test"
 GROUPS, PEOPLE = f"ou=groups,{SUFFIX}", f"ou=people,{SUFFIX}"

@@ -14,7 +14,7 @@ from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.fixtures.oidc_provider_server import PASSWORD, Idp, Traveller, running_idp
 
-pytestmark = [pytest.mark.needs("oidc"), pytest.mark.xdist_group("oidc-hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("oidc"), pytest.mark.slow]
 
 
 def seed(tx: Any) -> None:

@@ -16,7 +16,7 @@ from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.fixtures.oidc_provider_server import Idp, Traveller, running_idp
 from tests.hub.roads import api_token, holds, may, project_of_session, renewed, runs, wait_for, with_token
 
-pytestmark = [pytest.mark.needs("oidc"), pytest.mark.xdist_group("oidc-logout"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("oidc"), pytest.mark.slow]
 
 TOLD = "/hub/oidc/idp/backchannel-logout"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"

@@ -12,7 +12,7 @@ from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, holds, may, project_of_session, renewed, runs, wait_for, with_token
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("outage"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 SUFFIX = "dc=lab,dc=test"
 GRACE = 60

@@ -15,7 +15,7 @@ from aizen_hub.hub.login.provider import NotLetIn, Proof, ProviderUnreachable, W
 from aizen_hub.settings import ProviderSettings
 from tests.fixtures.samba import GROUPS, REALM, SUFFIX, DomainController, person, running_samba
 
-pytestmark = [pytest.mark.needs("samba"), pytest.mark.slow, pytest.mark.xdist_group("samba")]
+pytestmark = [pytest.mark.needs("samba"), pytest.mark.slow]
 
 MATCHING_RULE = "(member:1.2.840.113556.1.4.1941:={userdn})"
 START_TLS = {"server_port": 389, "tls_strategy": "before_bind"}

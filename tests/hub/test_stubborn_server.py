@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.hub import HubHandle, running_hub
 from tests.hub.roads import api_token, runs, wait_for, with_token
 
-pytestmark = [pytest.mark.xdist_group("stubborn"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PEOPLE = ("ann", "bea", "cyd")
 STUBBORN = """

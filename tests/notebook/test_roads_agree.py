@@ -16,8 +16,6 @@ from aizen_hub.cli.demo.browser import Browser
 from aizen_hub.notebook.display import MIME
 from tests.fixtures.hub import HubHandle, running_hub
 
-pytestmark = pytest.mark.xdist_group("roads-agree")
-
 SERVICE = "/services/aizen/"
 TOKEN = "get_ipython()._aizen_extension.console.client.token.header()"
 PEOPLE = {"ada": "", "erin": "churn", "rita": "churn"}

@@ -188,7 +188,6 @@ async def sign_in(provider: OidcProvider, name: str, **query: str | None) -> Pro
 
 @pytest.mark.needs("keycloak")
 @pytest.mark.slow
-@pytest.mark.xdist_group("keycloak")
 class TestKeycloak:
     @pytest.fixture
     async def make(self, keycloak: Keycloak, told: tuple[str, Queue[str]]) -> Any:

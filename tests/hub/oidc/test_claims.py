@@ -10,7 +10,7 @@ from aizen_hub.hub.login.provider import NotLetIn
 from tests.fixtures.oidc_provider_server import Idp
 from tests.hub.oidc.walk import Make, sign_in
 
-pytestmark = [pytest.mark.needs("oidc"), pytest.mark.xdist_group("oidc")]
+pytestmark = pytest.mark.needs("oidc")
 
 
 @pytest.mark.proves("R22", "R23", "R24")

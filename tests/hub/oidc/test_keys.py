@@ -12,7 +12,7 @@ from aizen_hub.hub.login.provider import NotLetIn, ProviderUnreachable
 from tests.fixtures.oidc_provider_server import Idp
 from tests.hub.oidc.walk import Make, sign_in
 
-pytestmark = [pytest.mark.needs("oidc"), pytest.mark.xdist_group("oidc")]
+pytestmark = pytest.mark.needs("oidc")
 
 
 async def test_rotated_keys_are_found_once_a_minute(make: Make, idp: Idp) -> None:

@@ -11,7 +11,7 @@ from aizen_hub.hub.login.provider import ProviderUnreachable
 from tests.fixtures.oidc_provider_server import Idp
 from tests.hub.oidc.walk import Make, sign_in
 
-pytestmark = [pytest.mark.needs("oidc"), pytest.mark.xdist_group("oidc")]
+pytestmark = pytest.mark.needs("oidc")
 
 
 @pytest.mark.proves("R63", "T-50")

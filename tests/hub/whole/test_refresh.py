@@ -15,7 +15,7 @@ from tests.hub.roads import api_token, project_of_session, with_token
 from tests.hub.whole.conftest import GROUPS, SUFFIX
 from tests.hub.whole.starts import by_api, by_form, by_link
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestRefresh:

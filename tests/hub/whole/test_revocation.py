@@ -11,7 +11,7 @@ from aizen_hub.cli.demo.page import Page
 from tests.fixtures.hub import HubHandle
 from tests.hub.roads import api_token, project_of_session, with_token
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestRevocation:

@@ -13,7 +13,7 @@ from aizen_hub.cli.demo.kernel import Kernel
 from tests.fixtures.hub import HubHandle, environment_of
 from tests.hub.roads import api_token, project_of_session, runs, with_token
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestServer:

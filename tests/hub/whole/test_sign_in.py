@@ -12,7 +12,7 @@ from aizen_hub.cli.demo.browser import Browser, LoginRefused
 from tests.fixtures.hub import HubHandle
 from tests.hub.whole.log import unexpected
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestLogin:

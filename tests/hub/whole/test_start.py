@@ -13,7 +13,7 @@ from tests.fixtures.hub import HubHandle
 from tests.hub.roads import api_token, project_of_session, with_token
 from tests.hub.whole.starts import ROADS
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestPicker:

@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures.hub import HubHandle
 from tests.hub.whole.log import unexpected
 
-pytestmark = [pytest.mark.needs("slapd"), pytest.mark.xdist_group("hub"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestFiles:
