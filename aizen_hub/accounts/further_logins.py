@@ -161,7 +161,7 @@ def _check(tx: Read, user: str, provider: str, subject: str) -> None:
         raise BadInput("a local account is a user of its own", remedy="link a login of another provider")
     if not subject or len(subject) > logins.MAX_SUBJECT:
         raise BadInput("the subject is empty or too long")
-    owner = logins.user_of(tx, provider, subject)
+    owner = sign_ins.user_of(tx, provider, subject)
     if owner is not None:
         raise Conflict(
             f"`{user}` signs in with this already" if owner == user else "this login belongs to somebody else"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import locks, mapping_reports, names, sessions, users
+from aizen_hub.accounts import locks, mapping_reports, names, sessions, sign_ins, users
 from aizen_hub.accounts.names import NameKind
 from aizen_hub.audit import recorded
 from aizen_hub.mail_address import is_mail_address
@@ -22,14 +21,11 @@ from aizen_hub.store import tables
 from aizen_hub.visible import show
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import Write
 
 MAX_SUBJECT = 255
 MAX_GROUPS = 1_000
-FRESH = timedelta(minutes=15)
-"""How long a fresh sign-in counts (R77)."""
 _u = tables.users
-_l = tables.logins
 
 
 class Outcome(StrEnum):
@@ -122,7 +118,7 @@ def report(
         raise BadInput(f"more than {MAX_GROUPS} groups")
     users.known_provider(tx, provider)
     details = {"provider": provider, "subject": show(subject), "name": show(name)}
-    found = _by_subject(tx, provider, subject)
+    found = sign_ins.user_of(tx, provider, subject)
     if found is None:
         # What a provider says of somebody's contact must not keep them out; what is no address is not taken.
         mail = email if email and is_mail_address(email) else None
@@ -173,23 +169,6 @@ def take_groups(tx: Write, user: str, provider: str, groups: Sequence[str]) -> N
         groups_now = sorted(wanted & {row.name for row in rows})
         payload = {"user": user, "provider": provider, "groups": groups_now, **recorded.rows(*wrote)}
         tx.change("directory-groups", payload, [member])
-
-
-def user_of(tx: Read, provider: str, subject: str) -> str | None:
-    """Return the name of the user that a login belongs to, by registration or by link."""
-    return _by_subject(tx, provider, subject)
-
-
-def _by_subject(tx: Read, provider: str, subject: str) -> str | None:
-    found = (
-        tx.conn.execute(select(_u.c.name).where(_u.c.provider == provider, _u.c.subject == subject)).scalar()
-        or tx.conn.execute(
-            select(_u.c.name)
-            .join(_l, _l.c.user_id == _u.c.id)
-            .where(_l.c.provider == provider, _l.c.subject == subject)
-        ).scalar()
-    )
-    return None if found is None else str(found)
 
 
 def _by_name(tx: Write, provider: str, subject: str, name: str, display_name: str, email: str | None) -> str | Outcome:
