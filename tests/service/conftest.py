@@ -177,7 +177,7 @@ def populate(house: House) -> str:
 
 def settings_for(folder: Path, **more: Any) -> Settings:
     return Settings.model_validate(
-        {"data_dir": lay_down(folder / "data"), "rate": {"requests_per_second": 5000, "burst": 5000}} | more
+        {"data_dir": folder / "data", "rate": {"requests_per_second": 5000, "burst": 5000}} | more
     )
 
 
@@ -189,6 +189,7 @@ def options() -> dict[str, Any]:
 
 @pytest.fixture
 async def service(tmp_path: Path, options: dict[str, Any]) -> AsyncIterator[Driver]:
+    lay_down(tmp_path / "data")
     house = build(settings_for(tmp_path, **options), instance=INSTANCE, environ={})
     server = Server(house, "127.0.0.1", 0)
     await server.start()

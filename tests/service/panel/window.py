@@ -13,6 +13,7 @@ from tornado.web import Application, RequestHandler
 
 from aizen_hub.service.build import build
 from aizen_hub.service.server import Server
+from tests.fixtures.sqlite import lay_down
 from tests.service.conftest import INSTANCE, Driver, Response, settings_for
 
 P = "/services/aizen/"
@@ -72,6 +73,7 @@ class Hub:
 
 
 async def start(tmp_path: Path, hub: Hub, **environ: str) -> Driver:
+    lay_down(tmp_path / "data")
     house = build(settings_for(tmp_path, providers=PROVIDERS), instance=INSTANCE, environ=hub.environ(**environ))
     server = Server(house, "127.0.0.1", 0)
     await server.start()
