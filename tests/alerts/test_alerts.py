@@ -70,7 +70,7 @@ def receiver():
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.answer = 204
     server.got = got
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -49,7 +49,7 @@ def receiver() -> Iterator[Any]:
 
     server: Any = HTTPServer(("127.0.0.1", 0), Handler)
     server.got, server.then = 0, lambda: None
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -54,7 +54,7 @@ def counter() -> Iterator[Counter]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     counter.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield counter
     server.shutdown()
