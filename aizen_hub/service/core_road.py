@@ -20,7 +20,7 @@ from aizen_hub.jobs.runner import Runner
 from aizen_hub.jobs.running import Running, unknown
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.identity import Identity, Kind
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import project_of
 from aizen_hub.service import refusal
 from aizen_hub.service.ledger import SERVICE, Commission, Ledger, recorded
 from aizen_hub.service.replay import Key
@@ -143,7 +143,7 @@ async def start(call: Call, parsed: Command, question: Question, ruling: Ruling)
         parsed.noun,
         parsed.arguments,
         user=actor.identity.name if actor.identity.kind is Kind.USER else str(actor.identity),
-        project=None if scope == SYSTEM else scope,
+        project=project_of(scope),
         session=actor.session,
         job=None if parsed.entry.job is None else parsed.entry.job.value,
         files={name: content for name, content in files.items() if name in named},

@@ -122,7 +122,12 @@ class Endpoint:
         house.check_open(route)
         # After the body, which may be slow: who that is, and whether they still are, is asked at the last moment.
         caller = await house.roads.identify(route, request, proxied=self.proxied)
-        with house.limits.admitted(caller):
+        try:
+            place = house.limits.admitted(caller)
+        except TooMany:
+            await house.limits.linger(caller)
+            raise
+        with place:
             call = self.call = Call(
                 house,
                 route,

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 20_000
 LINGER_SECONDS = 0.25
-"""How long the refusal of a token is held back."""
+"""How long a refusal is held back."""
 MOST_LINGERING = 32
-"""Refusals of one session that are held back at a time."""
+"""Refusals of one session, or whoever else was refused, that are held back at a time."""
 
 
 class Buckets:
@@ -132,12 +132,20 @@ class Limits:
         """
         await self._deny_slowly(key, self._minted.wait(key))
 
+    async def linger(self, caller: Caller) -> None:
+        """Hold back the refusal of a caller who was not admitted."""
+        await self._linger(caller.session or caller.identity_key or caller.source)
+
     async def _deny_slowly(self, key: str, wait: float) -> None:
+        if wait:
+            await self._linger(key)
+        self._deny("session", wait)
+
+    async def _linger(self, key: str) -> None:
         # Who is told to wait and asks again at once, as fast as we answer, would have us do little else.
-        if wait and self._lingering.get(key, 0) < MOST_LINGERING:
+        if self._lingering.get(key, 0) < MOST_LINGERING:
             with _Place(self._lingering, key):
                 await asyncio.sleep(LINGER_SECONDS)
-        self._deny("session", wait)
 
     def _place(self, key: str) -> AbstractContextManager[None]:
         flying = self._flying.get(key, 0)

@@ -80,4 +80,4 @@ class Listener:
     async def close(self, seconds: float) -> None:
         """Wait so long for what is being answered, then cut it off."""
         if self._server is not None:
-            await self._server.shutdown(seconds)
+            await self._server.shutdown(seconds / 2)  # it waits twice: for the answer, and for what read the body

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aizen_hub.service import limits
 from aizen_hub.service.limits import Buckets
 from tests.service.conftest import Driver
 
@@ -67,15 +68,14 @@ def test_the_wait_it_names_is_enough() -> None:
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    return {"rate": {"requests_per_second": 5, "burst": 10, "in_flight_per_session": 2}}
+    return {"rate": {"requests_per_second": 0.05, "burst": 10, "in_flight_per_session": 2}}
 
 
 @pytest.mark.proves("R125", "T-36")
 async def test_a_flooder_is_stopped_and_nobody_else(service: Driver) -> None:
     eve, rob = await service.open("eve"), await service.open("rob")
-    statuses = [(await service.call("GET", "/api/v1/me", auth=eve.auth)).status for _ in range(25)]
-    assert statuses[:10] == [200] * 10
-    assert 429 in statuses
+    statuses = [(await service.call("GET", "/api/v1/me", auth=eve.auth)).status for _ in range(12)]
+    assert statuses == [200] * 10 + [429] * 2
     refused = await service.call("GET", "/api/v1/me", auth=eve.auth)
     assert refused.status == 429
     assert int(refused.headers["Retry-After"]) >= 1
@@ -86,6 +86,26 @@ async def test_a_flooder_is_stopped_and_nobody_else(service: Driver) -> None:
         "a second session is no second share"
     )
     assert (await service.hub("GET", "/sessions/choices?user=eve")).status == 200
+
+
+@pytest.mark.proves("R125", "R127", "T-36")
+async def test_a_flooder_is_answered_slowly_up_to_a_bound(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(limits, "MOST_LINGERING", 2)
+    eve, rob = await service.open("eve"), await service.open("rob")
+    assert {(await service.call("GET", "/api/v1/me", auth=eve.auth)).status for _ in range(10)} == {200}
+    asked = [asyncio.create_task(service.call("GET", "/api/v1/me", auth=eve.auth)) for _ in range(5)]
+    done, held = await asyncio.wait(asked, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    while len(done) < 3:
+        more, held = await asyncio.wait(held, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        assert more
+        done |= more
+    assert [task.result().status for task in done] == [429] * 3
+    assert service.house.limits._lingering == {eve.id: 2}
+    assert (await service.call("GET", "/api/v1/me", auth=rob.auth)).status == 200
+    for task in held:
+        task.cancel()
+    await asyncio.wait(held)
 
 
 @pytest.mark.proves("R125")
