@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -112,6 +113,12 @@ def pytest_configure(config: pytest.Config) -> None:
         lack = TIERS[name]()
         if lack is not None:
             raise pytest.UsageError(f"{REQUIRED} asks for the tier `{name}`, but there is {lack}")
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests and all their modules stay until the end: no garbage is looked for among them again and again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
