@@ -65,9 +65,7 @@ def test_the_outermost_of_our_proxies_is_believed(peer: str, forwarded: list[str
         for one in forwarded:
             headers.add("X-Forwarded-For", one)
         context = SimpleNamespace(_orig_remote_ip=peer)
-        request = SimpleNamespace(
-            headers=headers, connection=SimpleNamespace(context=context), remote_ip="192.0.2.66"
-        )
+        request = SimpleNamespace(headers=headers, connection=SimpleNamespace(context=context), remote_ip="192.0.2.66")
         settings = SimpleNamespace(service=SimpleNamespace(trusted_proxies=TRUSTED))
         hub: Any = SimpleNamespace(aizen_settings=settings)
         assert AizenAuthenticator.source(hub, SimpleNamespace(request=request)) == source

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aizen_hub.accounts.court_case import Question, Ruling, clock, decision_row, judge
-from aizen_hub.accounts.court_clerk import Clerk, Sitting
+from aizen_hub.accounts.court_clerk import Clerk
 from aizen_hub.accounts.court_facts import Facts
 from aizen_hub.accounts.court_room import Outcomes, Room, Waiting, settle
 from aizen_hub.audit.row import AuditRow, row_id
@@ -33,12 +33,8 @@ from aizen_hub.store.transaction import Read, Write, check_catalog
 __all__ = ["Court", "Question", "Ruling"]
 
 MAX_BATCH = 256
-MAX_AT_ONCE = 32
-"""On the event loop, which is not to stand still for more than a few milliseconds."""
 MAX_WAITING = 4_096
 _ATTEMPTS = 3
-
-_Item = Sitting | list[Waiting]
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +56,7 @@ class Court:
         self._clerk = Clerk(store)
         self._room: Room | None = None
         self._gathered: deque[Waiting] = deque()
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._held: _Item | None = None
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._called = self._closed = False
         self._door = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="court", daemon=True)
@@ -134,7 +129,7 @@ class Court:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(None)
+            self._calls.put(False)
         self._thread.join(self._deadline)
 
     # --- on the event loop
@@ -151,56 +146,23 @@ class Court:
         one = Waiting(room, question, text, deadline, again)
         room.enter(one)
         self._gathered.append(one)
-        if not self.store.database.embedded:
-            self._call()
-        elif self._held is None:
-            # Whoever else comes in this turn of the loop comes along.
-            loop.call_soon(self._convene)
+        if not self._called:
+            self._called = True
+            self._calls.put(True)
         try:
             return await one.future
         finally:
             room.leave(one)
 
-    def _convene(self) -> None:
-        """Begin the next batch of an embedded database, unless one is being heard."""
-        with self._door:
-            if self._held is not None or self._closed or not self._gathered:
-                return
-            batch = self._take(MAX_AT_ONCE)
-            self._held = self._clerk.at_once(batch) or batch
-            self._queue.put(self._held)
-
-    def _settle(self, outcomes: Outcomes) -> None:
-        settle(outcomes)
-        self._convene()
-
-    def _call(self) -> None:
-        """Let the thread begin the next batch as soon as it can."""
-        if not self._called:
-            self._called = True
-            self._queue.put([])
-
     # --- in the thread
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, Sitting):
-                self._end(item.batch, self._answer(item.batch, item))
-                continue
+        while self._calls.get():
             self._called = False
-            batch: Sequence[Waiting] = [*item, *self._take(MAX_BATCH - len(item))]
-            while batch:
-                self._end(batch, self._answer(batch))
-                batch = [] if self.store.database.embedded else self._take(MAX_BATCH)
+            while batch := self._take(MAX_BATCH):
+                self._deliver(self._answer(batch))
         self._deliver(self._answer(self._take(MAX_WAITING)))
         self._clerk.close()
-
-    def _end(self, batch: Sequence[Waiting], outcomes: Outcomes) -> None:
-        self._held = None
-        if outcomes:
-            self._deliver(outcomes)
-        else:
-            batch[0].room.call(self._convene)
 
     def _take(self, most: int) -> list[Waiting]:
         batch: list[Waiting] = []
@@ -208,16 +170,14 @@ class Court:
             batch.append(self._gathered.popleft())
         return batch
 
-    def _answer(self, batch: Sequence[Waiting], sitting: Sitting | None = None) -> Outcomes:
+    def _answer(self, batch: Sequence[Waiting]) -> Outcomes:
         """Decide and record a batch; returns the answers that are still to be delivered."""
         for _ in range(_ATTEMPTS):
-            if sitting is None:
-                now = clock()
-                batch = [one for one in batch if not one.future.done() and now < one.deadline]
+            now = clock()
+            batch = [one for one in batch if not one.future.done() and now < one.deadline]
             if not batch:
                 return []
-            outcomes = self._attempt(batch, sitting)
-            sitting = None
+            outcomes = self._attempt(batch)
             if outcomes is None:
                 # One bad row must not take the others with it.
                 for one in batch:
@@ -238,11 +198,11 @@ class Court:
         too_slow = Unavailable("the store is too slow to decide on its present state", remedy="try again in a moment")
         return [(one, too_slow) for one in batch]
 
-    def _attempt(self, batch: Sequence[Waiting], sitting: Sitting | None) -> Sequence[Ruling | Problem] | None:
+    def _attempt(self, batch: Sequence[Waiting]) -> Sequence[Ruling | Problem] | None:
         """Have a batch recorded; None if that failed in a way that need not concern each of its questions."""
         clerk = self._clerk
         try:
-            return clerk.hear(batch) if sitting is None else clerk.record(sitting)
+            return clerk.hear(batch)
         except Problem as problem:
             return [problem] * len(batch)
         except (self.store.database.driver_error, DBAPIError, PoolTimeout) as error:
@@ -262,7 +222,7 @@ class Court:
         for one in outcomes:
             by_room.setdefault(one[0].room, []).append(one)
         for room, some in by_room.items():
-            room.call(self._settle, some)
+            room.call(settle, some)
 
 
 def _left_out(_: str) -> str:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from aizen_hub.store.database import Database
 from aizen_hub.store.instant import to_microseconds
-from aizen_hub.store.rights_cache import NotAtHand
 from aizen_hub.tokens.keys import SKEW, KeyState
 
 MAX_ENTRIES = 50_000
@@ -46,11 +45,7 @@ class Facts:
         self._keys: dict[str, tuple[str, int] | None] = {}
 
     def at(self, revision: int, cursor: Any, server: int = 0) -> None:
-        """Use this cursor from now on, or only what is known if it is None; what is of another revision
-        or server is forgotten.
-
-        Without a cursor the others raise `NotAtHand` for what is not known.
-        """
+        """Use this cursor from now on; what is of another revision or server is forgotten."""
         self._cursor = cursor
         held = len(self._sessions) + len(self._projects) + len(self._keys)
         if (revision, server) != self._known_at or held > MAX_ENTRIES:
@@ -79,7 +74,5 @@ class Facts:
         return found[0] != KeyState.RETIRED or to_microseconds(issued - SKEW) <= found[1]
 
     def _look_up(self, statement: str, name: str) -> Any:
-        if self._cursor is None:
-            raise NotAtHand
         self._cursor.execute(statement, (name,))
         return self._cursor.fetchone()

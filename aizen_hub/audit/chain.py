@@ -12,7 +12,7 @@ from aizen_hub.audit.row import Encoded
 _HEAD = "SELECT number, hash FROM audit WHERE writer = ? ORDER BY number DESC LIMIT 1"
 _INTO = " INTO audit (writer, number, id, at, event, identity, project, body, previous, hash) VALUES "
 _PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-Link = tuple[str, int, str, int, str, str | None, str | None, bytes, bytes, bytes]
+_Link = tuple[str, int, str, int, str, str | None, str | None, bytes, bytes, bytes]
 """A row of the table: its writer, its number, the columns of `Encoded`, the hash before it and its own."""
 _AT_ONCE = 64  # few enough that the drivers remember a statement of each length
 
@@ -78,9 +78,15 @@ class Chain:
         ------
         The driver's errors; the caller rolls back, and nothing of the batch stays.
         """
-        self.insert(cursor, self.links(cursor, rows, server))
+        links = self._links(cursor, rows, server)
+        # Row by row would be a message for each to a server, and on SQLite hand the interpreter to another thread and
+        # back for each.
+        for start in range(0, len(links), _AT_ONCE):
+            some = links[start : start + _AT_ONCE]
+            places = ", ".join([self._places] * len(some))
+            cursor.execute(self._insert + places, [one for row in some for one in row])
 
-    def links(self, cursor: Any, rows: Sequence[Encoded], server: int = 0) -> Sequence[Link]:
+    def _links(self, cursor: Any, rows: Sequence[Encoded], server: int) -> Sequence[_Link]:
         """Return ``rows`` as links that continue the chain as the caller's transaction sees it."""
         if not rows:
             return ()
@@ -109,12 +115,3 @@ class Chain:
         cursor.execute(self._head, (self.writer,))
         found = cursor.fetchone()
         return _Head(server, 0, genesis(self.writer)) if found is None else _Head(server, found[0], bytes(found[1]))
-
-    def insert(self, cursor: Any, links: Sequence[Link]) -> None:
-        """Insert what `links` returned, in the same transaction and turn."""
-        # Row by row would be a message for each to a server, and on SQLite hand the interpreter to another thread and
-        # back for each.
-        for start in range(0, len(links), _AT_ONCE):
-            some = links[start : start + _AT_ONCE]
-            places = ", ".join([self._places] * len(some))
-            cursor.execute(self._insert + places, [one for row in some for one in row])

@@ -93,16 +93,6 @@ class Database:
         cursor = self.cursor(conn)
         cursor.execute(self._begin[kind])
 
-    def connected_at_once(self) -> Connection:
-        """Return a connection on which no statement waits for a lock of another process, where that can be had.
-
-        An embedded database then fails at once with `sqlite3.SQLITE_BUSY`, and its user decides where to wait.
-        """
-        conn = self.engine.connect()
-        if self.embedded:
-            self.cursor(conn).execute("PRAGMA busy_timeout = 0")
-        return conn
-
     def commit(self, conn: Connection) -> None:
         self.cursor(conn).execute("COMMIT")
 

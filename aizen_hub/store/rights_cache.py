@@ -45,10 +45,6 @@ def affected(touch: str) -> frozenset[str] | None:
     return None
 
 
-class NotAtHand(Exception):
-    """What is asked for is not in memory, and whoever asked cannot wait until it is looked up."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Roles:
     roles: Mapping[str, Role]
@@ -89,18 +85,6 @@ class RightsCache:
         compiled = self.loader.compile(conn, identity, self.roles(conn, revision), revision)
         self._remember(identity, compiled, revision, cleared)
         return compiled.rights
-
-    def at_hand(self, revision: int, identity: Identity) -> Rights:
-        """Return the rights of ``identity`` at ``revision`` from memory alone.
-
-        Raises
-        ------
-        NotAtHand
-        """
-        found = self.peek(revision, identity)
-        if found is None:
-            raise NotAtHand
-        return found.rights
 
     def roles(self, conn: Connection, revision: int) -> Mapping[str, Role]:
         """Return all roles at ``revision``, by name."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from sqlalchemy import Connection, select, update
@@ -166,32 +166,6 @@ class Store:
             yield
         finally:
             self.chain.lock.release()
-
-    def turn(self) -> Callable[[], None]:
-        """Wait for both turns, to write and to append; returns what gives them back, in whatever thread.
-
-        Raises
-        ------
-        Unavailable
-            Somebody else had one of them for the whole deadline.
-        """
-        with ExitStack() as stack:
-            stack.enter_context(self.one_writer())
-            stack.enter_context(self.chain_turn())
-            return stack.pop_all().close
-
-    def turn_at_once(self) -> Callable[[], None] | None:
-        """Take both turns if they are free; only an embedded database has a turn to write."""
-        if not self.database.embedded or not self._writing.acquire(blocking=False):
-            return None
-        if not self.chain.lock.acquire(blocking=False):
-            self._writing.release()
-            return None
-        return self._give_back
-
-    def _give_back(self) -> None:
-        self.chain.lock.release()
-        self._writing.release()
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -252,7 +252,9 @@ async def test_a_change_counts_from_its_acknowledgement_on(
 async def test_neither_the_time_nor_the_revision_in_a_token_saves_it(
     court: Court, town: Store, whose: Whose, name: str
 ) -> None:
-    ahead = token(issued_at=ISSUED + timedelta(seconds=20))  # of a clock that was set back since
+    with town.read() as tx:
+        # Made just now, by a clock that was set back since.
+        ahead = token(revision=tx.revision, issued_at=tx.now.replace(microsecond=0) + timedelta(seconds=20))
     forged = token(revision=1 << 40, issued_at=ISSUED - timedelta(seconds=1))
     assert [(await court.decide(one)).decision.allowed for one in (ahead, forged)] == [True, True]
     do(town, lambda tx: revoke(tx, whose, name))
