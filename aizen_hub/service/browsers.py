@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import Denied, NotAuthenticated, Problem, Unavailable
-from aizen_hub.service.request import Headers, Request
+from aizen_hub.service.request import Headers, Request, joined
 from aizen_hub.tokens.credential import same
 from aizen_hub.tokens.key_encryption import KeyEncryption
 
@@ -220,14 +220,13 @@ class Browsers:
         ------
         Denied
         """
-        site, mode = (request.headers.get(f"Sec-Fetch-{one}") for one in ("Site", "Mode"))
-        dest = request.headers.get("Sec-Fetch-Dest")
+        site, mode, dest = (joined(request.headers, f"Sec-Fetch-{one}") for one in ("Site", "Mode", "Dest"))
         if page and request.method == "GET":
             # Code in a page of a user server cannot pretend that the person opens a page.
-            if mode not in (None, "navigate") or dest not in (None, "document"):
+            if mode not in ("", "navigate") or dest not in ("", "document"):
                 raise Denied("this page is for opening, not for reading by a program", more={"reason": "fetch"})
             return
-        if site not in (None, "same-origin", "none"):
+        if site not in ("", "same-origin", "none"):
             raise Denied("this came from another site", more={"reason": "cross-site"})
         if sent is None or not same(sent, expected):
             raise Denied(
@@ -245,7 +244,7 @@ class Browsers:
         if request.peer not in self._house.settings.service.trusted_proxies:
             return False  # we speak no TLS ourselves
         # Each proxy adds how it was reached; the outermost stands first. Who makes one up names their own cookie wrong.
-        said = [one.strip().lower() for one in ",".join(request.headers.getall("X-Forwarded-Proto", ())).split(",")]
+        said = [one.strip().lower() for one in joined(request.headers, "X-Forwarded-Proto").split(",")]
         return next(filter(None, said), "") == "https"
 
     def _name(self, name: str, secure: bool) -> str:

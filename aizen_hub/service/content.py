@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aizen_hub.commands import strict_json
 from aizen_hub.problems import BadInput, Problem
-from aizen_hub.service.request import Headers
+from aizen_hub.service.request import Headers, joined
 from aizen_hub.service.route import Route
 from aizen_hub.service.schemas.base import read_json, read_strings
 
@@ -55,11 +55,11 @@ def body(route: Route, headers: Headers, data: bytes) -> Any:
         if data:
             raise BadInput("this address takes no body")
         return None
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = joined(headers, "Content-Type").partition(";")[0].strip().lower()
     wanted = FORM if route.form else JSON
     if kind != wanted:
         raise MediaRefused(f"this address reads `{wanted}`")
-    if headers.get("Content-Encoding", "identity").lower() != "identity":
+    if joined(headers, "Content-Encoding").lower() not in ("", "identity"):
         raise MediaRefused("the body must not be compressed")
     if route.form:
         return read_strings(route.body, fields(data))

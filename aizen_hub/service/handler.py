@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import HttpVersion10, HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError, Response, StreamResponse
 from multidict import CIMultiDict
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +21,7 @@ from aizen_hub.service import content
 from aizen_hub.service.browsers import XSRF_HEADER
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, Form, failed
-from aizen_hub.service.request import Request
+from aizen_hub.service.request import Request, joined
 from aizen_hub.service.route import Answer, Credential, Document, Route, Stream
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ MAX_HEADERS = 64
 MAX_HEADER = 16 << 10
 BODY_SECONDS = 30.0
 """How long the rest of a body is waited for."""
+READER_SECONDS = 30.0
+"""How long an answer, or a line of it, waits for a reader."""
 
 HEADERS = (
     ("Cache-Control", "no-store"),
@@ -44,6 +47,7 @@ HEADERS = (
     ("Server", "aizen-hub"),  # or the library puts itself there, with its version
 )
 FOR_BROWSERS = (("Referrer-Policy", "no-referrer"), ("Cross-Origin-Resource-Policy", "same-origin"))
+_VERSIONS = (HttpVersion10, HttpVersion11)
 _UNFIT = re.compile(r"[^\t -~]")
 
 
@@ -51,6 +55,12 @@ class MethodRefused(Problem):
     """This address exists and does not know the method."""
 
     slug, title, status = "method-not-allowed", "This address does not take that method", 405
+
+
+class LengthNeeded(Problem):
+    """The body comes without its length."""
+
+    slug, title, status = "length-required", "The length of the body must stand before it", 411
 
 
 class BodyLate(Problem):
@@ -75,6 +85,12 @@ def refused(problem: Problem) -> Response:
     return answer
 
 
+def cut_off(http: BaseRequest) -> None:
+    """End a connection at once, with whatever is still on its way."""
+    if http.transport is not None:
+        http.transport.abort()
+
+
 class Endpoint:
     """One request and its answer: every request, to whatever address, goes this one way.
 
@@ -97,6 +113,7 @@ class Endpoint:
         self.route = address.routes.get(http.method)
         self.call: Call | None = None
         self.status = 0
+        self._growing: StreamResponse | None = None
         self._routes = address.routes
 
     async def answer(self) -> StreamResponse:
@@ -106,13 +123,35 @@ class Endpoint:
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
+                self.status = HTTPStatus.SERVICE_UNAVAILABLE  # the service ends, and nobody hears any more
+                self._intake.note(self)
                 raise
-            response = self._problem(error)
+            response = self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever happened is told, logged and counted by `_problem`
-            response = self._problem(error)
+            response = self._failed(error)
+        if self._last or not self._http.content.is_eof():
+            response.force_close()
         self.status = response.status
         self._intake.note(self)
         return response
+
+    @property
+    def _last(self) -> bool:
+        """Whether nothing that follows on this connection may be taken for a request.
+
+        Where the end of this one is not certain, or what was behind it: aiohttp hands the trailers of a chunked body to
+        the next request as headers, and loses what follows an upgrade.
+        """
+        http = self._http
+        odd = "Transfer-Encoding" in http.headers or "Upgrade" in http.headers
+        return odd or http.method == "CONNECT" or http.version not in _VERSIONS
+
+    def _failed(self, error: BaseException) -> StreamResponse:
+        if self._growing is None or not self._growing.prepared:
+            return self._problem(error)
+        self._expected(error)
+        cut_off(self._http)
+        return self._growing
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
@@ -151,6 +190,10 @@ class Endpoint:
     def _look(self) -> Route:
         """Refuse what can be refused by the headers alone."""
         route, headers = self.route, self.request.headers
+        if self._http.version not in _VERSIONS:
+            raise BadInput("only HTTP/1.1 and HTTP/1.0 are spoken here")
+        if "Transfer-Encoding" in headers:
+            raise LengthNeeded("a body in chunks is not read", remedy="send `Content-Length`")
         if route is None:
             if not self._routes:
                 raise NotFound("there is nothing at this address")
@@ -158,7 +201,7 @@ class Endpoint:
             raise MethodRefused(f"this address takes {', '.join(allowed)}", more={"allow": allowed})
         if len(self.request.target) > MAX_URL:
             raise TooLarge(f"the address has more than {MAX_URL} characters")
-        if sum(map(len, headers.values())) > MAX_HEADER:
+        if sum([len(name) + len(value) for name, value in headers.items()]) > MAX_HEADER:
             raise TooLarge(f"the header fields have more than {MAX_HEADER} characters")
         if int(headers.get("Content-Length", 0)) > route.max_body:  # a number: HTTP was read before us
             raise TooLarge(f"the body has more than {route.max_body} bytes")
@@ -178,7 +221,7 @@ class Endpoint:
         return data
 
     async def _slow_body(self, limit: int) -> bytes:
-        if self.request.headers.get("Expect", "").lower() == "100-continue":
+        if joined(self.request.headers, "Expect").lower() == "100-continue":
             await self._http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         data = bytearray()
         try:
@@ -224,7 +267,9 @@ class Endpoint:
         return Response(status=answer.status, body=answer.body, headers=headers)
 
     async def _stream(self, answer: Stream) -> StreamResponse:
-        response = StreamResponse(headers=self._headers(LINES, (("X-Accel-Buffering", "no"),)))
+        response = self._growing = StreamResponse(headers=self._headers(LINES, (("X-Accel-Buffering", "no"),)))
+        if self._http.version < HttpVersion11:
+            response.force_close()  # its end is the end of the connection
         try:
             async for event in answer.events:
                 if not await self._line(response, event):
@@ -236,10 +281,15 @@ class Endpoint:
 
     async def _line(self, response: StreamResponse, event: Any) -> bool:
         """Send one line; False where its reader has gone."""
+        line = encode(event) + b"\n"
         try:
-            await response.prepare(self._http)
-            await response.write(encode(event) + b"\n")
+            async with asyncio.timeout(READER_SECONDS):
+                await response.prepare(self._http)
+                await response.write(line)
         except ConnectionError:
+            return False
+        except TimeoutError:  # it is there, and does not read
+            cut_off(self._http)
             return False
         return True
 

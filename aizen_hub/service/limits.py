@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 20_000
 LINGER_SECONDS = 0.25
-"""How long a refusal is held back."""
-MOST_LINGERING = 32
-"""Refusals of one session, or whoever else was refused, that are held back at a time."""
+"""How long a refusal is held back at least."""
+LONGEST_SECONDS = 10.0
+REFUSALS_PER_SECOND = 128.0
+"""Answered to one session, or whoever else was refused, however many connections they ask on."""
 
 
 class Buckets:
@@ -62,6 +63,39 @@ class Buckets:
         return len(self._table)
 
 
+class Line:
+    """Who waits for something that is done so many times a second for each key.
+
+    Parameters
+    ----------
+    rate : float
+        Per second.
+    longest : float
+        Seconds that nobody waits longer than, and that a line is not longer than: who left it in vain is forgotten.
+    entries : int
+        The table's bound; the key longest unused is forgotten first.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        longest: float = LONGEST_SECONDS,
+        entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._step, self._longest, self._entries, self._clock = 1 / rate, longest, entries, clock
+        self._ends: OrderedDict[str, float] = OrderedDict()
+
+    def join(self, key: str) -> float:
+        """Take the next place of a key; returns the seconds until its turn."""
+        now = self._clock()
+        turn = min(max(self._ends.pop(key, now), now), now + self._longest)
+        self._ends[key] = turn + self._step
+        if len(self._ends) > self._entries:
+            self._ends.popitem(last=False)
+        return turn - now
+
+
 class Limits:
     """What one identity, one session and one unknown source may ask of the service.
 
@@ -81,7 +115,7 @@ class Limits:
         self._minted = Buckets(settings.tokens_per_minute / 60, settings.token_burst)
         self._most = settings.in_flight_per_session
         self._flying: dict[str, int] = {}
-        self._lingering: dict[str, int] = {}
+        self._refusals = Line(REFUSALS_PER_SECOND)
         self._refused = refused
 
     def admitted(self, caller: Caller) -> AbstractContextManager[None]:
@@ -143,9 +177,7 @@ class Limits:
 
     async def _linger(self, key: str) -> None:
         # Who is told to wait and asks again at once, as fast as we answer, would have us do little else.
-        if self._lingering.get(key, 0) < MOST_LINGERING:
-            with _Place(self._lingering, key):
-                await asyncio.sleep(LINGER_SECONDS)
+        await asyncio.sleep(max(self._refusals.join(key), LINGER_SECONDS))
 
     def _place(self, key: str) -> AbstractContextManager[None]:
         flying = self._flying.get(key, 0)

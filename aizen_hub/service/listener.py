@@ -11,21 +11,56 @@ from typing import Any
 from aiohttp import web
 
 from aizen_hub.problems import BadInput, Unavailable
-from aizen_hub.service.handler import MAX_HEADERS, refused
+from aizen_hub.service import handler
+from aizen_hub.service.handler import MAX_HEADERS, cut_off, refused
 
 IDLE_SECONDS = 120.0
 """How long a connection may say nothing, or be at its headers."""
 LINGER_SECONDS = 2.0
 """How long a body is thrown away that was refused before it came."""
-MAX_LINE = 10_240  # of the request, and of each header; the handler has closer limits, and words for them
+MAX_LINE = 8_400  # of the request, and of each header; the handler has closer limits, and words for them
+MAX_HEAD = 48 << 10  # of the bytes before a request is whole; likewise
+READ_BYTES = 16 << 10
+BUFFERED_BYTES = 4 << 10  # of each body that comes before it is asked for
+BACKLOG = 1_024
 
 log = logging.getLogger(__name__)
 
 
 class Connection(web.RequestHandler):
-    """One connection; what is no HTTP is refused in our words, and not logged: the noise is anybody's to make (R99)."""
+    """One connection; what is no HTTP is refused in our words, and not logged: the noise is anybody's to make (R99).
 
-    __slots__ = ()
+    Beside its own limits the library has none for a head as a whole, for how much is parsed in one go, or for an answer
+    that nobody reads (R126, R128).
+    """
+
+    __slots__ = ("_head",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._head = 0
+        if hasattr(transport, "max_size"):  # of one read; asyncio's own default is 256 KiB
+            transport.max_size = READ_BYTES
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        known = self._request_count
+        super().data_received(data)
+        if self._request_in_progress or self._request_count != known:
+            self._head = 0
+            return
+        self._head += len(data)
+        if self._head > MAX_HEAD and self.transport is not None:
+            self.transport.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            async with asyncio.timeout(handler.READER_SECONDS):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            cut_off(request)
+            return resp, True
 
     def handle_error(
         self,
@@ -66,18 +101,19 @@ class Listener:
             "max_line_size": MAX_LINE,
             "max_field_size": MAX_LINE,
             "max_headers": MAX_HEADERS,
+            "read_bufsize": BUFFERED_BYTES,
         }
         for one in sockets:
-            self._listening.append(await loop.create_server(lambda: Connection(server, loop=loop, **options), sock=one))
+            made = loop.create_server(lambda: Connection(server, loop=loop, **options), sock=one, backlog=BACKLOG)
+            self._listening.append(await made)
 
     def stop(self) -> None:
-        """Take no more connections, and end those that are between two requests."""
+        """Take no more connections; those that are there are still answered."""
         for one in self._listening:
             one.close()
-        if self._server is not None:
-            self._server.pre_shutdown()
 
     async def close(self, seconds: float) -> None:
         """Wait so long for what is being answered, then cut it off."""
         if self._server is not None:
+            self._server.pre_shutdown()
             await self._server.shutdown(seconds / 2)  # it waits twice: for the answer, and for what read the body

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import delete, insert, select
 
 from aizen_hub.problems import BadInput, Conflict
+from aizen_hub.service.request import joined
 from aizen_hub.service.route import Answer
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import Read, Write
@@ -53,7 +54,7 @@ class Key:
             digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode())
         if call.body is not None:
             digest.update(call.body.model_dump_json().encode())
-        digest.update(call.headers.get("If-Match", "").encode("utf-8", "surrogatepass"))
+        digest.update(joined(call.headers, "If-Match").encode("utf-8", "surrogatepass"))
         return cls(str(call.identity), call.route.name[:120], given[0], digest.hexdigest())
 
     def find(self, tx: Read) -> Answer | None:

@@ -10,6 +10,11 @@ Headers = CIMultiDictProxy[str]
 """What is no UTF-8 in a header stands there as lone surrogates."""
 
 
+def joined(headers: Headers, name: str) -> str:
+    """Return a header as one text, however many lines it came in (RFC 9110, 5.2); empty where there is none."""
+    return ",".join(headers.getall(name, ()))
+
+
 class Request:
     """What was sent, but for the body.
 

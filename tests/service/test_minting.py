@@ -91,20 +91,14 @@ async def test_who_renews_without_end_is_refused_and_nobody_else(service: Driver
     assert (await service.renew(second)).status == 200, "another kernel of the same person has its own share"
 
 
-@pytest.mark.proves("R125", "R127")
-async def test_who_asks_again_at_once_is_answered_slowly_up_to_a_bound(
-    service: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.proves("R125")
+async def test_who_asks_again_at_once_is_answered_slowly(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LINGER_SECONDS", 3600)
-    monkeypatch.setattr(limits, "MOST_LINGERING", 2)
     eve, rob = await service.open("eve"), await service.open("rob")
     assert {(await service.renew(eve)).status for _ in range(BURST)} == {200}
     asked = [asyncio.create_task(service.renew(eve)) for _ in range(3)]
-    done, held = await asyncio.wait(asked, timeout=30, return_when=asyncio.FIRST_COMPLETED)
-    assert [task.result().status for task in done] == [429]
     assert (await service.renew(rob)).status == 200
-    assert {answer.status for answer in await asyncio.gather(*held)} == {503}, "no longer than any request may take"
-    assert service.house.limits._lingering == {}
+    assert {answer.status for answer in await asyncio.gather(*asked)} == {503}, "no longer than any request may take"
 
 
 @pytest.mark.proves("R125", "R127", "T-36", "T-37")

@@ -11,6 +11,7 @@ from aizen_hub.accounts.preview import preview
 from aizen_hub.accounts.result import Result
 from aizen_hub.problems import BadInput, NotFound, Problem
 from aizen_hub.service.call import Call, etag, need_allowed
+from aizen_hub.service.request import joined
 from aizen_hub.service.route import Answer
 from aizen_hub.store.transaction import Read, Write
 
@@ -34,7 +35,7 @@ async def change(call: Call, work: Callable[[Write], Result], status: int | None
 
 
 def wants_dry_run(call: Call) -> bool:
-    preferences = (call.headers.get("Prefer") or "")[:200].split(",")
+    preferences = joined(call.headers, "Prefer")[:200].split(",")
     return call.route.method != "GET" and any(one.strip().lower() == DRY_RUN for one in preferences)
 
 
@@ -78,7 +79,7 @@ def if_match(call: Call) -> int | None:
     ------
     BadInput
     """
-    given = (call.headers.get("If-Match") or "").strip()
+    given = joined(call.headers, "If-Match").strip()
     if given in ("", "*"):
         return None
     inner: Any = given[1:-1] if len(given) > 2 and given[0] == given[-1] == '"' else ""

@@ -18,6 +18,7 @@ from aizen_hub.problems import BadInput, Problem
 from aizen_hub.service.call import Call
 from aizen_hub.service.pools import Pool
 from aizen_hub.service.refusal import reason_of
+from aizen_hub.service.request import joined
 from aizen_hub.service.route import REGISTERED, ROAD, Answer, Credential, Route
 from aizen_hub.service.schemas.authzen import (
     ActionSearch,
@@ -195,7 +196,7 @@ def _entity(given: Any) -> Entity:
 
 
 def _echoed(call: Call) -> dict[str, str]:
-    given = call.headers.get("X-Request-ID") or ""
+    given = joined(call.headers, "X-Request-ID")
     return {"X-Request-ID": given} if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else {}
 
 
