@@ -19,7 +19,7 @@ IDLE_SECONDS = 120.0
 LINGER_SECONDS = 2.0
 """How long a body is thrown away that was refused before it came."""
 MAX_LINE = 8_400  # of the request, and of each header; the handler has closer limits, and words for them
-MAX_HEAD = 48 << 10  # of the bytes before a request is whole; likewise
+MAX_HEAD = 48 << 10  # of the bytes before a head is whole, and of the requests sent ahead of an answer; likewise
 READ_BYTES = 16 << 10
 BUFFERED_BYTES = 4 << 10  # of each body that comes before it is asked for
 BACKLOG = 1_024
@@ -43,12 +43,13 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        known = self._request_count
+        now, known = self._current_request, self._request_count
+        ahead = now is not None and now.content.is_eof()
+        head = self._waiter is not None or ahead
         super().data_received(data)
-        if self._request_in_progress or self._request_count != known:
-            self._head = 0
+        if not head:  # but a body
             return
-        self._head += len(data)
+        self._head = 0 if self._request_count != known and not ahead else self._head + len(data)
         if self._head > MAX_HEAD and self.transport is not None:
             self.transport.abort()
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from tornado.netutil import bind_sockets
@@ -294,6 +295,27 @@ async def test_what_is_packed_is_not_unpacked(service: Driver) -> None:
         "POST", "/api/v1/decisions", raw=bomb, auth=eve.auth, headers={"Content-Encoding": "gzip"}
     )
     assert answer.status == 415
+
+
+@pytest.mark.proves("R126", "R127")
+async def test_little_may_be_sent_ahead_of_an_answer(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    eve = await service.open("eve")
+    decide = service.house.court.decide
+
+    async def slow(question: Any) -> Any:
+        await asyncio.sleep(2)
+        return await decide(question)
+
+    monkeypatch.setattr(service.house.court, "decide", slow)
+    wire = await Wire.to(service)
+    fields = f"Authorization: {eve.auth}\r\nContent-Length: {len(QUESTION)}\r\n\r\n"
+    await wire.say((ASK + fields).encode() + QUESTION)
+    await asyncio.sleep(0.1)
+    with suppress(ConnectionError):
+        for _ in range(30):
+            await wire.say(lines(f"A: {'a' * 8000}"))
+            await asyncio.sleep(0.01)
+    assert await wire.ended()
 
 
 @pytest.mark.proves("R126", "R127")
