@@ -17,7 +17,7 @@ from tests.faults.conftest import Opener
 from tests.faults.town import Town
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, RawCore, raw_core
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.faults
 
 HASTY = ("tests.faults.hasty",)
 LOST, SLOW, JOB, PLAIN = "start dataset churn", "start dataset slow", "start training slow", "list datasets"

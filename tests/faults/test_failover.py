@@ -27,7 +27,7 @@ from tests.faults.processes import START_SECONDS
 from tests.faults.town import PROJECTS, Town, found, town
 from tests.fixtures.postgres import Server, running_server
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("failover")]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]
 
 Begin = Callable[..., AbstractContextManager[tuple[Town, Pair]]]
 WORKS = PROJECTS[0]

@@ -12,7 +12,7 @@ from tests.faults.planted import PLANTS
 from tests.faults.schedules import STOP_BEFORE_ANSWER, Schedule
 from tests.faults.town import Town
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.faults
 
 ATTEMPTS = 3
 PAUSED: dict[str, Any] = {"kill_at": STOP_BEFORE_ANSWER, "service": {"deadline_seconds": 8}}

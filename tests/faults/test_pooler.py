@@ -15,7 +15,7 @@ from tests.faults.town import Town, found, town
 from tests.fixtures.pgbouncer import Pooler, running_pooler
 from tests.fixtures.postgres import Server, fresh_database
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres", "pgbouncer"), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres", "pgbouncer")]
 
 CONNECTIONS = 12
 """A writer keeps one while it waits for its turn, and a replica has four writers: decisions need one beside them."""

@@ -34,7 +34,7 @@ from tests.faults.town import Town, found, town
 from tests.faults.wire import Wire, wired
 from tests.fixtures.postgres import Server, running_server
 
-pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres"), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]
 
 REVOCATIONS = 2_000
 STORM_SECONDS = 5.0

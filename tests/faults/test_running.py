@@ -18,8 +18,6 @@ from aizen_hub.store.transaction import Write
 from tests.service.conftest import Session
 from tests.service.test_core import WithCore, audit, running, until, world  # noqa: F401 - a fixture
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 BOUND_SECONDS = 5.0
 """A running command is decided again every second; the rest is for cancelling, and for a busy machine."""
 EVE = Identity.user("eve")

@@ -19,7 +19,7 @@ from tests.faults.nemesis import held_by_another, no_room, small_disk
 from tests.faults.shifted import set_clock
 from tests.faults.town import ADMIN, ADMINS
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.faults
 
 LONGEST = 30
 NTH = 5
