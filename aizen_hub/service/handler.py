@@ -57,12 +57,6 @@ class MethodRefused(Problem):
     slug, title, status = "method-not-allowed", "This address does not take that method", 405
 
 
-class LengthNeeded(Problem):
-    """The body comes without its length."""
-
-    slug, title, status = "length-required", "The length of the body must stand before it", 411
-
-
 class BodyLate(Problem):
     """Part of the body did not come."""
 
@@ -192,8 +186,8 @@ class Endpoint:
         route, headers = self.route, self.request.headers
         if self._http.version not in _VERSIONS:
             raise BadInput("only HTTP/1.1 and HTTP/1.0 are spoken here")
-        if "Transfer-Encoding" in headers:
-            raise LengthNeeded("a body in chunks is not read", remedy="send `Content-Length`")
+        if joined(headers, "Transfer-Encoding").lower() not in ("", "chunked"):
+            raise BadInput("of all transfer codings only `chunked` is read")
         if route is None:
             if not self._routes:
                 raise NotFound("there is nothing at this address")
@@ -228,6 +222,7 @@ class Endpoint:
             async with asyncio.timeout(BODY_SECONDS):
                 while len(data) <= limit and (chunk := await self._http.content.readany()):
                     data += chunk
+                    await asyncio.sleep(0)  # what lies ready is read without waiting, however many small chunks it is
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -49,14 +49,13 @@ def audit_in_second_transaction() -> None:
     from aizen_hub.audit.chain import Chain
     from aizen_hub.store.store import Store
 
-    links, opened = Chain.links, Store.open.__func__  # type: ignore[attr-defined]
+    append, opened = Chain.append, Store.open.__func__  # type: ignore[attr-defined]
     waiting: list[Any] = []
     guard = threading.Lock()
 
-    def put_off(self: Chain, cursor: Any, rows: Sequence[Any], server: int = 0) -> tuple[()]:
+    def put_off(self: Chain, cursor: Any, rows: Sequence[Any], server: int = 0) -> None:
         with guard:
             waiting.extend(rows)
-        return ()
 
     def flush(store: Store) -> None:
         while True:
@@ -68,7 +67,7 @@ def audit_in_second_transaction() -> None:
             with store.one_writer(), store.database.engine.connect() as conn:
                 store.database.begin(conn, "batch")
                 cursor = store.database.cursor(conn)
-                store.chain.insert(cursor, links(store.chain, cursor, rows))
+                append(store.chain, cursor, rows)
                 store.database.commit(conn)
 
     def open_one(cls: type[Store], settings: Any, catalog: Any) -> Store:
@@ -76,7 +75,7 @@ def audit_in_second_transaction() -> None:
         threading.Thread(target=flush, args=(store,), daemon=True).start()
         return store
 
-    Chain.links = put_off  # type: ignore[method-assign]
+    Chain.append = put_off  # type: ignore[method-assign]
     Store.open = classmethod(open_one)  # type: ignore[method-assign,assignment]
 
 
