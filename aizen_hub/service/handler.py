@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import HttpVersion10, HttpVersion11
-from aiohttp.web import BaseRequest, RequestPayloadError, Response, StreamResponse
+from aiohttp import HttpVersion11
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from multidict import CIMultiDict
 from sqlalchemy.exc import SQLAlchemyError
 
-from aizen_hub.problems import BadInput, NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
-from aizen_hub.service import content
+from aizen_hub.problems import NotAuthenticated, NotFound, Problem, TooLarge, TooMany, Unavailable
+from aizen_hub.service import content, incoming
 from aizen_hub.service.browsers import XSRF_HEADER
 from aizen_hub.service.call import Call
 from aizen_hub.service.panel.page import HTML, Form, failed
-from aizen_hub.service.request import Request, joined
+from aizen_hub.service.request import Request
 from aizen_hub.service.route import Answer, Credential, Document, Route, Stream
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ log = logging.getLogger("aizen_hub.service")
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 LINES = "application/x-ndjson"
-MAX_URL = 4096
-MAX_HEADERS = 64
-MAX_HEADER = 16 << 10
-BODY_SECONDS = 30.0
-"""How long the rest of a body is waited for."""
 READER_SECONDS = 30.0
 """How long an answer, or a line of it, waits for a reader."""
 
@@ -47,7 +42,6 @@ HEADERS = (
     ("Server", "aizen-hub"),  # or the library puts itself there, with its version
 )
 FOR_BROWSERS = (("Referrer-Policy", "no-referrer"), ("Cross-Origin-Resource-Policy", "same-origin"))
-_VERSIONS = (HttpVersion10, HttpVersion11)
 _UNFIT = re.compile(r"[^\t -~]")
 
 
@@ -55,12 +49,6 @@ class MethodRefused(Problem):
     """This address exists and does not know the method."""
 
     slug, title, status = "method-not-allowed", "This address does not take that method", 405
-
-
-class BodyLate(Problem):
-    """Part of the body did not come."""
-
-    slug, title, status = "request-timeout", "The request did not come in time", 408
 
 
 def encode(value: Any) -> bytes:
@@ -77,12 +65,6 @@ def refused(problem: Problem) -> Response:
     answer = Response(status=problem.status, body=body, headers=(*HEADERS, ("Content-Type", PROBLEM)))
     answer.force_close()
     return answer
-
-
-def cut_off(http: BaseRequest) -> None:
-    """End a connection at once, with whatever is still on its way."""
-    if http.transport is not None:
-        http.transport.abort()
 
 
 class Endpoint:
@@ -123,35 +105,26 @@ class Endpoint:
             response = self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever happened is told, logged and counted by `_problem`
             response = self._failed(error)
-        if self._last or not self._http.content.is_eof():
+        if incoming.is_last(self._http) or not self._http.content.is_eof():
             response.force_close()
         self.status = response.status
         self._intake.note(self)
         return response
 
-    @property
-    def _last(self) -> bool:
-        """Whether nothing that follows on this connection may be taken for a request.
-
-        Where the end of this one is not certain, or what was behind it: aiohttp hands the trailers of a chunked body to
-        the next request as headers, and loses what follows an upgrade.
-        """
-        http = self._http
-        odd = "Transfer-Encoding" in http.headers or "Upgrade" in http.headers
-        return odd or http.method == "CONNECT" or http.version not in _VERSIONS
-
     def _failed(self, error: BaseException) -> StreamResponse:
         if self._growing is None or not self._growing.prepared:
             return self._problem(error)
         self._expected(error)
-        cut_off(self._http)
+        incoming.cut_off(self._http)
         return self._growing
 
     # -- the way of a request --------------------------------------------------------------------------------------
 
     async def _serve(self) -> StreamResponse:
         route, house, request = self._look(), self.house, self.request
-        data = await self._body(route.max_body)
+        data = await incoming.body(self._http, route.max_body)
+        if incoming.hung_up(self._http):
+            raise incoming.NobodyWaits("whoever asked has hung up")
         house.check_open(route)
         # After the body, which may be slow: who that is, and whether they still are, is asked at the last moment.
         caller = await house.roads.identify(route, request, proxied=self.proxied)
@@ -183,54 +156,16 @@ class Endpoint:
 
     def _look(self) -> Route:
         """Refuse what can be refused by the headers alone."""
-        route, headers = self.route, self.request.headers
-        if self._http.version not in _VERSIONS:
-            raise BadInput("only HTTP/1.1 and HTTP/1.0 are spoken here")
-        if joined(headers, "Transfer-Encoding").lower() not in ("", "chunked"):
-            raise BadInput("of all transfer codings only `chunked` is read")
+        route = self.route
+        incoming.check_head(self._http)
         if route is None:
             if not self._routes:
                 raise NotFound("there is nothing at this address")
             allowed = sorted(self._routes)
             raise MethodRefused(f"this address takes {', '.join(allowed)}", more={"allow": allowed})
-        if len(self.request.target) > MAX_URL:
-            raise TooLarge(f"the address has more than {MAX_URL} characters")
-        if sum([len(name) + len(value) for name, value in headers.items()]) > MAX_HEADER:
-            raise TooLarge(f"the header fields have more than {MAX_HEADER} characters")
-        if int(headers.get("Content-Length", 0)) > route.max_body:  # a number: HTTP was read before us
+        if int(self.request.headers.get("Content-Length", 0)) > route.max_body:  # a number: HTTP was read before us
             raise TooLarge(f"the body has more than {route.max_body} bytes")
         return route
-
-    async def _body(self, limit: int) -> bytes:
-        stream = self._http.content
-        try:
-            if stream.is_eof():  # it came with its headers, as nearly always
-                data = stream.read_nowait()
-            else:
-                data = await self._slow_body(limit)
-        except (RequestPayloadError, ConnectionError) as error:
-            raise BadInput("the body is malformed, or ended too early") from error
-        if len(data) > limit:
-            raise TooLarge(f"the body has more than {limit} bytes")
-        return data
-
-    async def _slow_body(self, limit: int) -> bytes:
-        if joined(self.request.headers, "Expect").lower() == "100-continue":
-            await self._http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        data = bytearray()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while len(data) <= limit and (chunk := await self._http.content.readany()):
-                    data += chunk
-                    await asyncio.sleep(0)  # what lies ready is read without waiting, however many small chunks it is
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise Unavailable("the service is ending") from None  # this is how the library tells who reads a body
-        except TimeoutError:
-            raise BodyLate(f"the body did not come within {BODY_SECONDS:g} seconds") from None
-        return bytes(data)
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
@@ -284,7 +219,7 @@ class Endpoint:
         except ConnectionError:
             return False
         except TimeoutError:  # it is there, and does not read
-            cut_off(self._http)
+            incoming.cut_off(self._http)
             return False
         return True
 

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from aizen_hub.problems import BadInput, Unavailable
 from aizen_hub.service import handler
-from aizen_hub.service.handler import MAX_HEADERS, cut_off, refused
+from aizen_hub.service.handler import refused
+from aizen_hub.service.incoming import MAX_HEADERS, cut_off
 
 IDLE_SECONDS = 120.0
 """How long a connection may say nothing, or be at its headers."""

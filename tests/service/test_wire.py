@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import logging
+import socket
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from tornado.netutil import bind_sockets
 
-from aizen_hub.service import handler, listener
+from aizen_hub.service import handler, incoming, listener
 from aizen_hub.service.app import make_app
 from tests.service.conftest import Driver, Session
 
@@ -270,9 +272,31 @@ async def test_a_body_that_never_comes_does_not_hold_up_the_end(
     assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
+def _stand_still() -> None:
+    time.sleep(0.2)
+
+
+async def test_what_was_given_up_is_not_carried_out(service: Driver) -> None:
+    """It lay in the socket while the process stood still, and whoever sent it has told somebody that it failed."""
+    boss = await service.open("boss")
+    body = b'{"name":"LATE","permissions":["execute:training"],"scopes":["project"]}'
+    head = "POST /api/v1/roles HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    whole = f"{head}Authorization: {boss.auth}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    before = service.revision()
+    with socket.create_connection(("127.0.0.1", service.server.port)) as given_up:
+        given_up.sendall(whole)
+    _stand_still()
+    await asyncio.sleep(0.5)
+    assert service.revision() == before
+    wire = await Wire.to(service)
+    await wire.say(whole)
+    assert (await wire.hear())[0] == 201
+    wire.close()
+
+
 @pytest.mark.proves("R126")
 async def test_a_body_is_not_waited_for_without_end(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(incoming, "BODY_SECONDS", 0.2)
     wire = await Wire.to(service)
     await wire.say(f"{ASK}Content-Length: 4000\r\n\r\nabc".encode())
     status, body = await wire.hear()
