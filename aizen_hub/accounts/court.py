@@ -57,7 +57,7 @@ class Court:
         self._room: Room | None = None
         self._gathered: deque[Waiting] = deque()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._called = self._closed = False
+        self._called = self._sitting = self._closed = False
         self._door = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="court", daemon=True)
         self._thread.start()
@@ -143,24 +143,41 @@ class Court:
         room = self._room
         if room is None or room.loop is not loop:
             room = self._room = Room(loop)
+            self._called = False  # what was to come next on another loop may never come
         one = Waiting(room, question, text, deadline, again)
         room.enter(one)
         self._gathered.append(one)
-        if not self._called:
+        if not self._called and not self._sitting:
             self._called = True
-            self._calls.put(True)
+            # Whoever else comes in this turn of the loop comes along.
+            loop.call_soon(self._convene)
         try:
             return await one.future
         finally:
             room.leave(one)
 
+    def _convene(self) -> None:
+        """Let the thread begin with whoever waits, unless it has a batch."""
+        self._called = False
+        if self._gathered and not self._sitting:
+            self._sitting = True
+            self._calls.put(True)
+
+    def _settle(self, outcomes: Outcomes) -> None:
+        settle(outcomes)
+        self._convene()
+
     # --- in the thread
 
     def _work(self) -> None:
         while self._calls.get():
-            self._called = False
-            while batch := self._take(MAX_BATCH):
-                self._deliver(self._answer(batch))
+            batch = self._take(MAX_BATCH)
+            outcomes = self._answer(batch)
+            self._sitting = False
+            if outcomes:
+                self._deliver(outcomes)
+            elif batch:
+                batch[0].room.call(self._convene)
         self._deliver(self._answer(self._take(MAX_WAITING)))
         self._clerk.close()
 
@@ -222,7 +239,7 @@ class Court:
         for one in outcomes:
             by_room.setdefault(one[0].room, []).append(one)
         for room, some in by_room.items():
-            room.call(settle, some)
+            room.call(self._settle, some)
 
 
 def _left_out(_: str) -> str:

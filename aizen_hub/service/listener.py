@@ -23,6 +23,8 @@ MAX_LINE = 8_400  # of the request, and of each header; the handler has closer l
 MAX_HEAD = 48 << 10  # of the bytes before a head is whole, and of the requests sent ahead of an answer; likewise
 READ_BYTES = 16 << 10
 BUFFERED_BYTES = 4 << 10  # of each body that comes before it is asked for
+SMALL_BYTES = 16 << 10
+"""An answer that an empty buffer takes whole, so that nobody waits for its reader."""
 BACKLOG = 1_024
 
 log = logging.getLogger(__name__)
@@ -57,9 +59,14 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        answer = super().finish_response(request, resp, start_time)
+        waits = self.transport is not None and self.transport.get_write_buffer_size()
+        # A timer for each answer would cost more than most of them.
+        if not waits and resp.content_length is not None and resp.content_length < SMALL_BYTES:
+            return await answer
         try:
             async with asyncio.timeout(handler.READER_SECONDS):
-                return await super().finish_response(request, resp, start_time)
+                return await answer
         except TimeoutError:
             cut_off(request)
             return resp, True
