@@ -20,7 +20,7 @@ LINGER_SECONDS = 0.25
 """How long a refusal is held back at least."""
 LONGEST_SECONDS = 10.0
 REFUSALS_PER_SECOND = 128.0
-"""Answered to one session, or whoever else was refused, however many connections they ask on."""
+"""To one session, or whoever else was refused, on up to 1,280 connections; on more, one to each in ten seconds."""
 
 
 class Buckets:

@@ -441,8 +441,6 @@ async def test_the_head_alone_comes_without_a_body(service: Driver) -> None:
 
 async def test_no_answer_holds_a_line_that_somebody_made(service: Driver) -> None:
     """Names in addresses, and whatever else comes back in a header, cannot begin a header of their own."""
-    key = await service.call("POST", "/api/v1/decisions", raw=QUESTION, headers={"X-Request-ID": "a"})
-    assert key.status == 401
     for path in _crooked():
         wire = await Wire.to(service)
         await wire.say(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
