@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.cli.commands.init import HUB_CONFIG, example
 from aizen_hub.cli.main import cli
-from aizen_hub.cli.setup import HUB_CONFIG, example
 from aizen_hub.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from aizen_hub.hub.projection import ADMIN_GROUP, GROUPS
+from aizen_hub.hub.hub_groups import ADMIN_GROUP, GROUPS
 from aizen_hub.rbac.identity import Identity, Kind
-from aizen_hub.service.replay import Key
+from aizen_hub.service.pipeline.idempotency import Key
 
 identities = st.builds(Identity, st.sampled_from(Kind), st.text(min_size=1, max_size=20))
 members = st.dictionaries(st.sampled_from(["user", "role", "project", "r"]), st.text(max_size=6), max_size=3)

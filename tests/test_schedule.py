@@ -20,7 +20,7 @@ def test_what_it_names_is_there(name: str) -> None:
     ("nodeid", "whole"),
     [
         ("tests/store/test_store.py::test_one[a::b]", "tests/store/test_store.py"),
-        ("tests/hub/whole/test_start.py::TestRoads::test_one", "tests/hub/whole/"),
+        ("tests/hub/running/test_start.py::TestRoads::test_one", "tests/hub/running/"),
         ("tests/faults/test_sqlite.py::test_one", "tests/faults/"),
         ("tests/faults/test_failover.py::test_one", "tests/faults/test_failover.py"),
     ],

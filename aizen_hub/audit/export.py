@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from aizen_hub.audit.row import canonical
-from aizen_hub.store.instant import from_microseconds
+from aizen_hub.store.audit_log.record import canonical
+from aizen_hub.store.timestamps import from_microseconds
 
 COLUMNS = (
     "writer", "number", "id", "at", "event", "identity", "acting", "road", "session", "project", "source", "token_id",

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from aizen_hub.client.secret_file import SecretFileError, read_secret
-from aizen_hub.client.sync import SyncClient
+from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import NotAuthenticated
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -9,38 +9,38 @@ import click
 
 from aizen_hub import __version__
 from aizen_hub.cli.examples import teach
-from aizen_hub.cli.outcome import Outcome, report
+from aizen_hub.cli.exit_codes import Outcome, report
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
 
 COMMANDS = {
-    "serve": ("service", "run the service"),
-    "init": ("setup", "write a commented aizen.yaml"),
-    "db": ("database", "create, upgrade and check the database"),
-    "doctor": ("doctor", "look at this installation and say what is missing or risky"),
-    "recover-admin": ("recovery", "a way back in when no admin can sign in"),
-    "keys": ("keys", "list, rotate and withdraw signing keys"),
-    "user": ("user", "register, list and delete people"),
-    "group": ("group", "groups of the store and their members"),
-    "service-account": ("service_account", "identities of programs, and their credentials"),
-    "mapping": ("mapping", "which groups of a directory give which roles"),
-    "project": ("project", "create, list, show and delete projects"),
-    "role": ("role", "built-in and custom roles, and who holds them"),
-    "grant": ("grant", "give roles to a person or group"),
-    "revoke": ("grant", "take roles away"),
-    "limit": ("limit", "limits on projects, jobs, memory and processors"),
-    "request": ("request", "ask for a role, and decide what others ask for"),
-    "lock": ("lock", "stop a person, a project or a session now"),
-    "session": ("session", "which servers run, for which project; end one"),
-    "tokens": ("tokens", "end the role tokens issued so far"),
-    "can-i": ("question", "ask whether a command is allowed, and why"),
-    "who-can": ("question", "list who may do something, and by which role"),
-    "what-if": ("question", "ask what a role, a group or another day would change"),
-    "whoami": ("question", "who you are here and which roles you hold"),
-    "audit": ("audit", "read the audit, and check that nobody touched it"),
-    "policy": ("policy", "export, plan, apply and test the access policy as a file"),
-    "demo": ("demo", "a running hub with five ready accounts, on this machine"),
-    "completion": ("completion", "print the completion script of your shell"),
+    "serve": ("aizen_hub.cli.commands.serve", "run the service"),
+    "init": ("aizen_hub.cli.commands.init", "write a commented aizen.yaml"),
+    "db": ("aizen_hub.cli.commands.database", "create, upgrade and check the database"),
+    "doctor": ("aizen_hub.cli.doctor", "look at this installation and say what is missing or risky"),
+    "recover-admin": ("aizen_hub.cli.commands.recover_admin", "a way back in when no admin can sign in"),
+    "keys": ("aizen_hub.cli.commands.keys", "list, rotate and withdraw signing keys"),
+    "user": ("aizen_hub.cli.commands.user", "register, list and delete people"),
+    "group": ("aizen_hub.cli.commands.group", "groups of the store and their members"),
+    "service-account": ("aizen_hub.cli.commands.service_account", "identities of programs, and their credentials"),
+    "mapping": ("aizen_hub.cli.commands.mapping_rule", "which groups of a directory give which roles"),
+    "project": ("aizen_hub.cli.commands.project", "create, list, show and delete projects"),
+    "role": ("aizen_hub.cli.commands.role", "built-in and custom roles, and who holds them"),
+    "grant": ("aizen_hub.cli.commands.grant", "give roles to a person or group"),
+    "revoke": ("aizen_hub.cli.commands.grant", "take roles away"),
+    "limit": ("aizen_hub.cli.commands.limit", "limits on projects, jobs, memory and processors"),
+    "request": ("aizen_hub.cli.commands.access_request", "ask for a role, and decide what others ask for"),
+    "lock": ("aizen_hub.cli.commands.lock", "stop a person, a project or a session now"),
+    "session": ("aizen_hub.cli.commands.session", "which servers run, for which project; end one"),
+    "tokens": ("aizen_hub.cli.commands.tokens", "end the role tokens issued so far"),
+    "can-i": ("aizen_hub.cli.commands.access_queries", "ask whether a command is allowed, and why"),
+    "who-can": ("aizen_hub.cli.commands.access_queries", "list who may do something, and by which role"),
+    "what-if": ("aizen_hub.cli.commands.access_queries", "ask what a role, a group or another day would change"),
+    "whoami": ("aizen_hub.cli.commands.access_queries", "who you are here and which roles you hold"),
+    "audit": ("aizen_hub.cli.commands.audit", "read the audit, and check that nobody touched it"),
+    "policy": ("aizen_hub.cli.commands.policy", "export, plan, apply and test the access policy as a file"),
+    "demo": ("aizen_hub.demo", "a running hub with five ready accounts, on this machine"),
+    "completion": ("aizen_hub.cli.commands.completion", "print the completion script of your shell"),
 }
 """Each command with the module that holds it, read only when it is called, and its line in the list."""
 
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"aizen_hub.cli.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         teach(command, cmd_name)
         return command

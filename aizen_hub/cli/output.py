@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aizen_hub.visible import visible
+from aizen_hub.validation.printable import visible
 
 PIPE_WIDTH = 500  # a table that goes into a pipe must not be folded to 80 columns
 

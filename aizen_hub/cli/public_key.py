@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from aizen_hub.commands import strict_json
 from aizen_hub.problems import Problem
+from aizen_hub.validation import strict_json
 
 _MOST_BYTES = 16 << 10
 _PUBLIC = ("kty", "crv", "x", "y")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aizen_hub.commands import strict_json
 from aizen_hub.problems import TYPE_PREFIX, Fault, Problem, Unavailable
+from aizen_hub.validation import strict_json
 
 MAX_ANSWER = 4 << 20
 _OWN = frozenset({"type", "title", "status", "detail", "remedy", "errors"})

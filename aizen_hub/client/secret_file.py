@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from aizen_hub.private_file import PrivateFileError, make_private, read_private
+from aizen_hub.secret_files import PrivateFileError, make_private, read_private
 
 _LINE = re.compile(r"[!-~]{32,512}")
 _MOST = 1024

@@ -14,9 +14,9 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.utils.importstring import import_item
 
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
-from aizen_hub.hub.projection import ADMIN_GROUP
-from aizen_hub.hub.protections import SERVICE, SERVICE_SCOPE, refuse
-from aizen_hub.hub.spawn.picker import apply_user_options, options_form, options_from_form
+from aizen_hub.hub.config_guard import SERVICE, SERVICE_SCOPE, refuse
+from aizen_hub.hub.hub_groups import ADMIN_GROUP
+from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form
 from aizen_hub.settings import ENV_PREFIX, ConfigurationError, Settings
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aizen_hub.commands import strict_json
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.jobs.core_event import CoreEvent, read_event
 from aizen_hub.jobs.core_stream import CoreStream
-from aizen_hub.jobs.order import Order
 from aizen_hub.problems import CoreFailed, Problem
 from aizen_hub.settings import CoreSettings
+from aizen_hub.validation import strict_json
 
 ACCEPT_SECONDS = 6.0
 """A decision token is good for five seconds; a core that has not accepted by then never will."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aizen_hub.commands import strict_json
 from aizen_hub.problems import CoreFailed, Problem
+from aizen_hub.validation import strict_json
 
 MAX_LINE = 256 * 1024
 _MAX_MESSAGE = 2_000

@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from aizen_hub.accounts.court_case import FRESH_SECONDS, clock
-from aizen_hub.jobs.book import Book, Judge
+from aizen_hub.authorization.decisions.evaluation import FRESH_SECONDS, clock
 from aizen_hub.jobs.core_client import CoreClient
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.jobs.core_event import CoreEvent, State
-from aizen_hub.jobs.following import follow, stop
-from aizen_hub.jobs.order import Order
-from aizen_hub.jobs.rounds import Rounds
-from aizen_hub.jobs.running import Running, unknown
+from aizen_hub.jobs.follower import follow, stop
+from aizen_hub.jobs.ports import Book, Judge
+from aizen_hub.jobs.reauthorizer import Rounds
+from aizen_hub.jobs.running_command import Running, unknown
 from aizen_hub.problems import CoreFailed, Denied, Problem, TooMany, Unavailable
 
 log = logging.getLogger(__name__)

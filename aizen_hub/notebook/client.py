@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from urllib.parse import quote
 
+from aizen_hub.notebook.command_catalog import Vocabulary
 from aizen_hub.notebook.errors import AizenError, Interrupted, Refused, Unreachable
 from aizen_hub.notebook.files import named_files, read_file
 from aizen_hub.notebook.role_token import RoleToken
 from aizen_hub.notebook.transport import ANSWER_SECONDS, Answer, Transport
-from aizen_hub.notebook.vocabulary import Vocabulary
 
 CATALOG_SECONDS = 5.0
 RETURN_SECONDS = 90.0

@@ -11,8 +11,8 @@ from aizen_hub.notebook.completion import make_matcher
 from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.display import clean
 from aizen_hub.notebook.errors import AizenError
-from aizen_hub.notebook.hint import hint
 from aizen_hub.notebook.magics import AizenMagics
+from aizen_hub.notebook.syntax_hint import hint
 from aizen_hub.notebook.transformer import transform
 
 _ATTRIBUTE = "_aizen_extension"

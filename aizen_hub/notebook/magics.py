@@ -8,11 +8,11 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
+from aizen_hub.notebook.command_catalog import Vocabulary
 from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
 from aizen_hub.notebook.errors import AizenDenied, AizenError, Refused
 from aizen_hub.notebook.transformer import command_lines, is_near_miss
-from aizen_hub.notebook.vocabulary import Vocabulary
 
 _STRICT = "--strict"
 _PLAIN = "--plain"

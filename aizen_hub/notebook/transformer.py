@@ -11,7 +11,7 @@ import keyword
 import warnings
 from collections.abc import Callable
 
-from aizen_hub.notebook.vocabulary import Vocabulary, plain_words
+from aizen_hub.notebook.command_catalog import Vocabulary, plain_words
 
 _MAX_CELL = 64 * 1024
 _MAX_LINES = 200

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import assignments, groups, projects, roles
-from aizen_hub.accounts.result import Result, table
+from aizen_hub.accounts.groups import groups
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import assignments, roles
+from aizen_hub.commands.result import Result, table
 from aizen_hub.policy.policy import Policy
 from aizen_hub.problems import Conflict, Fault, Problem
 from aizen_hub.rbac.assignment import Interval

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.commands.authorization_request import request_for
 from aizen_hub.commands.command import Command
-from aizen_hub.commands.question import request_for
-from aizen_hub.commands.reader import read
+from aizen_hub.commands.parser import read
 from aizen_hub.policy.format import AssertionForm
 from aizen_hub.policy.policy import Policy, load_policy
 from aizen_hub.problems import SyntaxRefused, TooLarge, UnknownCommand
-from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Decision, Reason, Request
+from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.escalation import Missing, may_give, may_take
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.messages import denied
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, ScopeKind, project_of
-from aizen_hub.rbac.sentence import denied
 
 _HANDS_ON: Mapping[str, Callable[..., tuple[Missing, ...]]] = {"grant_role": may_give, "revoke_role": may_take}
 

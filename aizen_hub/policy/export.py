@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import gate
+from aizen_hub.authorization import checks as gate
 from aizen_hub.policy.policy import MAX_ENTRIES, travels
 from aizen_hub.problems import Conflict
 from aizen_hub.store import tables

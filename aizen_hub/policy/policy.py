@@ -17,8 +17,8 @@ from aizen_hub.catalogs.yaml_source import Source, SourceError, read_source
 from aizen_hub.policy.format import PolicyForm
 from aizen_hub.problems import Conflict, TooLarge
 from aizen_hub.rbac.assignment import Assignment, Interval
+from aizen_hub.rbac.group_closure import Membership, reach
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.reach import Membership, reach
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, Role, fits
 

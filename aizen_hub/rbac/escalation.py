@@ -14,14 +14,14 @@ from itertools import groupby
 from types import MappingProxyType
 
 from aizen_hub.rbac.assignment import Assignment
-from aizen_hub.rbac.decide import decide, effective
 from aizen_hub.rbac.decision import Request
-from aizen_hub.rbac.denials import covers
+from aizen_hub.rbac.default_denials import covers
+from aizen_hub.rbac.engine import decide, effective
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.messages import place
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Held, Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, Role, fits, role_gives
-from aizen_hub.rbac.sentence import place
 
 GRANT = Permission("grant", "roles")
 """What it takes to give or take any role that the table does not name."""

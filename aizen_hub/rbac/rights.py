@@ -10,13 +10,13 @@ from types import MappingProxyType
 
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
 from aizen_hub.rbac.decision import Decision, Reason
-from aizen_hub.rbac.denials import Denials
+from aizen_hub.rbac.default_denials import Denials
+from aizen_hub.rbac.group_closure import Chain
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.limit import Limited, ScopeLimit
+from aizen_hub.rbac.messages import SENTENCES, place, through
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.reach import Chain
 from aizen_hub.rbac.role import SYSTEM, Role, fits, role_gives
-from aizen_hub.rbac.sentence import SENTENCES, place, through
 
 Table = Mapping[str, Mapping[str, Mapping[str, tuple["Held", ...]]]]
 Locks = Mapping[tuple[LockTarget, str], tuple[Lock, ...]]

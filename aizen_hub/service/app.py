@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from aizen_hub.service.handler import Endpoint
-from aizen_hub.service.intake import Address, Intake
-from aizen_hub.service.route import AT_ROOT, THROUGH_PROXY, Credential, Route, check
-from aizen_hub.service.table import routes
+from aizen_hub.service.http.route import AT_ROOT, THROUGH_PROXY, Credential, Route, check
+from aizen_hub.service.pipeline.endpoint import Endpoint
+from aizen_hub.service.pipeline.router import Address, Intake
+from aizen_hub.service.routes import routes
 
 if TYPE_CHECKING:
-    from aizen_hub.service.house import House
+    from aizen_hub.service.context import House
 
 log = logging.getLogger("aizen_hub.service.access")
 

@@ -8,13 +8,13 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from aizen_hub import __version__
-from aizen_hub.service.api.answer import DRY_RUN
-from aizen_hub.service.browsers import COOKIE
-from aizen_hub.service.panel.page import HTML
-from aizen_hub.service.route import Credential, Kind, Route
-from aizen_hub.service.schemas.base import Open, Schema
-from aizen_hub.service.schemas.problem import ProblemDocument
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.service.api.change_response import DRY_RUN
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.auth.browser_login import COOKIE
+from aizen_hub.service.http.problem_document import ProblemDocument
+from aizen_hub.service.http.route import Credential, Kind, Route
+from aizen_hub.service.http.schema import Open, Schema
+from aizen_hub.service.panel.rendering import HTML
 
 _REF = "#/components/schemas/{model}"
 

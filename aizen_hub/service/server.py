@@ -17,16 +17,16 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from aizen_hub.problems import Problem
-from aizen_hub.service import logs
+from aizen_hub.service import log_config as logs
 from aizen_hub.service.app import make_app
-from aizen_hub.service.background import Background
-from aizen_hub.service.build import build
-from aizen_hub.service.chores import Chores
-from aizen_hub.service.house import House
-from aizen_hub.service.lifeline import StartRefused
-from aizen_hub.service.listener import Listener
+from aizen_hub.service.background.scheduler import Background
+from aizen_hub.service.background.tasks import Chores
+from aizen_hub.service.context import House
+from aizen_hub.service.factory import build
+from aizen_hub.service.http.listener import Listener
+from aizen_hub.service.parent_death import StartRefused
 from aizen_hub.settings import ConfigurationError, Settings
-from aizen_hub.store.lock import InstanceLock
+from aizen_hub.store.instance_lock import InstanceLock
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from aizen_hub.settings import ConfigurationError
-from aizen_hub.store.instant import from_microseconds
+from aizen_hub.store.timestamps import from_microseconds
 
 CHANGING = "statements-changing"
 """Where a connection counts the statements that may change somebody's rights."""

@@ -13,19 +13,21 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from aizen_hub.audit.chain import Chain
-from aizen_hub.audit.row import AuditRow, Encoded
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
-from aizen_hub.store import kill_point, schema, tables
+from aizen_hub.store import failpoints as kill_point
+from aizen_hub.store import migrate as schema
+from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.audit_log.hash_chain import Chain
+from aizen_hub.store.audit_log.record import AuditRow, Encoded
 from aizen_hub.store.database import Database, State
-from aizen_hub.store.failures import is_outage, unavailable
-from aizen_hub.store.privileges import rewritable
-from aizen_hub.store.rights_cache import RightsCache
-from aizen_hub.store.rights_loader import RightsLoader
+from aizen_hub.store.db_errors import is_outage, unavailable
+from aizen_hub.store.db_grants import rewritable
+from aizen_hub.store.rights.cache import RightsCache
+from aizen_hub.store.rights.loader import RightsLoader
 from aizen_hub.store.transaction import Read, Write
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, insert, update
 
-from aizen_hub.audit.row import CHANGE, AuditRow, Encoded, canonical, row_id
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.decision import Decision
@@ -22,9 +21,10 @@ from aizen_hub.rbac.role import Role
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor
+from aizen_hub.store.audit_log.record import CHANGE, AuditRow, Encoded, canonical, row_id
 from aizen_hub.store.database import CHANGING, State
-from aizen_hub.store.instant import to_microseconds
-from aizen_hub.store.rights_cache import RightsCache
+from aizen_hub.store.rights.cache import RightsCache
+from aizen_hub.store.timestamps import to_microseconds
 
 _COLUMNS = frozenset({
     "project", "session", "command", "allowed", "reason", "sentence", "assignment", "role", "via", "source",

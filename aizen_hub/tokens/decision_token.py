@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aizen_hub.tokens.compact import TokenFault, TokenRefused, read, sign
-from aizen_hub.tokens.credential import same
+from aizen_hub.tokens.jws import TokenFault, TokenRefused, read, sign
 from aizen_hub.tokens.keys import KeyRing, Purpose
+from aizen_hub.tokens.opaque_token import same
 
 LIFETIME = timedelta(seconds=5)
 """How long the core may take to start a command after it was decided (R82)."""

@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from aizen_hub.commands import strict_json
 from aizen_hub.problems import NotAuthenticated, Problem
-from aizen_hub.tokens.credential import same
 from aizen_hub.tokens.jwk import ALGORITHMS, PublicJwk, decode
 from aizen_hub.tokens.keys import SKEW, encode
+from aizen_hub.tokens.opaque_token import same
+from aizen_hub.validation import strict_json
 
 TYPE = "dpop+jwt"
 SCHEME = "DPoP"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from aizen_hub.private_file import PrivateFileError, make_private, read_private
 from aizen_hub.problems import Unavailable
+from aizen_hub.secret_files import PrivateFileError, make_private, read_private
 
 _SIZE = 32
 _NONCE = 12

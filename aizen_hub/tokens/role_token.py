@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.tokens.compact import TokenFault, TokenRefused, read, sign
-from aizen_hub.tokens.credential import new_id
+from aizen_hub.tokens.jws import TokenFault, TokenRefused, read, sign
 from aizen_hub.tokens.keys import MAX_LIFETIME, SKEW, KeyRing, Purpose
+from aizen_hub.tokens.opaque_token import new_id
 
 DEFAULT_LIFETIME = timedelta(minutes=5)
 _REQUIRED = frozenset({"iss", "aud", "sub", "sid", "project", "roles", "rev", "jti", "iat", "nbf", "exp"})

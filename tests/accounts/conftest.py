@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.accounts import bootstrap
+from aizen_hub.accounts.users import bootstrap
 from aizen_hub.rbac.role import SYSTEM
-from tests.accounts.house import OPERATOR, House, open_house
+from tests.accounts.harness import OPERATOR, House, open_house
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.accounts import bootstrap, groups, limits, locks, names, projects, roles, service_accounts, users
-from aizen_hub.accounts.names import NameKind
+from aizen_hub.accounts.groups import groups
+from aizen_hub.accounts.names import names
+from aizen_hub.accounts.names.names import NameKind
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import limits, roles
+from aizen_hub.accounts.service_accounts import service_accounts
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.accounts.users import bootstrap, users
 from aizen_hub.problems import Denied, LastHolder, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
-from tests.accounts.house import OPERATOR, House, open_house
+from tests.accounts.harness import OPERATOR, House, open_house
 
 CATALOGS = ("aizen", "aihub", "xat", "zenml")
 

@@ -12,8 +12,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aizen_hub.audit.checkpoint import Checkpoint, CheckpointFile
-from aizen_hub.audit.verify import Report, heads, verify
+from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFile
+from aizen_hub.audit.integrity.chain_verifier import Report, heads, verify
 from aizen_hub.settings import Settings
 from aizen_hub.store.store import Store
 from aizen_hub.store.transaction import make_row

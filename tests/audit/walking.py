@@ -10,28 +10,23 @@ from typing import Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import (
-    activation,
-    assignments,
-    further_logins,
-    groups,
-    jobs,
-    limits,
-    locks,
-    logins,
-    mappings,
-    pending,
-    projects,
-    releases,
-    requests,
-    revocation,
-    roles,
-    service_accounts,
-    sessions,
-    users,
-)  # fmt: skip
-from aizen_hub.accounts.carry_out import OPERATIONS
-from aizen_hub.accounts.names import NameKind
+from aizen_hub.accounts import pending_changes as pending
+from aizen_hub.accounts.command_handlers import OPERATIONS
+from aizen_hub.accounts.credentials import activation
+from aizen_hub.accounts.groups import groups
+from aizen_hub.accounts.groups import mapping_rules as mappings
+from aizen_hub.accounts.logins import linked_logins as further_logins
+from aizen_hub.accounts.logins import logins
+from aizen_hub.accounts.names import name_release as releases
+from aizen_hub.accounts.names.names import NameKind
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import access_requests as requests
+from aizen_hub.accounts.roles import assignments, limits, roles
+from aizen_hub.accounts.service_accounts import service_accounts
+from aizen_hub.accounts.sessions import locks, sessions
+from aizen_hub.accounts.sessions import token_revocation as revocation
+from aizen_hub.accounts.users import users
+from aizen_hub.jobs import quota as jobs
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -39,7 +34,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.store import Store
 from aizen_hub.store.transaction import Write
-from tests.audit.compared_world import HUB, OPERATOR, PASSWORD, person, start_job
+from tests.audit.integrity.compared_world import HUB, OPERATOR, PASSWORD, person, start_job
 
 PEOPLE = ("nil", "dora", "ina", "ulla")
 GROUPS = ("team", "admins", "staff", "choir")

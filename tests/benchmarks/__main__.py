@@ -10,7 +10,7 @@ from pathlib import Path
 from aizen_hub.settings import Settings
 from tests.benchmarks import deciding, flooding, postgres, serving, signing_in
 from tests.benchmarks.figure import Figure, circumstances, machine, table, write
-from tests.benchmarks.town import LARGE, MIDDLE, Size
+from tests.benchmarks.install import LARGE, MIDDLE, Size
 
 
 def measure(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:

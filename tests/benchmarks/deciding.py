@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.store.store import Store
-from tests.benchmarks import town
+from tests.benchmarks import install as town
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.town import LARGE, MIDDLE, ROLES, SMALL, Size
+from tests.benchmarks.install import LARGE, MIDDLE, ROLES, SMALL, Size
 
 Question = tuple[int, str, Permission]
 QUESTIONS = 600

@@ -13,11 +13,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from aizen_hub.settings import Settings
-from tests.benchmarks import servers, serving, town
+from tests.benchmarks import install as town
+from tests.benchmarks import servers, serving
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.install import SMALL
 from tests.benchmarks.load import Load, beside, run
 from tests.benchmarks.servers import Running
-from tests.benchmarks.town import SMALL
 
 PEOPLE = 10
 CONNECTIONS = 8

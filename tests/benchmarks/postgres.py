@@ -7,11 +7,12 @@ from pathlib import Path
 
 from aizen_hub.client.secret_file import read_or_make_secret
 from aizen_hub.settings import Settings
-from aizen_hub.store import schema
+from aizen_hub.store import migrate as schema
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.benchmarks import revoking, servers, serving, town
+from tests.benchmarks import install as town
+from tests.benchmarks import revoking, servers, serving
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.town import MIDDLE
+from tests.benchmarks.install import MIDDLE
 from tests.fixtures.postgres import fresh_database, running_server
 
 

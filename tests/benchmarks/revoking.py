@@ -12,16 +12,16 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.accounts import groups
+from aizen_hub.accounts.groups import groups
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.store import Store
-from tests.benchmarks import town
+from tests.benchmarks import install as town
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.load import Load, beside
-from tests.faults.town import ADMINS, COMMAND, DUEL, EXECUTOR, PROJECTS, Town, configuration, found
-from tests.faults.town import town as founded
+from tests.faults.install import ADMINS, COMMAND, DUEL, EXECUTOR, PROJECTS, Town, configuration, found
+from tests.faults.install import town as founded
 
 COMMANDS = 10_000
 CREW = tuple(f"c{number}" for number in range(20))

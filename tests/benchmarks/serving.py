@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aizen_hub.accounts import assignments
+from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Road
 from aizen_hub.store.store import Store
-from tests.benchmarks import servers, town
+from tests.benchmarks import install as town
+from tests.benchmarks import servers
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.install import Size
 from tests.benchmarks.load import Load, run
 from tests.benchmarks.servers import Running
-from tests.benchmarks.town import Size
 from tests.fixtures.ports import free_port
 
 CONNECTIONS = 16

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.cli.demo.browser import Browser, BrowserError, LoginRefused
+from aizen_hub.demo.browser import Browser, BrowserError, LoginRefused
 from tests.benchmarks import servers
 from tests.benchmarks.figure import Figure
 from tests.fixtures.hub import running_hub
@@ -161,7 +161,7 @@ def _settings(directory: Any) -> dict[str, Any]:
 
 
 def _seed(tx: Any) -> None:
-    from aizen_hub.accounts import users
+    from aizen_hub.accounts.users import users
 
     users.create(tx, NAME, provider="lab")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aizen_hub.accounts import passwords
+from aizen_hub.accounts.credentials import passwords
 from aizen_hub.cli.main import cli
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from aizen_hub.cli.public_key import read_public_key
 from aizen_hub.tokens.jwk import PublicJwk
-from tests.tokens.prover import Prover
+from tests.tokens.dpop_prover import Prover
 
 PKCS8 = (Encoding.PEM, PrivateFormat.PKCS8)
 PUBLIC = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -13,12 +13,12 @@ import pytest
 
 from aizen_hub.catalogs.catalog import Catalog, CommandEntry
 from aizen_hub.catalogs.grammar import Form, Literal, Option, Slot
-from aizen_hub.commands.question import request_for
-from aizen_hub.commands.reader import read
+from aizen_hub.commands.authorization_request import request_for
+from aizen_hub.commands.parser import read
 from aizen_hub.problems import SyntaxRefused, UnknownCommand
 from aizen_hub.rbac.assignment import Assignment
-from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Reason
+from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import compile_rights
 from aizen_hub.rbac.role import SYSTEM, ScopeKind

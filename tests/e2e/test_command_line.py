@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from aizen_hub.cli.demo.browser import Browser, LoginRefused
+from aizen_hub.cli.exit_codes import Outcome
 from aizen_hub.cli.main import main
-from aizen_hub.cli.outcome import Outcome
-from aizen_hub.client.sync import SyncClient
+from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.demo.browser import Browser, LoginRefused
 from aizen_hub.problems import Denied
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 
@@ -40,7 +40,8 @@ class Run(Protocol):
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     def seed(tx: Any) -> None:
-        from aizen_hub.accounts import assignments, projects
+        from aizen_hub.accounts.projects import projects
+        from aizen_hub.accounts.roles import assignments
         from aizen_hub.rbac.identity import Identity
 
         projects.create(tx, "churn", owner=Identity.user("lead"))

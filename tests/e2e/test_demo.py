@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from aizen_hub.cli.demo.browser import Browser
+from aizen_hub.demo.browser import Browser
 
 PROGRAM = [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", "demo", "--folder"]
 

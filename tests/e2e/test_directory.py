@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.cli.demo.browser import Browser, LoginRefused, SpawnRefused
+from aizen_hub.demo.browser import Browser, LoginRefused, SpawnRefused
 from tests.fixtures.hub import HubHandle, running_hub
 
 pytestmark = pytest.mark.needs("slapd")
@@ -26,7 +26,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     from tests.fixtures.slapd import GROUPS, running_directory
 
     def seed(tx: Any) -> None:
-        from aizen_hub.accounts import assignments, projects, users
+        from aizen_hub.accounts.projects import projects
+        from aizen_hub.accounts.roles import assignments
+        from aizen_hub.accounts.users import users
         from aizen_hub.rbac.identity import Identity
 
         for name in ("alice", "bob"):

@@ -22,7 +22,8 @@ PANEL = "/services/aizen/"
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts import assignments, projects
+    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.identity import Identity
 
     projects.create(tx, "churn", owner=Identity.user("erin"))
@@ -121,7 +122,7 @@ def test_one_button_stops_a_person_everywhere(hub: HubHandle, person: Callable[[
     outcome = alice.page.inner_text("#aizen-outcome")
     assert time.monotonic() - begun < 5
     assert "1 sessions ended, 1 servers stopped" in outcome
-    from aizen_hub.cli.demo.browser import Browser
+    from aizen_hub.demo.browser import Browser
 
     assert Browser(hub.url).get("/hub/api/user", Authorization=f"token {token}").status == 403
     assert "/hub/login" in bob.get("/hub/home").url

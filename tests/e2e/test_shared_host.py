@@ -22,13 +22,13 @@ from typing import Any
 import psutil
 import pytest
 
-from aizen_hub.cli.demo.kernel import Kernel
+from aizen_hub.demo.kernel import Kernel
 from tests.fixtures.accounts import Account, entering, free_uids, giving
 from tests.fixtures.hub import HubHandle, running_hub
 
 pytestmark = [pytest.mark.needs("accounts"), pytest.mark.slow]
 
-PROWLER = Path(__file__).parents[1] / "fixtures" / "prowler.py"
+PROWLER = Path(__file__).parents[1] / "fixtures" / "secret_scanner.py"
 EVERYWHERE = ("/tmp", "/var/tmp", "/dev/shm", "/var/crash", "/var/log", "/var/lib/systemd/coredump")
 OWNER, STRANGER = "erin", "rita"
 SAYS = "import json, os; print(json.dumps(dict(os.environ)))"
@@ -49,7 +49,8 @@ print(subprocess.run([sys.executable, "-c", code], cwd=os.path.expanduser("~")).
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts import assignments, projects
+    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.identity import Identity
 
     projects.create(tx, "churn", owner=Identity.user("maker"))

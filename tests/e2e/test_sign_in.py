@@ -23,7 +23,9 @@ NEW_PASSWORD = "four unrelated words of mine"
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts import assignments, projects, users
+    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.roles import assignments
+    from aizen_hub.accounts.users import users
     from aizen_hub.rbac.identity import Identity
 
     users.create(tx, "alice", provider="lab")

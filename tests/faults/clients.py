@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.faults.history import Op
+from tests.faults.install import ADMIN, COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
 from tests.faults.reply import Reply
-from tests.faults.town import ADMIN, COMMAND, DEADLINE_SECONDS, EXECUTOR, Town
 
 WAIT_SECONDS = DEADLINE_SECONDS + 6
 """Much longer than any answer may take: whoever waits so long hangs."""

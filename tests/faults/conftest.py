@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.faults.town import Town, found, town
+from tests.faults.install import Town, found, town
 from tests.fixtures.postgres import Server, fresh_database, postgres_server  # noqa: F401 - a fixture
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.clients import Book, Client, Session
 from tests.faults.history import Op
-from tests.faults.town import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, PROJECTS, READER, Town
+from tests.faults.install import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, PROJECTS, READER, Town
 
 MOST_OPS = 280
 """On one register, so that the search stays short."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aizen_hub.store.kill_point import VARIABLE
+from aizen_hub.store.failpoints import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 40.0

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.faults.beside import operator
 from tests.faults.clients import Client
 from tests.faults.history import SECOND
-from tests.faults.town import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, READER, Town
+from tests.faults.install import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, READER, Town
+from tests.faults.operator_client import operator
 
 Schedule = Callable[[Town], None]
 
@@ -119,7 +119,7 @@ def refuse_at_once(here: Town) -> None:
 def pause_before_answer(here: Town) -> None:
     """The service stands still between deciding and answering, and the right is taken meanwhile.
 
-    It was started to stop itself there, see `aizen_hub.store.kill_point`.
+    It was started to stop itself there, see `aizen_hub.store.failpoints`.
     """
     with operator(here) as beside:
         beside.change("grant", "u5", "p0")

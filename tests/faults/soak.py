@@ -21,22 +21,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aizen_hub.store.kill_point import POINTS
+from aizen_hub.store.failpoints import POINTS
 from tests.conftest import TIERS
+from tests.faults.install import PEOPLE, Town, found, town
 from tests.faults.load import under_load
-from tests.faults.nemesis import (
-    backends,
-    end_backends,
-    held_by_another,
-    locked_tables,
-    no_room,
-    restarting,
-    stopped,
-)
+from tests.faults.nemesis import backends, end_backends, held_by_another, locked_tables, no_room, restarting, stopped
+from tests.faults.revocation_storm import storm
 from tests.faults.rules import Violation
-from tests.faults.shifted import set_clock
-from tests.faults.storm import storm
-from tests.faults.town import PEOPLE, Town, found, town
+from tests.faults.shifted_clock import set_clock
 from tests.faults.wire import Wire, wired
 from tests.fixtures.postgres import running_server
 
@@ -165,7 +157,9 @@ def houses(folder: Path, dice: random.Random, postgres: bool) -> Iterator[House]
         set_clock(clock, 0)
         if not postgres:
             founded = found(folder / "town")
-            here = stack.enter_context(town(folder / "town", founded, module=("tests.faults.shifted", str(clock))))
+            here = stack.enter_context(
+                town(folder / "town", founded, module=("tests.faults.shifted_clock", str(clock)))
+            )
             yield House(here, dice, clock)
             return
         server = stack.enter_context(running_server())

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.books import Books, Change, Row, check_books
 from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op, load
 from tests.faults.register import Step, linearizable
 from tests.faults.rules import check_history
+from tests.faults.store_consistency import Books, Change, Row, check_books
 
 ROLE = "PROJECT_EXECUTOR"
 ME = ("eve", "p1", ROLE)

@@ -14,12 +14,12 @@ import pytest
 
 from tests.faults.clients import Client, Session
 from tests.faults.conftest import Opener
-from tests.faults.town import Town
+from tests.faults.install import Town
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, RawCore, raw_core
 
 pytestmark = pytest.mark.faults
 
-HASTY = ("tests.faults.hasty",)
+HASTY = ("tests.faults.short_leases",)
 LOST, SLOW, JOB, PLAIN = "start dataset churn", "start dataset slow", "start training slow", "list datasets"
 OFTEN = "list trainings"
 LONGEST = 60.0

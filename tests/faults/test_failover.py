@@ -21,10 +21,10 @@ from aizen_hub.cli.main import cli
 from aizen_hub.store import tables
 from tests.faults.clients import Client, Session
 from tests.faults.history import Op
+from tests.faults.install import PROJECTS, Town, found, town
 from tests.faults.load import under_load
 from tests.faults.pair import Pair, running_pair
 from tests.faults.processes import START_SECONDS
-from tests.faults.town import PROJECTS, Town, found, town
 from tests.fixtures.postgres import Server, running_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]

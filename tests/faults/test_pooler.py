@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.install import Town, found, town
 from tests.faults.load import under_load
 from tests.faults.nemesis import backends, end_backends
-from tests.faults.storm import storm
-from tests.faults.town import Town, found, town
+from tests.faults.revocation_storm import storm
 from tests.fixtures.pgbouncer import Pooler, running_pooler
 from tests.fixtures.postgres import Server, fresh_database
 

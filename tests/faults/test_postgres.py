@@ -15,6 +15,7 @@ import pytest
 from tests.faults import schedules
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
+from tests.faults.install import Town, found, town
 from tests.faults.load import checks_since, under_load
 from tests.faults.nemesis import (
     audit_in,
@@ -27,10 +28,9 @@ from tests.faults.nemesis import (
     stopped,
     used_up,
 )
+from tests.faults.revocation_storm import storm
 from tests.faults.rules import RECOVERY_SECONDS
-from tests.faults.shifted import set_clock
-from tests.faults.storm import storm
-from tests.faults.town import Town, found, town
+from tests.faults.shifted_clock import set_clock
 from tests.faults.wire import Wire, wired
 from tests.fixtures.postgres import Server, running_server
 
@@ -248,7 +248,7 @@ def test_the_wire_to_the_database(wired_town: tuple[Town, list[Wire]]) -> None:
 def test_a_replica_whose_clock_is_off_is_not_ready(postgres_town: Opener, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     set_clock(clock, 0)
-    here = postgres_town(module=("tests.faults.shifted", str(clock)), replicas=1)
+    here = postgres_town(module=("tests.faults.shifted_clock", str(clock)), replicas=1)
     assert here.service.ready()
     for seconds in (45, -45):
         set_clock(clock, seconds)

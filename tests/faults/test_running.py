@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.accounts import assignments, locks, projects, users
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.accounts.users import users
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.build import OWN
+from aizen_hub.service.factory import OWN
 from aizen_hub.store.transaction import Write
 from tests.service.conftest import Session
-from tests.service.test_core import WithCore, audit, running, until, world  # noqa: F401 - a fixture
+from tests.service.core.test_gateway import WithCore, audit, running, until, world  # noqa: F401 - a fixture
 
 BOUND_SECONDS = 5.0
 """A running command is decided again every second; the rest is for cancelling, and for a busy machine."""

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.store.kill_point import POINTS
+from aizen_hub.store.failpoints import POINTS
 from tests.faults.clients import Client
 from tests.faults.conftest import Opener
+from tests.faults.install import ADMIN, ADMINS
 from tests.faults.load import checks_since, under_load
 from tests.faults.nemesis import held_by_another, no_room, small_disk
-from tests.faults.shifted import set_clock
-from tests.faults.town import ADMIN, ADMINS
+from tests.faults.shifted_clock import set_clock
 
 pytestmark = pytest.mark.faults
 
@@ -132,7 +132,7 @@ def test_the_clock_jumps(sqlite_town: Opener, tmp_path: Path) -> None:
     """Under load; tokens live by the clock, deadlines and the order of the audit do not, and nothing is minted."""
     clock = tmp_path / "clock"
     set_clock(clock, 0)
-    here = sqlite_town(module=("tests.faults.shifted", str(clock)))
+    here = sqlite_town(module=("tests.faults.shifted_clock", str(clock)))
     client = Client(here, "asker")
     old = client.open(ADMINS[0], "p0", "old")
     assert old is not None
@@ -159,7 +159,7 @@ def test_the_hub_is_dead(sqlite_town: Opener, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     set_clock(clock, 0)
     session = {"hub_down_grace_seconds": 60, "heartbeat_seconds": 10}
-    here = sqlite_town(module=("tests.faults.shifted", str(clock)), session=session)
+    here = sqlite_town(module=("tests.faults.shifted_clock", str(clock)), session=session)
     client = Client(here, "asker")
     assert client.grant("u0", "p0").result == "done"
     credential, kept = client.open_with_credential("u0", "p0")

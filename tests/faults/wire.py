@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.faults.town import Town
+from tests.faults.install import Town
 from tests.fixtures.ports import free_port
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.hub.login.ldap import LdapProvider
+from aizen_hub.hub.login.ldap.provider import LdapProvider
 from aizen_hub.settings import ProviderSettings
 
 MakeProvider = Callable[..., LdapProvider]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aizen_hub.hub.login.ldap import LdapProvider
+from aizen_hub.hub.login.ldap.provider import LdapProvider
 from aizen_hub.hub.login.provider import Proof
 
 SUFFIX = "dc=lab,dc=test"

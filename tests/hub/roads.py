@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aizen_hub.cli.demo.browser import Browser
-from aizen_hub.cli.demo.page import Page
+from aizen_hub.demo.browser import Browser
+from aizen_hub.demo.page import Page
 from tests.fixtures.hub import HubHandle
 
 

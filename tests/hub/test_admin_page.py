@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.cli.demo.browser import Browser
+from aizen_hub.demo.browser import Browser
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import api_token, project_of_session, runs, wait_for, with_token
 
@@ -19,7 +19,8 @@ LIST = "/hub/api/users?include_stopped_servers&limit=50&sort=id"
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts import assignments, projects
+    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.identity import Identity
 
     projects.create(tx, "churn", owner=Identity.user("maker"))

@@ -17,7 +17,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.config import Config, PyFileConfigLoader
 
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
-from aizen_hub.hub import protections
+from aizen_hub.hub import config_guard as protections
 from aizen_hub.hub.configure import configure
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
 from aizen_hub.settings import ConfigurationError, Settings

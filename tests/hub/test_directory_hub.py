@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.cli.demo.browser import Browser, LoginRefused
-from aizen_hub.cli.demo.page import Page
+from aizen_hub.demo.browser import Browser, LoginRefused
+from aizen_hub.demo.page import Page
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
 from tests.hub.roads import ask, may, renewed, wait_for
 
@@ -35,7 +35,9 @@ HERE, THERE = "127.0.0.11", "127.0.0.12"
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts import mappings, projects, users
+    from aizen_hub.accounts.groups import mapping_rules as mappings
+    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.users import users
     from aizen_hub.rbac.identity import Identity
 
     for name in ("alice", "gustav", "carol"):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.order import Order
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.settings import CoreSettings
 
 Talk = Callable[["RawCore", str, asyncio.StreamWriter], Awaitable[None]]

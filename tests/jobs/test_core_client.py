@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aizen_hub.jobs.core_client import CoreClient
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.jobs.core_event import MAX_LINE, CoreEvent, read_event
-from aizen_hub.jobs.order import Order
 from aizen_hub.problems import CoreFailed
 from aizen_hub.settings import CoreSettings
 from aizen_hub.tokens.decision_token import issue_decision, verify_decision

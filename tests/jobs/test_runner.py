@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.accounts.court_case import clock
-from aizen_hub.jobs import following, rounds
+from aizen_hub.authorization.decisions.evaluation import clock
+from aizen_hub.jobs import follower as following
+from aizen_hub.jobs import reauthorizer as rounds
 from aizen_hub.jobs import runner as module
 from aizen_hub.jobs.core_client import CoreClient
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.jobs.core_event import CoreEvent, State
-from aizen_hub.jobs.order import Order
 from aizen_hub.jobs.runner import Runner
 from aizen_hub.problems import CoreFailed, Denied, LimitReached, Problem, TooMany, Unavailable
 from tests.deploy.sample_core.real_core import Core, children, order, until

@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.notebook.client import Client
-from aizen_hub.notebook.vocabulary import Entry, Vocabulary
+from aizen_hub.notebook.command_catalog import Entry, Vocabulary
 from tests.notebook.service_double import Double, service_double
 
 

@@ -18,7 +18,7 @@ from aizen_hub.notebook.console import Console
 from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.build import build
+from aizen_hub.service.factory import build
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Road

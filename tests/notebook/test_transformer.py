@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from aizen_hub.notebook.command_catalog import Vocabulary
 from aizen_hub.notebook.transformer import transform
-from aizen_hub.notebook.vocabulary import Vocabulary
 
 WORDS = (
     "start",

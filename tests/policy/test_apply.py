@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from aizen_hub.accounts import assignments, groups, projects, users
-from aizen_hub.accounts.preview import preview
+from aizen_hub.accounts.dry_run import preview
+from aizen_hub.accounts.groups import groups
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.users import users
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.policy.apply import apply
 from aizen_hub.policy.export import export
 from aizen_hub.policy.policy import MAX_ENTRIES, MAX_MEMBERS, read_policy, travels
 from aizen_hub.problems import Conflict, Escalation, LastHolder, Problem
-from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.settings import Settings

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
-from aizen_hub.rbac.decide import effective
-from aizen_hub.rbac.denials import covers
+from aizen_hub.rbac.default_denials import covers
+from aizen_hub.rbac.engine import effective
 from aizen_hub.rbac.escalation import (
     GRANT,
     SENTENCES,
@@ -26,9 +26,9 @@ from aizen_hub.rbac.escalation import (
     missing_to_control,
     missing_to_enrol,
 )
+from aizen_hub.rbac.group_closure import Membership, reach
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.reach import Membership, reach
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
 from tests.rbac.worlds import EPOCH, GROUPS, SCOPES, USERS, World, hour, instants, worlds

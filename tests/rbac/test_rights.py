@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
-from aizen_hub.rbac.decide import decide, effective_limits
 from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.engine import decide, effective_limits
 from aizen_hub.rbac.escalation import Lack, may_give
+from aizen_hub.rbac.group_closure import Membership, reach
 from aizen_hub.rbac.identity import Identity, Kind
 from aizen_hub.rbac.limit import ScopeLimit
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.reach import Membership, reach
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
 from tests.rbac.worlds import EPOCH, SCOPES, USERS, World, hour, instants, worlds

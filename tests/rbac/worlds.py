@@ -9,9 +9,9 @@ from types import MappingProxyType
 from hypothesis import strategies as st
 
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
+from aizen_hub.rbac.group_closure import Membership, reach
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.reach import Membership, reach
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind, Role, ScopeKind
 

@@ -15,11 +15,14 @@ import pytest
 from tornado.httpclient import HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from aizen_hub.accounts import assignments, projects, service_accounts, users
-from aizen_hub.accounts.passwords import NewPassword
+from aizen_hub.accounts.credentials.passwords import NewPassword
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.service_accounts import service_accounts
+from aizen_hub.accounts.users import users
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.build import OWN, build
-from aizen_hub.service.house import House
+from aizen_hub.service.context import House
+from aizen_hub.service.factory import OWN, build
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Road

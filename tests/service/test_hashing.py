@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from aizen_hub.accounts import passwords
+from aizen_hub.accounts.credentials import passwords
 from tests.service.conftest import PASSWORD, Driver
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.service.api.answer import change
-from aizen_hub.service.browsers import Browsers, HubPlace
+from aizen_hub.service.api.change_response import change
+from aizen_hub.service.auth.browser_login import Browsers, HubPlace
+from aizen_hub.service.http.route import Credential
 from aizen_hub.service.openapi import document
-from aizen_hub.service.route import Credential
-from aizen_hub.service.table import routes
+from aizen_hub.service.routes import routes
 from tests.service.conftest import Driver
 
 

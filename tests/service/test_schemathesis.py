@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.service.browsers import XSRF_HEADER
-from aizen_hub.service.route import Credential
-from aizen_hub.service.table import routes
+from aizen_hub.service.auth.browser_login import XSRF_HEADER
+from aizen_hub.service.http.route import Credential
+from aizen_hub.service.routes import routes
 from tests.service.conftest import Driver
 from tests.service.panel.conftest import hub, whole, window  # noqa: F401 - fixtures
 from tests.service.panel.window import P, Window

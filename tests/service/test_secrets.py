@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from aizen_hub.service.logs import JsonLines
+from aizen_hub.service.log_config import JsonLines
 from aizen_hub.store import tables
 from tests.service.conftest import Driver
-from tests.tokens.prover import Prover
+from tests.tokens.dpop_prover import Prover
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from aizen_hub.accounts import assignments, carry_out, users
+from aizen_hub.accounts import command_handlers as carry_out
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.users import users
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.build import OWN
+from aizen_hub.service.factory import OWN
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Road
 from tests.service.conftest import PASSWORD, Driver

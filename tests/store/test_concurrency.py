@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import insert, select, update
 
-from aizen_hub.audit.verify import verify
+from aizen_hub.audit.integrity.chain_verifier import verify
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables

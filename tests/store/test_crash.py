@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from aizen_hub.audit.verify import verify
+from aizen_hub.audit.integrity.chain_verifier import verify
 from aizen_hub.store import tables
 from tests.store.conftest import Opener
 from tests.store.world import TESTER

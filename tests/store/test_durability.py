@@ -13,7 +13,7 @@ import pytest
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.cli.doctor.store import look
 from aizen_hub.settings import Settings
-from aizen_hub.store import schema
+from aizen_hub.store import migrate as schema
 from aizen_hub.store.store import Store
 from tests.fixtures.postgres import Server, fresh_database
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import event, func, insert, select, text
 
-from aizen_hub.accounts import heartbeat
+from aizen_hub.accounts.sessions import heartbeat
 from aizen_hub.store import tables
 from aizen_hub.store.store import Store
-from tests.accounts.house import HUB
+from tests.accounts.harness import HUB
 
 _ENDED = 3_000
 

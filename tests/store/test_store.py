@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from aizen_hub.audit.verify import verify
+from aizen_hub.audit.integrity.chain_verifier import verify
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.settings import ConfigurationError, Settings

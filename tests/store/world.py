@@ -10,8 +10,8 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.rbac.decide import decide
 from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.store import tables

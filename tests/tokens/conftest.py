@@ -6,7 +6,7 @@ import pytest
 
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
 from aizen_hub.tokens.role_token import Verifier
-from tests.tokens.forge import Forger
+from tests.tokens.forged_tokens import Forger
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 ISSUER = "http://service.example:9095"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from aizen_hub.tokens.compact import TokenRefused, read, sign
-from aizen_hub.tokens.credential import new_credential, new_id
 from aizen_hub.tokens.decision_token import issue_decision, verify_decision
+from aizen_hub.tokens.jws import TokenRefused, read, sign
 from aizen_hub.tokens.keys import KeyRing, Purpose
+from aizen_hub.tokens.opaque_token import new_credential, new_id
 from aizen_hub.tokens.role_token import Verifier, issue
 from tests.tokens.conftest import ISSUER, NOW
-from tests.tokens.forge import Forger, b64, compact
+from tests.tokens.forged_tokens import Forger, b64, compact
 
 CORE = "http://core.example"
 BODY = b'{"command":"start training churn"}'

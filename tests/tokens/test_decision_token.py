@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.tokens.compact import TokenRefused, sign
-from aizen_hub.tokens.credential import new_id
 from aizen_hub.tokens.decision_token import issue_decision, verify_decision
+from aizen_hub.tokens.jws import TokenRefused, sign
 from aizen_hub.tokens.keys import KeyRing, Purpose
+from aizen_hub.tokens.opaque_token import new_id
 from tests.tokens.conftest import ISSUER, NOW
-from tests.tokens.forge import WRONG_TYPES
+from tests.tokens.forged_tokens import WRONG_TYPES
 
 CORE = "http://core.example"
 BODY = b'{"command":"start training churn"}'

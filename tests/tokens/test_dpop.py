@@ -13,7 +13,7 @@ from aizen_hub.tokens.dpop import GOOD_FOR, ProofRefused, read
 from aizen_hub.tokens.jwk import PublicJwk
 from aizen_hub.tokens.keys import SKEW, thumbprint
 from tests.tokens.conftest import NOW
-from tests.tokens.prover import Prover, bad_proofs
+from tests.tokens.dpop_prover import Prover, bad_proofs
 
 METHOD, ADDRESS = "POST", "https://aizen.example.org/api/v1/decisions"
 AT = int(NOW.timestamp())

@@ -12,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from aizen_hub.problems import Unavailable
-from aizen_hub.tokens.credential import hash_credential, new_credential, new_id, same
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey, thumbprint
+from aizen_hub.tokens.opaque_token import hash_credential, new_credential, new_id, same
 from tests.tokens.conftest import NOW
 
 

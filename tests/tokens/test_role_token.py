@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from aizen_hub.problems import NotAuthenticated, Unavailable
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.tokens.compact import MAX_BYTES, TokenFault, TokenRefused
-from aizen_hub.tokens.credential import new_id
+from aizen_hub.tokens.jws import MAX_BYTES, TokenFault, TokenRefused
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey
+from aizen_hub.tokens.opaque_token import new_id
 from aizen_hub.tokens.role_token import RoleToken, Verifier, issue
 from tests.tokens.conftest import ISSUER, NOW
-from tests.tokens.forge import Forger, Labelled
+from tests.tokens.forged_tokens import Forger, Labelled
 
 SECOND = timedelta(seconds=1)
 
@@ -81,7 +81,7 @@ def test_forms_are_refused_before_any_cryptography(forger: Forger, monkeypatch: 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("cryptography was reached")
 
-    monkeypatch.setattr("aizen_hub.tokens.compact._JWS.decode_complete", never)
+    monkeypatch.setattr("aizen_hub.tokens.jws._JWS.decode_complete", never)
     verifier = Verifier(forger.ring, ISSUER, ISSUER)
     codes = refusals(
         verifier,

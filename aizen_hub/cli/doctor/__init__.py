@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from aizen_hub.cli.database import config_option
-from aizen_hub.cli.outcome import Outcome
+from aizen_hub.cli.commands.database import config_option
+from aizen_hub.cli.exit_codes import Outcome
 from aizen_hub.cli.output import output_option, say, show_rows
 from aizen_hub.settings import ConfigurationError, Settings
 
@@ -33,7 +33,9 @@ def doctor(config: Path, hub_config: Path | None, output: str) -> int:
 
     Exit codes: 0 nothing must be mended, though there may be warnings; 1 something must.
     """
-    from aizen_hub.cli.doctor import hub, machine, places, service, store
+    from aizen_hub.cli.doctor import endpoints as places
+    from aizen_hub.cli.doctor import environment as machine
+    from aizen_hub.cli.doctor import hub, service, store
     from aizen_hub.cli.doctor.finding import Finding
 
     findings = list(machine.versions())

@@ -12,7 +12,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from aizen_hub.cli.doctor import host
+from aizen_hub.cli.doctor import shared_host as host
 from aizen_hub.cli.doctor.finding import Finding
 from aizen_hub.cli.output import say
 from aizen_hub.settings import Settings

@@ -9,7 +9,7 @@ from typing import Any
 
 from aizen_hub.cli.connection import TOKEN, URL, client, path
 from aizen_hub.cli.doctor.finding import Finding
-from aizen_hub.client.sync import SyncClient
+from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Problem
 from aizen_hub.settings import Settings
 

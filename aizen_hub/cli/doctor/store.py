@@ -23,8 +23,8 @@ OUTBOX_AGE = timedelta(minutes=15)
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    from aizen_hub.cli.operator import opened
-    from aizen_hub.store import schema
+    from aizen_hub.cli.local_store import opened
+    from aizen_hub.store import migrate as schema
 
     if settings.embedded and settings.database is None and not (settings.data_dir / "aizen.sqlite").exists():
         yield Finding("warn", "there is no database yet", "the service makes it at its first start")
@@ -64,7 +64,7 @@ def _durability(store: Store) -> Iterator[Finding]:
 
 def _records(store: Store) -> Iterator[Finding]:
     """Whoever takes over the service must not rewrite what was recorded (R97)."""
-    from aizen_hub.store.privileges import rewritable
+    from aizen_hub.store.db_grants import rewritable
 
     if store.database.embedded:
         return

@@ -11,15 +11,18 @@ from typing import Any
 from jupyterhub.auth import Authenticator
 from traitlets import Unicode, default
 
-from aizen_hub.client.answers import LoginAnswer, Projection
-from aizen_hub.client.hub_road import HubRoad
+from aizen_hub.client.responses import LoginAnswer, Projection
 from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
-from aizen_hub.hub.login import again, refusal
-from aizen_hub.hub.login.kept import KeptSignIn
-from aizen_hub.hub.login.oidc import OidcProvider
-from aizen_hub.hub.login.oidc_handlers import Proven, handlers_of
-from aizen_hub.hub.login.oidc_logout import OidcLogout
-from aizen_hub.hub.login.page import LoginPage
+from aizen_hub.client.service_client import HubRoad
+from aizen_hub.hub.config_guard import enforce
+from aizen_hub.hub.hub_groups import hub_groups
+from aizen_hub.hub.login import login_errors as refusal
+from aizen_hub.hub.login import reauthentication as again
+from aizen_hub.hub.login.auth_state import KeptSignIn
+from aizen_hub.hub.login.login_page import LoginPage
+from aizen_hub.hub.login.oidc.handlers import Proven, handlers_of
+from aizen_hub.hub.login.oidc.logout import OidcLogout
+from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider import (
     LoginFailed,
     NotLetIn,
@@ -31,16 +34,14 @@ from aizen_hub.hub.login.provider import (
     WrongCredentials,
     show,
 )
-from aizen_hub.hub.login.providers import build_providers
-from aizen_hub.hub.projection import hub_groups
-from aizen_hub.hub.protections import enforce
-from aizen_hub.hub.spawn.life import ServerLife
-from aizen_hub.hub.spawn.port import PortHandler
-from aizen_hub.hub.spawn.revocation import RevokeHandler
-from aizen_hub.hub.spawn.session import SessionKeeper
+from aizen_hub.hub.login.provider_factory import build_providers
+from aizen_hub.hub.spawn.batch_port import PortHandler
+from aizen_hub.hub.spawn.revocation_handler import RevokeHandler
+from aizen_hub.hub.spawn.server_monitor import ServerLife
+from aizen_hub.hub.spawn.server_session import SessionKeeper
 from aizen_hub.problems import Problem, Unavailable
-from aizen_hub.request_source import source_of
 from aizen_hub.settings import ConfigurationError, Settings
+from aizen_hub.validation.client_address import source_of
 
 
 class AizenAuthenticator(Authenticator):

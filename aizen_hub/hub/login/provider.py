@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from aizen_hub.visible import visible
+from aizen_hub.validation.printable import visible
 
 WRONG = "the user name or the password is wrong"
 MAX_NAME = 256

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import assignments, gate, limits, locks
-from aizen_hub.accounts.result import Result, first, table
+from aizen_hub.accounts.roles import assignments, limits
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.authorization import checks as gate
+from aizen_hub.commands.result import Result, first, table
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
-from aizen_hub.service.api.answer import change
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.schemas.access import (
+from aizen_hub.service.api.change_response import change
+from aizen_hub.service.api.schemas.access import (
     AssignmentsQuery,
     Grant,
     LimitSetting,
@@ -23,7 +23,9 @@ from aizen_hub.service.schemas.access import (
     Unlock,
     canonical_identity,
 )
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import Write
 

@@ -11,16 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aizen_hub.accounts import evaluations
-from aizen_hub.accounts.evaluations import Asked, Entity
-from aizen_hub.audit.row import AuditRow
+from aizen_hub.authorization.queries import authzen as evaluations
+from aizen_hub.authorization.queries.authzen import Asked, Entity
 from aizen_hub.problems import BadInput, Problem
-from aizen_hub.service.call import Call
-from aizen_hub.service.pools import Pool
-from aizen_hub.service.refusal import reason_of
-from aizen_hub.service.request import joined
-from aizen_hub.service.route import REGISTERED, ROAD, Answer, Credential, Route
-from aizen_hub.service.schemas.authzen import (
+from aizen_hub.service.api.schemas.authzen import (
     ActionSearch,
     DecisionAnswer,
     DecisionsAnswer,
@@ -32,7 +26,13 @@ from aizen_hub.service.schemas.authzen import (
     SearchAnswer,
     SubjectSearch,
 )
+from aizen_hub.service.http.request import joined
+from aizen_hub.service.http.route import REGISTERED, ROAD, Answer, Credential, Route
+from aizen_hub.service.pipeline.denial_response import reason_of
+from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.thread_pools import Pool
 from aizen_hub.store.actor import Actor
+from aizen_hub.store.audit_log.record import AuditRow
 from aizen_hub.store.transaction import Read
 
 _V1 = "/access/v1"

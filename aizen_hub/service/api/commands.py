@@ -6,20 +6,21 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from aizen_hub.accounts.carry_out import carry_out
-from aizen_hub.accounts.court import Question, Ruling
+from aizen_hub.accounts.command_handlers import carry_out
+from aizen_hub.authorization.decisions.decision_service import Question, Ruling
 from aizen_hub.catalogs.catalog import Executor
+from aizen_hub.commands.authorization_request import request_for
 from aizen_hub.commands.command import Command
-from aizen_hub.commands.question import request_for
 from aizen_hub.problems import BadInput, Fault, NotFound, Problem, SyntaxRefused, TooLarge, UnknownCommand
 from aizen_hub.rbac.decision import Decision, Reason, Request
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service import core_road, refusal
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import COMMAND, PEOPLE, REGISTERED, Answer, Route, Stream
-from aizen_hub.service.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionReply
-from aizen_hub.service.schemas.commands import Question as QuestionBody
+from aizen_hub.service.api.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionReply
+from aizen_hub.service.api.schemas.commands import Question as QuestionBody
+from aizen_hub.service.core import gateway as core_road
+from aizen_hub.service.http.route import COMMAND, PEOPLE, REGISTERED, Answer, Route, Stream
+from aizen_hub.service.pipeline import denial_response as refusal
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Write, make_row
 
 _MAX_BODY = 2 << 20

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from aizen_hub.accounts import groups, service_accounts
-from aizen_hub.accounts.binding import Binding
-from aizen_hub.accounts.result import Result, message
+from aizen_hub.accounts.groups import groups
+from aizen_hub.accounts.service_accounts import service_accounts
+from aizen_hub.accounts.service_accounts.credential_binding import Binding
+from aizen_hub.commands.result import Result, message
 from aizen_hub.problems import BadInput, Fault
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.api.answer import change, number_in
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.schemas.access import canonical_identity
-from aizen_hub.service.schemas.groups import AccountChange, GroupChange, NewAccount, NewCredential, NewGroup
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.service.api.change_response import change, number_in
+from aizen_hub.service.api.schemas.access import canonical_identity
+from aizen_hub.service.api.schemas.groups import AccountChange, GroupChange, NewAccount, NewCredential, NewGroup
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Write
 
 GROUPS = Need.operation("groups")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from aizen_hub.problems import Unavailable
-from aizen_hub.service.call import Call
-from aizen_hub.service.clock import REMEDY
-from aizen_hub.service.limits import Buckets
+from aizen_hub.service.api.schemas.health import Health
+from aizen_hub.service.auth.rate_limits import Buckets
+from aizen_hub.service.clock_check import REMEDY
+from aizen_hub.service.http.route import ROAD, Answer, Credential, Document, Route
 from aizen_hub.service.openapi import document
-from aizen_hub.service.route import ROAD, Answer, Credential, Document, Route
-from aizen_hub.service.schemas.health import Health
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Read
 
 if TYPE_CHECKING:
-    from aizen_hub.service.house import House
+    from aizen_hub.service.context import House
 
 NOBODY = frozenset({Credential.NONE})
 PAGES_PER_SECOND, PAGES_AT_ONCE = 10.0, 20
@@ -89,7 +89,7 @@ class _Pages:
 
 @cache
 def _described(url: str, cookie: str) -> bytes:
-    from aizen_hub.service.table import routes  # the table holds this very route
+    from aizen_hub.service.routes import routes
 
     return json.dumps(document(routes(), url, cookie), ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import limits
-from aizen_hub.accounts.result import plain
+from aizen_hub.accounts.roles import limits
+from aizen_hub.commands.result import plain
 from aizen_hub.rbac.identity import Kind
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Route
-from aizen_hub.service.schemas.commands import CatalogView, Me
+from aizen_hub.service.api.schemas.commands import CatalogView, Me
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Route
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import Read
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts.result import Result
 from aizen_hub.commands.lexer import show
+from aizen_hub.commands.result import Result
 from aizen_hub.policy.apply import apply as apply_policy
 from aizen_hub.policy.export import export as export_policy
 from aizen_hub.policy.policy import MAX_BYTES, MAX_MEMBERS, Policy, PolicyError, read_policy
 from aizen_hub.problems import BadInput, Fault
-from aizen_hub.service.api.answer import answered, change
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.schemas.policy import PolicyDocument
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.service.api.change_response import answered, change
+from aizen_hub.service.api.schemas.policy import PolicyDocument
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Read
 
 

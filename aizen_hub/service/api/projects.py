@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aizen_hub.accounts import project_members, projects
-from aizen_hub.service.api.answer import change, if_match
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.schemas.access import Members, NewProject
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.accounts.projects import members as project_members
+from aizen_hub.accounts.projects import projects
+from aizen_hub.service.api.change_response import change, if_match
+from aizen_hub.service.api.schemas.access import Members, NewProject
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 
 _MEMBERS = 1 << 20
 

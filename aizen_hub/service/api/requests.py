@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from aizen_hub.accounts import carry_out, gate, pending, requests
-from aizen_hub.accounts.result import Result
-from aizen_hub.service.api.answer import change
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Credential, Need, Route
-from aizen_hub.service.schemas.access import Comment
-from aizen_hub.service.schemas.groups import Approval, NewRequest, RequestsQuery
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.accounts import command_handlers as carry_out
+from aizen_hub.accounts import pending_changes as pending
+from aizen_hub.accounts.roles import access_requests as requests
+from aizen_hub.authorization import checks as gate
+from aizen_hub.commands.result import Result
+from aizen_hub.service.api.change_response import change
+from aizen_hub.service.api.schemas.access import Comment
+from aizen_hub.service.api.schemas.groups import Approval, NewRequest, RequestsQuery
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Credential, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Write
 
 IN_PANEL = frozenset({Credential.BROWSER})

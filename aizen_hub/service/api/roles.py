@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from aizen_hub.accounts import roles
-from aizen_hub.service.api.answer import change, if_match
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.schemas.access import Clone, NewRole, RoleChange
-from aizen_hub.service.schemas.result import ResultView
+from aizen_hub.accounts.roles import roles
+from aizen_hub.service.api.change_response import change, if_match
+from aizen_hub.service.api.schemas.access import Clone, NewRole, RoleChange
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 
 
 async def listing(call: Call) -> Answer:

@@ -1,152 +1,77 @@
-"""What the hub does with sessions: it asks which projects to offer, opens, ends, and names those that live."""
+"""Live sessions: one's own, and everybody's for administrators (R130)."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from dataclasses import replace
 
-from aizen_hub.accounts import choices, heartbeat, sessions
-from aizen_hub.accounts.result import plain
-from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.call import Call
-from aizen_hub.service.roads import HUB
-from aizen_hub.service.route import ROAD, Answer, Credential, Route
-from aizen_hub.service.schemas.sessions import (
-    Choices,
-    ChoicesQuery,
-    Ended,
-    Ending,
-    Heartbeat,
-    HeartbeatAnswer,
-    Opened,
-    Opening,
-)
-from aizen_hub.store.actor import Actor, Road
+from sqlalchemy import select
+
+from aizen_hub.accounts.sessions import sessions
+from aizen_hub.authorization import checks as gate
+from aizen_hub.commands.result import Result, first
+from aizen_hub.rbac.identity import Kind
+from aizen_hub.service.api.change_response import change
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.api.schemas.sessions import EndOne, SessionsQuery
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Route
+from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.store import tables
 from aizen_hub.store.transaction import Write
-from aizen_hub.tokens.role_token import issue
 
-BY_HUB = frozenset({Credential.HUB_SECRET})
-_AT_SPAWN = ("memory", "cpu")
-
-
-async def offer(call: Call) -> Answer:
-    found = await call.look(lambda tx: choices.of(tx, call.query.user))
-    return Answer(
-        {
-            "projects": [
-                {
-                    "name": one.name,
-                    "description": one.description,
-                    "roles": list(one.roles),
-                    "limits": plain(dict(one.limits)),
-                }
-                for one in found.projects
-            ],
-            "system_session": found.system_session,
-            "notice": found.notice,
-        }
-    )
+_s = tables.sessions
+_MOST = 1000
 
 
-async def open_session(call: Call) -> Answer:
-    body, house = call.body, call.house
-    settings = house.settings
+def _own(call: Call) -> str | None:
+    return call.identity.name if call.identity.kind is Kind.USER else None
 
-    def work(tx: Write) -> dict[str, Any]:
-        house.clock.check()
-        opened = sessions.open(tx, body.user, body.requester, body.server, body.project, body.credential)
-        lifetime = timedelta(seconds=settings.role_token.lifetime_seconds)
-        token = issue(
-            house.keys.ring(tx),
-            settings.service_url,
-            settings.service_url,
-            subject=opened.user,
-            session=opened.session_id,
-            project=opened.project,
-            roles=opened.roles,
-            revision=tx.revision,
-            now=tx.now,
-            lifetime=lifetime,
+
+async def listing(call: Call) -> Answer:
+    wanted = call.query.user
+
+    def work(tx: Write) -> Result:
+        if wanted is None or wanted != _own(call):
+            gate.need(tx, gate.permission(tx, "sessions"))
+            tx.audit("access.read", details={"question": "sessions", "target": wanted})
+        where = [_s.c.ended.is_(None)] if wanted is None else [_s.c.ended.is_(None), _s.c.user == wanted]
+        rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST + 1)).all()
+        found = first(
+            ("session", "user", "server", "project", "started", "heard"),
+            [(row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows],
+            _MOST,
         )
-        return {
-            "session": opened.session_id,
-            "token": token,
-            "expires_in": settings.role_token.lifetime_seconds,
-            "project": opened.project,
-            "environment": {"AIZEN_URL": settings.service_url, "AIZEN_PROJECT": opened.project or ""},
-            "limits": {kind: opened.limits[kind] for kind in _AT_SPAWN if kind in opened.limits},
-            "notice": opened.notice,
-        }
+        # Started before this hub used the service: without rights, until their people start them again.
+        without = [(None, *one, None, None, None) for one in call.house.without_session if wanted in (None, one[0])]
+        return replace(found, rows=(*found.rows, *without))
 
-    answer = await call.alone(Actor(Identity.user(body.user), Road.HUB, source=call.caller.source), work)
-    house.metrics.session("opened")
-    return Answer(answer, 201)
+    return await change(call, work)
 
 
 async def end(call: Call) -> Answer:
-    body = call.body
-    number = await call.alone(
-        Actor(Identity.user(body.user), Road.HUB, source=call.caller.source),
-        lambda tx: sessions.end(tx, body.user, body.server, body.reason),
-    )
-    call.house.metrics.session("ended", number)
-    return Answer({"ended": number})
-
-
-async def beat(call: Call) -> Answer:
-    live = [(one.user, one.server) for one in call.body.live]
-
-    def work(tx: Write) -> tuple[heartbeat.Heard, list[str]]:
-        return heartbeat.take(tx, live), [one for one in call.body.admins if not sessions.is_admin(tx, one)]
-
-    heard, no_admins = await call.alone(Actor(HUB, Road.HUB, source=call.caller.source), work)
-    call.house.metrics.session("ended", len(heard.ended))
-    call.house.without_session = heard.without
-    return Answer(
-        {
-            "ended": [{"user": user, "server": server} for user, server in heard.ended],
-            "stop": [{"user": user, "server": server} for user, server in heard.stop],
-            "without": [{"user": user, "server": server} for user, server in heard.without],
-            "no_admins": no_admins,
-        }
-    )
+    number, reason = call.members["session"], call.body.reason
+    return await change(call, lambda tx: sessions.end_one(tx, number, reason))
 
 
 ROUTES = (
     Route(
         "GET",
-        "/api/v1/sessions/choices",
-        BY_HUB,
-        ROAD,
-        offer,
-        "What a person may start a server for.",
-        query=ChoicesQuery,
-        answer=Choices,
-    ),
-    Route(
-        "POST",
         "/api/v1/sessions",
-        BY_HUB,
-        ROAD,
-        open_session,
-        "Open the session of one server start.",
-        body=Opening,
-        answer=Opened,
-        status=201,
-    ),
-    Route(
-        "POST", "/api/v1/sessions/end", BY_HUB, ROAD, end, "End the sessions of one server.", body=Ending, answer=Ended
+        PEOPLE,
+        REGISTERED,
+        listing,
+        "List live sessions; one's own with `user`, or everybody's for administrators.",
+        query=SessionsQuery,
+        answer=ResultView,
     ),
     Route(
         "POST",
-        "/api/v1/sessions/heartbeat",
-        BY_HUB,
-        ROAD,
-        beat,
-        "Name every live server.",
-        body=Heartbeat,
-        answer=HeartbeatAnswer,
-        max_body=4 << 20,
-        max_members=50_000,
+        "/api/v1/sessions/{session}/end",
+        PEOPLE,
+        REGISTERED,
+        end,
+        "End a session.",
+        body=EndOne,
+        answer=ResultView,
+        keyed=True,
     ),
 )

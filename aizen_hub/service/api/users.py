@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts import activation, gate, users
-from aizen_hub.accounts.passwords import NewPassword
+from aizen_hub.accounts.credentials import activation
+from aizen_hub.accounts.credentials.passwords import NewPassword
+from aizen_hub.accounts.users import users
+from aizen_hub.authorization import checks as gate
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.answer import answered, change
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.schemas.result import ResultView
-from aizen_hub.service.schemas.users import NewUser, NewUserAnswer, ProjectQuery, UserChange
+from aizen_hub.service.api.change_response import answered, change
+from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.api.schemas.users import NewUser, NewUserAnswer, ProjectQuery, UserChange
+from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Read, Write
 
 MANAGE = Need.operation("users")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aizen_hub.problems import Unavailable
-from aizen_hub.service.call import Call
+from aizen_hub.service.http.route import Answer
 from aizen_hub.service.oauth.exchange import GRANT
-from aizen_hub.service.route import Answer
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.tokens.dpop import SCHEME, SUPPORTED
 from aizen_hub.tokens.keys import JWKS_MAX_AGE
 

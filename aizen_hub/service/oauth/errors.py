@@ -17,7 +17,7 @@ from aizen_hub.problems import (
     TooMany,
     Unavailable,
 )
-from aizen_hub.service.route import Answer
+from aizen_hub.service.http.route import Answer
 
 _NAMES: tuple[tuple[type[Problem], str, int], ...] = (
     (NotAuthenticated, "invalid_grant", 400),

@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from aizen_hub.accounts.exchange import Exchange, Exchanged, find, unknown_credential
+from aizen_hub.accounts.sessions.token_exchange import Exchange, Exchanged, find, unknown_credential
 from aizen_hub.problems import BadInput, Denied, Escalation, NotAuthenticated, NotFound
-from aizen_hub.service.call import Call
-from aizen_hub.service.oauth.presented import role_token
+from aizen_hub.service.auth.authenticator import Caller
+from aizen_hub.service.http.route import Answer, Credential
 from aizen_hub.service.oauth.schemas import ExchangeForm
-from aizen_hub.service.roads import Caller
-from aizen_hub.service.route import Answer, Credential
-from aizen_hub.tokens.credential import hash_credential
+from aizen_hub.service.oauth.token_parameter import role_token
+from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.tokens.opaque_token import hash_credential
 
 if TYPE_CHECKING:
-    from aizen_hub.service.house import House
+    from aizen_hub.service.context import House
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts.token_life import ended_because
+from aizen_hub.authorization.decisions.token_status import ended_because
 from aizen_hub.problems import NotAuthenticated
-from aizen_hub.service.call import Call
+from aizen_hub.service.http.route import Answer
 from aizen_hub.service.oauth.schemas import TokenForm
-from aizen_hub.service.route import Answer
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Read
 
 INACTIVE = {"active": False}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from aizen_hub.accounts.token_life import ended_because
-from aizen_hub.accounts.token_life import revoke as end_tokens
+from aizen_hub.authorization.decisions.token_status import ended_because
+from aizen_hub.authorization.decisions.token_status import revoke as end_tokens
 from aizen_hub.problems import BadInput, NotAuthenticated
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.call import Call
-from aizen_hub.service.oauth.presented import role_token
+from aizen_hub.service.http.route import Answer
 from aizen_hub.service.oauth.schemas import TokenForm
-from aizen_hub.service.route import Answer
+from aizen_hub.service.oauth.token_parameter import role_token
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.actor import Actor, Road
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aizen_hub.service.http.route import ROAD, Credential, Need, Route
 from aizen_hub.service.oauth import discovery, exchange, introspection, revocation
 from aizen_hub.service.oauth.errors import oauth_error
 from aizen_hub.service.oauth.schemas import (
@@ -13,7 +14,6 @@ from aizen_hub.service.oauth.schemas import (
     ServerMetadata,
     TokenForm,
 )
-from aizen_hub.service.route import ROAD, Credential, Need, Route
 
 # The token in the form is itself the credential: whoever has it is the client (RFC 6749, 2.1: public clients).
 BEARERS = frozenset({Credential.NONE})

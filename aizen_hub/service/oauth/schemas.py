@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aizen_hub.service.schemas.base import Name, Open, Schema, Secret
+from aizen_hub.service.http.schema import Name, Open, Schema, Secret
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Token = Annotated[str, Field(min_length=1, max_length=8192, repr=False)]

@@ -6,14 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aizen_hub.accounts import further_logins, gate, passwords, pending, second_factor, users
+from aizen_hub.accounts import pending_changes as pending
+from aizen_hub.accounts.credentials import passwords, second_factor
+from aizen_hub.accounts.logins import linked_logins as further_logins
+from aizen_hub.accounts.users import users
+from aizen_hub.authorization import checks as gate
 from aizen_hub.problems import BadInput, Denied, NotFound, TooMany
-from aizen_hub.service.call import Call
-from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, form, render, see_other
-from aizen_hub.service.panel.waiting import Plain
-from aizen_hub.service.route import REGISTERED, Document, Route
-from aizen_hub.service.schemas.base import Schema, Secret
-from aizen_hub.service.schemas.login import Provider
+from aizen_hub.service.api.schemas.hub_logins import Provider
+from aizen_hub.service.http.route import REGISTERED, Document, Route
+from aizen_hub.service.http.schema import Schema, Secret
+from aizen_hub.service.panel.approvals import Plain
+from aizen_hub.service.panel.rendering import HTML, IN_BROWSER, Form, do, form, render, see_other
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Write
 
 _OUT = "You are signed out everywhere in a moment, and your hub tokens end; running servers go on."

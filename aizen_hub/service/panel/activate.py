@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from aizen_hub.service.call import Call
-from aizen_hub.service.route import ROAD, Credential, Document, Route
+from aizen_hub.service.http.route import ROAD, Credential, Document, Route
+from aizen_hub.service.pipeline.request_context import Call
 
 NOBODY = frozenset({Credential.NONE})
 _POLICY = (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from aizen_hub.accounts import gate, limits, requests
-from aizen_hub.accounts.result import Result
+from aizen_hub.accounts.roles import access_requests as requests
+from aizen_hub.accounts.roles import limits
+from aizen_hub.authorization import checks as gate
+from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.call import Call
-from aizen_hub.service.panel.page import HTML, IN_BROWSER, Form, do, render, see_other
-from aizen_hub.service.route import REGISTERED, Document, Route
-from aizen_hub.service.schemas.base import Name, Note, Schema
+from aizen_hub.service.http.route import REGISTERED, Document, Route
+from aizen_hub.service.http.schema import Name, Note, Schema
+from aizen_hub.service.panel.rendering import HTML, IN_BROWSER, Form, do, render, see_other
+from aizen_hub.service.pipeline.request_context import Call
 from aizen_hub.store.transaction import Read
 
 _MOST = 1000

@@ -1,3 +1,3 @@
-"""Alembic asks for this file; `aizen_hub.store.schema` alone runs migrations: it has the transaction and the lock."""
+"""Alembic asks for this file; `aizen_hub.store.migrate` alone runs migrations: it has the transaction and the lock."""
 
 raise RuntimeError("run `aizen-hub db upgrade`")

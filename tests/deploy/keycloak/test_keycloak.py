@@ -22,10 +22,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from oauthenticator.oauth2 import _serialize_state
 
-from aizen_hub.commands import strict_json
-from aizen_hub.hub.login.oidc import OidcProvider
+from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider import NotLetIn, Proof
 from aizen_hub.settings import ProviderSettings
+from aizen_hub.validation import strict_json
 from tests.fixtures.keycloak import REALM, Keycloak, running_keycloak
 
 README = REALM.with_name("README.md")

@@ -22,7 +22,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.order import Order
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.settings import CoreSettings
 from aizen_hub.tokens.decision_token import issue_decision
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey

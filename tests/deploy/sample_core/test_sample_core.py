@@ -15,7 +15,7 @@ import pytest
 import yaml
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
-from aizen_hub.jobs.order import Order
+from aizen_hub.jobs.core_command import Order
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
 from tests.deploy.sample_core.real_core import (

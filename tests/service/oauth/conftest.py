@@ -10,14 +10,17 @@ from urllib.parse import urlencode
 import pytest_asyncio
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
-from aizen_hub.accounts import assignments, projects, sessions, users
+from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.sessions import sessions
+from aizen_hub.accounts.users import users
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.build import build
+from aizen_hub.service.factory import build
 from aizen_hub.service.server import Server
 from aizen_hub.settings import ProviderSettings, RateSettings, Settings
 from aizen_hub.store.actor import Actor, Road
-from aizen_hub.tokens.credential import hash_credential, new_credential
+from aizen_hub.tokens.opaque_token import hash_credential, new_credential
 from tests.fixtures.sqlite import lay_down
 
 OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)

@@ -10,10 +10,10 @@ import jwt
 import pytest
 
 from aizen_hub.service.oauth.exchange import ACCESS_TOKEN, GRANT, JWT
-from aizen_hub.tokens.credential import new_credential
 from aizen_hub.tokens.keys import Purpose
+from aizen_hub.tokens.opaque_token import new_credential
 from tests.service.oauth.conftest import OPERATOR, Service
-from tests.tokens.forge import Forger, accepted_over_http
+from tests.tokens.forged_tokens import Forger, accepted_over_http
 
 pytestmark = pytest.mark.asyncio
 
@@ -127,7 +127,7 @@ class TestIntrospection:
         account, hub_token = service.service_account("AIZEN_ADMIN"), service.start()
         ended = await role_token(service, service.start(server="second"))
         with service.house.store.write(OPERATOR) as tx:
-            from aizen_hub.accounts import sessions
+            from aizen_hub.accounts.sessions import sessions
 
             sessions.end(tx, "alice", "second", "stopped")
         forger = Forger.of(service.house.verifier.ring, "http://other.example", "x", datetime.now(UTC))

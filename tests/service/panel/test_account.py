@@ -11,7 +11,7 @@ import pyotp
 import pytest
 
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.tokens.credential import hash_credential
+from aizen_hub.tokens.opaque_token import hash_credential
 from tests.service.conftest import PASSWORD, Driver, Response
 from tests.service.panel.window import Window
 

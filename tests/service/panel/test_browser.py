@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aizen_hub.service.panel.page import IN_BROWSER
-from aizen_hub.service.table import routes
+from aizen_hub.service.panel.rendering import IN_BROWSER
+from aizen_hub.service.routes import routes
 from tests.service.conftest import Driver, populate
 from tests.service.panel.window import Hub, P, Window, start
 

@@ -11,7 +11,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from aizen_hub.service.build import build
+from aizen_hub.service.factory import build
 from aizen_hub.service.server import Server
 from tests.fixtures.sqlite import lay_down
 from tests.service.conftest import INSTANCE, Driver, Response, settings_for

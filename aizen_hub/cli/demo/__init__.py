@@ -1,7 +1,0 @@
-"""``aizen-hub demo``: try everything out on this machine, and check that it works."""
-
-from __future__ import annotations
-
-from aizen_hub.cli.demo.command import demo
-
-__all__ = ["demo"]

@@ -1,0 +1,120 @@
+"""One kernel of a server, over the websocket that a notebook uses, and what its cells give."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from aizen_hub.demo.browser import Browser, BrowserError
+
+
+@dataclass
+class CellResult:
+    """What one cell gave.
+
+    Attributes
+    ----------
+    status : str
+        ``ok`` or ``error`` as the kernel says, ``timeout`` if it did not finish.
+    stream : str
+        Everything printed.
+    data : list of dict
+        Each displayed object and result, by media type.
+    error : str
+        Name and text of the exception, if one was raised.
+    """
+
+    status: str = "timeout"
+    stream: str = ""
+    data: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything that a person reads, as plain text."""
+        shown = [str(one["text/plain"]) for one in self.data if "text/plain" in one]
+        return "\n".join(part for part in (self.stream, *shown, self.error) if part)
+
+
+class Kernel:
+    """One running kernel; a context manager, since the connection stays open between cells."""
+
+    def __init__(self, browser: Browser, home: str) -> None:
+        import websocket
+
+        self._browser, self._home = browser, home
+        page = browser.api("POST", f"{home}api/kernels", {"name": "python3"}, at=home)
+        if page.status != 201:
+            raise BrowserError(f"no kernel was started: status {page.status}: {page.text[:200]}")
+        self.id: str = page.json()["id"]
+        address = f"{browser.url}{home}api/kernels/{self.id}/channels?session_id={uuid.uuid4().hex}"
+        self._socket = websocket.create_connection(
+            re.sub(r"^http", "ws", address), timeout=20, cookie=browser.cookies_for(address), origin=browser.url
+        )
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def execute(self, code: str, *, seconds: float = 60.0) -> CellResult:
+        """Run a cell as a person would, history and all, and collect what it shows until the kernel is idle again."""
+        import websocket
+
+        number, result = uuid.uuid4().hex, CellResult()
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
+        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": self.id, "version": "5.3"}
+        self._socket.send(
+            json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content})
+        )
+        end = time.monotonic() + seconds
+        done: set[str] = set()
+        while done != {"reply", "idle"}:
+            left = end - time.monotonic()
+            if left <= 0:
+                return result
+            self._socket.settimeout(left)
+            try:
+                message = json.loads(self._socket.recv())
+            except websocket.WebSocketTimeoutException:
+                return result
+            except (websocket.WebSocketException, OSError, ValueError) as error:
+                result.status, result.error = "error", f"the connection to the kernel ended: {error}"
+                return result
+            if message["parent_header"].get("msg_id") == number:
+                done |= _take(result, message)
+        return result
+
+    def close(self) -> None:
+        """Close the connection and end the kernel."""
+        self._socket.close()
+        self._browser.api("DELETE", f"{self._home}api/kernels/{self.id}", at=self._home)
+
+
+def _take(result: CellResult, message: Mapping[str, Any]) -> set[str]:
+    kind, content = message["msg_type"], message["content"]
+    if kind == "stream":
+        result.stream += content["text"]
+    elif kind in ("display_data", "execute_result"):
+        result.data.append(content["data"])
+    elif kind == "update_display_data":
+        # A progress bar draws itself anew under one id; what counts is the last drawing.
+        if result.data:
+            result.data[-1] = content["data"]
+        else:
+            result.data.append(content["data"])
+    elif kind == "error":
+        result.error = f"{content['ename']}: {content['evalue']}"
+    elif kind == "execute_reply":
+        result.status = content["status"]
+        return {"reply"}
+    elif kind == "status" and content["execution_state"] == "idle":
+        return {"idle"}
+    return set()

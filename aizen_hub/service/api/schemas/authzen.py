@@ -1,0 +1,114 @@
+"""Documents of the OpenID AuthZEN Authorization API 1.0; members that we do not use are allowed, as it demands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from aizen_hub.service.http.schema import Name, Open, Schema
+
+_Properties = Annotated[dict[str, Any], Field(max_length=100)]
+
+
+class _Extensible(Schema):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class Entity(_Extensible):
+    """A subject or a resource."""
+
+    type: Name
+    id: Name
+    properties: _Properties | None = None
+
+
+class EntityType(_Extensible):
+    """A subject or a resource that is searched for."""
+
+    type: Name
+    properties: _Properties | None = None
+
+
+class Action(_Extensible):
+    name: Annotated[str, Field(min_length=1, max_length=160)]
+    properties: _Properties | None = None
+
+
+class Evaluation(_Extensible):
+    """One question."""
+
+    subject: Entity
+    action: Action
+    resource: Entity
+    context: _Properties | None = None
+
+
+class PartialEvaluation(_Extensible):
+    """One of several questions; what it leaves out stands above."""
+
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: _Properties | None = None
+
+
+class EvaluationsOptions(_Extensible):
+    evaluations_semantic: Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"] = "execute_all"
+
+
+class Evaluations(PartialEvaluation):
+    """Several questions at once."""
+
+    evaluations: Annotated[tuple[PartialEvaluation, ...], Field(max_length=100, strict=False)] = ()
+    options: EvaluationsOptions = EvaluationsOptions()
+
+
+class PageRequest(_Extensible):
+    token: Annotated[str, Field(max_length=1024)] = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class SubjectSearch(_Extensible):
+    subject: EntityType
+    action: Action
+    resource: Entity
+    context: _Properties | None = None
+    page: PageRequest = PageRequest()
+
+
+class ResourceSearch(_Extensible):
+    subject: Entity
+    action: Action
+    resource: EntityType
+    context: _Properties | None = None
+    page: PageRequest = PageRequest()
+
+
+class ActionSearch(_Extensible):
+    subject: Entity
+    resource: Entity
+    context: _Properties | None = None
+    page: PageRequest = PageRequest()
+
+
+class DecisionAnswer(Open):
+    decision: bool
+    context: dict[str, Any] | None = None
+
+
+class DecisionsAnswer(Open):
+    """One answer a question, or the answer to the only one."""
+
+    evaluations: list[DecisionAnswer] | None = None
+    decision: bool | None = None
+
+
+class SearchAnswer(Open):
+    results: list[dict[str, str]]
+    page: dict[str, Any] | None = None
+
+
+class Metadata(Open):
+    policy_decision_point: str
+    access_evaluation_endpoint: str

@@ -1,0 +1,91 @@
+"""Directory and service while people are in: what changed counts, and silence is no yes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from aizen_hub.demo.browser import Browser, LoginRefused
+from tests.fixtures.hub import HubHandle
+from tests.hub.roads import api_token, project_of_session, with_token
+from tests.hub.running.conftest import GROUPS, SUFFIX
+from tests.hub.running.spawn_variants import by_api, by_form, by_link
+
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
+
+
+class TestRefresh:
+    """A person of the directory is looked up again before each start, and whenever the last time is too long ago."""
+
+    GUSTAV = f"uid=gustav,ou=people,{SUFFIX}"
+
+    @pytest.fixture
+    def gustav(self, directory: Any, browser: Callable[..., Browser]) -> Iterator[Browser]:
+        directory.modify(f"cn=outside,{GROUPS}", "add: member", f"member: {self.GUSTAV}")
+        yield browser("gustav", "gustav-has-a-secret", provider="lab")
+        directory.modify(f"cn=outside,{GROUPS}", "delete: member", f"member: {self.GUSTAV}")
+
+    @pytest.mark.proves("R18", "R129")
+    def test_a_disabled_account_starts_nothing_more(self, hub: HubHandle, directory: Any, gustav: Browser) -> None:
+        token = api_token(gustav)
+        directory.modify(self.GUSTAV, "replace: userAccountControl", "userAccountControl: 514")
+        try:
+            for road in (by_form, by_link):
+                page = road(gustav, hub, "churn")
+                assert page.status == 403 or "/hub/login" in page.url, page.text
+            body = {"user_options": {"project": "churn"}}
+            page = with_token(hub, token, "POST", "/hub/api/users/gustav/server", body)
+            assert page.status in (400, 403), page.text
+            assert project_of_session(hub, "gustav") is None
+        finally:
+            directory.modify(self.GUSTAV, "replace: userAccountControl", "userAccountControl: 512")
+        gustav.spawn("churn")
+        assert project_of_session(hub, "gustav") == "churn"
+
+    @pytest.mark.proves("R6", "R63")
+    def test_leaving_the_allowed_group_has_the_same_effect(
+        self, hub: HubHandle, directory: Any, gustav: Browser
+    ) -> None:
+        group = f"cn=outside,{GROUPS}"
+        directory.modify(group, "delete: member", f"member: {self.GUSTAV}")
+        try:
+            page = by_form(gustav, hub, "churn")
+            assert page.status >= 400, page.text
+            assert project_of_session(hub, "gustav") is None
+        finally:
+            directory.modify(group, "add: member", f"member: {self.GUSTAV}")
+
+    @pytest.mark.proves("T-22")
+    def test_a_hung_directory_takes_nobodys_sign_in_away_at_once(
+        self, hub: HubHandle, directory: Any, gustav: Browser
+    ) -> None:
+        with directory.hung():
+            gustav.spawn("churn")
+        assert project_of_session(hub, "gustav") == "churn"
+
+
+class TestStalledService:
+    @pytest.mark.proves("R59", "R79")
+    def test_nobody_comes_in_and_nothing_starts_and_both_are_said(
+        self, hub: HubHandle, browser: Callable[..., Browser]
+    ) -> None:
+        erin, service = browser("erin"), hub.service_process()
+        service.suspend()
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                start = time.monotonic()
+                starting = pool.submit(by_api, erin, hub, "churn")
+                with pytest.raises(LoginRefused, match="Passwords cannot be checked at the moment"):
+                    hub.login("maker")
+                page = starting.result()
+            assert time.monotonic() - start < 20
+        finally:
+            service.resume()
+        assert page.status == 503, page.text
+        assert "The access service does not answer" in page.json()["message"]
+        assert project_of_session(hub, "erin") is None
+        erin.spawn("churn")

@@ -1,0 +1,63 @@
+"""The address by which the service has somebody put out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from aizen_hub.demo.browser import Browser
+from aizen_hub.demo.page import Page
+from tests.fixtures.hub import HubHandle
+from tests.hub.roads import api_token, project_of_session, with_token
+
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
+
+
+class TestRevocation:
+    PATH = "/hub/api/aizen/revoke"
+
+    def _post(self, hub: HubHandle, secret: str | None, body: bytes) -> Page:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
+        return Browser(hub.url).request("POST", self.PATH, body, headers)
+
+    @pytest.fixture
+    def secret(self, hub: HubHandle) -> str:
+        from aizen_hub.client.secret_file import read_secret
+
+        return read_secret(hub.settings.hub_secret_path)
+
+    def test_it_ends_browser_sessions_tokens_and_servers(
+        self, hub: HubHandle, browser: Callable[..., Browser], secret: str
+    ) -> None:
+        maker = browser("maker")
+        maker.spawn("")
+        token = api_token(maker)
+        assert with_token(hub, token, "GET", "/hub/api/user").status == 200
+        page = self._post(hub, secret, b'{"user": "maker"}')
+        assert page.status == 200, page.text
+        assert page.json()["servers"] == 1
+        assert page.json()["tokens"] >= 2
+        assert with_token(hub, token, "GET", "/hub/api/user").status == 403
+        assert "/hub/login" in maker.get("/hub/home").url
+        assert project_of_session(hub, "maker") is None
+        again = hub.login("maker")
+        assert again.server() is None
+
+    def test_only_the_hub_secret_opens_it(self, hub: HubHandle, browser: Callable[..., Browser], secret: str) -> None:
+        boss = browser("boss")
+        for wrong in (None, "", secret[:-1], secret + "x", api_token(boss)):
+            page = self._post(hub, wrong, b'{"user": "boss"}')
+            assert page.status == 401, page.text
+        assert boss.api("POST", self.PATH, {"user": "boss"}).status == 401
+        assert boss.api("GET", "/hub/api/user").status == 200
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [(b"", 400), (b"{", 400), (b"[]", 400), (b'{"user": 1}', 400), (b'{"user": "a", "x": 1}', 400),
+         (b'{"user": "a", "user": "b"}', 400), (b'{"user": "not-there"}', 404), (b" " * 5000, 413)],
+    )  # fmt: skip
+    def test_bad_input_names_the_fault(self, hub: HubHandle, secret: str, body: bytes, status: int) -> None:
+        page = self._post(hub, secret, body)
+        assert page.status == status
+        assert page.json()["detail"]

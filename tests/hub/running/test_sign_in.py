@@ -1,0 +1,127 @@
+"""Who comes in by the form, and what a sign-in gives at the hub."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aizen_hub.demo.browser import Browser, LoginRefused
+from tests.fixtures.hub import HubHandle
+from tests.hub.running.hub_log import unexpected
+
+pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
+
+
+class TestLogin:
+    def test_by_a_local_account(self, browser: Callable[..., Browser]) -> None:
+        assert browser("erin").name == "erin"
+
+    def test_by_the_directory(self, browser: Callable[..., Browser]) -> None:
+        assert browser("alice", "alice-has-a-secret", provider="lab").name == "alice"
+
+    def test_one_page_offers_both(self, hub: HubHandle) -> None:
+        page = Browser(hub.url).get("/hub/login")
+        assert [one["value"] for one in page.fields if one["tag"] == "option"] == ["local", "lab"]
+        assert "Lab directory" in page.words
+
+    @pytest.mark.parametrize(
+        ("name", "password", "provider"),
+        [
+            ("erin", "wrong", "local"),
+            ("unknown", "wrong", "local"),
+            ("alice", "wrong", "lab"),
+            ("unknown", "wrong", "lab"),
+            ("alice", "alice-has-a-secret", "local"),
+            ("alice", "", "lab"),
+            ("*)(uid=*", "alice-has-a-secret", "lab"),
+            ("erin", "x", "none-such"),
+        ],
+    )
+    @pytest.mark.proves("T-17", "T-18")
+    def test_wrong_is_wrong_in_one_text(self, hub: HubHandle, name: str, password: str, provider: str) -> None:
+        with pytest.raises(LoginRefused, match=r"^Invalid username or password$"):
+            hub.login(name, password, provider=provider)
+
+    def test_a_recognised_person_who_is_not_registered_is_told_so(self, hub: HubHandle) -> None:
+        browser = Browser(hub.url)
+        with pytest.raises(LoginRefused) as refusal:
+            browser.login("bob", "bob-has-a-secret", provider="lab")
+        assert "Lab directory knows you as bob. You are not registered here" in str(refusal.value)
+        assert "administrator" in str(refusal.value)
+        assert browser.get("/hub/home").url.endswith("/hub/login?next=%2Fhub%2Fhome")
+        # The page says it as a heading, and offers another try instead of the form.
+        page = browser.request("POST", "/hub/login", _form(browser, "bob", "bob-has-a-secret", "lab"))
+        assert page.status == 403
+        assert "You are not registered here yet" in page.words
+        assert 'data-aizen-refusal="not-registered"' in page.text
+        assert not [one for one in page.fields if one.get("name") == "password"]
+
+    def test_somebody_outside_the_allowed_groups_is_told_so(self, hub: HubHandle) -> None:
+        with pytest.raises(LoginRefused, match="in none of the groups that may use this hub"):
+            hub.login("carol", "carol-has-a-secret", provider="lab")
+
+    def test_a_locked_person_is_told_so(self, hub: HubHandle) -> None:
+        with pytest.raises(LoginRefused, match="locked"):
+            hub.login("stopped")
+
+    @pytest.mark.proves("T-22")
+    def test_a_hung_directory_is_named_and_the_hub_goes_on(self, hub: HubHandle, directory: Any) -> None:
+        with directory.hung():
+            start = time.monotonic()
+            with pytest.raises(LoginRefused, match="Lab directory` cannot be reached at the moment"):
+                hub.login("alice", "alice-has-a-secret", provider="lab")
+            assert time.monotonic() - start < 5
+            assert hub.login("erin").name == "erin"
+
+    def test_the_address_for_tokens_by_password_takes_the_same_road(self, hub: HubHandle) -> None:
+        for auth, status in (
+            ({"username": "erin", "password": "wrong"}, 403),
+            ({"username": ["erin"], "password": {"x": 1}}, 403),
+            ({"username": "bob", "password": "bob-has-a-secret", "provider": "lab"}, 403),
+        ):
+            page = Browser(hub.url).api("POST", "/hub/api/users/erin/tokens", {"auth": auth})
+            assert page.status == status, page.text
+        assert unexpected(hub.log) == []
+
+    @pytest.mark.proves("T-15")
+    @pytest.mark.parametrize("name", ["BOSS", "bo\u0455s", "\uff42oss", "boss\u200b", "boss\n", "b\u0000oss"])
+    def test_no_spelling_of_anothers_name_gets_another_account(self, hub: HubHandle, name: str) -> None:
+        try:
+            found = hub.login(name, hub.passwords["erin"], provider="local")
+        except LoginRefused:
+            return
+        raise AssertionError(f"{found.name} signed in")
+
+    @pytest.mark.proves("T-24")
+    def test_a_form_without_the_token_against_forgery_is_refused(self, hub: HubHandle) -> None:
+        body = f"username=erin&password={hub.passwords['erin']}".encode()
+        page = Browser(hub.url).request(
+            "POST", "/hub/login", body, {"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        assert page.status == 403
+
+
+class TestAdmin:
+    def test_nobody_is_administrator_of_the_hub(self, browser: Callable[..., Browser]) -> None:
+        model = browser("boss").api("GET", "/hub/api/user").json()
+        assert model["admin"] is False
+        assert not [
+            scope for scope in model["scopes"] if scope.startswith(("admin:", "access:servers!server", "shares"))
+        ]
+        assert all(scope.endswith("!user=boss") for scope in model["scopes"] if scope.startswith("access:servers"))
+
+    def test_people_reach_the_service_and_each_other_not(self, browser: Callable[..., Browser]) -> None:
+        scopes = browser("erin").api("GET", "/hub/api/user").json()["scopes"]
+        assert "access:services!service=aizen" in scopes
+        assert [one for one in scopes if "access:servers" in one] == ["access:servers!user=erin"]
+
+
+def _form(browser: Browser, name: str, password: str, provider: str) -> bytes:
+    from urllib.parse import urlencode
+
+    page = browser.get("/hub/login")
+    token = next(one["value"] for one in page.fields if one.get("name") == "_xsrf")
+    return urlencode({"_xsrf": token, "username": name, "password": password, "provider": provider}).encode()

@@ -1,0 +1,133 @@
+"""One question by every road: the cell of a running kernel, HTTP with its token, the panel's page, the command line."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from aizen_hub.demo.browser import Browser
+from aizen_hub.notebook.display import MIME
+from tests.fixtures.hub import HubHandle, running_hub
+
+SERVICE = "/services/aizen/"
+TOKEN = "get_ipython()._aizen_extension.console.client.token.header()"
+PEOPLE = {"ada": "", "erin": "churn", "rita": "churn"}
+"""Name and the project of the session; empty is the system session."""
+COMMANDS = (
+    "list projects", "list roles", "list roles for rita", "list users", "check license", "show project",
+    "show project churn", "show project other", "delete project other", "list trainings", "start training churn",
+    "delete training churn", "stop all", "grant role PROJECT_ADMIN to rita", "grant role AIZEN_ADMIN to erin",
+    "alter project churn,config=none.json", "alter project other,config=none.json", "create project mine,config=x",
+    "strat training churn", "start training churn; stop all", 'start training "churn', "start training churn\u200b",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
+    def seed(tx: Any) -> None:
+        from aizen_hub.accounts.projects import projects
+        from aizen_hub.accounts.roles import assignments
+        from aizen_hub.rbac.identity import Identity
+
+        projects.create(tx, "churn", owner=Identity.user("lead"))
+        projects.create(tx, "other", owner=Identity.user("lead"))
+        assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"))
+        assignments.grant(tx, ["PROJECT_READER"], "churn", Identity.user("rita"))
+
+    accounts = {"ada": "AIZEN_ADMIN", "lead": "", "erin": "", "rita": ""}
+    with running_hub(tmp_path_factory.mktemp("roads"), accounts=accounts, seed=seed) as running:
+        yield running
+
+
+def token_of(browser: Browser) -> str:
+    page = browser.api("POST", f"/hub/api/users/{browser.name}/tokens", {"note": "test", "expires_in": 600})
+    return str(page.json()["token"])
+
+
+class Person:
+    """Somebody with a kernel, its role token, a page of the panel, and a token for the command line."""
+
+    def __init__(self, hub: HubHandle, name: str, project: str) -> None:
+        self.hub, self.project, self.browser = hub, project, hub.login(name)
+        self.token = token_of(self.browser)
+        home = self.browser.get(SERVICE)
+        self.xsrf = next(one["value"] for one in home.fields if one.get("name") == "xsrf")
+        self.kernel = hub.kernel(self.browser, hub.spawn(self.browser, project))
+        self.role_token = self.kernel.execute(f"print({TOKEN})").stream.strip()
+        # Files are read in the kernel; what the others send is the same content.
+        self.kernel.execute("import pathlib\nfor name in ('none.json', 'x'): pathlib.Path(name).write_text('[]')")
+
+    def answers(self, text: str) -> dict[str, Any]:
+        """Return what each road answered."""
+        elsewhere = {"project": self.project} if self.project else {}
+        files = {"files": {name: "[]" for name in ("none.json", "x") if f"config={name}" in text}}
+        body = {"text": text, **(files if files["files"] else {})}
+        through_proxy = f"{self.hub.url}{SERVICE}api/v1/commands"
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "X-XSRF-Token": self.xsrf}
+        headers |= {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": self.hub.url}
+        page = self.browser.request("POST", through_proxy, json.dumps({**body, **elsewhere}).encode(), headers)
+        return {
+            "kernel": self._in_a_cell(text),
+            "http": post(f"{self.hub.service_url}/api/v1/commands", body, self.role_token),
+            "panel": page.json(),
+            "command line": post(through_proxy, {**body, **elsewhere}, f"token {self.token}"),
+        }
+
+    def _in_a_cell(self, text: str) -> dict[str, Any]:
+        cell = self.kernel.execute(f"get_ipython().run_line_magic('aizen', {text!r})")
+        shown = cell.data[-1][MIME]
+        return {"decision": {"allowed": True}} if shown["type"] == "result" else shown
+
+
+def post(url: str, body: Any, authorization: str) -> Any:
+    headers = {"Content-Type": "application/json", "Authorization": authorization}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.load(error)
+
+
+def essence(answer: dict[str, Any]) -> tuple[Any, ...]:
+    """What was decided and what its asker is told; ids, times and revisions differ from one decision to the next."""
+    decision = answer["decision"]
+    if decision["allowed"]:
+        return (True,)
+    told = [decision.get(key) for key in ("reason", "sentence", "role", "assignment")]
+    return (False, *told, *(json.dumps(answer.get(key)) for key in ("title", "detail", "remedy", "who_can_grant")))
+
+
+@pytest.mark.proves("R71", "R60")
+def test_every_road_gives_the_same_decision(hub: HubHandle) -> None:
+    with ThreadPoolExecutor() as pool, ExitStack() as stack:
+        people = dict(zip(PEOPLE, pool.map(lambda one: Person(hub, *one), PEOPLE.items()), strict=True))
+        for person in people.values():
+            stack.callback(person.kernel.close)
+        differ, outcomes = [], set()
+        for name, person in people.items():
+            for text in COMMANDS:
+                found = {road: essence(answer) for road, answer in person.answers(text).items()}
+                outcomes |= {one[:2] for one in found.values()}
+                if len(set(found.values())) != 1:
+                    differ.append((name, text, found))
+        assert differ == []
+        reasons = {reason for allowed, *rest in outcomes if not allowed for reason in rest}
+        assert {"no-assignment", "unknown-project", "syntax", "unknown-command"} <= reasons
+        assert (True,) in outcomes
+
+        # A change counts on all of them at once.
+        assert {essence(one) for one in people["rita"].answers("list trainings").values()} == {(True,)}
+        lead = f"token {token_of(hub.login('lead'))}"
+        revoke = {"text": "revoke role PROJECT_READER from rita", "project": "churn"}
+        assert post(f"{hub.url}{SERVICE}api/v1/commands", revoke, lead)["decision"]["allowed"]
+        (after,) = {essence(one)[:2] for one in people["rita"].answers("list trainings").values()}
+        assert after == (False, "no-assignment")

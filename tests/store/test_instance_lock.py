@@ -1,0 +1,70 @@
+"""One service instance per embedded database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.settings import Settings
+from aizen_hub.store.instance_lock import InstanceLock, InstanceRunning
+from aizen_hub.store.store import Store
+from tests.store.world import TESTER
+
+HOLDER = """
+import sys, pathlib
+from aizen_hub.store.instance_lock import InstanceLock
+InstanceLock(pathlib.Path(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_instance_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "aizen.sqlite.lock"
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"held\n"
+        for _ in range(3):
+            with pytest.raises(InstanceRunning, match=rf"process {process.pid}\b"):
+                InstanceLock(path).acquire()
+    finally:
+        process.kill()  # however it ends, the lock is free
+        process.communicate(timeout=10)
+    with InstanceLock(path) as lock:
+        assert path.read_text() == f"{os.getpid()}\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+        lock.acquire()  # one's own lock is no obstacle
+        with pytest.raises(InstanceRunning):
+            InstanceLock(path).acquire()
+    InstanceLock(path).acquire()
+
+
+def test_operator_commands_open_the_database_besides(tmp_path: Path, catalog: Catalog) -> None:
+    settings = Settings(data_dir=tmp_path)
+    lock = InstanceLock.beside(settings)
+    assert lock is not None
+    with lock:
+        service, operator = Store.open(settings, catalog), Store.open(settings, catalog)
+        for store in (service, operator, service):
+            with store.write(TESTER) as tx:
+                tx.audit("present")
+        service.close()
+        operator.close()
+
+
+def test_a_shared_database_has_no_lock(tmp_path: Path) -> None:
+    assert InstanceLock.beside(Settings(data_dir=tmp_path, database="postgresql://u@h/d")) is None
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic"):
+        InstanceLock(tmp_path / "lock").acquire()
+    assert (tmp_path / "victim").read_text() == "precious"

@@ -1,0 +1,219 @@
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = sorted((ROOT / "aizen_hub").rglob("*.py"))
+LONGEST = 400
+SELF = Path(__file__).name
+
+# Each stands for a place that only one machine knows.
+ONE_MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|work|Users|mnt|farm)/[\w.-]+|/bash_jobs")
+ADDRESS = re.compile(r"https?://(\[[^]]+\]|[A-Za-z0-9.-]+)")
+KNOWN_HOSTS = re.compile(
+    r"localhost|127(?:\.\d+){3}|\[::1\]|0\.0\.0\.0"
+    r"|(?:.+\.)?example(?:\.(?:org|com|net))?|.+\.(?:test|invalid|localhost)"
+    r"|[a-z-]+"  # a bare word is a service name in a cluster
+    r"|github\.com|login\.microsoftonline\.com"  # where these logins are, as oauthenticator knows them
+    r"|json-schema\.org|www\.w3\.org|json\.schemastore\.org|(?:schemas\.)?openid\.net|schemas\.xmlsoap\.org"
+)
+FUNDING = re.compile(r'"funding": (?:\{[^}]*\}|\[[^]]*\])')  # npm copies it into its lock files
+SERVER_SIDE_TEMPLATES = ("*.html", "*.jinja", "*.j2")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def texts() -> list[tuple[Path, str]]:
+    out = []
+    for path in tracked():
+        try:
+            out.append((path.relative_to(ROOT), path.read_text(encoding="utf-8")))
+        except UnicodeDecodeError:
+            continue
+    return out
+
+
+def partial_matches(source: str) -> list[int]:
+    """Lines that match a text from its start only: `$` there also matches before a final newline (R28).
+
+    A pattern that is matched at a position, ``pattern.match(text, at)``, is a scanner and may do so.
+    """
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "match"
+        and (len(node.args) == 1 or (isinstance(node.func.value, ast.Name) and node.func.value.id == "re"))
+    ]
+
+
+@pytest.mark.proves("R28")
+def test_patterns_match_the_whole_text() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in PACKAGE
+        for line in partial_matches(path.read_text(encoding="utf-8"))
+    ]
+    assert found == [], "use fullmatch"
+
+
+def test_the_rule_on_patterns_can_fail() -> None:
+    assert partial_matches("import re\nre.match('a$', 'a\\n')\n") == [2]
+    assert partial_matches("PATTERN.match(text)") == [1]
+    assert partial_matches("PATTERN.match(text, 3)") == []
+    assert partial_matches("import re\nre.fullmatch('a', 'a')\n") == []
+
+
+def test_no_path_of_one_machine_is_in_the_tree() -> None:
+    found = [
+        f"{path}: {match.group()}"
+        for path, text in texts()
+        if path.name != SELF
+        for match in ONE_MACHINE.finditer(text)
+    ]
+    assert found == []
+
+
+def test_no_address_of_a_stranger_is_in_the_code() -> None:
+    """Tests reach nothing outside, requirements name no index, and examples use names reserved for them (RFC 2606)."""
+    found = [
+        f"{path}: {match.group()}"
+        for path, text in texts()
+        if path.suffix in {".py", ".txt", ".yaml", ".yml", ".toml", ".json", ".sh", ""} and path.name != SELF
+        for match in ADDRESS.finditer(FUNDING.sub("", text) if path.name == "package-lock.json" else text)
+        if not KNOWN_HOSTS.fullmatch(match.group(1))
+    ]
+    assert found == []
+
+
+SQL = re.compile(r"\s*(?:select|insert|update|delete|create|drop|alter|pragma|show|begin|grant)\b", re.IGNORECASE)
+BUILT = {
+    # Statements that take no parameters, made of names and numbers written in the same module.
+    ("aizen_hub/store/migrate.py", "SELECT pg_advisory_xact_lock("),
+    ("aizen_hub/store/store.py", "SHOW "),
+    ("aizen_hub/store/database.py", "PRAGMA busy_timeout = "),
+    ("aizen_hub/store/database.py", "BEGIN ISOLATION LEVEL READ COMMITTED"),
+    ("aizen_hub/store/database.py", "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+    ("aizen_hub/store/database.py", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+}
+
+
+def built_statements(source: str) -> list[tuple[int, str]]:
+    """SQL put together from text: f-strings, `%`, `+` and `format` on something that begins like a statement."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        first: ast.expr | None = None
+        if isinstance(node, ast.JoinedStr) and len(node.values) > 1:
+            first = node.values[0]
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.Add):
+            first = node.left
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+            first = node.func.value
+        if isinstance(first, ast.Constant) and isinstance(first.value, str) and SQL.match(first.value, 0):
+            found.append((node.lineno, first.value))
+    return found
+
+
+@pytest.mark.proves("R113")
+def test_no_sql_is_put_together_from_text() -> None:
+    found = [
+        (str(path.relative_to(ROOT)), text)
+        for path in PACKAGE
+        if "aizen_hub/notebook" not in str(path) and "aizen_hub/cli" not in str(path)
+        if path.name != "db_grants.py"  # GRANT takes no parameters; the role's name is checked against a pattern there
+        for _, text in built_statements(path.read_text(encoding="utf-8"))
+        if " " in text and text.split()[0].isupper()
+    ]
+    assert set(found) <= BUILT
+
+
+def test_the_rule_on_sql_can_fail() -> None:
+    for bad in (
+        'f"SELECT * FROM {x}"',
+        "\"DELETE FROM t WHERE n = '%s'\" % n",
+        '"SELECT " + x',
+        '"UPDATE {}".format(x)',
+    ):
+        assert built_statements(bad), bad
+    assert not built_statements('select(t).where(t.c.name == f"user:{name}")')
+
+
+@pytest.mark.proves("R73")
+def test_an_id_is_given_in_one_place_only() -> None:
+    """What stands in the address cannot stand in the body or the query too, so they cannot disagree."""
+    from aizen_hub.service.routes import routes
+
+    for route in routes():
+        given = [*route.members()]
+        for schema in (route.body, route.query):
+            given += list(schema.model_fields) if schema is not None else []
+        assert len(given) == len(set(given)), route.name
+
+
+@pytest.mark.parametrize("name", ["demo.txt", "test.txt", "node.txt"])
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.match(r"[a-z0-9][a-z0-9._-]*(\[[a-z,-]+\])?==\S+ ", line), line
+        assert "--hash=sha256:" in line, line
+
+
+def test_modules_fit_in_one_reading() -> None:
+    sizes = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE}
+    assert {str(path): size for path, size in sizes.items() if size > LONGEST} == {}, "what is the second noun in it?"
+
+
+def test_modules_say_what_they_are() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in PACKAGE
+        if (source := path.read_text(encoding="utf-8")).strip() and not ast.get_docstring(ast.parse(source))
+    ]
+    assert silent == []
+
+
+def test_templates_never_switch_escaping_off() -> None:
+    found = [
+        str(path.relative_to(ROOT))
+        for path in tracked(*SERVER_SIDE_TEMPLATES)
+        if re.search(r"\|\s*safe\b|autoescape\s+false", path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_the_notebook_side_needs_nothing_of_ours() -> None:
+    """What a user's server needs is the standard library and IPython, so that any image can carry it."""
+    foreign = set()
+    for path in (ROOT / "aizen_hub" / "notebook").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                top = name.partition(".")[0]
+                own = name == "aizen_hub" or name.startswith("aizen_hub.notebook")
+                if not own and top not in {"IPython", "traitlets"} | sys.stdlib_module_names:
+                    foreign.add(f"{path.name}: {name}")
+    assert foreign == set()

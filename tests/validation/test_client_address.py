@@ -1,0 +1,80 @@
+"""Where a request comes from: only what our own proxies say is believed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tornado.httputil import HTTPHeaders
+
+from aizen_hub.hub.login.authenticator import AizenAuthenticator
+from aizen_hub.validation.client_address import source_of
+
+TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
+
+
+@pytest.mark.proves("R121", "R123")
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "source"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.1"], "192.0.2.1"),
+        ("192.0.2.1", ["127.0.0.1"], "192.0.2.1"),
+        ("127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("127.0.0.1", ["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
+        ("127.0.0.1", ["203.0.113.9", "198.51.100.1"], "198.51.100.1"),
+        # Through nginx and the hub's proxy, with and without something made up in front.
+        ("127.0.0.1", ["198.51.100.1, 10.0.0.1"], "198.51.100.1"),
+        ("127.0.0.1", ["203.0.113.9, 198.51.100.1, 10.0.0.1"], "198.51.100.1"),
+        ("127.0.0.1", ["10.0.0.1, 198.51.100.1, 10.0.0.1"], "198.51.100.1"),
+        ("127.0.0.1", ["198.51.100.1", "10.0.0.1"], "198.51.100.1"),
+        ("127.0.0.1", ["198.51.100.1,::ffff:10.0.0.1"], "198.51.100.1"),
+        ("127.0.0.1", ["::ffff:198.51.100.1, 2001:db8::5"], "198.51.100.1"),
+        ("::ffff:127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("127.0.0.1", ["198.51.100.1, 127.0.0.1"], "198.51.100.1"),
+        # A proxy that is not ours is where it comes from.
+        ("127.0.0.1", ["198.51.100.1, 10.0.0.2"], "10.0.0.2"),
+        ("127.0.0.1", ["not an address"], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1, rubbish"], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1,"], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1,, 10.0.0.1"], "10.0.0.1"),
+        ("127.0.0.1", [""], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1:4711"], "127.0.0.1"),
+        ("127.0.0.1", ["[2001:db8::1]"], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1\xa0"], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.01"], "127.0.0.1"),
+        ("127.0.0.1", ["3325256705"], "127.0.0.1"),
+        ("127.0.0.1", ["unknown"], "127.0.0.1"),
+        ("127.0.0.1", ["fe80::1%a' or 'b"], "127.0.0.1"),
+        ("127.0.0.1", ["for=198.51.100.1"], "127.0.0.1"),
+        ("127.0.0.1", ["0" * 5000], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1, " + "127.0.0.1," * 1000 + "127.0.0.1"], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.1" + ", 10.0.0.1" * 19], "198.51.100.1"),
+        ("127.0.0.1", ["198.51.100.1" + ", 10.0.0.1" * 20], "10.0.0.1"),
+        ("127.0.0.1", ["2001:DB8::0:1"], "2001:db8::1"),
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("", ["198.51.100.1"], ""),
+    ],
+)
+def test_the_outermost_of_our_proxies_is_believed(peer: str, forwarded: list[str], source: str) -> None:
+    assert source_of(peer, forwarded, TRUSTED) == source
+    if peer:
+        # The hub's Tornado believes some headers before we are asked, and keeps what the connection says beside it.
+        headers = HTTPHeaders({"X-Real-Ip": "192.0.2.66", "Forwarded": "for=192.0.2.67"})
+        for one in forwarded:
+            headers.add("X-Forwarded-For", one)
+        context = SimpleNamespace(_orig_remote_ip=peer)
+        request = SimpleNamespace(headers=headers, connection=SimpleNamespace(context=context), remote_ip="192.0.2.66")
+        settings = SimpleNamespace(service=SimpleNamespace(trusted_proxies=TRUSTED))
+        hub: Any = SimpleNamespace(aizen_settings=settings)
+        assert AizenAuthenticator.source(hub, SimpleNamespace(request=request)) == source
+
+
+def test_without_trusted_proxies_nothing_is_believed() -> None:
+    assert source_of("127.0.0.1", ["198.51.100.1"], ()) == "127.0.0.1"
+
+
+def test_what_came_by_no_request_has_no_source() -> None:
+    hub: Any = SimpleNamespace()
+    assert AizenAuthenticator.source(hub, SimpleNamespace()) is None
