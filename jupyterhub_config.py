@@ -4,7 +4,7 @@ from aizen_hub.hub.configure import configure
 
 c = get_config()  # noqa: F821 - given by JupyterHub
 
-# Settings of your own come first, for example the spawner:
+# Put your own settings first, for example the spawner:
 # c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
 
 configure(c, "aizen.yaml")

@@ -1,4 +1,4 @@
-"""Every refusal and failure that a person may see, as one family of typed errors (RFC 9457)."""
+"""Errors that become problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TYPE_PREFIX = "urn:aizen:problem:"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault in an input, with the place where it stands.
+    """One fault in an input, with its location.
 
     Attributes
     ----------
@@ -35,20 +35,20 @@ class Fault:
 
 
 class Problem(Exception):
-    """Base of the errors that become problem documents.
+    """Base class of the errors that become problem documents.
 
     A subclass fixes the ``slug`` (stable, part of the API), the ``title`` and the HTTP ``status``; an instance adds the
-    sentence for this occurrence and, where one exists, the remedy.
+    detail of this occurrence and, where there is one, the remedy.
 
     Parameters
     ----------
     detail : str
-        One sentence for a person; never holds a secret, text from users is quoted and bounded by the caller.
+        One sentence for people; never contains a secret. Text from users is quoted and bounded by the caller.
     remedy : str, optional
-        What would help: a command, a role and who can give it, a setting.
+        What the user can do: a command, a role and who can grant it, a setting.
     faults : sequence of Fault
         All faults of an input at once.
-    more : mapping
+    extensions : mapping
         Extension members of the problem document (RFC 9457, 3.2).
     """
 
@@ -62,18 +62,18 @@ class Problem(Exception):
         *,
         remedy: str | None = None,
         faults: Sequence[Fault] = (),
-        more: Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.remedy = remedy
         self.faults = tuple(faults)
-        self.more = dict(more or {})
+        self.extensions = dict(extensions or {})
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem document as a JSON object (RFC 9457, 3.1)."""
         out: dict[str, Any] = {
-            **self.more,
+            **self.extensions,
             "type": TYPE_PREFIX + self.slug,
             "title": self.title,
             "status": self.status,
@@ -93,30 +93,30 @@ class BadInput(Problem):
 
 
 class TooLarge(Problem):
-    """A limit on size, depth or count was passed."""
+    """A limit on size, depth or count is exceeded."""
 
     slug, title, status = "too-large", "The request is too large", 413
 
 
-class SyntaxRefused(Problem):
-    """A command line that cannot be read."""
+class CommandSyntaxError(Problem):
+    """A command line that cannot be parsed."""
 
-    slug, title, status = "command-syntax", "The command cannot be read", 400
+    slug, title, status = "command-syntax", "The command is not valid", 400
 
 
 class UnknownCommand(Problem):
-    """A command that the catalog does not hold."""
+    """A command that is not in the catalog."""
 
-    slug, title, status = "unknown-command", "There is no such command", 400
+    slug, title, status = "unknown-command", "Unknown command", 400
 
 
 class NotAuthenticated(Problem):
-    """No credential, or one that is wrong, expired, ended, or made for another road.
+    """No credential, or one that is invalid, expired, revoked, or of a type that the endpoint does not accept.
 
     Attributes
     ----------
     challenge : str or None
-        What ``WWW-Authenticate`` must say, where the road alone does not tell (RFC 9110, 11.6.1).
+        Value of ``WWW-Authenticate``, where it does not follow from the endpoint (RFC 9110, 11.6.1).
     """
 
     slug, title, status = "not-authenticated", "The credential was not accepted", 401
@@ -124,7 +124,7 @@ class NotAuthenticated(Problem):
 
 
 class Denied(Problem):
-    """The decision engine said no."""
+    """The decision engine denied the request."""
 
     slug, title, status = "denied", "Not allowed", 403
 
@@ -136,54 +136,54 @@ class ProjectRequired(Problem):
 
 
 class Escalation(Problem):
-    """Somebody would give or control more than they may; the missing rights are listed."""
+    """A grant or change of more rights than the actor has; the missing rights are listed."""
 
-    slug, title, status = "escalation", "This would give more than you may give", 403
+    slug, title, status = "escalation", "You cannot give more than you have", 403
 
 
 class NotFound(Problem):
-    """There is no such thing, or the asker may not know of it (R72)."""
+    """The object does not exist, or the actor may not see it (R72)."""
 
     slug, title, status = "not-found", "Not found", 404
 
 
 class Conflict(Problem):
-    """The change contradicts the present state: it exists already, it is the last holder, it is in use."""
+    """The change conflicts with the current state: the object exists already, is in use, is the last holder."""
 
-    slug, title, status = "conflict", "This contradicts the present state", 409
+    slug, title, status = "conflict", "This conflicts with the current state", 409
 
 
 class LastHolder(Conflict):
-    """The last AIZEN_ADMIN, or the last admin of a project, would go (R69)."""
+    """The change would remove the last holder of a protected role, such as AIZEN_ADMIN (R69)."""
 
-    slug, title, status = "last-holder", "The last holder of this role cannot go", 409
+    slug, title, status = "last-holder", "The last holder of this role cannot be removed", 409
 
 
 class LimitReached(Conflict):
-    """A limit on projects, jobs, memory or processors is used up."""
+    """A limit on projects, jobs, memory or CPU is reached."""
 
     slug, title, status = "limit-reached", "A limit is reached", 409
 
 
 class Stale(Problem):
-    """``If-Match`` names another version than the present one (RFC 9110, 13.1.1)."""
+    """``If-Match`` does not name the current version (RFC 9110, 13.1.1)."""
 
-    slug, title, status = "stale", "Somebody changed this in between", 412
+    slug, title, status = "stale", "This was changed in the meantime", 412
 
 
-class TooMany(Problem):
-    """A rate or concurrency limit (R123, R125)."""
+class TooManyRequests(Problem):
+    """A rate or concurrency limit is exceeded (R123, R125)."""
 
     slug, title, status = "too-many", "Too many requests", 429
 
 
 class CoreFailed(Problem):
-    """The core is not configured, does not answer, or answers what cannot be understood."""
+    """The core is not configured, does not respond, or sends an invalid response."""
 
-    slug, title, status = "core-failed", "The core did not carry this out", 502
+    slug, title, status = "core-failed", "The core did not execute this", 502
 
 
 class Unavailable(Problem):
-    """The store, a key or the audit is missing: sealed, stalled or starting (R7, R79)."""
+    """The store, a key or the audit is unavailable: the service is sealed, stalled or starting (R7, R79)."""
 
-    slug, title, status = "unavailable", "The service cannot decide now", 503
+    slug, title, status = "unavailable", "The service cannot decide at the moment", 503

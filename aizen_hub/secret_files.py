@@ -1,71 +1,97 @@
-"""Files with a secret in them: ours alone, judged as they are opened, and never replaced."""
+"""Files that hold a secret: private to our account, checked on the open descriptor, never overwritten."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
+_SECRET_TEXT = re.compile(r"[!-~]{32,512}")
+_MAX_SECRET_BYTES = 1024
 
-class PrivateFileError(Exception):
-    """The file cannot be used.
+
+class SecretFileError(ValueError):
+    """The file cannot be used; the message names it and the remedy, never its content.
 
     Attributes
     ----------
-    fault : str
-        What is wrong, as the rest of a sentence that begins with the file; never its content.
+    reason : str
+        What is wrong, as the rest of a sentence whose subject is the file.
     remedy : str or None
     missing : bool
-        Whether there is no such file.
+        Whether the file does not exist.
     """
 
-    def __init__(self, fault: str, remedy: str | None = None, *, missing: bool = False) -> None:
-        super().__init__(fault)
-        self.fault, self.remedy, self.missing = fault, remedy, missing
+    def __init__(self, path: Path, reason: str, remedy: str | None = None, *, missing: bool = False) -> None:
+        super().__init__(f"the secret file `{path}` {reason}" + (f": {remedy}" if remedy else ""))
+        self.reason, self.remedy, self.missing = reason, remedy, missing
 
 
-def read_private(path: Path, most: int) -> bytes:
-    """Read at most so many bytes of a file that nobody else can read.
+def read_secret_file(path: Path, max_bytes: int) -> bytes:
+    """Read at most ``max_bytes`` of a file that only our account can read.
 
     Raises
     ------
-    PrivateFileError
-        Missing, a link, not a regular file, readable by others, or of another account (R2, R3).
+    SecretFileError
+        The file is missing, a link, not a regular file, readable by others, or owned by another account (R2, R3).
     """
     try:
-        # Opened once and judged by its descriptor: a swap between check and read has no effect.
+        # Opened once and checked by its descriptor: swapping the file between check and read has no effect.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise PrivateFileError(f"cannot be read: {error.strerror}", missing=True) from None
+        raise SecretFileError(path, f"cannot be read: {error.strerror}", missing=True) from None
     except OSError as error:
-        raise PrivateFileError(f"cannot be read: {error.strerror}") from None
+        raise SecretFileError(path, f"cannot be read: {error.strerror}") from None
     try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise PrivateFileError("is not a regular file")
-        if about.st_mode & 0o077:
-            raise PrivateFileError("can be read by others", f"run `chmod 600 {path}`")
-        if about.st_uid not in (0, os.geteuid()):
-            raise PrivateFileError("belongs to another account")
-        return os.read(descriptor, most)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SecretFileError(path, "is not a regular file")
+        if status.st_mode & 0o077:
+            raise SecretFileError(path, "can be read by others", f"run `chmod 600 {path}`")
+        if status.st_uid not in (0, os.geteuid()):
+            raise SecretFileError(path, "belongs to another account")
+        return os.read(descriptor, max_bytes)
     finally:
         os.close(descriptor)
 
 
-def make_private(path: Path, content: bytes) -> None:
-    """Write a new file with mode 0600; one that is there, or that another process makes first, stays as it is."""
+def create_secret_file(path: Path, content: bytes) -> None:
+    """Write a new file with mode 0600; a file that exists, or that another process creates first, is left unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
         # A link, not a rename: it never replaces a file, so a secret in use is never lost here.
-        os.link(draft, path)
+        os.link(temporary, path)
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        temporary.unlink()
+
+
+def read_secret(path: Path) -> str:
+    """Read a secret of 32 to 512 printable ASCII characters, such as the one that the hub and the service share.
+
+    Raises
+    ------
+    SecretFileError
+        See `read_secret_file`; or the secret is too short or has other characters (R2, R3).
+    """
+    text = read_secret_file(path, _MAX_SECRET_BYTES).decode("ascii", "replace").strip()
+    if not _SECRET_TEXT.fullmatch(text):
+        raise SecretFileError(path, "does not hold 32 or more printable characters")
+    return text
+
+
+def read_or_create_secret(path: Path, generate: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:
+    """Read the secret, or create it; of two processes that start at the same time, the first one's is used."""
+    if not path.exists():
+        create_secret_file(path, generate().encode("ascii") + b"\n")
+    return read_secret(path)

@@ -1,4 +1,4 @@
-"""The one configuration file, ``aizen.yaml``, read by the hub side and by the service alike."""
+"""Settings of the hub side and of the service, from one file: ``aizen.yaml``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENV_PREFIX = "AIZEN_"
 
 
 class ConfigurationError(ValueError):
-    """The configuration cannot be used; the message names file, key and fix (R1)."""
+    """The configuration is invalid; the message names the file, the key and the remedy (R1)."""
 
 
 class _Section(BaseModel):
@@ -24,7 +24,7 @@ class _Section(BaseModel):
 class ServiceSettings(_Section):
     """Where the service listens and how it is reached.
 
-    ``url`` is its own root address as kernels, hub and core reach it; it is the ``iss`` and ``aud`` of role tokens.
+    ``url`` is its root address as kernels, hub and core reach it; it is the ``iss`` and ``aud`` of role tokens.
     """
 
     host: str = "127.0.0.1"
@@ -36,7 +36,7 @@ class ServiceSettings(_Section):
 
 
 class CoreSettings(_Section):
-    """The platform that carries out the commands we do not carry out ourselves."""
+    """The core: the platform that executes the commands that are not account commands."""
 
     url: str
     audience: str | None = None
@@ -69,14 +69,14 @@ class AlertSettings(_Section):
     mail: MailSettings | None = None
     webhook_url: str | None = None
     webhook_secret_file: Path | None = None
-    # An alert that was sent is forgotten after 30 days, and would then be told again.
+    # Sent alerts are forgotten after 30 days; a longer notice would be sent twice.
     expiry_notice_hours: Annotated[int, Field(ge=1, le=720)] = 72
 
 
 class ProviderSettings(_Section):
-    """One way to prove who one is.
+    """One identity provider.
 
-    ``config`` carries the trait names of the oauthenticator / ldapauthenticator class unchanged.
+    ``config`` holds trait names of the oauthenticator or ldapauthenticator class, unchanged.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -91,18 +91,18 @@ class ProviderSettings(_Section):
 
 
 class RateSettings(_Section):
-    """Per identity and per session; see R125."""
+    """Rate limits per identity and per session (R125)."""
 
     requests_per_second: Annotated[float, Field(gt=0)] = 50.0
     burst: Annotated[int, Field(ge=1)] = 100
     in_flight_per_session: Annotated[int, Field(ge=1)] = 8
-    # A token lives for minutes and every one is a durable write; several kernels of one server renew on their own.
+    # A token is valid for minutes and each one is a durable write; the kernels of one server renew independently.
     tokens_per_minute: Annotated[float, Field(gt=0)] = 30.0
     token_burst: Annotated[int, Field(ge=1)] = 30
 
 
 class Settings(_Section):
-    """The whole of ``aizen.yaml``."""
+    """All of ``aizen.yaml``."""
 
     data_dir: Path = Path("aizen-data")
     database: str | None = None
@@ -135,13 +135,13 @@ class Settings(_Section):
         return value
 
     @model_validator(mode="after")
-    def _providers_agree(self) -> Settings:
+    def _check_providers(self) -> Settings:
         names = [provider.name for provider in self.providers]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two providers are called `{twice[0]}`: give each its own `name`")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"two providers are called `{repeated[0]}`: give each its own `name`")
         if not names:
-            raise ValueError("`providers` is empty, so nobody could sign in: list at least one")
+            raise ValueError("`providers` is empty, so no user could sign in: list at least one")
         for key, name in (
             ("admin_user", self.admin_user.partition(":")[0]),
             ("default_provider", self.default_provider or names[0]),
@@ -154,7 +154,7 @@ class Settings(_Section):
 
     @property
     def registration_provider(self) -> str:
-        """The provider of a registration that names none."""
+        """The provider of a registration that does not name one."""
         return self.default_provider or self.providers[0].name
 
     @property
@@ -162,13 +162,13 @@ class Settings(_Section):
         return self.database or f"sqlite:///{(self.data_dir / 'aizen.sqlite').absolute()}"
 
     @property
-    def embedded(self) -> bool:
-        """Whether the database is a SQLite file of our own, so that one service instance is allowed."""
+    def uses_sqlite(self) -> bool:
+        """Whether the database is a SQLite file, so that only one service instance is allowed."""
         return self.database_url.startswith("sqlite")
 
     @property
     def service_url(self) -> str:
-        """The service's own root address, without a final slash: ``issuer`` and ``audience`` of role tokens."""
+        """The service's root address, without a final slash: ``issuer`` and ``audience`` of role tokens."""
         return (self.service.url or f"http://{self.service.host}:{self.service.port}").rstrip("/")
 
     @property
@@ -187,39 +187,40 @@ class Settings(_Section):
     def load(cls, path: str | Path, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the file and the ``AIZEN_*`` overrides.
 
-        An override names a key, sections joined by two underscores: ``AIZEN_SERVICE__PORT=9096``. Only variables
-        whose first part is a known key are overrides, since kernels' variables share the prefix. Relative paths are
-        taken from the folder of the file.
+        The name of an override is the key, with sections joined by two underscores: ``AIZEN_SERVICE__PORT=9096``. Only
+        variables whose first part is a known key are overrides, since variables of kernels share the prefix. Relative
+        paths are resolved against the folder of the file.
 
         Raises
         ------
         ConfigurationError
-            The file is missing or not YAML, a key is unknown, or a value does not fit; names the key and the remedy.
+            The file is missing or not YAML, a key is unknown, or a value is invalid.
         """
         path = Path(path)
-        data = _read(path)
+        data = _read_yaml(path)
         if not isinstance(data, dict):
             raise ConfigurationError(f"{path}: expected `key: value` pairs at the top")
         for name, value in (os.environ if environ is None else environ).items():
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
             if name.startswith(ENV_PREFIX) and keys[0] in cls.model_fields:
-                _put(data, keys, _value(name, value))
+                _set_override(data, keys, _parse_override(name, value))
         folder = path.absolute().parent
         try:
-            read: Settings = _placed(cls.model_validate(data), folder)
+            settings: Settings = _resolve_paths(cls.model_validate(data), folder)
         except ValidationError as error:
-            lines = [f"{path}: {_describe(one)}" for one in error.errors(include_url=False, include_input=False)]
+            details = error.errors(include_url=False, include_input=False)
+            lines = [f"{path}: {_describe_error(detail)}" for detail in details]
             raise ConfigurationError("\n".join(lines)) from None
-        # The two that are a path only sometimes.
-        return read.model_copy(
+        # These two are paths only in some cases.
+        return settings.model_copy(
             update={
-                "catalog": _catalog_in(read.catalog, folder),
-                "database": read.database and _sqlite_in(read.database, folder),
+                "catalog": _resolve_catalog(settings.catalog, folder),
+                "database": settings.database and _resolve_database(settings.database, folder),
             }
         )
 
 
-def _read(path: Path) -> Any:
+def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
@@ -228,39 +229,39 @@ def _read(path: Path) -> Any:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise ConfigurationError(f"{path}: not YAML: {error}") from None
 
 
-def _value(name: str, text: str) -> Any:
+def _parse_override(name: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # its message would show the value, which may be a secret
+    except (yaml.YAMLError, ValueError):  # YAML's message would show the value, which may be a secret
         raise ConfigurationError(f"the variable {name}: not YAML: put quotes around its value") from None
 
 
-def _placed(value: Any, folder: Path) -> Any:
-    """Return a setting with every relative path in it taken from ``folder``, however deep it lies."""
+def _resolve_paths(value: Any, folder: Path) -> Any:
+    """Return a setting with every relative path in it, at any depth, resolved against ``folder``."""
     if isinstance(value, Path):
         return folder / value
     if isinstance(value, tuple):
-        return tuple(_placed(one, folder) for one in value)
+        return tuple(_resolve_paths(item, folder) for item in value)
     if isinstance(value, _Section):
-        return value.model_copy(update={name: _placed(one, folder) for name, one in value})
+        return value.model_copy(update={name: _resolve_paths(field, folder) for name, field in value})
     return value
 
 
-def _catalog_in(name: str, folder: Path) -> str:
+def _resolve_catalog(name: str, folder: Path) -> str:
     return str(folder / name) if "/" in name or Path(name).suffix else name
 
 
-def _sqlite_in(url: str, folder: Path) -> str:
+def _resolve_database(url: str, folder: Path) -> str:
     scheme, slashes, file = url.partition(":///")
     relative = scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:"))
     return f"{scheme}{slashes}{folder / file}" if relative else url
 
 
-def _put(data: dict[str, Any], keys: list[str], value: Any) -> None:
+def _set_override(data: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         data = data.setdefault(key, {})
         if not isinstance(data, dict):
@@ -268,10 +269,10 @@ def _put(data: dict[str, Any], keys: list[str], value: Any) -> None:
     data[keys[-1]] = value
 
 
-def _describe(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "the file"
+def _describe_error(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
-        return f"`{where}` is not a known key: check its spelling, or remove it"
+        return f"`{key}` is not a known key: check the spelling, or remove it"
     if error["type"] == "model_type":
-        return f"`{where}`: expected `key: value` pairs below it: write some, or remove it"
-    return f"`{where}`: {error['msg'].removeprefix('Value error, ')}"
+        return f"`{key}`: expected `key: value` pairs below it: write some, or remove it"
+    return f"`{key}`: {error['msg'].removeprefix('Value error, ')}"

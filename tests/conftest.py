@@ -1,4 +1,4 @@
-"""The tiers: which real servers stand ready here, said in the header, and required where ``AIZEN_REQUIRE`` says so."""
+"""Tiers: the real servers that are available on this machine. ``AIZEN_REQUIRE`` names those that must be."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def _modules(*names: str) -> str | None:
 
 
 def _oidc() -> str | None:
-    from tests.fixtures.oidc_provider_server import lacks
+    from tests.fixtures.oidc_provider_server import missing_requirements
 
-    return lacks()
+    return missing_requirements()
 
 
 def _browser() -> str | None:
@@ -48,21 +48,21 @@ def _browser() -> str | None:
 
 
 def _keycloak() -> str | None:
-    from tests.fixtures.keycloak import lacks
+    from tests.fixtures.keycloak import missing_requirements
 
-    return lacks()
+    return missing_requirements()
 
 
 def _samba() -> str | None:
-    from tests.fixtures.samba import lacks
+    from tests.fixtures.samba import missing_requirements
 
-    return lacks()
+    return missing_requirements()
 
 
 def _accounts() -> str | None:
-    from tests.fixtures.accounts import lacks
+    from tests.fixtures.accounts import missing
 
-    return lacks()
+    return missing()
 
 
 TIERS: dict[str, Callable[[], str | None]] = {
@@ -76,54 +76,54 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "accounts": _accounts,
 }
-"""Each tier with a function that says what it lacks here, or nothing."""
+"""Each tier with a function that returns what it lacks on this machine, or None."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def catalogs_read_once() -> Iterator[None]:
-    """Read each catalog of the package once: its YAML is half of what a service in a test's process takes to begin."""
+def catalogs_parsed_once() -> Iterator[None]:
+    """Parse each catalog of the package once: parsing YAML is half of the start of a service in the test process."""
     from aizen_hub.catalogs import loader
 
-    read, once = loader.read_source, cache(loader.read_source)
+    read, read_cached = loader.read_source, cache(loader.read_source)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader, "read_source", lambda path: (once if path.parent == loader.FOLDER else read)(path))
+        patch.setattr(loader, "read_source", lambda path: (read_cached if path.parent == loader.FOLDER else read)(path))
         yield
 
 
 def pytest_report_header() -> str:
+    reasons = {name: missing() for name, missing in TIERS.items()}
     return "tiers: " + " | ".join(
-        f"{name} yes" if lack is None else f"{name} no ({lack})"
-        for name, lack in ((name, missing()) for name, missing in TIERS.items())
+        f"{name} yes" if reason is None else f"{name} no ({reason})" for name, reason in reasons.items()
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*tiers): the real servers without which this test cannot run")
-    # Every server of a test is a Python of its own, which would compile all of its modules anew at each start.
+    # Servers in tests are separate Python processes, which would compile all modules at each start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    # A login, a token or a project of the shell's owner is not part of a test.
+    # Settings of the developer's shell must not influence tests.
     for name in ("AIZEN_URL", "AIZEN_TOKEN", "AIZEN_TOKEN_FILE", "AIZEN_PROJECT", "AIZEN_HUB_URL", "AIZEN_HUB_TOKEN"):
         os.environ.pop(name, None)
     if hasattr(config, "workerinput"):
         return
     for name in filter(None, os.environ.get(REQUIRED, "").replace(" ", "").split(",")):
         if name not in TIERS:
-            raise pytest.UsageError(f"{REQUIRED} names the tier `{name}`; there are {', '.join(TIERS)}")
-        lack = TIERS[name]()
-        if lack is not None:
-            raise pytest.UsageError(f"{REQUIRED} asks for the tier `{name}`, but there is {lack}")
+            raise pytest.UsageError(f"{REQUIRED} names an unknown tier `{name}`; known are {', '.join(TIERS)}")
+        reason = TIERS[name]()
+        if reason is not None:
+            raise pytest.UsageError(f"{REQUIRED} requires the tier `{name}`, but there is {reason}")
 
 
 def pytest_collection_finish() -> None:
-    # Thousands of tests and all their modules stay until the end: no garbage is looked for among them again and again.
+    # Thousands of tests and their modules live until the end: the garbage collector need not scan them each time.
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors: there are always some that wait for a server, a lease or a grace to end."""
+    """One worker more than processors, since some always wait for a server or for real time."""
     return len(os.sched_getaffinity(0)) + 1
 
 
@@ -135,13 +135,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):
-        from tests.fixtures.schedule import longest_first
+    from tests.fixtures.schedule import is_unit_test, longest_first
 
+    if hasattr(config, "workerinput"):
         items[:] = longest_first(items)
-    lacks = {name: missing() for name, missing in TIERS.items()}
+    reasons = {name: missing() for name, missing in TIERS.items()}
     for item in items:
-        for marker in item.iter_markers("needs"):
-            for tier in marker.args:
-                if lacks[tier] is not None:
-                    item.add_marker(pytest.mark.skip(reason=f"tier {tier}: {lacks[tier]}"))
+        needed = {tier for marker in item.iter_markers("needs") for tier in marker.args}
+        for tier in sorted(needed):
+            if reasons[tier] is not None:
+                item.add_marker(pytest.mark.skip(reason=f"tier {tier}: {reasons[tier]}"))
+        if is_unit_test(item.nodeid) and not needed and not any(map(item.get_closest_marker, ("slow", "faults"))):
+            item.add_marker(pytest.mark.unit)

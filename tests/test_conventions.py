@@ -1,4 +1,4 @@
-"""Rules of the house that no linter knows."""
+"""Conventions of the project that no linter checks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "aizen_hub").rglob("*.py"))
 LONGEST = 400
+MAX_MODULES = 24
 SELF = Path(__file__).name
 
-# Each stands for a place that only one machine knows.
+# Paths that exist on one machine only.
 ONE_MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|work|Users|mnt|farm)/[\w.-]+|/bash_jobs")
 ADDRESS = re.compile(r"https?://(\[[^]]+\]|[A-Za-z0-9.-]+)")
 KNOWN_HOSTS = re.compile(
@@ -108,7 +111,7 @@ SQL = re.compile(r"\s*(?:select|insert|update|delete|create|drop|alter|pragma|sh
 BUILT = {
     # Statements that take no parameters, made of names and numbers written in the same module.
     ("aizen_hub/store/migrate.py", "SELECT pg_advisory_xact_lock("),
-    ("aizen_hub/store/store.py", "SHOW "),
+    ("aizen_hub/store/sql_store.py", "SHOW "),
     ("aizen_hub/store/database.py", "PRAGMA busy_timeout = "),
     ("aizen_hub/store/database.py", "BEGIN ISOLATION LEVEL READ COMMITTED"),
     ("aizen_hub/store/database.py", "BEGIN ISOLATION LEVEL REPEATABLE READ"),
@@ -162,7 +165,7 @@ def test_an_id_is_given_in_one_place_only() -> None:
     from aizen_hub.service.routes import routes
 
     for route in routes():
-        given = [*route.members()]
+        given = [*route.path_params()]
         for schema in (route.body, route.query):
             given += list(schema.model_fields) if schema is not None else []
         assert len(given) == len(set(given)), route.name
@@ -217,3 +220,100 @@ def test_the_notebook_side_needs_nothing_of_ours() -> None:
                 if not own and top not in {"IPython", "traitlets"} | sys.stdlib_module_names:
                     foreign.add(f"{path.name}: {name}")
     assert foreign == set()
+
+
+PRIVATE = yaml.safe_load((ROOT / "tests" / "data" / "private_words.yaml").read_text(encoding="utf-8"))
+_IDENTIFIER_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def private_words(text: str) -> list[str]:
+    """Return the words of ``tests/data/private_words.yaml`` in a text, also as plurals and parts of identifiers."""
+    words = {entry["word"] for entry in PRIVATE["words"]}
+    words |= {f"{word}s" for word in words}
+    found = [word for match in _IDENTIFIER_WORD.finditer(text) if (word := match.group().lower()) in words]
+    found += [
+        entry["phrase"]
+        for entry in PRIVATE["phrases"]
+        if re.search(rf"\b{entry['phrase']}\b".replace(" ", r"\s+"), text, re.IGNORECASE)
+    ]
+    return found
+
+
+def test_no_private_word_is_in_the_tree() -> None:
+    allowed: dict[str, set[str] | None] = {
+        entry["path"]: set(entry["words"]) if "words" in entry else None for entry in PRIVATE["exceptions"]
+    }
+    found = []
+    for path, text in texts():
+        if str(path) in allowed and allowed[str(path)] is None:
+            continue
+        spared = allowed.get(str(path)) or set()
+        for number, line in enumerate(text.splitlines(), 1):
+            found += [f"{path}:{number}: {word}" for word in private_words(line) if word not in spared]
+    assert found == [], "docs/glossary.md has the standard term"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("class CourtRoom: ...", ["court"]),
+        ("court_room = houses[0]", ["court", "houses"]),
+        ('log.info("nobody waits")', ["nobody"]),
+        ("the password of  now", ["of now"]),
+        ("courtesy, warehouse, broad, crossroad_s, railroads", []),
+    ],
+)
+def test_the_rule_on_private_words_can_fail(text: str, words: list[str]) -> None:
+    assert private_words(text) == words
+
+
+def test_every_exception_to_the_private_words_is_needed() -> None:
+    by_path = {str(path): text for path, text in texts()}
+    for entry in PRIVATE["exceptions"]:
+        assert entry["why"]
+        assert entry["path"] in by_path, entry
+        if "words" in entry:
+            assert set(entry["words"]) <= set(private_words(by_path[entry["path"]])), entry
+
+
+NOT_MIRRORED = ("benchmarks", "data", "deploy", "e2e", "faults", "fixtures", "hub/running")
+"""Folders of tests that are not about one package."""
+
+
+def misplaced_tests(tests: list[str], modules: list[str]) -> list[str]:
+    """Return the tests that do not lie at the mirrored path of the module that they are named after."""
+    stems = {Path(module).stem for module in modules}
+    folders = {str(Path(module).parent) for module in modules}
+    return [
+        test
+        for test in tests
+        if not test.startswith(NOT_MIRRORED)
+        and (
+            str(Path(test).parent) not in folders
+            or (
+                (stem := Path(test).stem.removeprefix("test_")) in stems
+                and f"{Path(test).parent / stem}.py".removeprefix("./") not in modules
+            )
+        )
+    ]
+
+
+def test_tests_lie_at_the_mirrored_path() -> None:
+    modules = [str(path.relative_to(ROOT / "aizen_hub")) for path in PACKAGE]
+    tests = [str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")]
+    assert misplaced_tests(tests, modules) == []
+
+
+def test_the_rule_on_mirrored_paths_can_fail() -> None:
+    modules = ["a/b.py", "c/d.py", "settings.py"]
+    tests = ["a/test_b.py", "a/test_journey.py", "test_settings.py", "a/test_d.py", "x/test_y.py", "e2e/test_d.py"]
+    assert misplaced_tests(tests, modules) == ["a/test_d.py", "x/test_y.py"]
+
+
+def test_no_module_repeats_the_name_of_its_package() -> None:
+    assert [str(path.relative_to(ROOT)) for path in PACKAGE if path.stem == path.parent.name] == []
+
+
+def test_folders_stay_small() -> None:
+    sizes = Counter(path.parent.relative_to(ROOT) for path in PACKAGE)
+    assert {str(folder): size for folder, size in sizes.items() if size > MAX_MODULES} == {}

@@ -1,4 +1,4 @@
-"""Names that are built from several parts stand for one thing only (R33)."""
+"""Identifiers built from several parts are unambiguous (R33)."""
 
 from __future__ import annotations
 
@@ -8,46 +8,41 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from aizen_hub.hub.hub_groups import ADMIN_GROUP, GROUPS
-from aizen_hub.rbac.identity import Identity, Kind
-from aizen_hub.service.pipeline.idempotency import Key
+from aizen_hub.hub.hub_groups import ADMIN_GROUP, GROUP_PREFIX
+from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.service.idempotency import IdempotencyKey
 
-identities = st.builds(Identity, st.sampled_from(Kind), st.text(min_size=1, max_size=20))
+identities = st.builds(Identity, st.sampled_from(IdentityKind), st.text(min_size=1, max_size=20))
 members = st.dictionaries(st.sampled_from(["user", "role", "project", "r"]), st.text(max_size=6), max_size=3)
 
 
 @pytest.mark.proves("R33", "R30")
 @given(identities, identities)
 @example(Identity.user("group:a"), Identity.group("a"))
-def test_an_identity_as_text_is_one_identity(one: Identity, other: Identity) -> None:
-    assert Identity.parse(str(one)) == one
-    assert (str(one) == str(other)) == (one == other)
+def test_the_text_of_an_identity_is_unique(left: Identity, right: Identity) -> None:
+    assert Identity.parse(str(left)) == left
+    assert (str(left) == str(right)) == (left == right)
 
 
-def key(path: dict[str, str]) -> Key:
-    call: Any = SimpleNamespace(
-        headers=CIMultiDict({"Idempotency-Key": "k"}),
-        route=SimpleNamespace(keyed=True, name="PUT /x"),
-        members=path,
-        body=None,
-        identity=Identity.user("u"),
-    )
-    found = Key.of(call)
-    assert found is not None
-    return found
+def idempotency_key(path: dict[str, str]) -> IdempotencyKey:
+    route: Any = SimpleNamespace(idempotent=True, name="PUT /x")
+    headers = CIMultiDictProxy(CIMultiDict({"Idempotency-Key": "k"}))
+    key = IdempotencyKey.of_request(route, headers, Identity.user("u"), path, None)
+    assert key is not None
+    return key
 
 
 @pytest.mark.proves("R33")
 @given(members, members)
 @example({"user": "a1:r", "r": "b"}, {"user": "a", "r": "1:rb"})
-def test_kept_answers_of_two_addresses_are_two(one: dict[str, str], other: dict[str, str]) -> None:
-    assert (key(one) == key(other)) == (one == other)
+def test_idempotency_keys_differ_by_route_parameters(left: dict[str, str], right: dict[str, str]) -> None:
+    assert (idempotency_key(left) == idempotency_key(right)) == (left == right)
 
 
 @pytest.mark.proves("R33")
 @given(st.text(), st.text())
-def test_no_project_has_the_hub_group_of_the_admins_or_of_another(one: str, other: str) -> None:
-    assert GROUPS + one != ADMIN_GROUP
-    assert (GROUPS + one == GROUPS + other) == (one == other)
+def test_hub_group_names_are_unique(left: str, right: str) -> None:
+    assert GROUP_PREFIX + left != ADMIN_GROUP
+    assert (GROUP_PREFIX + left == GROUP_PREFIX + right) == (left == right)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.schedule import APART, TOGETHER, WHOLE, unit
+from tests.fixtures.schedule import GROUPED, UNGROUPED, WITH_INSTALLATION, work_unit
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", sorted({*WHOLE, *TOGETHER, *APART}))
+@pytest.mark.parametrize("name", sorted({*WITH_INSTALLATION, *GROUPED, *UNGROUPED}))
 def test_what_it_names_is_there(name: str) -> None:
     assert (ROOT / name).is_dir() if name.endswith("/") else (ROOT / name).is_file()
 
@@ -19,11 +19,11 @@ def test_what_it_names_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     ("nodeid", "whole"),
     [
-        ("tests/store/test_store.py::test_one[a::b]", "tests/store/test_store.py"),
-        ("tests/hub/running/test_start.py::TestRoads::test_one", "tests/hub/running/"),
+        ("tests/store/test_sql_store.py::test_one[a::b]", "tests/store/test_sql_store.py"),
+        ("tests/hub/running/test_start.py::TestChannels::test_one", "tests/hub/running/"),
         ("tests/faults/test_sqlite.py::test_one", "tests/faults/"),
         ("tests/faults/test_failover.py::test_one", "tests/faults/test_failover.py"),
     ],
 )
 def test_a_test_goes_with_its_module_or_its_folder(nodeid: str, whole: str) -> None:
-    assert unit(nodeid) == whole
+    assert work_unit(nodeid) == whole

@@ -1,1 +1,1 @@
-"""Every change as one function: commands, API, panel and policy files all call these, so that rules hold everywhere."""
+"""State changes, one function each, called by commands, API, panel and policy files, so that one set of rules holds."""

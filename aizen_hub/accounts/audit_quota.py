@@ -1,4 +1,4 @@
-"""Bounds the audit rows that callers without a credential can cause (T-37)."""
+"""Quotas for the audit rows that unauthenticated callers can cause (T-37)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from datetime import datetime
 from threading import Lock
 
 
-class Ration:
-    """Gives out the right to write a row; beyond it refusals are only counted, and the count goes into the next row.
+class AuditQuota:
+    """Token bucket for audit rows. Rows beyond the quota are only counted, and the count is written into the next row.
+
+    Thread-safe.
 
     Parameters
     ----------
     burst : int
-        Rows at once.
+        Number of rows that may be written at once.
     per_second : float
-        Rows that flow back.
+        Number of rows that become available again per second.
     """
 
     def __init__(self, burst: int, per_second: float) -> None:
@@ -25,34 +27,34 @@ class Ration:
         self._left_out = 0
         self._guard = Lock()
 
-    def take(self, now: datetime) -> int | None:
-        """Return how many were left out since the last row, or None if this one is left out too."""
+    def acquire(self, now: datetime) -> int | None:
+        """Return how many rows were skipped since the last one, or None if this row is skipped too."""
         with self._guard:
-            passed = 0.0 if self._at is None else max(0.0, (now - self._at).total_seconds())
+            elapsed = 0.0 if self._at is None else max(0.0, (now - self._at).total_seconds())
             self._at = now
-            self._left = min(self._burst, self._left + passed * self._rate)
+            self._left = min(self._burst, self._left + elapsed * self._rate)
             if self._left < 1:
                 self._left_out += 1
                 return None
             self._left -= 1
-            left_out, self._left_out = self._left_out, 0
-            return left_out
+            skipped, self._left_out = self._left_out, 0
+            return skipped
 
 
-class Rations:
-    """A ration for each key; the table is bounded, and the key longest unused is forgotten first (R127).
+class AuditQuotas:
+    """One quota per key, in a bounded table: the least recently used key is evicted first (R127).
 
-    For one thread.
+    Not thread-safe.
     """
 
-    def __init__(self, burst: int, per_second: float, most: int = 1_000) -> None:
-        self._burst, self._per_second, self._most = burst, per_second, most
-        self._table: OrderedDict[str, Ration] = OrderedDict()
+    def __init__(self, burst: int, per_second: float, limit: int = 1_000) -> None:
+        self._burst, self._per_second, self._limit = burst, per_second, limit
+        self._table: OrderedDict[str, AuditQuota] = OrderedDict()
 
-    def take(self, key: str, now: datetime) -> int | None:
-        """As `Ration.take`, of the key's own."""
-        found = self._table.pop(key) if key in self._table else Ration(self._burst, self._per_second)
-        self._table[key] = found
-        if len(self._table) > self._most:
+    def acquire(self, key: str, now: datetime) -> int | None:
+        """Return the result of `AuditQuota.acquire` for the quota of this key."""
+        quota = self._table.pop(key) if key in self._table else AuditQuota(self._burst, self._per_second)
+        self._table[key] = quota
+        if len(self._table) > self._limit:
             self._table.popitem(last=False)
-        return found.take(now)
+        return quota.acquire(now)

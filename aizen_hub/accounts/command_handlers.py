@@ -1,55 +1,52 @@
-"""From an account command to the function that carries it out: one table, no chain of conditions."""
+"""Table of account commands and the functions that execute them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aizen_hub.accounts import pending_changes as pending
+from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.credentials import activation
-from aizen_hub.accounts.groups import groups
-from aizen_hub.accounts.groups import mapping_rules as mappings
-from aizen_hub.accounts.logins import linked_logins as further_logins
-from aizen_hub.accounts.names import names
-from aizen_hub.accounts.projects import members as project_members
-from aizen_hub.accounts.projects import projects
-from aizen_hub.accounts.roles import assignments, roles
-from aizen_hub.accounts.service_accounts import service_accounts
-from aizen_hub.accounts.sessions import locks
-from aizen_hub.accounts.sessions import token_revocation as revocation
-from aizen_hub.accounts.users import users, users_file
+from aizen_hub.accounts.groups import management, mapping_rules, membership
+from aizen_hub.accounts.logins import linked_logins
+from aizen_hub.accounts.names import normalization
+from aizen_hub.accounts.projects import lifecycle, members, queries
+from aizen_hub.accounts.roles import assignments, custom_roles, lookup
+from aizen_hub.accounts.service_accounts import accounts, credentials
+from aizen_hub.accounts.sessions import locks, token_revocation
+from aizen_hub.accounts.users import profiles, registration, users_file
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.validation.printable import show
+from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Write
+    from aizen_hub.store.transaction import WriteTransaction
 
 Arguments = Mapping[str, Any]
 Files = Mapping[str, str]
-Handler = Callable[["Write", Arguments, Files], Result]
+Handler = Callable[["WriteTransaction", Arguments, Files], Result]
 
 
-def carry_out(tx: Write, command: Command, files: Mapping[str, str] | None = None) -> Result:
-    """Carry out an account command that was allowed, in the transaction of its decision.
+def execute_account_command(tx: WriteTransaction, command: Command, files: Mapping[str, str] | None = None) -> Result:
+    """Execute an account command that was allowed, in the transaction of its decision.
 
     Parameters
     ----------
     files : mapping of str to str
-        The client's files by the name they have in the command; nothing is ever opened here (R111).
+        Contents of the client's files by the name they have in the command; nothing is opened here (R111).
 
     Returns
     -------
     Result
-        With ``pending`` where the change waits for confirmation.
+        With ``pending_id`` if the change is waiting for confirmation.
 
     Raises
     ------
     Problem
-        Whatever the function raises; the transaction must then be given up.
+        Any problem of the handler; the transaction must then be rolled back.
     """
     handler = HANDLERS.get(command.entry.handler or "")
     if handler is None:
@@ -57,92 +54,104 @@ def carry_out(tx: Write, command: Command, files: Mapping[str, str] | None = Non
     return handler(tx, command.arguments, files or {})
 
 
-def confirm(tx: Write, number: str) -> Result:
-    """Carry out a change that waits, as the person who confirms it."""
-    return pending.confirm(tx, number, OPERATIONS)
+def confirm_pending_change(tx: WriteTransaction, change_id: str) -> Result:
+    """Execute a pending change as the user who confirms it."""
+    return pending_changes.confirm_change(tx, change_id, OPERATIONS)
 
 
-def _file(files: Files, name: str) -> str:
+def _get_file(files: Files, name: str) -> str:
     if name not in files:
         raise BadInput(
-            f"the contents of the file `{show(name)}` did not come with the command",
+            f"the contents of the file `{excerpt(name)}` were not sent with the command",
             remedy="the file must be readable where the command is typed",
         )
     return files[name]
 
 
-def _user(text: str) -> Identity:
-    name = names.known_as(text)
+def _parse_user(text: str) -> Identity:
+    name = normalization.canonical_or_none(text)
     if name is None:
-        raise NotFound(f"there is no user `{show(text)}`", remedy="`list users` shows who is registered")
+        raise NotFound(f"there is no user `{excerpt(text)}`", remedy="`list users` shows who is registered")
     return Identity.user(name)
 
 
-def _config(args: Arguments, files: Files) -> str | None:
-    return _file(files, args["config"]) if "config" in args else None
+def _get_config(args: Arguments, files: Files) -> str | None:
+    return _get_file(files, args["config"]) if "config" in args else None
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "add_users": lambda tx, args, files: users_file.add(tx, _file(files, args["config"])),
-    "alter_users": lambda tx, args, files: users_file.alter(tx, _file(files, args["config"])),
-    "list_users": lambda tx, args, files: users.list_users(tx, tx.actor.project),
-    "delete_users": lambda tx, args, files: users.remove(tx, args["users"]),
-    "list_roles": lambda tx, args, files: roles.list_for(
-        tx, _user(args["user"]) if "user" in args else None, tx.actor.project
+    "add_users": lambda tx, args, files: users_file.add_users(tx, _get_file(files, args["config"])),
+    "alter_users": lambda tx, args, files: users_file.alter_users(tx, _get_file(files, args["config"])),
+    "list_users": lambda tx, args, files: profiles.list_users(tx, tx.actor.project),
+    "delete_users": lambda tx, args, files: registration.delete_users(tx, args["users"]),
+    "list_roles": lambda tx, args, files: lookup.list_user_roles(
+        tx, _parse_user(args["user"]) if "user" in args else None, tx.actor.project
     ),
-    "grant_role": lambda tx, args, files: assignments.grant(tx, args["roles"], tx.actor.project, _user(args["user"])),
-    "revoke_role": lambda tx, args, files: assignments.revoke(tx, args["roles"], tx.actor.project, _user(args["user"])),
-    "create_project": lambda tx, args, files: projects.create(tx, args["name"], config=_config(args, files)),
-    "alter_project": lambda tx, args, files: project_members.replace(tx, args["name"], _file(files, args["config"])),
-    "exportconfig_project": lambda tx, args, files: projects.export(tx, args["name"]),
-    "importconfig_project": lambda tx, args, files: project_members.restore(
-        tx, args["name"], _file(files, args["config"])
+    "grant_role": lambda tx, args, files: assignments.grant_roles(
+        tx, args["roles"], tx.actor.project, _parse_user(args["user"])
     ),
-    "list_projects": lambda tx, args, files: projects.list_projects(tx),
-    "show_project": lambda tx, args, files: projects.show(tx, args.get("name")),
-    "set_project": lambda tx, args, files: projects.set_project(tx, args["name"]),
-    "delete_project": lambda tx, args, files: projects.remove(tx, args["name"]),
+    "revoke_role": lambda tx, args, files: assignments.revoke_roles(
+        tx, args["roles"], tx.actor.project, _parse_user(args["user"])
+    ),
+    "create_project": lambda tx, args, files: lifecycle.create_project(
+        tx, args["name"], config=_get_config(args, files)
+    ),
+    "alter_project": lambda tx, args, files: members.replace_members(
+        tx, args["name"], _get_file(files, args["config"])
+    ),
+    "exportconfig_project": lambda tx, args, files: queries.export_project(tx, args["name"]),
+    "importconfig_project": lambda tx, args, files: members.import_project(
+        tx, args["name"], _get_file(files, args["config"])
+    ),
+    "list_projects": lambda tx, args, files: queries.list_projects(tx),
+    "show_project": lambda tx, args, files: queries.show_project(tx, args.get("name")),
+    "set_project": lambda tx, args, files: lifecycle.set_current_project(tx, args["name"]),
+    "delete_project": lambda tx, args, files: lifecycle.delete_project(tx, args["name"]),
 }
-"""By the handler that the catalog names."""
+"""Handlers of account commands by the name in the catalog."""
 
 
-def _grant(tx: Write, args: Arguments) -> Result:
-    return assignments.grant(
+def _grant(tx: WriteTransaction, args: Arguments) -> Result:
+    return assignments.grant_roles(
         tx,
         args["roles"],
         args["scope"],
         Identity.parse(args["to"]),
-        interval=Interval(assignments.moment(args["from"]), assignments.moment(args["until"])),
+        interval=Interval(assignments.parse_time(args["from"]), assignments.parse_time(args["until"])),
         reason=args["reason"],
         in_file=args.get("in_file", False),
     )
 
 
-def _revoke(tx: Write, args: Arguments) -> Result:
-    return assignments.revoke(tx, args["roles"], args["scope"], Identity.parse(args["from"]), reason=args["reason"])
+def _revoke(tx: WriteTransaction, args: Arguments) -> Result:
+    return assignments.revoke_roles(
+        tx, args["roles"], args["scope"], Identity.parse(args["from"]), reason=args["reason"]
+    )
 
 
-OPERATIONS: Mapping[str, pending.Operation] = {
+OPERATIONS: Mapping[str, pending_changes.Operation] = {
     "grant": _grant,
     "revoke": _revoke,
-    "add-users": lambda tx, args: users_file.add(tx, args["config"]),
-    "alter-users": lambda tx, args: users_file.alter(tx, args["config"]),
-    "delete-users": lambda tx, args: users.remove(tx, args["users"]),
-    "group-mapping": groups.map_from,
-    "map-group": mappings.put_confirmed,
-    "unmap-group": lambda tx, args: mappings.remove(tx, args["number"]),
-    "link-login": further_logins.link_confirmed,
-    "add-member": lambda tx, args: groups.add_member(tx, args["name"], Identity.parse(args["member"])),
-    "remove-member": lambda tx, args: groups.remove_member(tx, args["name"], Identity.parse(args["member"])),
-    "default-group": lambda tx, args: groups.set_default(tx, args["name"], True),
-    "alter-role": lambda tx, args: roles.alter(tx, **args),
-    "unlock": lambda tx, args: locks.unlock(tx, LockTarget.IDENTITY, args["identity"]),
-    "activation-link": activation.reissue_confirmed,
-    "delete-group": lambda tx, args: groups.remove(tx, args["name"]),
-    "credential": service_accounts.issue_confirmed,
-    "switch-on": lambda tx, args: service_accounts.set_active(tx, args["name"], True),
-    "delete-account": lambda tx, args: service_accounts.remove(tx, args["name"]),
-    "revoke-tokens": lambda tx, args: revocation.revoke(tx, revocation.Whose.ALL, reason=args["reason"]),
-    "alter-project": lambda tx, args: project_members.replace(tx, args["name"], args["config"]),
+    "add-users": lambda tx, args: users_file.add_users(tx, args["config"]),
+    "alter-users": lambda tx, args: users_file.alter_users(tx, args["config"]),
+    "delete-users": lambda tx, args: registration.delete_users(tx, args["users"]),
+    "group-mapping": management.create_confirmed_group,
+    "map-group": mapping_rules.create_confirmed_rule,
+    "unmap-group": lambda tx, args: mapping_rules.delete_rule(tx, args["number"]),
+    "link-login": linked_logins.link_confirmed_login,
+    "add-member": lambda tx, args: membership.add_member(tx, args["name"], Identity.parse(args["member"])),
+    "remove-member": lambda tx, args: membership.remove_member(tx, args["name"], Identity.parse(args["member"])),
+    "default-group": lambda tx, args: management.set_default_group(tx, args["name"], True),
+    "alter-role": lambda tx, args: custom_roles.update_role(tx, **args),
+    "unlock": lambda tx, args: locks.unlock_target(tx, LockTarget.IDENTITY, args["identity"]),
+    "activation-link": activation.reissue_confirmed_link,
+    "delete-group": lambda tx, args: management.delete_group(tx, args["name"]),
+    "credential": credentials.issue_confirmed_credential,
+    "switch-on": lambda tx, args: accounts.set_service_account_active(tx, args["name"], True),
+    "delete-account": lambda tx, args: accounts.delete_service_account(tx, args["name"]),
+    "revoke-tokens": lambda tx, args: token_revocation.revoke_tokens(
+        tx, token_revocation.RevocationTarget.ALL, reason=args["reason"]
+    ),
+    "alter-project": lambda tx, args: members.replace_members(tx, args["name"], args["config"]),
 }
-"""By the name under which a waiting change is stored."""
+"""Operations of pending changes by the name under which they are stored."""

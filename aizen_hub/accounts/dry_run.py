@@ -1,4 +1,4 @@
-"""A dry run: the change is made, compared person by person, and taken back."""
+"""Dry runs: a change is made, its effect on rights is compared, and the transaction is rolled back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, table
-from aizen_hub.rbac.default_denials import covers
-from aizen_hub.rbac.engine import effective
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, table_result
+from aizen_hub.rbac.default_denials import any_covers
+from aizen_hub.rbac.engine import effective_permissions
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
@@ -20,81 +20,98 @@ from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor
 
 if TYPE_CHECKING:
-    from aizen_hub.store.store import Store
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.sql_store import Store
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
-class _TakenBack(Exception):
+class _Rollback(Exception):
     def __init__(self, result: Result) -> None:
         super().__init__("dry run")
         self.result = result
 
 
-def preview(store: Store, actor: Actor, change: Callable[[Write], Result]) -> Result:
-    """Return who would gain and who would lose which rights, and change nothing.
+def dry_run(store: Store, actor: Actor, change: Callable[[WriteTransaction], Result]) -> Result:
+    """Return which identities would gain or lose which rights, without changing anything.
 
     Parameters
     ----------
     change : callable
-        What would be done; its problems are raised as they would be.
+        The change to try; its problems are raised as in a real run.
 
     Returns
     -------
     Result
-        A table of identity, scope, gains and losses; ``data["answer"]`` is the message that the change would give,
-        ``data["steps"]`` the steps of one that has several.
+        A table of identity, scope, gains and losses; ``data["answer"]`` is the message of the change,
+        ``data["steps"]`` lists the steps of a change that has several.
     """
     try:
         with store.write(actor) as tx:
-            tx.trying = True
-            answer = change(tx)
-            # The writer holds the lock, so what another connection sees is exactly the state before this change.
+            tx.dry_run = True
+            result = change(tx)
+            # The writer holds the lock, so another connection sees exactly the state before this change.
             with store.read() as before:
-                raise _TakenBack(_compared(before, tx, answer))
-    except _TakenBack as taken:
+                raise _Rollback(_compare_rights(before, tx, result))
+    except _Rollback as taken:
         return taken.result
 
 
-def _compared(before: Read, after: Write, answer: Result) -> Result:
+def _compare_rights(before: ReadTransaction, after: WriteTransaction, result: Result) -> Result:
     rows = []
-    for identity in sorted(_concerned(before, after.touched) | _concerned(after, after.touched)):
-        then, now = before.rights(identity), after.rights(identity)
-        if not then.active and not now.active:
-            # Somebody who must first activate the account gets these rights all the same.
-            then, now = replace(then, active=True), replace(now, active=True)
-        scopes = {held.scope for held in (*then.held, *now.held)}
-        for scope in sorted(scopes, key=lambda one: (one != SYSTEM, one)):
-            had, has = _given(then, scope, after), _given(now, scope, after)
-            gains = sorted(str(one) for one in has if not covers(had, one))
-            losses = sorted(str(one) for one in had if not covers(has, one))
+    for identity in sorted(
+        _affected_identities(before, after.invalidated) | _affected_identities(after, after.invalidated)
+    ):
+        rights_before, rights_after = before.rights(identity), after.rights(identity)
+        if not rights_before.active and not rights_after.active:
+            # Users who still have to activate their account get these rights too.
+            rights_before, rights_after = replace(rights_before, active=True), replace(rights_after, active=True)
+        scopes = {held.scope for held in (*rights_before.held_roles, *rights_after.held_roles)}
+        for scope in sorted(scopes, key=lambda name: (name != SYSTEM, name)):
+            permissions_before, permissions_after = (
+                _permissions_in(rights_before, scope, after),
+                _permissions_in(rights_after, scope, after),
+            )
+            gains = sorted(
+                str(permission) for permission in permissions_after if not any_covers(permissions_before, permission)
+            )
+            losses = sorted(
+                str(permission) for permission in permissions_before if not any_covers(permissions_after, permission)
+            )
             if gains or losses:
                 rows.append((str(identity), scope, gains, losses))
-    text = f"would do: {answer.message}" if rows else f"no rights would change; would do: {answer.message}"
-    steps = [str(row[0]) for row in answer.rows] if answer.columns[:1] == ("step",) else []
-    return table(("identity", "scope", "gains", "loses"), rows, text, dry_run=True, answer=answer.message, steps=steps)
+    text = f"would do: {result.message}" if rows else f"no rights would change; would do: {result.message}"
+    steps = [str(row[0]) for row in result.rows] if result.columns[:1] == ("step",) else []
+    return table_result(
+        ("identity", "scope", "gains", "loses"), rows, text, dry_run=True, answer=result.message, steps=steps
+    )
 
 
-def _given(rights: Rights, scope: str, at: Read) -> frozenset[Permission]:
-    own = frozenset(one for one in effective(rights, scope, at.now))
+def _permissions_in(rights: Rights, scope: str, at: ReadTransaction) -> frozenset[Permission]:
+    permissions = frozenset(permission for permission in effective_permissions(rights, scope, at.now))
     if scope == SYSTEM:
-        return own
-    # What the system gives everywhere is listed once, at the system.
-    return frozenset(one for one in own if not covers(effective(rights, SYSTEM, at.now), one))
+        return permissions
+    # Permissions that system roles give in every project are listed once, for the system.
+    return frozenset(
+        permission
+        for permission in permissions
+        if not any_covers(effective_permissions(rights, SYSTEM, at.now), permission)
+    )
 
 
-def _concerned(tx: Read, touched: Iterable[str]) -> frozenset[Identity]:
+def _affected_identities(tx: ReadTransaction, keys: Iterable[str]) -> frozenset[Identity]:
     a = tables.assignments
     roots: set[Identity] = set()
-    for touch in touched:
-        kind, _, name = touch.partition(":")
+    for key in keys:
+        kind, _, name = key.partition(":")
         if kind == "lock":
             kind, _, name = name.partition(":")
             kind, _, name = name.partition(":") if kind == "identity" else (kind, "", name)
-        if kind in set(Kind):
-            roots.add(Identity(Kind(kind), name))
+        if kind in set(IdentityKind):
+            roots.add(Identity(IdentityKind(kind), name))
         elif kind in ("role", "project", "*"):
             column = a.c.role if kind == "role" else a.c.scope
             query = select(a.c.identity).distinct()
             query = query if kind == "*" else query.where(column == name)
             roots |= {Identity.parse(row.identity) for row in tx.conn.execute(query)}
-    return frozenset(one for one in gate.members_below(tx, roots) if one.kind is not Kind.GROUP)
+    return frozenset(
+        identity for identity in checks.transitive_members(tx, roots) if identity.kind is not IdentityKind.GROUP
+    )

@@ -1,4 +1,4 @@
-"""Changes that wait until an entitled person confirms them in the panel (DESIGN, confirmation; R77)."""
+"""Pending changes, which an entitled user confirms in the panel (R77, `docs/architecture.md`)."""
 
 from __future__ import annotations
 
@@ -9,214 +9,244 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, first, message
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, message_result, truncated_table
 from aizen_hub.problems import Conflict, Denied, NotFound
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.protected_roles import is_guarded
+from aizen_hub.rbac.protected_roles import role_requires_confirmation
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Road
-from aizen_hub.store.audit_log import change_records as recorded
+from aizen_hub.store.actor import Channel
+from aizen_hub.store.audit_log import change_records
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-WAITS = timedelta(hours=24)
-MOST = 1_000
-"""Waiting changes or requests that one list tells."""
-_ROADS = frozenset({Road.KERNEL, Road.CLI, Road.SERVICE_ACCOUNT, Road.POLICY})
-_p = tables.pending
+CONFIRMATION_LIFETIME = timedelta(hours=24)
+MAX_LISTED = 1_000
+"""Maximum number of pending changes or requests in one list."""
+_DEFERRED_CHANNELS = frozenset({Channel.KERNEL, Channel.CLI, Channel.SERVICE_ACCOUNT, Channel.POLICY})
+_p = tables.pending_changes
 
-Operation = Callable[["Write", Mapping[str, Any]], Result]
+Operation = Callable[["WriteTransaction", Mapping[str, Any]], Result]
 
 
-def needed(tx: Write, places: Iterable[tuple[str, str]] = (), *, always: bool = False) -> bool:
-    """Tell whether this change has to wait.
+def requires_confirmation(
+    tx: WriteTransaction, grants: Iterable[tuple[str, str]] = (), *, always: bool = False
+) -> bool:
+    """Return whether this change has to wait for confirmation.
 
-    A road on which a person cannot be told from a program makes it wait; in the panel it needs a fresh sign-in instead.
+    On a channel where a user cannot be told from a program, it has to wait; in the panel it needs a recent login
+    instead.
 
     Parameters
     ----------
-    places : iterable of (role, scope)
-        The roles that change hands, and where.
+    grants : iterable of (role, scope)
+        The roles that are granted or revoked, and their scopes.
     always : bool
-        The change is of the kind that waits whatever the roles: credentials, group mappings, keys.
+        Changes of this kind need confirmation whatever the roles: credentials, group mappings, keys.
 
     Raises
     ------
     Denied
-        In the panel, without a fresh sign-in.
+        In the panel, without a recent login.
     """
-    if not tx.settings.confirm_protected or not (always or any(guarded(tx, *place) for place in places)):
+    if not tx.settings.confirm_protected or not (always or any(is_protected(tx, *grant) for grant in grants)):
         return False
-    if tx.trying:
-        # Nothing is changed, so there is nothing to confirm; and what would wait is what one wants to see first.
+    if tx.dry_run:
+        # A dry run changes nothing, and should show what a pending change would do.
         return False
-    if tx.actor.road is Road.PANEL:
-        need_fresh(tx)
-    return tx.actor.road in _ROADS
+    if tx.actor.channel is Channel.PANEL:
+        require_recent_login(tx)
+    return tx.actor.channel in _DEFERRED_CHANNELS
 
 
-def needed_to_control(tx: Write, *identities: Identity) -> bool:
-    """Tell whether a change that lets somebody use what these identities hold, or stops them using it, has to wait.
+def control_requires_confirmation(tx: WriteTransaction, *identities: Identity) -> bool:
+    """Return whether a change that gives or takes control of these identities has to wait for confirmation.
 
-    What they hold through groups counts, whenever it begins to give. The problems are those of `needed`.
+    Everything that they hold through groups counts, whenever it takes effect. Raises as `requires_confirmation` does.
     """
-    return needed(tx, reached_places(tx, *identities))
+    return requires_confirmation(tx, reachable_grants(tx, *identities))
 
 
-def guarded(tx: Read, role: str, scope: str) -> bool:
-    """Tell whether a role is one of those that change hands only with confirmation."""
-    found = tx.roles.get(role)
-    return found is not None and is_guarded(found, scope, tx.roles, tx.catalog.member_permissions)
+def is_protected(tx: ReadTransaction, role: str, scope: str) -> bool:
+    """Return whether a role is granted and revoked only with confirmation."""
+    known_role = tx.roles.get(role)
+    return known_role is not None and role_requires_confirmation(
+        known_role, scope, tx.roles, tx.catalog.member_permissions
+    )
 
 
-def reached_places(tx: Read, *identities: Identity) -> frozenset[tuple[str, str]]:
-    """Return every role and scope that is assigned to the identities or to a group that one of them is in."""
+def reachable_grants(tx: ReadTransaction, *identities: Identity) -> frozenset[tuple[str, str]]:
+    """Return every role and scope assigned to the identities or to a group that contains one of them."""
     a = tables.assignments
-    whose = {str(found) for one in identities for found in (one, *gate.reached_groups(tx, one))}
-    rows = tx.conn.execute(select(a.c.role, a.c.scope).where(a.c.identity.in_(sorted(whose))))
+    holders = {str(holder) for identity in identities for holder in (identity, *checks.transitive_groups(tx, identity))}
+    rows = tx.conn.execute(select(a.c.role, a.c.scope).where(a.c.identity.in_(sorted(holders))))
     return frozenset((row.role, row.scope) for row in rows)
 
 
-def need_fresh(tx: Write) -> None:
-    """Refuse unless the person proved who they are a short while ago (R77)."""
-    if not is_fresh(tx):
+def require_recent_login(tx: WriteTransaction) -> None:
+    """Raise Denied unless the user has authenticated recently (R77)."""
+    if not has_recent_login(tx):
         raise Denied(
-            "this needs a fresh sign-in",
+            "this needs a recent login",
             remedy="sign in again with your provider",
-            more={"reason": "fresh-login-required"},
+            extensions={"reason": "fresh-login-required"},
         )
 
 
-def is_fresh(tx: Write) -> bool:
-    return tx.actor.fresh_until is not None and tx.actor.fresh_until > tx.now
+def has_recent_login(tx: WriteTransaction) -> bool:
+    """Return whether the user has authenticated recently."""
+    return tx.actor.recent_login_until is not None and tx.actor.recent_login_until > tx.now
 
 
-def hold(tx: Write, operation: str, arguments: Mapping[str, Any], what: str) -> Result:
-    """Store a change that waits, and return the answer that says so (the transaction commits)."""
-    number = secrets.token_hex(16)
-    expires = tx.now + WAITS
-    values = {
-        "kind": operation,
-        "asked_by": str(tx.actor.identity),
-        "asked": tx.now,
-        "expires": expires,
-        "payload": {"arguments": dict(arguments), "what": what},
-    }
-    tx.conn.execute(insert(_p).values(id=number, state="waiting", comment="", **values))
-    wrote = recorded.rows(recorded.put(_p, number, values))
-    tx.change("pending", {"pending": number, "operation": operation, **wrote}, [])
-    tx.audit("change.held", details={"pending": number, "operation": operation, "what": what})
-    return message(
-        f"waiting for confirmation in the panel: {what}", pending=number, state="waiting", expires=expires, what=what
-    )
-
-
-def waiting(tx: Read, *, of: Identity | None = None, number: str | None = None, most: int = MOST) -> Result:
-    """List the changes that wait, without their contents; expired ones are left out.
+def submit(tx: WriteTransaction, operation: str, arguments: Mapping[str, Any], summary: str) -> Result:
+    """Store a pending change, and return the result that says so; the transaction then commits.
 
     Parameters
     ----------
-    of : Identity, optional
-        Only what this identity asked for.
-    number : str, optional
-        Only this change.
-    most : int
-        How many are told at most; where there are more, ``data["more"]`` is true.
+    operation : str
+        Key of `command_handlers.OPERATIONS`.
+    summary : str
+        What the change does, for the list of pending changes.
     """
-    query = select(_p).where(_p.c.kind != REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
-    if of is not None:
-        query = query.where(_p.c.asked_by == str(of))
-    if number is not None:
-        query = query.where(_p.c.id == number)
-    rows = tx.conn.execute(query.order_by(_p.c.asked, _p.c.id).limit(most + 1)).all()
-    return first(
-        ("id", "change", "asked by", "asked", "expires"),
-        [(row.id, row.payload.get("what", row.kind), row.asked_by, row.asked, row.expires) for row in rows],
-        most,
+    change_id = secrets.token_hex(16)
+    expires = tx.now + CONFIRMATION_LIFETIME
+    values = {
+        "kind": operation,
+        "requested_by": str(tx.actor.identity),
+        "requested": tx.now,
+        "expires": expires,
+        "payload": {"arguments": dict(arguments), "what": summary},
+    }
+    tx.conn.execute(insert(_p).values(id=change_id, state="waiting", comment="", **values))
+    wrote = change_records.change_payload(change_records.row_written(_p, change_id, values))
+    tx.record_change("pending", {"pending": change_id, "operation": operation, **wrote}, [])
+    tx.audit("change.held", details={"pending": change_id, "operation": operation, "what": summary})
+    return message_result(
+        f"waiting for confirmation in the panel: {summary}",
+        pending=change_id,
+        state="waiting",
+        expires=expires,
+        what=summary,
     )
 
 
-def confirm(tx: Write, number: str, operations: Mapping[str, Operation]) -> Result:
-    """Carry out a waiting change as the confirming person, with all checks made again on that person's rights.
+def list_pending(
+    tx: ReadTransaction, *, requested_by: Identity | None = None, change_id: str | None = None, limit: int = MAX_LISTED
+) -> Result:
+    """List the pending changes without their contents; expired ones are left out.
+
+    Parameters
+    ----------
+    requested_by : Identity, optional
+        Only changes of this requester.
+    change_id : str, optional
+        Only this change.
+    limit : int
+        Maximum number of changes in the result; if there are more, ``data["more"]`` is true.
+    """
+    query = select(_p).where(_p.c.kind != ACCESS_REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
+    if requested_by is not None:
+        query = query.where(_p.c.requested_by == str(requested_by))
+    if change_id is not None:
+        query = query.where(_p.c.id == change_id)
+    rows = tx.conn.execute(query.order_by(_p.c.requested, _p.c.id).limit(limit + 1)).all()
+    return truncated_table(
+        ("id", "change", "asked by", "asked", "expires"),
+        [(row.id, row.payload.get("what", row.kind), row.requested_by, row.requested, row.expires) for row in rows],
+        limit,
+    )
+
+
+def confirm_change(tx: WriteTransaction, change_id: str, operations: Mapping[str, Operation]) -> Result:
+    """Execute a pending change as the confirming user, with all checks repeated for that user's rights.
 
     Raises
     ------
     Denied
-        Not in the panel, no fresh sign-in, or who asked has lost the account meanwhile.
+        Not in the panel, no recent login, or the requester's account is not active any more.
     NotFound, Conflict
-        No such change; decided or expired already.
+        There is no such change; it is already decided or expired.
     Problem
-        Whatever the change itself raises for the confirming person.
+        Any problem of the change itself, for the confirming user.
     """
-    if tx.actor.road not in (Road.PANEL, Road.OPERATOR):
-        raise Denied("a change is confirmed in the panel only", remedy="open the panel and sign in again")
-    if tx.actor.road is Road.PANEL:
-        gate.in_person(tx)
-        need_fresh(tx)
-    row = waiting_row(tx, number)
-    if not tx.rights(Identity.parse(row.asked_by)).active:
-        raise Denied("whoever asked for this change cannot sign in any more", remedy="reject it")
+    if tx.actor.channel not in (Channel.PANEL, Channel.OPERATOR):
+        raise Denied("changes can be confirmed in the panel only", remedy="open the panel and sign in again")
+    if tx.actor.channel is Channel.PANEL:
+        checks.forbid_impersonation(tx)
+        require_recent_login(tx)
+    row = get_pending(tx, change_id)
+    if not tx.rights(Identity.parse(row.requested_by)).active:
+        raise Denied("the requester of this change cannot sign in any more", remedy="reject it")
     result = operations[row.kind](tx, row.payload["arguments"])
-    close(tx, row.id, "confirmed", "")
-    tx.audit("change.confirmed", details={"pending": row.id, "operation": row.kind, "asked-by": row.asked_by})
+    resolve(tx, row.id, "confirmed", "")
+    tx.audit("change.confirmed", details={"pending": row.id, "operation": row.kind, "asked-by": row.requested_by})
     return result
 
 
-def reject(tx: Write, number: str, comment: str = "") -> Result:
-    """Refuse a waiting change: whoever asked for it may, in person, and every administrator of accounts."""
-    row = waiting_row(tx, number)
-    if row.asked_by == str(tx.actor.identity):
-        gate.in_person(tx)
+def reject_change(tx: WriteTransaction, change_id: str, comment: str = "") -> Result:
+    """Reject a pending change. Its requester may, in person, and every user who manages users."""
+    row = get_pending(tx, change_id)
+    if row.requested_by == str(tx.actor.identity):
+        checks.forbid_impersonation(tx)
     else:
-        gate.need(tx, gate.permission(tx, "users"))
-    close(tx, row.id, "rejected", comment)
+        checks.require(tx, checks.endpoint_permission(tx, "users"))
+    resolve(tx, row.id, "rejected", comment)
     tx.audit("change.rejected", details={"pending": row.id, "operation": row.kind, "comment": comment})
-    return message("the change was rejected")
+    return message_result("the change was rejected")
 
 
-def expire(tx: Write) -> int:
-    """Close what has waited too long, and empty it: it may hold contact data."""
+def expire_changes(tx: WriteTransaction) -> int:
+    """Close expired changes and delete their contents, which may include contact data."""
     rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.expires <= tx.now).limit(1_000)).all()
     for row in rows:
-        close(tx, row.id, "expired", "")
+        resolve(tx, row.id, "expired", "")
         tx.audit("change.expired", details={"pending": row.id})
     return len(rows)
 
 
-def drop_of(tx: Write, identity: Identity) -> None:
-    """Reject what an identity that goes away has waiting."""
-    rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.asked_by == str(identity))).all()
+def discard_changes_of(tx: WriteTransaction, identity: Identity) -> None:
+    """Reject the pending changes of an identity that is deleted."""
+    rows = tx.conn.execute(select(_p.c.id).where(_p.c.state == "waiting", _p.c.requested_by == str(identity))).all()
     for row in rows:
-        close(tx, row.id, "rejected", "")
+        resolve(tx, row.id, "rejected", "")
 
 
-REQUEST = "access-request"
+ACCESS_REQUEST = "access-request"
 
 
-def waiting_row(tx: Read, number: str, kind: str | None = None) -> Any:
-    """Return a waiting change, or with ``kind`` a waiting request; NotFound or Conflict for anything else."""
-    row = tx.conn.execute(select(_p).where(_p.c.id == number)).first()
-    if row is None or (row.kind == REQUEST) != (kind == REQUEST):
-        raise nothing()
+def get_pending(tx: ReadTransaction, change_id: str, kind: str | None = None) -> Any:
+    """Return the row of a pending change, or with ``kind`` of a pending request; else raise NotFound or Conflict."""
+    row = tx.conn.execute(select(_p).where(_p.c.id == change_id)).first()
+    if row is None or (row.kind == ACCESS_REQUEST) != (kind == ACCESS_REQUEST):
+        raise pending_not_found()
     if row.state != "waiting" or row.expires <= tx.now:
         state = "expired" if row.state == "waiting" else row.state
-        raise Conflict(f"this is {state} already")
+        raise Conflict(f"this is already {state}")
     return row
 
 
-def nothing() -> NotFound:
-    return NotFound("there is no such waiting change or request")
+def pending_not_found() -> NotFound:
+    return NotFound("there is no such pending change or request")
 
 
-def close(tx: Write, number: str, state: str, comment: str) -> None:
-    """Decide a waiting change or request; its contents go, a request keeps its role and scope for its asker."""
-    kept = tx.conn.execute(select(_p.c.kind, _p.c.payload).where(_p.c.id == number)).first()
-    payload = {} if kept is None or kept.kind != REQUEST else {key: kept.payload.get(key) for key in ("role", "scope")}
+def resolve(tx: WriteTransaction, change_id: str, state: str, comment: str) -> None:
+    """Close a pending change or request. Its contents are deleted, except for the role and scope of a request."""
+    row = tx.conn.execute(select(_p.c.kind, _p.c.payload).where(_p.c.id == change_id)).first()
+    payload = (
+        {} if row is None or row.kind != ACCESS_REQUEST else {key: row.payload.get(key) for key in ("role", "scope")}
+    )
     tx.conn.execute(
         update(_p)
-        .where(_p.c.id == number)
+        .where(_p.c.id == change_id)
         .values(state=state, decided_by=str(tx.actor.identity), decided=tx.now, comment=comment[:500], payload=payload)
     )
-    tx.change("pending", {"pending": number, "state": state, **recorded.rows(recorded.gone(_p, number))}, [])
+    tx.record_change(
+        "pending",
+        {
+            "pending": change_id,
+            "state": state,
+            **change_records.change_payload(change_records.row_deleted(_p, change_id)),
+        },
+        [],
+    )

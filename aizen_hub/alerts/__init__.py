@@ -1,1 +1,1 @@
-"""Alerts: who is told what, from an outbox that is written with the change and delivered later."""
+"""Alerts to users and to the webhook, from an outbox that is written with the change and delivered later."""

@@ -1,4 +1,4 @@
-"""The courier: delivers due alerts from the outbox, with growing pauses, never in the way of a decision."""
+"""Delivery of due alerts from the outbox, with exponential backoff, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,118 +17,118 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from aizen_hub.alerts.mail import send_mail
-from aizen_hub.alerts.message import Event, compose
-from aizen_hub.alerts.outbox import Channel
+from aizen_hub.alerts.message import AlertEvent, compose_message
+from aizen_hub.alerts.outbox import AlertChannel
 from aizen_hub.alerts.webhook import send_webhook
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import outbox
 
 log = logging.getLogger(__name__)
 
-MAX_TRIES = 8
-BATCH = 20
-_FIRST_PAUSE = timedelta(seconds=5)
-_KEEP = timedelta(days=30)
-# Longer than one alert can take: a mail is a dozen steps of at most ten seconds.
+MAX_ATTEMPTS = 8
+MAX_BATCH = 20
+_RETRY_DELAY = timedelta(seconds=5)
+_RETENTION = timedelta(days=30)
+# Longer than one alert can take: an e-mail is a dozen steps of at most ten seconds.
 _LEASE = timedelta(minutes=5)
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
-class End(Enum):
-    """How one try to deliver an alert ended."""
+class DeliveryStatus(Enum):
+    """The status of one attempt to deliver an alert."""
 
     SENT = auto()
-    AGAIN = auto()
-    NEVER = auto()
+    RETRY = auto()
+    FAILED = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of one try, and why, unless it was sent."""
+class DeliveryResult:
+    """The result of one attempt, with the reason unless it was sent."""
 
-    end: End
-    why: str = ""
+    status: DeliveryStatus
+    reason: str = ""
 
 
-class Courier:
-    """Delivers alerts; ``deliver_due`` is called in a worker thread every few seconds.
+class AlertDelivery:
+    """Delivers alerts; `deliver_due` is called in a worker thread every few seconds.
 
-    Each alert is claimed for five minutes right before it is sent, so that two replicas do not both send it; a courier
-    that dies in between leaves it to the next one, which may send it a second time: at least once, never lost.
+    Each alert is claimed for five minutes right before it is sent, so that two replicas do not both send it. If the
+    process ends in between, another one sends it, perhaps a second time: delivery is at least once.
 
     Parameters
     ----------
     settings : AlertSettings
-        Alerts that were written while there was a mail server or a webhook fail once there is none.
+        An alert fails if its mail server or webhook is no longer configured.
     transaction : callable
-        Opens a database transaction and gives its connection.
+        Opens a database transaction and returns its connection.
     """
 
     def __init__(self, settings: AlertSettings, transaction: Transaction) -> None:
         self._settings = settings
         self._transaction = transaction
-        self._ending = threading.Event()
+        self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Let the alert that is on its way be the last one; from any thread."""
-        self._ending.set()
+        """Stop after the alert that is being sent; may be called from any thread."""
+        self._stopping.set()
 
     def deliver_due(self, now: datetime) -> int:
-        """Deliver what is due, at most 20 alerts; return how many were sent."""
-        begun = time.monotonic()
+        """Deliver due alerts, at most 20; return how many were sent."""
+        started = time.monotonic()
         sent = 0
         with self._transaction() as conn:
             row = self._claim(conn, now)
-        for left in reversed(range(BATCH)):
+        for remaining in reversed(range(MAX_BATCH)):
             if row is None:
                 break
-            outcome = self._send(row)
-            sent += outcome.end is End.SENT
-            at = now + timedelta(seconds=time.monotonic() - begun)
+            result = self._send(row)
+            sent += result.status is DeliveryStatus.SENT
+            at = now + timedelta(seconds=time.monotonic() - started)
             with self._transaction() as conn:
-                conn.execute(update(outbox).where(outbox.c.id == row.id).values(**_settled(row, outcome, at)))
-                row = self._claim(conn, at) if left else None
+                conn.execute(update(outbox).where(outbox.c.id == row.id).values(**_result_values(row, result, at)))
+                row = self._claim(conn, at) if remaining else None
         return sent
 
     def _claim(self, conn: Connection, now: datetime) -> Any:
-        """Take the alert that is due for longest, or None."""
-        if self._ending.is_set():
+        """Claim the alert that has been due for longest; None if there is none."""
+        if self._stopping.is_set():
             return None
         row = conn.execute(
             select(outbox)
-            .where(outbox.c.sent.is_(None), outbox.c.failed.is_(None), outbox.c.next_try <= now)
-            .order_by(outbox.c.next_try, outbox.c.id)
+            .where(outbox.c.sent.is_(None), outbox.c.failure.is_(None), outbox.c.next_attempt <= now)
+            .order_by(outbox.c.next_attempt, outbox.c.id)
             .limit(1)
         ).first()
         if row is None:
             return None
-        mine = conn.execute(
+        claimed = conn.execute(
             update(outbox)
-            .where(outbox.c.id == row.id, outbox.c.next_try == row.next_try, outbox.c.sent.is_(None))
-            .values(next_try=now + _LEASE)
+            .where(outbox.c.id == row.id, outbox.c.next_attempt == row.next_attempt, outbox.c.sent.is_(None))
+            .values(next_attempt=now + _LEASE)
         )
-        return row if mine.rowcount else None
+        return row if claimed.rowcount else None
 
-    def forget_old(self, now: datetime) -> None:
-        """Delete rows that were settled a month ago."""
+    def delete_old(self, now: datetime) -> None:
+        """Delete alerts that were sent or given up a month ago."""
         with self._transaction() as conn:
             conn.execute(
                 delete(outbox).where(
-                    outbox.c.created < now - _KEEP, outbox.c.sent.is_not(None) | outbox.c.failed.is_not(None)
+                    outbox.c.created < now - _RETENTION, outbox.c.sent.is_not(None) | outbox.c.failure.is_not(None)
                 )
             )
 
-    def _send(self, row: Any) -> Outcome:
+    def _send(self, row: Any) -> DeliveryResult:
         try:
-            message = compose(Event(row.event), row.payload)
-            if row.channel == Channel.EMAIL:
+            message = compose_message(AlertEvent(row.event), row.payload)
+            if row.channel == AlertChannel.EMAIL:
                 if self._settings.mail is None:
-                    return Outcome(End.NEVER, "no mail server is configured")
+                    return DeliveryResult(DeliveryStatus.FAILED, "no mail server is configured")
                 send_mail(self._settings.mail, row.payload["address"], message)
             else:
                 if self._settings.webhook_url is None:
-                    return Outcome(End.NEVER, "no webhook is configured")
+                    return DeliveryResult(DeliveryStatus.FAILED, "no webhook is configured")
                 secret = self._settings.webhook_secret_file
                 body = {"id": row.id, "event": row.event, "recipient": row.recipient, "channel": row.channel}
                 send_webhook(
@@ -138,17 +138,17 @@ class Courier:
                 )
         except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
             log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, type(error).__name__)
-            return Outcome(End.AGAIN, f"{type(error).__name__}: {error}"[:500])
-        except Exception as error:  # noqa: BLE001 - whatever one row holds, the rows behind it are delivered
-            log.error("alert %d by %s cannot be made into a message: %s", row.id, row.channel, type(error).__name__)
-            return Outcome(End.NEVER, f"no message could be made of it: {type(error).__name__}")
-        return Outcome(End.SENT)
+            return DeliveryResult(DeliveryStatus.RETRY, f"{type(error).__name__}: {error}"[:500])
+        except Exception as error:  # noqa: BLE001 - an invalid alert must not block the following ones
+            log.error("alert %d by %s cannot be composed: %s", row.id, row.channel, type(error).__name__)
+            return DeliveryResult(DeliveryStatus.FAILED, f"the message could not be composed: {type(error).__name__}")
+        return DeliveryResult(DeliveryStatus.SENT)
 
 
-def _settled(row: Any, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    tries = row.tries + 1
-    if outcome.end is End.SENT:
-        return {"sent": now, "tries": tries}
-    if outcome.end is End.NEVER or tries >= MAX_TRIES:
-        return {"failed": outcome.why, "tries": tries}
-    return {"tries": tries, "next_try": now + _FIRST_PAUSE * 2**tries}
+def _result_values(row: Any, result: DeliveryResult, now: datetime) -> dict[str, Any]:
+    attempts = row.attempts + 1
+    if result.status is DeliveryStatus.SENT:
+        return {"sent": now, "attempts": attempts}
+    if result.status is DeliveryStatus.FAILED or attempts >= MAX_ATTEMPTS:
+        return {"failure": result.reason, "attempts": attempts}
+    return {"attempts": attempts, "next_attempt": now + _RETRY_DELAY * 2**attempts}

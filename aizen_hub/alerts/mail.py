@@ -1,4 +1,4 @@
-"""One mail by SMTP (RFC 5321), with TLS verified unless the configuration says otherwise."""
+"""Delivery of one e-mail by SMTP (RFC 5321), with verified TLS unless the configuration disables it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
-from aizen_hub.alerts.message import Message
+from aizen_hub.alerts.message import AlertMessage
 from aizen_hub.settings import MailSettings
 
 _SECONDS = 10.0
 
 
-def send_mail(settings: MailSettings, address: str, message: Message) -> None:
+def send_mail(settings: MailSettings, address: str, message: AlertMessage) -> None:
     """Deliver one message; blocks up to ten seconds per step, so never on an event loop.
 
     Raises
     ------
     OSError, smtplib.SMTPException
-        The server is away, refuses, or is not the one its certificate should show.
+        The server is unreachable, rejects the message, or has an invalid certificate.
     ValueError
-        The address is none.
+        The address is invalid.
     """
     mail = EmailMessage()
     mail["From"] = settings.sender
-    mail["To"] = Address(addr_spec=address)  # exactly one, whatever stands in it
+    mail["To"] = Address(addr_spec=address)  # exactly one recipient, whatever the address contains
     mail["Subject"] = message.subject
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain="aizen-hub.invalid")

@@ -1,4 +1,4 @@
-"""What an alert says. Messages are data: one line per event, filled with names that are canonical already."""
+"""The texts of alerts: one template per event, filled with names that are already canonical."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 
-class Event(StrEnum):
+class AlertEvent(StrEnum):
+    """The events that users are alerted of."""
+
     ROLE_GRANTED = "role-granted"
     ROLE_REVOKED = "role-revoked"
     ACCESS_EXPIRING = "access-expiring"
@@ -17,46 +19,48 @@ class Event(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class AlertMessage:
     """Subject and body of one alert, plain text."""
 
     subject: str
     body: str
 
 
-_MESSAGES: Mapping[Event, Message] = {
-    Event.ROLE_GRANTED: Message(
+_MESSAGES: Mapping[AlertEvent, AlertMessage] = {
+    AlertEvent.ROLE_GRANTED: AlertMessage(
         "You have {role} in {scope}",
-        "{by} gave you the role {role} in {scope}, until {until}.\nReason: {reason}\nIt works from your next command.",
+        "{by} gave you the role {role} in {scope}, until {until}.\nReason: {reason}\n"
+        "It applies from your next command.",
     ),
-    Event.ROLE_REVOKED: Message(
+    AlertEvent.ROLE_REVOKED: AlertMessage(
         "You no longer have {role} in {scope}",
-        "{by} took the role {role} in {scope} from you.\nReason: {reason}\nYour next command is judged without it.",
+        "{by} revoked your role {role} in {scope}.\nReason: {reason}\nThis applies from your next command.",
     ),
-    Event.ACCESS_EXPIRING: Message(
+    AlertEvent.ACCESS_EXPIRING: AlertMessage(
         "Your role {role} in {scope} ends at {until}",
-        "Your role {role} in {scope} ends at {until}.\nIf you need it longer, ask an administrator of {scope}.",
+        "Your role {role} in {scope} ends at {until}.\nIf you need it for longer, ask an administrator of {scope}.",
     ),
-    Event.JOB_DONE: Message(
+    AlertEvent.JOB_DONE: AlertMessage(
         "{command} in {scope} is done", "`{command}` in {scope}, started by {by}, is done.\n{reason}"
     ),
-    Event.JOB_FAILED: Message(
-        "{command} in {scope} failed", "`{command}` in {scope}, started by {by}, ended as: {outcome}.\n{reason}"
+    AlertEvent.JOB_FAILED: AlertMessage(
+        "{command} in {scope} failed",
+        "`{command}` in {scope}, started by {by}, ended with the outcome: {outcome}.\n{reason}",
     ),
 }
 _FIELDS = ("role", "scope", "by", "until", "reason", "command", "outcome")
 _MAX_FIELD = 500
 
 
-def compose(event: Event, payload: Mapping[str, Any]) -> Message:
-    """Fill the message of an event.
+def compose_message(event: AlertEvent, payload: Mapping[str, Any]) -> AlertMessage:
+    """Return the message of an event.
 
-    Values are cut to 500 characters and lose their control characters, so that none can add a mail header or a line
-    that looks like ours (R99).
+    Values are truncated to 500 characters and lose their control characters, so that none can add a mail header or a
+    line that looks like part of the template (R99).
     """
     values = {name: _one_line(payload.get(name)) for name in _FIELDS}
     template = _MESSAGES[event]
-    return Message(template.subject.format_map(values), template.body.format_map(values))
+    return AlertMessage(template.subject.format_map(values), template.body.format_map(values))
 
 
 def _one_line(value: object) -> str:

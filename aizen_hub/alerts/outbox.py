@@ -1,4 +1,4 @@
-"""The outbox: alerts are written in the transaction of their change, so none is lost and none is false."""
+"""The outbox: an alert is written in the transaction of its change, and is rolled back with it."""
 
 from __future__ import annotations
 
@@ -8,71 +8,98 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
-from aizen_hub.alerts.message import Event
+from aizen_hub.alerts.message import AlertEvent
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import outbox, project_alerts, users
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read
+    from aizen_hub.store.transaction import ReadTransaction
 
 
-class Channel(StrEnum):
+class AlertChannel(StrEnum):
+    """How an alert is delivered."""
+
     EMAIL = "email"
-    PHONE = "phone"  # handed to the webhook, since no text message service is built in
+    PHONE = "phone"  # delivered through the webhook, since no text message service is built in
     WEBHOOK = "webhook"
 
 
-EVERYBODY = "*"
-"""Recipient of the deployment's webhook."""
-ONCE = 120
-"""Most characters of an occasion with its channel and recipient."""
+WEBHOOK_RECIPIENT = "*"
+"""Recipient of an alert for the deployment's webhook, which receives the alerts of all users."""
+MAX_DEDUPLICATION_KEY = 120
+"""Maximum length of a deduplication key with its channel and recipient."""
 
 
-def ways(settings: AlertSettings) -> frozenset[Channel]:
-    """Return the channels that this deployment has. Nothing is written for another: it could only fail."""
-    found = {Channel.EMAIL} if settings.mail is not None else set()
-    return frozenset(found | ({Channel.PHONE, Channel.WEBHOOK} if settings.webhook_url is not None else set()))
+def configured_channels(settings: AlertSettings) -> frozenset[AlertChannel]:
+    """Return the channels that are configured. No alert is written for another one, since it could not be delivered."""
+    channels = set()
+    if settings.mail is not None:
+        channels.add(AlertChannel.EMAIL)
+    if settings.webhook_url is not None:
+        channels |= {AlertChannel.PHONE, AlertChannel.WEBHOOK}
+    return frozenset(channels)
 
 
-def tell_user(tx: Read, user: str, event: Event, payload: Mapping[str, Any], *, once: str | None = None) -> int:
-    """Write an alert for one user on each channel that there is, and that the user wants and has an address for.
-
-    Returns the number of rows written. ``once`` names the occasion: the same occasion is told only once.
-    """
-    return _write(tx, [user], event, payload, once)
-
-
-def tell_project(
-    tx: Read,
-    project: str,
-    service: str,
-    event: Event,
+def alert_user(
+    tx: ReadTransaction,
+    user: str,
+    event: AlertEvent,
     payload: Mapping[str, Any],
     *,
-    once: str | None = None,
+    deduplication_key: str | None = None,
 ) -> int:
-    """Write an alert for everybody who asked to be told of ``service`` (e.g. ``training``) in a project."""
+    """Write an alert for one user on each configured channel that the user has enabled and has an address for.
+
+    Parameters
+    ----------
+    deduplication_key : str, optional
+        An alert with the same key is written only once per channel and recipient.
+
+    Returns
+    -------
+    int
+        The number of alerts written.
+    """
+    return _write_alerts(tx, [user], event, payload, deduplication_key)
+
+
+def alert_project_subscribers(
+    tx: ReadTransaction,
+    project: str,
+    service: str,
+    event: AlertEvent,
+    payload: Mapping[str, Any],
+    *,
+    deduplication_key: str | None = None,
+) -> int:
+    """Write an alert for all users who subscribed to ``service`` (e.g. ``training``) in a project; see `alert_user`."""
     rows = tx.conn.execute(
         select(project_alerts.c.user).where(project_alerts.c.project == project, project_alerts.c.service == service)
     )
-    return _write(tx, list(rows.scalars()), event, payload, once)
+    return _write_alerts(tx, list(rows.scalars()), event, payload, deduplication_key)
 
 
-def _write(tx: Read, names: Iterable[str], event: Event, payload: Mapping[str, Any], once: str | None) -> int:
-    conn, known = tx.conn, ways(tx.settings.alerts)
-    if not known:
+def _write_alerts(
+    tx: ReadTransaction,
+    names: Iterable[str],
+    event: AlertEvent,
+    payload: Mapping[str, Any],
+    deduplication_key: str | None,
+) -> int:
+    conn, channels = tx.conn, configured_channels(tx.settings.alerts)
+    if not channels:
         return 0
-    found = conn.execute(
+    recipients = conn.execute(
         select(users.c.name, users.c.email, users.c.phone, users.c.alerts).where(users.c.name.in_(sorted(set(names))))
     ).all()
     targets = [
-        (person.name, channel, address)
-        for person in found
-        for channel, address in ((Channel.EMAIL, person.email), (Channel.PHONE, person.phone))
-        if channel in known and address and person.alerts.get(channel)
+        (user.name, channel, address)
+        for user in recipients
+        for channel, address in ((AlertChannel.EMAIL, user.email), (AlertChannel.PHONE, user.phone))
+        if channel in channels and address and user.alerts.get(channel)
     ]
-    if Channel.WEBHOOK in known:
-        targets.append((EVERYBODY, Channel.WEBHOOK, None))
+    if AlertChannel.WEBHOOK in channels:
+        targets.append((WEBHOOK_RECIPIENT, AlertChannel.WEBHOOK, None))
     rows = [
         {
             "recipient": name,
@@ -80,16 +107,20 @@ def _write(tx: Read, names: Iterable[str], event: Event, payload: Mapping[str, A
             "event": event,
             "payload": {**payload, "address": address} if address else dict(payload),
             "created": tx.now,
-            "next_try": tx.now,
-            "tries": 0,
-            "once": f"{once}/{channel}/{name}"[:ONCE] if once else None,
+            "next_attempt": tx.now,
+            "attempts": 0,
+            "deduplication_key": f"{deduplication_key}/{channel}/{name}"[:MAX_DEDUPLICATION_KEY]
+            if deduplication_key
+            else None,
         }
         for name, channel, address in targets
     ]
-    if once:
-        keys = [row["once"] for row in rows]
-        told = set(conn.execute(select(outbox.c.once).where(outbox.c.once.in_(keys))).scalars())
-        rows = [row for row in rows if row["once"] not in told]
+    if deduplication_key:
+        keys = [row["deduplication_key"] for row in rows]
+        existing = set(
+            conn.execute(select(outbox.c.deduplication_key).where(outbox.c.deduplication_key.in_(keys))).scalars()
+        )
+        rows = [row for row in rows if row["deduplication_key"] not in existing]
     if rows:
         conn.execute(insert(outbox), rows)
     return len(rows)

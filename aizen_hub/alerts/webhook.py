@@ -1,4 +1,4 @@
-"""One alert by HTTP POST to the address in the configuration; never to an address from a user (T-52)."""
+"""Delivery of one alert by HTTP POST to the configured URL; never to a URL from a user (T-52)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SIGNATURE = "X-Aizen-Signature"
 
 
 def send_webhook(url: str, secret: bytes | None, body: Mapping[str, Any]) -> None:
-    """Post one JSON object; with a secret, its HMAC-SHA-256 travels as ``X-Aizen-Signature: sha256=…``.
+    """Post one JSON object; with a secret, its HMAC-SHA-256 is sent as ``X-Aizen-Signature: sha256=…``.
 
     Redirects are not followed. Blocks up to ten seconds per step, so never on an event loop.
 
     Raises
     ------
     OSError, http.client.HTTPException
-        No connection, no answer in time, or an answer that is not 2xx.
+        No connection, no response in time, or a response that is not 2xx.
     """
     parts = urlsplit(url)
     data = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
@@ -38,9 +38,9 @@ def send_webhook(url: str, secret: bytes | None, body: Mapping[str, Any]) -> Non
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body=data, headers=headers)
-        answer = connection.getresponse()
-        answer.read(1024)
-        if not 200 <= answer.status < 300:
-            raise http.client.HTTPException(f"the webhook answered {answer.status}")
+        response = connection.getresponse()
+        response.read(1024)
+        if not 200 <= response.status < 300:
+            raise http.client.HTTPException(f"the webhook responded with status {response.status}")
     finally:
         connection.close()

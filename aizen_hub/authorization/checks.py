@@ -1,4 +1,4 @@
-"""Whether the actor of a transaction may do this: one gate for every function of the room (R60, R81)."""
+"""Authorization checks for the actor of a transaction (R60, R81)."""
 
 from __future__ import annotations
 
@@ -9,284 +9,311 @@ from sqlalchemy import or_, select
 
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac import escalation
-from aizen_hub.rbac.decision import Decision, Request
-from aizen_hub.rbac.default_denials import covers
+from aizen_hub.rbac.decision import AuthorizationRequest, Decision
+from aizen_hub.rbac.default_denials import any_covers
 from aizen_hub.rbac.engine import decide
-from aizen_hub.rbac.escalation import Missing
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.escalation import MissingRight
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.rights.memberships import chunks
-from aizen_hub.validation.printable import show
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.rights.memberships import chunked
+from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
-def above_roles(tx: Write) -> bool:
-    """Whether the road itself carries the right: only the service's own machine does."""
-    return tx.actor.road is Road.OPERATOR
+def is_operator(tx: WriteTransaction) -> bool:
+    """Return whether the request came by the operator channel, which needs no role: the service's own host."""
+    return tx.actor.channel is Channel.OPERATOR
 
 
-def ask(tx: Read, identity: Identity, permission: str | Permission, scope: str) -> Decision:
-    """Decide one permission for one identity in the present state."""
-    asked = Permission.parse(permission) if isinstance(permission, str) else permission
-    return decide(tx.rights(identity), Request(asked, scope), tx.now)
+def decide_now(tx: ReadTransaction, identity: Identity, permission: str | Permission, scope: str) -> Decision:
+    """Decide one permission of one identity on the current state."""
+    required = Permission.parse(permission) if isinstance(permission, str) else permission
+    return decide(tx.rights(identity), AuthorizationRequest(required, scope), tx.now)
 
 
-def allowed(tx: Write, permission: str, scope: str) -> bool:
-    if above_roles(tx):
+def is_allowed(tx: WriteTransaction, permission: str, scope: str) -> bool:
+    """Return whether the actor holds the permission in the scope; never while impersonating another user."""
+    if is_operator(tx):
         return True
-    return tx.actor.acting is None and ask(tx, tx.actor.identity, permission, scope).allowed
+    return tx.actor.acting is None and decide_now(tx, tx.actor.identity, permission, scope).allowed
 
 
-def need(tx: Write, permission: str, scope: str = SYSTEM) -> None:
-    """Refuse unless the actor holds the permission in the scope.
+def require(tx: WriteTransaction, permission: str, scope: str = SYSTEM) -> None:
+    """Require that the actor holds a permission in a scope.
 
     Raises
     ------
     NotFound
-        A project in which the actor has nothing at all (R72).
+        A project in which the actor holds nothing (R72).
     Denied
-        The permission is missing, or somebody acts for somebody else, which never changes rights (R70).
+        The permission is missing, or the actor is impersonated: impersonation never changes access (R70).
     """
-    need_of(tx, tx.actor, permission, scope)
+    require_for(tx, tx.actor, permission, scope)
 
 
-def need_of(tx: Read, actor: Actor, permission: str, scope: str = SYSTEM) -> None:
-    """As `need`, for somebody who only reads."""
-    if actor.road is Road.OPERATOR:
+def require_for(tx: ReadTransaction, actor: Actor, permission: str, scope: str = SYSTEM) -> None:
+    """Require a permission of an actor in a read transaction; raises the errors of `require`."""
+    if actor.channel is Channel.OPERATOR:
         return
-    in_person_of(tx, actor)
-    decision = ask(tx, actor.identity, permission, scope)
+    forbid_impersonation_of(tx, actor)
+    decision = decide_now(tx, actor.identity, permission, scope)
     if decision.allowed:
         return
-    if scope != SYSTEM and not visible(tx, actor.identity, scope):
-        raise no_project(scope)
+    if scope != SYSTEM and not can_see_project(tx, actor.identity, scope):
+        raise project_not_found(scope)
     raise Denied(
-        decision.sentence, more={"missing": [permission], "reason": decision.reason.value, "role": decision.role}
+        decision.sentence, extensions={"missing": [permission], "reason": decision.reason.value, "role": decision.role}
     )
 
 
-def in_person(tx: Write) -> None:
-    """Refuse an actor who is not registered and active, or for whom somebody else acts (R70)."""
-    in_person_of(tx, tx.actor)
+def forbid_impersonation(tx: WriteTransaction) -> None:
+    """Require an actor that is registered, active, and not impersonated by another user (R70)."""
+    forbid_impersonation_of(tx, tx.actor)
 
 
-def in_person_of(tx: Read, actor: Actor) -> None:
-    """As `in_person`, for somebody who only reads."""
+def forbid_impersonation_of(tx: ReadTransaction, actor: Actor) -> None:
+    """Do the same as `forbid_impersonation` in a read transaction."""
     if actor.acting is not None:
-        raise Denied("whoever acts for somebody else cannot change or look into access", remedy="sign in as yourself")
+        raise Denied(
+            "access cannot be changed or inspected while acting for another user", remedy="sign in as yourself"
+        )
     if not tx.rights(actor.identity).active:
         raise Denied(f"`{actor.identity}` is not a registered and active identity")
 
 
-def visible(tx: Read, identity: Identity, project: str) -> bool:
-    """Whether the identity may know that the project exists: it holds what every member of a project holds."""
-    return is_project(tx, project) and bool(_scopes(tx, identity) & {project, SYSTEM})
+def can_see_project(tx: ReadTransaction, identity: Identity, project: str) -> bool:
+    """Return whether the project exists and the identity holds one of the permissions that every member holds."""
+    return project_exists(tx, project) and bool(_member_scopes(tx, identity) & {project, SYSTEM})
 
 
-def is_project(tx: Read, name: str) -> bool:
-    """Whether there is a project of this name, whoever may know."""
+def project_exists(tx: ReadTransaction, name: str) -> bool:
+    """Return whether a project of this name exists, independent of who may see it."""
     return tx.conn.execute(select(tables.projects.c.id).where(tables.projects.c.name == name)).first() is not None
 
 
-def visible_projects(tx: Read, identity: Identity) -> Sequence[Any]:
-    """Return the rows of the projects the identity may know of, filtered in the query (R72)."""
+def visible_projects(tx: ReadTransaction, identity: Identity) -> Sequence[Any]:
+    """Return the rows of the projects that the identity can see, filtered in the query (R72)."""
     p = tables.projects
-    scopes = _scopes(tx, identity)
+    scopes = _member_scopes(tx, identity)
     if SYSTEM in scopes:
         return tx.conn.execute(select(p).order_by(p.c.name)).all()
-    found: list[Any] = []
-    for chunk in chunks(sorted(scopes)):
-        found += tx.conn.execute(select(p).where(p.c.name.in_(chunk))).all()
-    return sorted(found, key=lambda row: str(row.name))
+    rows: list[Any] = []
+    for chunk in chunked(sorted(scopes)):
+        rows += tx.conn.execute(select(p).where(p.c.name.in_(chunk))).all()
+    return sorted(rows, key=lambda row: str(row.name))
 
 
-def _scopes(tx: Read, identity: Identity) -> frozenset[str]:
-    # A lock stops the commands of a project and says so; it does not make the project unknown to its people.
+def _member_scopes(tx: ReadTransaction, identity: Identity) -> frozenset[str]:
+    # Locked projects are included: a lock denies commands with its reason, it does not hide the project.
     rights = tx.rights(identity)
     if not rights.active:
         return frozenset()
     return frozenset(
         held.scope
-        for held in rights.held
-        if held.interval.holds(tx.now)
-        and any(covers(rights.permissions_of(held), one) for one in tx.catalog.member_permissions)
+        for held in rights.held_roles
+        if held.interval.includes(tx.now)
+        and any(any_covers(rights.permissions_of(held), permission) for permission in tx.catalog.member_permissions)
     )
 
 
-def need_project(tx: Write, project: str) -> None:
-    """Refuse a project that does not exist, or of which the actor may not know, in the same words."""
-    known = is_project(tx, project) if above_roles(tx) else visible(tx, tx.actor.identity, project)
-    if not known:
-        raise no_project(project)
+def require_visible_project(tx: WriteTransaction, project: str) -> None:
+    """Raise the same error for a project that does not exist and for one that the actor cannot see (R72)."""
+    is_visible = project_exists(tx, project) if is_operator(tx) else can_see_project(tx, tx.actor.identity, project)
+    if not is_visible:
+        raise project_not_found(project)
 
 
-def no_project(project: str) -> NotFound:
+def project_not_found(project: str) -> NotFound:
+    """Return the error for a project that does not exist or is not visible to the actor."""
     return NotFound(
-        f"there is no project `{show(project)}` in which you have a role",
+        f"there is no project `{excerpt(project)}` in which you have a role",
         remedy="`list projects` shows the projects you may use; a project's admin can grant you a role",
     )
 
 
-def own_identities(tx: Read, identity: Identity) -> frozenset[Identity]:
-    """Return whatever an identity would give to itself by giving to it (R66, R68).
+def controlled_identities(tx: ReadTransaction, identity: Identity) -> frozenset[Identity]:
+    """Return the identities through which a grant would come back to this identity (R66, R68).
 
-    Itself, the service accounts that it or a group of its controls or for which one of these made a credential that is
-    still good, and every group that one of these is in, or was in when its provider last told: a role of a group
-    reaches the service account in it, and through its credentials whoever controls it.
+    These are the identity itself; the service accounts that it or one of its groups controls, or for which one of these
+    issued a credential that has not expired; and every group that contains one of these, now or in the last report of
+    its provider. A role of a group reaches the service accounts in it, and through their credentials their controllers.
     """
-    found: set[Identity] = set()
+    controlled: set[Identity] = set()
     front = {identity}
     while front:
-        found |= front
-        reached = set().union(*(reached_groups(tx, one) | _reported_groups(tx, one) for one in front))
-        front = (reached | _usable_accounts(tx, found | reached)) - found
-    return frozenset(found)
+        controlled |= front
+        groups = set().union(*(transitive_groups(tx, member) | _reported_groups(tx, member) for member in front))
+        front = (groups | _usable_accounts(tx, controlled | groups)) - controlled
+    return frozenset(controlled)
 
 
-def _usable_accounts(tx: Read, whose: Iterable[Identity]) -> set[Identity]:
+def _usable_accounts(tx: ReadTransaction, controllers: Iterable[Identity]) -> set[Identity]:
     accounts, credentials = tables.service_accounts, tables.credentials
-    names = [str(one) for one in whose]
-    made = select(credentials.c.service_account_id).where(
+    names = [str(controller) for controller in controllers]
+    with_credential = select(credentials.c.service_account_id).where(
         credentials.c.issued_by.in_(names), credentials.c.expires > tx.now
     )
     rows = tx.conn.execute(
-        select(accounts.c.name).where(or_(accounts.c.controller.in_(names), accounts.c.id.in_(made)))
+        select(accounts.c.name).where(or_(accounts.c.controller.in_(names), accounts.c.id.in_(with_credential)))
     )
     return {Identity.service_account(row.name) for row in rows}
 
 
-def _reported_groups(tx: Read, identity: Identity) -> set[Identity]:
-    """Return the groups that a provider feeds and last reported of a user: the next sign-in puts the user into them."""
-    if identity.kind is not Kind.USER:
+def _reported_groups(tx: ReadTransaction, identity: Identity) -> set[Identity]:
+    """Return the provider's groups that it last reported for a user: the next login makes the user a member again."""
+    if identity.kind is not IdentityKind.USER:
         return set()
     reports, users, groups = tables.reported_groups, tables.users, tables.groups
     query = select(reports.c.provider, reports.c.groups).join(users, users.c.id == reports.c.user_id)
-    found: set[Identity] = set()
+    reported: set[Identity] = set()
     for row in tx.conn.execute(query.where(users.c.name == identity.name)):
-        for chunk in chunks(sorted(row.groups)):
-            fed = select(groups.c.name).where(groups.c.provider == row.provider, groups.c.name.in_(chunk))
-            found |= {Identity.group(name) for name in tx.conn.execute(fed).scalars()}
-    return found
+        for chunk in chunked(sorted(row.groups)):
+            fed_groups = select(groups.c.name).where(groups.c.provider == row.provider, groups.c.name.in_(chunk))
+            reported |= {Identity.group(name) for name in tx.conn.execute(fed_groups).scalars()}
+    return reported
 
 
-def reached_groups(tx: Read, identity: Identity) -> frozenset[Identity]:
-    """Return every group that holds the identity, directly or through others, aged directory memberships included."""
-    found: set[Identity] = set()
+def transitive_groups(tx: ReadTransaction, identity: Identity) -> frozenset[Identity]:
+    """Return every group that contains the identity, directly or nested, expired directory memberships included."""
+    groups: set[Identity] = set()
     front = {identity}
     while front:
         rows = tx.conn.execute(
             select(tables.groups.c.name)
             .join(tables.memberships, tables.memberships.c.group_id == tables.groups.c.id)
-            .where(tables.memberships.c.member.in_([str(one) for one in front]))
+            .where(tables.memberships.c.member.in_([str(member) for member in front]))
             .distinct()
         )
-        front = {Identity.group(row.name) for row in rows} - found
-        found |= front
-    return frozenset(found)
+        front = {Identity.group(row.name) for row in rows} - groups
+        groups |= front
+    return frozenset(groups)
 
 
-def members_below(tx: Read, groups: Iterable[Identity]) -> frozenset[Identity]:
-    """Return everybody in the groups, directly or through other groups, the groups themselves included."""
-    found: set[Identity] = set(groups)
-    front = {one for one in found if one.kind is Kind.GROUP}
+def transitive_members(tx: ReadTransaction, groups: Iterable[Identity]) -> frozenset[Identity]:
+    """Return all members of the groups, direct and nested, the groups themselves included."""
+    members: set[Identity] = set(groups)
+    front = {group for group in members if group.kind is IdentityKind.GROUP}
     while front:
         rows = tx.conn.execute(
             select(tables.memberships.c.member)
             .join(tables.groups, tables.memberships.c.group_id == tables.groups.c.id)
-            .where(tables.groups.c.name.in_([one.name for one in front]))
+            .where(tables.groups.c.name.in_([group.name for group in front]))
             .distinct()
         )
-        new = {Identity.parse(row.member) for row in rows} - found
-        found |= new
-        front = {one for one in new if one.kind is Kind.GROUP}
-    return frozenset(found)
+        new = {Identity.parse(row.member) for row in rows} - members
+        members |= new
+        front = {member for member in new if member.kind is IdentityKind.GROUP}
+    return frozenset(members)
 
 
-def need_control(tx: Write, target: Identity, act: str) -> None:
-    """Refuse unless the actor holds every right that the target holds: controlling it would give them those rights.
+def require_control_of(tx: WriteTransaction, target: Identity, act: str) -> None:
+    """Require that the actor holds every right of the target, since control of the target gives these rights.
 
-    What comes through a directory's group counts also while that membership is aged: the next sign-in renews it.
+    Rights through a directory group count even while that membership is expired: the next login renews it.
+
+    Parameters
+    ----------
+    act : str
+        The operation for the message, as a verb phrase such as ``link a login``.
 
     Raises
     ------
     Escalation
-        Lists what is missing.
+        Lists the missing rights.
     """
-    if above_roles(tx):
+    if is_operator(tx):
         return
-    in_person(tx)
-    missing = missing_to_control(tx, tx.actor.identity, target)
+    forbid_impersonation(tx)
+    missing = missing_for_control(tx, tx.actor.identity, target)
     if missing:
         raise Escalation(
-            f"to {act} you need every right that `{target}` holds: {'; '.join(one.sentence for one in missing[:5])}",
-            remedy="ask somebody who holds these rights",
-            more={"missing": [one.sentence for one in missing]},
+            f"to {act} you need every right of `{target}`: {'; '.join(right.sentence for right in missing[:5])}",
+            remedy="ask a user who has these rights",
+            extensions={"missing": [right.sentence for right in missing]},
         )
 
 
-def missing_to_control(tx: Read, giver: Identity, target: Identity, *, or_give: bool = False) -> tuple[Missing, ...]:
-    """Return which rights of the target, its own and those of its groups, the giver lacks; nothing for itself.
+def missing_for_control(
+    tx: ReadTransaction, identity: Identity, target: Identity, *, include_grantable: bool = False
+) -> tuple[MissingRight, ...]:
+    """Return the rights of the target, its own and those of its groups, that another identity lacks to control it.
 
-    With ``or_give`` what the giver might give to somebody else is not missing either.
+    Parameters
+    ----------
+    include_grantable : bool
+        Rights that ``identity`` may grant to other users do not count as missing.
     """
-    if giver == target:
+    if identity == target:
         return ()
-    held = tx.rights(giver)
-    reached = map(tx.rights, (target, *sorted(reached_groups(tx, target), key=str)))
-    found = (escalation.missing_to_control(held, one, tx.now, or_give=or_give) for one in reached)
-    return tuple(dict.fromkeys(lack for lacks in found for lack in lacks))
-
-
-def need_not_own(tx: Write, target: Identity, act: str) -> None:
-    """Refuse the actor what would give something back to them through a group or a service account of their own."""
-    if above_roles(tx) or target not in own_identities(tx, tx.actor.identity) or not tx.rights(target).held:
-        return
-    raise Escalation(
-        f"nobody {act} a group that they are in, or a service account of their own", remedy="ask somebody else"
+    own_rights = tx.rights(identity)
+    target_rights = map(tx.rights, (target, *sorted(transitive_groups(tx, target), key=str)))
+    missing = (
+        escalation.missing_for_control(own_rights, rights, tx.now, include_grantable=include_grantable)
+        for rights in target_rights
     )
+    return tuple(dict.fromkeys(right for rights in missing for right in rights))
 
 
-def rights(tx: Write) -> Rights:
+def forbid_self_grant(tx: WriteTransaction, target: Identity, act: str) -> None:
+    """Forbid an operation that gives rights back to the actor through one of their groups or service accounts.
+
+    Parameters
+    ----------
+    act : str
+        The operation for the message, in the third person such as ``unlocks``.
+    """
+    if (
+        is_operator(tx)
+        or target not in controlled_identities(tx, tx.actor.identity)
+        or not tx.rights(target).held_roles
+    ):
+        return
+    raise Escalation(f"a user never {act} a group or service account of their own", remedy="ask another administrator")
+
+
+def actor_rights(tx: WriteTransaction) -> Rights:
+    """Return the compiled rights of the actor."""
     return tx.rights(tx.actor.identity)
 
 
-def listed(missing: Iterable[object], at_most: int = 8) -> str:
-    """Return the missing rights as words, bounded."""
-    words = [f"`{one}`" for one in missing]
-    shown = ", ".join(words[:at_most])
-    return shown if len(words) <= at_most else f"{shown} and {len(words) - at_most} more"
+def format_missing(missing: Iterable[object], limit: int = 8) -> str:
+    """Return up to ``limit`` missing rights as text."""
+    names = [f"`{right}`" for right in missing]
+    text = ", ".join(names[:limit])
+    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"
 
 
-def permission(tx: Read, operation: str) -> str:
-    """Return what an action that is no command needs, as the catalog's ``endpoints`` say; the loader sees to it."""
-    return str(tx.catalog.endpoints[operation])
+def endpoint_permission(tx: ReadTransaction, endpoint: str) -> str:
+    """Return the permission of an endpoint from the catalog's ``endpoints``; the catalog loader requires each one."""
+    return str(tx.catalog.endpoints[endpoint])
 
 
-def command_permission(tx: Read, handler: str) -> str | None:
-    """Return the permission of the catalog's command that this account function carries out; None: open to everybody.
+def command_permission(tx: ReadTransaction, handler: str) -> str | None:
+    """Return the permission of the catalog command with this handler; None if it is open to every active identity.
 
-    A catalog without that command leaves the function to its endpoint of the same name, else to the operator alone.
+    Without such a command the endpoint of the same name decides, else only the operator is allowed.
     """
-    entry = next((one for one in tx.catalog.commands.values() if one.handler == handler), None)
+    entry = next((command for command in tx.catalog.commands.values() if command.handler == handler), None)
     if entry is not None:
         return None if entry.permission is None else str(entry.permission)
     endpoint = tx.catalog.endpoints.get(handler)
-    return NOBODY if endpoint is None else str(endpoint)
+    return NEVER_GRANTED if endpoint is None else str(endpoint)
 
 
-NOBODY = "nobody:nothing"
+NEVER_GRANTED = "never:granted"
+"""A permission that no role contains."""
 
 
-def need_command(tx: Write, handler: str, scope: str = SYSTEM) -> None:
-    """Refuse unless the actor may use this account function in the scope; the problems are those of `need`."""
-    asked = command_permission(tx, handler)
-    if asked is not None:
-        need(tx, asked, scope)
-    elif not above_roles(tx):
-        in_person(tx)
+def require_command(tx: WriteTransaction, handler: str, scope: str = SYSTEM) -> None:
+    """Require that the actor may run the command with this handler in the scope; raises the errors of `require`."""
+    permission = command_permission(tx, handler)
+    if permission is not None:
+        require(tx, permission, scope)
+    elif not is_operator(tx):
+        forbid_impersonation(tx)

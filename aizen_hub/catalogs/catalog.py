@@ -1,4 +1,4 @@
-"""A catalog: the built-in roles, the permissions and the commands of one platform, as values."""
+"""Catalogs: the built-in roles, permissions and commands of one platform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aizen_hub.catalogs.grammar import DEFAULT_TEMPLATE, Grammar, parse_grammar
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import Role
 
-EVERY_PAIR = "*"
+ALL_KEY_VALUES = "*"
 """In ``secret``: every ``key=value`` argument."""
 
 
@@ -27,13 +27,13 @@ ENDPOINTS = (
     "access",
     "audit",
 )
-"""The actions that every service has and that are no commands: each catalog says what they need."""
+"""API actions that are not commands; each catalog declares the permission of every one of them."""
 
 
 class CommandScope(StrEnum):
-    """Where a command is judged.
+    """The scope in which a command is authorized.
 
-    ``either``: in the current project if one is set, else at the system. ``self``: open to every registered user.
+    ``either``: the current project if one is set, else the system. ``self``: open to every registered user.
     """
 
     SYSTEM = "system"
@@ -43,14 +43,14 @@ class CommandScope(StrEnum):
 
 
 class Executor(StrEnum):
-    """Who carries a command out: our own account functions, or the platform behind us."""
+    """What executes a command: the account functions of the service, or the core."""
 
     ACCOUNTS = "accounts"
     CORE = "core"
 
 
-class Job(StrEnum):
-    """What a command does to the count of running jobs."""
+class JobEffect(StrEnum):
+    """Effect of a command on the number of running jobs."""
 
     STARTS = "starts"
     STOPS = "stops"
@@ -63,21 +63,21 @@ class CommandEntry:
     Attributes
     ----------
     name : str
-        Its words, e.g. ``start training``; the key, matched exactly (R90).
+        Its words, e.g. ``start training``; matched exactly (R90).
     permission : Permission or None
-        What it needs; None only where ``scope`` is ``self``.
+        The required permission; None only where ``scope`` is ``self``.
     grammar : str
-        The template of what follows the words, see `catalogs.grammar`.
+        Template of the arguments, see `catalogs.grammar`.
     handler : str or None
-        Name of the account function that carries it out; None: the core does.
+        Name of the account function that executes it; None: the core does.
     secret : frozenset of str
-        Arguments that the audit stores as a keyed hash; ``*`` stands for every ``key=value``.
+        Arguments that the audit stores as a keyed hash; ``*`` means every ``key=value``.
     open_for_self : bool
-        Needs no permission where its ``user`` argument is missing or is the asker.
+        Needs no permission if its ``user`` argument is missing or is the requester.
     project_argument : str or None
-        The argument that names the project it is about; it is judged there, not in the current one (R65).
-    decided_by_roles : bool
-        The permission opens the door; which roles may change hands decides `rbac.escalation`.
+        The argument that names the project; the command is authorized there, not in the current project (R65).
+    grants_roles : bool
+        The permission alone is not enough: `rbac.escalation` decides which roles may be granted or revoked.
     """
 
     name: str
@@ -87,12 +87,12 @@ class CommandEntry:
     grammar: str = DEFAULT_TEMPLATE
     handler: str | None = None
     least_role: str | None = None
-    job: Job | None = None
+    job: JobEffect | None = None
     secret: frozenset[str] = frozenset()
     description: str = ""
     open_for_self: bool = False
     project_argument: str | None = None
-    decided_by_roles: bool = False
+    grants_roles: bool = False
 
     @property
     def verb(self) -> str:
@@ -100,7 +100,7 @@ class CommandEntry:
 
     @property
     def noun(self) -> str:
-        """The second word; empty for a command of one word."""
+        """The second word; empty for a one-word command."""
         return self.name.partition(" ")[2]
 
     @property
@@ -113,28 +113,28 @@ class CommandEntry:
 
     @property
     def usage(self) -> str:
-        """The whole line as people read it, e.g. ``grant role <roles,…> to <user>``."""
+        """The usage line, e.g. ``grant role <roles,…> to <user>``."""
         return f"{self.name} {self.syntax.usage}".rstrip()
 
     def is_secret(self, argument: str) -> bool:
-        """Tell whether the value of ``argument`` must not be stored as it is."""
-        named = argument in self.syntax.arguments
-        return argument in self.secret or (not named and EVERY_PAIR in self.secret)
+        """Return whether the value of ``argument`` must not be stored in plain text."""
+        is_named = argument in self.syntax.arguments
+        return argument in self.secret or (not is_named and ALL_KEY_VALUES in self.secret)
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltInGroup:
-    """A group that exists from the first start on; with ``joins_new_users`` every new user becomes a member."""
+    """A group created at the first start; with ``includes_new_users`` every new user becomes a member."""
 
     name: str
     roles: tuple[str, ...] = ()
-    joins_new_users: bool = False
+    includes_new_users: bool = False
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltInAccount:
-    """A service account that exists from the first start on."""
+    """A service account created at the first start."""
 
     name: str
     roles: tuple[str, ...] = ()
@@ -143,26 +143,27 @@ class BuiltInAccount:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The data of one platform, checked by `catalogs.loader`.
+    """The roles, permissions and commands of one platform, validated by `catalogs.loader`.
 
     Attributes
     ----------
     hash : str
-        SHA-256 over the whole content, overlays included, as hex.
+        SHA-256 of the whole content, overlays included, in hexadecimal.
     roles : mapping of str to Role
-        Built-in roles, from the least to the greatest: a refusal names the first that would do.
+        Built-in roles, from the least to the most powerful: a denial names the first that would do.
     aliases : mapping of str to str
-        A second spelling of a command, to its name.
+        Further spellings of commands, mapped to the command name.
     member_permissions : frozenset of Permission
-        Carried by every role with permissions that is assigned in a project.
+        Added to every role with permissions that is assigned in a project.
     admin_role : str or None
-        What ``admin_user`` receives at the first start.
+        The role that ``admin_user`` receives at the first start.
     creator_role : str or None
-        What the creator of a project receives in it; only holders of ``creator_role_removers`` take it away.
+        The role that the creator of a project receives in it; only holders of ``creator_role_removers`` can revoke it.
     endpoints : mapping of str to Permission
-        What the actions need that are not commands: all of `ENDPOINTS`, and by choice others, e.g. ``impersonate``.
+        Permissions of the actions that are not commands: all of `ENDPOINTS`, and optionally others, such
+        as ``impersonate``.
     groups_claim_required : bool
-        A login whose identity provider sends no well-formed ``groups`` is refused.
+        Logins are refused if the identity provider does not send a well-formed ``groups`` claim.
     """
 
     name: str
@@ -184,10 +185,10 @@ class Catalog:
 
     @cached_property
     def permissions(self) -> frozenset[Permission]:
-        """Every permission that a command or an endpoint asks for."""
-        asked = {entry.permission for entry in self.commands.values() if entry.permission}
-        return frozenset(asked | set(self.endpoints.values()) | self.member_permissions)
+        """Every permission that a command or an endpoint requires."""
+        required = {entry.permission for entry in self.commands.values() if entry.permission}
+        return frozenset(required | set(self.endpoints.values()) | self.member_permissions)
 
-    def command(self, words: str) -> CommandEntry | None:
-        """Return the command with exactly these words, by name or alias."""
+    def find_command(self, words: str) -> CommandEntry | None:
+        """Return the command with exactly these words as name or alias."""
         return self.commands.get(self.aliases.get(words, words))

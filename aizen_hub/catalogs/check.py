@@ -1,139 +1,146 @@
-"""What must agree inside a catalog: each check yields the place of a fault, what is wrong, and the fix."""
+"""Consistency checks of a catalog; each yields the location of a fault and a message with the remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aizen_hub.catalogs.catalog import ENDPOINTS, EVERY_PAIR, Catalog, CommandEntry, CommandScope
-from aizen_hub.catalogs.schema import CatalogForm
-from aizen_hub.catalogs.yaml_source import Place
+from aizen_hub.catalogs.catalog import ALL_KEY_VALUES, ENDPOINTS, Catalog, CommandEntry, CommandScope
+from aizen_hub.catalogs.schema import CatalogModel
+from aizen_hub.catalogs.yaml_source import KeyPath
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import Role, ScopeKind
 
-Fault = tuple[Place, str]
+CatalogFault = tuple[KeyPath, str]
 
-_ROLE_SETS = ("gives", "takes", "gives_self", "gives_in_file", "takes_in_file")
+_ROLE_LISTS = ("can_grant", "can_revoke", "can_grant_to_self", "can_grant_in_file", "can_revoke_in_file")
 
 
-def faults(form: CatalogForm, catalog: Catalog, *, open_permissions: bool) -> Iterator[Fault]:
+def find_faults(source_model: CatalogModel, catalog: Catalog, *, open_permissions: bool) -> Iterator[CatalogFault]:
     """Yield every fault of the catalog.
 
-    With ``open_permissions`` a command may need what no role holds, and no service has to run by the catalog.
+    With ``open_permissions``, commands may require permissions that no role has, and the endpoints may be missing:
+    such a catalog is for policy tests, not for a service.
     """
-    yield from _role_names(form, catalog)
+    yield from _check_roles(source_model, catalog)
     if not open_permissions:
-        yield from _endpoints(catalog)
-    yield from _command_words(form)
+        yield from _check_endpoints(catalog)
+    yield from _check_command_words(source_model)
     for entry in catalog.commands.values():
-        yield from _entry(entry)
+        yield from _check_entry(entry)
         if not open_permissions:
-            yield from _holdable(entry, catalog)
+            yield from _check_permission_is_held(entry, catalog)
 
 
-def _role_names(form: CatalogForm, catalog: Catalog) -> Iterator[Fault]:
-    named: list[tuple[Place, str]] = [
+def _check_roles(model: CatalogModel, catalog: Catalog) -> Iterator[CatalogFault]:
+    named: list[tuple[KeyPath, str]] = [
         (("roles", name, key), other)
-        for name, role in form.roles.items()
-        for key in _ROLE_SETS
+        for name, role in model.roles.items()
+        for key in _ROLE_LISTS
         for other in getattr(role, key)
     ]
-    named += [((key,), name) for key in ("admin_role", "creator_role") if (name := getattr(form, key)) is not None]
-    named += [(("creator_role_removers",), name) for name in form.creator_role_removers]
-    named += [(("default_groups", key), name) for key, group in form.default_groups.items() for name in group.roles]
-    named += [(("service_accounts", key), name) for key, one in form.service_accounts.items() for name in one.roles]
-    known = ", ".join(catalog.roles) or "none"
-    for place, name in named:
+    named += [((key,), name) for key in ("admin_role", "creator_role") if (name := getattr(model, key)) is not None]
+    named += [(("creator_role_removers",), name) for name in model.creator_role_removers]
+    named += [(("default_groups", key), name) for key, group in model.default_groups.items() for name in group.roles]
+    named += [
+        (("service_accounts", key), name) for key, account in model.service_accounts.items() for name in account.roles
+    ]
+    role_names = ", ".join(catalog.roles) or "none"
+    for path, name in named:
         if name not in catalog.roles:
-            yield place, f"`{'.'.join(map(str, place))}` names the unknown role `{name[:80]}`: write one of {known}"
-    for name, role in form.roles.items():
-        for beyond in sorted(set(role.gives_self) - set(role.gives) - set(role.takes)):
+            yield path, f"`{'.'.join(map(str, path))}` names the unknown role `{name[:80]}`: write one of {role_names}"
+    for name, role in model.roles.items():
+        for role_name in sorted(set(role.can_grant_to_self) - set(role.can_grant) - set(role.can_revoke)):
             yield (
-                ("roles", name, "gives_self"),
-                f"`roles.{name}.gives_self` holds `{beyond[:80]}`, which is in neither `gives` nor `takes`: add it",
+                ("roles", name, "can_grant_to_self"),
+                f"`roles.{name}.can_grant_to_self` holds `{role_name[:80]}`, "
+                "which is in neither `can_grant` nor `can_revoke`: add it",
             )
         verbs = {permission.verb for permission in catalog.permissions}
         for verb in role.command_verbs:
             if verb not in verbs:
                 yield (
                     ("roles", name, "command_verbs"),
-                    f"`roles.{name}.command_verbs` holds `{verb[:80]}`, which no command needs: check its spelling",
+                    f"`roles.{name}.command_verbs` holds `{verb[:80]}`, which no command needs: check the spelling",
                 )
 
 
-def _endpoints(catalog: Catalog) -> Iterator[Fault]:
-    lacking = [name for name in ENDPOINTS if name not in catalog.endpoints]
-    if lacking:
+def _check_endpoints(catalog: Catalog) -> Iterator[CatalogFault]:
+    missing = [name for name in ENDPOINTS if name not in catalog.endpoints]
+    if missing:
         yield (
             ("endpoints",),
-            f"`endpoints` does not say what these need: {', '.join(lacking)}; add e.g. `{lacking[0]}: verb:noun`",
+            f"`endpoints` does not declare the permission of: {', '.join(missing)}; add e.g. `{missing[0]}: verb:noun`",
         )
 
 
-def _command_words(form: CatalogForm) -> Iterator[Fault]:
-    spellings: dict[str, str] = {name: name for name in form.commands}
-    for name, command in form.commands.items():
-        for also in command.also:
-            if also in spellings:
-                yield ("commands", name, "also"), f"`{also}` is already a spelling of `{spellings[also]}`: remove one"
-            spellings[also] = name
+def _check_command_words(model: CatalogModel) -> Iterator[CatalogFault]:
+    spellings: dict[str, str] = {name: name for name in model.commands}
+    for name, command in model.commands.items():
+        for alias in command.aliases:
+            if alias in spellings:
+                yield (
+                    ("commands", name, "aliases"),
+                    f"`{alias}` is already a spelling of `{spellings[alias]}`: remove one",
+                )
+            spellings[alias] = name
     single = {words for words in spellings if " " not in words}
     for words, name in spellings.items():
         verb, blank, _ = words.partition(" ")
         if blank and verb in single:
             yield (
                 ("commands", name),
-                f"`{words}` and the one-word command `{verb}` could be read for each other: rename one of them",
+                f"`{words}` and the one-word command `{verb}` are ambiguous: rename one of them",
             )
 
 
-def _entry(entry: CommandEntry) -> Iterator[Fault]:
-    place: Place = ("commands", entry.name)
+def _check_entry(entry: CommandEntry) -> Iterator[CatalogFault]:
+    path: KeyPath = ("commands", entry.name)
     if (entry.permission is None) != (entry.scope is CommandScope.SELF):
-        yield place, f"`{entry.name}` needs a `permission`, or `scope: self` without one: give exactly one of them"
+        yield path, f"`{entry.name}` needs a `permission`, or `scope: self` without one: give exactly one of them"
     arguments = entry.syntax.arguments
     if entry.project_argument is not None and entry.project_argument not in arguments:
         yield (
-            (*place, "project_argument"),
+            (*path, "project_argument"),
             f"`{entry.name}` has no argument `{entry.project_argument}` in its grammar `{entry.grammar}`: add it there",
         )
     if entry.open_for_self and "user" not in arguments:
         yield (
-            (*place, "open_for_self"),
-            f"`{entry.name}` is open for oneself but has no argument `user` in its grammar: add `[for <user>]`",
+            (*path, "open_for_self"),
+            f"`{entry.name}` is `open_for_self` but has no argument `user` in its grammar: add `[for <user>]`",
         )
     for name in sorted(entry.secret):
-        if name != EVERY_PAIR and name not in arguments and not entry.syntax.takes_pairs:
+        if name != ALL_KEY_VALUES and name not in arguments and not entry.syntax.accepts_key_values:
             yield (
-                (*place, "secret"),
+                (*path, "secret"),
                 f"`{entry.name}` has no argument `{name}` to keep secret: add it to its grammar",
             )
 
 
-def _holdable(entry: CommandEntry, catalog: Catalog) -> Iterator[Fault]:
-    """Yield a fault for a permission that no role could hold where the command is judged."""
+def _check_permission_is_held(entry: CommandEntry, catalog: Catalog) -> Iterator[CatalogFault]:
+    """Yield a fault for a permission that no role could have in the scope where the command is authorized."""
     permission = entry.permission
     if permission is None:
         return
-    fitting = [role for role in catalog.roles.values() if _could_answer(role, permission, entry.scope, catalog)]
+    fitting = [role for role in catalog.roles.values() if _could_allow(role, permission, entry.scope, catalog)]
     if not fitting:
         yield (
             ("commands", entry.name, "permission"),
-            f"`{entry.name}` needs `{permission}` and no role could hold it in its scope (`{entry.scope}`): "
+            f"`{entry.name}` needs `{permission}` and no role could have it in its scope (`{entry.scope}`): "
             "correct the permission, or add it to a role",
         )
     elif entry.least_role is not None and entry.least_role not in {role.name for role in fitting}:
         yield (
             ("commands", entry.name, "least_role"),
-            f"`least_role` of `{entry.name}` is `{entry.least_role[:80]}`, which does not hold `{permission}` there: "
+            f"`least_role` of `{entry.name}` is `{entry.least_role[:80]}`, which does not have `{permission}` there: "
             f"write one of {', '.join(role.name for role in fitting)}",
         )
 
 
-def _could_answer(role: Role, permission: Permission, scope: CommandScope, catalog: Catalog) -> bool:
-    # The system is the parent of every project, so a system role may answer in a project and never the other way (R62).
+def _could_allow(role: Role, permission: Permission, scope: CommandScope, catalog: Catalog) -> bool:
+    # The system is the parent of every project: system roles apply in projects, never the other way around (R62).
     if scope is CommandScope.SYSTEM and ScopeKind.SYSTEM not in role.scopes:
         return False
     held = set(role.permissions)
     if held and ScopeKind.PROJECT in role.scopes and scope is not CommandScope.SYSTEM:
         held |= catalog.member_permissions
-    return any(one.covers(permission) for one in held)
+    return any(candidate.covers(permission) for candidate in held)

@@ -1,4 +1,4 @@
-"""Grammars of commands: templates such as ``<roles:list> to <user>``, as the reference prints them."""
+"""Argument grammars of commands: templates such as ``<roles:list> to <user>``."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from functools import lru_cache
 
 DEFAULT_TEMPLATE = "[<name>] [key=value …]"
 
-_LONGEST = 512
-_PIECE = re.compile(
+_MAX_LENGTH = 512
+_TOKEN = re.compile(
     r" *(?:(?P<open>\[)|(?P<close>\])|(?P<pairs>key=value …)|,(?P<option>[a-z_]+)=<(?P<kind>[a-z]+)>"
-    r"|<(?P<slot>[a-z_]+)(?::(?P<form>[a-z]+))?>|(?P<word>[a-z]+)) *"
+    r"|<(?P<position>[a-z_]+)(?::(?P<position_kind>[a-z]+))?>|(?P<word>[a-z]+)) *"
 )
 
-_FORM = re.compile(r"<([a-z_]+):([a-z]+)>")
-_SHOWN = {"word": "{}", "list": "{},…", "file": "{} file"}
+_KIND = re.compile(r"<([a-z_]+):([a-z]+)>")
+_USAGE = {"word": "{}", "list": "{},…", "file": "{} file"}
 
 
-class Form(StrEnum):
-    """What an argument may be: one word, a comma list, or the name of a file whose content travels beside the text."""
+class ArgumentKind(StrEnum):
+    """What an argument is: one word, a comma-separated list, or the name of a file sent along with the command."""
 
     WORD = "word"
     LIST = "list"
@@ -28,39 +28,39 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """An argument known by its position, ``<name>``."""
+class PositionalArgument:
+    """An argument identified by its position, ``<name>``."""
 
     name: str
-    form: Form
+    kind: ArgumentKind
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class FixedWord:
     """A fixed word, such as ``to``."""
 
     word: str
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """An argument known by its name and tied on with a comma, ``,config=<file>``."""
+class NamedArgument:
+    """An argument identified by its name and attached with a comma, ``,config=<file>``."""
 
     name: str
-    form: Form
+    kind: ArgumentKind
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Any number of ``key=value``."""
+class KeyValueArguments:
+    """Any number of ``key=value`` arguments."""
 
 
-Part = Slot | Literal | Option | Pairs
+Part = PositionalArgument | FixedWord | NamedArgument | KeyValueArguments
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Parts that stand or are missing together."""
+class PartGroup:
+    """Parts that are present or absent together."""
 
     parts: tuple[Part, ...]
     optional: bool
@@ -68,10 +68,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What may follow the words of a command."""
+    """The arguments of a command."""
 
     template: str
-    groups: tuple[Group, ...]
+    groups: tuple[PartGroup, ...]
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -80,71 +80,81 @@ class Grammar:
     @property
     def arguments(self) -> tuple[str, ...]:
         """The named arguments, in the order of the template."""
-        return tuple(part.name for part in self.parts if isinstance(part, Slot | Option))
+        return tuple(part.name for part in self.parts if isinstance(part, PositionalArgument | NamedArgument))
 
     @property
     def usage(self) -> str:
-        """The template as people read it: ``grant role <roles,…> to <user>``."""
-        return _FORM.sub(lambda found: f"<{_SHOWN[found[2]].format(found[1])}>", self.template)
+        """The template for people: ``grant role <roles,…> to <user>``."""
+        return _KIND.sub(lambda match: f"<{_USAGE[match[2]].format(match[1])}>", self.template)
 
     @property
     def files(self) -> frozenset[str]:
-        """The arguments that name a file of the client."""
-        return frozenset(part.name for part in self.parts if isinstance(part, Slot | Option) and part.form is Form.FILE)
+        """The arguments that name a file on the client's side."""
+        return frozenset(
+            part.name
+            for part in self.parts
+            if isinstance(part, PositionalArgument | NamedArgument) and part.kind is ArgumentKind.FILE
+        )
 
     @property
-    def takes_pairs(self) -> bool:
-        return any(isinstance(part, Pairs) for part in self.parts)
+    def accepts_key_values(self) -> bool:
+        return any(isinstance(part, KeyValueArguments) for part in self.parts)
 
 
 @lru_cache(maxsize=1024)
 def parse_grammar(template: str) -> Grammar:
-    """Read a template; ValueError, saying what is wrong, for one that cannot be read or is ambiguous."""
-    if len(template) > _LONGEST:
-        raise ValueError(f"the grammar `{template[:80]}` has more than {_LONGEST} characters")
-    groups: list[Group] = []
-    inside: list[Part] | None = None
-    place = 0
-    while place < len(template):
-        piece = _PIECE.match(template, place)
-        if piece is None:
-            raise ValueError(f"the grammar `{template[:80]}` cannot be read at column {place + 1}")
-        place = piece.end()
-        if piece["open"]:
-            if inside is not None:
+    """Parse a template; ValueError with the reason if it is invalid or ambiguous."""
+    if len(template) > _MAX_LENGTH:
+        raise ValueError(f"the grammar `{template[:80]}` has more than {_MAX_LENGTH} characters")
+    groups: list[PartGroup] = []
+    group_parts: list[Part] | None = None
+    position = 0
+    while position < len(template):
+        token = _TOKEN.match(template, position)
+        if token is None:
+            raise ValueError(f"the grammar `{template[:80]}` cannot be parsed at column {position + 1}")
+        position = token.end()
+        if token["open"]:
+            if group_parts is not None:
                 raise ValueError(f"the grammar `{template[:80]}` nests brackets")
-            inside = []
-        elif piece["close"]:
-            if not inside:
-                raise ValueError(f"the grammar `{template[:80]}` closes a bracket that holds nothing")
-            groups.append(Group(tuple(inside), optional=True))
-            inside = None
-        elif inside is None:
-            groups.append(Group((_part(piece),), optional=False))
+            group_parts = []
+        elif token["close"]:
+            if not group_parts:
+                raise ValueError(f"the grammar `{template[:80]}` closes an empty bracket")
+            groups.append(PartGroup(tuple(group_parts), optional=True))
+            group_parts = None
+        elif group_parts is None:
+            groups.append(PartGroup((_part(token),), optional=False))
         else:
-            inside.append(_part(piece))
-    if inside is not None:
+            group_parts.append(_part(token))
+    if group_parts is not None:
         raise ValueError(f"the grammar `{template[:80]}` does not close its bracket")
-    return _unambiguous(Grammar(template, tuple(groups)))
+    return _require_unambiguous(Grammar(template, tuple(groups)))
 
 
-def _part(piece: re.Match[str]) -> Part:
-    if piece["pairs"]:
-        return Pairs()
-    if piece["word"]:
-        return Literal(piece["word"])
-    if piece["option"]:
-        return Option(piece["option"], Form(piece["kind"]))
-    return Slot(piece["slot"], Form(piece["form"] or "word"))
+def _part(token: re.Match[str]) -> Part:
+    if token["pairs"]:
+        return KeyValueArguments()
+    if token["word"]:
+        return FixedWord(token["word"])
+    if token["option"]:
+        return NamedArgument(token["option"], ArgumentKind(token["kind"]))
+    return PositionalArgument(token["position"], ArgumentKind(token["position_kind"] or "word"))
 
 
-def _unambiguous(grammar: Grammar) -> Grammar:
+def _require_unambiguous(grammar: Grammar) -> Grammar:
     names = grammar.arguments
     if len(set(names)) != len(names):
         raise ValueError(f"the grammar `{grammar.template[:80]}` names an argument twice")
     for before, after in zip(grammar.groups, grammar.groups[1:], strict=False):
-        if isinstance(before.parts[-1], Pairs):
+        if isinstance(before.parts[-1], KeyValueArguments):
             raise ValueError(f"in the grammar `{grammar.template[:80]}` nothing may follow `key=value …`")
-        if before.optional and isinstance(before.parts[0], Slot) and isinstance(after.parts[0], Slot | Literal):
-            raise ValueError(f"in the grammar `{grammar.template[:80]}` an optional `<…>` hides what follows it")
+        if (
+            before.optional
+            and isinstance(before.parts[0], PositionalArgument)
+            and isinstance(after.parts[0], PositionalArgument | FixedWord)
+        ):
+            raise ValueError(
+                f"in the grammar `{grammar.template[:80]}` an optional `<…>` makes what follows it ambiguous"
+            )
     return grammar

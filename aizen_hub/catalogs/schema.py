@@ -1,4 +1,4 @@
-"""The form of a catalog file: which keys it may hold, and of which type."""
+"""Schema of a catalog file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from aizen_hub.catalogs.catalog import CommandScope, Job
+from aizen_hub.catalogs.catalog import CommandScope, JobEffect
 from aizen_hub.catalogs.grammar import DEFAULT_TEMPLATE, parse_grammar
-from aizen_hub.rbac.identity import Kind
+from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import LimitKind, ScopeKind
 
@@ -31,23 +31,23 @@ PermissionText = Annotated[
     Permission,
     BeforeValidator(_permission, json_schema_input_type=str),
 ]
-# pydantic matches with an engine whose `$` is the end of the text only (R28).
+# In pydantic's regular expressions `$` matches only at the end of the text (R28).
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_:.-]{0,127}$")]
 CommandWords = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}( [a-z][a-z0-9-]{0,63})?$")]
 Label = Annotated[str, Field(max_length=1024)]
 
 
-class Form(BaseModel):
-    """Base of every part of a file: an unknown key is a fault, not a wish."""
+class StrictModel(BaseModel):
+    """Base of every part of a file: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class RoleForm(Form):
+class RoleModel(StrictModel):
     """One role; see `rbac.role.Role` for the meaning of the keys.
 
-    ``command_verbs`` gives the permission of every project command of the catalog with one of these verbs, and no other
-    noun: a bare verb in ``permissions`` would reach administrative nouns such as ``access`` and ``audit`` too.
+    ``command_verbs`` adds the permission of every project command in the catalog with one of these verbs, and no other
+    noun: a bare verb in ``permissions`` would include administrative nouns such as ``access`` and ``audit`` too.
     """
 
     description: Label = ""
@@ -56,20 +56,20 @@ class RoleForm(Form):
     permissions: tuple[PermissionText, ...] = ()
     command_verbs: tuple[str, ...] = ()
     limits: dict[LimitKind, Annotated[float, Field(ge=0)]] = {}
-    gives: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    gives_self: tuple[str, ...] = ()
-    gives_in_file: tuple[str, ...] = ()
-    takes_in_file: tuple[str, ...] = ()
-    holders: tuple[Kind, ...] = tuple(Kind)
-    hands_on: bool = False
-    table_only: bool = False
+    can_grant: tuple[str, ...] = ()
+    can_revoke: tuple[str, ...] = ()
+    can_grant_to_self: tuple[str, ...] = ()
+    can_grant_in_file: tuple[str, ...] = ()
+    can_revoke_in_file: tuple[str, ...] = ()
+    assignable_to: tuple[IdentityKind, ...] = tuple(IdentityKind)
+    can_grant_held_roles: bool = False
+    grant_table_only: bool = False
     protected: bool = False
-    confirmed: bool = False
+    requires_confirmation: bool = False
 
 
-class CommandForm(Form):
-    """One command; see `catalogs.catalog.CommandEntry`. ``also`` lists further spellings."""
+class CommandModel(StrictModel):
+    """One command; see `catalogs.catalog.CommandEntry`. ``aliases`` lists further spellings."""
 
     command: CommandWords
     group: Label = ""
@@ -78,28 +78,28 @@ class CommandForm(Form):
     least_role: str | None = None
     grammar: Annotated[str, BeforeValidator(_template)] = DEFAULT_TEMPLATE
     handler: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
-    job: Job | None = None
+    job: JobEffect | None = None
     secret: tuple[str, ...] = ()
     description: Label = ""
     open_for_self: bool = False
     project_argument: str | None = None
-    decided_by_roles: bool = False
-    also: tuple[CommandWords, ...] = ()
+    grants_roles: bool = False
+    aliases: tuple[CommandWords, ...] = ()
 
 
-class GroupForm(Form):
+class GroupModel(StrictModel):
     roles: tuple[str, ...] = ()
-    joins_new_users: bool = False
+    includes_new_users: bool = False
     description: Label = ""
 
 
-class AccountForm(Form):
+class ServiceAccountModel(StrictModel):
     roles: tuple[str, ...] = ()
     description: Label = ""
 
 
-class CatalogKeys(Form):
-    """What stands in a catalog beside its commands."""
+class CatalogBase(StrictModel):
+    """Everything in a catalog except its commands."""
 
     catalog: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")] = "local"
     version: str = "1"
@@ -109,20 +109,20 @@ class CatalogKeys(Form):
     creator_role_removers: tuple[str, ...] = ()
     member_permissions: tuple[PermissionText, ...] = ()
     alert_services: tuple[str, ...] = ()
-    default_groups: dict[str, GroupForm] = {}
-    service_accounts: dict[str, AccountForm] = {}
+    default_groups: dict[str, GroupModel] = {}
+    service_accounts: dict[str, ServiceAccountModel] = {}
     endpoints: dict[str, PermissionText] = {}
     groups_claim_required: bool = False
-    roles: dict[RoleName, RoleForm] = {}
+    roles: dict[RoleName, RoleModel] = {}
 
 
-class CatalogFile(CatalogKeys):
-    """The whole of a catalog file, as it is written."""
+class CatalogFile(CatalogBase):
+    """A catalog file as it is written."""
 
-    commands: tuple[CommandForm, ...] = ()
+    commands: tuple[CommandModel, ...] = ()
 
 
-class CatalogForm(CatalogKeys):
-    """The same with its commands by name, as overlays change them."""
+class CatalogModel(CatalogBase):
+    """A catalog file with its commands keyed by name, after overlays are applied."""
 
-    commands: dict[str, CommandForm] = {}
+    commands: dict[str, CommandModel] = {}

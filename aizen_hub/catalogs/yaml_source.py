@@ -1,4 +1,4 @@
-"""YAML files that people write, read with the line of every key, so that a fault can name its place."""
+"""YAML files parsed with the line number of every key, for error messages."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from yaml.reader import ReaderError
 
 MAX_NODES = 200_000
 _MAX_DEPTH = 24
-_PLAIN = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 class SourceError(ValueError):
-    """A file that cannot be used; the message names file, line and fix, one fault per line."""
+    """An invalid file; one fault per line, each with file, line and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Plain data and where each part of it stands.
+    """Plain data with the location of each part.
 
     Attributes
     ----------
     data : dict
         Strings, numbers, booleans, dates, lists and mappings, nothing else.
-    places : dict of tuple to tuple of str and int
+    locations : dict of tuple to tuple of str and int
         File and line (from 1) of the value under each path of keys and indices.
     """
 
     data: dict[str, Any]
-    places: dict[Place, tuple[str, int]] = field(default_factory=dict)
+    locations: dict[KeyPath, tuple[str, int]] = field(default_factory=dict)
 
-    def at(self, *path: str | int) -> str:
-        """Return ``file:line`` of the deepest known part of ``path``."""
+    def location(self, *path: str | int) -> str:
+        """Return ``file:line`` of the deepest part of ``path`` that has a location."""
         for end in range(len(path), -1, -1):
-            if path[:end] in self.places:
-                file, line = self.places[path[:end]]
+            if path[:end] in self.locations:
+                file, line = self.locations[path[:end]]
                 return f"{file}:{line}"
         return "catalog"
 
 
 def read_source(path: Path) -> Source:
-    """Read one YAML file; SourceError when it is missing, not YAML, or holds a key twice."""
+    """Read one YAML file; SourceError if it is missing, not YAML, or repeats a key."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -56,16 +56,16 @@ def read_source(path: Path) -> Source:
 
 
 def parse_source(text: str, file: str) -> Source:
-    """Read YAML text; the top must be a mapping with text keys.
+    """Parse YAML text; the top level must be a mapping with text keys.
 
-    Not with libyaml, though it is ten times as fast: it takes other files (a tab before a value), and its errors do not
-    say which character is the wrong one.
+    libyaml would be ten times as fast, but accepts other files (a tab before a value), and its errors do not name the
+    invalid character.
     """
     try:
         loader = yaml.SafeLoader(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SourceError(f"{file}:{line}: not YAML: U+{error.character:04X} may not stand there") from None
+        raise SourceError(f"{file}:{line}: not YAML: the character U+{error.character:04X} is not allowed") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -77,49 +77,49 @@ def parse_source(text: str, file: str) -> Source:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        what = getattr(error, "problem", None) or str(error)
-        raise SourceError(f"{file}:{line}: not YAML: {what}") from None
-    except ValueError as error:  # a date such as 2026-13-45 passes the grammar of YAML and fails in the calendar
+        problem = getattr(error, "problem", None) or str(error)
+        raise SourceError(f"{file}:{line}: not YAML: {problem}") from None
+    except ValueError as error:  # an impossible date, such as 2026-13-45, is valid YAML
         raise SourceError(f"{error}" if isinstance(error, SourceError) else f"{file}: {error}") from None
     except RecursionError:
         raise SourceError(f"{file}:{loader.line + 1}: too deep: split the file") from None
     finally:
         loader.dispose()
-    return Source(data, builder.places)
+    return Source(data, builder.locations)
 
 
 class _Builder:
     def __init__(self, file: str, loader: yaml.SafeLoader) -> None:
         self.file = file
         self.loader = loader
-        self.places: dict[Place, tuple[str, int]] = {}
+        self.locations: dict[KeyPath, tuple[str, int]] = {}
 
-    def build(self, node: yaml.Node, place: Place) -> Any:
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
         line = node.start_mark.line + 1
-        # An alias is visited once per use: the count bounds what a few lines of anchors could unfold to.
-        if len(self.places) > MAX_NODES or len(place) > _MAX_DEPTH:
+        # An alias is visited once per use: the count bounds what nested anchors could expand to.
+        if len(self.locations) > MAX_NODES or len(path) > _MAX_DEPTH:
             raise SourceError(f"{self.file}:{line}: too large or too deep: split the file, or use fewer aliases")
-        self.places[place] = (self.file, line)
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
-            raise SourceError(f"{self.file}:{line}: the tag `{node.tag[:80]}` has no meaning here: remove it")
+        self.locations[path] = (self.file, line)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            raise SourceError(f"{self.file}:{line}: the tag `{node.tag[:80]}` is not supported: remove it")
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place)
+            return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         return self.loader.construct_object(node)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
-        out: dict[str, Any] = {}
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise SourceError(f"{self.file}:{line}: a key must be plain text")
             key = key_node.value
-            if key in out:
-                first = self.places[(*place, key)][1]
+            if key in result:
+                first = self.locations[(*path, key)][1]
                 raise SourceError(
-                    f"{self.file}:{line}: the key `{key[:80]}` stands also in line {first}: remove one of them"
+                    f"{self.file}:{line}: the key `{key[:80]}` is also in line {first}: remove one of them"
                 )
-            out[key] = self.build(value_node, (*place, key))
-            self.places[(*place, key)] = (self.file, line)
-        return out
+            result[key] = self.build(value_node, (*path, key))
+            self.locations[(*path, key)] = (self.file, line)
+        return result

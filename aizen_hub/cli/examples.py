@@ -1,4 +1,4 @@
-"""One example of each command, for its help; the tests parse them all."""
+"""One example for each command, shown in its help; the tests parse them all."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EXAMPLES = {
     "keys withdraw": '--all --reason "leaked"',
     "audit show": "--event decision --project churn --since 2026-11-01",
     "audit export": "--format csv > audit.csv",
-    "audit verify": "-c aizen.yaml --segment sealed.jsonl",
-    "audit seal": "--before 2026-01-01 --to /srv/audit",
+    "audit verify": "-c aizen.yaml --archive audit-2025.jsonl",
+    "audit archive": "--before 2026-01-01 --to /srv/audit",
     "user create": "alice --email alice@example.org",
     "user list": "-o json",
     "user alter": "alice --email alice@example.org --alerts",
@@ -93,11 +93,11 @@ EXAMPLES = {
 }
 
 
-def teach(command: click.Command, words: str) -> None:
-    """Put its example below the help of a command, and of every command in it."""
+def add_examples(command: click.Command, command_path: str) -> None:
+    """Add its example to the help of a command, and of all its subcommands."""
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
-            teach(inner, f"{words} {name}")
-    elif words in EXAMPLES:
-        # The mark keeps click from folding the line.
-        command.epilog = f"\b\nExample: aizen-hub {words} {EXAMPLES[words]}"
+            add_examples(inner, f"{command_path} {name}")
+    elif command_path in EXAMPLES:
+        # \b keeps click from wrapping the line.
+        command.epilog = f"\b\nExample: aizen-hub {command_path} {EXAMPLES[command_path]}"

@@ -1,4 +1,4 @@
-"""What runs on the service's own machine and under its account opens the store itself."""
+"""Direct access to the store, for commands that run on the service's machine under its account."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from aizen_hub.settings import Settings
 if TYPE_CHECKING:
     from aizen_hub.store.actor import Actor
     from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.store.store import Store
+    from aizen_hub.store.sql_store import Store
 
 
-def operator() -> Actor:
-    """The actor of a change made here: past all roles, and in the audit as what it is."""
+def operator_actor() -> Actor:
+    """Return the actor of local changes: needs no role, and is audited on the channel ``operator``."""
     from aizen_hub.rbac.identity import Identity
-    from aizen_hub.store.actor import Actor, Road
+    from aizen_hub.store.actor import Actor, Channel
 
-    return Actor(Identity.service_account("operator"), Road.OPERATOR, source=f"local uid {os.getuid()}")
+    return Actor(Identity.service_account("operator"), Channel.OPERATOR, source=f"local uid {os.getuid()}")
 
 
 @contextmanager
-def opened(settings: Settings, *, may_make: bool = False) -> Iterator[Store]:
-    """Open the store that the settings name, and close it afterwards.
+def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
+    """Open the store of the settings and close it afterwards.
 
     Parameters
     ----------
-    may_make : bool
-        Whether an embedded database is made where there is none yet.
+    create : bool
+        Whether to create an embedded database that does not exist yet.
 
     Raises
     ------
     Unavailable
-        There is no database yet.
+        The database does not exist.
     """
     from aizen_hub.catalogs.loader import load_catalog
     from aizen_hub.store.database import database_url, sqlite_path
-    from aizen_hub.store.store import Store
+    from aizen_hub.store.sql_store import Store
 
-    if settings.embedded and not may_make and not sqlite_path(database_url(settings.database_url)).exists():
-        raise Unavailable("there is no database yet", remedy="the service makes it, and its first keys, when it starts")
-    store = Store.open(settings, load_catalog(settings.catalog, settings.overlays), warns=False)
+    if settings.uses_sqlite and not create and not sqlite_path(database_url(settings.database_url)).exists():
+        raise Unavailable("there is no database yet", remedy="start the service, which creates it and its first keys")
+    store = Store.open(settings, load_catalog(settings.catalog, settings.overlays), log_warnings=False)
     try:
         yield store
     finally:
@@ -52,9 +52,9 @@ def opened(settings: Settings, *, may_make: bool = False) -> Iterator[Store]:
 
 
 @contextmanager
-def opened_with_keys(settings: Settings) -> Iterator[tuple[Store, KeyStore]]:
-    """Open the store and its keys."""
+def open_store_with_keys(settings: Settings) -> Iterator[tuple[Store, KeyStore]]:
+    """Open the store together with its signing keys."""
     from aizen_hub.store.keystore import KeyStore
 
-    with opened(settings) as store:
+    with open_store(settings) as store:
         yield store, KeyStore.open(settings, store)

@@ -1,4 +1,4 @@
-"""``aizen-hub``: the command line of operators and of everybody who prefers one to a browser."""
+"""``aizen-hub``: the command line for operators, administrators and users."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 import click
 
 from aizen_hub import __version__
-from aizen_hub.cli.examples import teach
-from aizen_hub.cli.exit_codes import Outcome, report
+from aizen_hub.cli.examples import add_examples
+from aizen_hub.cli.exit_codes import ExitCode, report_problem
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
 
@@ -17,32 +17,32 @@ COMMANDS = {
     "serve": ("aizen_hub.cli.commands.serve", "run the service"),
     "init": ("aizen_hub.cli.commands.init", "write a commented aizen.yaml"),
     "db": ("aizen_hub.cli.commands.database", "create, upgrade and check the database"),
-    "doctor": ("aizen_hub.cli.doctor", "look at this installation and say what is missing or risky"),
-    "recover-admin": ("aizen_hub.cli.commands.recover_admin", "a way back in when no admin can sign in"),
+    "doctor": ("aizen_hub.cli.doctor", "check this installation for errors and risks"),
+    "recover-admin": ("aizen_hub.cli.commands.recover_admin", "give an account admin rights when no admin can sign in"),
     "keys": ("aizen_hub.cli.commands.keys", "list, rotate and withdraw signing keys"),
-    "user": ("aizen_hub.cli.commands.user", "register, list and delete people"),
-    "group": ("aizen_hub.cli.commands.group", "groups of the store and their members"),
-    "service-account": ("aizen_hub.cli.commands.service_account", "identities of programs, and their credentials"),
-    "mapping": ("aizen_hub.cli.commands.mapping_rule", "which groups of a directory give which roles"),
+    "user": ("aizen_hub.cli.commands.user", "register, list, stop and delete users"),
+    "group": ("aizen_hub.cli.commands.group", "groups and their members"),
+    "service-account": ("aizen_hub.cli.commands.service_account", "accounts of programs, and their credentials"),
+    "mapping": ("aizen_hub.cli.commands.mapping_rule", "roles granted by groups of a directory or identity provider"),
     "project": ("aizen_hub.cli.commands.project", "create, list, show and delete projects"),
-    "role": ("aizen_hub.cli.commands.role", "built-in and custom roles, and who holds them"),
-    "grant": ("aizen_hub.cli.commands.grant", "give roles to a person or group"),
-    "revoke": ("aizen_hub.cli.commands.grant", "take roles away"),
-    "limit": ("aizen_hub.cli.commands.limit", "limits on projects, jobs, memory and processors"),
-    "request": ("aizen_hub.cli.commands.access_request", "ask for a role, and decide what others ask for"),
-    "lock": ("aizen_hub.cli.commands.lock", "stop a person, a project or a session now"),
-    "session": ("aizen_hub.cli.commands.session", "which servers run, for which project; end one"),
-    "tokens": ("aizen_hub.cli.commands.tokens", "end the role tokens issued so far"),
-    "can-i": ("aizen_hub.cli.commands.access_queries", "ask whether a command is allowed, and why"),
-    "who-can": ("aizen_hub.cli.commands.access_queries", "list who may do something, and by which role"),
-    "what-if": ("aizen_hub.cli.commands.access_queries", "ask what a role, a group or another day would change"),
-    "whoami": ("aizen_hub.cli.commands.access_queries", "who you are here and which roles you hold"),
-    "audit": ("aizen_hub.cli.commands.audit", "read the audit, and check that nobody touched it"),
+    "role": ("aizen_hub.cli.commands.role", "built-in and custom roles, and their assignments"),
+    "grant": ("aizen_hub.cli.commands.grant", "grant roles to a user, group or service account"),
+    "revoke": ("aizen_hub.cli.commands.grant", "revoke roles"),
+    "limit": ("aizen_hub.cli.commands.limit", "limits on projects, jobs, memory and CPU"),
+    "request": ("aizen_hub.cli.commands.access_request", "request a role, and decide requests of others"),
+    "lock": ("aizen_hub.cli.commands.lock", "block a user, a project or a session now"),
+    "session": ("aizen_hub.cli.commands.session", "list and end active sessions"),
+    "tokens": ("aizen_hub.cli.commands.tokens", "revoke role tokens"),
+    "can-i": ("aizen_hub.cli.commands.access_queries", "check whether a command is allowed, and why"),
+    "who-can": ("aizen_hub.cli.commands.access_queries", "list who may do something, and through which role"),
+    "what-if": ("aizen_hub.cli.commands.access_queries", "check what a role, a group or another date would change"),
+    "whoami": ("aizen_hub.cli.commands.access_queries", "show your user name and roles"),
+    "audit": ("aizen_hub.cli.commands.audit", "search, export and verify the audit log"),
     "policy": ("aizen_hub.cli.commands.policy", "export, plan, apply and test the access policy as a file"),
-    "demo": ("aizen_hub.demo", "a running hub with five ready accounts, on this machine"),
+    "demo": ("aizen_hub.demo", "run a demonstration hub with five accounts on this machine"),
     "completion": ("aizen_hub.cli.commands.completion", "print the completion script of your shell"),
 }
-"""Each command with the module that holds it, read only when it is called, and its line in the list."""
+"""Each command with its module, imported only when the command is called, and its line in ``--help``."""
 
 
 class LazyGroup(click.Group):
@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        teach(command, cmd_name)
+        add_examples(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,17 +67,17 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = nearest(args[0])
+            near = closest_command(args[0])
             if near is None:
                 raise
             raise click.UsageError(f"{error.format_message().rstrip('.')}. Did you mean `{near}`?", ctx) from None
 
 
-def nearest(word: str) -> str | None:
+def closest_command(word: str) -> str | None:
     from difflib import get_close_matches
 
-    found = get_close_matches(word, COMMANDS, n=1)
-    return found[0] if found else None
+    matches = get_close_matches(word, COMMANDS, n=1)
+    return matches[0] if matches else None
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -85,31 +85,31 @@ def nearest(word: str) -> str | None:
 def cli() -> None:
     """Roles per project for JupyterHub, and a decision for every command.
 
-    Every command explains itself with --help and an example. Those that ask a running service find it through
-    AIZEN_HUB_URL (the address you open in the browser) and sign in with the hub token in AIZEN_HUB_TOKEN or
-    --token-file; make one at <hub>/hub/token.
+    Each command has --help with an example. Commands that need a running service find it through AIZEN_HUB_URL (the
+    address you open in the browser) and sign in with the hub token in AIZEN_HUB_TOKEN or --token-file; create one at
+    <hub>/hub/token.
 
-    Exit codes: 0 done or allowed, 1 error, 2 wrong use, 3 denied, 4 not signed in, 5 not found, 6 conflict with the
-    present state, 7 service unavailable.
+    Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied, 4 not signed in, 5 not found, 6 conflict with the
+    current state, 7 service unavailable.
     """
 
 
 def main() -> None:
-    """Run the command line; a problem becomes a sentence on stderr and an exit code."""
+    """Run the command line; errors become one sentence on stderr and an exit code."""
     try:
         status = cli.main(prog_name="aizen-hub", standalone_mode=False)
     except Problem as problem:
-        status = report(problem)
+        status = report_problem(problem)
     except ConfigurationError as error:
         print(f"aizen-hub: {error}", file=sys.stderr)
-        status = Outcome.ERROR
+        status = ExitCode.ERROR
     except click.ClickException as error:
         error.show()
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        print("aizen-hub: stopped", file=sys.stderr)
+        print("aizen-hub: interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
         sys.stderr.close()
-        status = Outcome.DONE
-    sys.exit(status if isinstance(status, int) else Outcome.DONE)
+        status = ExitCode.DONE
+    sys.exit(status if isinstance(status, int) else ExitCode.DONE)

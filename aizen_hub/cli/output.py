@@ -1,4 +1,4 @@
-"""Data to stdout as a table or as JSON; everything else to stderr."""
+"""Output of the commands: data on stdout as a table or as JSON, messages on stderr."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aizen_hub.validation.printable import visible
+from aizen_hub.validation.printable import escape_nonprintable
 
-PIPE_WIDTH = 500  # a table that goes into a pipe must not be folded to 80 columns
+PIPE_WIDTH = 500  # a table in a pipe must not be folded to 80 columns
 
 output_option = click.option(
     "-o",
@@ -22,7 +22,7 @@ output_option = click.option(
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="A table to read, or JSON for scripts.",
+    help="Print a table, or JSON for scripts.",
 )
 
 
@@ -30,8 +30,8 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
 
 
-def say(message: str) -> None:
-    """Tell the person something that is not data."""
+def show_message(message: str) -> None:
+    """Print a message, which is not data, to stderr."""
     click.echo(message, err=True)
 
 
@@ -40,13 +40,13 @@ def show_json(value: Any) -> None:
 
 
 def show_rows(output: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows; JSON carries every member of each, the table the named columns."""
+    """Print rows: all their members as JSON, or the given columns as a table."""
     rows = list(rows)
     if output == "json":
         show_json(rows)
         return
     if not rows:
-        say("nothing to list")
+        show_message("(none)")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -57,7 +57,7 @@ def show_rows(output: str, columns: Sequence[str], rows: Iterable[Mapping[str, A
 
 
 def show_result(output: str, result: Mapping[str, Any]) -> None:
-    """Print what a change or a list answered: a table, an object or a sentence."""
+    """Print the result of a change or a query: a table, an object or a message."""
     if output == "json":
         show_json(result)
         return
@@ -68,9 +68,9 @@ def show_result(output: str, result: Mapping[str, Any]) -> None:
         show_object(output, result["data"])
     message = result.get("message")
     if message:
-        say(str(message))
+        show_message(str(message))
     if result.get("kind") == "message" and isinstance(result.get("data"), Mapping) and result["data"].get("pending"):
-        say("it waits for confirmation by an entitled person")
+        show_message("an authorized user has to confirm this change")
 
 
 def show_object(output: str, value: Mapping[str, Any]) -> None:
@@ -91,8 +91,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(_cell(one) for one in value)
+        return ", ".join(_cell(item) for item in value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_cell(one)}" for key, one in value.items())
-    # A name from a directory must not move the cursor or colour the screen of an admin.
-    return visible(str(value))
+        return ", ".join(f"{key}={_cell(item)}" for key, item in value.items())
+    # A name from a directory must not control the terminal.
+    return escape_nonprintable(str(value))

@@ -1,4 +1,4 @@
-"""Public keys from files, in the forms in which people have them."""
+"""Public keys from files, PEM or JWK."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
 
-_MOST_BYTES = 16 << 10
+_MAX_BYTES = 16 << 10
 _PUBLIC = ("kty", "crv", "x", "y")
 
 
 def read_public_key(file: Path) -> dict[str, object]:
-    """Return the members that make the public key in a file, as a JWK (RFC 7517); of a private key, its public half.
+    """Return the public key in a file as a JWK (RFC 7517); of a private key, its public half.
 
     Raises
     ------
     click.UsageError
-        The file cannot be read, or holds something else.
+        The file cannot be read or does not contain one such key.
     """
     try:
         with file.open("rb") as source:
-            data = source.read(_MOST_BYTES + 1)
+            data = source.read(_MAX_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"{file}: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise click.UsageError(f"{file}: too large for one key")
+    if len(data) > _MAX_BYTES:
+        raise click.UsageError(f"{file}: larger than one key can be")
     return _from_jwk(file, data) if data.lstrip().startswith(b"{") else _from_pem(file, data)
 
 
@@ -40,10 +40,10 @@ def _from_jwk(file: Path, data: bytes) -> dict[str, object]:
     try:
         members = strict_json.loads(data)
     except Problem:
-        raise click.UsageError(f"{file}: no JSON Web Key") from None
+        raise click.UsageError(f"{file}: not a JSON Web Key") from None
     if "keys" in members:
-        raise click.UsageError(f"{file}: a set of keys; give a file with one of them")
-    # Whatever else stands there, a private half above all, stays here.
+        raise click.UsageError(f"{file}: contains a set of keys; use a file with one key")
+    # Other members, such as the private half, are not sent.
     return {name: members[name] for name in _PUBLIC if name in members}
 
 
@@ -51,15 +51,15 @@ def _from_pem(file: Path, data: bytes) -> dict[str, object]:
     try:
         private = b"PRIVATE KEY-----" in data
         key = load_pem_private_key(data, None).public_key() if private else load_pem_public_key(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # a TypeError where it is encrypted
-        raise click.UsageError(f"{file}: no key that can be read; write its public half as PEM or JWK") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: the key is encrypted
+        raise click.UsageError(f"{file}: not a readable key; use the public key as PEM or JWK") from None
     if isinstance(key, Ed25519PublicKey):
         return {"kty": "OKP", "crv": "Ed25519", "x": _encode(key.public_bytes_raw())}
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         numbers = key.public_numbers()
-        x, y = (_encode(one.to_bytes(32, "big")) for one in (numbers.x, numbers.y))
+        x, y = (_encode(coordinate.to_bytes(32, "big")) for coordinate in (numbers.x, numbers.y))
         return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
-    raise click.UsageError(f"{file}: a key of another kind; make one of Ed25519 or P-256")
+    raise click.UsageError(f"{file}: unsupported key type; use Ed25519 or P-256")
 
 
 def _encode(data: bytes) -> str:

@@ -1,1 +1,1 @@
-"""One typed HTTP client of the service: used by the hub side and the command line."""
+"""Typed HTTP clients of the service, for the hub side and the command line."""

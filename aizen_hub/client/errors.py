@@ -1,4 +1,4 @@
-"""From the problem documents of the service back to the typed errors that they came from."""
+"""Problem documents of the service, parsed into the typed errors that they came from."""
 
 from __future__ import annotations
 
@@ -7,72 +7,74 @@ from collections.abc import Iterator
 from aizen_hub.problems import TYPE_PREFIX, Fault, Problem, Unavailable
 from aizen_hub.validation import strict_json
 
-MAX_ANSWER = 4 << 20
-_OWN = frozenset({"type", "title", "status", "detail", "remedy", "errors"})
+MAX_RESPONSE = 4 << 20
+_STANDARD_FIELDS = frozenset({"type", "title", "status", "detail", "remedy", "errors"})
 
 
 class Unreachable(Unavailable):
-    """Nothing answers at the service's address, or not within the deadline."""
+    """No response from the service's address within the deadline."""
 
-    slug, title = "unreachable", "The access service does not answer"
+    slug, title = "unreachable", "The access service does not respond"
 
 
 class ForeignService(Unavailable):
-    """Something answers at the service's address, but it is not the service that the hub started."""
+    """The process at the service's address is not the service that the hub started."""
 
-    slug, title = "foreign-service", "Another service answers at this address"
-
-
-class Garbled(Unavailable):
-    """The answer cannot be understood, so nothing follows from it."""
-
-    slug, title = "garbled", "The access service answered what cannot be understood"
+    slug, title = "foreign-service", "Another service responds at this address"
 
 
-def problem_from(status: int, body: bytes) -> Problem:
-    """Return the typed error of a failed answer.
+class InvalidResponse(Unavailable):
+    """The response cannot be parsed, so it grants nothing."""
+
+    slug, title = "invalid-response", "The access service sent an invalid response"
+
+
+def parse_problem(status: int, body: bytes) -> Problem:
+    """Return the typed error of a failed response.
 
     Parameters
     ----------
     status : int
         The HTTP status, 400 or more.
     body : bytes
-        A problem document (RFC 9457); anything else still gives an error, never a success.
+        A problem document (RFC 9457); anything else gives an `InvalidResponse`.
     """
     try:
-        document = strict_json.loads(body, max_bytes=MAX_ANSWER)
+        document = strict_json.loads(body, max_bytes=MAX_RESPONSE)
     except Problem:
         document = None
     if not isinstance(document, dict):
-        return Garbled(f"the access service answered {status} without saying why")
+        return InvalidResponse(f"the access service responded with {status} and no reason")
     slug = str(document.get("type", "")).removeprefix(TYPE_PREFIX)
-    kind = {one.slug: one for one in _family(Problem)}.get(slug)
-    if kind is None:
-        # A newer service may know problems that we do not; its status still says what kind of failure it is.
-        kind = _of_status(status, slug, str(document.get("title") or "Refused"))
+    problem_class = {subclass.slug: subclass for subclass in _known_problems(Problem)}.get(slug)
+    if problem_class is None:
+        # A newer service may have more problem types; the status still classifies the failure.
+        problem_class = _unknown_problem(status, slug, str(document.get("title") or "Refused"))
     remedy = document.get("remedy")
-    return kind(
-        str(document.get("detail") or kind.title),
+    return problem_class(
+        str(document.get("detail") or problem_class.title),
         remedy=remedy if isinstance(remedy, str) else None,
-        faults=tuple(_faults(document.get("errors"))),
-        more={key: value for key, value in document.items() if key not in _OWN},
+        faults=tuple(_parse_faults(document.get("errors"))),
+        extensions={key: value for key, value in document.items() if key not in _STANDARD_FIELDS},
     )
 
 
-def _of_status(status: int, slug: str, title: str) -> type[Problem]:
+def _unknown_problem(status: int, slug: str, title: str) -> type[Problem]:
     return type("UnknownProblem", (Problem,), {"slug": slug or "unknown", "title": title, "status": status})
 
 
-def _family(kind: type[Problem]) -> Iterator[type[Problem]]:
-    for one in kind.__subclasses__():
-        # Problems of other rooms refine these for their own use, and are made in other ways.
-        if one.__module__ in (Problem.__module__, __name__) and one.__name__ != "UnknownProblem":
-            yield one
-            yield from _family(one)
+def _known_problems(base: type[Problem]) -> Iterator[type[Problem]]:
+    for subclass in base.__subclasses__():
+        # Subclasses in other packages have constructors of their own.
+        if subclass.__module__ in (Problem.__module__, __name__) and subclass.__name__ != "UnknownProblem":
+            yield subclass
+            yield from _known_problems(subclass)
 
 
-def _faults(errors: object) -> Iterator[Fault]:
-    for one in errors if isinstance(errors, list) else ():
-        if isinstance(one, dict) and isinstance(one.get("pointer"), str) and isinstance(one.get("detail"), str):
-            allowed = one.get("allowed")
-            yield Fault(one["pointer"], one["detail"], tuple(map(str, allowed)) if isinstance(allowed, list) else ())
+def _parse_faults(errors: object) -> Iterator[Fault]:
+    for error in errors if isinstance(errors, list) else ():
+        if isinstance(error, dict) and isinstance(error.get("pointer"), str) and isinstance(error.get("detail"), str):
+            allowed = error.get("allowed")
+            yield Fault(
+                error["pointer"], error["detail"], tuple(map(str, allowed)) if isinstance(allowed, list) else ()
+            )

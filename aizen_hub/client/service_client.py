@@ -1,4 +1,4 @@
-"""The hub's side of the hub road: login reports, password checks, sessions. Asynchronous, with deadlines."""
+"""Asynchronous client of the service for the hub: login reports, password checks, sessions."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from urllib.parse import urlencode
 
 from tornado.httpclient import HTTPRequest
 
-from aizen_hub.client.errors import MAX_ANSWER, ForeignService, Garbled, Unreachable, problem_from
-from aizen_hub.client.http_client import BoundedHttp, CertificateRefused, NoAnswer
-from aizen_hub.client.responses import (
-    Choices,
-    Ended,
-    Heartbeat,
-    LoginAnswer,
-    LoginTurn,
-    Opened,
-    PasswordAnswer,
-    read_answer,
+from aizen_hub.api_models.headers import INSTANCE_HEADER
+from aizen_hub.api_models.logins import LoginResponse, PasswordCheckResponse, ThrottleResponse
+from aizen_hub.api_models.sessions import (
+    MAX_ADMINS,
+    EndSessionsResponse,
+    HeartbeatResponse,
+    OpenSessionResponse,
+    SpawnOptionsResponse,
 )
+from aizen_hub.client.errors import MAX_RESPONSE, ForeignService, InvalidResponse, Unreachable, parse_problem
+from aizen_hub.client.http_client import CertificateError, HttpClient, HttpError
+from aizen_hub.client.responses import parse_response
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
 
-INSTANCE_HEADER = "X-Aizen-Instance"
-MAX_ADMINS = 1_000
 
-
-class HubRoad:
-    """A client of the service that holds the hub secret.
+class ServiceClient:
+    """A client of the service, authenticated by the hub secret.
 
     Parameters
     ----------
@@ -38,24 +35,24 @@ class HubRoad:
     secret : str
         The hub secret.
     deadline : float
-        Seconds for one whole call, connecting included.
+        Seconds for one whole request, connecting included.
     instance : str, optional
-        The id that the hub gave to the service it started; answers of any other process are refused, because a
+        The id that the hub gave to the service it started; responses of any other process are refused, because a
         managed service listens on a fixed local port that another process could have taken.
 
-    Every method raises `Unreachable`, `ForeignService`, `Garbled` or the `Problem` that the service named.
+    Every method raises `Unreachable`, `ForeignService`, `InvalidResponse` or the `Problem` that the service reported.
     """
 
     def __init__(self, url: str, secret: str, *, deadline: float = 5.0, instance: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         self._instance = instance or None
-        self._http = BoundedHttp(deadline, MAX_ANSWER)
+        self._http = HttpClient(deadline, MAX_RESPONSE)
 
     def __repr__(self) -> str:
-        return f"HubRoad({self.url!r})"
+        return f"ServiceClient({self.url!r})"
 
-    async def login(
+    async def report_login(
         self,
         provider: str,
         subject: str,
@@ -65,42 +62,57 @@ class HubRoad:
         email: str | None = None,
         groups: Sequence[str] | None = None,
         source: str | None = None,
-        typed: str | None = None,
+        entered_name: str | None = None,
         refresh: bool = False,
-    ) -> LoginAnswer:
-        """Report who proved to be whom; ``groups`` is None where the provider does not know them.
-
-        ``typed`` is the name of the `attempt` that succeeded; with ``refresh`` the person was not there.
-        """
+    ) -> LoginResponse:
+        """Report an authenticated user; see `LoginReport` for the parameters."""
         body: dict[str, Any] = {"provider": provider, "subject": subject, "name": name}
         body["groups"] = None if groups is None else [*groups]
-        optional = {"display_name": display_name, "email": email, "source": source, "typed": typed, "refresh": refresh}
+        optional = {
+            "display_name": display_name,
+            "email": email,
+            "source": source,
+            "entered_name": entered_name,
+            "refresh": refresh,
+        }
         body |= {key: value for key, value in optional.items() if value}
-        return read_answer(LoginAnswer, await self.call("POST", "/api/v1/login", body))
+        return parse_response(LoginResponse, await self.request("POST", "/api/v1/login", body))
 
-    async def attempt(self, provider: str, name: str, source: str | None = None, *, void: bool = False) -> float | None:
-        """Count an attempt to sign in before a provider judges it; the seconds to wait where it must not be made.
+    async def count_attempt(
+        self, provider: str, name: str, source: str | None = None, *, undo: bool = False
+    ) -> float | None:
+        """Count a login attempt before a provider checks it.
 
-        ``void`` takes back one that nobody judged.
+        Parameters
+        ----------
+        undo : bool
+            Remove an attempt that no provider answered.
+
+        Returns
+        -------
+        float or None
+            Seconds to wait, where the attempt must not be made yet.
         """
-        body = {"provider": provider, "name": name, "void": void} | ({"source": source} if source else {})
-        return read_answer(LoginTurn, await self.call("POST", "/api/v1/login/attempts", body)).retry_after
+        body = {"provider": provider, "name": name, "undo": undo} | ({"source": source} if source else {})
+        return parse_response(ThrottleResponse, await self.request("POST", "/api/v1/login/attempts", body)).retry_after
 
     async def check_password(
         self, provider: str, name: str, password: str, *, totp: str | None = None, source: str | None = None
-    ) -> PasswordAnswer:
-        """Ask whether the password of a local account is right."""
+    ) -> PasswordCheckResponse:
+        """Check the password of a local account."""
         body = {"provider": provider, "name": name, "password": password}
         body |= {key: value for key, value in (("totp", totp), ("source", source)) if value}
-        return read_answer(PasswordAnswer, await self.call("POST", "/api/v1/login/password", body))
+        return parse_response(PasswordCheckResponse, await self.request("POST", "/api/v1/login/password", body))
 
-    async def choices(self, user: str) -> Choices:
-        """Ask which projects a person may start a server for."""
-        return read_answer(Choices, await self.call("GET", "/api/v1/sessions/choices?" + urlencode({"user": user})))
+    async def get_spawn_options(self, user: str) -> SpawnOptionsResponse:
+        """Return the projects that a user may start a server for."""
+        return parse_response(
+            SpawnOptionsResponse, await self.request("GET", "/api/v1/sessions/choices?" + urlencode({"user": user}))
+        )
 
     async def open_session(
         self, user: str, requester: str, server: str, project: str | None, credential: str
-    ) -> Opened:
+    ) -> OpenSessionResponse:
         """Open the session of one server start; ``credential`` is the SHA-256 of the server's own hub token."""
         body = {
             "user": user,
@@ -109,51 +121,51 @@ class HubRoad:
             "project": project,
             "credential": credential,
         }
-        return read_answer(Opened, await self.call("POST", "/api/v1/sessions", body))
+        return parse_response(OpenSessionResponse, await self.request("POST", "/api/v1/sessions", body))
 
     async def end_session(self, user: str, server: str, reason: str) -> int:
-        """End the sessions of one server; returns how many there were."""
+        """End the sessions of one server; return their number."""
         body = {"user": user, "server": server, "reason": reason}
-        return read_answer(Ended, await self.call("POST", "/api/v1/sessions/end", body)).ended
+        return parse_response(EndSessionsResponse, await self.request("POST", "/api/v1/sessions/end", body)).ended
 
-    async def heartbeat(self, live: Iterable[tuple[str, str]], admins: Sequence[str] = ()) -> Heartbeat:
-        """Report every live server as (user, server name), and who may use the hub's admin page."""
+    async def send_heartbeat(self, live: Iterable[tuple[str, str]], admins: Sequence[str] = ()) -> HeartbeatResponse:
+        """Report every live server as (user, server name), and the users of the hub's admin page."""
         body: dict[str, Any] = {"live": [{"user": user, "server": server} for user, server in live]}
         if admins:
             body["admins"] = [*admins][:MAX_ADMINS]
-        return read_answer(Heartbeat, await self.call("POST", "/api/v1/sessions/heartbeat", body))
+        return parse_response(HeartbeatResponse, await self.request("POST", "/api/v1/sessions/heartbeat", body))
 
-    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send one request and return the JSON of its answer."""
-        request = HTTPRequest(
+    async def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Send one request and return the JSON value of the response."""
+        http_request = HTTPRequest(
             self.url + path,
             method=method,
             headers=self._headers,
             body=None if body is None else json.dumps(body, ensure_ascii=False),
         )
         try:
-            answer = await self._http.fetch(request)
-        except CertificateRefused as error:
-            raise Unreachable(f"the access service shows a certificate that was not accepted: {error}") from None
-        except NoAnswer as error:
-            raise Unreachable(f"the access service does not answer at {self.url} ({error})") from None
-        if self._instance is not None and answer.headers.get(INSTANCE_HEADER) != self._instance:
+            response = await self._http.fetch(http_request)
+        except CertificateError as error:
+            raise Unreachable(f"the certificate of the access service was rejected: {error}") from None
+        except HttpError as error:
+            raise Unreachable(f"the access service does not respond at {self.url} ({error})") from None
+        if self._instance is not None and response.headers.get(INSTANCE_HEADER) != self._instance:
             raise ForeignService(
-                f"what answers at {self.url} is not the service that this hub started",
+                f"the process at {self.url} is not the service that this hub started",
                 remedy="stop the other process on that port, or set another `service.port`",
             )
-        if answer.code == 599:
-            raise Unreachable(f"the access service does not answer at {self.url}")
-        if answer.code >= 400:
-            raise problem_from(answer.code, answer.body or b"")
-        if answer.code >= 300:
-            raise Garbled(f"the access service at {self.url} answered with a redirect")
-        if not answer.body:
+        if response.code == 599:
+            raise Unreachable(f"the access service does not respond at {self.url}")
+        if response.code >= 400:
+            raise parse_problem(response.code, response.body or b"")
+        if response.code >= 300:
+            raise InvalidResponse(f"the access service at {self.url} responded with a redirect")
+        if not response.body:
             return {}
         try:
-            return strict_json.loads(answer.body, max_bytes=MAX_ANSWER)
+            return strict_json.loads(response.body, max_bytes=MAX_RESPONSE)
         except Problem as error:
-            raise Garbled(f"the access service answered what is not JSON: {error.detail}") from None
+            raise InvalidResponse(f"the response of the access service is not JSON: {error.detail}") from None
 
     def close(self) -> None:
         self._http.close()

@@ -1,4 +1,4 @@
-"""A small synchronous client for the command line: standard library only, with deadlines and typed errors."""
+"""Synchronous client of the service for the command line: standard library only, with deadlines and typed errors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from aizen_hub.client.errors import MAX_ANSWER, ForeignService, Garbled, Unreachable, problem_from
-from aizen_hub.client.service_client import INSTANCE_HEADER
+from aizen_hub.api_models.headers import INSTANCE_HEADER
+from aizen_hub.client.errors import MAX_RESPONSE, ForeignService, InvalidResponse, Unreachable, parse_problem
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
 
 
 class SyncClient:
-    """One HTTP client for one credential.
+    """A client of the service for one credential.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class SyncClient:
     deadline : float
         Seconds that connecting and each read may take.
     instance : str, optional
-        The instance id that every answer must carry, where it is known.
+        The instance id that every response must carry, where it is known.
     """
 
     def __init__(
@@ -46,43 +46,43 @@ class SyncClient:
         return f"SyncClient({self.url!r})"
 
     def get(self, path: str) -> Any:
-        return self.call("GET", path)
+        return self.request("GET", path)
 
     def post(self, path: str, body: Any) -> Any:
-        return self.call("POST", path, body)
+        return self.request("POST", path, body)
 
-    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """Send one request; returns the JSON of the answer, or None where it is empty.
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """Send one request; return the JSON value of the response, or None where it is empty.
 
         Raises
         ------
-        Unreachable, ForeignService, Garbled, Problem
-            As `aizen_hub.client.service_client.HubRoad`.
+        Unreachable, ForeignService, InvalidResponse, Problem
+            As `aizen_hub.client.service_client.ServiceClient`.
         """
-        _, _, data = self.exchange(method, path, body, headers)
-        return _json(data) if data else None
+        _, _, data = self.request_with_headers(method, path, body, headers)
+        return _parse_json(data) if data else None
 
-    def exchange(
+    def request_with_headers(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """As `call`, with status and headers (lower case), for ``ETag`` and the like."""
-        connection, answer = self._send(method, path, body, headers)
+        """Send one request; return status, headers (lower case) and body."""
+        connection, response = self._send(method, path, body, headers)
         try:
-            data = self._read(answer)
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, data
+            data = self._read(response)
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, data
         finally:
             connection.close()
 
-    def lines(self, method: str, path: str, body: Any = None) -> Iterator[Any]:
-        """Send one request and yield the answer's JSON lines as they come; one document counts as one line."""
-        connection, answer = self._send(method, path, body, {"Accept": "application/x-ndjson, application/json"})
+    def stream_lines(self, method: str, path: str, body: Any = None) -> Iterator[Any]:
+        """Send one request and yield the JSON lines of the response as they arrive; one document counts as one line."""
+        connection, response = self._send(method, path, body, {"Accept": "application/x-ndjson, application/json"})
         try:
-            if answer.getheader("Content-Type", "").partition(";")[0] != "application/x-ndjson":
-                yield _json(self._read(answer))
+            if response.getheader("Content-Type", "").partition(";")[0] != "application/x-ndjson":
+                yield _parse_json(self._read(response))
                 return
-            while line := self._readline(answer):
+            while line := self._readline(response):
                 if line.strip():
-                    yield _json(line)
+                    yield _parse_json(line)
         finally:
             connection.close()
 
@@ -96,64 +96,64 @@ class SyncClient:
             fields["Content-Type"] = "application/json"
         if self._authorization:
             fields["Authorization"] = self._authorization
-        connection = self._connection()
+        connection = self._connect()
         try:
             connection.request(method, self._parts.path.rstrip("/") + path, body=data, headers=fields)
-            answer = connection.getresponse()
-            self._judge(answer)
+            response = connection.getresponse()
+            self._check_response(response)
         except Problem:
             connection.close()
             raise
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise self._unreachable(error) from None
-        return connection, answer
+            raise self._to_unreachable(error) from None
+        return connection, response
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connect(self) -> http.client.HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port
         if self._parts.scheme == "https":
             return http.client.HTTPSConnection(host, port, timeout=self._deadline, context=ssl.create_default_context())
         return http.client.HTTPConnection(host, port, timeout=self._deadline)
 
-    def _judge(self, answer: http.client.HTTPResponse) -> None:
-        if self._instance is not None and answer.getheader(INSTANCE_HEADER) != self._instance:
-            raise ForeignService(f"what answers at {self.url} is not the service that was expected")
-        if answer.status >= 400:
-            raise problem_from(answer.status, self._read(answer))
-        if answer.status >= 300:
-            raise Garbled(
-                f"{self.url} answered with a redirect to another address",
+    def _check_response(self, response: http.client.HTTPResponse) -> None:
+        if self._instance is not None and response.getheader(INSTANCE_HEADER) != self._instance:
+            raise ForeignService(f"the process at {self.url} is not the expected service")
+        if response.status >= 400:
+            raise parse_problem(response.status, self._read(response))
+        if response.status >= 300:
+            raise InvalidResponse(
+                f"{self.url} responded with a redirect to another address",
                 remedy="check the address of the hub, and sign in again: the token may have expired",
             )
 
-    def _read(self, answer: http.client.HTTPResponse) -> bytes:
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
         try:
-            data = answer.read(MAX_ANSWER + 1)
+            data = response.read(MAX_RESPONSE + 1)
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from None
-        if len(data) > MAX_ANSWER:
-            raise Garbled(f"the answer has more than {MAX_ANSWER} bytes")
+            raise self._to_unreachable(error) from None
+        if len(data) > MAX_RESPONSE:
+            raise InvalidResponse(f"the response has more than {MAX_RESPONSE} bytes")
         return data
 
-    def _readline(self, answer: http.client.HTTPResponse) -> bytes:
+    def _readline(self, response: http.client.HTTPResponse) -> bytes:
         try:
-            line = answer.readline(MAX_ANSWER)
+            line = response.readline(MAX_RESPONSE)
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from None
-        if len(line) == MAX_ANSWER:
-            raise Garbled(f"one line of the answer has more than {MAX_ANSWER} bytes")
+            raise self._to_unreachable(error) from None
+        if len(line) == MAX_RESPONSE:
+            raise InvalidResponse(f"one line of the response has more than {MAX_RESPONSE} bytes")
         return line
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _to_unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, TimeoutError):
-            return Unreachable(f"no answer from {self.url} within {self._deadline:g} seconds")
+            return Unreachable(f"no response from {self.url} within {self._deadline:g} seconds")
         if isinstance(error, ssl.SSLCertVerificationError):
-            return Unreachable(f"the certificate of {self.url} was not accepted: {error.verify_message}")
-        return Unreachable(f"no answer from {self.url} ({getattr(error, 'strerror', None) or type(error).__name__})")
+            return Unreachable(f"the certificate of {self.url} was rejected: {error.verify_message}")
+        return Unreachable(f"no response from {self.url} ({getattr(error, 'strerror', None) or type(error).__name__})")
 
 
-def _json(data: bytes) -> Any:
+def _parse_json(data: bytes) -> Any:
     try:
-        return strict_json.loads(data, max_bytes=MAX_ANSWER)
+        return strict_json.loads(data, max_bytes=MAX_RESPONSE)
     except Problem as error:
-        raise Garbled(f"the answer is not JSON: {error.detail}") from None
+        raise InvalidResponse(f"the response is not JSON: {error.detail}") from None

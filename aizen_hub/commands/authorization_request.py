@@ -1,26 +1,28 @@
-"""From a command to the question that the engine decides: which permission, and in which scope."""
+"""The authorization request of a command: which permission, in which scope."""
 
 from __future__ import annotations
 
 from aizen_hub.catalogs.catalog import CommandScope
 from aizen_hub.commands.command import Command
-from aizen_hub.rbac.decision import Request
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.decision import AuthorizationRequest
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM
 
 
-def request_for(command: Command, current_project: str | None, asker: Identity, session: str | None = None) -> Request:
-    """Return the question that ``command`` asks.
+def build_authorization_request(
+    command: Command, current_project: str | None, requester: Identity, session_id: str | None = None
+) -> AuthorizationRequest:
+    """Return the authorization request of ``command``.
 
-    A command that names a project is judged there, not in the current one (R65). One that needs a project and finds
-    none asks with scope None, which the engine answers with *project-required*.
+    A command that names a project is authorized there, not in the current project (R65). If a command requires a
+    project and there is none, the scope is None, which the engine denies with *project-required*.
 
     Parameters
     ----------
     current_project : str or None
         The project of the session.
-    asker : Identity
-        Who asks; some commands need no permission about oneself.
+    requester : Identity
+        Who sends the command; some commands need no permission if they concern the requester only.
     """
     entry = command.entry
     scope: str | None
@@ -31,10 +33,10 @@ def request_for(command: Command, current_project: str | None, asker: Identity, 
             scope = command.project or current_project
         case CommandScope.EITHER:
             scope = command.project or current_project or SYSTEM
-    permission = None if entry.open_for_self and _about_oneself(command, asker) else entry.permission
-    return Request(permission, scope, session)
+    permission = None if entry.open_for_self and _concerns_requester(command, requester) else entry.permission
+    return AuthorizationRequest(permission, scope, session_id)
 
 
-def _about_oneself(command: Command, asker: Identity) -> bool:
+def _concerns_requester(command: Command, requester: Identity) -> bool:
     user = command.arguments.get("user")
-    return user is None or (asker.kind is Kind.USER and user == asker.name)
+    return user is None or (requester.kind is IdentityKind.USER and user == requester.name)

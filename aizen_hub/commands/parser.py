@@ -1,4 +1,4 @@
-"""The one parser of command lines (R83): text and catalog in, a command out, or a refusal that says what would do."""
+"""Parser of command lines (R83): returns a command, or raises a problem whose remedy shows the right kind."""
 
 from __future__ import annotations
 
@@ -7,177 +7,187 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from aizen_hub.catalogs.catalog import Catalog, CommandEntry
-from aizen_hub.catalogs.grammar import Form, Group, Literal, Option, Pairs, Part, Slot
+from aizen_hub.catalogs.grammar import (
+    ArgumentKind,
+    FixedWord,
+    KeyValueArguments,
+    NamedArgument,
+    Part,
+    PartGroup,
+    PositionalArgument,
+)
 from aizen_hub.commands.command import Command, Value
-from aizen_hub.commands.lexer import Mark, Token, show, tokens
-from aizen_hub.problems import SyntaxRefused, UnknownCommand
+from aizen_hub.commands.lexer import Token, TokenKind, ascii_excerpt, tokenize
+from aizen_hub.problems import CommandSyntaxError, UnknownCommand
 from aizen_hub.rbac.role import SYSTEM
 
-_LONGEST_NAME = 130
+_MAX_NAME_LENGTH = 130
 
 
-def read(text: str, catalog: Catalog) -> Command:
-    """Read one command line.
+def parse_command(text: str, catalog: Catalog) -> Command:
+    """Parse one command line.
 
     Raises
     ------
     TooLarge
         The line is longer than the limits of R88.
-    SyntaxRefused
-        It cannot be read, or its arguments do not fit the command's grammar; the remedy shows the grammar.
+    CommandSyntaxError
+        It is not well formed, or its arguments do not match the command's grammar; the remedy shows the usage.
     UnknownCommand
-        The catalog does not hold it; ``more["suggestion"]`` is the nearest command, or None.
+        It is not in the catalog; ``extensions["suggestion"]`` is the most similar command, or None.
     """
-    stream = tokens(text)
-    entry, used = _entry(stream, catalog)
-    arguments = _Arguments(entry, stream[used:]).read()
-    named = arguments.get(entry.project_argument) if entry.project_argument else None
-    if named == SYSTEM:
-        raise SyntaxRefused(f"`{SYSTEM}` is the scope above all projects and never the name of one")
-    return Command(entry, MappingProxyType(arguments), named if isinstance(named, str) else None)
+    all_tokens = tokenize(text)
+    entry, word_count = _find_entry(all_tokens, catalog)
+    arguments = _ArgumentParser(entry, all_tokens[word_count:]).parse()
+    project = arguments.get(entry.project_argument) if entry.project_argument else None
+    if project == SYSTEM:
+        raise CommandSyntaxError(f"`{SYSTEM}` is the scope above all projects and cannot be the name of a project")
+    return Command(entry, MappingProxyType(arguments), project if isinstance(project, str) else None)
 
 
-def _entry(stream: Sequence[Token], catalog: Catalog) -> tuple[CommandEntry, int]:
-    # Exact keys only: no abbreviation, no prefix, no other case, singular is not plural (R86, R90).
+def _find_entry(all_tokens: Sequence[Token], catalog: Catalog) -> tuple[CommandEntry, int]:
+    # Exact match only: no abbreviation, no prefix, no other case, singular is not plural (R86, R90).
     words: list[str] = []
-    for token in stream[:2]:
-        if token.mark is not Mark.WORD or token.quoted:
+    for token in all_tokens[:2]:
+        if token.kind is not TokenKind.WORD or token.quoted:
             break
         words.append(token.text)
     if not words:
-        raise SyntaxRefused(
-            "there is no command here", remedy="begin with the words of a command, e.g. `list projects`"
+        raise CommandSyntaxError(
+            "there is no command here", remedy="start with the words of a command, e.g. `list projects`"
         )
     for count in range(len(words), 0, -1):
-        if entry := catalog.command(" ".join(words[:count])):
+        if entry := catalog.find_command(" ".join(words[:count])):
             return entry, count
     typed = " ".join(words)
-    nearest = _nearest(typed, catalog)
+    nearest = _nearest_command(typed, catalog)
     raise UnknownCommand(
-        f"there is no command `{show(typed)}`",
+        f"there is no command `{ascii_excerpt(typed)}`",
         remedy=f"did you mean `{nearest}`?" if nearest else "`%aizen help` lists the commands",
-        more={"suggestion": nearest},
+        extensions={"suggestion": nearest},
     )
 
 
-def _nearest(typed: str, catalog: Catalog) -> str | None:
-    if len(typed) > _LONGEST_NAME:  # the comparison is quadratic in the length
+def _nearest_command(typed: str, catalog: Catalog) -> str | None:
+    if len(typed) > _MAX_NAME_LENGTH:  # the comparison is quadratic in the length
         return None
-    known = [*catalog.commands, *catalog.aliases]
-    found = difflib.get_close_matches(typed, known, n=1) or difflib.get_close_matches(
-        typed.partition(" ")[0], known, n=1
+    names = [*catalog.commands, *catalog.aliases]
+    matches = difflib.get_close_matches(typed, names, n=1) or difflib.get_close_matches(
+        typed.partition(" ")[0], names, n=1
     )
-    return catalog.aliases.get(found[0], found[0]) if found else None
+    return catalog.aliases.get(matches[0], matches[0]) if matches else None
 
 
-class _Arguments:
-    """Match tokens against a grammar, left to right, one token of look-ahead."""
+class _ArgumentParser:
+    """Matches tokens against a grammar, from left to right, with bounded look-ahead."""
 
     def __init__(self, entry: CommandEntry, stream: Sequence[Token]) -> None:
         self.entry = entry
-        self.stream = stream
-        self.place = 0
-        self.found: dict[str, Value] = {}
+        self.tokens = stream
+        self.position = 0
+        self.arguments: dict[str, Value] = {}
 
-    def read(self) -> dict[str, Value]:
+    def parse(self) -> dict[str, Value]:
         for group in self.entry.syntax.groups:
-            if not group.optional or self._begins(group):
+            if not group.optional or self._group_is_present(group):
                 for part in group.parts:
-                    self._part(part)
-        if self.place < len(self.stream):
-            raise self._refused(f"`{show(self.stream[self.place].text)}` is more than the command takes")
-        return self.found
+                    self._parse_part(part)
+        if self.position < len(self.tokens):
+            raise self._error(f"`{self.entry.name}` does not take `{ascii_excerpt(self.tokens[self.position].text)}`")
+        return self.arguments
 
-    def _begins(self, group: Group) -> bool:
+    def _group_is_present(self, group: PartGroup) -> bool:
         match group.parts[0]:
-            case Literal(word):
+            case FixedWord(word):
                 return self._is_literal(word)
-            case Option():
-                return self._mark(0) is Mark.COMMA
-            case Slot():
-                return self._mark(0) is Mark.WORD and self._mark(1) is not Mark.EQUALS
-            case Pairs():
-                return self._mark(0) is not None
+            case NamedArgument():
+                return self._peek_kind(0) is TokenKind.COMMA
+            case PositionalArgument():
+                return self._peek_kind(0) is TokenKind.WORD and self._peek_kind(1) is not TokenKind.EQUALS
+            case KeyValueArguments():
+                return self._peek_kind(0) is not None
 
-    def _part(self, part: Part) -> None:
+    def _parse_part(self, part: Part) -> None:
         match part:
-            case Literal(word):
+            case FixedWord(word):
                 if not self._is_literal(word):
-                    raise self._refused(f"the word `{word}` is missing")
-                self.place += 1
-            case Slot(name, form):
-                self._put(name, self._positional(name, form))
-            case Option(name, form):
-                self._tied(name)
-                self._put(name, self._positional(name, form))
-            case Pairs():
-                while self.place < len(self.stream):
-                    self._pair()
+                    raise self._error(f"the word `{word}` is missing")
+                self.position += 1
+            case PositionalArgument(name, kind):
+                self._set(name, self._parse_value(name, kind))
+            case NamedArgument(name, kind):
+                self._parse_option_name(name)
+                self._set(name, self._parse_value(name, kind))
+            case KeyValueArguments():
+                while self.position < len(self.tokens):
+                    self._parse_key_value()
 
-    def _positional(self, name: str, form: Form) -> Value:
-        items = [self._word(name)]
-        while form is Form.LIST and self._mark(0) is Mark.COMMA:
-            self.place += 1
-            items.append(self._word(name))
+    def _parse_value(self, name: str, kind: ArgumentKind) -> Value:
+        items = [self._next_word(name)]
+        while kind is ArgumentKind.LIST and self._peek_kind(0) is TokenKind.COMMA:
+            self.position += 1
+            items.append(self._next_word(name))
         for item in items:
-            # It would read as an option wherever somebody later puts it on a command line (R91).
+            # It would be taken for an option if it is ever put on a shell command line (R91).
             if not item or item.startswith("-"):
-                raise self._refused(f"the {name} `{show(item)}` is empty or begins with a hyphen")
+                raise self._error(f"the {name} `{ascii_excerpt(item)}` is empty or begins with a hyphen")
         if len(set(items)) != len(items):
-            raise self._refused(f"an item stands twice in the list of {name}")
-        return tuple(items) if form is Form.LIST else items[0]
+            raise self._error(f"an item is repeated in the list of {name}")
+        return tuple(items) if kind is ArgumentKind.LIST else items[0]
 
-    def _tied(self, name: str) -> None:
-        marks = (self._mark(0), self._mark(1), self._mark(2))
-        if marks != (Mark.COMMA, Mark.WORD, Mark.EQUALS) or self.stream[self.place + 1].text != name:
-            raise self._refused(f"`,{name}=…` is missing")
-        self.place += 3
+    def _parse_option_name(self, name: str) -> None:
+        kinds = (self._peek_kind(0), self._peek_kind(1), self._peek_kind(2))
+        if kinds != (TokenKind.COMMA, TokenKind.WORD, TokenKind.EQUALS) or self.tokens[self.position + 1].text != name:
+            raise self._error(f"`,{name}=…` is missing")
+        self.position += 3
 
-    def _pair(self) -> None:
-        if self._mark(0) is not Mark.WORD or self._mark(1) is not Mark.EQUALS:
-            raise self._refused(f"`{show(self.stream[self.place].text)}` is neither the name nor a `key=value`")
-        key = self.stream[self.place]
+    def _parse_key_value(self) -> None:
+        if self._peek_kind(0) is not TokenKind.WORD or self._peek_kind(1) is not TokenKind.EQUALS:
+            raise self._error(
+                f"`{ascii_excerpt(self.tokens[self.position].text)}` is neither the name nor a `key=value`"
+            )
+        key = self.tokens[self.position]
         if key.quoted or not _is_key(key.text):
-            raise self._refused(
-                f"`{show(key.text)}` is not a key: letters, digits, `_` and `-`, beginning with a letter"
+            raise self._error(
+                f"`{ascii_excerpt(key.text)}` is not a key: letters, digits, `_` and `-`, starting with a letter"
             )
         if key.text in self.entry.syntax.arguments:
-            raise self._refused(f"`{show(key.text)}` stands without its key in this command")
-        self.place += 2
-        items = [self._word(key.text)]
-        while self._mark(0) is Mark.COMMA:
-            self.place += 1
-            items.append(self._word(key.text))
-        if self._mark(0) is Mark.EQUALS:
-            raise self._refused(
-                f"the value of `{show(key.text)}` holds a `=` or is followed by one: quote it, or put a blank"
+            raise self._error(f"`{ascii_excerpt(key.text)}` is written without its key in this command")
+        self.position += 2
+        items = [self._next_word(key.text)]
+        while self._peek_kind(0) is TokenKind.COMMA:
+            self.position += 1
+            items.append(self._next_word(key.text))
+        if self._peek_kind(0) is TokenKind.EQUALS:
+            raise self._error(
+                f"the value of `{ascii_excerpt(key.text)}` contains or precedes a `=`: quote it, or add a blank"
             )
-        self._put(key.text, items[0] if len(items) == 1 else tuple(items))
+        self._set(key.text, items[0] if len(items) == 1 else tuple(items))
 
-    def _word(self, name: str) -> str:
-        if self._mark(0) is not Mark.WORD:
-            raise self._refused(f"a value for `{show(name)}` is missing")
-        word = self.stream[self.place].text
-        self.place += 1
+    def _next_word(self, name: str) -> str:
+        if self._peek_kind(0) is not TokenKind.WORD:
+            raise self._error(f"a value for `{ascii_excerpt(name)}` is missing")
+        word = self.tokens[self.position].text
+        self.position += 1
         return word
 
-    def _put(self, name: str, value: Value) -> None:
-        if name in self.found:
-            raise self._refused(f"`{show(name)}` stands twice")
-        self.found[name] = value
+    def _set(self, name: str, value: Value) -> None:
+        if name in self.arguments:
+            raise self._error(f"`{ascii_excerpt(name)}` is given twice")
+        self.arguments[name] = value
 
     def _is_literal(self, word: str) -> bool:
-        if self._mark(0) is not Mark.WORD:
+        if self._peek_kind(0) is not TokenKind.WORD:
             return False
-        token = self.stream[self.place]
+        token = self.tokens[self.position]
         return token.text == word and not token.quoted
 
-    def _mark(self, ahead: int) -> Mark | None:
-        place = self.place + ahead
-        return self.stream[place].mark if place < len(self.stream) else None
+    def _peek_kind(self, ahead: int) -> TokenKind | None:
+        position = self.position + ahead
+        return self.tokens[position].kind if position < len(self.tokens) else None
 
-    def _refused(self, detail: str) -> SyntaxRefused:
-        return SyntaxRefused(detail, remedy=f"write `{self.entry.usage}`", more={"usage": self.entry.usage})
+    def _error(self, detail: str) -> CommandSyntaxError:
+        return CommandSyntaxError(detail, remedy=f"write `{self.entry.usage}`", extensions={"usage": self.entry.usage})
 
 
 def _is_key(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The two users files, read whole: every fault in them is reported at once, with its place and what is allowed."""
+"""Parsing and validation of the two users files; all faults are reported at once, with JSON pointers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.commands.lexer import show
+from aizen_hub.commands.lexer import ascii_excerpt
 from aizen_hub.problems import BadInput, Fault
 from aizen_hub.rbac.role import Role, ScopeKind
-from aizen_hub.validation import email_address as mail_address
+from aizen_hub.validation import email_address
 from aizen_hub.validation.strict_json import loads
 
 MAX_FAULTS = 1_000
 
-_WRONG = {
-    "extra_forbidden": "this key is not known",
+_DETAILS = {
+    "extra_forbidden": "this key is unknown",
     "missing": "this key is missing",
     "string_type": "this must be text",
     "bool_type": "this must be true or false",
@@ -38,30 +38,34 @@ _WRONG = {
 
 def _one_of(kind: str) -> AfterValidator:
     def check(value: str, info: ValidationInfo) -> str:
-        # An entry that is made in code, not read from a file, has nothing to be compared with.
+        # An entry that is created in code, not parsed from a file, has no context.
         allowed: Sequence[str] | None = (info.context or {}).get(kind)
         if allowed is not None and value not in allowed:
             raise PydanticCustomError(
-                "not_allowed", "{what}", {"what": f"`{show(value)}` is no {kind} that fits here", "allowed": allowed}
+                "not_allowed",
+                "{what}",
+                {"what": f"`{ascii_excerpt(value)}` is not a valid {kind} here", "allowed": allowed},
             )
         return value
 
     return AfterValidator(check)
 
 
-def _no_twice(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = sorted({one for one in values if values.count(one) > 1})
-    if twice:
-        raise PydanticCustomError("twice", "{what}", {"what": f"`{show(twice[0])}` stands here twice"})
+def _require_distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise PydanticCustomError("twice", "{what}", {"what": f"`{ascii_excerpt(repeated[0])}` is listed twice"})
     return values
 
 
 Text = Annotated[str, Field(min_length=1, max_length=255)]
-Email = Annotated[str, Field(max_length=mail_address.MAX_LENGTH, pattern=mail_address.PATTERN)]
+Email = Annotated[str, Field(max_length=email_address.MAX_LENGTH, pattern=email_address.PATTERN)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9][0-9 ()./-]{2,38}$")]
-RoleNames = Annotated[tuple[Annotated[str, _one_of("role")], ...], Field(max_length=100), AfterValidator(_no_twice)]
-Services = Annotated[
-    tuple[Annotated[str, _one_of("alert service")], ...], Field(max_length=100), AfterValidator(_no_twice)
+RoleNames = Annotated[
+    tuple[Annotated[str, _one_of("role")], ...], Field(max_length=100), AfterValidator(_require_distinct)
+]
+AlertServiceNames = Annotated[
+    tuple[Annotated[str, _one_of("alert service")], ...], Field(max_length=100), AfterValidator(_require_distinct)
 ]
 
 
@@ -69,8 +73,8 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Alerts(_Entry):
-    """By which ways a user wants to be alerted."""
+class AlertPreferences(_Entry):
+    """The channels on which a user wants to be alerted."""
 
     email: StrictBool = False
     phone: StrictBool = False
@@ -82,18 +86,18 @@ class UserEntry(_Entry):
     Attributes
     ----------
     id : str
-        The login id as written; names are made canonical by the accounts.
+        The login id as written; `accounts` makes names canonical.
     roles : tuple of str or None
-        System roles; None: the key is absent, and ``alter users`` leaves the roles as they are.
+        System roles; None if the key is absent: ``alter users`` then leaves the roles unchanged.
     provider : str or None
-        Who proves the identity; None: the deployment's default.
+        The identity provider; None: the default one.
     """
 
     id: Text
     username: Annotated[str, Field(max_length=255)] | None = None
     email: Email | None = None
     phone: Phone | None = None
-    alerts: Alerts | None = None
+    alerts: AlertPreferences | None = None
     roles: RoleNames | None = None
     provider: Text | None = None
 
@@ -103,43 +107,43 @@ class MemberEntry(_Entry):
 
     id: Text
     roles: RoleNames = ()
-    alerts: Services = ()
+    alerts: AlertServiceNames = ()
 
 
 EntryT = TypeVar("EntryT", UserEntry, MemberEntry)
 Rows = Sequence[tuple[int, str, str | None]]
-Also = Callable[[Rows], list[Fault]]
-"""Finds what only the store knows to be wrong: gets index, id and provider of every row that has a text for its id."""
+ExtraCheck = Callable[[Rows], list[Fault]]
+"""Further checks, such as those against the store; receives index, id and provider of every row that has a text id."""
 
 _USERS: TypeAdapter[tuple[UserEntry, ...]] = TypeAdapter(tuple[UserEntry, ...])
 _MEMBERS: TypeAdapter[tuple[MemberEntry, ...]] = TypeAdapter(tuple[MemberEntry, ...])
 
 
 def read_users_file(
-    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, also: Also | None = None
+    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, extra_check: ExtraCheck | None = None
 ) -> tuple[UserEntry, ...]:
-    """Read a system users file.
+    """Parse a system users file.
 
     Parameters
     ----------
     roles : mapping of str to Role, optional
-        All roles that exist; by default the catalog's. Only those that fit the system are accepted.
-    also : callable, optional
-        Looks for further faults, which are told together with those of the form.
+        All roles that exist; by default those of the catalog. Only system roles are accepted.
+    extra_check : callable, optional
+        Returns further faults, which are reported together with those of the format.
 
     Raises
     ------
     BadInput, TooLarge
-        Not JSON, or with ``faults``: every fault of the file, by JSON pointer, with what is allowed there.
+        Not JSON; or, with ``faults``, every fault of the file with its JSON pointer and the allowed values.
     """
-    return _read(_USERS, data, ScopeKind.SYSTEM, catalog, roles, also)
+    return _read(_USERS, data, ScopeKind.SYSTEM, catalog, roles, extra_check)
 
 
 def read_project_file(
-    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, also: Also | None = None
+    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, extra_check: ExtraCheck | None = None
 ) -> tuple[MemberEntry, ...]:
-    """Read a project users file; only roles that fit a project are accepted. Raises as `read_users_file` does."""
-    return _read(_MEMBERS, data, ScopeKind.PROJECT, catalog, roles, also)
+    """Parse a project users file; only project roles are accepted. Raises like `read_users_file`."""
+    return _read(_MEMBERS, data, ScopeKind.PROJECT, catalog, roles, extra_check)
 
 
 def _read(
@@ -148,52 +152,52 @@ def _read(
     kind: ScopeKind,
     catalog: Catalog,
     roles: Mapping[str, Role] | None,
-    also: Also | None,
+    extra_check: ExtraCheck | None,
 ) -> tuple[EntryT, ...]:
     rows = loads(data)
     if not isinstance(rows, list):
         raise BadInput("the file must hold a list of users", faults=[Fault("", "expected a list", ("[{…}, …]",))])
-    known = catalog.roles if roles is None else roles
+    known_roles = catalog.roles if roles is None else roles
     context = {
-        "role": tuple(name for name, role in known.items() if kind in role.scopes),
+        "role": tuple(name for name, role in known_roles.items() if kind in role.scopes),
         "alert service": catalog.alert_services,
     }
-    faults = _twice(rows)
+    faults = _repeated_ids(rows)
     try:
         entries = adapter.validate_python(tuple(rows), context=context)
     except ValidationError as error:
-        faults += [_fault(one) for one in error.errors(include_url=False, include_input=False)]
-    if also is not None and len(faults) < MAX_FAULTS:
-        told = {fault.pointer for fault in faults}
-        faults += [one for one in also(_identified(rows)) if one.pointer not in told]
+        faults += [_to_fault(detail) for detail in error.errors(include_url=False, include_input=False)]
+    if extra_check is not None and len(faults) < MAX_FAULTS:
+        reported = {fault.pointer for fault in faults}
+        faults += [fault for fault in extra_check(_rows_with_id(rows)) if fault.pointer not in reported]
     if not faults:
         return entries
     count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
     raise BadInput(f"the file has {count}; nothing was changed", faults=faults[:MAX_FAULTS])
 
 
-def _identified(rows: list[Any]) -> list[tuple[int, str, str | None]]:
-    found = []
+def _rows_with_id(rows: list[Any]) -> list[tuple[int, str, str | None]]:
+    identified = []
     for index, row in enumerate(rows):
         name, provider = (row.get("id"), row.get("provider")) if isinstance(row, dict) else (None, None)
         if isinstance(name, str):
-            found.append((index, name, provider if isinstance(provider, str) else None))
-    return found
+            identified.append((index, name, provider if isinstance(provider, str) else None))
+    return identified
 
 
-def _twice(rows: list[Any]) -> list[Fault]:
-    first: dict[str, int] = {}
+def _repeated_ids(rows: list[Any]) -> list[Fault]:
+    first_index: dict[str, int] = {}
     faults = []
     for index, row in enumerate(rows):
         name = row.get("id") if isinstance(row, dict) else None
-        if isinstance(name, str) and first.setdefault(name, index) != index:
-            faults.append(Fault(f"/{index}/id", f"`{show(name)}` stands already at index {first[name]}"))
+        if isinstance(name, str) and first_index.setdefault(name, index) != index:
+            faults.append(Fault(f"/{index}/id", f"`{ascii_excerpt(name)}` is already at index {first_index[name]}"))
     return faults
 
 
-def _fault(error: ErrorDetails) -> Fault:
+def _to_fault(error: ErrorDetails) -> Fault:
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"])[:512]
-    detail = _WRONG.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
+    detail = _DETAILS.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
     if error["type"] == "string_pattern_mismatch":
         detail = f"this is not a well-formed {error['loc'][-1]}"
     return Fault(pointer, detail, tuple(error.get("ctx", {}).get("allowed", ())))

@@ -1,4 +1,4 @@
-"""``aizen-hub demo``: try everything out on this machine, and check that it works."""
+"""``aizen-hub demo``: a demonstration hub on this machine, and an automatic check of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A person at a browser, without one: the real login form and the start page.
+"""Browser session without a browser: the login form, the spawn page and the API of a hub over HTTP.
 
-For ``aizen-hub demo --check`` and whole-journey tests: it takes exactly the roads that people take, and no other.
+``aizen-hub demo --check`` and the end-to-end tests use it; it sends only requests that a browser would send.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from collections.abc import Mapping
 from typing import IO, Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from aizen_hub.demo.page import Page
+from aizen_hub.demo.page import HtmlPage
 
 CHECK_SECONDS = 6.0
 _XSRF = "_xsrf"
 
 
 class BrowserError(Exception):
-    """The journey did not go on; the message holds the sentence that the page showed, if there was one."""
+    """A step failed; the message contains the error on the page, if there is one."""
 
 
-class LoginRefused(BrowserError):
-    """The login page came back with its reason."""
+class LoginRejectedError(BrowserError):
+    """The login was rejected; the message is the error on the page."""
 
 
-class SpawnRefused(BrowserError):
-    """The server did not start; the message is the reason on the page."""
+class SpawnRejectedError(BrowserError):
+    """The server did not start; the message is the error on the page."""
 
 
 class Browser:
-    """One person's browser session at one hub.
+    """The browser session of one user at one hub.
 
     Parameters
     ----------
     url : str
         The public address of the hub, e.g. ``http://127.0.0.1:8000``.
     deadline : float
-        Seconds for one request.
+        Time limit in seconds for one request.
     """
 
     def __init__(self, url: str, *, deadline: float = 20.0) -> None:
@@ -49,33 +49,35 @@ class Browser:
         self.name: str | None = None
         self._deadline = deadline
         self._jar = http.cookiejar.CookieJar()
-        # No proxy of the surroundings: the hub is where its address says.
+        # Proxy settings of the environment do not apply to the hub.
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self._jar), _SameOrigin(self.url)
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(self._jar),
+            _SameOriginRedirects(self.url),
         )
 
-    def get(self, path: str, **headers: str) -> Page:
+    def get(self, path: str, **headers: str) -> HtmlPage:
         return self.request("GET", path, headers=headers)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Page:
-        """Send one request with this session's cookies and follow redirects at the hub's own origin."""
+    ) -> HtmlPage:
+        """Send one request with the cookies of this session and follow redirects within the hub's origin."""
         fields = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html", **(headers or {})}
-        request = urllib.request.Request(  # noqa: S310 - _SameOrigin refuses every other scheme and host
+        request = urllib.request.Request(  # noqa: S310 - _SameOriginRedirects rejects all other schemes and hosts
             urljoin(self.url + "/", path), data=body, headers=fields, method=method
         )
         try:
-            with self._opener.open(request, timeout=self._deadline) as answer:
-                return Page.read(answer.status, answer.url, answer, answer.headers)
+            with self._opener.open(request, timeout=self._deadline) as response:
+                return HtmlPage.read(response.status, response.url, response, response.headers)
         except urllib.error.HTTPError as error:
             with error:
-                return Page.read(error.code, error.url or self.url, error, error.headers)
+                return HtmlPage.read(error.code, error.url or self.url, error, error.headers)
         except (OSError, http.client.HTTPException) as error:
             raise BrowserError(f"{method} {path}: {error}") from None
 
-    def api(self, method: str, path: str, body: Any = None, *, at: str = "/hub/") -> Page:
-        """Call a JSON address as a page's script would, with the XSRF token of the part of the site at ``at``."""
+    def api(self, method: str, path: str, body: Any = None, *, at: str = "/hub/") -> HtmlPage:
+        """Call a JSON API as a script on the page ``at`` would, with the XSRF token of that path."""
         data = None if body is None else json.dumps(body).encode()
         headers = {
             "Accept": "application/json",
@@ -88,16 +90,15 @@ class Browser:
 
     def xsrf(self, path: str) -> str:
         """Return the XSRF cookie with the longest path that covers ``path``; empty if there is none."""
-        found = [one for one in self._jar if one.name == _XSRF and path.startswith(one.path)]
-        return max(found, key=lambda one: len(one.path)).value or "" if found else ""
+        cookies = [cookie for cookie in self._jar if cookie.name == _XSRF and path.startswith(cookie.path)]
+        return max(cookies, key=lambda cookie: len(cookie.path)).value or "" if cookies else ""
 
-    def login(self, name: str, password: str, *, provider: str | None = None) -> Page:
+    def login(self, name: str, password: str, *, provider: str | None = None) -> HtmlPage:
         """Sign in through the form.
 
         Raises
         ------
-        LoginRefused
-            The page came back; the message is the sentence on it.
+        LoginRejectedError
         """
         form = self.get("/hub/login")
         fields = {"username": name, "password": password, _XSRF: _xsrf_of(form)}
@@ -105,7 +106,7 @@ class Browser:
             fields["provider"] = provider
         page = self._submit("/hub/login", fields)
         if page.status >= 400 or urlsplit(page.url).path.endswith("/login"):
-            raise LoginRefused(page.alert or f"status {page.status}")
+            raise LoginRejectedError(page.alert or f"status {page.status}")
         self.name = self.api("GET", "/hub/api/user").json()["name"]
         return page
 
@@ -113,30 +114,29 @@ class Browser:
         self.get("/hub/logout")
         self.name = None
 
-    def choices(self, server: str = "") -> list[str]:
-        """Return the values of the project picker, as the page offers them; empty text is the system session."""
+    def offered_projects(self, server: str = "") -> list[str]:
+        """Return the projects on the spawn page; the empty string is the system session."""
         page = self.get(self._spawn_path(server))
-        return [one.get("value", "") for one in page.fields if one.get("name") == "project"]
+        return [field.get("value", "") for field in page.fields if field.get("name") == "project"]
 
     def spawn(self, project: str, server: str = "", *, seconds: float = 60.0) -> str:
-        """Start a server through the start page and wait until it is ready; returns its path, ``/user/…/``.
+        """Start a server through the spawn page, wait until it is ready, and return its path, ``/user/…/``.
 
         Raises
         ------
-        SpawnRefused
-            The page shows why not.
+        SpawnRejectedError
         """
         path = self._spawn_path(server)
         self.get(path)
         page = self._submit(f"{path}?{urlencode({_XSRF: self.xsrf('/hub/')})}", {"project": project})
         if page.status >= 400:
-            raise SpawnRefused(page.alert or f"status {page.status}")
+            raise SpawnRejectedError(page.alert or f"status {page.status}")
         self.wait_ready(server, seconds)
-        home = f"/user/{quote(self._who)}/" + (f"{quote(server)}/" if server else "")
+        home = f"/user/{quote(self._user_name)}/" + (f"{quote(server)}/" if server else "")
         # The first visit goes through the hub's OAuth, which sets the cookies of the server.
-        opened = self.get(home)
-        if opened.status >= 400:
-            raise SpawnRefused(f"the server started and does not answer: status {opened.status}")
+        page_opened = self.get(home)
+        if page_opened.status >= 400:
+            raise SpawnRejectedError(f"the server started but does not respond: status {page_opened.status}")
         return home
 
     def wait_ready(self, server: str = "", seconds: float = 60.0) -> None:
@@ -144,60 +144,62 @@ class Browser:
 
         Raises
         ------
-        SpawnRefused
-            It failed or took longer.
+        SpawnRejectedError
+            The start failed or took longer than ``seconds``.
         """
         start = time.monotonic()
-        seen = False
+        was_listed = False
         while time.monotonic() - start < seconds:
             state = self.server(server)
             if state is not None:
-                seen = True
+                was_listed = True
                 if state["ready"]:
                     return
-            # The hub checks the person again before it lists the server, which takes as long as a directory may take.
-            elif seen or time.monotonic() - start > CHECK_SECONDS:
-                page = self.get(f"/hub/spawn-pending/{quote(self._who)}" + (f"/{quote(server)}" if server else ""))
-                raise SpawnRefused(page.alert or "the server ended while it started")
+            # The hub refreshes the user before it lists the server, which can take as long as a directory request.
+            elif was_listed or time.monotonic() - start > CHECK_SECONDS:
+                page = self.get(
+                    f"/hub/spawn-pending/{quote(self._user_name)}" + (f"/{quote(server)}" if server else "")
+                )
+                raise SpawnRejectedError(page.alert or "the server stopped during its start")
             time.sleep(0.2)
-        raise SpawnRefused(f"the server was not ready within {seconds:g} seconds")
+        raise SpawnRejectedError(f"the server was not ready within {seconds:g} seconds")
 
     def server(self, server: str = "") -> dict[str, Any] | None:
-        """Return the hub's model of one of the person's servers, or None if it does not run."""
-        page = self.api("GET", f"/hub/api/users/{quote(self._who)}")
+        """Return the hub's model of a server of the user, or None if it is not running."""
+        page = self.api("GET", f"/hub/api/users/{quote(self._user_name)}")
         if page.status != 200:
             raise BrowserError(f"the hub does not show its user: status {page.status}")
-        found = page.json()["servers"].get(server)
-        return found if found and (found["ready"] or found["pending"]) else None
+        model = page.json()["servers"].get(server)
+        return model if model and (model["ready"] or model["pending"]) else None
 
     def stop(self, server: str = "", *, seconds: float = 30.0) -> None:
-        """Stop a server and wait until it is gone."""
+        """Stop a server and wait until it has stopped."""
         part = f"servers/{quote(server)}" if server else "server"
-        page = self.api("DELETE", f"/hub/api/users/{quote(self._who)}/{part}")
+        page = self.api("DELETE", f"/hub/api/users/{quote(self._user_name)}/{part}")
         if page.status not in (202, 204, 404):
             raise BrowserError(f"the server was not stopped: status {page.status}: {page.text[:200]}")
         end = time.monotonic() + seconds
         while self.server(server) is not None:
             if time.monotonic() > end:
-                raise BrowserError(f"the server still runs after {seconds:g} seconds")
+                raise BrowserError(f"the server is still running after {seconds:g} seconds")
             time.sleep(0.1)
 
     def cookies_for(self, url: str) -> str:
-        """Return the Cookie header that a request to ``url`` would carry."""
+        """Return the Cookie header of a request to ``url``."""
         request = urllib.request.Request(url)  # noqa: S310 - not sent
         self._jar.add_cookie_header(request)
         return request.get_header("Cookie") or ""
 
     @property
-    def _who(self) -> str:
+    def _user_name(self) -> str:
         if self.name is None:
-            raise BrowserError("nobody is signed in")
+            raise BrowserError("no user is signed in")
         return self.name
 
     def _spawn_path(self, server: str) -> str:
-        return f"/hub/spawn/{quote(self._who)}" + (f"/{quote(server)}" if server else "")
+        return f"/hub/spawn/{quote(self._user_name)}" + (f"/{quote(server)}" if server else "")
 
-    def _submit(self, path: str, fields: Mapping[str, str]) -> Page:
+    def _submit(self, path: str, fields: Mapping[str, str]) -> HtmlPage:
         return self.request(
             "POST",
             path,
@@ -206,8 +208,8 @@ class Browser:
         )
 
 
-class _SameOrigin(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to the hub only: the session's cookies and forms go nowhere else."""
+class _SameOriginRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects within the hub's origin only, so that cookies and forms are not sent elsewhere."""
 
     def __init__(self, url: str) -> None:
         self._origin = urlsplit(url)[:2]
@@ -220,8 +222,8 @@ class _SameOrigin(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _xsrf_of(page: Page) -> str:
-    found = page.value(_XSRF)
-    if found is None:
+def _xsrf_of(page: HtmlPage) -> str:
+    token = page.value(_XSRF)
+    if token is None:
         raise BrowserError(f"the page at {page.url} has no form (status {page.status}: {page.words[:200]})")
-    return found
+    return token

@@ -1,4 +1,4 @@
-"""The command itself: start, show who is who, wait for Ctrl-C."""
+"""The command ``aizen-hub demo``: starts the demo, prints the accounts and waits for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import console, say
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.output import console, show_message
 from aizen_hub.problems import Unavailable
 
-NEEDED = ("configurable_http_proxy", "ipykernel", "jupyterlab", "psutil")
+REQUIRED_PACKAGES = ("configurable_http_proxy", "ipykernel", "jupyterlab", "psutil")
 
 
 @click.command()
@@ -32,109 +32,117 @@ NEEDED = ("configurable_http_proxy", "ipykernel", "jupyterlab", "psutil")
     type=click.Path(path_type=Path, file_okay=False),
     default=".aizen-demo",
     show_default=True,
-    help="Where everything is written.",
+    help="Folder for all files of the demo.",
 )
-@click.option("--reset", is_flag=True, help="Remove what earlier runs left, homes included, and make new passwords.")
 @click.option(
-    "--check", is_flag=True, help="Walk through the demo by itself, in data of its own, and count what works."
+    "--reset", is_flag=True, help="Delete the data of earlier runs, including homes, and create new passwords."
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Run an automatic check of the demo with separate data, and count passed and failed steps.",
 )
 def demo(port: int | None, folder: Path, reset: bool, check: bool) -> int:
-    """Start a hub with five ready accounts on this machine, until Ctrl-C.
+    """Run a demonstration hub with five accounts on this machine, until Ctrl-C.
 
-    It needs no Node, no root and no directory server, and writes only into its folder. The passwords are printed once,
-    when the accounts are made; a later run takes the data up again. A second demo beside the first uses other ports and
-    data.
+    It needs no Node, no root privileges and no directory server, and writes only into its folder. The passwords are
+    printed once, when the accounts are created; later runs reuse the data. A second demo at the same time uses other
+    ports and data.
 
-    All user servers run under your own account and could read the service's keys: this is for trying out.
+    All user servers run under your own account and can read the service's keys: use it for evaluation only.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise Unavailable(f"not installed: {', '.join(missing)}", remedy="pip install 'aizen-hub[demo]'")
     if os.geteuid() == 0:
-        say("warning: running as root, so user servers get --allow-root and run as root; an ordinary account is enough")
+        show_message("warning: user servers run as root with --allow-root; the demo does not need root privileges")
     if check:
         from aizen_hub.demo.check import run_check
 
-        with ended_by_signals():
+        with interrupt_on_signals():
             return run_check(folder)
     return run_demo(folder, port, reset)
 
 
 def run_demo(base: Path, port: int | None, reset: bool) -> int:
     from aizen_hub.demo.deployment import Deployment
-    from aizen_hub.demo.processes import StartFailed, adopt_orphans
-    from aizen_hub.demo.workspace import DemoFolder, FolderTaken
+    from aizen_hub.demo.processes import StartError, become_subreaper
+    from aizen_hub.demo.workspace import Workspace, WorkspaceInUseError
 
     try:
-        folder = DemoFolder.claim(base)
-    except FolderTaken as error:
+        folder = Workspace.claim(base)
+    except WorkspaceInUseError as error:
         raise Unavailable(str(error)) from None
-    if reset or not folder.seeded.exists():
-        # Data of a first start that did not come to its end is of no use either.
+    if reset or not folder.seeded_marker.exists():
+        # Data of an incomplete first start cannot be used.
         folder.empty()
-    adopt_orphans()
-    with ended_by_signals():
+    become_subreaper()
+    with interrupt_on_signals():
         deployment = None
         try:
-            deployment = Deployment.start(folder, port, say)
-            show(deployment)
+            deployment = Deployment.start(folder, port, show_message)
+            show_accounts(deployment)
             while True:
                 time.sleep(0.5)
                 deployment.processes.check()
-        except StartFailed as error:
-            say(f"aizen-hub: {error}")
-            return Outcome.ERROR
+        except StartError as error:
+            show_message(f"aizen-hub: {error}")
+            return ExitCode.ERROR
         except KeyboardInterrupt:
-            say("\nstopping")
-            return Outcome.DONE
+            show_message("\nstopping")
+            return ExitCode.DONE
         finally:
             if deployment is not None:
                 deployment.stop()
             folder.release()
 
 
-def show(deployment: object) -> None:
-    """Print the address and the five persons."""
+def show_accounts(deployment: object) -> None:
+    """Print the address and the five accounts."""
     from aizen_hub.demo.deployment import Deployment
-    from aizen_hub.demo.personas import PEOPLE
+    from aizen_hub.demo.personas import PERSONAS
 
     assert isinstance(deployment, Deployment)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("NAME", "PASSWORD", "ROLE", "PICK", "ALLOWED, TRY", "REFUSED, TRY"):
+    for column in ("NAME", "PASSWORD", "ROLE", "PROJECT", "ALLOWED COMMAND", "DENIED COMMAND"):
         table.add_column(column, overflow="fold", no_wrap=column in ("NAME", "PASSWORD"))
-    for person in PEOPLE:
-        password = deployment.passwords.get(person.name, "as at first")
-        place = person.project or "No project"
+    for person in PERSONAS:
+        password = deployment.passwords.get(person.name, "(unchanged)")
+        pick = person.project or "No project"
         table.add_row(
-            *(Text(one) for one in (person.name, password, person.role, place, person.allowed, person.refused))
+            *(
+                Text(value)
+                for value in (person.name, password, person.role, pick, person.allowed_command, person.denied_command)
+            )
         )
     out = console()
     out.print()
     out.print(table)
     out.print()
     if not deployment.passwords:
-        out.print("The accounts are those of an earlier run; --reset makes new ones.", markup=False)
+        out.print("The accounts are those of an earlier run; --reset creates new ones.", markup=False)
     out.print(
-        f"Open {deployment.ports.url}, sign in, pick the project, open a notebook, and type a command into a cell.",
+        f"Open {deployment.ports.url}, sign in, select the project, open a notebook, and run a command in a cell.",
         markup=False,
     )
     out.print(
-        "As paul:  grant role PROJECT_EXECUTOR to rita   and rita's next `start training churn` works.", markup=False
+        "As paul run:  grant role PROJECT_EXECUTOR to rita   and rita's next `start training churn` is allowed.",
+        markup=False,
     )
-    out.print("To be two people at once, use a private window for the second. Ctrl-C stops everything.", markup=False)
+    out.print("To sign in as a second user, use a private window. Ctrl-C stops the demo.", markup=False)
     sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let a terminal that closes, or `kill`, end the demo as Ctrl-C does."""
+def interrupt_on_signals() -> Iterator[None]:
+    """Handle SIGTERM and SIGHUP like Ctrl-C."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(_signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

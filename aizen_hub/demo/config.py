@@ -1,4 +1,4 @@
-"""The two configuration files of the demo, written anew at each start since its ports change."""
+"""The configuration files of the demo, rewritten at each start because the ports change."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import yaml
 
 import aizen_hub
 from aizen_hub.demo.personas import ADMIN
-from aizen_hub.demo.workspace import DemoFolder, free_ports, write_private
+from aizen_hub.demo.workspace import Workspace, free_ports, write_private
 
-PREFERRED = 8000
+PREFERRED_PORT = 8000
 SPAWN_SECONDS = 120  # five servers at once on a small or busy machine
-NOTE = "# Written by `aizen-hub demo` at each start; changes here are lost.\n"
+HEADER = "# Written by `aizen-hub demo` at each start; changes here are lost.\n"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """All on the loopback address."""
+    """The ports of a demo, all on the loopback address."""
 
     public: int
     hub: int
@@ -30,12 +30,9 @@ class Ports:
     core: int
 
     @classmethod
-    def find(cls, public: int | None) -> Ports:
-        """Take free ports; for the address that people open ``public``, by default 8000, where that is free.
-
-        0 takes any for that one too.
-        """
-        return cls(*free_ports(5, (PREFERRED if public is None else public,)))
+    def find_free(cls, public: int | None) -> Ports:
+        """Return free ports; the public one is ``public``, or 8000 by default, if it is free. 0 selects any port."""
+        return cls(*free_ports(5, (PREFERRED_PORT if public is None else public,)))
 
     @property
     def url(self) -> str:
@@ -47,20 +44,20 @@ class Ports:
 
 
 def sample_core() -> Path | None:
-    """The sample core's program; it is part of a clone, not of an installed package."""
+    """Return the program of the sample core; None in an installed package, which does not contain it."""
     path = Path(aizen_hub.__file__).parent.parent / "deploy" / "sample-core" / "core.py"
     return path if path.is_file() else None
 
 
-def write(folder: DemoFolder, ports: Ports) -> None:
-    """Write ``aizen.yaml`` and ``jupyterhub_config.py``, and make the folders and the secret that they name."""
-    for one in (folder.data, folder.homes, folder.core):
-        one.mkdir(mode=0o700, exist_ok=True)
+def write_config(folder: Workspace, ports: Ports) -> None:
+    """Write ``aizen.yaml`` and ``jupyterhub_config.py``, and create their folders and secret."""
+    for directory in (folder.data, folder.homes, folder.core):
+        directory.mkdir(mode=0o700, exist_ok=True)
     settings = {
         "admin_user": f"local:{ADMIN.name}",
         "data_dir": folder.data.name,
         "service": {"port": ports.service},
-        # All user servers run under the account that started the demo, and so could read its keys.
+        # All user servers run under the account that started the demo, and can read its keys.
         "insecure_same_uid": True,
     }
     if sample_core() is not None:
@@ -68,11 +65,11 @@ def write(folder: DemoFolder, ports: Ports) -> None:
         if not credential.exists():
             write_private(credential, secrets.token_urlsafe(32) + "\n")
         settings["core"] = {"url": f"http://127.0.0.1:{ports.core}", "credential_file": str(credential)}
-    write_private(folder.config, NOTE + yaml.safe_dump(settings, sort_keys=False))
-    write_private(folder.hub_config, NOTE + hub_config(folder, ports))
+    write_private(folder.config, HEADER + yaml.safe_dump(settings, sort_keys=False))
+    write_private(folder.hub_config, HEADER + hub_config(folder, ports))
 
 
-def hub_config(folder: DemoFolder, ports: Ports) -> str:
+def hub_config(folder: Workspace, ports: Ports) -> str:
     bin_folder = Path(sys.executable).parent
     lines = [
         "from aizen_hub.hub.configure import configure",
@@ -94,8 +91,8 @@ def hub_config(folder: DemoFolder, ports: Ports) -> str:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what belongs to another hub, notebook or installation of aizen-hub."""
+    """Return the environment without variables of another hub, notebook or installation of aizen-hub."""
     foreign = ("AIZEN_", "JUPYTER", "JPY_", "IPYTHON", "CONFIGPROXY_", "PYTHONSTARTUP")
-    out = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    out["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), out.get("PATH", os.defpath)])
-    return out
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
+    return environ

@@ -1,4 +1,4 @@
-"""Role tokens that must be refused: forged, expired, made for somebody else."""
+"""Invalid role tokens for tests: forged, expired, or for another audience or session."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aizen_hub.cli.local_store import opened
+from aizen_hub.cli.local_store import open_store
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
-from aizen_hub.tokens.role_token import issue
+from aizen_hub.tokens.role_token import issue_role_token
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
-    """Read the claims of a genuine token, without a check."""
+    """Return the claims of a token without verification."""
     part = token.split(".")[1]
     claims: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return claims
 
 
-class Forger:
-    """Makes bad tokens from a good one, the last three of them with the installation's own key.
+class TokenForger:
+    """Creates invalid tokens from a valid one, the last three of them with the installation's own key.
 
-    The demo can read that key because everything runs under one account; nobody else can.
+    The demo can read the key because all its processes run under one account.
     """
 
-    def __init__(self, settings: Settings, genuine: str) -> None:
+    def __init__(self, settings: Settings, valid_token: str) -> None:
         from aizen_hub.store.keystore import KeyStore
 
-        self._genuine, self._claims = genuine, claims_of(genuine)
+        self._valid_token, self._claims = valid_token, claims_of(valid_token)
         self._url = settings.service_url
-        with opened(settings) as store, store.read() as tx:
+        with open_store(settings) as store, store.read() as tx:
             self._ring = KeyStore.open(settings, store).ring(tx)
 
     def altered(self) -> str:
-        """Claim another user under the genuine signature."""
-        head, _, signature = self._genuine.split(".")
+        """Return a token for another user with the original signature."""
+        header, _, signature = self._valid_token.split(".")
         body = json.dumps({**self._claims, "sub": "alice"}, separators=(",", ":")).encode()
-        return ".".join([head, base64.urlsafe_b64encode(body).rstrip(b"=").decode(), signature])
+        return ".".join([header, base64.urlsafe_b64encode(body).rstrip(b"=").decode(), signature])
 
     def own_key(self) -> str:
-        """Sign with a key of one's own."""
-        return self._signed(KeyRing([SigningKey.new(Purpose.ROLE, datetime.now(UTC))]))
+        """Return a token signed with another key."""
+        return self._signed(KeyRing([SigningKey.generate(Purpose.ROLE, datetime.now(UTC))]))
 
     def expired(self) -> str:
-        """Sign rightly, an hour ago."""
+        """Return a correctly signed token that expired."""
         return self._signed(self._ring, now=datetime.now(UTC) - timedelta(hours=1))
 
     def other_service(self) -> str:
-        """Sign rightly, for another service."""
+        """Return a correctly signed token for another service."""
         return self._signed(self._ring, audience="http://127.0.0.1:9")
 
     def other_session(self) -> str:
-        """Sign rightly, for a session that never was."""
+        """Return a correctly signed token for a session that does not exist."""
         return self._signed(self._ring, session="0" * 32)
 
     def _signed(
         self, ring: KeyRing, *, now: datetime | None = None, audience: str | None = None, session: str | None = None
     ) -> str:
-        return issue(
+        return issue_role_token(
             ring,
             self._url,
             audience or self._url,
             subject=self._claims["sub"],
-            session=session or self._claims["sid"],
+            session_id=session or self._claims["sid"],
             project=self._claims["project"],
             roles=self._claims["roles"],
             revision=self._claims["rev"],

@@ -1,4 +1,4 @@
-"""One kernel of a server, over the websocket that a notebook uses, and what its cells give."""
+"""Kernel of a user server, used through the websocket of a notebook."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from aizen_hub.demo.browser import Browser, BrowserError
 
 @dataclass
 class CellResult:
-    """What one cell gave.
+    """The output of one cell.
 
     Attributes
     ----------
     status : str
-        ``ok`` or ``error`` as the kernel says, ``timeout`` if it did not finish.
+        ``ok`` or ``error`` from the kernel, ``timeout`` if the cell did not finish.
     stream : str
-        Everything printed.
+        The printed text.
     data : list of dict
         Each displayed object and result, by media type.
     error : str
-        Name and text of the exception, if one was raised.
+        Name and message of the exception, if there is one.
     """
 
     status: str = "timeout"
@@ -37,13 +37,13 @@ class CellResult:
 
     @property
     def text(self) -> str:
-        """Everything that a person reads, as plain text."""
-        shown = [str(one["text/plain"]) for one in self.data if "text/plain" in one]
-        return "\n".join(part for part in (self.stream, *shown, self.error) if part)
+        """All output as plain text."""
+        outputs = [str(bundle["text/plain"]) for bundle in self.data if "text/plain" in bundle]
+        return "\n".join(part for part in (self.stream, *outputs, self.error) if part)
 
 
 class Kernel:
-    """One running kernel; a context manager, since the connection stays open between cells."""
+    """A running kernel; a context manager, since the connection stays open between cells."""
 
     def __init__(self, browser: Browser, home: str) -> None:
         import websocket
@@ -65,22 +65,28 @@ class Kernel:
         self.close()
 
     def execute(self, code: str, *, seconds: float = 60.0) -> CellResult:
-        """Run a cell as a person would, history and all, and collect what it shows until the kernel is idle again."""
+        """Run a cell, with history, and collect its output until the kernel is idle."""
         import websocket
 
-        number, result = uuid.uuid4().hex, CellResult()
+        message_id, result = uuid.uuid4().hex, CellResult()
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
-        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": self.id, "version": "5.3"}
+        header = {
+            "msg_id": message_id,
+            "msg_type": "execute_request",
+            "username": "",
+            "session": self.id,
+            "version": "5.3",
+        }
         self._socket.send(
             json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content})
         )
-        end = time.monotonic() + seconds
-        done: set[str] = set()
-        while done != {"reply", "idle"}:
-            left = end - time.monotonic()
-            if left <= 0:
+        deadline = time.monotonic() + seconds
+        received: set[str] = set()
+        while received != {"reply", "idle"}:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 return result
-            self._socket.settimeout(left)
+            self._socket.settimeout(remaining)
             try:
                 message = json.loads(self._socket.recv())
             except websocket.WebSocketTimeoutException:
@@ -88,24 +94,24 @@ class Kernel:
             except (websocket.WebSocketException, OSError, ValueError) as error:
                 result.status, result.error = "error", f"the connection to the kernel ended: {error}"
                 return result
-            if message["parent_header"].get("msg_id") == number:
-                done |= _take(result, message)
+            if message["parent_header"].get("msg_id") == message_id:
+                received |= _collect(result, message)
         return result
 
     def close(self) -> None:
-        """Close the connection and end the kernel."""
+        """Close the connection and shut down the kernel."""
         self._socket.close()
         self._browser.api("DELETE", f"{self._home}api/kernels/{self.id}", at=self._home)
 
 
-def _take(result: CellResult, message: Mapping[str, Any]) -> set[str]:
+def _collect(result: CellResult, message: Mapping[str, Any]) -> set[str]:
     kind, content = message["msg_type"], message["content"]
     if kind == "stream":
         result.stream += content["text"]
     elif kind in ("display_data", "execute_result"):
         result.data.append(content["data"])
     elif kind == "update_display_data":
-        # A progress bar draws itself anew under one id; what counts is the last drawing.
+        # A progress bar updates one display; only its last state is kept.
         if result.data:
             result.data[-1] = content["data"]
         else:

@@ -1,4 +1,4 @@
-"""One person of the demo at their notebook: signed in through the form, typing into cells of a real kernel."""
+"""A user of the demo with a notebook: signs in through the form and runs cells in a real kernel."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from aizen_hub.demo.browser import Browser
 from aizen_hub.demo.config import SPAWN_SECONDS
 from aizen_hub.demo.kernel import CellResult, Kernel
-from aizen_hub.demo.personas import Person
-from aizen_hub.demo.step_counter import Missed, expect
+from aizen_hub.demo.personas import Persona
+from aizen_hub.demo.step_counter import StepFailedError, expect
 
-SHOWN = "application/vnd.aizen.result+json"
+RESULT_MIME = "application/vnd.aizen.result+json"
 
 
-class Seat:
-    """A browser session, a server and one kernel.
+class NotebookUser:
+    """The browser session, server and kernel of one persona.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Seat:
         The hub's public address.
     """
 
-    def __init__(self, url: str, person: Person, password: str) -> None:
+    def __init__(self, url: str, person: Persona, password: str) -> None:
         self.person = person
         self.browser = Browser(url)
         self._password = password
@@ -34,51 +34,51 @@ class Seat:
 
     def sign_in(self) -> None:
         self.browser.login(self.person.name, self._password)
-        expect(self.browser.name == self.person.name, f"the hub says that this is {self.browser.name}")
+        expect(self.browser.name == self.person.name, f"the hub returned the user {self.browser.name}")
 
     def start_server(self) -> None:
-        """Pick the project on the start page, wait for the server, and start a kernel in it."""
+        """Start a server for the project through the spawn page, and a kernel in it."""
         self._home = self.browser.spawn(self.person.project or "", seconds=SPAWN_SECONDS)
         self._kernel = Kernel(self.browser, self._home)
 
-    def python(self, code: str) -> str:
-        """Run a cell of Python and return what it printed."""
+    def run_python(self, code: str) -> str:
+        """Run a cell of Python and return its printed text."""
         result = self._run(code)
         expect(result.status == "ok" and not result.error, f"the cell failed: {result.text[:500]}")
         return result.stream.strip()
 
-    def type(self, line: str) -> Mapping[str, Any]:
-        """Run a cell that holds a command as plain text; return what it showed, as the display gives it to programs."""
+    def run_command(self, line: str) -> Mapping[str, Any]:
+        """Run a command as plain text in a cell and return its output as JSON data."""
         result = self._run(line)
         for data in reversed(result.data):
-            shown = data.get(SHOWN)
-            if isinstance(shown, Mapping) and shown.get("type") in ("result", "refusal", "notice"):
-                return shown
-        raise Missed(f"`{line}` showed no answer: {result.status}: {result.text[:500]}")
+            output = data.get(RESULT_MIME)
+            if isinstance(output, Mapping) and output.get("type") in ("result", "refusal", "notice"):
+                return output
+        raise StepFailedError(f"`{line}` showed no result: {result.status}: {result.text[:500]}")
 
-    def allowed(self, line: str) -> Mapping[str, Any]:
-        """As `type`, for a command that must be carried out."""
-        shown = self.type(line)
+    def run_allowed(self, line: str) -> Mapping[str, Any]:
+        """Run a command that must succeed."""
+        output = self.run_command(line)
         expect(
-            shown["type"] == "result" and shown.get("state") == "done",
-            f"`{line}` of {self.person.name} was not carried out: {shown}",
+            output["type"] == "result" and output.get("state") == "done",
+            f"`{line}` of {self.person.name} was not executed: {output}",
         )
-        return shown
+        return output
 
-    def refused(self, line: str, *, reason: str | None = None) -> Mapping[str, Any]:
-        """As `type`, for a command that must be refused by a decision, with a sentence."""
-        shown = self.type(line)
-        decision = shown.get("decision") or {}
+    def run_denied(self, line: str, *, reason: str | None = None) -> Mapping[str, Any]:
+        """Run a command that must be denied with a reason."""
+        output = self.run_command(line)
+        decision = output.get("decision") or {}
         expect(
-            shown["type"] == "refusal" and decision.get("allowed") is False and decision.get("sentence"),
-            f"`{line}` of {self.person.name} was not refused with a reason: {shown}",
+            output["type"] == "refusal" and decision.get("allowed") is False and decision.get("sentence"),
+            f"`{line}` of {self.person.name} was not denied with a reason: {output}",
         )
-        expect(reason is None or decision.get("reason") == reason, f"refused, but for another reason: {decision}")
-        return shown
+        expect(reason is None or decision.get("reason") == reason, f"denied for another reason: {decision}")
+        return output
 
     @contextmanager
-    def elsewhere(self, line: str) -> Iterator[Future[CellResult]]:
-        """Run a cell in a second notebook of the same server, while the block goes on in the first."""
+    def in_second_notebook(self, line: str) -> Iterator[Future[CellResult]]:
+        """Run a cell in a second notebook of the same server, concurrently with the block."""
         with Kernel(self.browser, self._home) as kernel, ThreadPoolExecutor(1) as pool:
             yield pool.submit(kernel.execute, line)
 
@@ -90,5 +90,5 @@ class Seat:
 
     def _run(self, code: str) -> CellResult:
         if self._kernel is None:
-            raise Missed(f"{self.person.name} has no kernel")
+            raise StepFailedError(f"{self.person.name} has no kernel")
         return self._kernel.execute(code)

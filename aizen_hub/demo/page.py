@@ -1,4 +1,4 @@
-"""A page of the hub as a person sees it: its words, its fields, and the error that it shows."""
+"""HTML page of the hub: its text, form fields and displayed error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MAX_PAGE = 8 << 20
 
 
 @dataclass(frozen=True)
-class Page:
-    """An answer: where it came from after redirects, and what it says."""
+class HtmlPage:
+    """A response with the URL after redirects."""
 
     status: int
     url: str
@@ -25,12 +25,12 @@ class Page:
 
     @property
     def words(self) -> str:
-        """The readable text, blanks squeezed."""
+        """The visible text with normalized white space."""
         return " ".join(_parse(self.text).words)
 
     @property
     def alert(self) -> str:
-        """The text of the first error that the page shows: the hub marks them by class."""
+        """The text of the first error on the page, which the hub marks by its class."""
         return _parse(self.text).alert.removeprefix("Error: ")
 
     @property
@@ -40,19 +40,19 @@ class Page:
 
     @classmethod
     def read(cls, status: int, url: str, body: IO[bytes], headers: Any) -> Self:
-        """Read an answer, up to 8 MiB of it."""
+        """Read a response, up to 8 MiB."""
         data = body.read(MAX_PAGE)
         return cls(
             status, url, data.decode("utf-8", "replace"), {name.lower(): value for name, value in headers.items()}
         )
 
     def value(self, name: str) -> str | None:
-        """Return the value of the first field of a name; None if the page has none."""
-        return next((one.get("value", "") for one in self.fields if one.get("name") == name), None)
+        """Return the value of the first field with this name; None if there is none."""
+        return next((field.get("value", "") for field in self.fields if field.get("name") == name), None)
 
 
-class _Reader(HTMLParser):
-    _ALERTS = frozenset({"login_error", "spawn-error-msg", "aizen-nothing", "error"})
+class _PageParser(HTMLParser):
+    _ALERTS = frozenset({"login_error", "spawn-error-msg", "aizen-no-projects", "error"})
     _VOID = frozenset({"input", "br", "img", "meta", "link", "hr"})
 
     def __init__(self) -> None:
@@ -60,38 +60,38 @@ class _Reader(HTMLParser):
         self.fields: list[dict[str, str]] = []
         self.words: list[str] = []
         self.alert = ""
-        self._silent = 0
-        self._in_alert = 0
+        self._hidden_depth = 0
+        self._alert_depth = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag in ("input", "button", "option", "select"):
-            self.fields.append({"tag": tag, **found})
+            self.fields.append({"tag": tag, **attributes})
         if tag in ("script", "style"):
-            self._silent += 1
+            self._hidden_depth += 1
         if tag in self._VOID:
             return
-        if self._in_alert:
-            self._in_alert += 1
-        elif not self.alert and self._ALERTS & set(found.get("class", "").split()):
-            self._in_alert = 1
+        if self._alert_depth:
+            self._alert_depth += 1
+        elif not self.alert and self._ALERTS & set(attributes.get("class", "").split()):
+            self._alert_depth = 1
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("script", "style"):
-            self._silent = max(0, self._silent - 1)
-        if self._in_alert and tag not in self._VOID:
-            self._in_alert -= 1
+            self._hidden_depth = max(0, self._hidden_depth - 1)
+        if self._alert_depth and tag not in self._VOID:
+            self._alert_depth -= 1
 
     def handle_data(self, data: str) -> None:
         words = data.split()
-        if self._silent or not words:
+        if self._hidden_depth or not words:
             return
         self.words += words
-        if self._in_alert:
+        if self._alert_depth:
             self.alert = " ".join([self.alert, *words]).strip()
 
 
-def _parse(text: str) -> _Reader:
-    reader = _Reader()
+def _parse(text: str) -> _PageParser:
+    reader = _PageParser()
     reader.feed(text)
     return reader

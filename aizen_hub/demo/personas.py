@@ -1,4 +1,4 @@
-"""The five persons of the demo: what each holds, and what to try as each."""
+"""The five personas of the demo: their roles, and commands to try."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ SYSTEM_SESSION = None
 
 
 @dataclass(frozen=True)
-class Person:
+class Persona:
     """One account of the demo.
 
     Attributes
     ----------
     role : str
-        In the project for the project roles, else in the system.
+        A project role in the project, or a system role.
     project : str or None
-        What to pick on the start page; None is `No project`, a session for account commands.
-    allowed, refused : str
-        A command that this role may give, and one that it may not.
+        The project to select on the spawn page; None is `No project`, a session for account commands.
+    allowed_command, denied_command : str
+        A command that this role allows, and one that it does not.
     """
 
     name: str
     display_name: str
     role: str
     project: str | None
-    allowed: str
-    refused: str
+    allowed_command: str
+    denied_command: str
 
 
-ADMIN = Person("alice", "Alice Admin", "AIZEN_ADMIN", SYSTEM_SESSION, "list users", "create project mine")
-CREATOR = Person(
+ADMIN = Persona("alice", "Alice Admin", "AIZEN_ADMIN", SYSTEM_SESSION, "list users", "create project mine")
+CREATOR = Persona(
     "carol", "Carol Creator", "PROJECT_CREATOR", SYSTEM_SESSION, "create project forecast", "check license"
 )
-LEAD = Person("paul", "Paul Lead", "PROJECT_ADMIN", PROJECT, "list users", "create project mine")
-EXECUTOR = Person("erin", "Erin Executor", "PROJECT_EXECUTOR", PROJECT, "start training churn", "delete training churn")
-READER = Person("rita", "Rita Reader", "PROJECT_READER", PROJECT, "list trainings", "start training churn")
+LEAD = Persona("paul", "Paul Lead", "PROJECT_ADMIN", PROJECT, "list users", "create project mine")
+EXECUTOR = Persona(
+    "erin", "Erin Executor", "PROJECT_EXECUTOR", PROJECT, "start training churn", "delete training churn"
+)
+READER = Persona("rita", "Rita Reader", "PROJECT_READER", PROJECT, "list trainings", "start training churn")
 
-PEOPLE = (ADMIN, CREATOR, LEAD, EXECUTOR, READER)
+PERSONAS = (ADMIN, CREATOR, LEAD, EXECUTOR, READER)

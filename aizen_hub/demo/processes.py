@@ -1,4 +1,4 @@
-"""Starting the demo's processes, and leaving none behind."""
+"""Processes of the demo: start, supervision, and cleanup of all descendants."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ import psutil
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STOP_SECONDS = 15.0
-_adopted = threading.Event()
+_is_subreaper = threading.Event()
 
 
-class StartFailed(RuntimeError):
-    """A process ended, or did not answer, before the demo was up; the message holds the end of its log."""
+class StartError(RuntimeError):
+    """A process ended or did not respond during the start; the message contains the end of its log."""
 
 
-def adopt_orphans() -> None:
-    """On Linux, make grandchildren whose parent dies ours, so that the last one can be found and ended."""
+def become_subreaper() -> None:
+    """On Linux, become the parent of orphaned descendants, so that all of them can be found and ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        _adopted.set()
+        _is_subreaper.set()
 
 
-def bury() -> None:
-    """Take the exit status of adopted processes that have ended, which nobody else will do."""
-    if not _adopted.is_set():
+def reap_zombies() -> None:
+    """Collect the exit status of adopted processes that have ended."""
+    if not _is_subreaper.is_set():
         return
-    for one in psutil.Process(os.getpid()).children():
-        if one.status() == psutil.STATUS_ZOMBIE:
-            os.waitpid(one.pid, 0)
+    for process in psutil.Process(os.getpid()).children():
+        if process.status() == psutil.STATUS_ZOMBIE:
+            os.waitpid(process.pid, 0)
 
 
 def _end_with_parent() -> None:
@@ -49,8 +49,8 @@ def _end_with_parent() -> None:
 class Processes:
     """The processes of one demo, ended in reverse order of their start.
 
-    Each gets a session of its own: Ctrl-C reaches only the demo, which then ends them one after the other, so that the
-    hub can stop the servers of its users first.
+    Each has its own session, so Ctrl-C reaches only the demo, which stops them one after the other: the hub has to stop
+    the user servers first.
     """
 
     log: Path
@@ -71,31 +71,33 @@ class Processes:
         self.started.append((name, process))
 
     def wait(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until ``ready`` says so.
+        """Wait until ``ready`` returns True.
 
         Raises
         ------
-        StartFailed
-            A process ended meanwhile, or ``seconds`` passed.
+        StartError
+            A process ended, or ``seconds`` passed.
         """
         deadline = time.monotonic() + seconds
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise StartFailed(f"{name} did not answer in {seconds:.0f} s; the end of {self.log}:\n{self.tail()}")
+                raise StartError(
+                    f"{name} did not respond within {seconds:.0f} s; the end of {self.log}:\n{self.tail()}"
+                )
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise StartFailed if one of them has ended."""
+        """Raise StartError if a process has ended."""
         for name, process in self.started:
             if process.poll() is not None:
-                raise StartFailed(f"{name} ended with {process.returncode}; the end of {self.log}:\n{self.tail()}")
+                raise StartError(f"{name} ended with {process.returncode}; the end of {self.log}:\n{self.tail()}")
 
     def tail(self, lines: int = 25) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     def stop(self) -> list[str]:
-        """End all of them and everything they started; return what had to be killed."""
+        """Stop all processes and their descendants; return those that had to be killed."""
         for _, process in reversed(self.started):
             if process.poll() is None:
                 process.terminate()
@@ -106,21 +108,21 @@ class Processes:
                 process.wait()
         self.started.clear()
         killed = []
-        for one in left_over():
+        for leftover in remaining_processes():
             try:
-                killed.append(f"{one.pid} {' '.join(one.cmdline())[:100]}")
-                one.kill()
+                killed.append(f"{leftover.pid} {' '.join(leftover.cmdline())[:100]}")
+                leftover.kill()
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(left_over(), timeout=STOP_SECONDS)
-        bury()
+        psutil.wait_procs(remaining_processes(), timeout=STOP_SECONDS)
+        reap_zombies()
         return killed
 
 
-def left_over() -> list[psutil.Process]:
-    """The living descendants of this process."""
+def remaining_processes() -> list[psutil.Process]:
+    """Return the running descendants of this process."""
     return [
-        one
-        for one in psutil.Process(os.getpid()).children(recursive=True)
-        if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+        process
+        for process in psutil.Process(os.getpid()).children(recursive=True)
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     ]

@@ -1,4 +1,4 @@
-"""What the five people do, and what each step must show."""
+"""The scenario of the check: commands of the five personas and their expected results."""
 
 from __future__ import annotations
 
@@ -9,180 +9,183 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aizen_hub.cli.exit_codes import Outcome
+from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.client.sync_client import SyncClient
-from aizen_hub.demo.browser import Browser, LoginRefused
+from aizen_hub.demo.browser import Browser, LoginRejectedError
 from aizen_hub.demo.config import environment
 from aizen_hub.demo.deployment import Deployment
-from aizen_hub.demo.forged_tokens import Forger
-from aizen_hub.demo.notebook_user import Seat
-from aizen_hub.demo.personas import ADMIN, EXECUTOR, LEAD, PEOPLE, PROJECT, READER
-from aizen_hub.demo.step_counter import Tally, expect
+from aizen_hub.demo.forged_tokens import TokenForger
+from aizen_hub.demo.notebook_user import NotebookUser
+from aizen_hub.demo.personas import ADMIN, EXECUTOR, LEAD, PERSONAS, PROJECT, READER
+from aizen_hub.demo.step_counter import StepCounter, expect
 from aizen_hub.problems import NotAuthenticated, Problem
 from aizen_hub.settings import Settings
 
-READ_IT = (
+ROLE_CREDENTIAL_CODE = (
     "import os, pathlib; f = os.environ.get('AIZEN_TOKEN_FILE');"
     " print(pathlib.Path(f).read_text().strip() if f else os.environ['AIZEN_TOKEN'])"
 )
 
 
-def journey(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
-    """Walk through everything, one chapter after the other; each leaves the roles as it found them."""
-    _wrong_password(deployment, tally)
-    _every_role(seats, tally)
-    _grant_and_revoke(seats, tally)
-    _tokens(deployment, seats, tally)
-    _files(seats, tally)
-    _limit(deployment, seats, tally)
-    _command_line(deployment, seats, tally)
+def run_scenario(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    """Run all parts in order; each restores the roles that it changes."""
+    _check_wrong_password(deployment, steps)
+    _check_every_role(users, steps)
+    _check_grant_and_revoke(users, steps)
+    _check_tokens(deployment, users, steps)
+    _check_files(users, steps)
+    _check_limit(deployment, users, steps)
+    _check_command_line(deployment, users, steps)
 
 
-def _wrong_password(deployment: Deployment, tally: Tally) -> None:
-    with tally.step("a wrong password does not sign in"):
+def _check_wrong_password(deployment: Deployment, steps: StepCounter) -> None:
+    with steps.step("a wrong password does not sign in"):
         try:
             Browser(deployment.ports.url).login(READER.name, "not the password")
-        except LoginRefused:
+        except LoginRejectedError:
             return
-        expect(False, "it did")
+        expect(False, "it signed in")
 
 
-def _every_role(seats: Mapping[str, Seat], tally: Tally) -> None:
-    tally.part("every role sees one allowed and one refused command")
-    for person in PEOPLE:
-        with tally.step(f"{person.role}: `{person.allowed}` is carried out"):
-            seats[person.name].allowed(person.allowed)
-        with tally.step(f"{person.role}: `{person.refused}` is refused, with its reason"):
-            seats[person.name].refused(person.refused)
-    with tally.step("the executor's training ran in the core and gave a result"):
-        status = seats[EXECUTOR.name].allowed("status training churn")
+def _check_every_role(users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("every role has one allowed and one denied command")
+    for person in PERSONAS:
+        with steps.step(f"{person.role}: `{person.allowed_command}` is executed"):
+            users[person.name].run_allowed(person.allowed_command)
+        with steps.step(f"{person.role}: `{person.denied_command}` is denied with a reason"):
+            users[person.name].run_denied(person.denied_command)
+    with steps.step("the executor's training ran in the core and has a result"):
+        status = users[EXECUTOR.name].run_allowed("status training churn")
         expect("done" in json.dumps(status) or "finished" in json.dumps(status), f"it shows {status}")
-    with tally.step("an unknown command is answered with the nearest one"):
-        shown = seats[READER.name].type("lst trainings")
-        expect("list trainings" in json.dumps(shown), f"it shows {shown}")
+    with steps.step("an unknown command returns the most similar one"):
+        output = users[READER.name].run_command("lst trainings")
+        expect("list trainings" in json.dumps(output), f"it shows {output}")
 
 
-def _grant_and_revoke(seats: Mapping[str, Seat], tally: Tally) -> None:
-    tally.part("granting and revoking, in kernels that are running")
-    lead, reader = seats[LEAD.name], seats[READER.name]
+def _check_grant_and_revoke(users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("granting and revoking, in kernels that are running")
+    lead, reader = users[LEAD.name], users[READER.name]
     line = "start training churn"
-    with tally.step("the refusal names the role and who could grant it"):
-        shown = reader.refused(line)
-        expect(shown["decision"].get("role") == EXECUTOR.role, f"it names {shown['decision'].get('role')}")
-        expect(LEAD.name in shown.get("who_can_grant", ()), f"it names {shown.get('who_can_grant')}")
-    with tally.step(f"{LEAD.name} grants the role from a notebook"):
-        lead.allowed(f"grant role {EXECUTOR.role} to {READER.name}")
-    with tally.step("the reader's next command is carried out"):
-        reader.allowed(line)
-    with tally.step(f"{LEAD.name} revokes it again"):
-        lead.allowed(f"revoke role {EXECUTOR.role} from {READER.name}")
-    with tally.step("the reader's next command is refused"):
-        reader.refused(line)
-    with tally.step("an executor cannot grant"):
-        shown = seats[EXECUTOR.name].type(f"grant role PROJECT_ADMIN to {EXECUTOR.name}")
-        expect(shown["type"] == "refusal", f"it shows {shown}")
+    with steps.step("the denial names the role and who can grant it"):
+        output = reader.run_denied(line)
+        expect(output["decision"].get("role") == EXECUTOR.role, f"it names {output['decision'].get('role')}")
+        expect(LEAD.name in output.get("who_can_grant", ()), f"it names {output.get('who_can_grant')}")
+    with steps.step(f"{LEAD.name} grants the role from a notebook"):
+        lead.run_allowed(f"grant role {EXECUTOR.role} to {READER.name}")
+    with steps.step("the reader's next command is executed"):
+        reader.run_allowed(line)
+    with steps.step(f"{LEAD.name} revokes the role"):
+        lead.run_allowed(f"revoke role {EXECUTOR.role} from {READER.name}")
+    with steps.step("the reader's next command is denied"):
+        reader.run_denied(line)
+    with steps.step("an executor cannot grant"):
+        output = users[EXECUTOR.name].run_command(f"grant role PROJECT_ADMIN to {EXECUTOR.name}")
+        expect(output["type"] == "refusal", f"it shows {output}")
 
 
-def _tokens(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
-    tally.part("tokens that are not what they should be")
+def _check_tokens(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("invalid tokens")
     url = deployment.ports.service_url
-    genuine = ""
-    with tally.step("the genuine token is accepted"):
-        genuine = seats[READER.name].python(READ_IT)
-        me = SyncClient(url, f"Bearer {genuine}").get("/api/v1/me")
-        expect(me["user"] == READER.name and me["project"] == PROJECT, f"it is taken for {me}")
-    if not genuine:
+    valid_token = ""
+    with steps.step("the valid token is accepted"):
+        valid_token = users[READER.name].run_python(ROLE_CREDENTIAL_CODE)
+        me = SyncClient(url, f"Bearer {valid_token}").get("/api/v1/me")
+        expect(me["user"] == READER.name and me["project"] == PROJECT, f"it returned {me}")
+    if not valid_token:
         return
-    forger = Forger(Settings.load(deployment.folder.config, {}), genuine)
-    for what, token in (
-        ("forged: another name under a genuine signature", forger.altered()),
+    forger = TokenForger(Settings.load(deployment.folder.config, {}), valid_token)
+    for description, token in (
+        ("forged: another name with the original signature", forger.altered()),
         ("forged: signed with another key", forger.own_key()),
         ("expired", forger.expired()),
-        ("foreign: made for another service", forger.other_service()),
+        ("foreign: for another service", forger.other_service()),
         ("foreign: of a session that does not exist", forger.other_session()),
-        ("foreign: the server's hub token", seats[READER.name].python("print(os.environ['JUPYTERHUB_API_TOKEN'])")),
+        ("foreign: the server's hub token", users[READER.name].run_python("print(os.environ['JUPYTERHUB_API_TOKEN'])")),
     ):
-        with tally.step(f"refused: {what}"):
+        with steps.step(f"rejected: {description}"):
             client = SyncClient(url, f"Bearer {token}")
             for call in (
                 lambda client=client: client.get("/api/v1/me"),
                 lambda client=client: client.post("/api/v1/commands", {"text": "list trainings"}),
             ):
-                _must_refuse(call, NotAuthenticated)
-    with tally.step("a server's hub token is no way in for the command line"):
-        token = seats[ADMIN.name].python("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")
+                _expect_error(call, NotAuthenticated)
+    with steps.step("the command line rejects a server's hub token"):
+        token = users[ADMIN.name].run_python("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")
         client = SyncClient(deployment.ports.url + "/services/aizen", f"token {token}")
-        _must_refuse(lambda: client.get("/api/v1/me"), NotAuthenticated)
+        _expect_error(lambda: client.get("/api/v1/me"), NotAuthenticated)
 
 
-def _files(seats: Mapping[str, Seat], tally: Tally) -> None:
-    tally.part("people and a project from JSON files")
-    admin = seats[ADMIN.name]
-    people = [
+def _check_files(users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("users and a project from JSON files")
+    admin = users[ADMIN.name]
+    new_users = [
         {"id": "nora", "username": "Nora New", "email": "nora@example.org", "alerts": {"email": True, "phone": False}},
         {"id": "otto", "username": "Otto Old", "email": "otto@example.org", "roles": ["PROJECT_CREATOR"]},
     ]
     members = [{"id": "nora", "roles": ["PROJECT_EXECUTOR"], "alerts": ["training"]}]
-    admin.python(_write("people.json", people) + _write("members.json", members))
-    with tally.step("the admin adds two users from a file"):
-        admin.allowed("add users people.json")
-        expect("nora" in json.dumps(admin.allowed("list users")), "nora is not in the list")
-    with tally.step("a file with one bad row changes nothing and names the row"):
-        admin.python(
-            _write(
+    admin.run_python(_write_json_code("people.json", new_users) + _write_json_code("members.json", members))
+    with steps.step("the admin adds two users from a file"):
+        admin.run_allowed("add users people.json")
+        expect("nora" in json.dumps(admin.run_allowed("list users")), "nora is not in the list")
+    with steps.step("a file with one invalid row changes nothing and the error names the row"):
+        admin.run_python(
+            _write_json_code(
                 "bad.json",
                 [{"id": "pia", "username": "Pia", "email": "pia@example.org"}, {"id": "quin", "roles": ["NO_ROLE"]}],
             )
         )
-        shown = admin.type("add users bad.json")
-        expect(shown["type"] == "refusal" and "/1/roles/0" in json.dumps(shown), f"it shows {shown}")
-        expect("pia" not in json.dumps(admin.allowed("list users")), "pia was registered")
-    with tally.step("the admin takes PROJECT_CREATOR, and makes a project with its members from a file"):
-        admin.allowed(f"grant role PROJECT_CREATOR to {ADMIN.name}")
-        admin.allowed("create project fraud,config=members.json")
-        admin.allowed(f"revoke role PROJECT_CREATOR from {ADMIN.name}")
-    with tally.step("a reader's `alter project` is refused and names what is missing"):
-        reader = seats[READER.name]
-        reader.python(_write("members.json", members))
-        shown = reader.refused(f"alter project {PROJECT},config=members.json")
-        text = json.dumps(shown)
-        expect("grant:project" in text and LEAD.role in text, f"it shows {shown}")
+        output = admin.run_command("add users bad.json")
+        expect(output["type"] == "refusal" and "/1/roles/0" in json.dumps(output), f"it shows {output}")
+        expect("pia" not in json.dumps(admin.run_allowed("list users")), "pia was registered")
+    with steps.step("the admin grants herself PROJECT_CREATOR and creates a project with members from a file"):
+        admin.run_allowed(f"grant role PROJECT_CREATOR to {ADMIN.name}")
+        admin.run_allowed("create project fraud,config=members.json")
+        admin.run_allowed(f"revoke role PROJECT_CREATOR from {ADMIN.name}")
+    with steps.step("a reader's `alter project` is denied and the denial names what is missing"):
+        reader = users[READER.name]
+        reader.run_python(_write_json_code("members.json", members))
+        output = reader.run_denied(f"alter project {PROJECT},config=members.json")
+        text = json.dumps(output)
+        expect("grant:project" in text and LEAD.role in text, f"it shows {output}")
 
 
-def _limit(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
-    tally.part("a limit of one running job")
-    executor = seats[EXECUTOR.name]
+def _check_limit(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("a limit of one running job")
+    executor = users[EXECUTOR.name]
     line = ["limit", "set", EXECUTOR.name, "jobs", "1", "--project", PROJECT]
-    with tally.step(f"{ADMIN.name} sets it on the command line"):
-        answer = _run(deployment, seats[ADMIN.name], *line)
-        expect(answer.returncode == 0, f"exit {answer.returncode}: {answer.stderr}")
-    with executor.elsewhere("start training slow") as slow:
-        with tally.step("the first job runs, the second is refused and names the limit's source"):
-            _until(lambda: "running" in json.dumps(executor.allowed("status training slow")), "the first job never ran")
-            shown = executor.type("start training churn")
-            text = json.dumps(shown)
-            expect(shown["type"] == "refusal" and "limit" in text and EXECUTOR.name in text, f"it shows {shown}")
-        with tally.step("after `stop training slow` the next one runs"):
-            executor.allowed("stop training slow")
-            executor.allowed("start training churn")
+    with steps.step(f"{ADMIN.name} sets the limit on the command line"):
+        result = _run_cli(deployment, users[ADMIN.name], *line)
+        expect(result.returncode == 0, f"exit {result.returncode}: {result.stderr}")
+    with executor.in_second_notebook("start training slow") as slow:
+        with steps.step("the first job runs, the second is denied and the denial names the source of the limit"):
+            _wait_until(
+                lambda: "running" in json.dumps(executor.run_allowed("status training slow")),
+                "the first job did not start",
+            )
+            output = executor.run_command("start training churn")
+            text = json.dumps(output)
+            expect(output["type"] == "refusal" and "limit" in text and EXECUTOR.name in text, f"it shows {output}")
+        with steps.step("after `stop training slow` the next job runs"):
+            executor.run_allowed("stop training slow")
+            executor.run_allowed("start training churn")
             expect("stopped" in slow.result(20).text, f"the first cell shows {slow.result().text[-300:]}")
 
 
-def _command_line(deployment: Deployment, seats: Mapping[str, Seat], tally: Tally) -> None:
-    tally.part("the command line, with a hub token of one's own")
-    lead, reader = seats[LEAD.name], seats[READER.name]
-    with tally.step("whoami names the person and the role"):
-        answer = _run(deployment, reader, "whoami", "-o", "json")
-        expect(answer.returncode == 0 and READER.role in answer.stdout, f"{answer.stdout} {answer.stderr}")
-    with tally.step("can-i says yes with exit code 0, and no with exit code 3"):
-        question = ("can-i", "start training churn", "--project", PROJECT)
-        yes, no = _run(deployment, lead, *question), _run(deployment, reader, *question)
-        expect(yes.returncode == Outcome.DONE, f"the lead: {yes.returncode} {yes.stdout} {yes.stderr}")
-        expect(no.returncode == Outcome.DENIED, f"the reader: {no.returncode} {no.stdout} {no.stderr}")
+def _check_command_line(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("the command line, with the user's own hub token")
+    lead, reader = users[LEAD.name], users[READER.name]
+    with steps.step("whoami prints the user and the role"):
+        result = _run_cli(deployment, reader, "whoami", "-o", "json")
+        expect(result.returncode == 0 and READER.role in result.stdout, f"{result.stdout} {result.stderr}")
+    with steps.step("can-i exits with 0 for yes and with 3 for no"):
+        query = ("can-i", "start training churn", "--project", PROJECT)
+        yes, no = _run_cli(deployment, lead, *query), _run_cli(deployment, reader, *query)
+        expect(yes.returncode == ExitCode.DONE, f"the lead: {yes.returncode} {yes.stdout} {yes.stderr}")
+        expect(no.returncode == ExitCode.DENIED, f"the reader: {no.returncode} {no.stdout} {no.stderr}")
 
 
-def _run(deployment: Deployment, seat: Seat, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**environment(), "AIZEN_HUB_URL": deployment.ports.url, "AIZEN_HUB_TOKEN": _hub_token(seat)}
+def _run_cli(deployment: Deployment, user: NotebookUser, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {**environment(), "AIZEN_HUB_URL": deployment.ports.url, "AIZEN_HUB_TOKEN": _create_hub_token(user)}
     return subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", *arguments],
         env=environ,
@@ -193,26 +196,26 @@ def _run(deployment: Deployment, seat: Seat, *arguments: str) -> subprocess.Comp
     )
 
 
-def _hub_token(seat: Seat) -> str:
-    page = seat.browser.api("POST", f"/hub/api/users/{seat.person.name}/tokens", {"note": "check", "expires_in": 600})
-    expect(page.status == 201, f"the hub gave no token: {page.status} {page.text[:200]}")
+def _create_hub_token(user: NotebookUser) -> str:
+    page = user.browser.api("POST", f"/hub/api/users/{user.person.name}/tokens", {"note": "check", "expires_in": 600})
+    expect(page.status == 201, f"the hub issued no token: {page.status} {page.text[:200]}")
     return str(page.json()["token"])
 
 
-def _must_refuse(call: Any, kind: type[Problem]) -> None:
+def _expect_error(call: Any, error_class: type[Problem]) -> None:
     try:
-        answer = call()
-    except kind:
+        response = call()
+    except error_class:
         return
-    expect(False, f"it was accepted: {answer}")
+    expect(False, f"it was accepted: {response}")
 
 
-def _write(name: str, value: Any) -> str:
+def _write_json_code(name: str, value: Any) -> str:
     return f"import pathlib; pathlib.Path({name!r}).write_text({json.dumps(value)!r})\n"
 
 
-def _until(true: Callable[[], bool], sentence: str, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        expect(time.monotonic() < end, sentence)
+def _wait_until(condition: Callable[[], bool], sentence: str, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < deadline, sentence)
         time.sleep(0.1)

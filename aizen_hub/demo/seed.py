@@ -1,58 +1,60 @@
-"""The demo's accounts and its project, made on the operator's road before the service starts."""
+"""The accounts and the project of the demo, created directly in the store before the service starts."""
 
 from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING
 
-from aizen_hub.cli.local_store import opened, operator
-from aizen_hub.demo.personas import ADMIN, CREATOR, PEOPLE, PROJECT
+from aizen_hub.cli.local_store import open_store, operator_actor
+from aizen_hub.demo.personas import ADMIN, CREATOR, PERSONAS, PROJECT
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
     from aizen_hub.accounts.credentials.passwords import NewPassword
-    from aizen_hub.store.transaction import Write
+    from aizen_hub.store.transaction import WriteTransaction
 
 
 def seed(settings: Settings) -> dict[str, str]:
-    """Make five accounts with random passwords and one project; return the passwords, which are stored only hashed."""
+    """Create five accounts with random passwords and one project; return the passwords, which are stored hashed."""
     from aizen_hub.accounts.credentials.passwords import NewPassword
     from aizen_hub.accounts.users import bootstrap
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    passwords = {person.name: secrets.token_urlsafe(9) for person in PEOPLE}
-    hashed = {name: NewPassword.of(password) for name, password in passwords.items()}
-    with opened(settings, may_make=True) as store:
-        with store.write(operator()) as tx:
-            bootstrap.first_start(tx, settings)
-        with store.write(operator()) as tx:
+    passwords = {person.name: secrets.token_urlsafe(9) for person in PERSONAS}
+    hashed = {name: NewPassword.from_text(password) for name, password in passwords.items()}
+    with open_store(settings, create=True) as store:
+        with store.write(operator_actor()) as tx:
+            bootstrap.bootstrap_installation(tx, settings)
+        with store.write(operator_actor()) as tx:
             _accounts(tx, hashed)
-        with store.write(operator()) as tx:
+        with store.write(operator_actor()) as tx:
             _roles(tx)
     return passwords
 
 
-def _accounts(tx: Write, passwords: dict[str, NewPassword]) -> None:
+def _accounts(tx: WriteTransaction, passwords: dict[str, NewPassword]) -> None:
     from aizen_hub.accounts.credentials import activation
-    from aizen_hub.accounts.users import users
+    from aizen_hub.accounts.users import profiles, registration
 
-    for person in PEOPLE:
+    for person in PERSONAS:
         if person is not ADMIN:
-            users.create(tx, person.name, display_name=person.display_name)
+            registration.create_user(tx, person.name, display_name=person.display_name)
         else:
-            users.alter(tx, person.name, display_name=person.display_name)
-        # A new link voids the one that was made with the account.
-        activation.redeem(tx, activation.issue(tx, person.name).token, passwords[person.name])
+            profiles.update_user(tx, person.name, display_name=person.display_name)
+        # A new link invalidates the one that was created with the account.
+        activation.redeem_link(tx, activation.issue_link(tx, person.name).token, passwords[person.name])
 
 
-def _roles(tx: Write) -> None:
-    from aizen_hub.accounts.projects import projects
+def _roles(tx: WriteTransaction) -> None:
+    from aizen_hub.accounts.projects import lifecycle
     from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.identity import Identity
     from aizen_hub.rbac.role import SYSTEM
 
-    assignments.grant(tx, [CREATOR.role], SYSTEM, Identity.user(CREATOR.name), reason="demo")
-    projects.create(tx, PROJECT, description="Which customers are about to leave?", owner=Identity.user(CREATOR.name))
-    for person in PEOPLE:
+    assignments.grant_roles(tx, [CREATOR.role], SYSTEM, Identity.user(CREATOR.name), reason="demo")
+    lifecycle.create_project(
+        tx, PROJECT, description="Which customers are about to leave?", owner=Identity.user(CREATOR.name)
+    )
+    for person in PERSONAS:
         if person.project is not None:
-            assignments.grant(tx, [person.role], person.project, Identity.user(person.name), reason="demo")
+            assignments.grant_roles(tx, [person.role], person.project, Identity.user(person.name), reason="demo")

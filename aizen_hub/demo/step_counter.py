@@ -1,4 +1,4 @@
-"""Counting what works, and saying so while it happens."""
+"""Counter of passed and failed steps, with progress output."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from aizen_hub.demo.browser import BrowserError
 from aizen_hub.problems import Problem
 
 
-class Missed(AssertionError):
-    """A step did not show what it must; the message says what it showed instead."""
+class StepFailedError(AssertionError):
+    """A step did not have the expected result; the message describes the actual one."""
 
 
-class Tally:
-    """Passed and failed steps of one check."""
+class StepCounter:
+    """The passed and failed steps of one check."""
 
     def __init__(self) -> None:
         self.passed = 0
         self.failed = 0
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
 
     @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """One step; what goes wrong inside is counted and told, and the check goes on."""
-        with self.whole(what):
+    def step(self, description: str) -> Iterator[None]:
+        """Run one step; an error in it is counted and printed, and the check continues."""
+        with self.group(description):
             yield
             self.passed += 1
-            self._line("ok", what)
+            self._report("ok", description)
 
     @contextmanager
-    def whole(self, what: str) -> Iterator[None]:
-        """Several steps; what goes wrong between them ends them, and is counted and told."""
+    def group(self, description: str) -> Iterator[None]:
+        """Run several steps; an error between them skips the rest, and is counted and printed."""
         try:
             yield
-        except (Missed, BrowserError, Problem, OSError) as error:
+        except (StepFailedError, BrowserError, Problem, OSError) as error:
             self.failed += 1
-            self._line("FAILED", what)
+            self._report("FAILED", description)
             click.echo(f"            {error}"[:1500])
 
-    def part(self, title: str) -> None:
+    def heading(self, title: str) -> None:
         click.echo(f"{self.seconds:6.1f} s  {title}")
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._started_at
 
-    def _line(self, mark: str, what: str) -> None:
-        click.echo(f"{self.seconds:6.1f} s    {mark:6} {what}")
+    def _report(self, result: str, description: str) -> None:
+        click.echo(f"{self.seconds:6.1f} s    {result:6} {description}")
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed"
 
 
-def expect(true: object, sentence: str) -> None:
-    """Raise Missed with the sentence unless the condition holds."""
-    if not true:
-        raise Missed(sentence)
+def expect(condition: object, message: str) -> None:
+    """Raise StepFailedError with the message unless the condition holds."""
+    if not condition:
+        raise StepFailedError(message)

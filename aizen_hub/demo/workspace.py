@@ -1,4 +1,4 @@
-"""The demo's folder: everything it writes lies in there, and one demo at a time uses it."""
+"""Folder with all files of a demo, locked by one demo at a time."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-BESIDE = 9  # so many demos may run beside each other in one folder
+MAX_PARALLEL_DEMOS = 9  # further demos that can use one base folder at the same time
 
 
-class FolderTaken(RuntimeError):
-    """All the folders are in use by demos that run now."""
+class WorkspaceInUseError(RuntimeError):
+    """All folders are in use by running demos."""
 
 
 @dataclass
-class DemoFolder:
-    """One folder, locked for as long as the demo runs.
+class Workspace:
+    """A folder, locked while the demo runs.
 
     Attributes
     ----------
     path : Path
-        Absolute; readable by its owner only, since keys and homes lie in it.
+        Absolute path; readable by its owner only, since it contains keys and homes.
     lock : file
-        Held open: the lock ends with the process, however that ends.
+        Open file; the lock ends with the process.
     """
 
     path: Path
     lock: IO[str] = field(repr=False)
 
     @classmethod
-    def claim(cls, base: Path) -> DemoFolder:
-        """Take ``base``, or the first free folder ``base/beside-N`` where other demos run already.
+    def claim(cls, base: Path) -> Workspace:
+        """Lock ``base``, or the first free folder ``base/parallel-N`` if other demos are running.
 
         Raises
         ------
-        FolderTaken
-            Ten demos run here.
+        WorkspaceInUseError
+            All folders are in use.
         """
         base = base.absolute()
-        for path in (base, *(base / f"beside-{number}" for number in range(2, BESIDE + 2))):
+        for path in (base, *(base / f"parallel-{index}" for index in range(2, MAX_PARALLEL_DEMOS + 2))):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (path / "demo.lock").open("w")
             try:
@@ -53,7 +53,7 @@ class DemoFolder:
                 continue
             path.chmod(0o700)
             return cls(path, lock)
-        raise FolderTaken(f"{BESIDE + 1} demos run in {base} already; end one with Ctrl-C")
+        raise WorkspaceInUseError(f"{MAX_PARALLEL_DEMOS + 1} demos are already running in {base}; stop one with Ctrl-C")
 
     @property
     def config(self) -> Path:
@@ -80,19 +80,19 @@ class DemoFolder:
         return self.path / "demo.log"
 
     @property
-    def seeded(self) -> Path:
-        """Written last, when the accounts are there; without it the folder's data is of no use."""
+    def seeded_marker(self) -> Path:
+        """Marker file, written after the accounts; without it the data is incomplete."""
         return self.path / "accounts-are-ready"
 
     def empty(self) -> None:
-        """Remove all data but the lock, and the folders of demos that run beside this one."""
-        for one in self.path.iterdir():
-            if one.name == "demo.lock" or one.name.startswith(("beside-", "check-")):
+        """Delete all data except the lock and the folders of other demos."""
+        for entry in self.path.iterdir():
+            if entry.name == "demo.lock" or entry.name.startswith(("parallel-", "check-")):
                 continue
-            if one.is_dir() and not one.is_symlink():
-                shutil.rmtree(one)
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
             else:
-                one.unlink()
+                entry.unlink()
 
     def release(self) -> None:
         self.lock.close()
@@ -103,28 +103,28 @@ class DemoFolder:
 
 
 def free_ports(count: int, preferred: Sequence[int] = ()) -> list[int]:
-    """Find ports that nobody listens on at the loopback address; the first ones as preferred, where those are free.
+    """Return free ports of the loopback address, the first ones as preferred if those are free.
 
-    Another process may take one before it is used; whoever binds it then says so and the start fails.
+    Another process may bind one of them before it is used, in which case the start fails.
     """
-    held: list[socket.socket] = []
+    listeners: list[socket.socket] = []
     try:
-        for number in range(count):
-            wanted = preferred[number] if number < len(preferred) else 0
-            one = socket.socket()
-            held.append(one)
+        for index in range(count):
+            port = preferred[index] if index < len(preferred) else 0
+            listener = socket.socket()
+            listeners.append(listener)
             try:
-                one.bind(("127.0.0.1", wanted))
+                listener.bind(("127.0.0.1", port))
             except OSError:
-                one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
+                listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
     finally:
-        for one in held:
-            one.close()
+        for listener in listeners:
+            listener.close()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on (R3)."""
+    """Write a file that only its owner can read, from its creation on (R3)."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

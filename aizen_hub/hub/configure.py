@@ -1,4 +1,4 @@
-"""``configure(c, "aizen.yaml")``: everything a hub needs, in one line of ``jupyterhub_config.py``."""
+"""Setup of a hub by one line of ``jupyterhub_config.py``: ``configure(c, "aizen.yaml")``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.utils.importstring import import_item
 
-from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
-from aizen_hub.hub.config_guard import SERVICE, SERVICE_SCOPE, refuse
+from aizen_hub.hub.config_guard import SERVICE_NAME, SERVICE_SCOPE, violation_error
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
 from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form
+from aizen_hub.secret_files import SecretFileError, read_or_create_secret
 from aizen_hub.settings import ENV_PREFIX, ConfigurationError, Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 ADMIN_ROLE: dict[str, Any] = {
     "name": "aizen-admin",
-    "description": "Holders of AIZEN_ADMIN at the hub's admin page: see people and servers, stop servers, enter none",
+    "description": "Holders of AIZEN_ADMIN on the hub's admin page: list users and servers, stop servers, enter none",
     "scopes": [
         "admin-ui",  # opens the page
-        "list:users",  # its list of people
+        "list:users",  # its list of users
         "read:users:name",
         "read:users:activity",
         "read:users:groups",
@@ -36,54 +36,56 @@ ADMIN_ROLE: dict[str, Any] = {
     ],
     "groups": [ADMIN_GROUP],
 }
-"""The one hub role of ours. The service gets none: it reads whose token it was shown with that token itself."""
+"""The hub role for holders of AIZEN_ADMIN. The service gets no role: it identifies a token's user with that token."""
 
-TOKEN_SECONDS = 90 * 86_400
-REFRESH_SECONDS = 300
-_IPC = "--KernelManager.transport=ipc"
+MAX_TOKEN_SECONDS = 90 * 86_400
+AUTH_REFRESH_SECONDS = 300
+_IPC_ARGUMENT = "--KernelManager.transport=ipc"
 
 
 def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
-    """Set up a hub. Call it last in ``jupyterhub_config.py``; what was set before is kept where it undoes nothing.
+    """Set up a hub. Call it last in ``jupyterhub_config.py``: earlier settings stay unless they disable a protection.
 
     It sets: the authenticator and its protections, the service `aizen` (started by the hub unless
-    ``service.managed: false``), the start page, a role for the hub's admin page, templates, and secrets in files of
-    ``data_dir`` that only the hub's account reads (0600): cookie secret, key of stored sign-ins, token of the service.
+    ``service.managed: false``), the options form, a role for the hub's admin page, templates, and secrets in files of
+    ``data_dir`` with mode 0600: cookie secret, encryption key of ``auth_state``, token of the service.
 
     Parameters
     ----------
     c : traitlets.config.Config
         The ``c`` of ``jupyterhub_config.py``.
     path : str or Path
-        The configuration file; relative to the working folder of the hub.
+        The configuration file; relative to the working directory of the hub.
 
     Returns
     -------
     Settings
-        What was read from the file.
+        The content of the file.
 
     Raises
     ------
     ConfigurationError
-        The file has a mistake, or a setting made before undoes a protection.
+        The file is invalid, or an earlier setting disables a protection.
     """
     path = Path(path).absolute()
     settings = Settings.load(path)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     instance = secrets.token_hex(16)
-    _authenticator(c, path, instance)
-    _service(c, path, settings, instance)
-    _secrets(c, settings)
-    _people(c)
-    _servers(c, settings)
+    _configure_authenticator(c, path, instance)
+    _configure_service(c, path, settings, instance)
+    _configure_secrets(c, settings)
+    _configure_users(c)
+    _configure_servers(c, settings)
     return settings
 
 
-def _authenticator(c: Any, path: Path, instance: str) -> None:
-    given = c.JupyterHub.get("authenticator_class")
-    if given not in (None, SERVICE) and getattr(given, "__name__", given) != "AizenAuthenticator":
-        raise refuse("JupyterHub.authenticator_class", "is set to another one: list it under `providers` of aizen.yaml")
-    c.JupyterHub.authenticator_class = SERVICE
+def _configure_authenticator(c: Any, path: Path, instance: str) -> None:
+    configured = c.JupyterHub.get("authenticator_class")
+    if configured not in (None, SERVICE_NAME) and getattr(configured, "__name__", configured) != "AizenAuthenticator":
+        raise violation_error(
+            "JupyterHub.authenticator_class", "is set to another class: list it under `providers` of aizen.yaml"
+        )
+    c.JupyterHub.authenticator_class = SERVICE_NAME
     c.AizenAuthenticator.config_file = str(path)
     c.AizenAuthenticator.instance = instance
     for name, value in (
@@ -91,30 +93,32 @@ def _authenticator(c: Any, path: Path, instance: str) -> None:
         ("refresh_pre_spawn", True),
         ("enable_auth_state", True),
         ("manage_groups", True),
-        ("auth_refresh_age", REFRESH_SECONDS),
+        ("auth_refresh_age", AUTH_REFRESH_SECONDS),
     ):
-        _default(c, "AizenAuthenticator", name, value, also=("Authenticator",))
+        _set_default(c, "AizenAuthenticator", name, value, other_sections=("Authenticator",))
 
 
-def _service(c: Any, path: Path, settings: Settings, instance: str) -> None:
-    listed = c.JupyterHub.get("services")
-    if isinstance(listed, list) and any(one.get("name") == SERVICE for one in listed):
-        raise refuse("JupyterHub.services", f"has a service `{SERVICE}` already: remove it, `configure` adds it")
+def _configure_service(c: Any, path: Path, settings: Settings, instance: str) -> None:
+    services = c.JupyterHub.get("services")
+    if isinstance(services, list) and any(service.get("name") == SERVICE_NAME for service in services):
+        raise violation_error(
+            "JupyterHub.services", f"has a service `{SERVICE_NAME}` already: remove it, `configure` adds it"
+        )
     entry: dict[str, Any] = {
-        "name": SERVICE,
-        "url": f"http://{_host(settings)}:{settings.service.port}"
+        "name": SERVICE_NAME,
+        "url": f"http://{_connect_host(settings)}:{settings.service.port}"
         if settings.service.managed
         else settings.service_url,
         "display": True,
-        # The person signed in at this hub a moment ago, and the service is part of it.
+        # The user has signed in at this hub, and the service is part of it.
         "oauth_no_confirm": True,
-        # Fixed: the hub never takes back tokens that it made up for earlier starts.
-        "api_token": _secret(settings.data_dir / "service-api-token"),
+        # Fixed: the hub never deletes tokens that it generated for earlier starts.
+        "api_token": _read_secret(settings.data_dir / "service-api-token"),
     }
     if settings.service.managed:
         entry["command"] = [sys.executable, "-m", "aizen_hub.service", str(path)]
         entry["environment"] = {
-            # The overrides that this side has read, so that both sides have one configuration.
+            # The overrides that apply here, so that both sides have the same configuration.
             **{name: value for name, value in os.environ.items() if _is_override(name)},
             "AIZEN_INSTANCE": instance,
         }
@@ -122,90 +126,94 @@ def _service(c: Any, path: Path, settings: Settings, instance: str) -> None:
     c.JupyterHub.load_roles.append(dict(ADMIN_ROLE))
 
 
-def _secrets(c: Any, settings: Settings) -> None:
-    folder = settings.data_dir
-    # An existing hub keeps its own: another secret would sign everybody out.
-    own_cookies = "cookie_secret" in c.JupyterHub or "cookie_secret_file" in c.JupyterHub
-    if not own_cookies and "JPY_COOKIE_SECRET" not in os.environ and not Path("jupyterhub_cookie_secret").exists():
-        file = folder / "hub-cookie-secret"
-        _secret(file, lambda: secrets.token_hex(32))
+def _configure_secrets(c: Any, settings: Settings) -> None:
+    data_dir = settings.data_dir
+    # An existing hub keeps its own: another secret would sign all users out.
+    has_cookie_secret = "cookie_secret" in c.JupyterHub or "cookie_secret_file" in c.JupyterHub
+    if (
+        not has_cookie_secret
+        and "JPY_COOKIE_SECRET" not in os.environ
+        and not Path("jupyterhub_cookie_secret").exists()
+    ):
+        file = data_dir / "hub-cookie-secret"
+        _read_secret(file, lambda: secrets.token_hex(32))
         c.JupyterHub.cookie_secret_file = str(file)
     if "keys" not in c.CryptKeeper and "JUPYTERHUB_CRYPT_KEY" not in os.environ:
-        c.CryptKeeper.keys = [bytes.fromhex(_secret(folder / "hub-crypt-key", lambda: secrets.token_hex(32)))]
-    _close_database(c)
+        c.CryptKeeper.keys = [bytes.fromhex(_read_secret(data_dir / "hub-crypt-key", lambda: secrets.token_hex(32)))]
+    _restrict_database_file(c)
 
 
-def _close_database(c: Any) -> None:
-    """Make the hub's SQLite file private before the hub creates it, readable for everybody as it would be.
+def _restrict_database_file(c: Any) -> None:
+    """Create the hub's SQLite file with mode 0600, since the hub would create it world-readable.
 
-    A new one gets a write-ahead log: the hub commits on its one thread, several times for each sign-in, and without it
-    every commit waits for the disk more than once. A file that is there already stays as its operator has it.
+    A new file gets a write-ahead log: the hub commits on its only thread, several times for each login, and without it
+    every commit waits for the disk more than once. An existing file keeps its journal mode.
     """
     url = c.JupyterHub.get("db_url", "sqlite:///jupyterhub.sqlite")
     if not isinstance(url, str) or not url.startswith("sqlite:///") or ":memory:" in url:
         return
     path = Path(url.removeprefix("sqlite:///").partition("?")[0])
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        new = os.fstat(file).st_size == 0
-        os.close(file)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        is_new = os.fstat(descriptor).st_size == 0
+        os.close(descriptor)
         path.chmod(0o600)
     except OSError as error:
-        raise refuse("JupyterHub.db_url", f"`{path}` cannot be made private: {error.strerror}") from None
-    if new:
+        raise violation_error("JupyterHub.db_url", f"`{path}` cannot be made private: {error.strerror}") from None
+    if is_new:
         try:
             with closing(sqlite3.connect(path)) as db:
-                # Kept in the file. Where the file system cannot do it, SQLite says no and goes on as before.
+                # Persistent. Where the file system does not support it, SQLite keeps the previous mode.
                 db.execute("pragma journal_mode = wal")
         except sqlite3.Error as error:
-            raise refuse("JupyterHub.db_url", f"`{path}` cannot be used: {error}") from None
+            raise violation_error("JupyterHub.db_url", f"`{path}` cannot be used: {error}") from None
 
 
-def _people(c: Any) -> None:
-    # The command line and the panel come in by a person's hub token; server tokens never get this scope.
-    given = c.JupyterHub.extra_user_scopes
-    if isinstance(given, list):
-        given.append(SERVICE_SCOPE)
+def _configure_users(c: Any) -> None:
+    # Command line and panel authenticate by a user's hub token; server tokens never get this scope.
+    scopes = c.JupyterHub.extra_user_scopes
+    if isinstance(scopes, list):
+        scopes.append(SERVICE_SCOPE)
     else:
-        # The trait is a set: what is appended before it exists would be dropped without a word.
-        given.update({SERVICE_SCOPE})
-    _default(c, "JupyterHub", "token_expires_in_max_seconds", TOKEN_SECONDS)
+        # The trait is a set: a value appended before it exists would be dropped silently.
+        scopes.update({SERVICE_SCOPE})
+    _set_default(c, "JupyterHub", "token_expires_in_max_seconds", MAX_TOKEN_SECONDS)
     c.JupyterHub.template_paths.insert(0, str(TEMPLATES))
 
 
-def _servers(c: Any, settings: Settings) -> None:
-    # One person may work in several projects at once, each in a server of its own.
-    _default(c, "JupyterHub", "allow_named_servers", True)
-    _default(c, "Spawner", "options_form", options_form)
-    _default(c, "Spawner", "options_from_form", options_from_form)
-    _default(c, "Spawner", "apply_user_options", apply_user_options)
-    if shares_machine(c) and not settings.insecure_same_uid:
-        # On a machine with other accounts, kernels that listen on TCP would talk in clear where everybody can connect.
-        # Under one account for all, file permissions protect nothing and the long paths of its homes break sockets.
-        given = c.Spawner.get("args")
-        if not (isinstance(given, list) and any("transport" in str(one) for one in given)):
-            c.Spawner.args.append(_IPC)
+def _configure_servers(c: Any, settings: Settings) -> None:
+    # A user may work in several projects at once, with one server for each.
+    _set_default(c, "JupyterHub", "allow_named_servers", True)
+    _set_default(c, "Spawner", "options_form", options_form)
+    _set_default(c, "Spawner", "options_from_form", options_from_form)
+    _set_default(c, "Spawner", "apply_user_options", apply_user_options)
+    if runs_servers_locally(c) and not settings.insecure_same_uid:
+        # On a machine with other accounts, kernels that listen on TCP would be reachable, unencrypted, by all of them.
+        # With one account for all, file permissions protect nothing and the long home paths break sockets.
+        arguments = c.Spawner.get("args")
+        if not (isinstance(arguments, list) and any("transport" in str(argument) for argument in arguments)):
+            c.Spawner.args.append(_IPC_ARGUMENT)
 
 
-def shares_machine(c: Any) -> bool:
-    """Say whether servers run on the hub's own machine, under accounts of it."""
-    given = c.JupyterHub.get("spawner_class", LocalProcessSpawner)
-    if given in ("default", "localprocess", "simple"):
+def runs_servers_locally(c: Any) -> bool:
+    """Return whether servers run on the hub's own machine, under its accounts."""
+    spawner_class = c.JupyterHub.get("spawner_class", LocalProcessSpawner)
+    if spawner_class in ("default", "localprocess", "simple"):
         return True
-    if isinstance(given, str) and "." in given:
+    if isinstance(spawner_class, str) and "." in spawner_class:
         try:
-            given = import_item(given)
+            spawner_class = import_item(spawner_class)
         except ImportError:
             return False
-    return isinstance(given, type) and issubclass(given, LocalProcessSpawner)
+    return isinstance(spawner_class, type) and issubclass(spawner_class, LocalProcessSpawner)
 
 
-def _default(c: Any, section: str, name: str, value: Any, also: tuple[str, ...] = ()) -> None:
-    if not any(name in c[one] for one in (section, *also)):
+def _set_default(c: Any, section: str, name: str, value: Any, other_sections: tuple[str, ...] = ()) -> None:
+    if not any(name in c[candidate] for candidate in (section, *other_sections)):
         c[section][name] = value
 
 
-def _host(settings: Settings) -> str:
+def _connect_host(settings: Settings) -> str:
     host = settings.service.host
     if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return "127.0.0.1"
@@ -216,8 +224,8 @@ def _is_override(name: str) -> bool:
     return name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX).lower().split("__")[0] in Settings.model_fields
 
 
-def _secret(path: Path, make: Any = None) -> str:
+def _read_secret(path: Path, make: Any = None) -> str:
     try:
-        return read_or_make_secret(path, make) if make else read_or_make_secret(path)
+        return read_or_create_secret(path, make) if make else read_or_create_secret(path)
     except SecretFileError as error:
         raise ConfigurationError(str(error)) from None

@@ -1,26 +1,26 @@
-"""What the hub itself knows of a person's rights: group names for its own filters, and whether its admin page opens."""
+"""Names of the hub groups that the hub itself sees: one for each project of a user, and one for the admin page."""
 
 from __future__ import annotations
 
 import logging
 
-from aizen_hub.client.responses import Projection
+from aizen_hub.api_models.logins import HubUserModel
 
 ADMIN_GROUP = "aizen-admins"
-"""The hub group of those who may use the hub's admin page; its name can never be that of a project's group."""
+"""The hub group of users of the hub's admin page; no project's group can have this name."""
 
-GROUPS = "aizen:"
-"""What the names of all other hub groups of ours begin with, so that they never meet the operator's own."""
+GROUP_PREFIX = "aizen:"
+"""Prefix of all other hub groups of aizen-hub, so that they cannot collide with those of the operator."""
 
-MAX_PROJECTED = 200
+MAX_GROUPS = 200
 
 log = logging.getLogger("aizen_hub.login")
 
 
-def hub_groups(projection: Projection) -> list[str]:
-    """Return the hub groups of a person: one for each project in which they have a role, up to 200."""
-    groups = sorted({one if one.startswith(GROUPS) else GROUPS + one for one in projection.groups})
-    if len(groups) > MAX_PROJECTED:
-        # The hub pays for each group at each request; its own filters can do without, decisions never use them.
-        log.warning("only %d of %d groups are known to the hub", MAX_PROJECTED, len(groups))
-    return groups[:MAX_PROJECTED] + ([ADMIN_GROUP] if projection.admin else [])
+def hub_group_names(info: HubUserModel) -> list[str]:
+    """Return the hub groups of a user: one for each project in which the user has a role, up to 200."""
+    groups = sorted({group if group.startswith(GROUP_PREFIX) else GROUP_PREFIX + group for group in info.groups})
+    if len(groups) > MAX_GROUPS:
+        # The hub evaluates every group at every request. Decisions never use these groups.
+        log.warning("%d of %d groups were reported to the hub", MAX_GROUPS, len(groups))
+    return groups[:MAX_GROUPS] + ([ADMIN_GROUP] if info.admin else [])

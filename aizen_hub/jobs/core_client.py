@@ -1,4 +1,4 @@
-"""The client of the core: start a command, come back to it, cancel it (DESIGN, contract *core*)."""
+"""The client of the core: start a command, reattach to it, cancel it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.core_event import CoreEvent, read_event
 from aizen_hub.jobs.core_stream import CoreStream
 from aizen_hub.problems import CoreFailed, Problem
@@ -14,60 +14,65 @@ from aizen_hub.settings import CoreSettings
 from aizen_hub.validation import strict_json
 
 ACCEPT_SECONDS = 6.0
-"""A decision token is good for five seconds; a core that has not accepted by then never will."""
+"""Maximum time until the core accepts a command: a decision token is valid for five seconds."""
 
-Sign = Callable[[Order, bytes], str]
-"""Makes the decision token for an order and its exact body (`tokens.decision_token.issue_decision`)."""
+Signer = Callable[[CoreCommand, bytes], str]
+"""Makes the decision token for a command and its exact body (`tokens.decision_token.issue_decision`)."""
 
 
-class CoreCall:
-    """One command at the core; ``prepare`` signs it, ``begin`` sends it, ``events`` follows it.
+class CoreRequest:
+    """The start of one command at the core: ``prepare`` signs it, ``send`` sends it, ``events`` follows it.
 
-    Connect first, decide last: the caller asks the store once more after ``CoreClient.connect`` and ``prepare``, and
-    then calls ``begin`` at once, so that nothing slow lies between the decision and the first byte. The token is older
-    than that decision: a process that stands still in between for longer than the token lives has sent nothing.
+    The connection is opened first and the last decision comes last: after ``CoreClient.connect`` and ``prepare`` the
+    caller checks the decision once more and calls ``send`` at once, so that nothing slow lies between the decision and
+    the first byte. The token is older than that decision: if the process is suspended in between for longer than the
+    token is valid, the core rejects it.
+
+    Attributes
+    ----------
+    sent : bool
+        The core may have received the command.
     """
 
-    def __init__(self, stream: CoreStream, order: Order, sign: Sign) -> None:
-        self._stream, self._order, self._sign = stream, order, sign
-        self._body = order.body()
+    def __init__(self, stream: CoreStream, command: CoreCommand, sign: Signer, body: bytes = b"") -> None:
+        self._stream, self._command, self._sign, self._body = stream, command, sign, body
         self._token: str | None = None
         self.sent = False
 
     def prepare(self) -> None:
-        """Make the decision token anew."""
-        self._token = self._sign(self._order, self._body)
+        """Make a new decision token."""
+        self._token = self._sign(self._command, self._body)
 
-    async def begin(self) -> None:
-        """Send what was prepared and wait until the core has accepted it; CoreFailed otherwise."""
-        token = self._token or self._sign(self._order, self._body)
+    async def send(self) -> None:
+        """Send the command and wait until the core has accepted it; CoreFailed otherwise."""
+        token = self._token or self._sign(self._command, self._body)
         self.sent = True
         async with _within(ACCEPT_SECONDS):
-            status = await self._stream.send("POST", "/commands", token, self._body)
-            await _check(status, self._stream)
-            await self._accepted()
+            status = await self._stream.send(token)
+            await _check_status(status, self._stream)
+            await self._wait_for_acceptance()
 
-    async def _accepted(self) -> None:
+    async def _wait_for_acceptance(self) -> None:
         async for line in self._stream.lines():
             event = read_event(line)
             if event.event == "accepted":
                 return
-            raise CoreFailed("the core began without accepting the command", more={"core": "rubbish"})
-        raise CoreFailed("the core closed the connection without a word", more={"core": "lost"})
+            raise CoreFailed("the core did not accept the command first", extensions={"core": "invalid-response"})
+        raise CoreFailed("the core closed the connection without a response", extensions={"core": "lost"})
 
     async def events(self) -> AsyncIterator[CoreEvent]:
-        """Yield events up to and including ``end``; CoreFailed when the stream breaks before it."""
+        """Yield events up to and including ``end``; CoreFailed when the stream ends before it."""
         async for line in self._stream.lines():
             event = read_event(line)
             if event.event != "accepted":
                 yield event
             if event.event == "end":
                 return
-        raise CoreFailed("the core's answer stopped before its end", more={"core": "lost"})
+        raise CoreFailed("the core's response stopped before its end", extensions={"core": "lost"})
 
 
 class CoreClient:
-    """Speaks to the configured core, and to no other: redirects are never followed.
+    """HTTP client of the configured core.
 
     Parameters
     ----------
@@ -77,47 +82,43 @@ class CoreClient:
         Makes decision tokens.
     """
 
-    def __init__(self, settings: CoreSettings, sign: Sign) -> None:
+    def __init__(self, settings: CoreSettings, sign: Signer) -> None:
         self._settings, self._sign = settings, sign
 
     @asynccontextmanager
-    async def connect(self, order: Order) -> AsyncIterator[CoreCall]:
+    async def connect(self, command: CoreCommand) -> AsyncIterator[CoreRequest]:
         """Open a connection for one new command; CoreFailed when the core cannot be reached."""
-        async with self._open() as stream:
-            yield CoreCall(stream, order, self._sign)
+        body = command.body()
+        async with self._open("POST", "/commands", body) as stream:
+            yield CoreRequest(stream, command, self._sign, body)
 
-    async def reattach(self, order: Order) -> AsyncIterator[CoreEvent]:
-        """Follow a command that the core has already; its last progress comes again, then what is new.
+    async def reattach(self, command: CoreCommand) -> AsyncIterator[CoreEvent]:
+        """Follow a command that the core has already accepted: first its last progress, then the new events.
 
         Raises
         ------
         CoreFailed
-            Unreachable, silent, or it does not know the command (``more["core"] == "forgotten"``).
+            The core is unreachable or silent, or does not know the command (``core`` is ``unknown-command``).
         """
-        async with self._open() as stream:
-            status = await stream.send("GET", f"/commands/{order.id}", self._sign(order, b""))
-            await _check(status, stream)
-            async for event in CoreCall(stream, order, self._sign).events():
+        async with self._open("GET", f"/commands/{command.id}") as stream:
+            status = await stream.send(self._sign(command, b""))
+            await _check_status(status, stream)
+            async for event in CoreRequest(stream, command, self._sign).events():
                 yield event
 
-    async def cancel(self, order: Order) -> None:
-        """Ask the core to stop a command; its end comes on the stream. CoreFailed when the core did not take it."""
-        async with self._open() as stream, _within(ACCEPT_SECONDS):
-            status = await stream.send("DELETE", f"/commands/{order.id}", self._sign(order, b""))
-            await _check(status, stream)
+    async def cancel(self, command: CoreCommand) -> None:
+        """Cancel a command; its end comes on the stream. CoreFailed when the core did not accept the cancellation."""
+        async with self._open("DELETE", f"/commands/{command.id}") as stream, _within(ACCEPT_SECONDS):
+            status = await stream.send(self._sign(command, b""))
+            await _check_status(status, stream)
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[CoreStream]:
+    async def _open(self, method: str, path: str, body: bytes = b"") -> AsyncIterator[CoreStream]:
         settings = self._settings
         async with CoreStream(
             settings.url, connect_seconds=settings.connect_seconds, idle_seconds=settings.idle_seconds
         ) as stream:
-            # The connection as a whole may take no longer than its parts: name look-up is not bounded by tornado.
-            try:
-                async with asyncio.timeout(settings.connect_seconds * 2):
-                    await stream.connect()
-            except TimeoutError:
-                raise CoreFailed("the core cannot be reached in time", more={"core": "down"}) from None
+            await stream.connect(method, path, body)
             yield stream
 
 
@@ -127,22 +128,22 @@ async def _within(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise CoreFailed(f"the core has not answered within {seconds:g} s", more={"core": "silent"}) from None
+        raise CoreFailed(f"the core has not answered within {seconds:g} s", extensions={"core": "silent"}) from None
 
 
-async def _check(status: int, stream: CoreStream) -> None:
+async def _check_status(status: int, stream: CoreStream) -> None:
     if status in (200, 202, 204):
         return
     if 300 <= status < 400:
-        raise CoreFailed("the core answers with a redirect, which is never followed", more={"core": "redirect"})
+        raise CoreFailed("the core sent a redirect, which is never followed", extensions={"core": "redirect"})
     if status == 404:
-        raise CoreFailed("the core does not know this command", more={"core": "forgotten"})
-    detail = await _detail(stream)
-    raise CoreFailed(f"the core refused with status {status}{detail}", more={"core": "refused"})
+        raise CoreFailed("the core does not know this command", extensions={"core": "unknown-command"})
+    detail = await _problem_detail(stream)
+    raise CoreFailed(f"the core refused with status {status}{detail}", extensions={"core": "refused"})
 
 
-async def _detail(stream: CoreStream) -> str:
-    # Bounded and escaped: this text ends on a person's screen.
+async def _problem_detail(stream: CoreStream) -> str:
+    # Bounded and escaped, since this text is shown to users.
     async for line in stream.lines():
         try:
             value = strict_json.loads(line, max_bytes=8192)

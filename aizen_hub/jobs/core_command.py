@@ -1,4 +1,4 @@
-"""What the core is asked to carry out: one allowed command, exactly as it was decided (R82, R83)."""
+"""One allowed command for the core, exactly as it was decided (R82, R83)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-MAX_KEY = 255
-"""What the table of jobs keeps of a key; cut here, so that a ``stop`` looks for what was kept."""
+MAX_KEY_LENGTH = 255
+"""Maximum length of a job key in the database; truncated here, so that a ``stop`` finds the stored key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CoreCommand:
     """One allowed command on its way to the core.
 
     Attributes
     ----------
     id : str
-        The decision's id; the core uses it as its idempotency key (R103).
+        Id of the decision; the core uses it as idempotency key (R103).
     command : str
         Canonical text of the command.
     arguments : mapping of str to str or tuple of str
-        As parsed; the core gets these and never has to read the text (R91).
+        The parsed arguments; the core never has to parse the text (R91).
     project : str or None
-        The project it was decided in.
+        The project for which it was decided.
     files : mapping of str to str
-        Content of the files that ``config=`` arguments name.
+        Contents of the files named by ``config=`` arguments, by name.
     job : str or None
-        Whether the command ``starts`` or ``stops`` a job, from its catalog entry.
+        Whether the command starts or stops a job, from its catalog entry.
     """
 
     id: str
@@ -44,12 +44,12 @@ class Order:
 
     @property
     def key(self) -> str:
-        """Noun and name, e.g. ``training churn``: by this a ``stop`` finds the job that a ``start`` began."""
+        """Noun and name, e.g. ``training churn``, by which a ``stop`` finds the job of a ``start``."""
         name = self.arguments.get("name", "")
-        return f"{self.noun} {name}".rstrip()[:MAX_KEY] if isinstance(name, str) else self.noun
+        return f"{self.noun} {name}".rstrip()[:MAX_KEY_LENGTH] if isinstance(name, str) else self.noun
 
     def body(self) -> bytes:
-        """Return the request body; its SHA-256 stands in the decision token, so these bytes are sent and no others."""
+        """Return the request body; the decision token contains its SHA-256, so exactly these bytes must be sent."""
         arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in self.arguments.items()}
         content: dict[str, object] = {
             "id": self.id,

@@ -1,4 +1,4 @@
-"""Follows one command at the core to its end, over streams that break, and has it stopped."""
+"""Following of one command at the core until its end, over interrupted streams, and its cancellation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.core_event import CoreEvent
-from aizen_hub.jobs.running_command import Running, unknown
+from aizen_hub.jobs.running_command import RunningCommand, unknown_end
 from aizen_hub.problems import CoreFailed
 
 _REATTACH_PAUSES = (0.2, 1.0, 3.0)
@@ -17,17 +17,17 @@ _CANCEL_PAUSES = (0.0, 0.5, 2.0)
 _WAIT_FOR_STOP_SECONDS = 10.0
 
 
-async def follow(client: CoreClient, running: Running, events: AsyncIterator[CoreEvent]) -> CoreEvent:
-    """Publish what the core says of a command, and return its end.
+async def follow_command(client: CoreClient, running: RunningCommand, events: AsyncIterator[CoreEvent]) -> CoreEvent:
+    """Publish the core's events of a command, and return its end.
 
-    A stream that breaks is taken up again, a few times in a row; whatever is heard in between begins the count anew.
-    The end is ``unknown`` where the core says nothing more, or nothing that can be understood.
+    After an interrupted stream the client reattaches, up to ``len(_REATTACH_PAUSES)`` times in a row; a new event
+    resets the count. The end is ``unknown`` if the core sends nothing more, or an invalid response.
     """
     pauses = iter(_REATTACH_PAUSES)
-    last: CoreEvent | None = None
+    last_progress: CoreEvent | None = None
     while True:
-        # Who comes back hears the last progress again: that says that the core answers, not that anything goes on.
-        repeated = last
+        # After a reattach the core repeats the last progress, which shows that it answers but not that it advances.
+        repeated = last_progress
         try:
             async for event in events:
                 if event.event == "end":
@@ -36,47 +36,51 @@ async def follow(client: CoreClient, running: Running, events: AsyncIterator[Cor
                     pauses = iter(_REATTACH_PAUSES)
                 repeated = None
                 if event.event == "progress":
-                    last = event
+                    last_progress = event
                 running.publish(event)
-            reason = "the core's answer stopped before its end"
+            reason = "the core's response stopped before its end"
         except CoreFailed as problem:
             reason = problem.detail
-            if _forgotten(problem) or problem.more.get("core") == "rubbish":
-                return unknown(reason, forgotten=_forgotten(problem))
+            if _is_unknown_to_core(problem) or problem.extensions.get("core") == "invalid-response":
+                return unknown_end(reason, unknown_to_core=_is_unknown_to_core(problem))
         pause = next(pauses, None)
         if pause is None:
-            return unknown(f"{reason}; the command may still be running there")
+            return unknown_end(f"{reason}; the command may still be running there")
         await asyncio.sleep(pause)
-        events = client.reattach(running.order)
+        events = client.reattach(running.command)
 
 
-async def stop(client: CoreClient, order: Order, following: asyncio.Task[CoreEvent], why: str) -> CoreEvent:
-    """Have the core stop a command that is not allowed any longer, and return the end that it says.
+async def stop_command(
+    client: CoreClient, command: CoreCommand, follow_task: asyncio.Task[CoreEvent], reason: str
+) -> CoreEvent:
+    """Cancel a command at the core that is no longer allowed, and return the end that the core reports.
 
     Parameters
     ----------
-    following : asyncio.Task
-        Of `follow`.
-    why : str
-        The sentence for the outcome.
+    follow_task : asyncio.Task
+        The task of `follow_command`.
+    reason : str
+        Why it is no longer allowed, for the outcome.
     """
-    why = f"not allowed any longer: {why}"
+    reason = f"not allowed any longer: {reason}"
     failure: CoreFailed | None = None
     for pause in _CANCEL_PAUSES:
         await asyncio.sleep(pause)
         try:
-            await client.cancel(order)
+            await client.cancel(command)
             break
         except CoreFailed as problem:
             failure = problem
     else:
         assert failure is not None
-        return unknown(f"{why}; the core did not stop it: {failure.detail}", forgotten=_forgotten(failure))
-    await asyncio.wait({following}, timeout=_WAIT_FOR_STOP_SECONDS)
-    if not following.done():
-        return unknown(f"{why}; the core took the order to stop but did not say that it did")
-    return replace(following.result(), message=why)
+        return unknown_end(
+            f"{reason}; the core did not stop it: {failure.detail}", unknown_to_core=_is_unknown_to_core(failure)
+        )
+    await asyncio.wait({follow_task}, timeout=_WAIT_FOR_STOP_SECONDS)
+    if not follow_task.done():
+        return unknown_end(f"{reason}; the core accepted the cancellation but did not confirm that it stopped")
+    return replace(follow_task.result(), message=reason)
 
 
-def _forgotten(problem: CoreFailed) -> bool:
-    return problem.more.get("core") == "forgotten"
+def _is_unknown_to_core(problem: CoreFailed) -> bool:
+    return problem.extensions.get("core") == "unknown-command"

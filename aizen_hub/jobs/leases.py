@@ -1,9 +1,9 @@
-"""What the core was given and has not ended, and which process watches over it.
+"""Leases on the open commands at the core: which process follows which command.
 
-Every command of the core stands here from its intent row to its outcome row, written in the same transactions: so what
-a process leaves behind, however it ends, is found by looking at a few rows. A short lease says who watches. Whoever
-watches lets it grow with one statement for all its commands; what nobody watches any more is taken by the next process
-that looks. So a command is unwatched for at most `LEASE_SECONDS` and the pause between two looks.
+A command has a row here from its intent row to its outcome row, written in the same transactions, so the commands of a
+process that ended in any way are found in a few rows. A short lease names the owner. The owner renews all its leases
+with one statement; expired ones are claimed by the next process that polls. So a command has no owner for at most
+`LEASE_SECONDS` plus one polling interval.
 """
 
 from __future__ import annotations
@@ -14,93 +14,95 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, update
 
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 LEASE_SECONDS = 10.0
 START_SECONDS = 30.0
-"""The first lease: longer than a command may take to its first byte, and the core to accept it."""
-_FAR = timedelta(minutes=2)
-"""A lease beyond this was given by a clock that was wrong."""
+"""The first lease: longer than sending a command and its acceptance by the core may take."""
+_MAX_LEASE = timedelta(minutes=2)
+"""A lease that ends later than this was set by a wrong clock."""
 _o = tables.open_commands
 
 
-def begin(tx: Write, order: Order, watcher: str, command: str) -> None:
-    """Note a command that is about to be sent.
+def add_command(tx: WriteTransaction, command: CoreCommand, owner: str, text: str) -> None:
+    """Insert a command that is about to be sent.
 
     Parameters
     ----------
-    watcher : str
-        The process that sends it.
-    command : str
-        Canonical text, as it may be recorded.
+    owner : str
+        Id of the process that sends it.
+    text : str
+        Canonical text of the command without secrets.
     """
     tx.conn.execute(
         insert(_o).values(
-            decision_id=order.id,
-            user=order.user,
-            project=order.project,
-            session=order.session,
+            decision_id=command.id,
+            user=command.user,
+            project=command.project,
+            session=command.session,
             acting=None if tx.actor.acting is None else str(tx.actor.acting),
-            command=command,
-            job=order.job,
-            watcher=watcher,
-            until=tx.now + timedelta(seconds=START_SECONDS),
+            command=text,
+            job=command.job,
+            owner=owner,
+            lease_until=tx.now + timedelta(seconds=START_SECONDS),
             lost=False,
         )
     )
 
 
-def find(tx: Read, number: str) -> Any | None:
-    """Return the row of a command that has not ended; None for every other."""
-    return tx.conn.execute(select(_o).where(_o.c.decision_id == number)).first()
+def find_command(tx: ReadTransaction, decision_id: str) -> Any | None:
+    """Return the row of an open command, or None."""
+    return tx.conn.execute(select(_o).where(_o.c.decision_id == decision_id)).first()
 
 
-def holds(tx: Read, number: str, watcher: str, seconds: float) -> bool:
-    """Tell whether a process watches over a command, and goes on to do so for as long at least."""
-    row = find(tx, number)
-    return row is not None and row.watcher == watcher and row.until >= tx.now + timedelta(seconds=seconds)
+def is_owner(tx: ReadTransaction, decision_id: str, owner: str, seconds: float) -> bool:
+    """Return whether a process owns a command and its lease lasts at least ``seconds`` more."""
+    row = find_command(tx, decision_id)
+    return row is not None and row.owner == owner and row.lease_until >= tx.now + timedelta(seconds=seconds)
 
 
-def anybody_waits(tx: Read) -> bool:
-    """Tell whether there are commands that nobody watches over."""
-    found: bool | None = tx.conn.scalar(select(exists().where(_unwatched(tx))))
-    return bool(found)
+def any_unowned(tx: ReadTransaction) -> bool:
+    """Return whether any open command has no owner."""
+    unowned: bool | None = tx.conn.scalar(select(exists().where(_is_unowned(tx))))
+    return bool(unowned)
 
 
-def keep(tx: Write, watcher: str, numbers: Collection[str]) -> None:
-    """Go on watching over commands; those that somebody else has taken meanwhile are theirs."""
-    until = tx.now + timedelta(seconds=LEASE_SECONDS)
-    mine = (_o.c.watcher == watcher, _o.c.decision_id.in_(sorted(numbers)))
-    tx.conn.execute(update(_o).where(*mine, _o.c.until < until).values(until=until))
+def renew(tx: WriteTransaction, owner: str, decision_ids: Collection[str]) -> None:
+    """Extend the leases of a process; commands that another process has claimed since are not changed."""
+    lease_until = tx.now + timedelta(seconds=LEASE_SECONDS)
+    owned = (_o.c.owner == owner, _o.c.decision_id.in_(sorted(decision_ids)))
+    tx.conn.execute(update(_o).where(*owned, _o.c.lease_until < lease_until).values(lease_until=lease_until))
 
 
-def take(tx: Write, watcher: str, most: int) -> Sequence[Any]:
-    """Take commands that nobody watches over, and return their rows. Of several processes only one gets each."""
-    rows = tx.conn.execute(select(_o).where(_unwatched(tx)).order_by(_o.c.until).limit(max(0, most))).all()
+def claim(tx: WriteTransaction, owner: str, limit: int) -> Sequence[Any]:
+    """Take over up to ``limit`` commands without an owner and return their rows; each goes to one process only."""
+    rows = tx.conn.execute(select(_o).where(_is_unowned(tx)).order_by(_o.c.lease_until).limit(max(0, limit))).all()
     if rows:
-        until = tx.now + timedelta(seconds=LEASE_SECONDS)
-        numbers = [row.decision_id for row in rows]
-        tx.conn.execute(update(_o).where(_o.c.decision_id.in_(numbers)).values(watcher=watcher, until=until))
+        lease_until = tx.now + timedelta(seconds=LEASE_SECONDS)
+        decision_ids = [row.decision_id for row in rows]
+        tx.conn.execute(
+            update(_o).where(_o.c.decision_id.in_(decision_ids)).values(owner=owner, lease_until=lease_until)
+        )
     return rows
 
 
-def release(tx: Write, watcher: str, numbers: Collection[str]) -> None:
-    """Let anybody watch over commands from now on."""
-    mine = (_o.c.watcher == watcher, _o.c.decision_id.in_(sorted(numbers)))
-    tx.conn.execute(update(_o).where(*mine).values(until=tx.now))
+def release(tx: WriteTransaction, owner: str, decision_ids: Collection[str]) -> None:
+    """Give up the ownership of commands, so that another process can claim them."""
+    owned = (_o.c.owner == owner, _o.c.decision_id.in_(sorted(decision_ids)))
+    tx.conn.execute(update(_o).where(*owned).values(lease_until=tx.now))
 
 
-def lose(tx: Write, number: str) -> None:
-    """Note that of a job nobody can say whether it runs, and that this is recorded."""
-    tx.conn.execute(update(_o).where(_o.c.decision_id == number).values(lost=True))
+def mark_lost(tx: WriteTransaction, decision_id: str) -> None:
+    """Mark a job whose state at the core is unknown, which is recorded."""
+    tx.conn.execute(update(_o).where(_o.c.decision_id == decision_id).values(lost=True))
 
 
-def end(tx: Write, number: str) -> None:
-    """Strike a command out that has ended."""
-    tx.conn.execute(delete(_o).where(_o.c.decision_id == number))
+def delete_command(tx: WriteTransaction, decision_id: str) -> None:
+    """Delete a command that has ended."""
+    tx.conn.execute(delete(_o).where(_o.c.decision_id == decision_id))
 
 
-def _unwatched(tx: Read) -> ColumnElement[bool]:
-    return or_(_o.c.until <= tx.now, _o.c.until > tx.now + _FAR)
+def _is_unowned(tx: ReadTransaction) -> ColumnElement[bool]:
+    return or_(_o.c.lease_until <= tx.now, _o.c.lease_until > tx.now + _MAX_LEASE)

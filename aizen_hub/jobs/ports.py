@@ -1,41 +1,47 @@
-"""What the runner needs of whoever decides and records."""
+"""Interfaces through which the runner has commands authorized and recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.core_event import CoreEvent
 
 
-class Judge(Protocol):
-    """Decides orders again on the present state. Both may raise Problem: then nothing is decided."""
+class Authorizer(Protocol):
+    """Re-authorizes commands on the current state. Both methods may raise Problem: then nothing is decided."""
 
-    async def before(self, order: Order) -> str | None:
-        """Decide an order that the core has not accepted: everything counts that a new command needs (R47, R48).
+    async def authorize_start(self, command: CoreCommand) -> str | None:
+        """Decide a command that was not sent yet, by all conditions of a new command (R47, R48).
 
-        None to go on, or the sentence that says why not.
+        Returns
+        -------
+        str or None
+            None if it is allowed, else the reason.
         """
 
-    async def again(self, orders: Collection[Order]) -> Mapping[str, str | None]:
-        """Decide orders that run, by their ids; what is missing in the answer could not be decided.
+    async def reauthorize(self, commands: Collection[CoreCommand]) -> Mapping[str, str | None]:
+        """Decide running commands by rights and locks only; their token and session may have ended.
 
-        Only what a command needs that runs counts; its token and session may have ended.
+        Returns
+        -------
+        mapping of str to str or None
+            None or the reason of the denial, by command id; ids that could not be decided are missing.
         """
 
 
-class Book(Protocol):
-    """Where commands are recorded. All but ``forget`` are called in a worker thread, each is one transaction."""
+class CommandLogProtocol(Protocol):
+    """Records commands. All methods but ``drop`` are called in a worker thread; each is one transaction."""
 
-    def begin(self, order: Order) -> None:
-        """Write the intent row and, for a command that starts a job, count the job; a Problem refuses the command."""
+    def start(self, command: CoreCommand) -> None:
+        """Write the intent row and count the job that the command starts; a Problem rejects the command."""
 
-    def finish(self, order: Order, end: CoreEvent) -> None:
-        """Write the outcome row and, where a job ended, take it off the count; harmless when done twice."""
+    def finish(self, command: CoreCommand, end: CoreEvent) -> None:
+        """Write the outcome row and uncount a job that ended; idempotent."""
 
-    def release(self, orders: Collection[Order]) -> None:
-        """Let somebody else follow these; called at the end, and never fails."""
+    def release(self, commands: Collection[CoreCommand]) -> None:
+        """Release the leases, so that another process can follow; called at shutdown, never fails."""
 
-    def forget(self, order: Order) -> None:
-        """Drop what is held of an order in memory: it is out of the runner's hands, whether it began or not."""
+    def drop(self, command: CoreCommand) -> None:
+        """Drop the in-memory state of a command that the runner has finished with."""

@@ -1,4 +1,4 @@
-"""Asks once a second about all commands that run whether they still may (R78, T-08)."""
+"""Periodic re-authorization of the running commands (R78, T-08)."""
 
 from __future__ import annotations
 
@@ -7,78 +7,78 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aizen_hub.authorization.decisions.evaluation import clock
-from aizen_hub.jobs.core_command import Order
-from aizen_hub.jobs.ports import Judge
+from aizen_hub.authorization.decisions.evaluation import boottime
+from aizen_hub.jobs.core_command import CoreCommand
+from aizen_hub.jobs.ports import Authorizer
 from aizen_hub.problems import Problem
 
 log = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 1.0
-_LEAST_PAUSE = 0.05
-_ANSWER_SECONDS = 5.0
-_UNDECIDED_SECONDS = 10.0
+_INTERVAL_SECONDS = 1.0
+_MIN_PAUSE_SECONDS = 0.05
+_DECISION_TIMEOUT_SECONDS = 5.0
+_MAX_UNDECIDED_SECONDS = 10.0
 
 
 @dataclass(slots=True, eq=False)
-class _Watched:
-    order: Order
-    refused: asyncio.Future[str]
-    decided: float
+class _Entry:
+    command: CoreCommand
+    denied: asyncio.Future[str]
+    decided_at: float
 
 
-class Rounds:
-    """One question per round about all orders, so that many commands ask the store no more often than one.
+class Reauthorizer:
+    """Re-authorizes all running commands once per second in one request, so that the load does not grow with them.
 
     Parameters
     ----------
-    judge : Judge
+    authorizer : Authorizer
     """
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
-        self._watched: set[_Watched] = set()
-        self._going: asyncio.Task[None] | None = None
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+        self._entries: set[_Entry] = set()
+        self._task: asyncio.Task[None] | None = None
 
-    async def refusal(self, order: Order) -> str:
-        """Wait until an order is not allowed any longer, or nobody could decide it for ten seconds; return why."""
-        watched = _Watched(order, asyncio.get_running_loop().create_future(), clock())
-        self._watched.add(watched)
-        if self._going is None or self._going.done():
-            self._going = asyncio.create_task(self._go(), name="rounds of what runs")
+    async def wait_for_denial(self, command: CoreCommand) -> str:
+        """Wait until a command is no longer allowed, or could not be decided for ten seconds; return the reason."""
+        entry = _Entry(command, asyncio.get_running_loop().create_future(), boottime())
+        self._entries.add(entry)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="reauthorizer")
         try:
-            return await watched.refused
+            return await entry.denied
         finally:
-            self._watched.discard(watched)
+            self._entries.discard(entry)
 
     async def close(self) -> None:
-        """Ask no more."""
-        if self._going is not None:
-            self._going.cancel()
-            await asyncio.gather(self._going, return_exceptions=True)
+        """Stop re-authorizing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _go(self) -> None:
-        began = clock()
-        while self._watched:
-            # From begin to begin: an answer that takes its time does not put the next one off.
-            await asyncio.sleep(max(_LEAST_PAUSE, began + _EVERY_SECONDS - clock()))
-            began = clock()
-            asked = tuple(self._watched)
-            answers = await self._ask([one.order for one in asked]) if asked else {}
-            for one in asked:
-                why = answers.get(one.order.id)
-                if one.order.id in answers:
-                    one.decided = began
-                elif clock() - one.decided >= _UNDECIDED_SECONDS:
-                    why = f"for {_UNDECIDED_SECONDS:g} s nobody could decide whether it is still allowed"
-                if why is not None and not one.refused.done():
-                    one.refused.set_result(why)
+    async def _run(self) -> None:
+        started_at = boottime()
+        while self._entries:
+            # The interval counts from start to start: a slow decision does not delay the next one.
+            await asyncio.sleep(max(_MIN_PAUSE_SECONDS, started_at + _INTERVAL_SECONDS - boottime()))
+            started_at = boottime()
+            entries = tuple(self._entries)
+            denials = await self._reauthorize([entry.command for entry in entries]) if entries else {}
+            for entry in entries:
+                reason = denials.get(entry.command.id)
+                if entry.command.id in denials:
+                    entry.decided_at = started_at
+                elif boottime() - entry.decided_at >= _MAX_UNDECIDED_SECONDS:
+                    reason = f"for {_MAX_UNDECIDED_SECONDS:g} s it could not be decided whether it is still allowed"
+                if reason is not None and not entry.denied.done():
+                    entry.denied.set_result(reason)
 
-    async def _ask(self, orders: list[Order]) -> Mapping[str, str | None]:
+    async def _reauthorize(self, commands: list[CoreCommand]) -> Mapping[str, str | None]:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._judge.again(orders)
-        except Exception as error:  # noqa: BLE001  whatever keeps them from being decided, they are not decided
+            async with asyncio.timeout(_DECISION_TIMEOUT_SECONDS):
+                return await self._authorizer.reauthorize(commands)
+        except Exception as error:  # noqa: BLE001  after any error they are undecided
             if not isinstance(error, Problem):
-                log.warning("%d commands could not be decided again (%s)", len(orders), type(error).__name__)
+                log.warning("%d running commands could not be re-authorized (%s)", len(commands), type(error).__name__)
             return {}

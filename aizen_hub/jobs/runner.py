@@ -1,4 +1,4 @@
-"""Carries out allowed commands at the core: recorded before, decided again while they run, recorded after."""
+"""Runner of allowed commands at the core: records their intent and outcome, and re-authorizes them while they run."""
 
 from __future__ import annotations
 
@@ -8,199 +8,212 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from aizen_hub.authorization.decisions.evaluation import FRESH_SECONDS, clock
+from aizen_hub.authorization.decisions.evaluation import FRESH_SECONDS, boottime
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.core_command import Order
-from aizen_hub.jobs.core_event import CoreEvent, State
-from aizen_hub.jobs.follower import follow, stop
-from aizen_hub.jobs.ports import Book, Judge
-from aizen_hub.jobs.reauthorizer import Rounds
-from aizen_hub.jobs.running_command import Running, unknown
-from aizen_hub.problems import CoreFailed, Denied, Problem, TooMany, Unavailable
+from aizen_hub.jobs.core_command import CoreCommand
+from aizen_hub.jobs.core_event import CommandState, CoreEvent
+from aizen_hub.jobs.follower import follow_command, stop_command
+from aizen_hub.jobs.ports import Authorizer, CommandLogProtocol
+from aizen_hub.jobs.reauthorizer import Reauthorizer
+from aizen_hub.jobs.running_command import RunningCommand, unknown_end
+from aizen_hub.problems import CoreFailed, Denied, Problem, TooManyRequests, Unavailable
 
 log = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 5.0
-_DECIDE_TRIES = 3
+_DECISION_TIMEOUT_SECONDS = 5.0
+_MAX_DECISIONS = 3
 _RECORD_PAUSES = (0.0, 0.2, 1.0, 3.0)
 _MAX_RUNNING = 1_024
-_MAX_OF_ONE = 64
-_MORE_TO_STOP = 16
+_MAX_PER_USER = 64
+_EXTRA_FOR_STOP = 16
 _MAX_ENDED = 256
 _CLOSE_SECONDS = 3.0
 
 
 class Runner:
-    """Carries out orders at the core.
+    """Runs commands at the core.
 
     Parameters
     ----------
     client : CoreClient or None
-        None: no core is configured, and every order is answered so.
-    book : Book
-    judge : Judge
-        Asked every second about all commands that run. Whoever loses the right, or is locked, loses the job (R78,
-        T-08); so does, after ten seconds, whoever's right nobody can decide.
+        None: no core is configured, and every command fails with CoreFailed.
+    command_log : CommandLogProtocol
+    authorizer : Authorizer
+        Called every second for all running commands. A command is cancelled when its user loses the right or is locked
+        (R78, T-08), or when it could not be decided for ten seconds.
     total_seconds : float
-        Longest time that one command is followed.
+        Maximum time for which one command is followed.
     """
 
-    def __init__(self, client: CoreClient | None, book: Book, judge: Judge, *, total_seconds: float = 3_600.0) -> None:
-        self._client, self._book, self._judge = client, book, judge
-        self._rounds = Rounds(judge)
+    def __init__(
+        self,
+        client: CoreClient | None,
+        command_log: CommandLogProtocol,
+        authorizer: Authorizer,
+        *,
+        total_seconds: float = 3_600.0,
+    ) -> None:
+        self._client, self._log, self._authorizer = client, command_log, authorizer
+        self._reauthorizer = Reauthorizer(authorizer)
         self._total_seconds = total_seconds
-        self._running: dict[str, Running] = {}
-        self._ended: OrderedDict[str, Running] = OrderedDict()
+        self._running: dict[str, RunningCommand] = {}
+        self._ended: OrderedDict[str, RunningCommand] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._follows: set[asyncio.Task[CoreEvent]] = set()
-        self._left: list[Order] = []
+        self._follow_tasks: set[asyncio.Task[CoreEvent]] = set()
+        self._released: list[CoreCommand] = []
         self._closing = False
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The ids of what is being started or followed."""
+        """Ids of the commands that are being started or followed."""
         return tuple(self._running)
 
     @property
-    def room(self) -> int:
-        """How many more commands could be followed."""
+    def capacity(self) -> int:
+        """Number of further commands that can be followed."""
         return max(0, _MAX_RUNNING - len(self._running))
 
-    async def start(self, order: Order, *, decided: float | None = None) -> Running:
-        """Give an allowed command to the core and return once the core has accepted it.
+    async def start(self, command: CoreCommand, *, decided_at: float | None = None) -> RunningCommand:
+        """Send an allowed command to the core and return once the core has accepted it.
 
         Parameters
         ----------
-        decided : float, optional
-            When the revision of its decision was read, as `accounts.court_case.clock` counts; when that is 250 ms ago,
-            or not given, it is decided once more.
+        decided_at : float, optional
+            When the revision of its decision was read, in seconds of `boottime`. If that is more than 250 ms ago or not
+            given, the command is decided again.
 
         Raises
         ------
         CoreFailed
-            No core, or it did not accept the command. The outcome is recorded.
+            There is no core, or it did not accept the command. The outcome is recorded.
         Denied
-            The right was lost in between.
-        TooMany
-            All places for commands are taken, or all that one person has.
+            The right was lost since the decision.
+        TooManyRequests
+            The maximum number of commands, in total or of this user, is running.
         Problem
-            Whatever ``Book.begin`` raises, a reached limit for example.
+            The error of ``CommandLogProtocol.start``, for example a limit that is reached.
         """
-        client = self._configured()
-        self._check_room(order)
-        running = Running(order)
+        client = self._require_client()
+        self._check_capacity(command)
+        running = RunningCommand(command)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         accepted.add_done_callback(lambda future: future.cancelled() or future.exception())
-        # A task of its own: that the asker hangs up must not tear a command apart between intent and outcome.
-        self._spawn(running, self._carry_out(client, running, decided, accepted))
+        # In a task of its own: a disconnect of the caller must not interrupt it between intent and outcome.
+        self._spawn(running, self._start_and_follow(client, running, decided_at, accepted))
         await asyncio.shield(accepted)
         return running
 
-    async def run(self, order: Order, *, decided: float | None = None) -> AsyncIterator[dict[str, Any]]:
-        """``start`` and then yield the events; problems of the start are raised before the first event."""
-        running = await self.start(order, decided=decided)
+    async def run(self, command: CoreCommand, *, decided_at: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Do the same as `start`, then yield the events; errors of the start are raised before the first event."""
+        running = await self.start(command, decided_at=decided_at)
         async for event in running.events():
             yield event
 
-    def resume(self, order: Order) -> Running:
-        """Follow a command that the core was given by a process that follows it no more."""
-        client = self._configured()
-        running = Running(order)
-        self._spawn(running, self._follow_to_the_end(client, running, client.reattach(order)))
+    def resume(self, command: CoreCommand) -> RunningCommand:
+        """Follow a command that another process sent and no longer follows."""
+        client = self._require_client()
+        running = RunningCommand(command)
+        self._spawn(running, self._follow_to_end(client, running, client.reattach(command)))
         return running
 
-    def find(self, id: str) -> Running | None:
-        """Return a command that runs, or one of the last that ended; whose it is stands in its order."""
+    def find(self, id: str) -> RunningCommand | None:
+        """Return a running or recently ended command; the caller checks its ``command.user``."""
         return self._running.get(id) or self._ended.get(id)
 
     async def close(self) -> None:
-        """Stop following, and record what is known by now.
+        """Stop following, and record the outcomes that are known.
 
-        What was not sent yet has failed, and an end that came is an outcome. All else goes on at the core; its rows
-        stay open, and whoever looks next takes it up.
+        Commands that were not sent yet have failed. The others continue at the core; their rows stay open, and the next
+        process that polls follows them.
         """
         self._closing = True
-        for following in self._follows:
-            following.cancel()
-        here, tasks = list(self._running.values()), list(self._tasks)
+        for follow_task in self._follow_tasks:
+            follow_task.cancel()
+        running_commands, tasks = list(self._running.values()), list(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._rounds.close()
-        for running in here:
+        await self._reauthorizer.close()
+        for running in running_commands:
             if running.end is None:
-                running.leave()
-        if self._left:
-            await asyncio.to_thread(self._book.release, self._left)
+                running.detach()
+        if self._released:
+            await asyncio.to_thread(self._log.release, self._released)
 
-    def _check_room(self, order: Order) -> None:
-        # Whoever hangs up leaves a command running and a place among the requests free: without a share of their own
-        # one person could take every place. With the share used up one can still stop what runs.
-        own = sum(running.order.user == order.user for running in self._running.values())
-        if own >= _MAX_OF_ONE + (_MORE_TO_STOP if order.job == "stops" else 0):
-            raise TooMany(f"{own} commands of yours are running already", remedy="wait for one to end, or stop one")
+    def _check_capacity(self, command: CoreCommand) -> None:
+        # A client that disconnects leaves its command running but frees its request slot, so the limit per user keeps
+        # one user from taking all capacity. A few extra slots let the user stop running commands at the limit.
+        user_count = sum(running.command.user == command.user for running in self._running.values())
+        if user_count >= _MAX_PER_USER + (_EXTRA_FOR_STOP if command.job == "stops" else 0):
+            raise TooManyRequests(
+                f"{user_count} commands of yours are already running", remedy="wait for one to end, or stop one"
+            )
         if len(self._running) >= _MAX_RUNNING:
-            raise TooMany(f"{_MAX_RUNNING} commands are running already", remedy="try again in a moment")
+            raise TooManyRequests(f"{_MAX_RUNNING} commands are already running", remedy="try again in a moment")
 
-    def _configured(self) -> CoreClient:
+    def _require_client(self) -> CoreClient:
         if self._client is None:
             raise CoreFailed(
                 "allowed, but no core is configured",
                 remedy="the operator sets `core` in aizen.yaml",
-                more={"core": "none"},
+                extensions={"core": "none"},
             )
         return self._client
 
-    def _spawn(self, running: Running, work: Awaitable[None]) -> None:
-        async def whole() -> None:
+    def _spawn(self, running: RunningCommand, operation: Awaitable[None]) -> None:
+        async def supervise() -> None:
             try:
-                await work
+                await operation
             except Exception:
-                # Whatever broke in here, the outcome is recorded and nobody waits for an end that never comes.
-                log.exception("command %s was lost sight of", running.order.id)
-                running.publish(await self._record(running.order, unknown("the service lost sight of it")))
+                # After any error the outcome is recorded and published, so that no reader waits forever.
+                log.exception("following command %s failed", running.command.id)
+                running.publish(
+                    await self._record_outcome(
+                        running.command, unknown_end("the service could not follow it any longer")
+                    )
+                )
             finally:
-                self._running.pop(running.order.id, None)
-                self._book.forget(running.order)
+                self._running.pop(running.command.id, None)
+                self._log.drop(running.command)
                 if running.end is not None:
-                    self._ended[running.order.id] = running
+                    self._ended[running.command.id] = running
                     while len(self._ended) > _MAX_ENDED:
                         self._ended.popitem(last=False)
 
-        self._running[running.order.id] = running
-        task = asyncio.create_task(whole(), name=f"command {running.order.id}")
+        self._running[running.command.id] = running
+        task = asyncio.create_task(supervise(), name=f"command {running.command.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(
-        self, client: CoreClient, running: Running, decided: float | None, accepted: asyncio.Future[None]
+    async def _start_and_follow(
+        self, client: CoreClient, running: RunningCommand, decided_at: float | None, accepted: asyncio.Future[None]
     ) -> None:
-        order = running.order
-        begun = sent = False
+        command = running.command
+        intent_attempted = sent = False
         try:
-            async with client.connect(order) as call:
-                decided = await self._decide_again(order, decided, call.prepare)
-                begun = True
-                await self._begin(order)
-                await self._decide_again(order, decided, call.prepare)
+            async with client.connect(command) as request:
+                decided_at = await self._ensure_fresh_decision(command, decided_at, request.prepare)
+                intent_attempted = True
+                await self._record_intent(command)
+                await self._ensure_fresh_decision(command, decided_at, request.prepare)
                 try:
-                    await call.begin()
+                    await request.send()
                 finally:
-                    sent = call.sent
+                    sent = request.sent
                 accepted.set_result(None)
-                await self._follow_to_the_end(client, running, call.events())
-        except _NotBegun as refused:
-            accepted.set_exception(refused.problem)
+                await self._follow_to_end(client, running, request.events())
+        except _IntentNotRecordedError as error:
+            accepted.set_exception(error.problem)
         except Problem as problem:
             if accepted.done():
                 raise
-            if begun or isinstance(problem, CoreFailed):
-                state = State.UNKNOWN if sent and _may_have_begun(problem) else State.FAILED
-                end = await self._record(order, CoreEvent("end", state=state, message=problem.detail))
+            if intent_attempted or isinstance(problem, CoreFailed):
+                state = CommandState.UNKNOWN if sent and _may_have_started(problem) else CommandState.FAILED
+                end = await self._record_outcome(command, CoreEvent("end", state=state, message=problem.detail))
                 running.publish(end)
-                problem.more.setdefault("state", str(end.state))
+                problem.extensions.setdefault("state", str(end.state))
             accepted.set_exception(problem)
         except asyncio.CancelledError:
             accepted.cancel()
@@ -208,83 +221,89 @@ class Runner:
         except Exception as error:
             if not accepted.done():
                 accepted.set_exception(error)
-            if begun:
+            if intent_attempted:
                 raise
 
-    async def _begin(self, order: Order) -> None:
+    async def _record_intent(self, command: CoreCommand) -> None:
         try:
-            await asyncio.to_thread(self._book.begin, order)
+            await asyncio.to_thread(self._log.start, command)
         except Problem as problem:
-            # Where the answer to the commit was lost, it may have begun: its failure is recorded if so (R105).
-            if problem.more.get("indeterminate"):
+            # If the response to the commit was lost, the intent may be recorded; then its failure is recorded (R105).
+            if problem.extensions.get("indeterminate"):
                 raise
-            raise _NotBegun(problem) from problem
+            raise _IntentNotRecordedError(problem) from problem
 
-    async def _decide_again(self, order: Order, decided: float | None, prepare: Callable[[], None]) -> float:
-        for _ in range(_DECIDE_TRIES):
+    async def _ensure_fresh_decision(
+        self, command: CoreCommand, decided_at: float | None, prepare: Callable[[], None]
+    ) -> float:
+        for _ in range(_MAX_DECISIONS):
             if self._closing:
-                raise Unavailable("the service is ending")
+                raise Unavailable("the service is stopping")
             prepare()
-            if decided is not None and clock() - decided <= FRESH_SECONDS:
-                return decided
-            decided = clock()
-            if (why := await self._ask(order)) is not None:
-                raise Denied(why)
+            if decided_at is not None and boottime() - decided_at <= FRESH_SECONDS:
+                return decided_at
+            decided_at = boottime()
+            if (denial := await self._authorize_start(command)) is not None:
+                raise Denied(denial)
         raise Unavailable(f"no decision was younger than {FRESH_SECONDS * 1000:g} ms when it reached the core")
 
-    async def _follow_to_the_end(self, client: CoreClient, running: Running, events: AsyncIterator[CoreEvent]) -> None:
-        order = running.order
+    async def _follow_to_end(
+        self, client: CoreClient, running: RunningCommand, events: AsyncIterator[CoreEvent]
+    ) -> None:
+        command = running.command
         if self._closing:
-            self._left.append(order)
+            self._released.append(command)
             return
-        following = asyncio.create_task(follow(client, running, events))
-        self._follows.add(following)
-        refused = asyncio.create_task(self._rounds.refusal(order))
+        follow_task = asyncio.create_task(follow_command(client, running, events))
+        self._follow_tasks.add(follow_task)
+        denial_task = asyncio.create_task(self._reauthorizer.wait_for_denial(command))
         try:
             async with asyncio.timeout(self._total_seconds):
-                await asyncio.wait({following, refused}, return_when=asyncio.FIRST_COMPLETED)
-            done = following.done()
-            end = following.result() if done else await stop(client, order, following, refused.result())
+                await asyncio.wait({follow_task, denial_task}, return_when=asyncio.FIRST_COMPLETED)
+            done = follow_task.done()
+            end = (
+                follow_task.result() if done else await stop_command(client, command, follow_task, denial_task.result())
+            )
         except TimeoutError:
-            end = unknown(f"not followed any longer after {self._total_seconds:g} s; it may still be running")
+            end = unknown_end(f"not followed any longer after {self._total_seconds:g} s; it may still be running")
         except asyncio.CancelledError:
-            self._left.append(order)
+            self._released.append(command)
             raise
         finally:
-            self._follows.discard(following)
-            for task in (following, refused):
+            self._follow_tasks.discard(follow_task)
+            for task in (follow_task, denial_task):
                 task.cancel()
-            await asyncio.gather(following, refused, return_exceptions=True)
-        running.publish(await self._record(order, end))
+            await asyncio.gather(follow_task, denial_task, return_exceptions=True)
+        running.publish(await self._record_outcome(command, end))
 
-    async def _ask(self, order: Order) -> str | None:
+    async def _authorize_start(self, command: CoreCommand) -> str | None:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._judge.before(order)
+            async with asyncio.timeout(_DECISION_TIMEOUT_SECONDS):
+                return await self._authorizer.authorize_start(command)
         except TimeoutError:
-            raise Unavailable(f"no decision within {_ANSWER_SECONDS:g} s") from None
+            raise Unavailable(f"no decision within {_DECISION_TIMEOUT_SECONDS:g} s") from None
 
-    async def _record(self, order: Order, end: CoreEvent) -> CoreEvent:
-        # No row, no answer: a reader never sees an outcome that the audit does not hold.
+    async def _record_outcome(self, command: CoreCommand, end: CoreEvent) -> CoreEvent:
+        # A reader never gets an outcome that is not in the audit.
         detail = ""
         for pause in _RECORD_PAUSES:
             await asyncio.sleep(pause)
             try:
-                await asyncio.to_thread(self._book.finish, order, end)
+                await asyncio.to_thread(self._log.finish, command, end)
                 return end
-            except Exception as error:  # noqa: BLE001  whatever keeps it from being recorded, readers get an end
+            except Exception as error:  # noqa: BLE001  readers get an end after any error
                 detail = error.detail if isinstance(error, Problem) else type(error).__name__
-        log.error("outcome of command %s could not be recorded: %s", order.id, detail)
-        return unknown("the outcome could not be recorded")
+        log.error("outcome of command %s could not be recorded: %s", command.id, detail)
+        return unknown_end("the outcome could not be recorded")
 
 
-class _NotBegun(Exception):
-    """The book refused the order: nothing of it is on record."""
+class _IntentNotRecordedError(Exception):
+    """The command log rejected the command; nothing is recorded."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
 
 
-def _may_have_begun(problem: Problem) -> bool:
-    return problem.more.get("core") in ("lost", "silent", "rubbish")
+def _may_have_started(problem: Problem) -> bool:
+    return problem.extensions.get("core") in ("lost", "silent", "invalid-response")

@@ -1,4 +1,4 @@
-"""One command at the core, as everybody who looks at it sees it."""
+"""Live state of one command at the core, shared by all its readers."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from aizen_hub.jobs.core_command import Order
-from aizen_hub.jobs.core_event import CoreEvent, State
+from aizen_hub.jobs.core_command import CoreCommand
+from aizen_hub.jobs.core_event import CommandState, CoreEvent
 
-_MAX_WAITING = 256
+_MAX_QUEUED = 256
 
 
-class Running:
-    """A command that the core has accepted: its present state, and its events for as many readers as want them.
+class RunningCommand:
+    """A command that is running at the core: its current state, and its events for any number of readers.
 
-    A reader that goes away changes nothing: an interrupted cell leaves its job running.
+    A reader that disconnects changes nothing: an interrupted cell leaves its job running.
     """
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
+    def __init__(self, command: CoreCommand) -> None:
+        self.command = command
         self.end: CoreEvent | None = None
         self._progress: CoreEvent | None = None
-        self._left = False
+        self._detached = False
         self._readers: set[asyncio.Queue[CoreEvent | None]] = set()
 
     @property
@@ -31,8 +31,8 @@ class Running:
         return "running" if self.end is None else str(self.end.state)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``GET /api/v1/commands/{id}`` answers."""
-        out: dict[str, Any] = {"id": self.order.id, "canonical": self.order.command, "state": self.state}
+        """Return the state as the body of ``GET /api/v1/commands/{id}``."""
+        out: dict[str, Any] = {"id": self.command.id, "canonical": self.command.command, "state": self.state}
         if self.end is not None:
             out |= {"result": self.end.result, "message": self.end.message}
         elif self._progress is not None:
@@ -40,9 +40,9 @@ class Running:
         return out
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events from now on, as the kernel road sends them.
+        """Yield the events from now on, as they are sent to clients.
 
-        The last is ``end``, but where this process ends first: how the command ends is said by whoever follows it then.
+        The last one is ``end``, unless this process stops first; another process then follows the command.
         """
         queue: asyncio.Queue[CoreEvent | None] = asyncio.Queue()
         self._readers.add(queue)
@@ -52,7 +52,7 @@ class Running:
                 return
             if self._progress is not None:
                 yield self._progress.to_json()
-            while not self._left:
+            while not self._detached:
                 event = await queue.get()
                 if event is None:
                     return
@@ -63,22 +63,22 @@ class Running:
             self._readers.discard(queue)
 
     def publish(self, event: CoreEvent) -> None:
-        """Hand one event to all readers; a reader that is too slow misses progress and log lines, never the end."""
+        """Send one event to all readers; a slow reader misses progress and log lines, never the end."""
         if event.event == "progress":
             self._progress = event
         if event.event == "end":
             self.end = event
         for queue in self._readers:
-            if event.event == "end" or queue.qsize() < _MAX_WAITING:
+            if event.event == "end" or queue.qsize() < _MAX_QUEUED:
                 queue.put_nowait(event)
 
-    def leave(self) -> None:
-        """Send all readers away: nothing more is heard of it here."""
-        self._left = True
+    def detach(self) -> None:
+        """End the streams of all readers, since this process no longer follows the command."""
+        self._detached = True
         for queue in self._readers:
             queue.put_nowait(None)
 
 
-def unknown(message: str, *, forgotten: bool = False) -> CoreEvent:
-    """Return the end of a command of which nobody can say how it ended."""
-    return CoreEvent("end", state=State.UNKNOWN, message=message, forgotten=forgotten)
+def unknown_end(message: str, *, unknown_to_core: bool = False) -> CoreEvent:
+    """Return the end of a command whose outcome is not known."""
+    return CoreEvent("end", state=CommandState.UNKNOWN, message=message, unknown_to_core=unknown_to_core)

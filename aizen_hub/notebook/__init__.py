@@ -1,6 +1,7 @@
-"""What runs inside a user's notebook server; imports nothing else of ours. ``%load_ext aizen_hub.notebook`` loads it.
+"""IPython extension for commands in notebooks, loaded with ``%load_ext aizen_hub.notebook``.
 
-Nothing here enforces anything: the code in a kernel belongs to its user. The service decides.
+It imports no other package of aizen-hub. It enforces nothing, since the user controls the code in a kernel: the service
+authorizes every command.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from typing import Any
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Put magics, plain-text commands and completion into a shell."""
+    """Install magics, plain-text commands and completion in a shell."""
     from aizen_hub.notebook.extension import load_ipython_extension as load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take them out again."""
+    """Uninstall them."""
     from aizen_hub.notebook.extension import unload_ipython_extension as unload
 
     unload(shell)

@@ -1,4 +1,4 @@
-"""The client of the service inside a user's server: commands, catalog, and who one is here."""
+"""Client of the service inside a user server: commands, catalog, role requests and the user's identity."""
 
 from __future__ import annotations
 
@@ -11,175 +11,186 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from urllib.parse import quote
 
-from aizen_hub.notebook.command_catalog import Vocabulary
-from aizen_hub.notebook.errors import AizenError, Interrupted, Refused, Unreachable
-from aizen_hub.notebook.files import named_files, read_file
-from aizen_hub.notebook.role_token import RoleToken
-from aizen_hub.notebook.transport import ANSWER_SECONDS, Answer, Transport
+from aizen_hub.notebook.command_catalog import CommandCatalog
+from aizen_hub.notebook.errors import (
+    AizenError,
+    ProblemResponseError,
+    ResponseInterruptedError,
+    ServiceUnreachableError,
+)
+from aizen_hub.notebook.files import find_file_names, read_file
+from aizen_hub.notebook.role_token import RoleTokenSource
+from aizen_hub.notebook.transport import RESPONSE_SECONDS, HttpResponse, Transport
 
 CATALOG_SECONDS = 5.0
-RETURN_SECONDS = 90.0
-"""So long a service may be away while a command runs: a hub takes up to half a minute to start it again."""
-_ASK_PAUSE = 2.0
-_MOST_ASKS = 1_800
+RECONNECT_SECONDS = 90.0
+"""How long to poll for a running command while the service is unreachable; a hub restarts it within half a minute."""
+_POLL_SECONDS = 2.0
+_MAX_POLLS = 1_800
 
 
-class Client:
-    """Speaks to the service with the role token of this server.
+class NotebookClient:
+    """Sends requests to the service with the role token of this server.
 
     Parameters
     ----------
     transport : Transport
-    token : RoleToken
+    token : RoleTokenSource
     """
 
-    def __init__(self, transport: Transport, token: RoleToken) -> None:
+    def __init__(self, transport: Transport, token: RoleTokenSource) -> None:
         self._transport, self.token = transport, token
-        self._vocabulary: Vocabulary | None = None
+        self._catalog: CommandCatalog | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read ``AIZEN_URL`` and the token's variables; Unreachable without a usable address."""
+        """Return a client from ``AIZEN_URL`` and the token variables.
+
+        Raises
+        ------
+        ServiceUnreachableError
+            ``AIZEN_URL`` is missing or invalid.
+        """
         environ = os.environ if environ is None else environ
         transport = Transport(environ.get("AIZEN_URL", ""))
-        return cls(transport, RoleToken.from_environment(transport, environ))
+        return cls(transport, RoleTokenSource.from_environment(transport, environ))
 
     @property
     def url(self) -> str:
         return self._transport.url
 
     @property
-    def known_vocabulary(self) -> Vocabulary | None:
-        """The catalog's commands if they were fetched already; never reaches for the network."""
-        return self._vocabulary
+    def cached_catalog(self) -> CommandCatalog | None:
+        """The command catalog if it was fetched before; never sends a request."""
+        return self._catalog
 
-    def vocabulary(self, *, anew: bool = False) -> Vocabulary:
-        """Return the catalog's commands, fetched once and kept for the life of the kernel.
+    def get_catalog(self, *, refresh: bool = False) -> CommandCatalog:
+        """Return the command catalog, fetched once per kernel or again if ``refresh`` is set.
 
         Raises
         ------
-        Unreachable, Refused
+        ServiceUnreachableError, ProblemResponseError
         """
-        if self._vocabulary is None or anew:
-            self._vocabulary = Vocabulary.from_catalog(self._object("/api/v1/catalog", CATALOG_SECONDS))
-        return self._vocabulary
+        if self._catalog is None or refresh:
+            self._catalog = CommandCatalog.from_catalog(self._request_json("/api/v1/catalog", CATALOG_SECONDS))
+        return self._catalog
 
-    def me(self) -> dict[str, Any]:
-        """Return who one is here: user, project, roles, limits."""
-        return self._object("/api/v1/me", ANSWER_SECONDS)
+    def get_identity(self) -> dict[str, Any]:
+        """Return the user, project, roles and limits of this session."""
+        return self._request_json("/api/v1/me", RESPONSE_SECONDS)
 
-    def run(self, text: str) -> Iterator[dict[str, Any]]:
-        """Send one command line and yield events: ``decision``, then ``progress`` and ``log``, and at last ``end``.
+    def run(self, line: str) -> Iterator[dict[str, Any]]:
+        """Send one command line and yield its events: ``decision``, then ``progress`` and ``log``, finally ``end``.
 
-        Files that the line names are read here and travel with it.
+        Files that the line names are read here and sent with it.
 
         Raises
         ------
-        Refused
-            Denied, or not a command.
-        FileProblem
-            A file that it names cannot be sent; nothing was sent.
-        Unreachable
+        ProblemResponseError
+            The command was denied or is invalid.
+        CommandFileError
+            A file cannot be sent; nothing was sent.
+        ServiceUnreachableError
             Nothing was sent.
-        Interrupted
-            Sent, but the answer broke off and the command could not be found again.
+        ResponseInterruptedError
+            The command was sent, but the response broke off and its state could not be determined.
         """
-        body: dict[str, Any] = {"text": text}
-        if files := self._files(text):
+        body: dict[str, Any] = {"text": line}
+        if files := self._read_named_files(line):
             body["files"] = files
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/x-ndjson, application/json",
-            # With this the same request may be sent twice and has one effect (R103).
+            # A request with the same key has one effect, even if it is sent twice (R103).
             "Idempotency-Key": secrets.token_hex(16),
         }
-        with self._authorized("POST", "/api/v1/commands", headers, json.dumps(body).encode()) as answer:
-            if answer.kind == "application/x-ndjson":
-                yield from self._to_the_end(answer)
+        with self._authorized_request("POST", "/api/v1/commands", headers, json.dumps(body).encode()) as response:
+            if response.content_type == "application/x-ndjson":
+                yield from self._follow_stream(response)
                 return
-            value = answer.json()
+            value = response.json()
             if not isinstance(value, dict):
-                raise Unreachable("what answers at the service's address is not the service")
+                raise ServiceUnreachableError("the server at the address of the service is not the service")
         result = value.get("result")
-        if _wants_renewal(result):
+        if _requires_renewal(result):
             self.token.renew()
         yield {"event": "decision", **{key: value.get(key) for key in ("id", "canonical", "decision")}}
         if value.get("state") == "running":
-            # The second sending of a command that still runs is answered with its state.
-            yield from self._again(str(value.get("id")), "the first answer was lost", {"event": "progress"})
+            # A repeated request for a command that is still running returns its state.
+            yield from self._poll_state(str(value.get("id")), "the first response was lost", {"event": "progress"})
             return
         state, message = value.get("state") or "done", value.get("message") or ""
         yield {"event": "end", "state": state, "result": result, "message": message}
 
-    def ask(self, role: str, scope: str, reason: str) -> dict[str, Any]:
-        """Ask for a role in a scope; whoever could grant it decides. Returns the service's result.
+    def request_role(self, role: str, scope: str, reason: str) -> dict[str, Any]:
+        """Request a role in a scope and return the result; users who can grant the role decide.
 
         Raises
         ------
-        Refused, Unreachable, Interrupted
+        ProblemResponseError, ServiceUnreachableError, ResponseInterruptedError
         """
         body = json.dumps({"role": role, "scope": scope, "reason": reason}).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
-        return self._object("/api/v1/requests", ANSWER_SECONDS, method="POST", headers=headers, body=body)
+        return self._request_json("/api/v1/requests", RESPONSE_SECONDS, method="POST", headers=headers, body=body)
 
-    def _to_the_end(self, answer: Answer) -> Iterator[dict[str, Any]]:
-        id, why = None, "the answer stopped before its end"
-        latest: dict[str, Any] = {"event": "progress", "fraction": None}
+    def _follow_stream(self, response: HttpResponse) -> Iterator[dict[str, Any]]:
+        decision_id, reason = None, "the response ended early"
+        last_progress: dict[str, Any] = {"event": "progress", "fraction": None}
         try:
-            for event in answer.lines():
+            for event in response.lines():
                 yield event
                 match event.get("event"):
                     case "decision":
-                        id = event.get("id")
+                        decision_id = event.get("id")
                     case "progress":
-                        latest = event
+                        last_progress = event
                     case "end":
                         return
-        except Interrupted as error:
-            why = str(error)
-        if not isinstance(id, str):
-            raise Interrupted(why)
-        yield from self._again(id, why, latest)
+        except ResponseInterruptedError as error:
+            reason = str(error)
+        if not isinstance(decision_id, str):
+            raise ResponseInterruptedError(reason)
+        yield from self._poll_state(decision_id, reason, last_progress)
 
-    def _again(self, id: str, why: str, latest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        # The command does not depend on the connection, and perhaps only the connection is lost.
-        waiting = {**latest, "message": f"{why}; asking after it"}
-        yield waiting
-        give_up = time.monotonic() + RETURN_SECONDS
-        for _ in range(_MOST_ASKS):
-            time.sleep(_ASK_PAUSE)
+    def _poll_state(self, decision_id: str, reason: str, last_progress: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        # A command does not depend on the connection, so it may still be running.
+        progress_event = {**last_progress, "message": f"{reason}; checking its state"}
+        yield progress_event
+        deadline = time.monotonic() + RECONNECT_SECONDS
+        for _ in range(_MAX_POLLS):
+            time.sleep(_POLL_SECONDS)
             try:
-                found = self._object(f"/api/v1/commands/{quote(id, safe='')}", ANSWER_SECONDS)
+                status = self._request_json(f"/api/v1/commands/{quote(decision_id, safe='')}", RESPONSE_SECONDS)
             except AizenError as error:
-                if isinstance(error, Refused) and error.status < 500 and error.status != 429:
-                    raise Interrupted(f"{why}, and its end cannot be seen: {error}") from None
-                if time.monotonic() > give_up:
+                if isinstance(error, ProblemResponseError) and error.status < 500 and error.status != 429:
+                    raise ResponseInterruptedError(f"{reason}, and its outcome is unknown: {error}") from None
+                if time.monotonic() > deadline:
                     break
-                yield waiting
+                yield progress_event
                 continue
-            state, result = found.get("state"), found.get("result")
+            state, result = status.get("state"), status.get("result")
             if state != "running":
-                message = found.get("message") or ("" if result else "what it answered was lost with the connection")
+                message = status.get("message") or ("" if result else "its result was lost with the connection")
                 yield {"event": "end", "state": state, "result": result, "message": message}
                 return
-            give_up = time.monotonic() + RETURN_SECONDS
-            if isinstance(progress := found.get("progress"), dict):
-                waiting = {**waiting, "fraction": progress.get("fraction")}
+            deadline = time.monotonic() + RECONNECT_SECONDS
+            if isinstance(progress := status.get("progress"), dict):
+                progress_event = {**progress_event, "fraction": progress.get("fraction")}
                 yield {**progress, "event": "progress"}
-        raise Interrupted(why)
+        raise ResponseInterruptedError(reason)
 
-    def _files(self, text: str) -> dict[str, str]:
-        found = None if self._vocabulary is None else self._vocabulary.find(text)
-        if found is None and not ("config=" in text or " users " in f" {text} "):
+    def _read_named_files(self, line: str) -> dict[str, str]:
+        match = None if self._catalog is None else self._catalog.find(line)
+        if match is None and not ("config=" in line or " users " in f" {line} "):
             return {}
-        if found is None:
-            found = self.vocabulary().find(text)
-        if found is None:
+        if match is None:
+            match = self.get_catalog().find(line)
+        if match is None:
             return {}
-        entry, rest = found
-        return {name: read_file(name) for name in named_files(rest, entry.grammar)}
+        entry, arguments = match
+        return {name: read_file(name) for name in find_file_names(arguments, entry.grammar)}
 
-    def _object(
+    def _request_json(
         self,
         path: str,
         seconds: float,
@@ -189,40 +200,40 @@ class Client:
         body: bytes | None = None,
     ) -> dict[str, Any]:
         headers = {"Accept": "application/json", **(headers or {})}
-        with self._authorized(method, path, headers, body, seconds) as answer:
-            value = answer.json()
+        with self._authorized_request(method, path, headers, body, seconds) as response:
+            value = response.json()
         if not isinstance(value, dict):
-            raise Unreachable("what answers at the service's address is not the service")
+            raise ServiceUnreachableError("the server at the address of the service is not the service")
         return value
 
     @contextmanager
-    def _authorized(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, seconds: float = ANSWER_SECONDS
-    ) -> Iterator[Answer]:
-        # Sent again once: with a renewed token if the token was refused, and as it was if the connection broke before
-        # an answer, since asking and a command with a key have no second effect.
-        authorization = self.token.header()
-        for last in (False, True):
+    def _authorized_request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, seconds: float = RESPONSE_SECONDS
+    ) -> Iterator[HttpResponse]:
+        # Retried once: with a renewed token if the token was rejected, or unchanged if the connection broke before a
+        # response, which is safe for reads and for commands with an idempotency key.
+        authorization = self.token.authorization_header()
+        for is_retry in (False, True):
             with ExitStack() as stack:
                 request = self._transport.request(
                     method, path, headers={**headers, "Authorization": authorization}, body=body, seconds=seconds
                 )
                 try:
-                    answer = stack.enter_context(request)
-                except Refused as refusal:
-                    if refusal.status != 401 or last:
+                    response = stack.enter_context(request)
+                except ProblemResponseError as error:
+                    if error.status != 401 or is_retry:
                         raise
-                    self.token.renew(instead_of=authorization)
-                    authorization = self.token.header()
+                    self.token.renew(rejected_header=authorization)
+                    authorization = self.token.authorization_header()
                     continue
-                except Interrupted:
-                    if last:
+                except ResponseInterruptedError:
+                    if is_retry:
                         raise
                     continue
-                yield answer
+                yield response
                 return
 
 
-def _wants_renewal(result: Any) -> bool:
+def _requires_renewal(result: Any) -> bool:
     data = result.get("data") if isinstance(result, dict) else None
     return isinstance(data, dict) and data.get("renew") is True

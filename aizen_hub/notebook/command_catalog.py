@@ -1,4 +1,4 @@
-"""The commands there are, as the service's catalog lists them."""
+"""The commands of the service's catalog: lookup, suggestions and completion."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 MAX_LINE = 8 * 1024
-_CLOSE = 0.75
-# Blank and tab only: the service refuses every other blank (R85).
-_PIECE = re.compile(r"[^ \t]+")
+_MIN_SIMILARITY = 0.75
+# Space and tab only: the service rejects all other white space (R85).
+_TOKEN = re.compile(r"[^ \t]+")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-# What no argument of a command begins with, but the rest of a Python line does: `run pipeline = 1` stays Python's.
-_PYTHON = frozenset("=+-*/%<>!&|^~@:.,;()[]{}")
+# Arguments of a command never start with these characters, but Python code does: `run pipeline = 1` is Python.
+_PYTHON_ONLY = frozenset("=+-*/%<>!&|^~@:.,;()[]{}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One command of the catalog: its words, what may follow them, and what it does."""
+class CommandEntry:
+    """One command of the catalog: its words, the grammar of its arguments, and a description."""
 
     words: tuple[str, ...]
     grammar: str = ""
@@ -31,99 +31,101 @@ class Entry:
         return " ".join(self.words)
 
 
-class Vocabulary:
-    """Immutable; asking it never reaches for the network."""
+class CommandCatalog:
+    """The commands and roles of a catalog; immutable, and without network access."""
 
-    def __init__(self, entries: Iterable[Entry], roles: Iterable[str] = (), system_roles: Iterable[str] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[CommandEntry], roles: Iterable[str] = (), system_roles: Iterable[str] = ()
+    ) -> None:
         self.entries = {entry.words: entry for entry in entries}
         self.roles, self.system_roles = tuple(roles), frozenset(system_roles)
-        self.firsts = tuple(sorted({words[0] for words in self.entries}))
+        self.first_words = tuple(sorted({words[0] for words in self.entries}))
         self._longest = max(map(len, self.entries), default=0)
-        self._seconds: dict[str, list[str]] = {first: [] for first in self.firsts}
+        self._second_words: dict[str, list[str]] = {first: [] for first in self.first_words}
         for words in sorted(self.entries):
             if len(words) == 2:
-                self._seconds[words[0]].append(words[1])
+                self._second_words[words[0]].append(words[1])
 
     @classmethod
     def from_catalog(cls, catalog: Mapping[str, Any]) -> Self:
-        """Read the answer of ``GET /api/v1/catalog``; entries that cannot be read are left out."""
+        """Return the catalog in a response of ``GET /api/v1/catalog``; invalid entries are ignored."""
         entries = []
-        for one in catalog.get("commands") or ():
-            command = one.get("command") if isinstance(one, dict) else None
+        for item in catalog.get("commands") or ():
+            command = item.get("command") if isinstance(item, dict) else None
             if isinstance(command, str) and (words := tuple(command.split())):
-                entries.append(Entry(words, str(one.get("grammar") or ""), str(one.get("description") or "")))
+                entries.append(CommandEntry(words, str(item.get("grammar") or ""), str(item.get("description") or "")))
         scopes = {
             role["name"]: role.get("scopes")
             for role in catalog.get("roles") or ()
             if isinstance(role, dict) and isinstance(role.get("name"), str)
         }
-        return cls(entries, scopes, (name for name, where in scopes.items() if where == ["system"]))
+        return cls(entries, scopes, (name for name, role_scopes in scopes.items() if role_scopes == ["system"]))
 
-    def find(self, line: str) -> tuple[Entry, str] | None:
-        """Return the command that a line begins with, word by word, and what follows it; None if there is none."""
+    def find(self, line: str) -> tuple[CommandEntry, str] | None:
+        """Return the command at the start of a line and its arguments; None if the line is not a command."""
         if len(line) > MAX_LINE:
             return None
-        pieces = [piece for _, piece in zip(range(self._longest), _PIECE.finditer(line), strict=False)]
-        for count in range(len(pieces), 0, -1):
-            entry = self.entries.get(tuple(piece[0] for piece in pieces[:count]))
+        tokens = [piece for _, piece in zip(range(self._longest), _TOKEN.finditer(line), strict=False)]
+        for count in range(len(tokens), 0, -1):
+            entry = self.entries.get(tuple(piece[0] for piece in tokens[:count]))
             if entry is not None:
-                rest = line[pieces[count - 1].end() :].strip(" \t")
-                return None if rest and rest[0] in _PYTHON else (entry, rest)
+                arguments = line[tokens[count - 1].end() :].strip(" \t")
+                return None if arguments and arguments[0] in _PYTHON_ONLY else (entry, arguments)
         return None
 
     def suggest(self, line: str) -> str | None:
-        """Return what a line was probably meant to be.
+        """Return the most similar command.
 
         Returns
         -------
         str or None
-            The line with its first two words put right; the empty string where the first word begins commands but no
-            second word of them is near; None where the line does not look like a command.
+            The line with its first two words corrected; the empty string if the first word is valid but the second
+            is not similar to any; None if the line does not look like a command.
         """
-        split = plain_words(line)
+        split = split_words(line)
         if split is None or len(split[0]) < 2:
             return None
-        (first, second), rest = split
-        best, how_near = "", 0.0
-        for verb in difflib.get_close_matches(first.lower(), self.firsts, 3, _CLOSE):
-            likeness = difflib.SequenceMatcher(None, first.lower(), verb).ratio()
-            for noun in difflib.get_close_matches(second.lower(), self._seconds[verb], 1, _CLOSE):
-                near = likeness + difflib.SequenceMatcher(None, second.lower(), noun).ratio()
-                if near > how_near:
-                    best, how_near = f"{verb} {noun} {rest}".rstrip(), near
-        if not best and (first not in self._seconds or keyword.iskeyword(first)):
+        (first, second), arguments = split
+        best, best_ratio = "", 0.0
+        for verb in difflib.get_close_matches(first.lower(), self.first_words, 3, _MIN_SIMILARITY):
+            verb_ratio = difflib.SequenceMatcher(None, first.lower(), verb).ratio()
+            for noun in difflib.get_close_matches(second.lower(), self._second_words[verb], 1, _MIN_SIMILARITY):
+                ratio = verb_ratio + difflib.SequenceMatcher(None, second.lower(), noun).ratio()
+                if ratio > best_ratio:
+                    best, best_ratio = f"{verb} {noun} {arguments}".rstrip(), ratio
+        if not best and (first not in self._second_words or keyword.iskeyword(first)):
             return None
         return best
 
     def second_words(self, line: str) -> tuple[str, ...]:
-        """Return the words that may follow the first word of a line."""
-        pieces = _PIECE.findall(line[:MAX_LINE])
-        return tuple(self._seconds.get(pieces[0], ())) if pieces else ()
+        """Return the valid second words after the first word of a line."""
+        tokens = _TOKEN.findall(line[:MAX_LINE])
+        return tuple(self._second_words.get(tokens[0], ())) if tokens else ()
 
     def completions(self, text: str) -> tuple[str, ...]:
-        """Return the words that may stand where ``text`` ends; the last, perhaps empty word of it is being typed."""
-        *before, typed = re.split(r"[ \t]+", text.lstrip(" \t"))
-        place = len(before)
-        found = {
-            words[place]
+        """Return the words that complete ``text``, whose last word, possibly empty, is incomplete."""
+        *previous, typed = re.split(r"[ \t]+", text.lstrip(" \t"))
+        position = len(previous)
+        matches = {
+            words[position]
             for words in self.entries
-            if len(words) > place and list(words[:place]) == before and words[place].startswith(typed)
+            if len(words) > position and list(words[:position]) == previous and words[position].startswith(typed)
         }
-        entry = self.entries.get(tuple(before))
+        entry = self.entries.get(tuple(previous))
         if entry is not None and entry.grammar.startswith("<roles:list>"):
-            done, comma, last = typed.rpartition(",")
-            found |= {f"{done}{comma}{role}" for role in self.roles if role.startswith(last)}
-        return tuple(sorted(found))
+            finished, comma, last = typed.rpartition(",")
+            matches |= {f"{finished}{comma}{role}" for role in self.roles if role.startswith(last)}
+        return tuple(sorted(matches))
 
 
-def plain_words(line: str) -> tuple[list[str], str] | None:
-    """Return the first two words of a line and the rest, or None where it does not look like a typed command."""
+def split_words(line: str) -> tuple[list[str], str] | None:
+    """Return the first two words of a line and the rest, or None if it does not look like a command."""
     if len(line) > MAX_LINE:
         return None
-    pieces = [piece for _, piece in zip(range(2), _PIECE.finditer(line), strict=False)]
-    if not pieces or not all(_WORD.fullmatch(piece[0]) for piece in pieces):
+    tokens = [piece for _, piece in zip(range(2), _TOKEN.finditer(line), strict=False)]
+    if not tokens or not all(_WORD.fullmatch(piece[0]) for piece in tokens):
         return None
-    rest = line[pieces[-1].end() :].strip(" \t")
-    if rest and rest[0] in _PYTHON:
+    arguments = line[tokens[-1].end() :].strip(" \t")
+    if arguments and arguments[0] in _PYTHON_ONLY:
         return None
-    return [piece[0] for piece in pieces], rest
+    return [piece[0] for piece in tokens], arguments

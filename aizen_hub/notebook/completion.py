@@ -1,4 +1,4 @@
-"""Completion of commands from the catalog, behind ``%aizen`` and in plain text."""
+"""Completion of commands from the catalog, after ``%aizen`` and in plain text."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from aizen_hub.notebook.console import Console
+from aizen_hub.notebook.command_runner import CommandRunner
 from aizen_hub.notebook.errors import AizenError
 
 _MAGICS = ("%aizen ", "%%aizen ")
-_OURS = ("ask", "help", "off", "on", "--strict")
-_TRY_AGAIN_SECONDS = 30.0
+_SUBCOMMANDS = ("ask", "help", "off", "on", "--strict")
+_RETRY_SECONDS = 30.0
 
 
-def make_matcher(console: Console) -> Callable[[CompletionContext], Any]:
+def make_matcher(runner: CommandRunner) -> Callable[[CompletionContext], Any]:
     """Return a matcher for IPython's completer.
 
-    The catalog is fetched at the first completion behind ``%aizen`` only: a slow service must not slow down the
-    completion of Python. After a failure it is left alone for half a minute.
+    The catalog is fetched only at the first completion after ``%aizen``: a slow service must not slow down the
+    completion of Python. After a failure it is not fetched again for half a minute.
     """
-    failed = float("-inf")
+    last_failure = float("-inf")
 
     @context_matcher(identifier="aizen")
     def complete(context: CompletionContext) -> SimpleMatcherResult:
-        nonlocal failed
+        nonlocal last_failure
         text = context.text_until_cursor.lstrip()
         magic = next((magic for magic in _MAGICS if text.startswith(magic)), None)
         line = text if magic is None else text[len(magic) :].lstrip().removeprefix("--strict ")
-        vocabulary = console.client.known_vocabulary
-        if vocabulary is None and magic is not None and time.monotonic() - failed > _TRY_AGAIN_SECONDS:
+        catalog = runner.client.cached_catalog
+        if catalog is None and magic is not None and time.monotonic() - last_failure > _RETRY_SECONDS:
             try:
-                vocabulary = console.client.vocabulary()
+                catalog = runner.client.get_catalog()
             except AizenError:
-                failed = time.monotonic()
-        words = [] if vocabulary is None or not (magic or console.plain_text) else list(vocabulary.completions(line))
+                last_failure = time.monotonic()
+        words = [] if catalog is None or not (magic or runner.plain_text) else list(catalog.completions(line))
         if magic is not None and " " not in line:
-            words += [word for word in _OURS if word.startswith(line)]
-        first, _, asked = line.partition(" ")
-        if magic is not None and first == "ask" and " " not in asked and vocabulary is not None:
-            words += [role for role in vocabulary.roles if role.startswith(asked)]
+            words += [word for word in _SUBCOMMANDS if word.startswith(line)]
+        first, _, argument = line.partition(" ")
+        if magic is not None and first == "ask" and " " not in argument and catalog is not None:
+            words += [role for role in catalog.roles if role.startswith(argument)]
         typed = line.rpartition(" ")[2]
-        # IPython replaces only its own idea of the word under the cursor, which ends at a comma.
+        # IPython replaces only its own token under the cursor, which ends at a comma.
         skip = len(typed) - len(context.token) if typed.endswith(context.token) else 0
-        found = [SimpleCompletion(word[skip:], type="command") for word in words]
-        # `import da` may become `import dataset`, but Python's modules are never hidden by that.
+        completions = [SimpleCompletion(word[skip:], type="command") for word in words]
+        # `import da` can be completed to `import dataset`, but Python's modules must stay on offer.
         is_command = magic is not None or (" " in text and not keyword.iskeyword(first))
-        return SimpleMatcherResult(completions=found, suppress=is_command and bool(found))
+        return SimpleMatcherResult(completions=completions, suppress=is_command and bool(completions))
 
     return complete

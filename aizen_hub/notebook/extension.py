@@ -1,4 +1,4 @@
-"""Puts everything into an IPython shell, and takes it out again."""
+"""Installation of the extension in an IPython shell."""
 
 from __future__ import annotations
 
@@ -6,55 +6,55 @@ import os
 import threading
 from typing import Any
 
-from aizen_hub.notebook.client import Client
+from aizen_hub.notebook.client import NotebookClient
+from aizen_hub.notebook.command_runner import CommandRunner
 from aizen_hub.notebook.completion import make_matcher
-from aizen_hub.notebook.console import Console
-from aizen_hub.notebook.display import clean
+from aizen_hub.notebook.display import escape_unprintable
 from aizen_hub.notebook.errors import AizenError
 from aizen_hub.notebook.magics import AizenMagics
-from aizen_hub.notebook.syntax_hint import hint
+from aizen_hub.notebook.syntax_hint import find_syntax_hint
 from aizen_hub.notebook.transformer import transform
 
 _ATTRIBUTE = "_aizen_extension"
 
 
 class Extension:
-    """What was put into one shell."""
+    """The parts that are installed in one shell."""
 
-    def __init__(self, shell: Any, console: Console) -> None:
-        self.shell, self.console = shell, console
-        self.matcher = make_matcher(console)
+    def __init__(self, shell: Any, runner: CommandRunner) -> None:
+        self.shell, self.runner = shell, runner
+        self.matcher = make_matcher(runner)
 
     def install(self) -> None:
-        self.shell.register_magics(AizenMagics(self.shell, self.console))
-        self.shell.input_transformers_cleanup.append(self.transform)
+        self.shell.register_magics(AizenMagics(self.shell, self.runner))
+        self.shell.input_transformers_cleanup.append(self.transform_cell)
         self.shell.Completer.custom_matchers.append(self.matcher)
-        self.shell.events.register("post_run_cell", self.hint)
+        self.shell.events.register("post_run_cell", self.show_hint)
 
     def remove(self) -> None:
-        self.shell.input_transformers_cleanup.remove(self.transform)
+        self.shell.input_transformers_cleanup.remove(self.transform_cell)
         self.shell.Completer.custom_matchers.remove(self.matcher)
-        self.shell.events.unregister("post_run_cell", self.hint)
+        self.shell.events.unregister("post_run_cell", self.show_hint)
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop("aizen", None)
 
-    def transform(self, lines: list[str]) -> list[str]:
-        if not self.console.plain_text:
+    def transform_cell(self, lines: list[str]) -> list[str]:
+        if not self.runner.plain_text:
             return lines
-        return transform(lines, self.console.client.known_vocabulary, self._is_magic)
+        return transform(lines, self.runner.client.cached_catalog, self._is_magic)
 
-    def hint(self, result: Any) -> None:
-        """Say how it would be written, where a cell failed as Python and held a command."""
-        vocabulary = self.console.client.known_vocabulary
-        if not isinstance(result.error_before_exec, SyntaxError) or vocabulary is None or not self.console.plain_text:
+    def show_hint(self, result: Any) -> None:
+        """Print how to write the command, if a cell with a command failed as Python."""
+        catalog = self.runner.client.cached_catalog
+        if not isinstance(result.error_before_exec, SyntaxError) or catalog is None or not self.runner.plain_text:
             return
-        if sentence := hint(result.info.raw_cell, vocabulary):
-            print(f"aizen: {clean(sentence)}")
+        if sentence := find_syntax_hint(result.info.raw_cell, catalog):
+            print(f"aizen: {escape_unprintable(sentence)}")
 
-    def fetch(self) -> None:
-        """Fetch the catalog, so that the first cell finds it; without it, whoever needs it asks again."""
+    def fetch_catalog(self) -> None:
+        """Fetch the catalog in advance; after a failure it is fetched when it is needed."""
         try:
-            self.console.client.vocabulary()
+            self.runner.client.get_catalog()
         except AizenError:
             return
 
@@ -63,27 +63,27 @@ class Extension:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Install into a shell; done twice, the second replaces the first."""
+    """Install the extension in a shell; a second installation replaces the first."""
     if not os.environ.get("AIZEN_URL"):
-        print("aizen: AIZEN_URL is not set, so there is no service to talk to; nothing was loaded")
+        print("aizen: AIZEN_URL is not set; the extension was not loaded")
         return
     try:
-        client = Client.from_environment()
+        client = NotebookClient.from_environment()
     except AizenError as error:
-        print(f"aizen: {error}; nothing was loaded")
+        print(f"aizen: {error}; the extension was not loaded")
         return
     unload_ipython_extension(shell)
     in_notebook = hasattr(shell, "kernel")
-    extension = Extension(shell, Console(client, rich=in_notebook))
+    extension = Extension(shell, CommandRunner(client, rich=in_notebook))
     extension.install()
     setattr(shell, _ATTRIBUTE, extension)
     if in_notebook:
-        # Beside the start of the kernel, which must not wait for a service that is slow.
-        threading.Thread(target=extension.fetch, name="aizen catalog", daemon=True).start()
+        # In a thread, since the start of the kernel must not wait for a slow service.
+        threading.Thread(target=extension.fetch_catalog, name="aizen catalog", daemon=True).start()
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take everything out of a shell again."""
+    """Uninstall the extension from a shell."""
     extension = getattr(shell, _ATTRIBUTE, None)
     if extension is not None:
         extension.remove()

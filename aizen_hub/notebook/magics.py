@@ -1,4 +1,4 @@
-"""``%aizen`` and ``%%aizen``."""
+"""The magics ``%aizen`` and ``%%aizen``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from aizen_hub.notebook.command_catalog import Vocabulary
-from aizen_hub.notebook.console import Console
-from aizen_hub.notebook.display import Notice, Refusal, Result, Shown
-from aizen_hub.notebook.errors import AizenDenied, AizenError, Refused
+from aizen_hub.notebook.command_catalog import CommandCatalog
+from aizen_hub.notebook.command_runner import CommandRunner
+from aizen_hub.notebook.display import CommandResult, Notice, Refusal, Renderable
+from aizen_hub.notebook.errors import AizenDeniedError, AizenError, ProblemResponseError
 from aizen_hub.notebook.transformer import command_lines, is_near_miss
 
 _STRICT = "--strict"
 _PLAIN = "--plain"
-_ASK = re.compile(r"(\S+)(?:\s+in\s+(\S+))?(?:\s+(.+))?")
+_ROLE_REQUEST = re.compile(r"(\S+)(?:\s+in\s+(\S+))?(?:\s+(.+))?")
 
 
-class NotACommand(Exception):
-    """A cell that is neither Python nor commands; shown as the syntax error that Python would have shown."""
+class NotACommandError(Exception):
+    """A cell that is neither Python nor commands; displayed as Python's own syntax error."""
 
     def __init__(self, error: SyntaxError, lines: list[str]) -> None:
         super().__init__(f"{error.msg} (line {error.lineno})")
@@ -32,29 +32,29 @@ class NotACommand(Exception):
 
 @magics_class
 class AizenMagics(Magics):
-    """The magics; what they do is in `Console`."""
+    """The magics; `CommandRunner` executes the commands."""
 
     shell: Any
 
-    def __init__(self, shell: Any, console: Console) -> None:
+    def __init__(self, shell: Any, runner: CommandRunner) -> None:
         super().__init__(shell)
-        self.console = console
+        self.runner = runner
 
     @no_var_expand
     @line_cell_magic
-    def aizen(self, line: str, cell: str | None = None) -> Shown | None:
+    def aizen(self, line: str, cell: str | None = None) -> Renderable | None:
         """Run commands of the platform.
 
         ::
 
             %aizen <command>          one command; its result is the value: r = %aizen list projects
-            %aizen                    who you are here: project, roles, limits
-            %aizen help [words]       the commands, or those that begin with these words; also `start training?`
-            %aizen ask <role> [in <project>] [why]
-                                      ask for a role; whoever could grant it sees it and decides
-            %aizen off | on           commands as plain text in cells: off, or on again
-            %aizen --strict <command> a refusal is an error, so that "Run All" stops at it
-            %%aizen [--strict]        one command per line; stops at the first that is not carried out
+            %aizen                    your user name, project, roles and limits
+            %aizen help [words]       all commands, or those that start with these words; also `start training?`
+            %aizen ask <role> [in <project>] [reason]
+                                      request a role; users who can grant it decide
+            %aizen off | on           disable or enable commands as plain text in cells
+            %aizen --strict <command> raise an error if the command is refused, so that "Run All" stops
+            %%aizen [--strict]        one command per line; stops at the first that fails
         """
         words = line.split()
         strict, plain = _STRICT in words[:1], _PLAIN in words[:1]
@@ -62,117 +62,123 @@ class AizenMagics(Magics):
         if strict or plain:
             text = text[len(words[0]) :].strip()
         if cell is None:
-            return self._line(text, strict)
+            return self._run_line(text, strict)
         if text:
-            return Notice(f"`%%aizen` takes nothing but `{_STRICT}` on its first line", "nothing was carried out")
+            return Notice(f"`%%aizen` accepts only `{_STRICT}` on its first line", "nothing was executed")
         if plain:
-            return self._plain(cell)
-        return self._all(command_lines(cell.splitlines(keepends=True)) or [], strict)
+            return self._run_plain_text(cell)
+        return self._run_all(command_lines(cell.splitlines(keepends=True)) or [], strict)
 
-    def _line(self, text: str, strict: bool) -> Shown:
-        word, _, rest = text.partition(" ")
-        if word in ("on", "off") and not rest:
-            self.console.plain_text = word == "on"
-            return Notice(f"commands as plain text are {word}" + ("; `%aizen` still works" if word == "off" else ""))
+    def _run_line(self, text: str, strict: bool) -> Renderable:
+        word, _, arguments = text.partition(" ")
+        if word in ("on", "off") and not arguments:
+            self.runner.plain_text = word == "on"
+            return Notice(f"plain-text commands are {word}" + ("; `%aizen` still works" if word == "off" else ""))
         if word == "help":
-            return self._help(rest.strip())
+            return self._show_help(arguments.strip())
         if word == "ask":
-            return self._ask(rest.strip())
+            return self._request_role(arguments.strip())
         if not text:
-            return self._me()
+            return self._show_identity()
         if text.startswith("-"):
-            return Notice(f"`%aizen` has no option but `{_STRICT}`", "`%aizen?` says what else there is")
-        return self.console.run(text, strict=strict)
+            return Notice(f"the only option of `%aizen` is `{_STRICT}`", "`%aizen?` shows the help")
+        return self.runner.run(text, strict=strict)
 
-    def _all(self, lines: list[str], strict: bool) -> Shown | None:
-        for number, line in enumerate(lines, 1):
+    def _run_all(self, lines: list[str], strict: bool) -> Renderable | None:
+        for position, line in enumerate(lines, 1):
             try:
-                shown = self.console.run(line, strict=strict)
-            except AizenDenied as denied:
-                left = len(lines) - number
-                raise AizenDenied(f"{denied}\n{left} commands after it were not run" if left else str(denied)) from None
-            if number == len(lines):
-                return shown
-            display(shown)
-            if not (isinstance(shown, Result) and shown.ok):
-                return Notice(f"stopped here: {len(lines) - number} of {len(lines)} commands were not run")
+                output = self.runner.run(line, strict=strict)
+            except AizenDeniedError as error:
+                remaining = len(lines) - position
+                raise AizenDeniedError(
+                    f"{error}\n{_stopped(remaining, len(lines))}" if remaining else str(error)
+                ) from None
+            if position == len(lines):
+                return output
+            display(output)
+            if not (isinstance(output, CommandResult) and output.ok):
+                return Notice(_stopped(len(lines) - position, len(lines)))
         return None
 
-    def _plain(self, cell: str) -> Shown | None:
-        # The transformer saw something that Python would not compile; with the catalog at hand it is now judged.
+    def _run_plain_text(self, cell: str) -> Renderable | None:
+        # Python would not compile this cell, and the transformer had no catalog to tell whether it is a command.
         lines = command_lines(cell.splitlines(keepends=True)) or []
         try:
-            vocabulary = self.console.client.vocabulary()
+            catalog = self.runner.client.get_catalog()
         except AizenError as error:
             python = self._not_a_command(cell)
-            return Notice(f"{error}", f"so nobody can tell whether this is a command; as Python it is: {python}")
-        if all(vocabulary.find(line) for line in lines):
-            return self._all(lines, strict=False)
-        wrong = [line for line in lines if vocabulary.find(line) is None]
+            return Notice(f"{error}", f"so this could not be checked for a command; as Python it is: {python}")
+        if all(catalog.find(line) for line in lines):
+            return self._run_all(lines, strict=False)
+        unknown = [line for line in lines if catalog.find(line) is None]
         if all(
-            is_near_miss(line, vocabulary, lambda word: self.shell.find_line_magic(word) is not None) for line in wrong
+            is_near_miss(line, catalog, lambda word: self.shell.find_line_magic(word) is not None) for line in unknown
         ):
-            return _suggestion(wrong[0], vocabulary)
+            return _suggest_command(unknown[0], catalog)
         raise self._not_a_command(cell)
 
-    def _not_a_command(self, cell: str) -> NotACommand:
+    def _not_a_command(self, cell: str) -> NotACommandError:
         shell = self.shell
         try:
             shell.compile(cell, shell.compile.cache(cell, shell.execution_count), "exec")
         except SyntaxError as error:
-            return NotACommand(error, list(shell.SyntaxTB.structured_traceback(SyntaxError, error, [])))
-        return NotACommand(SyntaxError("invalid syntax"), ["SyntaxError: invalid syntax"])
+            return NotACommandError(error, list(shell.SyntaxTB.structured_traceback(SyntaxError, error, [])))
+        return NotACommandError(SyntaxError("invalid syntax"), ["SyntaxError: invalid syntax"])
 
-    def _me(self) -> Shown:
+    def _show_identity(self) -> Renderable:
         try:
-            me = self.console.client.me()
+            identity = self.runner.client.get_identity()
         except AizenError as error:
             return Notice(str(error))
-        roles = [[role.get("role"), role.get("scope"), role.get("via")] for role in me.get("roles") or ()]
-        project = f"in project `{me['project']}`" if me.get("project") else "without a project"
-        minutes = self.console.client.token.seconds_left / 60
-        message = f"{me.get('user')} {project}; the token is renewed by itself, {minutes:.0f} min left of this one"
-        table = {"message": message, "columns": ["role", "scope", "through"], "rows": roles, "data": me}
-        return Result(table, command="%aizen")
+        roles = [[role.get("role"), role.get("scope"), role.get("via")] for role in identity.get("roles") or ()]
+        project = f"in project `{identity['project']}`" if identity.get("project") else "without a project"
+        minutes = self.runner.client.token.seconds_left / 60
+        message = f"{identity.get('user')} {project}; role token valid for {minutes:.0f} min, renewed automatically"
+        table = {"message": message, "columns": ["role", "scope", "via"], "rows": roles, "data": identity}
+        return CommandResult(table, command="%aizen")
 
-    def _ask(self, text: str) -> Shown:
-        asked = _ASK.fullmatch(text)
-        if asked is None:
-            return Notice("which role?", "%aizen ask <role> [in <project>] [why]")
-        role, scope, why = asked[1], asked[2], asked[3] or ""
-        client = self.console.client
+    def _request_role(self, text: str) -> Renderable:
+        match = _ROLE_REQUEST.fullmatch(text)
+        if match is None:
+            return Notice("the role is missing", "%aizen ask <role> [in <project>] [reason]")
+        role, scope, reason = match[1], match[2], match[3] or ""
+        client = self.runner.client
         try:
             if scope is None:
-                is_of_system = role in client.vocabulary().system_roles
-                scope = "system" if is_of_system else client.me().get("project") or "system"
-            return Result(client.ask(role, scope, why), command=f"%aizen ask {text}")
-        except Refused as refusal:
-            return Refusal(refusal.document, f"%aizen ask {text}")
+                is_system_role = role in client.get_catalog().system_roles
+                scope = "system" if is_system_role else client.get_identity().get("project") or "system"
+            return CommandResult(client.request_role(role, scope, reason), command=f"%aizen ask {text}")
+        except ProblemResponseError as error:
+            return Refusal(error.document, f"%aizen ask {text}")
         except AizenError as error:
             return Notice(str(error))
 
-    def _help(self, words: str) -> Shown:
+    def _show_help(self, prefix: str) -> Renderable:
         try:
-            vocabulary = self.console.client.vocabulary(anew=True)
+            catalog = self.runner.client.get_catalog(refresh=True)
         except AizenError as error:
             return Notice(str(error))
         rows = [
             [entry.text, entry.grammar, entry.description]
-            for _, entry in sorted(vocabulary.entries.items())
-            if entry.text.startswith(words)
+            for _, entry in sorted(catalog.entries.items())
+            if entry.text.startswith(prefix)
         ]
         if not rows:
-            meant = vocabulary.suggest(words)
-            return Notice(f"no command begins with `{words}`", f"did you mean: {meant}" if meant else "")
-        return Result({"columns": ["command", "what follows", "what it does"], "rows": rows}, command="%aizen help")
+            suggestion = catalog.suggest(prefix)
+            return Notice(f"no command starts with `{prefix}`", f"did you mean: {suggestion}" if suggestion else "")
+        return CommandResult({"columns": ["command", "arguments", "description"], "rows": rows}, command="%aizen help")
 
 
-def _suggestion(line: str, vocabulary: Vocabulary) -> Notice:
-    meant = vocabulary.suggest(line)
-    if meant:
-        return Notice(f"`{line}` is not a command. Did you mean: {meant}", "nothing was carried out")
+def _suggest_command(line: str, catalog: CommandCatalog) -> Notice:
+    suggestion = catalog.suggest(line)
+    if suggestion:
+        return Notice(f"`{line}` is not a command. Did you mean: {suggestion}", "nothing was executed")
     first = line.split()[0]
     return Notice(
-        f"`{line}` is not a command. After `{first}` may come: {', '.join(vocabulary.second_words(line))}",
-        "nothing was carried out",
+        f"`{line}` is not a command. `{first}` can be followed by: {', '.join(catalog.second_words(line))}",
+        "nothing was executed",
     )
+
+
+def _stopped(skipped: int, total: int) -> str:
+    return f"Stopped: {skipped} of the {total} commands {'was' if skipped == 1 else 'were'} not run"

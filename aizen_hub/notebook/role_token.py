@@ -1,4 +1,4 @@
-"""The role token of this server, and its renewal."""
+"""The role token of this server and its renewal."""
 
 from __future__ import annotations
 
@@ -11,77 +11,83 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from aizen_hub.notebook.errors import Refused
+from aizen_hub.notebook.errors import ProblemResponseError
 from aizen_hub.notebook.transport import Transport
 
 MARGIN_SECONDS = 30.0
-"""A token that ends sooner is renewed first, so that it cannot end under way."""
+"""A token with less remaining lifetime is renewed before use, so that it does not expire on the way."""
 _MAX_FILE = 16 * 1024
 
 
-class RoleToken:
+class RoleTokenSource:
     """Holds the token in this process's memory and exchanges the server's hub token for a new one (RFC 8693).
 
-    Nothing here is a secret from the code in the kernel, and nothing has to be: the service decides.
+    The code in the kernel can read the token, which is harmless: the service authorizes every command.
 
     Parameters
     ----------
-    text : str or None
-        The token given at the start of the server; it may be over already.
+    token : str or None
+        The token from the start of the server; it may have expired.
     hub_token : str or None
-        ``JUPYTERHUB_API_TOKEN``; without it the token cannot be renewed.
+        ``JUPYTERHUB_API_TOKEN``; without it the role token cannot be renewed.
     """
 
-    def __init__(self, transport: Transport, text: str | None, hub_token: str | None) -> None:
-        self._transport, self._text, self._hub_token = transport, text, hub_token
-        self._ends = time.monotonic() + _remaining(text) if text else 0.0
+    def __init__(self, transport: Transport, token: str | None, hub_token: str | None) -> None:
+        self._transport, self._token, self._hub_token = transport, token, hub_token
+        self._expires_at = time.monotonic() + _seconds_until_expiry(token) if token else 0.0
         self._lock = threading.Lock()
         self.project: str | None = None
 
     @classmethod
     def from_environment(cls, transport: Transport, environ: Mapping[str, str]) -> Self:
         """Read ``AIZEN_TOKEN_FILE`` or ``AIZEN_TOKEN``, and ``JUPYTERHUB_API_TOKEN``."""
-        text = environ.get("AIZEN_TOKEN") or None
+        token = environ.get("AIZEN_TOKEN") or None
         if file := environ.get("AIZEN_TOKEN_FILE"):
             try:
-                with Path(file).open(encoding="ascii") as opened:
-                    text = opened.read(_MAX_FILE).strip() or text
+                with Path(file).open(encoding="ascii") as stream:
+                    token = stream.read(_MAX_FILE).strip() or token
             except (OSError, ValueError):
-                # A missing file is like an ended token: the first call renews it, or says why that cannot be.
+                # A missing file is handled like an expired token: the first request renews it or fails.
                 pass
-        return cls(transport, text, environ.get("JUPYTERHUB_API_TOKEN") or None)
+        return cls(transport, token, environ.get("JUPYTERHUB_API_TOKEN") or None)
 
     @property
     def seconds_left(self) -> float:
-        return max(0.0, self._ends - time.monotonic())
+        return max(0.0, self._expires_at - time.monotonic())
 
-    def header(self) -> str:
-        """Return the ``Authorization`` value, renewing a token first that is about to end; Refused if that fails."""
-        if self._text is None or (self.seconds_left < MARGIN_SECONDS and self._hub_token):
-            self.renew()
-        return f"Bearer {self._text}"
-
-    def renew(self, instead_of: str | None = None) -> None:
-        """Exchange the hub token for a new role token of the session's present project.
-
-        Parameters
-        ----------
-        instead_of : str, optional
-            The header that was refused: if another thread renewed meanwhile, that is enough.
+    def authorization_header(self) -> str:
+        """Return the ``Authorization`` header, after renewing a token that is about to expire.
 
         Raises
         ------
-        Refused
-            The session has ended, or the service cannot give a token; its sentence says why.
+        ProblemResponseError
+            The token could not be renewed.
+        """
+        if self._token is None or (self.seconds_left < MARGIN_SECONDS and self._hub_token):
+            self.renew()
+        return f"Bearer {self._token}"
+
+    def renew(self, rejected_header: str | None = None) -> None:
+        """Exchange the hub token for a new role token for the current project of the session.
+
+        Parameters
+        ----------
+        rejected_header : str, optional
+            The header that the service rejected; if another thread has renewed the token since, nothing is done.
+
+        Raises
+        ------
+        ProblemResponseError
+            The session has ended, or the service cannot issue a token.
         """
         with self._lock:
-            if instead_of is not None and f"Bearer {self._text}" != instead_of:
+            if rejected_header is not None and f"Bearer {self._token}" != rejected_header:
                 return
             if self._hub_token is None:
-                raise Refused(
+                raise ProblemResponseError(
                     {
                         "title": "No role token",
-                        "detail": "there is no token of this server to renew with (JUPYTERHUB_API_TOKEN)",
+                        "detail": "the hub token for the renewal is missing (JUPYTERHUB_API_TOKEN)",
                         "remedy": "start the notebook server from the hub",
                     },
                     401,
@@ -95,46 +101,50 @@ class RoleToken:
             try:
                 with self._transport.request(
                     "POST", "/oauth/token", headers=headers, body=urlencode(form).encode("ascii")
-                ) as answer:
-                    self._take(answer.json())
-            except Refused as refusal:
-                raise _explained(refusal) from None
+                ) as response:
+                    self._store(response.json())
+            except ProblemResponseError as error:
+                raise _renewal_error(error) from None
 
-    def _take(self, value: Any) -> None:
-        text = value.get("access_token") if isinstance(value, dict) else None
-        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise Refused({"title": "The service gave no token", "detail": "its answer holds no access token"}, 502)
-        seconds = value.get("expires_in")
-        self._text = text
-        self._ends = time.monotonic() + (float(seconds) if isinstance(seconds, int | float) else _remaining(text))
-        project = value.get("project")
+    def _store(self, response: Any) -> None:
+        token = response.get("access_token") if isinstance(response, dict) else None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise ProblemResponseError(
+                {"title": "No role token", "detail": "the response of the service contains no access token"}, 502
+            )
+        lifetime = response.get("expires_in")
+        self._token = token
+        self._expires_at = time.monotonic() + (
+            float(lifetime) if isinstance(lifetime, int | float) else _seconds_until_expiry(token)
+        )
+        project = response.get("project")
         self.project = project if isinstance(project, str) else None
 
     def __repr__(self) -> str:
         return f"<role token, {self.seconds_left:.0f} s left>"
 
 
-def _explained(refusal: Refused) -> Refused:
-    # The answer of /oauth/token is an OAuth error (RFC 6749, 5.2), not a problem document.
-    sentence = refusal.document.get("error_description") or refusal.document.get("detail")
-    if refusal.status >= 500:
-        return refusal
-    return Refused(
+def _renewal_error(error: ProblemResponseError) -> ProblemResponseError:
+    # Errors of /oauth/token are OAuth errors (RFC 6749, 5.2), not problem documents.
+    sentence = error.document.get("error_description") or error.document.get("detail")
+    if error.status >= 500:
+        return error
+    return ProblemResponseError(
         {
-            **refusal.document,
+            **error.document,
             "title": "Your session could not be renewed",
-            "detail": str(sentence or refusal.document.get("error") or refusal),
-            "remedy": refusal.document.get("remedy") or "restart your server from the hub",
+            "detail": str(sentence or error.document.get("error") or error),
+            "remedy": error.document.get("remedy") or "restart your server from the hub",
         },
-        refusal.status,
+        error.status,
     )
 
 
-def _remaining(token: str) -> float:
-    """Return the seconds until ``exp``, read without any check: only to renew in time, never to trust."""
+def _seconds_until_expiry(token: str) -> float:
+    """Return the seconds until ``exp``, read without verification and used only to schedule the renewal."""
     try:
         payload = token.split(".")[1]
-        ends = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
-        return float(ends) - time.time()
+        expires_at = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        return float(expires_at) - time.time()
     except (ValueError, LookupError, TypeError, RecursionError):
         return 0.0

@@ -1,7 +1,7 @@
-"""Installed as ``etc/ipython/startup/10-aizen.py``: loads the notebook side in every kernel that the hub started."""
+"""IPython startup file, installed as ``etc/ipython/startup/10-aizen.py``: loads the extension in servers of the hub."""
 
 
-# No import at the top: this file runs in the user's own name space and leaves nothing there.
+# No import at the top: this file runs in the user's name space and must leave nothing there.
 def _load_aizen() -> None:
     import os
 
@@ -15,7 +15,7 @@ def _load_aizen() -> None:
         shell = get_ipython()
         if shell is not None:
             aizen_hub.notebook.load_ipython_extension(shell)
-    except Exception as error:  # noqa: BLE001  a kernel without our commands is better than no kernel
+    except Exception as error:  # noqa: BLE001  a kernel without the commands is better than no kernel
         print(f"aizen: the commands could not be loaded ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
 
 

@@ -1,26 +1,27 @@
-"""One line under Python's syntax error, where a command stands in a cell that only Python can have."""
+"""Hints for commands in cells that failed with Python's syntax error."""
 
 from __future__ import annotations
 
 import re
 
-from aizen_hub.notebook.command_catalog import Vocabulary
+from aizen_hub.notebook.command_catalog import CommandCatalog
 from aizen_hub.notebook.transformer import command_lines, compiles
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.+)")
 
 
-def hint(cell: str, vocabulary: Vocabulary) -> str | None:
-    """Return how the first command of a cell that Python refused would be written, or None if it holds none."""
+def find_syntax_hint(cell: str, catalog: CommandCatalog) -> str | None:
+    """Return how to write the first command in a cell that is not valid Python; None if there is none."""
     for line in command_lines(cell.splitlines(keepends=True)) or ():
         if line[0] in "%!?" or compiles(line):
             continue
-        if vocabulary.find(line):
-            return f"`{line[:200]}` is a command; beside Python it is written: %aizen {line[:200]}"
-        kept = _ASSIGNMENT.fullmatch(line)
-        if kept and vocabulary.find(kept[2]):
-            return f"`{kept[2][:200]}` is a command; to keep its answer: {kept[1]} = %aizen {kept[2][:200]}"
-        bare = line.rstrip("; \t")
-        if bare != line and vocabulary.find(bare):
-            return f"a command takes no `;`: {bare[:200]}"
+        if catalog.find(line):
+            return f"`{line[:200]}` is a command; in a cell with Python write: %aizen {line[:200]}"
+        assignment = _ASSIGNMENT.fullmatch(line)
+        if assignment and catalog.find(assignment[2]):
+            command = assignment[2][:200]
+            return f"`{command}` is a command; to assign its result: {assignment[1]} = %aizen {command}"
+        without_semicolon = line.rstrip("; \t")
+        if without_semicolon != line and catalog.find(without_semicolon):
+            return f"a command does not end with `;`: {without_semicolon[:200]}"
     return None

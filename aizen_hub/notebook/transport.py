@@ -1,4 +1,4 @@
-"""HTTP with a deadline on every wait, from the standard library; follows no redirect and asks no proxy."""
+"""HTTP with time limits from the standard library; follows no redirects and uses no proxy."""
 
 from __future__ import annotations
 
@@ -12,52 +12,68 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from aizen_hub.notebook.errors import Interrupted, Refused, Unreachable
+from aizen_hub.notebook.errors import ProblemResponseError, ResponseInterruptedError, ServiceUnreachableError
 
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 30.0
+RESPONSE_SECONDS = 30.0
 IDLE_SECONDS = 300.0
-MAX_ANSWER = 16 << 20
-MAX_LINE = 1 << 20
+MAX_RESPONSE_BYTES = 16 << 20
+MAX_LINE_BYTES = 1 << 20
 
 
-class Answer:
-    """The answer to one request: ``json()`` the whole, or ``lines()`` as they come."""
+class HttpResponse:
+    """The response to one request: ``json()`` reads it whole, ``lines()`` line by line."""
 
     def __init__(self, response: http.client.HTTPResponse, peer: socket.socket) -> None:
         self._response, self._peer = response, peer
         self.status = response.status
-        self.kind = response.headers.get_content_type()
+        self.content_type = response.headers.get_content_type()
 
     def json(self) -> Any:
-        """Return the JSON value; Unreachable when it is none, Interrupted when it breaks off."""
+        """Return the JSON value.
+
+        Raises
+        ------
+        ServiceUnreachableError
+            The body is not JSON.
+        ResponseInterruptedError
+            The body is incomplete.
+        """
         try:
-            data = self._response.read(MAX_ANSWER + 1)
+            data = self._response.read(MAX_RESPONSE_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(f"the answer of the service broke off ({type(error).__name__})") from None
-        if self._response.length and len(data) <= MAX_ANSWER:
-            # Reading a bounded piece does not tell a cut answer from a whole one; what is still expected does.
-            raise Interrupted("the answer of the service broke off")
-        return _read(data, MAX_ANSWER)
+            raise ResponseInterruptedError(f"the response of the service broke off ({type(error).__name__})") from None
+        if self._response.length and len(data) <= MAX_RESPONSE_BYTES:
+            # A bounded read does not report an incomplete body; the length that is still expected does.
+            raise ResponseInterruptedError("the response of the service broke off")
+        return _parse_json(data, MAX_RESPONSE_BYTES)
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield one object per line; Interrupted when the stream breaks off, falls silent or makes no sense."""
+        """Yield one object per line.
+
+        Raises
+        ------
+        ResponseInterruptedError
+            The stream broke off, was silent for too long, or is not valid.
+        """
         self._peer.settimeout(IDLE_SECONDS)
         while True:
             try:
-                line = self._response.readline(MAX_LINE + 1)
+                line = self._response.readline(MAX_LINE_BYTES + 1)
             except TimeoutError:
-                raise Interrupted(f"the service has said nothing for {IDLE_SECONDS:g} s") from None
+                raise ResponseInterruptedError(f"no data from the service for {IDLE_SECONDS:g} s") from None
             except (OSError, http.client.HTTPException) as error:
-                raise Interrupted(f"the connection to the service was lost ({type(error).__name__})") from None
+                raise ResponseInterruptedError(
+                    f"the connection to the service was lost ({type(error).__name__})"
+                ) from None
             if not line:
                 return
             if line.strip():
                 try:
-                    value = _read(line, MAX_LINE)
-                except Unreachable as error:
-                    # Something was sent and begun, so "nothing was carried out" would be wrong.
-                    raise Interrupted(str(error)) from None
+                    value = _parse_json(line, MAX_LINE_BYTES)
+                except ServiceUnreachableError as error:
+                    # The command has started, so this must not be reported as "nothing was executed".
+                    raise ResponseInterruptedError(str(error)) from None
                 if isinstance(value, dict):
                     yield value
 
@@ -75,7 +91,7 @@ class Transport:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Unreachable(f"AIZEN_URL is not the address of a service: {url[:200]!r}")
+            raise ServiceUnreachableError(f"AIZEN_URL is not a valid address: {url[:200]!r}")
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
 
@@ -87,46 +103,46 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        seconds: float = ANSWER_SECONDS,
-    ) -> Iterator[Answer]:
-        """Send a request; the answer must have come whole, or begun to stream, within ``seconds``.
+        seconds: float = RESPONSE_SECONDS,
+    ) -> Iterator[HttpResponse]:
+        """Send a request; the response must be complete, or have started to stream, within ``seconds``.
 
         Raises
         ------
-        Unreachable
-            No connection; nothing was sent.
-        Interrupted
-            Sent, but no answer came.
-        Refused
-            The service answered with a problem document.
+        ServiceUnreachableError
+            The connection failed; nothing was sent.
+        ResponseInterruptedError
+            The request was sent, but there was no response.
+        ProblemResponseError
+            The service responded with a problem document.
         """
         connection = self._connect(min(CONNECT_SECONDS, seconds))
         peer = connection.sock
-        late = threading.Event()
+        timed_out = threading.Event()
 
-        def give_up() -> None:
-            late.set()
+        def shut_down() -> None:
+            timed_out.set()
             try:
                 peer.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return
 
-        # A timeout on the socket bounds one wait; only a watchdog bounds an answer that drips.
-        watchdog = threading.Timer(seconds, give_up)
+        # A socket timeout limits one read; only a timer limits a response that arrives byte by byte.
+        watchdog = threading.Timer(seconds, shut_down)
         watchdog.daemon = True
         watchdog.start()
         try:
             peer.settimeout(seconds)
             try:
                 connection.request(method, self._path + path, body=body, headers=dict(headers or {}))
-                answer = Answer(connection.getresponse(), peer)
+                response = HttpResponse(connection.getresponse(), peer)
             except (OSError, http.client.HTTPException) as error:
-                why = f"no answer within {seconds:g} s" if late.is_set() else type(error).__name__
-                raise Interrupted(f"the service did not answer ({why})") from None
-            if answer.kind == "application/x-ndjson":
+                reason = f"no response within {seconds:g} s" if timed_out.is_set() else type(error).__name__
+                raise ResponseInterruptedError(f"the service did not respond ({reason})") from None
+            if response.content_type == "application/x-ndjson":
                 watchdog.cancel()
-            _check(answer)
-            yield answer
+            _raise_for_status(response)
+            yield response
         finally:
             watchdog.cancel()
             connection.close()
@@ -142,27 +158,31 @@ class Transport:
             connection.connect()
         except OSError as error:
             connection.close()
-            raise Unreachable(f"the service at {self.url} cannot be reached ({type(error).__name__})") from None
+            raise ServiceUnreachableError(
+                f"the service at {self.url} cannot be reached ({type(error).__name__})"
+            ) from None
         return connection
 
 
-def _check(answer: Answer) -> None:
-    if answer.status < 300:
+def _raise_for_status(response: HttpResponse) -> None:
+    if response.status < 300:
         return
-    if answer.status < 400:
-        raise Unreachable(f"the service answers {answer.status}, a redirect, which is never followed")
+    if response.status < 400:
+        raise ServiceUnreachableError(
+            f"the service responded with {response.status}, a redirect, which is not followed"
+        )
     document: Any = {}
-    if answer.kind in ("application/problem+json", "application/json"):
-        document = answer.json()
+    if response.content_type in ("application/problem+json", "application/json"):
+        document = response.json()
     if not isinstance(document, dict) or not document:
-        document = {"title": f"the service answered {answer.status}"}
-    raise Refused(document, answer.status)
+        document = {"title": f"the service responded with status {response.status}"}
+    raise ProblemResponseError(document, response.status)
 
 
-def _read(data: bytes, limit: int) -> Any:
+def _parse_json(data: bytes, limit: int) -> Any:
     if len(data) > limit:
-        raise Unreachable(f"the service answered more than {limit} bytes")
+        raise ServiceUnreachableError(f"the response of the service is larger than {limit} bytes")
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise Unreachable("what answers at the service's address does not speak JSON") from None
+        raise ServiceUnreachableError("the response from the address of the service is not JSON") from None

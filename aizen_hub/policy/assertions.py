@@ -1,4 +1,4 @@
-"""The assertions of a policy file, answered by the engine from the file alone; no service and no database."""
+"""The assertions of a policy file, evaluated by the engine on the file alone, without a service or database."""
 
 from __future__ import annotations
 
@@ -9,101 +9,119 @@ from pathlib import Path
 from typing import Any
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.commands.authorization_request import request_for
+from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
-from aizen_hub.commands.parser import read
+from aizen_hub.commands.parser import parse_command
 from aizen_hub.policy.format import AssertionForm
-from aizen_hub.policy.policy import Policy, load_policy
-from aizen_hub.problems import SyntaxRefused, TooLarge, UnknownCommand
-from aizen_hub.rbac.decision import Decision, Reason, Request
+from aizen_hub.policy.loader import Policy, load_policy
+from aizen_hub.problems import CommandSyntaxError, TooLarge, UnknownCommand
+from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.engine import decide
-from aizen_hub.rbac.escalation import Missing, may_give, may_take
+from aizen_hub.rbac.escalation import MissingRight, missing_to_grant, missing_to_revoke
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.messages import denied
+from aizen_hub.rbac.messages import deny
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, ScopeKind, project_of
 
-_HANDS_ON: Mapping[str, Callable[..., tuple[Missing, ...]]] = {"grant_role": may_give, "revoke_role": may_take}
+_DELEGATION_CHECKS: Mapping[str, Callable[..., tuple[MissingRight, ...]]] = {
+    "grant_role": missing_to_grant,
+    "revoke_role": missing_to_revoke,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One assertion and its answer; ``expected`` and ``got`` are ``allow`` or ``deny``."""
+class AssertionResult:
+    """The result of one assertion.
+
+    Attributes
+    ----------
+    index : int
+        Position in the file's ``assertions``.
+    expected, actual : str
+        ``allow`` or ``deny``.
+    """
 
     index: int
     expected: str
-    got: str
+    actual: str
     reason: str
 
     @property
     def passed(self) -> bool:
-        return self.expected == self.got
+        """Whether the decision is the expected one."""
+        return self.expected == self.actual
 
     def to_json(self) -> dict[str, Any]:
-        return {"index": self.index, "expected": self.expected, "got": self.got, "reason": self.reason}
+        """Return the result as the command line prints it."""
+        return {"index": self.index, "expected": self.expected, "got": self.actual, "reason": self.reason}
 
 
-def run(path: str | Path, *, now: datetime | None = None, catalog: Catalog | None = None) -> list[Outcome]:
-    """Answer every assertion of a policy file, in its order.
+def run_assertions(
+    path: str | Path, *, now: datetime | None = None, catalog: Catalog | None = None
+) -> list[AssertionResult]:
+    """Evaluate every assertion of a policy file, in its order.
 
     Parameters
     ----------
     now : datetime, optional
-        The time of assertions without ``at``; by default the present.
+        The time of assertions without ``at``; by default the current time.
     catalog : Catalog, optional
         The deployment's catalog with its overlays, see `load_policy`.
 
     Raises
     ------
     PolicyError
-        The file cannot be used.
+        The file is invalid.
     """
     policy = load_policy(path, catalog)
     present = now or datetime.now(UTC)
-    compiled = {one.identity: policy.rights(one.identity) for one in policy.form.assertions}
-    outcomes = []
-    for index, one in enumerate(policy.form.assertions):
-        decision = answer(policy, compiled[one.identity], one, one.at or present)
-        outcomes.append(Outcome(index, one.expect, "allow" if decision.allowed else "deny", decision.sentence))
-    return outcomes
+    compiled = {assertion.identity: policy.rights(assertion.identity) for assertion in policy.form.assertions}
+    results = []
+    for index, assertion in enumerate(policy.form.assertions):
+        decision = evaluate_assertion(policy, compiled[assertion.identity], assertion, assertion.at or present)
+        actual = "allow" if decision.allowed else "deny"
+        results.append(AssertionResult(index, assertion.expect, actual, decision.sentence))
+    return results
 
 
-def answer(policy: Policy, rights: Rights, asked: AssertionForm, now: datetime) -> Decision:
-    """Decide what one assertion asks."""
-    project = project_of(asked.scope)
-    if asked.command is None:
-        return _decide(policy, rights, Request(asked.permission, asked.scope), now)
+def evaluate_assertion(policy: Policy, rights: Rights, assertion: AssertionForm, now: datetime) -> Decision:
+    """Return the decision of one assertion."""
+    project = project_of(assertion.scope)
+    if assertion.command is None:
+        return _decide(policy, rights, AuthorizationRequest(assertion.permission, assertion.scope), now)
     try:
-        command = read(asked.command, policy.catalog)
-    except (SyntaxRefused, TooLarge) as error:
-        return denied(Reason.SYNTAX, detail=error.detail)
+        command = parse_command(assertion.command, policy.catalog)
+    except (CommandSyntaxError, TooLarge) as error:
+        return deny(Reason.SYNTAX, detail=error.detail)
     except UnknownCommand as error:
-        return denied(Reason.UNKNOWN_COMMAND, detail=error.detail)
-    decision = _decide(policy, rights, request_for(command, project, asked.identity), now)
-    if not decision.allowed or not command.entry.decided_by_roles:
+        return deny(Reason.UNKNOWN_COMMAND, detail=error.detail)
+    decision = _decide(policy, rights, build_authorization_request(command, project, assertion.identity), now)
+    if not decision.allowed or not command.entry.grants_roles:
         return decision
-    return _hand_on(policy, rights, command, project, now) or decision
+    return _delegation_denial(policy, rights, command, project, now) or decision
 
 
-def _decide(policy: Policy, rights: Rights, request: Request, now: datetime) -> Decision:
+def _decide(policy: Policy, rights: Rights, request: AuthorizationRequest, now: datetime) -> Decision:
     scope = request.scope
     exists = scope is None or scope == SYSTEM or scope in policy.projects
-    return decide(rights, Request(request.permission, scope, exists=exists), now)
+    return decide(rights, AuthorizationRequest(request.permission, scope, scope_exists=exists), now)
 
 
-def _hand_on(policy: Policy, rights: Rights, command: Command, project: str | None, now: datetime) -> Decision | None:
-    """Return the denial of a command that gives or takes roles, where the roles it names forbid it."""
-    check = _HANDS_ON[command.entry.handler or ""]
-    other = Identity.user(str(command.arguments["user"]))
+def _delegation_denial(
+    policy: Policy, rights: Rights, command: Command, project: str | None, now: datetime
+) -> Decision | None:
+    """Return the denial of a command that grants or revokes roles, if its roles forbid it, else None."""
+    check = _DELEGATION_CHECKS[command.entry.handler or ""]
+    identity = Identity.user(str(command.arguments["user"]))
     for name in command.arguments["roles"]:
         role = policy.roles.get(name)
         if role is None:
-            return denied(Reason.CONFLICT, detail=f"there is no role `{name[:80]}`")
+            return deny(Reason.CONFLICT, detail=f"there is no role `{name[:80]}`")
         scope = (
             project if ScopeKind.SYSTEM not in role.scopes or (project and ScopeKind.PROJECT in role.scopes) else SYSTEM
         )
         if scope is None:
-            return denied(Reason.PROJECT_REQUIRED, permission=command.entry.permission)
-        if missing := check(rights, role, scope, other, now):
-            return denied(Reason.ESCALATION, missing="".join(f"; {one.sentence}" for one in missing))
+            return deny(Reason.PROJECT_REQUIRED, permission=command.entry.permission)
+        if missing := check(rights, role, scope, identity, now):
+            return deny(Reason.ESCALATION, missing="".join(f"; {right.sentence}" for right in missing))
     return None

@@ -1,6 +1,6 @@
-"""What remote workers may keep a copy of: the policy and every project's members, signed and dated.
+"""The policy bundle for remote workers: the policy and the members of every project, as signed and dated files.
 
-A copy is never authoritative: it may be old, and decisions are made by the service alone.
+A downloaded file is never authoritative: it may be outdated, and only the service decides.
 """
 
 from __future__ import annotations
@@ -12,112 +12,113 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts.projects import members as project_members
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import plain
+from aizen_hub.accounts.projects import members
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import to_json_value
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.tokens.jws import sign
+from aizen_hub.tokens.jws import sign_jws
 from aizen_hub.tokens.keys import Purpose
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
     from aizen_hub.tokens.keys import KeyRing
 
-RIGHT = "sync"
-"""Name of the catalog's endpoint that says which permission this needs."""
+ENDPOINT = "sync"
+"""The catalog endpoint whose permission the bundle requires."""
 POLICY = "policy"
 _PROJECT = "project:"
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """One file at one revision."""
+class BundleFile:
+    """One file of the bundle at one revision."""
 
     name: str
     content: str
 
     @property
     def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the content in UTF-8."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
-def listing(tx: Write) -> list[dict[str, Any]]:
-    """List what can be downloaded, with the hash by which a worker sees that its copy is still the same.
+def list_files(tx: WriteTransaction) -> list[dict[str, Any]]:
+    """List the files with their size and hash, by which a worker sees whether its copy is current.
 
     Raises
     ------
     NotFound
-        The catalog has no such right.
+        The catalog does not define the endpoint.
     Denied
-        The actor lacks it.
+        The actor does not have its permission.
     """
-    _need(tx)
-    names = [POLICY, *(f"{_PROJECT}{name}" for name in _projects(tx))]
-    copies = [_copy(tx, name) for name in names]
-    tx.audit("sync.listed", details={"files": len(copies)})
-    return [{"name": one.name, "sha256": one.sha256, "bytes": len(one.content.encode())} for one in copies]
+    _require_sync(tx)
+    names = [POLICY, *(f"{_PROJECT}{name}" for name in _project_names(tx))]
+    files = [_build_file(tx, name) for name in names]
+    tx.audit("sync.listed", details={"files": len(files)})
+    return [{"name": file.name, "sha256": file.sha256, "bytes": len(file.content.encode())} for file in files]
 
 
-def download(tx: Write, ring: KeyRing, name: str) -> dict[str, Any]:
+def download_file(tx: WriteTransaction, ring: KeyRing, name: str) -> dict[str, Any]:
     """Return one file with its signature: a JWS over name, hash, revision and time, typed ``aizen-sync+jwt``.
 
     Raises
     ------
     NotFound
-        No such file, or no such right in the catalog.
+        There is no such file, or the catalog does not define the endpoint.
     Denied
-        The actor lacks the right.
+        The actor does not have the permission.
     Unavailable
-        There is no usable key.
+        There is no usable signing key.
     """
-    _need(tx)
-    copy = _copy(tx, name)
-    stated = {
+    _require_sync(tx)
+    file = _build_file(tx, name)
+    claims = {
         "iss": tx.settings.service_url,
-        "name": copy.name,
-        "sha256": copy.sha256,
+        "name": file.name,
+        "sha256": file.sha256,
         "rev": tx.revision,
         "iat": int(tx.now.timestamp()),
         "authoritative": False,
     }
-    tx.audit("sync.downloaded", details={"file": copy.name, "sha256": copy.sha256})
+    tx.audit("sync.downloaded", details={"file": file.name, "sha256": file.sha256})
     return {
-        "name": copy.name,
-        "content": copy.content,
-        "sha256": copy.sha256,
+        "name": file.name,
+        "content": file.content,
+        "sha256": file.sha256,
         "revision": tx.revision,
-        "issued": plain(tx.now),
+        "issued": to_json_value(tx.now),
         "authoritative": False,
-        "signature": sign(ring, Purpose.SYNC, stated),
+        "signature": sign_jws(ring, Purpose.SYNC, claims),
     }
 
 
-def _need(tx: Write) -> None:
-    right = tx.catalog.endpoints.get(RIGHT)
-    if right is None:
-        raise NotFound("the catalog of this deployment has nothing to synchronise")
-    gate.need(tx, str(right), SYSTEM)
+def _require_sync(tx: WriteTransaction) -> None:
+    permission = tx.catalog.endpoints.get(ENDPOINT)
+    if permission is None:
+        raise NotFound("the catalog of this deployment does not offer policy bundles")
+    checks.require(tx, str(permission), SYSTEM)
 
 
-def _projects(tx: Read) -> list[str]:
+def _project_names(tx: ReadTransaction) -> list[str]:
     return list(tx.conn.execute(select(tables.projects.c.name).order_by(tables.projects.c.name)).scalars())
 
 
-def _copy(tx: Read, name: str) -> Copy:
+def _build_file(tx: ReadTransaction, name: str) -> BundleFile:
     if name == POLICY:
-        return Copy(name, _text(_policy(tx)))
+        return BundleFile(name, _canonical_json(_policy_content(tx)))
     project = name.removeprefix(_PROJECT)
-    if project == name or project not in _projects(tx):
+    if project == name or project not in _project_names(tx):
         raise NotFound("there is no such file to download")
-    return Copy(name, _text({"project": project, "members": project_members.listed(tx, project)}))
+    return BundleFile(name, _canonical_json({"project": project, "members": members.list_members(tx, project)}))
 
 
-def _policy(tx: Read) -> dict[str, Any]:
+def _policy_content(tx: ReadTransaction) -> dict[str, Any]:
     a = tables.assignments
     rows = tx.conn.execute(select(a).order_by(a.c.scope, a.c.role, a.c.identity))
-    held = [
+    assignments = [
         {"role": row.role, "scope": row.scope, "identity": row.identity, "from": row.starts, "until": row.ends}
         for row in rows
     ]
@@ -125,8 +126,13 @@ def _policy(tx: Read) -> dict[str, Any]:
         role.name: {"permissions": sorted(map(str, role.permissions)), "scopes": sorted(map(str, role.scopes))}
         for role in tx.roles.values()
     }
-    return {"catalog": tx.catalog.name, "hash": tx.catalog.hash, "roles": roles, "assignments": plain(held)}
+    return {
+        "catalog": tx.catalog.name,
+        "hash": tx.catalog.hash,
+        "roles": roles,
+        "assignments": to_json_value(assignments),
+    }
 
 
-def _text(value: Any) -> str:
+def _canonical_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The present state of the store as a policy file."""
+"""Export of the current state of the store as a policy file."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from aizen_hub.authorization import checks as gate
-from aizen_hub.policy.policy import MAX_ENTRIES, travels
+from aizen_hub.authorization import checks
+from aizen_hub.policy.loader import MAX_ENTRIES, is_sendable
 from aizen_hub.problems import Conflict
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
     from aizen_hub.store.actor import Actor
-    from aizen_hub.store.transaction import Read
+    from aizen_hub.store.transaction import ReadTransaction
 
-_MOST = MAX_ENTRIES + 1
-"""Rows of one kind: each fills at least one entry, so one more than fit is enough to know that they do not."""
+_MAX_ROWS = MAX_ENTRIES + 1
+"""Rows read per table: each becomes at least one entry, so one more than the limit shows that it is exceeded."""
 
 
-def export(tx: Read, actor: Actor) -> dict[str, Any]:
-    """Return roles, groups, projects and assignments in the form of the policy file (R131).
+def export_policy(tx: ReadTransaction, actor: Actor) -> dict[str, Any]:
+    """Return roles, groups, projects and assignments in the format of the policy file (R131).
 
-    Applied to the same store, it changes nothing. Memberships that a directory feeds and limits set on a person
-    directly are not part of it. The caller records that it was asked.
+    Applying the result to the same store changes nothing. Directory memberships and limits of single identities are not
+    part of it. The caller records the export in the audit.
 
     Raises
     ------
     Denied
-        The asker may not read access in the system.
+        The actor may not read access in the system.
     Conflict
-        There is more than a policy that is sent may hold; nothing is cut off.
+        The state exceeds the limits of a policy file; it is never truncated.
     """
-    gate.need_of(tx, actor, gate.permission(tx, "access"))
+    checks.require_for(tx, actor, checks.endpoint_permission(tx, "access"))
     conn, a, g, m, r = tx.conn, tables.assignments, tables.groups, tables.memberships, tables.roles
     members: dict[str, list[str]] = {
         name: []
         for name in conn.execute(
-            select(g.c.name).where(g.c.provider.is_(None)).order_by(g.c.name).limit(_MOST)
+            select(g.c.name).where(g.c.provider.is_(None)).order_by(g.c.name).limit(_MAX_ROWS)
         ).scalars()
     }
     query = select(g.c.name, m.c.member).join(m, m.c.group_id == g.c.id)
-    for row in conn.execute(query.where(m.c.provider.is_(None)).order_by(g.c.name, m.c.member).limit(_MOST)):
+    for row in conn.execute(query.where(m.c.provider.is_(None)).order_by(g.c.name, m.c.member).limit(_MAX_ROWS)):
         members.setdefault(row.name, []).append(row.member)
     custom = {
         row.name: {
@@ -51,27 +51,27 @@ def export(tx: Read, actor: Actor) -> dict[str, Any]:
             "permissions": row.permissions,
             "limits": row.limits,
         }
-        for row in conn.execute(select(r).order_by(r.c.name).limit(_MOST))
+        for row in conn.execute(select(r).order_by(r.c.name).limit(_MAX_ROWS))
     }
-    held = []
-    # What mapping rules give comes back by itself, and goes with its rule.
-    own = select(a).where(a.c.mapped.is_(False)).order_by(a.c.scope, a.c.role, a.c.identity)
-    for row in conn.execute(own.limit(_MOST)):
-        one = {"role": row.role, "scope": row.scope, "identity": row.identity}
-        one |= {key: value.isoformat() for key, value in (("from", row.starts), ("until", row.ends)) if value}
-        held.append(one | ({"reason": row.reason} if row.reason else {}))
+    assignments = []
+    # Assignments from mapping rules are left out: the rule adds and removes them.
+    direct_assignments = select(a).where(a.c.mapped.is_(False)).order_by(a.c.scope, a.c.role, a.c.identity)
+    for row in conn.execute(direct_assignments.limit(_MAX_ROWS)):
+        entry = {"role": row.role, "scope": row.scope, "identity": row.identity}
+        entry |= {key: value.isoformat() for key, value in (("from", row.starts), ("until", row.ends)) if value}
+        assignments.append(entry | ({"reason": row.reason} if row.reason else {}))
     document = {
         "catalog": tx.catalog.name,
         "roles": custom,
         "groups": members,
         "projects": list(
-            conn.execute(select(tables.projects.c.name).order_by(tables.projects.c.name).limit(_MOST)).scalars()
+            conn.execute(select(tables.projects.c.name).order_by(tables.projects.c.name).limit(_MAX_ROWS)).scalars()
         ),
-        "assignments": held,
+        "assignments": assignments,
     }
-    if not travels(document):
+    if not is_sendable(document):
         raise Conflict(
-            "there is more here than one policy file may hold, so it could not be applied again",
-            remedy="`role list`, `role holders`, `group members` and `project export` show it piece by piece",
+            "the state exceeds the limits of one policy file, so the export could not be applied",
+            remedy="`role list`, `role holders`, `group members` and `project export` show it in parts",
         )
     return document

@@ -1,4 +1,4 @@
-"""The policy file: roles, groups, projects, assignments and assertions in one YAML."""
+"""Format of the policy file: roles, groups, projects, assignments and assertions in one YAML document."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
-from aizen_hub.catalogs.schema import CatalogFile, Form, Label, PermissionText, RoleName
+from aizen_hub.catalogs.schema import CatalogFile, Label, PermissionText, RoleName, StrictModel
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, LimitKind, ScopeKind
 
 SCHEMA_ID = "urn:aizen:schema:policy"
 
 
-def _identity(value: object) -> object:
+def _parse_identity(value: object) -> object:
     return Identity.parse(value) if isinstance(value, str) else value
 
 
-def _moment(value: object) -> object:
-    """Take a YAML timestamp, a date or ISO text; without a zone it is UTC, as YAML has it."""
+def _parse_timestamp(value: object) -> object:
+    """Parse a YAML timestamp, a date or ISO 8601 text; UTC if it has no zone, as in YAML."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
@@ -30,7 +30,7 @@ def _moment(value: object) -> object:
 
 
 def _name_or_catalog(value: object) -> str | dict[str, Any]:
-    # A catalog in the file is checked by the loader of catalogs, which knows more than types and names the line.
+    # The catalog loader checks an inline catalog: it checks more than types and reports lines.
     if isinstance(value, str | dict):
         return value
     raise ValueError("write the name of a catalog, or `{roles: …, commands: […]}`")
@@ -39,13 +39,13 @@ def _name_or_catalog(value: object) -> str | dict[str, Any]:
 NameOrCatalog = Annotated[
     str | dict[str, Any], PlainValidator(_name_or_catalog, json_schema_input_type=str | CatalogFile)
 ]
-IdentityText = Annotated[Identity, BeforeValidator(_identity, json_schema_input_type=str)]
-Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime | date)]
+IdentityText = Annotated[Identity, BeforeValidator(_parse_identity, json_schema_input_type=str)]
+Timestamp = Annotated[datetime, BeforeValidator(_parse_timestamp, json_schema_input_type=datetime | date)]
 ScopeName = Annotated[str, Field(min_length=1, max_length=255, description="`system`, or the name of a project")]
 
 
-class CustomRoleForm(Form):
-    """A role beside those of the catalog."""
+class CustomRoleForm(StrictModel):
+    """A custom role."""
 
     description: Label = ""
     category: Label = ""
@@ -54,39 +54,39 @@ class CustomRoleForm(Form):
     limits: dict[LimitKind, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
 
 
-class AssignmentForm(Form):
-    """Role x scope x identity, from ``from`` (inclusive) until ``until`` (exclusive)."""
+class AssignmentForm(StrictModel):
+    """An assignment: role, scope and identity, from ``from`` (inclusive) until ``until`` (exclusive)."""
 
     role: str
     scope: ScopeName = SYSTEM
     identity: IdentityText
-    starts: Annotated[Moment | None, Field(alias="from")] = None
-    ends: Annotated[Moment | None, Field(alias="until")] = None
+    starts: Annotated[Timestamp | None, Field(alias="from")] = None
+    ends: Annotated[Timestamp | None, Field(alias="until")] = None
     reason: Label = ""
 
 
-class AssertionForm(Form):
-    """What must be allowed or denied: a permission, or a command typed while ``scope`` is the current project."""
+class AssertionForm(StrictModel):
+    """An expected decision for a permission, or for a command that is run with ``scope`` as the current project."""
 
     identity: IdentityText
     scope: ScopeName = SYSTEM
     permission: PermissionText | None = None
     command: str | None = None
-    at: Moment | None = None
+    at: Timestamp | None = None
     expect: Literal["allow", "deny"]
 
     @model_validator(mode="after")
-    def _one_question(self) -> AssertionForm:
+    def _exactly_one_subject(self) -> AssertionForm:
         if (self.permission is None) == (self.command is None):
-            raise ValueError("an assertion asks for a `permission` or a `command`: give exactly one of them")
+            raise ValueError("an assertion has either a `permission` or a `command`: give exactly one of them")
         return self
 
 
-class PolicyForm(Form):
+class PolicyForm(StrictModel):
     """The whole file.
 
-    ``catalog`` is the name of a catalog or a small one of its own, in which any ``verb:noun`` may be asked and held.
-    Without ``projects`` those exist that an assignment names.
+    ``catalog`` is the name of a catalog, or an inline one, whose permissions may be any ``verb:noun``. Without
+    ``projects`` the projects are those that the assignments name.
     """
 
     catalog: NameOrCatalog = "aizen"
@@ -97,7 +97,7 @@ class PolicyForm(Form):
     assertions: tuple[AssertionForm, ...] = ()
 
 
-def schema() -> dict[str, Any]:
+def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

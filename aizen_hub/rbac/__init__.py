@@ -1,1 +1,1 @@
-"""Who may do what. Pure: values in, decision out; no I/O, no clock, no framework."""
+"""Role-based access control: the pure decision model, without I/O, clock or framework."""

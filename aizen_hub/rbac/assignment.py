@@ -1,4 +1,4 @@
-"""Assignments and locks: what the store holds about who has which role where, and who is stopped."""
+"""Assignments and locks, with the time intervals in which they are in force."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from aizen_hub.rbac.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A time span, ``starts`` inclusive and ``ends`` exclusive, both in UTC; None is open (R64)."""
+    """A time interval in UTC, ``starts`` inclusive and ``ends`` exclusive; None is unbounded (R64)."""
 
     starts: datetime | None = None
     ends: datetime | None = None
 
-    def holds(self, now: datetime) -> bool:
+    def includes(self, now: datetime) -> bool:
         return (self.starts is None or self.starts <= now) and (self.ends is None or now < self.ends)
 
-    def meet(self, other: Interval) -> Interval | None:
-        """Return the span in which both hold; None where there is none."""
-        starts = max((one for one in (self.starts, other.starts) if one is not None), default=None)
-        ends = min((one for one in (self.ends, other.ends) if one is not None), default=None)
+    def intersect(self, other: Interval) -> Interval | None:
+        """Return the common part of both intervals, or None if they do not overlap."""
+        starts = max((time for time in (self.starts, other.starts) if time is not None), default=None)
+        ends = min((time for time in (self.ends, other.ends) if time is not None), default=None)
         return None if starts is not None and ends is not None and ends <= starts else Interval(starts, ends)
 
     def contains(self, other: Interval) -> bool:
-        """Tell whether this holds whenever ``other`` does."""
+        """Return whether ``other`` lies within this interval."""
         return (self.starts is None or (other.starts is not None and self.starts <= other.starts)) and (
             self.ends is None or (other.ends is not None and other.ends <= self.ends)
         )
@@ -37,16 +37,17 @@ ALWAYS = Interval()
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Role x scope x identity.
+    """A role, granted to an identity in a scope.
 
     Attributes
     ----------
     id : str
-        Stable, never used again.
+        Stable, never reused.
     scope : str
         ``system`` or a project's name.
     creator : bool
-        The automatic role of a project's creator, which only the catalog's ``creator_role_removers`` take away.
+        Whether this is the automatic role of a project's creator, which only the catalog's
+        ``creator_role_removers`` can revoke.
     """
 
     id: str
@@ -65,7 +66,7 @@ class LockTarget(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Stops one identity, project or session, whatever roles say (R78).
+    """Stops one identity, project or session, whatever its roles allow (R78).
 
     ``name`` is the identity as ``kind:name``, the project's name, or the session's id.
     """

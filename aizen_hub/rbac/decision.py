@@ -1,4 +1,4 @@
-"""A decision is a value with a reason."""
+"""Authorization requests and decisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aizen_hub.rbac.permission import Permission
 
 
 class Reason(StrEnum):
-    """Why, as a class small enough for a metric label (R59: every way to fail has its own)."""
+    """Reason codes, few enough for a metric label; every way to fail has its own (R59)."""
 
     GRANTED = "granted"
     OPEN = "open"  # open to every registered user
@@ -20,12 +20,12 @@ class Reason(StrEnum):
     LOCKED = "locked"
     PROJECT_REQUIRED = "project-required"
     UNKNOWN_PROJECT = "unknown-project"
-    NOT_ACTIVE = "not-active"  # unknown, unregistered, deleted or without an activated account
+    NOT_ACTIVE = "not-active"  # unknown, not registered, deleted, or the account is not activated
     SESSION_ENDED = "session-ended"
-    PROJECT_CHANGED = "project-changed"  # the session is in another project than its token
-    TOKEN_EXPIRED = "token-expired"  # noqa: S105 - by the store's time
-    REVOKED = "revoked"  # the token, by itself, by its key or by a `not_before`
-    OUTSIDE_TOKEN = "outside-token"  # noqa: S105 - the token's own scope narrows it away
+    PROJECT_CHANGED = "project-changed"  # the session is in another project than the token
+    TOKEN_EXPIRED = "token-expired"  # noqa: S105 - by the store's clock
+    REVOKED = "revoked"  # the token itself, its key, or by a `not_before`
+    OUTSIDE_TOKEN = "outside-token"  # noqa: S105 - the token's scope excludes it
     ESCALATION = "escalation"
     LIMIT = "limit"
     CONFLICT = "conflict"
@@ -34,49 +34,49 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One question to the engine.
+class AuthorizationRequest:
+    """May an identity use this permission in this scope?
 
     Attributes
     ----------
     permission : Permission or None
-        None: open to every registered user.
+        None: allowed for every registered user.
     scope : str or None
-        ``system``, a project's name, or None where a project is needed and none is known.
-    session : str or None
+        ``system``, a project's name, or None where a project is required and none is known.
+    session_id : str or None
         For session locks.
-    exists : bool
-        Whether the project of ``scope`` exists. The asker looks it up in the snapshot that the rights come from; the
-        rights themselves do not list all projects, so that they stay small and survive the creation of others.
+    scope_exists : bool
+        Whether the project of ``scope`` exists. The caller looks it up in the snapshot that the rights were compiled
+        from; rights do not list all projects, so that they stay small and stay valid when projects are created.
     """
 
     permission: Permission | None
     scope: str | None
-    session: str | None = None
-    exists: bool = True
+    session_id: str | None = None
+    scope_exists: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Allow or deny, and why.
+    """Allow or deny, with the reason.
 
     Attributes
     ----------
     allowed : bool
     reason : Reason
     sentence : str
-        The full reason for the audit and for people of the project; lower case, without a final period.
-    assignment : str or None
-        Id of the assignment that allowed it, or that came nearest.
+        The full reason, for the audit and for users of the project; lower case, without a final period.
+    assignment_id : str or None
+        The assignment that allowed it, or the nearest one on a denial.
     role : str or None
-        The role of that assignment; on a denial without any, the least role that would do.
+        The role of that assignment; on a denial without one, the least role that would allow it.
     via : tuple of Identity
-        The groups through which the assignment reaches the identity, outermost last; empty if it is the identity's own.
+        The groups through which the identity has the assignment, outermost last; empty if it is assigned directly.
     """
 
     allowed: bool
     reason: Reason
     sentence: str
-    assignment: str | None = None
+    assignment_id: str | None = None
     role: str | None = None
     via: tuple[Identity, ...] = ()

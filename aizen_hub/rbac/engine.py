@@ -1,7 +1,7 @@
-"""The one function that decides, and its siblings that list and explain (R60, R61, R80).
+"""The decision engine: deciding, listing and explaining (R60, R61, R80).
 
-`decide`, `allowed_scopes`, `effective` and `explain` walk the same compiled rights, so that checking, listing and
-explaining cannot disagree.
+`decide`, `allowed_scopes`, `effective_permissions` and `explain` read the same compiled rights, so that checking,
+listing and explaining cannot disagree.
 """
 
 from __future__ import annotations
@@ -13,219 +13,226 @@ from enum import StrEnum
 from typing import Any
 
 from aizen_hub.rbac.assignment import Lock, LockTarget
-from aizen_hub.rbac.decision import Decision, Reason, Request
-from aizen_hub.rbac.default_denials import covers, least_role
-from aizen_hub.rbac.limit import Limited
-from aizen_hub.rbac.messages import SENTENCES, denied, place
+from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
+from aizen_hub.rbac.default_denials import any_covers, least_role
+from aizen_hub.rbac.limit import EffectiveLimit
+from aizen_hub.rbac.messages import MESSAGES, deny, describe_scope
 from aizen_hub.rbac.permission import ANY, Permission
-from aizen_hub.rbac.rights import Held, Rights
+from aizen_hub.rbac.rights import HeldRole, Rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind
 
-_OPEN = Decision(True, Reason.OPEN, SENTENCES[Reason.OPEN])
+_OPEN = Decision(True, Reason.OPEN, MESSAGES[Reason.OPEN])
 
 
-def decide(rights: Rights, request: Request, now: datetime) -> Decision:
-    """Answer one question; pure and total.
+def decide(rights: Rights, request: AuthorizationRequest, now: datetime) -> Decision:
+    """Decide one request; pure and total.
 
     Parameters
     ----------
     now : datetime
-        The store's time, with its zone.
+        The store's time, with time zone.
 
     Returns
     -------
     Decision
-        Allowed only where an assignment that gives now covers the permission in the scope or at the system above it, or
-        where the question is open to every registered user; no match is a denial (R59).
+        Allowed only if an assignment in force covers the permission in the scope or in the system scope, or if the
+        request is open to every registered user; no match is a denial (R59).
     """
-    if (stop := _stop(rights, request, now)) is not None:
-        return stop
+    if (blocked := _blocking_denial(rights, request, now)) is not None:
+        return blocked
     permission, scope = request.permission, request.scope
     if permission is None:
         return _OPEN
     if scope is None:
-        return denied(Reason.PROJECT_REQUIRED, permission=permission)
-    if not request.exists:
-        return denied(Reason.UNKNOWN_PROJECT, where=place(scope))
-    # Written out, not through `Rights.answering`: this is the path of every command.
+        return deny(Reason.PROJECT_REQUIRED, permission=permission)
+    if not request.scope_exists:
+        return deny(Reason.UNKNOWN_PROJECT, where=describe_scope(scope))
+    # Inlined instead of calling `Rights.matching`: this is the hot path of every command.
     verb, noun, table = permission.verb, permission.noun, rights.table
-    near = False
-    for where in (scope, SYSTEM):
-        verbs = table.get(where)
+    has_candidate = False
+    for candidate_scope in (scope, SYSTEM):
+        verbs = table.get(candidate_scope)
         if verbs is not None:
-            for one_verb in (verb, ANY):
-                nouns = verbs.get(one_verb)
+            for candidate_verb in (verb, ANY):
+                nouns = verbs.get(candidate_verb)
                 if nouns is not None:
-                    for one_noun in (noun, ANY):
-                        for held in nouns.get(one_noun, ()):
-                            if held.permanent or held.gives(now):
-                                return held.decision
-                            near = True
-    return _denial(rights, permission, scope, now) if near else rights.denials[scope, verb, noun]
+                    for candidate_noun in (noun, ANY):
+                        for held_role in nouns.get(candidate_noun, ()):
+                            if held_role.permanent or held_role.is_effective(now):
+                                return held_role.decision
+                            has_candidate = True
+    return _nearest_denial(rights, permission, scope, now) if has_candidate else rights.denials[scope, verb, noun]
 
 
 @dataclass(frozen=True, slots=True)
-class Scopes:
-    """A set of scopes: those named, or all but those excepted."""
+class ScopeSet:
+    """A set of scopes: those named, or all except those excluded."""
 
     everywhere: bool
     named: frozenset[str] = frozenset()
-    excepted: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
 
     def __contains__(self, scope: str) -> bool:
-        return scope not in self.excepted and (self.everywhere or scope in self.named)
+        return scope not in self.excluded and (self.everywhere or scope in self.named)
 
 
-def allowed_scopes(rights: Rights, permission: Permission, now: datetime, session: str | None = None) -> Scopes:
+def allowed_scopes(rights: Rights, permission: Permission, now: datetime, session_id: str | None = None) -> ScopeSet:
     """Return where `decide` allows ``permission``, so that a listing can be filtered in its query (R72)."""
-    everywhere = decide(rights, Request(permission, SYSTEM, session), now).allowed
-    known = {held.scope for held in rights.held} | {name for kind, name in rights.locks if kind is LockTarget.PROJECT}
-    allowed = {scope for scope in known if decide(rights, Request(permission, scope, session), now).allowed}
-    return Scopes(everywhere, frozenset(allowed), frozenset(known - allowed) if everywhere else frozenset())
+    everywhere = decide(rights, AuthorizationRequest(permission, SYSTEM, session_id), now).allowed
+    mentioned = {held_role.scope for held_role in rights.held_roles}
+    mentioned |= {name for kind, name in rights.locks if kind is LockTarget.PROJECT}
+    allowed = {
+        scope for scope in mentioned if decide(rights, AuthorizationRequest(permission, scope, session_id), now).allowed
+    }
+    return ScopeSet(everywhere, frozenset(allowed), frozenset(mentioned - allowed) if everywhere else frozenset())
 
 
-def effective(rights: Rights, scope: str, now: datetime, session: str | None = None) -> frozenset[Permission]:
-    """Return every permission held in ``scope`` now; `decide` allows exactly what one of them covers."""
-    if _stop(rights, Request(None, scope, session), now) is not None:
+def effective_permissions(
+    rights: Rights, scope: str, now: datetime, session_id: str | None = None
+) -> frozenset[Permission]:
+    """Return every permission in force in ``scope`` now; `decide` allows exactly what one of them covers."""
+    if _blocking_denial(rights, AuthorizationRequest(None, scope, session_id), now) is not None:
         return frozenset()
     return frozenset(
         permission
-        for held in rights.held
-        if held.scope in (scope, SYSTEM) and held.gives(now)
-        for permission in rights.permissions_of(held)
+        for held_role in rights.held_roles
+        if held_role.scope in (scope, SYSTEM) and held_role.is_effective(now)
+        for permission in rights.permissions_of(held_role)
     )
 
 
-def effective_limits(rights: Rights, scope: str, now: datetime) -> Mapping[LimitKind, Limited]:
+def effective_limits(rights: Rights, scope: str, now: datetime) -> Mapping[LimitKind, EffectiveLimit]:
     """Return the strictest limit of each kind that applies in ``scope`` now, with its source.
 
-    A lock on a group takes what the group gives and leaves its limits: a lock must never widen.
+    A lock on a group suspends the group's permissions but not its limits: a lock must never widen rights.
     """
-    out: dict[LimitKind, Limited] = {}
+    strictest: dict[LimitKind, EffectiveLimit] = {}
     for limit in rights.limits:
-        if limit.scope in (scope, SYSTEM) and limit.interval.holds(now):
-            strictest = out.get(limit.kind)
-            if strictest is None or limit.value < strictest.value:
-                out[limit.kind] = limit
-    return out
+        if limit.scope in (scope, SYSTEM) and limit.interval.includes(now):
+            current = strictest.get(limit.kind)
+            if current is None or limit.value < current.value:
+                strictest[limit.kind] = limit
+    return strictest
 
 
-class Verdict(StrEnum):
-    """How one assignment stands to a question."""
+class PathVerdict(StrEnum):
+    """What one assignment contributes to a decision."""
 
-    GIVES = "gives"
+    ALLOWS = "allows"
     LOCKED = "locked"
     NOT_YET = "not-yet"
     EXPIRED = "expired"
-    LACKS = "lacks"
-    ELSEWHERE = "elsewhere"
+    NOT_INCLUDED = "not-included"
+    OTHER_SCOPE = "other-scope"
 
 
-_VERDICTS: Mapping[Verdict, str] = {
-    Verdict.GIVES: "gives it",
-    Verdict.LOCKED: "would give it, but a group on the way is locked",
-    Verdict.NOT_YET: "will give it later",
-    Verdict.EXPIRED: "gave it until its end",
-    Verdict.LACKS: "does not hold it",
-    Verdict.ELSEWHERE: "holds it in another scope",
+_VERDICT_TEXTS: Mapping[PathVerdict, str] = {
+    PathVerdict.ALLOWS: "allows it",
+    PathVerdict.LOCKED: "would allow it, but a group on the path is locked",
+    PathVerdict.NOT_YET: "will allow it later",
+    PathVerdict.EXPIRED: "allowed it until it ended",
+    PathVerdict.NOT_INCLUDED: "does not allow it",
+    PathVerdict.OTHER_SCOPE: "allows it in another scope",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """One assignment that reaches the identity, and how it stands to the question."""
+class GrantPath:
+    """One assignment that the identity has, and what it contributes to the decision."""
 
-    held: Held
-    verdict: Verdict
+    held_role: HeldRole
+    verdict: PathVerdict
 
     @property
     def sentence(self) -> str:
-        return f"{self.held.decision.sentence} {_VERDICTS[self.verdict]}"
+        return f"{self.held_role.decision.sentence} {_VERDICT_TEXTS[self.verdict]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a question is answered as it is.
+    """Why a request is decided as it is.
 
     Attributes
     ----------
-    winning : Path or None
+    winning : GrantPath or None
         The path that allowed it.
-    others : tuple of Path
-        Every other path, and why it did not or need not answer.
+    others : tuple of GrantPath
+        Every other path, and why it did not allow the request.
     least_role : str or None
-        The least role that would allow it there.
+        The least role that would allow it in that scope.
     """
 
     decision: Decision
-    winning: Path | None
-    others: tuple[Path, ...]
+    winning: GrantPath | None
+    others: tuple[GrantPath, ...]
     least_role: str | None
 
 
-def explain(rights: Rights, request: Request, now: datetime) -> Explanation:
-    """Answer one question as `decide` does, with every path that led there or did not."""
+def explain(rights: Rights, request: AuthorizationRequest, now: datetime) -> Explanation:
+    """Decide one request as `decide` does, with every path that was considered."""
     decision = decide(rights, request, now)
     permission, scope = request.permission, request.scope
     if permission is None or scope is None:
         return Explanation(decision, None, (), None)
-    paths = [Path(held, _verdict(rights, held, permission, scope, now)) for held in rights.held]
-    winning = next((path for path in paths if path.held.decision is decision), None)
+    paths = [
+        GrantPath(held_role, _verdict(rights, held_role, permission, scope, now)) for held_role in rights.held_roles
+    ]
+    winning = next((path for path in paths if path.held_role.decision is decision), None)
     others = tuple(path for path in paths if path is not winning)
     return Explanation(
         decision, winning, others, least_role(rights.roles, permission, scope, rights.member_permissions)
     )
 
 
-def _stop(rights: Rights, request: Request, now: datetime) -> Decision | None:
+def _blocking_denial(rights: Rights, request: AuthorizationRequest, now: datetime) -> Decision | None:
     if not rights.active:
-        return denied(Reason.NOT_ACTIVE, identity=rights.identity)
-    if rights.locks and (lock := rights.lock_on(request.scope, request.session, now)) is not None:
-        return denied(Reason.LOCKED, **_lock_facts(lock))
+        return deny(Reason.NOT_ACTIVE, identity=rights.identity)
+    if rights.locks and (lock := rights.active_lock(request.scope, request.session_id, now)) is not None:
+        return deny(Reason.LOCKED, **_lock_fields(lock))
     return None
 
 
-def _denial(rights: Rights, permission: Permission, scope: str, now: datetime) -> Decision:
-    """Return the denial with what came nearest: locked, to begin, ended; else with the least role that would do."""
-    asked: dict[str, Any] = {"permission": permission, "where": place(scope)}
-    near = list(rights.answering(scope, permission))
-    for held in near:
-        if held.interval.holds(now) and (lock := held.lock(now)) is not None:
-            return denied(Reason.LOCKED, **_path_facts(held), **_lock_facts(lock))
-    later = [(held.interval.starts, held) for held in near if held.interval.starts and now < held.interval.starts]
+def _nearest_denial(rights: Rights, permission: Permission, scope: str, now: datetime) -> Decision:
+    """Return the denial with the nearest assignment (locked, future, ended), else with the least role that would do."""
+    fields: dict[str, Any] = {"permission": permission, "where": describe_scope(scope)}
+    candidates = list(rights.matching(scope, permission))
+    for held_role in candidates:
+        if held_role.interval.includes(now) and (lock := held_role.active_lock(now)) is not None:
+            return deny(Reason.LOCKED, **_path_fields(held_role), **_lock_fields(lock))
+    later = [(held.interval.starts, held) for held in candidates if held.interval.starts and now < held.interval.starts]
     if later:
-        starts, held = min(later, key=_moment)
-        return denied(Reason.NOT_YET, moment=_text(starts), **_path_facts(held), **asked)
-    ended = [(held.interval.ends, held) for held in near if held.interval.ends]
+        starts, held_role = min(later, key=_time_of)
+        return deny(Reason.NOT_YET, moment=_format_time(starts), **_path_fields(held_role), **fields)
+    ended = [(held.interval.ends, held) for held in candidates if held.interval.ends]
     if ended:
-        ends, held = max(ended, key=_moment)
-        return denied(Reason.EXPIRED, moment=_text(ends), **_path_facts(held), **asked)
+        ends, held_role = max(ended, key=_time_of)
+        return deny(Reason.EXPIRED, moment=_format_time(ends), **_path_fields(held_role), **fields)
     return rights.denials[scope, permission.verb, permission.noun]
 
 
-def _moment(pair: tuple[datetime, Held]) -> datetime:
+def _time_of(pair: tuple[datetime, HeldRole]) -> datetime:
     return pair[0]
 
 
-def _path_facts(held: Held) -> dict[str, Any]:
-    return {"assignment": held.assignment, "role": held.role, "via": held.via}
+def _path_fields(held_role: HeldRole) -> dict[str, Any]:
+    return {"assignment_id": held_role.assignment_id, "role": held_role.role, "via": held_role.via}
 
 
-def _lock_facts(lock: Lock) -> dict[str, Any]:
+def _lock_fields(lock: Lock) -> dict[str, Any]:
     return {"target": f"the {lock.target} `{lock.name}`", "because": f": {lock.reason[:200]}" if lock.reason else ""}
 
 
-def _text(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return moment.isoformat(sep=" ", timespec="seconds")
 
 
-def _verdict(rights: Rights, held: Held, permission: Permission, scope: str, now: datetime) -> Verdict:
-    if not covers(rights.permissions_of(held), permission):
-        return Verdict.LACKS
-    if held.scope not in (scope, SYSTEM):
-        return Verdict.ELSEWHERE
-    if held.interval.starts is not None and now < held.interval.starts:
-        return Verdict.NOT_YET
-    if held.interval.ends is not None and held.interval.ends <= now:
-        return Verdict.EXPIRED
-    return Verdict.GIVES if held.lock(now) is None else Verdict.LOCKED
+def _verdict(rights: Rights, held_role: HeldRole, permission: Permission, scope: str, now: datetime) -> PathVerdict:
+    if not any_covers(rights.permissions_of(held_role), permission):
+        return PathVerdict.NOT_INCLUDED
+    if held_role.scope not in (scope, SYSTEM):
+        return PathVerdict.OTHER_SCOPE
+    if held_role.interval.starts is not None and now < held_role.interval.starts:
+        return PathVerdict.NOT_YET
+    if held_role.interval.ends is not None and held_role.interval.ends <= now:
+        return PathVerdict.EXPIRED
+    return PathVerdict.ALLOWS if held_role.active_lock(now) is None else PathVerdict.LOCKED

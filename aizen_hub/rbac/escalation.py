@@ -1,7 +1,7 @@
-"""Who may give, take and control what: nobody hands on, or takes over, more than they may (R66-R68).
+"""Prevention of privilege escalation: which rights are missing to grant, to revoke or to control (R66-R68).
 
-Every function returns what is missing; nothing missing means that it may be done. The rules are here, the exceptions
-are data of the roles: `Role.gives`, `Role.takes` and their companions, straight from the catalog's grant table.
+Every function returns the missing rights; an empty result means that the action is allowed. The general rule is here;
+its exceptions are fields of the roles (`Role.can_grant`, `Role.can_revoke` and related ones) from the catalog.
 """
 
 from __future__ import annotations
@@ -14,67 +14,69 @@ from itertools import groupby
 from types import MappingProxyType
 
 from aizen_hub.rbac.assignment import Assignment
-from aizen_hub.rbac.decision import Request
-from aizen_hub.rbac.default_denials import covers
-from aizen_hub.rbac.engine import decide, effective
+from aizen_hub.rbac.decision import AuthorizationRequest
+from aizen_hub.rbac.default_denials import any_covers
+from aizen_hub.rbac.engine import decide, effective_permissions
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.messages import place
+from aizen_hub.rbac.messages import describe_scope
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.rights import Held, Rights, compile_rights
-from aizen_hub.rbac.role import SYSTEM, Role, fits, role_gives
+from aizen_hub.rbac.rights import HeldRole, Rights, compile_rights
+from aizen_hub.rbac.role import SYSTEM, Role, is_assignable_in, permissions_of_role
 
-GRANT = Permission("grant", "roles")
-"""What it takes to give or take any role that the table does not name."""
+GRANT_PERMISSION = Permission("grant", "roles")
+"""Required to grant or revoke any role that the catalog's grant table does not name."""
 
-_POWERS = ("gives", "takes", "gives_self", "gives_in_file", "takes_in_file")
-_SHOWN = 3
+_DELEGATION_FIELDS = ("can_grant", "can_revoke", "can_grant_to_self", "can_grant_in_file", "can_revoke_in_file")
+_MAX_LISTED = 3
 
 
-class Lack(StrEnum):
-    """What stands in the way."""
+class MissingRightKind(StrEnum):
+    """Why a grant, a revocation or control is refused."""
 
     SCOPE = "scope"
-    HOLDER = "holder"
+    IDENTITY_KIND = "holder"
     SELF = "self"
     FILE_ONLY = "file-only"
     TABLE = "table"
-    GRANT = "grant"
+    GRANT_PERMISSION = "grant"
     PERMISSIONS = "permissions"
-    POWERS = "powers"
+    DELEGATION = "powers"
     CREATOR = "creator"
     OWN_LIMITS = "own-limits"
 
 
-SENTENCES: Mapping[Lack, str] = MappingProxyType(
+MESSAGES: Mapping[MissingRightKind, str] = MappingProxyType(
     {
-        Lack.SCOPE: "role {role} cannot be assigned in {where}",
-        Lack.HOLDER: "role {role} is only for {names}",
-        Lack.SELF: "nobody gives {role} to themselves, to a group of theirs, or to a service account they control",
-        Lack.FILE_ONLY: "role {role} changes hands in the users file only",
-        Lack.TABLE: "role {role} changes hands only through {names}",
-        Lack.GRANT: "`grant:roles` in {where} is missing",
-        Lack.PERMISSIONS: "for role {role}, {names} in {where} is missing",
-        Lack.POWERS: "for role {role}, the right to give or take {names} in {where} is missing",
-        Lack.CREATOR: "role {role} of the creator of {where} is taken away only by {names}",
-        Lack.OWN_LIMITS: "role {role} limits its holder, so nobody takes it from themselves",
+        MissingRightKind.SCOPE: "role {role} cannot be assigned in {where}",
+        MissingRightKind.IDENTITY_KIND: "role {role} can be assigned only to {names}",
+        MissingRightKind.SELF: (
+            "role {role} cannot be granted to yourself, to a group you are in, or to a service account you control"
+        ),
+        MissingRightKind.FILE_ONLY: "{role} can be granted and revoked only by the users file (`add users FILE`)",
+        MissingRightKind.TABLE: "only {names} can grant and revoke {role}",
+        MissingRightKind.GRANT_PERMISSION: "`grant:roles` in {where} is missing",
+        MissingRightKind.PERMISSIONS: "role {role} in {where} is missing ({names})",
+        MissingRightKind.DELEGATION: ("role {role} in {where} is missing (the right to grant or revoke {names})"),
+        MissingRightKind.CREATOR: "only {names} can revoke role {role} from the creator of {where}",
+        MissingRightKind.OWN_LIMITS: "role {role} carries limits, so it cannot be revoked from yourself",
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """One thing that is missing, as a value with its sentence.
+class MissingRight:
+    """One right that is missing, with its message.
 
     Attributes
     ----------
     permissions : tuple of Permission
         The permissions that are missing.
     names : tuple of str
-        Role names: who could do it instead, or which roles one cannot hand on.
+        Role names: the roles that could do it, or the roles that the grantor cannot grant.
     """
 
-    lack: Lack
-    giver: Identity
+    kind: MissingRightKind
+    grantor: Identity
     role: str
     scope: str
     permissions: tuple[Permission, ...] = ()
@@ -82,191 +84,231 @@ class Missing:
 
     @property
     def sentence(self) -> str:
-        names = ", ".join(_shown(self.permissions) or self.names) or "nobody"
-        return SENTENCES[self.lack].format(giver=self.giver, role=self.role, where=place(self.scope), names=names)
+        names = ", ".join(_format_permissions(self.permissions) or self.names) or "no role"
+        return MESSAGES[self.kind].format(role=self.role, where=describe_scope(self.scope), names=names)
 
 
-def may_give(
-    giver: Rights,
+def missing_to_grant(
+    grantor: Rights,
     role: Role,
     scope: str,
-    to: Identity,
+    recipient: Identity,
     now: datetime,
     *,
     in_file: bool = False,
-    own: frozenset[Identity] = frozenset(),
-) -> tuple[Missing, ...]:
-    """Return what ``giver`` lacks to give ``role`` in ``scope`` to ``to``; empty: nothing.
+    controlled: frozenset[Identity] = frozenset(),
+) -> tuple[MissingRight, ...]:
+    """Return what ``grantor`` is missing to grant ``role`` in ``scope`` to ``recipient``.
 
     Parameters
     ----------
     in_file : bool
-        The users file gives it, not a single grant.
-    own : frozenset of Identity
-        The service accounts that the giver controls *and every group that one of them is in*: what such a group
-        receives, the giver can use. The giver and the giver's groups need not be named.
+        The role is granted by the users file, not by a single grant.
+    controlled : frozenset of Identity
+        The service accounts that the grantor controls *and every group that one of them is in*: the grantor can use
+        what such a group receives. The grantor and the grantor's own groups need not be listed.
     """
-    if not fits(role, scope):
-        return (Missing(Lack.SCOPE, giver.identity, role.name, scope),)
-    if to.kind not in role.holders:
-        kinds = tuple(f"a {kind}" for kind in sorted(role.holders))
-        return (Missing(Lack.HOLDER, giver.identity, role.name, scope, names=kinds),)
-    to_own = _is_own(giver, to, own)
-    giving = ("gives", "gives_in_file") if in_file else ("gives",)
-    for mine in _roles(giver, scope, now):
-        if any(role.name in getattr(mine, key) for key in giving) and (not to_own or role.name in mine.gives_self):
+    if not is_assignable_in(role, scope):
+        return (MissingRight(MissingRightKind.SCOPE, grantor.identity, role.name, scope),)
+    if recipient.kind not in role.assignable_to:
+        kinds = tuple(f"a {kind}" for kind in sorted(role.assignable_to))
+        return (MissingRight(MissingRightKind.IDENTITY_KIND, grantor.identity, role.name, scope, names=kinds),)
+    to_self = _is_self_or_controlled(grantor, recipient, controlled)
+    fields = ("can_grant", "can_grant_in_file") if in_file else ("can_grant",)
+    for held_role in _active_roles(grantor, scope, now):
+        if any(role.name in getattr(held_role, key) for key in fields) and (
+            not to_self or role.name in held_role.can_grant_to_self
+        ):
             return ()
-    if to_own:
-        return (Missing(Lack.SELF, giver.identity, role.name, scope),)
-    return _by_holding(giver, role, scope, now, giving)
+    if to_self:
+        return (MissingRight(MissingRightKind.SELF, grantor.identity, role.name, scope),)
+    return _missing_by_general_rule(grantor, role, scope, now, fields)
 
 
-def may_take(
-    taker: Rights,
+def missing_to_revoke(
+    revoker: Rights,
     role: Role,
     scope: str,
     holder: Identity,
     now: datetime,
     *,
     in_file: bool = False,
-    own: frozenset[Identity] = frozenset(),
+    controlled: frozenset[Identity] = frozenset(),
     creator: bool = False,
     removers: frozenset[str] = frozenset(),
-) -> tuple[Missing, ...]:
-    """Return what ``taker`` lacks to take ``role`` in ``scope`` from ``holder``; empty: nothing.
+) -> tuple[MissingRight, ...]:
+    """Return what ``revoker`` is missing to revoke ``role`` in ``scope`` from ``holder``.
 
     Parameters
     ----------
     creator : bool
-        The assignment is the automatic one of the project's creator, which only holders of ``removers`` take away.
+        The assignment is the automatic one of the project's creator, which only holders of ``removers`` can revoke.
     """
-    held = list(_roles(taker, scope, now))
-    if creator and not any(mine.name in removers for mine in held):
-        return (Missing(Lack.CREATOR, taker.identity, role.name, scope, names=tuple(sorted(removers))),)
-    if role.limits and _is_own(taker, holder, own):
-        return (Missing(Lack.OWN_LIMITS, taker.identity, role.name, scope),)
-    taking = ("takes", "takes_in_file") if in_file else ("takes",)
-    if any(role.name in getattr(mine, key) for mine in held for key in taking):
+    held_roles = list(_active_roles(revoker, scope, now))
+    if creator and not any(held_role.name in removers for held_role in held_roles):
+        return (
+            MissingRight(MissingRightKind.CREATOR, revoker.identity, role.name, scope, names=tuple(sorted(removers))),
+        )
+    if role.limits and _is_self_or_controlled(revoker, holder, controlled):
+        return (MissingRight(MissingRightKind.OWN_LIMITS, revoker.identity, role.name, scope),)
+    fields = ("can_revoke", "can_revoke_in_file") if in_file else ("can_revoke",)
+    if any(role.name in getattr(held_role, key) for held_role in held_roles for key in fields):
         return ()
-    return _by_holding(taker, role, scope, now, taking)
+    return _missing_by_general_rule(revoker, role, scope, now, fields)
 
 
-def missing_to_control(giver: Rights, target: Rights, now: datetime, *, or_give: bool = False) -> tuple[Missing, ...]:
-    """Return what ``giver`` lacks of the rights of ``target``: who controls an identity could use all it holds.
+def missing_for_control(
+    grantor: Rights, target: Rights, now: datetime, *, include_grantable: bool = False
+) -> tuple[MissingRight, ...]:
+    """Return which rights of ``target`` the ``grantor`` does not have.
 
-    Membership, nesting, unlocking, linking, activation links, credentials and approving requests are control. What the
-    target will hold later, or cannot use because of a lock, counts too: its time will come.
+    Controlling an identity (membership, nesting, unlocking, linking, activation links, credentials, approving requests)
+    means being able to use its rights. Rights that the target will have later, or cannot use because of a lock, count
+    too.
 
     Parameters
     ----------
-    or_give : bool
-        What ``giver`` might give to somebody else in that scope is not missing either.
+    include_grantable : bool
+        Rights that ``grantor`` could grant to another identity in that scope are not missing either.
     """
-    if giver.identity == target.identity:
+    if grantor.identity == target.identity:
         return ()
-    missing: dict[Missing, None] = {}
-    for held in _lasting(target, now):
-        beside = _giveable(giver, held.scope, now) if or_give else ()
-        missing |= dict.fromkeys(_uncovered(giver, target.roles[held.role], held.scope, now, beside))
+    missing: dict[MissingRight, None] = {}
+    for held_role in _present_and_future(target, now):
+        grantable = _grantable_roles(grantor, held_role.scope, now) if include_grantable else ()
+        missing |= dict.fromkeys(_not_held(grantor, target.roles[held_role.role], held_role.scope, now, grantable))
     return tuple(missing)
 
 
-def missing_to_enrol(
-    giver: Rights, group: Rights, member: Identity, now: datetime, *, own: frozenset[Identity] = frozenset()
-) -> tuple[Missing, ...]:
-    """Return what ``giver`` lacks to make ``member`` a member of ``group``.
+def missing_for_membership(
+    grantor: Rights, group: Rights, member: Identity, now: datetime, *, controlled: frozenset[Identity] = frozenset()
+) -> tuple[MissingRight, ...]:
+    """Return what ``grantor`` is missing to add ``member`` to ``group``.
 
-    Joining a group oneself is giving to oneself, even where one holds all of it today: the group may hold it longer.
+    Joining a group is a grant to oneself, even if one has all its rights today: the group may have them for longer.
     """
-    if _is_own(giver, member, own):
-        return tuple(Missing(Lack.SELF, giver.identity, held.role, held.scope) for held in _lasting(group, now))
-    return missing_to_control(giver, group, now)
+    if _is_self_or_controlled(grantor, member, controlled):
+        return tuple(
+            MissingRight(MissingRightKind.SELF, grantor.identity, held_role.role, held_role.scope)
+            for held_role in _present_and_future(group, now)
+        )
+    return missing_for_control(grantor, group, now)
 
 
-def giving_roles(
+def roles_that_can_grant(
     role: Role, scope: str, roles: Mapping[str, Role], member_permissions: frozenset[Permission], now: datetime
 ) -> tuple[str, ...]:
-    """Return the names of the roles whose holders may give ``role`` in ``scope`` to somebody else, least first."""
-    giver, receiver = Identity.user("giver"), Identity.user("receiver")
-    out = []
-    for one in roles.values():
-        for where in dict.fromkeys((scope, SYSTEM)):
+    """Return the roles whose holders may grant ``role`` in ``scope`` to another identity, least first."""
+    grantor, recipient = Identity.user("grantor"), Identity.user("recipient")
+    names = []
+    for candidate in roles.values():
+        for assigned_in in dict.fromkeys((scope, SYSTEM)):
             rights = compile_rights(
-                giver,
+                grantor,
                 active=True,
                 paths=(),
-                assignments=(Assignment("", one.name, where, giver),),
+                assignments=(Assignment("", candidate.name, assigned_in, grantor),),
                 roles=roles,
                 member_permissions=member_permissions,
             )
-            if rights.held and not may_give(rights, role, scope, receiver, now):
-                out.append(one.name)
+            if rights.held_roles and not missing_to_grant(rights, role, scope, recipient, now):
+                names.append(candidate.name)
                 break
-    return tuple(out)
+    return tuple(names)
 
 
-def _by_holding(giver: Rights, role: Role, scope: str, now: datetime, powers: tuple[str, ...]) -> tuple[Missing, ...]:
-    """Return what is missing where the table is silent: ``grant:roles`` is needed, and all that the role gives."""
-    if role.table_only:
-        openers = tuple(one.name for one in giver.roles.values() for key in powers if role.name in getattr(one, key))
-        lack = Lack.TABLE if openers else Lack.FILE_ONLY
-        return (Missing(lack, giver.identity, role.name, scope, names=openers),)
-    if not any(mine.hands_on for mine in _roles(giver, scope, now)) and not _holds_grant(giver, scope, now):
-        return (Missing(Lack.GRANT, giver.identity, role.name, scope, (GRANT,)), *_uncovered(giver, role, scope, now))
-    return tuple(_uncovered(giver, role, scope, now))
+def _missing_by_general_rule(
+    grantor: Rights, role: Role, scope: str, now: datetime, fields: tuple[str, ...]
+) -> tuple[MissingRight, ...]:
+    """Return what is missing by the general rule: ``grant:roles``, and every right of the role."""
+    if role.grant_table_only:
+        granting_roles = tuple(
+            granting_role.name
+            for granting_role in grantor.roles.values()
+            for key in fields
+            if role.name in getattr(granting_role, key)
+        )
+        kind = MissingRightKind.TABLE if granting_roles else MissingRightKind.FILE_ONLY
+        return (MissingRight(kind, grantor.identity, role.name, scope, names=granting_roles),)
+    if not any(
+        held_role.can_grant_held_roles for held_role in _active_roles(grantor, scope, now)
+    ) and not _may_grant_roles(grantor, scope, now):
+        return (
+            MissingRight(MissingRightKind.GRANT_PERMISSION, grantor.identity, role.name, scope, (GRANT_PERMISSION,)),
+            *_not_held(grantor, role, scope, now),
+        )
+    return tuple(_not_held(grantor, role, scope, now))
 
 
-def _holds_grant(giver: Rights, scope: str, now: datetime) -> bool:
-    return decide(giver, Request(GRANT, scope), now).allowed
+def _may_grant_roles(grantor: Rights, scope: str, now: datetime) -> bool:
+    return decide(grantor, AuthorizationRequest(GRANT_PERMISSION, scope), now).allowed
 
 
-def _giveable(giver: Rights, scope: str, now: datetime) -> tuple[Role, ...]:
-    """Return the roles that ``giver`` may give to a stranger in ``scope``."""
-    stranger = Identity.user("stranger")
-    return tuple(one for one in giver.roles.values() if not may_give(giver, one, scope, stranger, now, in_file=True))
+def _grantable_roles(grantor: Rights, scope: str, now: datetime) -> tuple[Role, ...]:
+    """Return the roles that ``grantor`` may grant to an unrelated user in ``scope``."""
+    other = Identity.user("other")
+    return tuple(
+        role for role in grantor.roles.values() if not missing_to_grant(grantor, role, scope, other, now, in_file=True)
+    )
 
 
-def _uncovered(giver: Rights, role: Role, scope: str, now: datetime, beside: Iterable[Role] = ()) -> Iterator[Missing]:
-    """Yield the permissions and powers of ``role`` in ``scope`` that ``giver`` and the roles ``beside`` have not."""
-    others = tuple(beside)
-    mine = effective(giver, scope, now).union(*(role_gives(one, scope, giver.member_permissions) for one in others))
-    wanted = role_gives(role, scope, giver.member_permissions)
-    permissions = tuple(sorted(one for one in wanted if not covers(mine, one)))
+def _not_held(
+    grantor: Rights, role: Role, scope: str, now: datetime, also_held: Iterable[Role] = ()
+) -> Iterator[MissingRight]:
+    """Yield the rights of ``role`` in ``scope`` that neither ``grantor`` nor the roles ``also_held`` include."""
+    other_roles = tuple(also_held)
+    held = effective_permissions(grantor, scope, now).union(
+        *(permissions_of_role(other, scope, grantor.member_permissions) for other in other_roles)
+    )
+    needed = permissions_of_role(role, scope, grantor.member_permissions)
+    permissions = tuple(sorted(permission for permission in needed if not any_covers(held, permission)))
     if permissions:
-        yield Missing(Lack.PERMISSIONS, giver.identity, role.name, scope, permissions)
-    powers = _powers((role,)) - _powers((*_roles(giver, scope, now), *others))
-    if powers:
-        yield Missing(Lack.POWERS, giver.identity, role.name, scope, names=tuple(sorted({name for _, name in powers})))
+        yield MissingRight(MissingRightKind.PERMISSIONS, grantor.identity, role.name, scope, permissions)
+    delegation = _delegation_of((role,)) - _delegation_of((*_active_roles(grantor, scope, now), *other_roles))
+    if delegation:
+        yield MissingRight(
+            MissingRightKind.DELEGATION,
+            grantor.identity,
+            role.name,
+            scope,
+            names=tuple(sorted({name for _, name in delegation})),
+        )
 
 
-def _powers(roles: Iterable[Role]) -> set[tuple[str, str]]:
-    found = list(roles)
-    named = {(key, name) for role in found for key in _POWERS for name in getattr(role, key)}
-    return named | {("hands_on", "every role one holds") for role in found if role.hands_on}
+def _delegation_of(roles: Iterable[Role]) -> set[tuple[str, str]]:
+    role_list = list(roles)
+    named = {(key, name) for role in role_list for key in _DELEGATION_FIELDS for name in getattr(role, key)}
+    return named | {("can_grant_held_roles", "every role one holds") for role in role_list if role.can_grant_held_roles}
 
 
-def _roles(rights: Rights, scope: str, now: datetime) -> Iterator[Role]:
-    """Yield the roles that speak for the identity in ``scope`` now; none while it is locked or not active."""
-    if not rights.active or rights.lock_on(scope, None, now) is not None:
+def _active_roles(rights: Rights, scope: str, now: datetime) -> Iterator[Role]:
+    """Yield the roles that are effective for the identity in ``scope`` now; none while it is locked or inactive."""
+    if not rights.active or rights.active_lock(scope, None, now) is not None:
         return
-    for held in rights.held:
-        if held.scope in (scope, SYSTEM) and held.gives(now):
-            yield rights.roles[held.role]
+    for held_role in rights.held_roles:
+        if held_role.scope in (scope, SYSTEM) and held_role.is_effective(now):
+            yield rights.roles[held_role.role]
 
 
-def _lasting(rights: Rights, now: datetime) -> Iterator[Held]:
-    """Yield what the identity holds or will hold."""
-    return (held for held in rights.held if held.interval.ends is None or now < held.interval.ends)
+def _present_and_future(rights: Rights, now: datetime) -> Iterator[HeldRole]:
+    """Yield the roles that the identity has now or will have."""
+    return (
+        held_role for held_role in rights.held_roles if held_role.interval.ends is None or now < held_role.interval.ends
+    )
 
 
-def _shown(permissions: tuple[Permission, ...]) -> list[str]:
-    """Return permissions for a sentence; many nouns of one verb are counted, not listed."""
-    out = []
-    for verb, found in groupby(sorted(permissions), key=lambda one: one.verb):
-        same = list(found)
-        out += [f"`{one}`" for one in same] if len(same) <= _SHOWN else [f"`{verb}` of {len(same)} nouns"]
-    return out
+def _format_permissions(permissions: tuple[Permission, ...]) -> list[str]:
+    """Return permissions as texts; many nouns of one verb are counted instead of listed."""
+    texts = []
+    for verb, group in groupby(sorted(permissions), key=lambda permission: permission.verb):
+        same_verb = list(group)
+        texts += (
+            [f"`{permission}`" for permission in same_verb]
+            if len(same_verb) <= _MAX_LISTED
+            else [f"`{verb}` of {len(same_verb)} nouns"]
+        )
+    return texts
 
 
-def _is_own(giver: Rights, identity: Identity, own: frozenset[Identity]) -> bool:
-    return identity == giver.identity or identity in giver.groups or identity in own
+def _is_self_or_controlled(grantor: Rights, identity: Identity, controlled: frozenset[Identity]) -> bool:
+    return identity == grantor.identity or identity in grantor.groups or identity in controlled

@@ -1,4 +1,4 @@
-"""Groups: which ones an identity reaches, through which others, and how long each chain holds."""
+"""Transitive group membership: the groups of an identity, with the path to each and its time interval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aizen_hub.rbac.assignment import ALWAYS, Interval
 from aizen_hub.rbac.identity import Identity
 
 MAX_DEPTH = 16
-"""Groups beyond so many steps of nesting give nothing."""
+"""Groups that are nested deeper than this are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +26,41 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """One way from an identity to a group: the groups passed, the one reached last."""
+class MembershipPath:
+    """A path from an identity to a group: the groups on the path, ending with that group."""
 
     groups: tuple[Identity, ...]
     interval: Interval = ALWAYS
 
 
-def reach(identity: Identity, memberships: Iterable[Membership], *, max_depth: int = MAX_DEPTH) -> tuple[Chain, ...]:
-    """Return the chains to every group that ``identity`` is in, shortest first; cycles are harmless.
+def group_closure(
+    identity: Identity, memberships: Iterable[Membership], *, max_depth: int = MAX_DEPTH
+) -> tuple[MembershipPath, ...]:
+    """Return the paths to every group that ``identity`` is in, shortest first; cycles are harmless.
 
-    Of several chains to one group only those are kept that hold at some time when no shorter one does, so the number of
-    chains does not grow with the number of paths through the graph.
+    Of several paths to one group, only those are kept that are valid at some time when no shorter one is, so that the
+    result does not grow with the number of paths through the graph.
     """
     groups_of: defaultdict[Identity, list[Membership]] = defaultdict(list)
     for membership in memberships:
         groups_of[membership.member].append(membership)
-    here = Chain(())
-    kept: defaultdict[Identity, list[Chain]] = defaultdict(list, {identity: [here]})
-    ends = [here]
+    start = MembershipPath(())
+    paths_to: defaultdict[Identity, list[MembershipPath]] = defaultdict(list, {identity: [start]})
+    frontier = [start]
     for _ in range(max_depth):
-        found: list[Chain] = []
-        for chain in ends:
-            for step in sorted(groups_of[chain.groups[-1] if chain.groups else identity], key=lambda one: one.group):
-                interval = chain.interval.meet(step.interval)
-                if interval is None or any(shorter.interval.contains(interval) for shorter in kept[step.group]):
+        next_frontier: list[MembershipPath] = []
+        for path in frontier:
+            for membership in sorted(
+                groups_of[path.groups[-1] if path.groups else identity], key=lambda step: step.group
+            ):
+                interval = path.interval.intersect(membership.interval)
+                if interval is None or any(
+                    shorter.interval.contains(interval) for shorter in paths_to[membership.group]
+                ):
                     continue
-                longer = Chain((*chain.groups, step.group), interval)
-                kept[step.group].append(longer)
-                found.append(longer)
-        ends = found
-    found_all = (chain for chains in kept.values() for chain in chains if chain.groups)
-    return tuple(sorted(found_all, key=lambda one: len(one.groups)))
+                extended = MembershipPath((*path.groups, membership.group), interval)
+                paths_to[membership.group].append(extended)
+                next_frontier.append(extended)
+        frontier = next_frontier
+    all_paths = (chain for group_paths in paths_to.values() for chain in group_paths if chain.groups)
+    return tuple(sorted(all_paths, key=lambda path: len(path.groups)))

@@ -1,4 +1,4 @@
-"""Identities: users, groups and service accounts, in three separate name spaces (R30)."""
+"""Identities: users, groups and service accounts, in three separate namespaces (R30)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 
-class Kind(StrEnum):
+class IdentityKind(StrEnum):
     USER = "user"
     GROUP = "group"
     SERVICE_ACCOUNT = "service-account"
@@ -15,30 +15,30 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Identity:
-    """Somebody or something that roles are assigned to; ``name`` is canonical (R27)."""
+    """A user, group or service account that roles can be assigned to; ``name`` is canonical (R27)."""
 
-    kind: Kind
+    kind: IdentityKind
     name: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``user:NAME``, ``group:NAME`` or ``service-account:NAME``; ValueError for anything else."""
+        """Parse ``user:NAME``, ``group:NAME`` or ``service-account:NAME``; ValueError for anything else."""
         kind, colon, name = text.partition(":")
-        if not colon or not name or kind not in set(Kind):
+        if not colon or not name or kind not in set(IdentityKind):
             raise ValueError(f"`{text[:80]}` is not an identity: write user:NAME, group:NAME or service-account:NAME")
-        return cls(Kind(kind), name)
+        return cls(IdentityKind(kind), name)
 
     @classmethod
     def user(cls, name: str) -> Self:
-        return cls(Kind.USER, name)
+        return cls(IdentityKind.USER, name)
 
     @classmethod
     def group(cls, name: str) -> Self:
-        return cls(Kind.GROUP, name)
+        return cls(IdentityKind.GROUP, name)
 
     @classmethod
     def service_account(cls, name: str) -> Self:
-        return cls(Kind.SERVICE_ACCOUNT, name)
+        return cls(IdentityKind.SERVICE_ACCOUNT, name)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"

@@ -1,4 +1,4 @@
-"""Limits: numbers that roles carry or that are set on an identity; the strictest that applies wins."""
+"""Limits of roles and of identities; the strictest one that applies wins."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aizen_hub.rbac.role import LimitKind
 
 
 @dataclass(frozen=True, slots=True)
-class ScopeLimit:
-    """A limit set on an identity in a scope directly, beside those that roles carry."""
+class IdentityLimit:
+    """A limit that is set directly on an identity in a scope."""
 
     identity: Identity
     scope: str
@@ -20,19 +20,19 @@ class ScopeLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Limited:
-    """A limit that reaches a person, and where it comes from.
+class EffectiveLimit:
+    """A limit that applies to an identity, with its source.
 
     Attributes
     ----------
     value : float
         Bytes for memory, cores for cpu, counts for projects and jobs.
     source_role : str or None
-        The role that carries it; None: it was set on the identity directly.
+        The role that carries it; None if it was set on an identity directly.
     scope : str
         Where the role is assigned or the limit is set.
     via : tuple of Identity
-        The groups through which it reaches the person, outermost last.
+        The groups through which it applies, outermost last.
     """
 
     kind: LimitKind

@@ -1,4 +1,4 @@
-"""Permissions: ``verb:noun``, and which permission covers which."""
+"""Permissions: ``verb:noun``, and which one covers which."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _WORD = re.compile(r"[a-z][a-z0-9_-]{0,63}|\*")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Permission:
-    """One right, ``verb:noun``; either side may be ``*``, and a bare verb means every noun.
+    """A permission ``verb:noun``; either side may be ``*``, and a bare verb means every noun.
 
-    As something *held* it covers what it names; as something *asked* ``write:*`` is the right to write every noun,
-    which only ``write:*`` and ``*:*`` cover.
+    A permission that is *held* covers what it names. A *requested* ``write:*`` is the right to write every noun, which
+    only ``write:*`` and ``*:*`` cover.
     """
 
     verb: str
@@ -31,23 +31,23 @@ class Permission:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``verb:noun``, ``verb`` or ``*``; ValueError for anything else."""
+        """Parse ``verb:noun``, ``verb`` or ``*``; ValueError for anything else."""
         verb, colon, noun = text.partition(":")
         return cls(verb, noun if colon else ANY)
 
-    def covers(self, asked: Permission) -> bool:
-        """Tell whether holding this permission answers for ``asked``."""
-        return self.verb in (ANY, asked.verb) and self.noun in (ANY, asked.noun)
+    def covers(self, requested: Permission) -> bool:
+        """Return whether a holder of this permission has ``requested``."""
+        return self.verb in (ANY, requested.verb) and self.noun in (ANY, requested.noun)
 
-    def coverers(self) -> tuple[Permission, ...]:
-        """Return every permission that covers this one, the most exact first: four look-ups instead of a search."""
-        return _coverers(self)
+    def covering(self) -> tuple[Permission, ...]:
+        """Return every permission that covers this one, most specific first: four lookups instead of a search."""
+        return _covering(self)
 
     def __str__(self) -> str:
         return f"{self.verb}:{self.noun}"
 
 
 @lru_cache(maxsize=4096)
-def _coverers(asked: Permission) -> tuple[Permission, ...]:
-    exact_first = (asked, Permission(asked.verb), Permission(ANY, asked.noun), Permission(ANY))
+def _covering(requested: Permission) -> tuple[Permission, ...]:
+    exact_first = (requested, Permission(requested.verb), Permission(ANY, requested.noun), Permission(ANY))
     return tuple(dict.fromkeys(exact_first))

@@ -1,4 +1,4 @@
-"""Rights: everything one identity holds, own and through groups, compiled once per identity and revision."""
+"""Compiled rights of one identity, own and through groups; compiled once per identity and revision."""
 
 from __future__ import annotations
 
@@ -10,142 +10,141 @@ from types import MappingProxyType
 
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
 from aizen_hub.rbac.decision import Decision, Reason
-from aizen_hub.rbac.default_denials import Denials
-from aizen_hub.rbac.group_closure import Chain
+from aizen_hub.rbac.default_denials import DenialCache
+from aizen_hub.rbac.group_closure import MembershipPath
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.limit import Limited, ScopeLimit
-from aizen_hub.rbac.messages import SENTENCES, place, through
+from aizen_hub.rbac.limit import EffectiveLimit, IdentityLimit
+from aizen_hub.rbac.messages import MESSAGES, describe_path, describe_scope
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.role import SYSTEM, Role, fits, role_gives
+from aizen_hub.rbac.role import SYSTEM, Role, is_assignable_in, permissions_of_role
 
-Table = Mapping[str, Mapping[str, Mapping[str, tuple["Held", ...]]]]
-Locks = Mapping[tuple[LockTarget, str], tuple[Lock, ...]]
+PermissionTable = Mapping[str, Mapping[str, Mapping[str, tuple["HeldRole", ...]]]]
+LockTable = Mapping[tuple[LockTarget, str], tuple[Lock, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One assignment as it reaches the identity.
+class HeldRole:
+    """One assignment that an identity has, directly or through groups.
 
     Attributes
     ----------
-    assignment : str
-        Id of the assignment.
+    assignment_id : str
     via : tuple of Identity
-        The groups it comes through, outermost last; empty if it is the identity's own.
+        The groups it comes through, outermost last; empty for a direct assignment.
     interval : Interval
-        When it gives: the assignment's interval within that of the memberships.
+        When it is in force: the intersection of the assignment's interval and those of the memberships.
     creator : bool
         The automatic role of a project's creator.
-    locks : tuple of Lock
-        Locks on the groups it comes through; while one of them holds, the assignment gives nothing.
+    group_locks : tuple of Lock
+        Locks on the groups it comes through; while one of them is in force, the assignment has no effect.
     permanent : bool
-        No interval and no lock: it gives at any time.
+        Neither interval nor lock: always in force.
     decision : Decision
-        The answer to every question that it answers.
+        The decision on every request that it allows.
     """
 
-    assignment: str
+    assignment_id: str
     role: str
     scope: str
     via: tuple[Identity, ...]
     interval: Interval
     creator: bool
-    locks: tuple[Lock, ...]
+    group_locks: tuple[Lock, ...]
     permanent: bool
     decision: Decision = field(repr=False)
 
-    def gives(self, now: datetime) -> bool:
-        """Tell whether it gives its permissions now."""
-        return self.permanent or (self.interval.holds(now) and self.lock(now) is None)
+    def is_effective(self, now: datetime) -> bool:
+        """Return whether it is in force now."""
+        return self.permanent or (self.interval.includes(now) and self.active_lock(now) is None)
 
-    def lock(self, now: datetime) -> Lock | None:
-        """Return the lock that stops it now."""
-        return next((lock for lock in self.locks if lock.interval.holds(now)), None)
+    def active_lock(self, now: datetime) -> Lock | None:
+        """Return the group lock that is in force now, if any."""
+        return next((lock for lock in self.group_locks if lock.interval.includes(now)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What one identity holds, with the times at which it holds it.
+    """The rights of one identity, with their time intervals.
 
     Attributes
     ----------
     active : bool
-        False: not registered, deleted, or its account is not activated; every decision is a denial.
-    held : tuple of Held
-        All assignments that reach the identity and whose role may be assigned where they are; nearest first.
+        False: not registered, deleted, or the account is not activated; every decision is a denial.
+    held_roles : tuple of HeldRole
+        All assignments of the identity whose role may be assigned in their scope; nearest first.
     table : mapping
-        Scope to verb to noun to what gives that permission; ``*`` stands for itself.
+        Scope to verb to noun to the held roles with that permission; ``*`` is a literal key.
     roles : mapping of str to Role
-        All roles that exist, built-in ones first, from the least to the greatest.
+        All roles that exist, built-in ones first, from the least to the most powerful.
     locks : mapping
         The locks on this identity, on projects and on sessions.
     groups : frozenset of Identity
         Every group it is in, at any time.
-    uses : frozenset of str
-        Names of all that these rights were made from: ``user:x``, ``group:y``, ``role:z``, ``project:p``. Who holds
-        something at the system uses ``project:*`` too: a lock on any project concerns them.
-    denials : Denials
-        How those are denied whom nothing brings near; the same for everybody under these roles.
+    dependencies : frozenset of str
+        Names of everything these rights were compiled from: ``user:x``, ``group:y``, ``role:z``, ``project:p``. An
+        assignment in the system scope depends on ``project:*``, because a lock on any project affects it.
+    denials : DenialCache
+        Denials without any near assignment; the same for all identities under these roles.
     """
 
     identity: Identity
     active: bool
-    held: tuple[Held, ...]
-    table: Table
+    held_roles: tuple[HeldRole, ...]
+    table: PermissionTable
     roles: Mapping[str, Role]
-    limits: tuple[Limited, ...]
-    locks: Locks
+    limits: tuple[EffectiveLimit, ...]
+    locks: LockTable
     groups: frozenset[Identity]
     member_permissions: frozenset[Permission]
-    uses: frozenset[str]
-    denials: Denials = field(compare=False, repr=False)
+    dependencies: frozenset[str]
+    denials: DenialCache = field(compare=False, repr=False)
     revision: int = 0
 
-    def permissions_of(self, held: Held) -> frozenset[Permission]:
-        """Return what one assignment gives in its scope."""
-        return role_gives(self.roles[held.role], held.scope, self.member_permissions)
+    def permissions_of(self, held_role: HeldRole) -> frozenset[Permission]:
+        """Return the permissions of one held role in its scope."""
+        return permissions_of_role(self.roles[held_role.role], held_role.scope, self.member_permissions)
 
-    def answering(self, scope: str, permission: Permission) -> Iterator[Held]:
-        """Yield what answers for ``permission`` in ``scope`` at some time: the scope's own first, then the system's."""
-        for where in (scope, SYSTEM) if scope != SYSTEM else (SYSTEM,):
-            verbs = self.table.get(where)
+    def matching(self, scope: str, permission: Permission) -> Iterator[HeldRole]:
+        """Yield the held roles that cover ``permission`` in ``scope`` at any time, project before system."""
+        for candidate_scope in (scope, SYSTEM) if scope != SYSTEM else (SYSTEM,):
+            verbs = self.table.get(candidate_scope)
             if verbs:
-                for covering in permission.coverers():
-                    yield from verbs.get(covering.verb, _NONE).get(covering.noun, ())
+                for covering in permission.covering():
+                    yield from verbs.get(covering.verb, _EMPTY).get(covering.noun, ())
 
-    def lock_on(self, scope: str | None, session: str | None, now: datetime) -> Lock | None:
+    def active_lock(self, scope: str | None, session_id: str | None, now: datetime) -> Lock | None:
         """Return the lock that stops this identity, the project ``scope`` or the session now."""
         targets = (
             (LockTarget.IDENTITY, str(self.identity)),
             (LockTarget.PROJECT, scope),
-            (LockTarget.SESSION, session),
+            (LockTarget.SESSION, session_id),
         )
         for kind, name in targets:
             for lock in self.locks.get((kind, name), ()) if name is not None else ():
-                if lock.interval.holds(now):
+                if lock.interval.includes(now):
                     return lock
         return None
 
 
-_NONE: Mapping[str, tuple[Held, ...]] = MappingProxyType({})
+_EMPTY: Mapping[str, tuple[HeldRole, ...]] = MappingProxyType({})
 
 
-def reaches(role: Role, scope: str, identity: Identity) -> bool:
-    """Tell whether ``role``, assigned in ``scope``, may give something to ``identity``."""
-    return fits(role, scope) and identity.kind in role.holders
+def is_assignable(role: Role, scope: str, identity: Identity) -> bool:
+    """Return whether ``role`` may be assigned to ``identity`` in ``scope``."""
+    return is_assignable_in(role, scope) and identity.kind in role.assignable_to
 
 
 def compile_rights(
     identity: Identity,
     *,
     active: bool,
-    paths: Iterable[Chain],
+    paths: Iterable[MembershipPath],
     assignments: Iterable[Assignment],
     roles: Mapping[str, Role],
     locks: Iterable[Lock] = (),
     member_permissions: frozenset[Permission] = frozenset(),
-    limits: Iterable[ScopeLimit] = (),
-    denials: Denials | None = None,
+    limits: Iterable[IdentityLimit] = (),
+    denials: DenialCache | None = None,
     revision: int = 0,
 ) -> Rights:
     """Compile the rights of one identity from one consistent snapshot.
@@ -154,97 +153,107 @@ def compile_rights(
     ----------
     active : bool
         Whether the identity is registered and its account activated.
-    paths : iterable of Chain
-        The chains to all groups it is in, see `rbac.reach`.
+    paths : iterable of MembershipPath
+        The paths to all groups it is in, see `rbac.group_closure`.
     assignments, limits
-        At least those of the identity and of its groups; others are passed over.
+        At least those of the identity and of its groups; others are ignored.
     roles : mapping of str to Role
-        All roles, built-in ones first. An assignment of a role that is not among them gives nothing.
+        All roles, built-in ones first. An assignment of a role that is not among them has no effect.
     locks : iterable of Lock
         At least those on the identity, on its groups, on its sessions, and on projects.
-    denials : Denials, optional
-        Of these roles, where many share them.
+    denials : DenialCache, optional
+        A cache for these roles that several identities share.
     """
-    chains = (Chain(()), *paths)
-    by_name = _by_name(locks)
-    of_identity: defaultdict[Identity, list[Assignment]] = defaultdict(list)
+    all_paths = (MembershipPath(()), *paths)
+    locks_by_target = _locks_by_target(locks)
+    assignments_of: defaultdict[Identity, list[Assignment]] = defaultdict(list)
     for assignment in assignments:
-        of_identity[assignment.identity].append(assignment)
-    limits_of: defaultdict[Identity, list[ScopeLimit]] = defaultdict(list)
+        assignments_of[assignment.identity].append(assignment)
+    limits_of: defaultdict[Identity, list[IdentityLimit]] = defaultdict(list)
     for limit in limits:
         limits_of[limit.identity].append(limit)
 
-    held: list[Held] = []
-    limited: list[Limited] = []
-    uses = {str(identity)}
-    for chain in chains:
-        reached = chain.groups[-1] if chain.groups else identity
-        uses |= {str(group) for group in chain.groups}
-        for assignment in of_identity[reached]:
-            uses |= {f"role:{assignment.role}", f"project:{'*' if assignment.scope == SYSTEM else assignment.scope}"}
+    held_roles: list[HeldRole] = []
+    effective_limits: list[EffectiveLimit] = []
+    dependencies = {str(identity)}
+    for path in all_paths:
+        holder = path.groups[-1] if path.groups else identity
+        dependencies |= {str(group) for group in path.groups}
+        for assignment in assignments_of[holder]:
+            dependencies |= {
+                f"role:{assignment.role}",
+                f"project:{'*' if assignment.scope == SYSTEM else assignment.scope}",
+            }
             role = roles.get(assignment.role)
-            interval = assignment.interval.meet(chain.interval)
-            if role is None or interval is None or not reaches(role, assignment.scope, identity):
+            interval = assignment.interval.intersect(path.interval)
+            if role is None or interval is None or not is_assignable(role, assignment.scope, identity):
                 continue
-            held.append(_held(assignment, chain, interval, by_name))
-            limited += (
-                Limited(kind, value, role.name, assignment.scope, chain.groups, interval)
+            held_roles.append(_held_role(assignment, path, interval, locks_by_target))
+            effective_limits += (
+                EffectiveLimit(kind, value, role.name, assignment.scope, path.groups, interval)
                 for kind, value in role.limits.items()
             )
-        limited += (
-            Limited(one.kind, one.value, None, one.scope, chain.groups, chain.interval) for one in limits_of[reached]
+        effective_limits += (
+            EffectiveLimit(own.kind, own.value, None, own.scope, path.groups, path.interval)
+            for own in limits_of[holder]
         )
-    ordered = tuple(sorted(held, key=_nearest))
+    ordered = tuple(sorted(held_roles, key=_sort_key))
     return Rights(
         identity=identity,
         active=active,
-        held=ordered,
+        held_roles=ordered,
         table=_table(ordered, roles, member_permissions),
         roles=roles,
-        limits=tuple(limited),
-        locks=by_name,
-        groups=frozenset(group for chain in chains for group in chain.groups),
+        limits=tuple(effective_limits),
+        locks=locks_by_target,
+        groups=frozenset(group for chain in all_paths for group in chain.groups),
         member_permissions=member_permissions,
-        uses=frozenset(uses),
-        denials=Denials(roles, member_permissions) if denials is None else denials,
+        dependencies=frozenset(dependencies),
+        denials=DenialCache(roles, member_permissions) if denials is None else denials,
         revision=revision,
     )
 
 
-def _held(assignment: Assignment, chain: Chain, interval: Interval, by_name: Locks) -> Held:
-    stops = tuple(lock for group in chain.groups for lock in by_name.get((LockTarget.IDENTITY, str(group)), ()))
-    sentence = SENTENCES[Reason.GRANTED].format(
-        role=assignment.role, where=place(assignment.scope), via=through(chain.groups)
+def _held_role(
+    assignment: Assignment, path: MembershipPath, interval: Interval, locks_by_target: LockTable
+) -> HeldRole:
+    group_locks = tuple(
+        lock for group in path.groups for lock in locks_by_target.get((LockTarget.IDENTITY, str(group)), ())
     )
-    return Held(
-        assignment=assignment.id,
+    sentence = MESSAGES[Reason.GRANTED].format(
+        role=assignment.role, where=describe_scope(assignment.scope), via=describe_path(path.groups)
+    )
+    return HeldRole(
+        assignment_id=assignment.id,
         role=assignment.role,
         scope=assignment.scope,
-        via=chain.groups,
+        via=path.groups,
         interval=interval,
         creator=assignment.creator,
-        locks=stops,
-        permanent=interval == Interval() and not stops,
-        decision=Decision(True, Reason.GRANTED, sentence, assignment.id, assignment.role, chain.groups),
+        group_locks=group_locks,
+        permanent=interval == Interval() and not group_locks,
+        decision=Decision(True, Reason.GRANTED, sentence, assignment.id, assignment.role, path.groups),
     )
 
 
-def _nearest(held: Held) -> tuple[bool, int, str, str]:
-    # What gives at any time comes first, so that an allowed question is answered by the first look-up.
-    return (not held.permanent, len(held.via), held.assignment, str(held.via))
+def _sort_key(held_role: HeldRole) -> tuple[bool, int, str, str]:
+    # Permanent assignments first, so that an allowed request is decided by the first lookup.
+    return (not held_role.permanent, len(held_role.via), held_role.assignment_id, str(held_role.via))
 
 
-def _by_name(locks: Iterable[Lock]) -> Locks:
-    out: defaultdict[tuple[LockTarget, str], tuple[Lock, ...]] = defaultdict(tuple)
+def _locks_by_target(locks: Iterable[Lock]) -> LockTable:
+    result: defaultdict[tuple[LockTarget, str], tuple[Lock, ...]] = defaultdict(tuple)
     for lock in locks:
-        out[lock.target, lock.name] += (lock,)
-    return MappingProxyType(dict(out))
+        result[lock.target, lock.name] += (lock,)
+    return MappingProxyType(dict(result))
 
 
-def _table(held: tuple[Held, ...], roles: Mapping[str, Role], member_permissions: frozenset[Permission]) -> Table:
-    table: dict[str, dict[str, dict[str, tuple[Held, ...]]]] = {}
-    for one in held:
-        for permission in role_gives(roles[one.role], one.scope, member_permissions):
-            nouns = table.setdefault(one.scope, {}).setdefault(permission.verb, {})
-            nouns[permission.noun] = (*nouns.get(permission.noun, ()), one)
+def _table(
+    held_roles: tuple[HeldRole, ...], roles: Mapping[str, Role], member_permissions: frozenset[Permission]
+) -> PermissionTable:
+    table: dict[str, dict[str, dict[str, tuple[HeldRole, ...]]]] = {}
+    for held_role in held_roles:
+        for permission in permissions_of_role(roles[held_role.role], held_role.scope, member_permissions):
+            nouns = table.setdefault(held_role.scope, {}).setdefault(permission.verb, {})
+            nouns[permission.noun] = (*nouns.get(permission.noun, ()), held_role)
     return table

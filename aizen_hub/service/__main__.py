@@ -1,4 +1,4 @@
-"""``python -m aizen_hub.service aizen.yaml``: how the hub starts its managed service."""
+"""The command ``python -m aizen_hub.service aizen.yaml``, with which the hub starts its managed service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PARENT = os.getppid()  # before anything slow: the parent may die meanwhile
 def main() -> int:
     # The rest is imported only after the process is tied to its parent: importing takes a second in which a killed hub
     # would otherwise leave an orphan behind.
-    from aizen_hub.service.parent_death import StartRefused, end_with_parent
+    from aizen_hub.service.parent_death import StartupError, end_with_parent
 
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m aizen_hub.service aizen.yaml", file=sys.stderr)
@@ -19,7 +19,7 @@ def main() -> int:
     try:
         if os.environ.get("AIZEN_INSTANCE"):
             end_with_parent(_PARENT)
-    except StartRefused as error:
+    except StartupError as error:
         print(f"aizen-hub serve: {error}", file=sys.stderr)
         return 1
     from aizen_hub.service.server import run

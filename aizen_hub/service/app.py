@@ -1,80 +1,101 @@
-"""The application, made of the table of routes and nothing else."""
+"""The aiohttp application, built from the table of routes and nothing else."""
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
-from aizen_hub.service.http.route import AT_ROOT, THROUGH_PROXY, Credential, Route, check
+from aiohttp import web
+
+from aizen_hub.problems import NotFound
+from aizen_hub.service.context import ServiceContext
+from aizen_hub.service.http.problem_response import MethodNotAllowed
+from aizen_hub.service.http.route import DIRECT_METHODS, PROXIED_METHODS, AuthMethod, Route, check_routes
+from aizen_hub.service.panel.rendering import render_problem
 from aizen_hub.service.pipeline.endpoint import Endpoint
-from aizen_hub.service.pipeline.router import Address, Intake
+from aizen_hub.service.pipeline.middlewares import (
+    NO_SUCH_ADDRESS,
+    Authentication,
+    ProblemDocuments,
+    RequestLimits,
+    RequestObserver,
+    security_headers,
+)
 from aizen_hub.service.routes import routes
 
-if TYPE_CHECKING:
-    from aizen_hub.service.context import House
-
-log = logging.getLogger("aizen_hub.service.access")
+AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(house: House) -> Intake:
+def create_app(service: ServiceContext) -> web.Application:
     """Build the application.
 
     Every route of the table is reached at the service's own address for the credentials of that side, and below the
-    proxy's prefix for those of the other; an address or method outside the table is refused (R60).
+    proxy's prefix for those of the other; any other address or method is refused (R60).
 
     Raises
     ------
     RouteError
-        A route does not declare what it takes and needs.
+        A route does not declare its credentials or its requirement.
     """
     table = routes()
-    check(table)
-    addresses = _addresses(table, "", AT_ROOT | {Credential.NONE}, proxied=False) | _addresses(
-        [one for one in table if one.path.startswith("/api/") or one.page],
-        house.prefix.rstrip("/"),
-        THROUGH_PROXY | {Credential.NONE},
-        proxied=True,
+    check_routes(table)
+    endpoints: dict[web.AbstractRoute, Endpoint] = {}
+    app = web.Application(
+        middlewares=(
+            RequestObserver(endpoints, service.metrics, service.authenticator.client_address).observe,
+            ProblemDocuments(service.metrics, partial(render_problem, service)).respond,
+            RequestLimits(service.state, service.metrics).enforce,
+            Authentication(service.authenticator, service.rate_limiter).authenticate,
+        )
     )
-    return Intake(house, addresses, _note)
+    app.on_response_prepare.append(security_headers(service.instance, service.prefix))
+    for path, path_routes in _by_path(table, "", DIRECT_METHODS | {AuthMethod.NONE}).items():
+        endpoints |= _add_path(app, service, path, path_routes, proxied=False)
+    proxied_routes = [route for route in table if route.path.startswith("/api/") or route.browser_page]
+    prefix = service.prefix.rstrip("/")
+    for path, path_routes in _by_path(proxied_routes, prefix, PROXIED_METHODS | {AuthMethod.NONE}).items():
+        endpoints |= _add_path(app, service, path, path_routes, proxied=True)
+    app.router.add_route("*", "/{path:(?s:.*)}", _not_found, expect_handler=_defer_continue)
+    return app
 
 
-def _addresses(
-    table: Iterable[Route], prefix: str, side: frozenset[Credential], *, proxied: bool
-) -> dict[str, Address]:
-    paths: dict[str, dict[str, Route]] = defaultdict(dict)
+def _by_path(table: Iterable[Route], prefix: str, methods: frozenset[AuthMethod]) -> dict[str, list[Route]]:
+    paths: dict[str, list[Route]] = defaultdict(list)
     for route in table:
-        if route.takes & side:
-            paths[prefix + route.path][route.method] = route
-    return {path: Address(methods, proxied) for path, methods in paths.items()}
+        if route.auth & methods:
+            paths[prefix + route.path].append(route)
+    return paths
 
 
-def _note(endpoint: Endpoint) -> None:
-    route, call, request, status = endpoint.route, endpoint.call, endpoint.request, endpoint.status
-    label = route.name if route is not None else "no route"
-    seconds = request.seconds
-    endpoint.house.metrics.request(label, status, seconds)
-    level = (
-        logging.WARNING
-        if status >= 500
-        else logging.INFO
-        if status >= 400 or (route and route.keyed)
-        else logging.DEBUG
-    )
-    if not log.isEnabledFor(level):
-        return
-    data: dict[str, object] = {
-        "route": label,
-        "status": status,
-        "ms": round(seconds * 1000, 2),
-        "source": endpoint.house.roads.source(request, proxied=endpoint.proxied),
-    }
-    if call is not None:
-        actor = call.caller.actor
-        data |= {
-            "decision": call.decision,
-            "identity": None if actor is None else str(actor.identity),
-            "session": call.caller.session,
-        }
-    log.log(level, "answered", extra={"data": data})
+def _add_path(
+    app: web.Application, service: ServiceContext, path: str, path_routes: Iterable[Route], *, proxied: bool
+) -> dict[web.AbstractRoute, Endpoint]:
+    resource = app.router.add_resource(_pattern(path))
+    endpoints: dict[web.AbstractRoute, Endpoint] = {}
+    for route in path_routes:
+        endpoint = Endpoint(service, route, path, proxied=proxied)
+        endpoints[resource.add_route(route.method, endpoint.handle, expect_handler=_defer_continue)] = endpoint
+    allowed = sorted(route.method for route in path_routes)
+    resource.add_route("*", _method_not_allowed(allowed), expect_handler=_defer_continue)
+    return endpoints
+
+
+def _pattern(path: str) -> str:
+    # Any segment, also with braces: what a parameter may hold is checked when it is parsed.
+    return "/".join(f"{part[:-1]}:[^/]+}}" if part.startswith("{") else part for part in path.split("/"))
+
+
+def _method_not_allowed(allowed: list[str]) -> AiohttpHandler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise MethodNotAllowed(f"the methods of this address are {', '.join(allowed)}", extensions={"allow": allowed})
+
+    return refuse
+
+
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    raise NotFound(NO_SUCH_ADDRESS)
+
+
+async def _defer_continue(request: web.Request) -> None:
+    """Send no ``100 Continue`` yet: `connection_limits.read_body` sends it when the body is wanted."""

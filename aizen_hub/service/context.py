@@ -1,170 +1,67 @@
-"""What one running service consists of, in one place: every request sees exactly this."""
+"""The application context: the parts of one running service, built once by `factory.build_context`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
 
-from aizen_hub.accounts.service_accounts import service_accounts
-from aizen_hub.accounts.sessions import sessions
-from aizen_hub.audit.checkpoints.health import Sink
-from aizen_hub.problems import Unavailable
-from aizen_hub.service.auth.authenticator import Roads
-from aizen_hub.service.auth.hub_api import HubClient
-from aizen_hub.service.auth.rate_limits import Limits
-from aizen_hub.service.clock_check import Clock, kernel
-from aizen_hub.service.core.parsed_commands import Reader
-from aizen_hub.service.http.route import Route
+from aizen_hub.audit.checkpoints.health import CheckpointHealth
+from aizen_hub.authorization.decisions.decision_service import DecisionService
+from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.service.async_store import AsyncStore
+from aizen_hub.service.auth.authenticator import RequestAuthenticator
+from aizen_hub.service.auth.browser_login import BrowserLogin
+from aizen_hub.service.auth.hub_api import HubApiClient
+from aizen_hub.service.auth.rate_limits import RateLimiter
+from aizen_hub.service.clock_check import ClockCheck
+from aizen_hub.service.core.gateway import CoreGateway
+from aizen_hub.service.core.parsed_commands import ParsedCommandCache
 from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.state import ServiceState
 from aizen_hub.service.thread_pools import Pools
-
-if TYPE_CHECKING:
-    from aizen_hub.accounts.service_accounts.service_accounts import Held
-    from aizen_hub.authorization.decisions.decision_service import Court
-    from aizen_hub.catalogs.catalog import Catalog
-    from aizen_hub.jobs.runner import Runner
-    from aizen_hub.service.auth.browser_login import Browsers
-    from aizen_hub.service.core.command_log import Ledger
-    from aizen_hub.settings import Settings
-    from aizen_hub.store.actor import Actor
-    from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.store.store import Store
-    from aizen_hub.store.transaction import Read, Write
-    from aizen_hub.tokens.role_token import Verifier
-
-T = TypeVar("T")
-PREFIX = "/services/aizen/"
-_MOST_USED = 1000
+from aizen_hub.settings import Settings
+from aizen_hub.store.keystore import KeyStore
+from aizen_hub.store.sql_store import Store
+from aizen_hub.tokens.role_token import RoleTokenVerifier
 
 
-class House:
+@dataclass(frozen=True, eq=False)
+class ServiceContext:
     """The parts of a running service.
+
+    The context itself never changes; what changes is in ``state``. Only the top level (application, server, route
+    handlers, scheduled tasks) receives the context. Its parts receive the parts that they use.
 
     Attributes
     ----------
-    sealed : str or None
-        Why nothing may be decided; health still answers (R7).
-    remedy : str
-        What helps against that.
-    lacks : str or None
-        What was signed or seen and is not in the database, so that the service is sealed (T-40).
-    ending : bool
-        SIGTERM came: nothing new is taken in.
-    without_session : tuple of (user, server)
-        Servers of before this hub used the service, as the last heartbeat to this process named them.
-    used : set of str
-        Credentials of service accounts that were used since this was last noted.
+    prefix : str
+        Path of the service below the hub's proxy, with a slash at both ends.
+    instance : str
+        Random id of this process, sent with every response.
+    hub_secret : str or None
+    hub_revocations : mapping of str to Task
+        Revocations at the hub that are under way, by user name.
     """
 
-    court: Court
-    runner: Runner
-    ledger: Ledger
+    settings: Settings
+    catalog: Catalog
+    instance: str
+    prefix: str
+    hub_secret: str | None
+    metrics: Metrics
+    state: ServiceState
+    clock: ClockCheck
+    store: Store
+    pools: Pools
+    async_store: AsyncStore
     keys: KeyStore
-    verifier: Verifier
-    browsers: Browsers
-
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        catalog: Catalog,
-        *,
-        instance: str,
-        hub_secret: str | None,
-        core_credential: str | None,
-        prefix: str = PREFIX,
-        hub_api: str | None = None,
-    ) -> None:
-        self.settings, self.store, self.catalog, self.instance, self.prefix = settings, store, catalog, instance, prefix
-        self.metrics = Metrics()
-        self.pools = Pools(embedded=settings.embedded)
-        self.limits = Limits(settings.rate, self.metrics.limited)
-        self.hub = HubClient(
-            hub_api, prefix.strip("/").rpartition("/")[2] or "aizen", settings.service.deadline_seconds
-        )
-        self.hub_secret = hub_secret
-        self.revoking: dict[str, asyncio.Task[dict[str, int] | None]] = {}
-        self.roads = Roads(self, self.hub, hub_secret, core_credential)
-        self.sealed: str | None = None
-        self.remedy = ""
-        self.lacks: str | None = None
-        self.without_session: tuple[tuple[str, str], ...] = ()
-        self.ending = False
-        self.reader = Reader(catalog)
-        self.used: set[str] = set()
-        self.started = datetime.now(UTC)
-        self.clock = Clock(shared=not settings.embedded)
-        self.sink = Sink(settings.checkpoint_grace_seconds)
-        self.metrics.gauge(
-            "clock_offset_seconds",
-            "This clock against the store's, or its jumps since the start.",
-            lambda: self.clock.offset,
-        )
-        self.metrics.gauge(
-            "clock_synchronised", "1 where the kernel says that NTP keeps the clock.", lambda: kernel()[0]
-        )
-        self.metrics.gauge("clock_ntp_offset_seconds", "This clock against NTP, by the kernel.", lambda: kernel()[1])
-        self.metrics.gauge(
-            "sealed",
-            "1 while a key, the audit's checkpoint file or a part of the database is missing and nothing is decided.",
-            lambda: float(self.sealed is not None),
-        )
-        self.metrics.gauge(
-            "checkpoint_age_seconds",
-            "Time since the heads of the audit were last signed, or found unmoved.",
-            lambda: self.sink.age,
-        )
-        self.metrics.gauge("questions_waiting", "Questions that wait for the court.", lambda: float(self.court.waiting))
-        self.metrics.gauge(
-            "work_waiting",
-            "Database work that runs or waits.",
-            lambda: float(self.pools.busy),
-        )
-
-    def check_open(self, route: Route) -> None:
-        """Refuse while nothing may be decided.
-
-        Raises
-        ------
-        Unavailable
-        """
-        if route.always:
-            return
-        if self.sealed is not None:
-            self.metrics.sealed(route.name)
-            raise Unavailable(self.sealed, more={"sealed": True}, remedy=self.remedy)
-        if self.ending:
-            raise Unavailable("the service is ending")
-
-    async def change(self, actor: Actor, work: Callable[[Write], T]) -> T:
-        """Do ``work`` in one transaction, off the event loop."""
-
-        def run() -> T:
-            with self.store.write(actor) as tx:
-                return work(tx)
-
-        return await self.pools.writes.run(run)
-
-    async def look(self, work: Callable[[Read], T]) -> T:
-        """Read in one view of the store, off the event loop."""
-
-        def run() -> T:
-            with self.store.read() as tx:
-                return work(tx)
-
-        return await self.pools.reads.run(run)
-
-    async def service_account_of(self, credential: str) -> Held | None:
-        """Return whose valid credential this is now, and what it is bound to; None where it is none."""
-        return await self.look(lambda tx: service_accounts.authenticate(tx, credential))
-
-    def note_used(self, credential: str) -> None:
-        """Note that a service account came in with this credential."""
-        if len(self.used) < _MOST_USED:
-            self.used.add(credential)
-
-    async def was_session_credential(self, credential: str) -> bool:
-        """Whether a token's hash is, or ever was, the credential of a session."""
-        return await self.look(lambda tx: sessions.was_credential(tx, credential))
+    verifier: RoleTokenVerifier
+    checkpoint_health: CheckpointHealth
+    decisions: DecisionService
+    parsed_commands: ParsedCommandCache
+    hub_api: HubApiClient
+    browser_login: BrowserLogin
+    authenticator: RequestAuthenticator
+    rate_limiter: RateLimiter
+    core: CoreGateway
+    hub_revocations: dict[str, asyncio.Task[dict[str, int] | None]] = field(default_factory=dict)

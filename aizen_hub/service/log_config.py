@@ -1,4 +1,4 @@
-"""Logs as JSON lines: one event, one line, nothing of the input unescaped, no secret (R98, R99)."""
+"""Logging as JSON lines: one line per event, input always escaped, no secrets (R98, R99)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Any, TextIO
 MAX_TEXT = 500
 
 
-class JsonLines(logging.Formatter):
+class JsonLineFormatter(logging.Formatter):
     """Formats a record as one JSON object.
 
-    Of an exception the class and the places are shown, not its message: messages quote what was read, and what was read
-    may be a password or a token.
+    Of an exception the class and the stack are logged, not its message: messages quote input, which may be a secret.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -32,7 +31,7 @@ class JsonLines(logging.Formatter):
             out |= {key: _bounded(value) for key, value in data.items() if key not in out}
         if record.exc_info and record.exc_info[0] is not None:
             out["exception"] = record.exc_info[0].__name__
-            out["places"] = _places(record.exc_info[2])
+            out["stack"] = _stack(record.exc_info[2])
         return json.dumps(out, ensure_ascii=True, default=str)
 
 
@@ -40,20 +39,17 @@ def _bounded(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)[:MAX_TEXT]
 
 
-def _places(trace: TracebackType | None) -> list[str]:
+def _stack(trace: TracebackType | None) -> list[str]:
     return [
         f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)
     ][-12:]
 
 
-def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
+def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every record of this process to one stream as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLineFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
-    # Tornado logs requests and refused bodies with their content; ours are logged by the handler.
-    logging.getLogger("tornado.access").setLevel("ERROR")
-    logging.getLogger("tornado.general").setLevel("ERROR")

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the schemas that check the input."""
+"""The OpenAPI 3.1 document, generated from the table of routes and the schemas that validate the input."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from aizen_hub import __version__
-from aizen_hub.service.api.change_response import DRY_RUN
+from aizen_hub.api_models.schema import ResponseModel, Schema
 from aizen_hub.service.api.schemas.result import ResultView
 from aizen_hub.service.auth.browser_login import COOKIE
+from aizen_hub.service.http.headers import DRY_RUN, FORM, HTML, JSON, NDJSON, PROBLEM_JSON
 from aizen_hub.service.http.problem_document import ProblemDocument
-from aizen_hub.service.http.route import Credential, Kind, Route
-from aizen_hub.service.http.schema import Open, Schema
-from aizen_hub.service.panel.rendering import HTML
+from aizen_hub.service.http.route import AuthMethod, RequirementKind, Route
 
 _REF = "#/components/schemas/{model}"
 
 _BOUND = "serviceAccountBound"
-_SECURITY: dict[Credential, tuple[str, dict[str, str]]] = {
-    Credential.HUB_SECRET: ("hubSecret", {"type": "http", "scheme": "bearer", "description": "The hub's own secret."}),
-    Credential.ROLE_TOKEN: (
+_SECURITY: dict[AuthMethod, tuple[str, dict[str, str]]] = {
+    AuthMethod.HUB_SECRET: ("hubSecret", {"type": "http", "scheme": "bearer", "description": "The hub's own secret."}),
+    AuthMethod.ROLE_TOKEN: (
         "roleToken",
         {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The role token of a session."},
     ),
-    Credential.SERVICE_ACCOUNT: (
+    AuthMethod.SERVICE_ACCOUNT: (
         "serviceAccount",
         {"type": "http", "scheme": "bearer", "description": "A credential of a service account."},
     ),
-    Credential.CORE: ("core", {"type": "http", "scheme": "bearer", "description": "The core's own credential."}),
-    Credential.HUB_TOKEN: (
+    AuthMethod.CORE: ("core", {"type": "http", "scheme": "bearer", "description": "The core's own credential."}),
+    AuthMethod.HUB_TOKEN: (
         "hubToken",
         {
             "type": "apiKey",
@@ -39,7 +38,7 @@ _SECURITY: dict[Credential, tuple[str, dict[str, str]]] = {
             "description": "`token …`, with access to this service.",
         },
     ),
-    Credential.BROWSER: (
+    AuthMethod.BROWSER: (
         "browser",
         {
             "type": "apiKey",
@@ -58,7 +57,7 @@ _ONCE = frozenset(
         "/api/v1/pending/{change}/confirm",
     }
 )
-"""Changes without a key for retries: they show a secret once, or are good once."""
+"""Changes without an idempotency key: they show a secret once, or can be done only once."""
 
 _SCHEMES = dict(_SECURITY.values()) | {
     _BOUND: {
@@ -69,8 +68,8 @@ _SCHEMES = dict(_SECURITY.values()) | {
 }
 
 
-def document(table: Sequence[Route], url: str, cookie: str = COOKIE) -> dict[str, Any]:
-    """Return the document of a table of routes.
+def build_document(table: Sequence[Route], url: str, cookie: str = COOKIE) -> dict[str, Any]:
+    """Return the OpenAPI document of a table of routes.
 
     Parameters
     ----------
@@ -78,28 +77,28 @@ def document(table: Sequence[Route], url: str, cookie: str = COOKIE) -> dict[str
     url : str
         The service's own root address.
     cookie : str
-        What the cookie of a signed-in browser is called at this installation.
+        Name of the session cookie at this installation.
     """
-    models: set[type[Schema] | type[Open]] = {ProblemDocument}
+    models: set[type[Schema] | type[ResponseModel]] = {ProblemDocument}
     for route in table:
-        models |= {one for one in (route.body, route.query, route.answer) if one is not None}
-    ordered = sorted(models, key=lambda one: one.__name__)
-    names = [one.__name__ for one in ordered]
+        models |= {model for model in (route.body, route.query, route.response) if model is not None}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    names = [model.__name__ for model in ordered]
     if len(set(names)) != len(names):
-        raise ValueError("two schemas have one name")
-    _, definitions = models_json_schema([(one, "validation") for one in ordered], ref_template=_REF)
+        raise ValueError("two schemas have the same name")
+    _, definitions = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
     schemas = definitions.get("$defs", {})
     paths: dict[str, dict[str, Any]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
-    browser, scheme = _SECURITY[Credential.BROWSER]
+    browser, scheme = _SECURITY[AuthMethod.BROWSER]
     schemes = _SCHEMES | {browser: scheme | {"name": cookie}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "aizen-hub",
             "version": __version__,
-            "summary": "Who may do what, decided for every command.",
+            "summary": "Authorization of every command.",
             "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         },
         "servers": [{"url": url}],
@@ -115,17 +114,17 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": _parameters(route, schemas),
         "responses": _responses(route),
         "security": _security(route),
-        "x-aizen-needs": ":".join(filter(None, (route.needs.kind.value, route.needs.name))),
+        "x-aizen-requires": ":".join(filter(None, (route.requires.kind.value, route.requires.name))),
     }
     if route.body is not None:
-        media = "application/x-www-form-urlencoded" if route.form else "application/json"
+        media = FORM if route.form else JSON
         out["requestBody"] = {"required": True, "content": {media: {"schema": _ref(route.body)}}}
     return out
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:
-    names = [_SECURITY[one][0] for one in sorted(route.takes) if one is not Credential.NONE]
-    return [{name: []} for name in (*names, *([_BOUND] if Credential.SERVICE_ACCOUNT in route.takes else []))]
+    names = [_SECURITY[method][0] for method in sorted(route.auth) if method is not AuthMethod.NONE]
+    return [{name: []} for name in (*names, *([_BOUND] if AuthMethod.SERVICE_ACCOUNT in route.auth else []))]
 
 
 def _operation_id(route: Route) -> str:
@@ -136,16 +135,16 @@ def _operation_id(route: Route) -> str:
 def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 300}}
-        for name in route.members()
+        for name in route.path_params()
     ]
     if route.query is not None:
         schema = schemas[route.query.__name__]
-        needed = schema.get("required", ())
+        required = schema.get("required", ())
         out += [
-            {"name": name, "in": "query", "required": name in needed, "schema": part}
+            {"name": name, "in": "query", "required": name in required, "schema": part}
             for name, part in schema.get("properties", {}).items()
         ]
-    if route.keyed:
+    if route.idempotent:
         out.append(
             {
                 "name": "Idempotency-Key",
@@ -155,7 +154,7 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "minLength": 1, "maxLength": 120, "pattern": "^[!-~]+$"},
             }
         )
-    if route.versioned:
+    if route.if_match:
         out.append(
             {
                 "name": "If-Match",
@@ -165,15 +164,15 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "maxLength": 64},
             }
         )
-    if can_be_tried(route):
+    if supports_dry_run(route):
         out.append(
             {
                 "name": "Prefer",
                 "in": "header",
                 "required": False,
-                "description": f"`{DRY_RUN}`: change nothing, and answer who would gain and lose which rights. Other "
-                "preferences are passed over (RFC 7240).",
-                # Anything at all: what we do not know is no fault.
+                "description": f"`{DRY_RUN}`: change nothing, and return who would gain and lose which rights. Other "
+                "preferences are ignored (RFC 7240).",
+                # Any text: unknown preferences are no error.
                 "schema": {"type": "string"},
                 "example": DRY_RUN,
             }
@@ -181,40 +180,47 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     return out
 
 
-def can_be_tried(route: Route) -> bool:
-    """Whether it is a change that takes ``Prefer: dry-run``, because `api.answer.change` makes it."""
-    return route.answer is ResultView and (route.keyed or (route.method == "POST" and route.path in _ONCE))
+def supports_dry_run(route: Route) -> bool:
+    """Whether it is a change that accepts ``Prefer: dry-run``, as `api.change_response.authorized_result` does."""
+    return route.response is ResultView and (route.idempotent or (route.method == "POST" and route.path in _ONCE))
 
 
 def _responses(route: Route) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "Done."}
-    if route.answer is not None:
-        good["content"] = {route.media or "application/json": {"schema": _ref(route.answer)}}
-        if route.stream:
-            good["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
-    elif route.media is not None:
-        good["content"] = {route.media: {"schema": {}}}
+    if route.response is not None:
+        good["content"] = {route.media_type or JSON: {"schema": _ref(route.response)}}
+        if route.streams:
+            good["content"][NDJSON] = {"schema": {"type": "string"}}
+    elif route.media_type is not None:
+        good["content"] = {route.media_type: {"schema": {}}}
     problem: dict[str, Any] = {
         "description": "A problem document (RFC 9457).",
-        "content": {"application/problem+json": {"schema": _ref(ProblemDocument)}},
+        "content": {PROBLEM_JSON: {"schema": _ref(ProblemDocument)}},
     }
-    if route.page and route.media == HTML:
+    if route.browser_page and route.media_type == HTML:
         problem["content"] |= {HTML: {"schema": {"type": "string"}}}
-    if route.wraps is not None:
+    if route.error_formatter is not None:
         problem = {
             "description": "An OAuth error (RFC 6749, 5.2).",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": {JSON: {"schema": {"type": "object"}}},
         }
     responses = {str(route.status): good, "4XX": problem, "502": problem, "503": problem}
-    if can_be_tried(route):
-        tried = {**good, "headers": {"Preference-Applied": {"schema": {"type": "string"}}}}
-        responses["200"] = {**tried, "description": f"Done, or with `Prefer: {DRY_RUN}` tried."}
+    if supports_dry_run(route):
+        dry_run = {**good, "headers": {"Preference-Applied": {"schema": {"type": "string"}}}}
+        responses["200"] = {**dry_run, "description": f"Done, or with `Prefer: {DRY_RUN}` evaluated only."}
         if route.status != 200:
-            responses["200"]["description"] = f"Tried (`Prefer: {DRY_RUN}`)."
-    if route.needs.kind is not Kind.ROAD and route.answer is not None and route.method != "GET":
-        responses["202"] = {**good, "description": "It waits for confirmation; `data.pending` holds its id."}
+            responses["200"]["description"] = f"Dry run (`Prefer: {DRY_RUN}`)."
+    if (
+        route.requires.kind is not RequirementKind.CREDENTIAL_SUFFICES
+        and route.response is not None
+        and route.method != "GET"
+    ):
+        responses["202"] = {
+            **good,
+            "description": "It has to be confirmed; `data.pending` holds the id of the pending change.",
+        }
     return responses
 
 
-def _ref(model: type[Schema] | type[Open]) -> dict[str, str]:
+def _ref(model: type[Schema] | type[ResponseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=model.__name__)}

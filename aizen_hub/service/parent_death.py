@@ -1,4 +1,4 @@
-"""A managed service ends with its hub."""
+"""The end of a managed service with its hub: PR_SET_PDEATHSIG."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-class StartRefused(RuntimeError):
+class StartupError(RuntimeError):
     """The service must not start; the message says why and what to do."""
 
 
 def end_with_parent(parent: int) -> None:
-    """Ask the kernel to send SIGTERM to this process when its parent dies, however that dies.
+    """Ask the kernel to send SIGTERM to this process when its parent dies, for whatever reason.
 
     Parameters
     ----------
@@ -24,15 +24,15 @@ def end_with_parent(parent: int) -> None:
 
     Raises
     ------
-    StartRefused
+    StartupError
         The parent died meanwhile, or this system has no such signal.
     """
     if not sys.platform.startswith("linux"):
-        raise StartRefused(
+        raise StartupError(
             "a managed service needs Linux, where it can end with the hub; run `aizen-hub serve` unmanaged instead"
         )
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
-        raise StartRefused(f"cannot follow the hub's life: {os.strerror(ctypes.get_errno())}")
+        raise StartupError(f"cannot be tied to the hub's process: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != parent:
-        raise StartRefused("the hub ended while the service started")
+        raise StartupError("the hub ended while the service started")

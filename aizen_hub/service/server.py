@@ -1,4 +1,4 @@
-"""Start, run and end of the service process."""
+"""The service process: start, run until a signal, and stop in order."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from aizen_hub.problems import Problem
-from aizen_hub.service import log_config as logs
-from aizen_hub.service.app import make_app
-from aizen_hub.service.background.scheduler import Background
-from aizen_hub.service.background.tasks import Chores
-from aizen_hub.service.context import House
-from aizen_hub.service.factory import build
+from aizen_hub.service.app import create_app
+from aizen_hub.service.background.scheduler import Scheduler
+from aizen_hub.service.background.tasks import ScheduledTasks
+from aizen_hub.service.context import ServiceContext
+from aizen_hub.service.factory import build_context
 from aizen_hub.service.http.listener import Listener
-from aizen_hub.service.parent_death import StartRefused
+from aizen_hub.service.log_config import configure_logging
+from aizen_hub.service.parent_death import StartupError
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store.instance_lock import InstanceLock
 
@@ -41,42 +41,47 @@ class Server:
 
     Parameters
     ----------
-    house : House
+    context : ServiceContext
     host, port : str, int
-        Port 0 takes a free one, for tests.
+        Port 0 chooses a free one, for tests.
+
+    Raises
+    ------
+    OSError
+        The port is in use.
     """
 
-    def __init__(self, house: House, host: str, port: int) -> None:
-        self.house = house
+    def __init__(self, context: ServiceContext, host: str, port: int) -> None:
+        self.context = context
         self._sockets = bind_sockets(port, host)
         self.port: int = self._sockets[0].getsockname()[1]
-        self._http = Listener(make_app(house).serve)
-        self._background = Background(house.metrics)
-        self._chores = Chores(house)
+        self._listener = Listener(create_app(context), _DRAIN_SECONDS)
+        self._scheduler = Scheduler(context.metrics)
+        self._scheduled_tasks = ScheduledTasks(context)
 
     async def start(self) -> None:
-        await self._http.start(self._sockets)
-        self._background.start(*self._chores.tasks())
+        await self._listener.start(self._sockets)
+        self._scheduler.start(*self._scheduled_tasks.tasks())
 
     async def stop(self) -> None:
-        """Take nothing new, answer what is here within a few seconds, and close everything."""
-        self.house.ending = True
-        self._http.stop()
-        await self._background.stop()
-        await self.house.runner.close()
-        await self._http.close(_DRAIN_SECONDS)
-        await self._chores.last()
+        """Accept no new requests, answer the ones under way within a few seconds, and close everything."""
+        self.context.state.stopping = True
+        await self._listener.stop()
+        await self._scheduler.stop()
+        await self.context.core.runner.close()
+        await self._listener.close()
+        await self._scheduled_tasks.shut_down()
+        await self.context.hub_api.close()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
-        self.house.pools.close()
-        self.house.hub.close()
-        self.house.court.close()
-        self.house.store.close()
+        self.context.pools.close()
+        self.context.decisions.close()
+        self.context.store.close()
 
 
 def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
-    """Run the service of one configuration file until it is told to end; returns the exit status.
+    """Run the service of one configuration file until it is told to stop; returns the exit status.
 
     A managed service (started by the hub, which sets ``AIZEN_INSTANCE``) ends with its parent.
     """
@@ -85,10 +90,10 @@ def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
     try:
         if level not in logging.getLevelNamesMapping():
             raise ConfigurationError(f"`{LOG_LEVEL}` must be DEBUG, INFO, WARNING or ERROR")
-        logs.configure(level)
+        configure_logging(level)
         settings = Settings.load(path, environ)
         return asyncio.run(_run(settings, environ))
-    except (ConfigurationError, StartRefused) as error:
+    except (ConfigurationError, StartupError) as error:
         print(f"aizen-hub serve: {error}", file=sys.stderr)
         return 1
     except Problem as error:
@@ -98,34 +103,33 @@ def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
 
 async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     with ExitStack() as stack:
-        given = environ.get(INSTANCE, "")
-        if given and not _INSTANCE.fullmatch(given):
-            raise StartRefused(f"`{INSTANCE}` must be letters, digits, `-` and `_`")
-        lock = InstanceLock.beside(settings)
+        instance = environ.get(INSTANCE, "")
+        if instance and not _INSTANCE.fullmatch(instance):
+            raise StartupError(f"`{INSTANCE}` must be letters, digits, `-` and `_`")
+        lock = InstanceLock.for_settings(settings)
         if lock is not None:
             stack.enter_context(lock)
-        # Everything that may take long or fail is done before the port opens: who connects finds a whole service.
-        house = build(settings, instance=given or secrets.token_hex(16), environ=environ)
+        # Everything that may take long or fail is done before the port opens: a client that connects finds a service
+        # that is complete.
+        context = build_context(settings, instance=instance or secrets.token_hex(16), environ=environ)
         try:
-            server = Server(house, settings.service.host, settings.service.port)
+            server = Server(context, settings.service.host, settings.service.port)
         except OSError as error:
-            raise StartRefused(
+            raise StartupError(
                 f"cannot listen on {settings.service.host}:{settings.service.port}: {error.strerror}; "
                 "another process may use that port: stop it, or set another `service.port` on both sides"
             ) from None
         await server.start()
-        # What a service consists of stays to its end: looking through it again and again finds nothing.
+        # The parts of a service live until its end: scanning them in every collection frees nothing.
         gc.collect()
         gc.freeze()
-        log.info(
-            "serving",
-            extra={"data": {"host": settings.service.host, "port": server.port, "sealed": house.sealed is not None}},
-        )
-        ended = asyncio.Event()
+        is_sealed = context.state.sealed is not None
+        log.info("serving", extra={"data": {"host": settings.service.host, "port": server.port, "sealed": is_sealed}})
+        stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
-        await ended.wait()
-        log.info("ending")
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, stopped.set)
+        await stopped.wait()
+        log.info("stopping")
         await server.stop()
     return 0

@@ -1,4 +1,4 @@
-"""Who makes a change or asks a question, and by which road they came."""
+"""The actor of a request, and the channel that the request came by."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from enum import StrEnum
 from aizen_hub.rbac.identity import Identity
 
 
-class Road(StrEnum):
-    """The way a request came; none accepts another's credential."""
+class Channel(StrEnum):
+    """How a request came in. Each channel accepts its own credentials only."""
 
     KERNEL = "kernel"
     PANEL = "panel"
     CLI = "cli"
     SERVICE_ACCOUNT = "service-account"
     HUB = "hub"
-    OPERATOR = "operator"  # on the service's own machine, past all roles
+    OPERATOR = "operator"  # a command on the service's own machine, which needs no role
     POLICY = "policy"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody behind a request.
+    """The identity behind a request.
 
     Attributes
     ----------
     identity : Identity
-        Whose rights count.
-    road : Road
+        Whose rights are checked.
+    channel : Channel
     session : str or None
         Id of the session of a role token.
     project : str or None
         The session's project.
     acting : Identity or None
-        Who really sits there, where somebody acts for ``identity`` (the ``act`` claim, R54).
+        The identity that sent the request on behalf of ``identity`` (the ``act`` claim, R54).
     token_id : str or None
         ``jti`` of the role token.
     source : str or None
         Network address.
-    fresh_until : datetime or None
-        Until when a fresh sign-in counts for sensitive operations (R77).
+    recent_login_until : datetime or None
+        Until when the last interactive login counts as recent, which sensitive operations need (R77).
     """
 
     identity: Identity
-    road: Road
+    channel: Channel
     session: str | None = None
     project: str | None = None
     acting: Identity | None = None
     token_id: str | None = None
     source: str | None = None
-    fresh_until: datetime | None = None
+    recent_login_until: datetime | None = None

@@ -1,4 +1,4 @@
-"""One database, and the few places where SQLite and PostgreSQL differ."""
+"""The database engine and its transactions, with the differences between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,49 +17,50 @@ from sqlalchemy.exc import ArgumentError
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store.timestamps import from_microseconds
 
-CHANGING = "statements-changing"
-"""Where a connection counts the statements that may change somebody's rights."""
-_WITHOUT_RIGHTS = frozenset({
-    "outbox", "names", "replays", "throttles", "jobs", "open_commands", "pending", "project_alerts", "audit",
+CHANGE_COUNTER = "statements-changing"
+"""Key in ``Connection.info`` of the number of statements that may have changed rights."""
+_TABLES_WITHOUT_RIGHTS = frozenset({
+    "outbox", "names", "idempotency_keys", "attempt_counters", "jobs", "open_commands", "pending_changes",
+    "project_alerts", "audit",
 })  # fmt: skip
 _STATE = "SELECT value, catalog_hash, not_before{now} FROM revision WHERE id = 1{lock}"
 _PG_NOW = ", CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
-_PG_SERVER = ", CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS bigint)"
+_PG_SERVER_STARTED = ", CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS bigint)"
 
 
-class State(NamedTuple):
-    """The single revision row, the store's time when it was read, and which server answered."""
+class StoreState(NamedTuple):
+    """The single revision row, the store's time when it was read, and the database server that answered."""
 
     revision: int
     catalog_hash: str
     not_before: int | None  # microseconds
     now: datetime
-    server: int = 0  # its start, in microseconds; every server that takes over has another one
+    server_started: int = 0  # start time of the server in microseconds; differs after a failover
 
 
 class Database:
-    """An engine whose transactions we begin and end ourselves.
+    """A database engine with explicit transactions.
 
-    The driver is in autocommit, so that ``BEGIN IMMEDIATE`` and isolation levels are ours to say and the hot path may
-    use the driver directly within the same transaction.
+    The driver runs in autocommit mode: the class issues ``BEGIN IMMEDIATE`` and isolation levels itself, and the hot
+    path can use the driver directly within the same transaction.
 
     Parameters
     ----------
     url : str
         ``sqlite:///file`` or ``postgresql://…``.
     deadline_seconds : float
-        No statement, lock or pool slot is waited for longer than this.
+        Upper bound of the wait for a statement, a lock or a connection of the pool.
     """
 
     def __init__(self, url: str, deadline_seconds: float = 5.0) -> None:
         self.url = database_url(url)
         self.embedded = self.url.get_backend_name() == "sqlite"
         self.deadline_seconds = deadline_seconds
-        self.newest = -1
-        """The newest revision that this process has seen; where a later view is older, the database was set back."""
-        self.forget: Callable[[], None] = lambda: None
-        """Called before anything is read from another server than the last time."""
-        self._server = 0
+        self.newest_revision = -1
+        """The newest revision that this process has seen. If a later one is older, the database was rolled back."""
+        self.on_server_change: Callable[[], None] = lambda: None
+        """Called when another database server answers than before, to drop what was cached from the former one."""
+        self._server_started = 0
         milliseconds = max(1, int(deadline_seconds * 1000))
         if self.embedded:
             self.path: Path | None = sqlite_path(self.url)
@@ -77,14 +78,14 @@ class Database:
             self._begin = {
                 "read": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + timeouts,
                 "write": "BEGIN ISOLATION LEVEL READ COMMITTED" + timeouts,
-                # Its rows follow whatever the chain ends with when its turn there comes, not when it began.
+                # Not a snapshot: the rows continue the chain as it ends when its lock is acquired.
                 "append": "BEGIN ISOLATION LEVEL READ COMMITTED" + timeouts,
-                # One snapshot for revision and rights. Appending conflicts with nobody, so it never has to be retried.
+                # One snapshot for revision and rights. Inserts conflict with no other transaction, so no retry.
                 "batch": "BEGIN ISOLATION LEVEL REPEATABLE READ" + timeouts,
             }
-            self._state = _STATE.format(now=_PG_NOW + _PG_SERVER, lock="")
-            self._state_locked = _STATE.format(now=_PG_NOW + _PG_SERVER, lock=" FOR UPDATE")
-        self.engine = self._engine(milliseconds)
+            self._state = _STATE.format(now=_PG_NOW + _PG_SERVER_STARTED, lock="")
+            self._state_locked = _STATE.format(now=_PG_NOW + _PG_SERVER_STARTED, lock=" FOR UPDATE")
+        self.engine = self._create_engine(milliseconds)
         dbapi: Any = self.engine.dialect.loaded_dbapi
         self.driver_error: type[Exception] = dbapi.Error
 
@@ -94,21 +95,22 @@ class Database:
         cursor.execute(self._begin[kind])
 
     def commit(self, conn: Connection) -> None:
+        """Commit the transaction."""
         self.cursor(conn).execute("COMMIT")
 
     def rollback(self, conn: Connection) -> None:
-        """Give up the transaction; a connection that cannot even do that is thrown away."""
+        """Roll the transaction back; drop the connection if that fails."""
         if conn.invalidated:
-            return  # it is lost already, and its transaction with it
+            return  # the connection is lost, and its transaction with it
         try:
             conn.connection.rollback()
         except self.driver_error:
             conn.invalidate()
 
-    def begin_at(self, conn: Connection, kind: str) -> State:
+    def begin_and_read_state(self, conn: Connection, kind: str) -> StoreState:
         """Begin a transaction and read the revision row in it, which ``write`` locks until its end.
 
-        To a server both go in one message.
+        PostgreSQL receives both statements in one message.
         """
         cursor = self.cursor(conn)
         state = self._state_locked if kind == "write" else self._state
@@ -124,32 +126,33 @@ class Database:
             raise ConfigurationError("the database has no revision row; run `aizen-hub db check`")
         now = datetime.now(UTC) if self.embedded else from_microseconds(row[3])
         server = 0 if self.embedded else row[4]
-        if server != self._server:
-            # After a failover a revision that we know may have been lost, and its number be that of another change.
-            self.forget()
-            self._server = server
-        self.newest = max(self.newest, row[0])
-        return State(row[0], row[1], row[2], now, server)
+        if server != self._server_started:
+            # A failover may lose the last revisions, and their numbers may be used again by other changes.
+            self.on_server_change()
+            self._server_started = server
+        self.newest_revision = max(self.newest_revision, row[0])
+        return StoreState(row[0], row[1], row[2], now, server)
 
     def cursor(self, conn: Connection) -> Any:
-        """Return a cursor of the driver itself, inside the connection's present transaction."""
+        """Return a cursor of the driver, in the current transaction of the connection."""
         return conn.connection.cursor()
 
-    def sql(self, text: str) -> str:
-        """Return ``text``, written with ``?``, with this driver's placeholders."""
+    def with_placeholders(self, text: str) -> str:
+        """Replace ``?`` with this driver's placeholder."""
         return text if self.embedded else text.replace("?", "%s")
 
     def dispose(self) -> None:
+        """Close all connections of the pool."""
         self.engine.dispose()
 
-    def _engine(self, milliseconds: int) -> Engine:
+    def _create_engine(self, milliseconds: int) -> Engine:
         pool = {"pool_size": 8, "max_overflow": 8, "pool_timeout": self.deadline_seconds}
         if self.path is not None:
             engine = create_engine(self.url, isolation_level="AUTOCOMMIT", **pool)
-            create_private(self.path)
+            create_private_file(self.path)
 
             @event.listens_for(engine, "connect")
-            def set_up(connection: sqlite3.Connection, _record: Any) -> None:
+            def configure_connection(connection: sqlite3.Connection, _record: Any) -> None:
                 cursor = connection.cursor()
                 cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
                 cursor.execute("PRAGMA journal_mode = WAL")
@@ -157,8 +160,8 @@ class Database:
                 cursor.execute("PRAGMA foreign_keys = ON")
                 cursor.execute("PRAGMA temp_store = MEMORY")
                 cursor.execute("PRAGMA cache_size = -16384")
-                # Whoever commits last before a checkpoint waits for it. Audit rows write the same few pages again and
-                # again: four times the log is a quarter of the checkpoints, each hardly longer.
+                # The last commit before a checkpoint waits for it. Audit rows rewrite the same few pages: a log of four
+                # times the default means a quarter of the checkpoints, each hardly longer.
                 cursor.execute("PRAGMA wal_autocheckpoint = 4000")
                 cursor.close()
 
@@ -167,12 +170,11 @@ class Database:
                 self.url,
                 isolation_level="AUTOCOMMIT",
                 pool_pre_ping=True,
-                # Prepared statements do not survive a transaction pooler in front of the database.
+                # Prepared statements do not work through a transaction pooler.
                 connect_args={
                     "connect_timeout": max(1, int(self.deadline_seconds)),
                     "prepare_threshold": None,
-                    # A peer that vanished is noticed by the network, not by a statement timeout that it would have to
-                    # send.
+                    # The server enforces the statement timeout, so only these detect a server that is gone.
                     "tcp_user_timeout": milliseconds,
                     "keepalives_idle": 5,
                     "keepalives_interval": 2,
@@ -186,7 +188,7 @@ class Database:
             conn: Connection, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
         ) -> None:
             if _may_change_rights(statement, context):
-                conn.info[CHANGING] = conn.info.get(CHANGING, 0) + 1
+                conn.info[CHANGE_COUNTER] = conn.info.get(CHANGE_COUNTER, 0) + 1
 
         return engine
 
@@ -197,15 +199,23 @@ def _may_change_rights(statement: str, context: Any) -> bool:
         return not statement.lstrip()[:6].upper().startswith("SELECT")
     if not (context.isinsert or context.isupdate or context.isdelete):
         return False
-    return getattr(getattr(compiled.statement, "table", None), "name", "") not in _WITHOUT_RIGHTS
+    return getattr(getattr(compiled.statement, "table", None), "name", "") not in _TABLES_WITHOUT_RIGHTS
 
 
 def database_url(url: str) -> URL:
-    """Read a database address and choose the driver; ConfigurationError for one that we do not support."""
+    """Parse a database URL and choose the driver.
+
+    Raises
+    ------
+    ConfigurationError
+        The URL is invalid, or the database is not supported.
+    """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # its message could show a password
-        raise ConfigurationError("`database`: this is no address; use sqlite:///file or postgresql://…") from None
+    except (ArgumentError, ValueError):  # the message of the original error may hold a password
+        raise ConfigurationError(
+            "`database`: this is not a database URL; use sqlite:///file or postgresql://…"
+        ) from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         sqlite_path(parsed)
@@ -216,15 +226,16 @@ def database_url(url: str) -> URL:
 
 
 def sqlite_path(url: URL) -> Path:
+    """Return the file of an SQLite URL; ConfigurationError if it does not name a plain file."""
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise ConfigurationError("`database`: SQLite needs a plain file, sqlite:///path")
     return Path(url.database)
 
 
-def create_private(path: Path) -> None:
-    """Make the file if it is missing, readable for its owner only; SQLite gives its helper files the same mode."""
+def create_private_file(path: Path) -> None:
+    """Create the file if it is missing, readable by its owner only; SQLite gives its helper files the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    for one in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-        if one.exists() and stat.S_IMODE(one.stat().st_mode) & 0o077:
-            one.chmod(0o600)
+    for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            file.chmod(0o600)

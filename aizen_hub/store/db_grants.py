@@ -1,4 +1,4 @@
-"""What the service's database role may do on PostgreSQL: only add to the audit, and work with all else (R97)."""
+"""Grants of the service's database role on PostgreSQL: append-only audit, full access to all other tables (R97)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from aizen_hub.store import tables
 
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _APPEND_ONLY = frozenset({tables.audit.name, tables.changes.name})
-_READ_ONLY = frozenset({tables.seals.name})  # rows are sealed and removed with the owner's role
+_READ_ONLY = frozenset({tables.archive_manifests.name})  # the audit is archived with the owner's role
 
 
-def grant_service(conn: Connection, role: str) -> None:
-    """Give a database role what the service needs and no more; run by the owner of the tables.
+def grant_service_role(conn: Connection, role: str) -> None:
+    """Grant a database role exactly what the service needs; called by the owner of the tables.
 
-    Audit rows and change records can be read and added, never changed or removed, and seals only be read, so that
-    whoever takes over the service cannot rewrite what was recorded.
+    Audit rows and change records can be read and inserted, but not updated or deleted, and archive manifests can only
+    be read: an attacker who takes over the service cannot rewrite what was recorded.
 
     Raises
     ------
     ConfigurationError
-        Not the plain name of a role, or the role that owns the tables: an owner can give everything back to itself.
+        Not a plain role name, or the role that owns the tables: an owner can grant itself everything back.
     """
     if not _ROLE.fullmatch(role):
         raise ConfigurationError(f"`{role[:80]}` is not the name of a database role: lower-case letters, digits, `_`")
     if conn.exec_driver_sql("SELECT current_user").scalar() == role:
-        raise ConfigurationError(f"`{role}` owns the tables: give the service a role of its own")
+        raise ConfigurationError(f"`{role}` owns the tables: give the service its own role")
     conn.exec_driver_sql(f"GRANT USAGE ON SCHEMA public TO {role}")
     conn.exec_driver_sql(f"GRANT SELECT ON alembic_version TO {role}")
     conn.exec_driver_sql(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}")
@@ -40,15 +40,14 @@ def grant_service(conn: Connection, role: str) -> None:
         conn.exec_driver_sql(f"GRANT {rights} ON {name} TO {role}")
 
 
-def rewritable(conn: Connection) -> tuple[str, ...]:
-    """Return the tables of what was recorded in which the connected role could change or remove rows (R97).
+def find_rewritable_tables(conn: Connection) -> tuple[str, ...]:
+    """Return the append-only tables in which the connected role could update or delete rows (R97).
 
-    An owner counts whatever it took from itself, since it can give it back, and so do its members; superusers may
-    everything.
+    An owner, or a member of the owner, always counts: it can grant itself what was revoked. So does a superuser.
     """
     names = ", ".join(f"'{name}'::regclass" for name in sorted(_APPEND_ONLY))
-    found = conn.exec_driver_sql(
-        f"SELECT relname FROM pg_class WHERE oid IN ({names})"  # noqa: S608 - names of tables of ours
+    result = conn.exec_driver_sql(
+        f"SELECT relname FROM pg_class WHERE oid IN ({names})"  # noqa: S608 - the names of our own tables
         " AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE') OR pg_has_role(relowner, 'MEMBER')) ORDER BY 1"
     )
-    return tuple(found.scalars())
+    return tuple(result.scalars())

@@ -1,9 +1,9 @@
-"""Points between deciding, committing and answering at which a test may stop this very process (T-45).
+"""Failpoints: named points at which a fault test kills or stops this process (T-45).
 
-A crash matters most where it is least likely: between two statements. A fault test names such a point in
-``AIZEN_TEST_KILL_AT`` before it starts the service, as ``point``, ``point:n`` (the nth time, the first by default) or
-``point:n:stop`` (stopped with SIGSTOP instead of killed, until somebody lets it go on). Without the variable,
-`reached` is an empty function; whoever can set the variable could kill the process anyway.
+A crash matters most between deciding, committing and answering, where it is least likely to happen by chance. A fault
+test sets ``AIZEN_TEST_KILL_AT`` before it starts the service: ``point``, ``point:n`` (the nth time, by default the
+first) or ``point:n:stop`` (SIGSTOP instead of SIGKILL, until the test sends SIGCONT). Without the variable `failpoint`
+does nothing. The variable opens no new attack: setting it requires control over the process.
 """
 
 from __future__ import annotations
@@ -14,40 +14,41 @@ import threading
 from collections.abc import Callable
 
 VARIABLE = "AIZEN_TEST_KILL_AT"
-POINTS = frozenset({"begun", "decided", "changed", "before-commit", "after-commit", "before-answer"})
-SEALING = frozenset({"segment-written", "sealed", "removed"})  # of `aizen-hub audit seal`
+SERVICE_POINTS = frozenset({"begun", "decided", "changed", "before-commit", "after-commit", "before-answer"})
+ARCHIVE_POINTS = frozenset({"archive-written", "archived", "removed"})
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
-def _nothing(point: str) -> None:
-    """Go on."""
+def _disarmed(point: str) -> None:
+    """Do nothing."""
 
 
-def armed(text: str | None) -> Callable[[str], None]:
-    """Return the function to call at every point, for a value of the variable.
+def arm(text: str | None) -> Callable[[str], None]:
+    """Return the function to call at every failpoint, for a value of the variable.
 
     Raises
     ------
     ValueError
-        The value names no point: a test that kills nothing would prove nothing.
+        The value does not name a failpoint; the test would not kill anything.
     """
     if not text:
-        return _nothing
-    wanted, number, how, *more = [*text.split(":"), *["1", "kill"][max(0, text.count(":")) :]]
-    if wanted not in POINTS | SEALING or how not in _SIGNALS or not number.isdecimal() or more:
-        raise ValueError(f"{VARIABLE} is `point[:n[:kill|stop]]` with a point of {', '.join(sorted(POINTS | SEALING))}")
-    guard, left = threading.Lock(), int(number)
+        return _disarmed
+    armed_point, count, action, *more = [*text.split(":"), *["1", "kill"][max(0, text.count(":")) :]]
+    points = SERVICE_POINTS | ARCHIVE_POINTS
+    if armed_point not in points or action not in _SIGNALS or not count.isdecimal() or more:
+        raise ValueError(f"{VARIABLE} is `point[:n[:kill|stop]]` with a point of {', '.join(sorted(points))}")
+    lock, remaining = threading.Lock(), int(count)
 
-    def reached(point: str) -> None:
-        nonlocal left
-        if point != wanted:
+    def kill_or_stop(point: str) -> None:
+        nonlocal remaining
+        if point != armed_point:
             return
-        with guard:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), _SIGNALS[how])
+        with lock:
+            remaining -= 1
+            if remaining == 0:
+                os.kill(os.getpid(), _SIGNALS[action])
 
-    return reached
+    return kill_or_stop
 
 
-reached = armed(os.environ.get(VARIABLE))
+failpoint = arm(os.environ.get(VARIABLE))

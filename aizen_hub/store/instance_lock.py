@@ -1,4 +1,4 @@
-"""One service instance per embedded database."""
+"""The lock that allows one service instance per embedded database."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store.database import database_url, sqlite_path
 
 
-class InstanceRunning(ConfigurationError):
-    """Another service instance has this database; names its process."""
+class InstanceRunningError(ConfigurationError):
+    """Another service instance uses this database; the message names its process."""
 
 
 class InstanceLock:
-    """An exclusive lock on a file beside the database, held until `release` or the end of the process.
+    """An exclusive lock on a file next to the database, held until `release` or the end of the process.
 
-    The kernel frees it however the process ends, so that no stale lock is left; the file itself stays, since removing
-    it would let two processes lock two files of one name. Operator commands do not take it.
+    The kernel releases it however the process ends, so it is never stale. The file itself is kept: if it were removed,
+    two processes could lock two files of the same name. Operator commands do not acquire it.
 
     Parameters
     ----------
     path : Path
-        The lock file; made if it is missing, with the pid of the holder in it.
+        The lock file, which holds the pid of the process; created if it is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,20 +33,20 @@ class InstanceLock:
         self._descriptor: int | None = None
 
     @classmethod
-    def beside(cls, settings: Settings) -> Self | None:
-        """Return the lock of the settings' database; None for a database that several instances may share."""
-        if not settings.embedded:
+    def for_settings(cls, settings: Settings) -> Self | None:
+        """Return the lock of the configured database; None for a database that several instances may share."""
+        if not settings.uses_sqlite:
             return None
         path = sqlite_path(database_url(settings.database_url))
         return cls(path.with_name(path.name + ".lock"))
 
     def acquire(self) -> None:
-        """Take the lock at once or not at all.
+        """Acquire the lock without waiting.
 
         Raises
         ------
         InstanceRunning
-            Somebody has it.
+            Another process holds it.
         """
         if self._descriptor is not None:
             return
@@ -58,7 +58,7 @@ class InstanceLock:
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
-            raise InstanceRunning(
+            raise InstanceRunningError(
                 f"another aizen-hub service (process {holder}) runs on this database, see {self.path};"
                 " stop it, or give this one its own `data_dir`"
             ) from None
@@ -67,6 +67,7 @@ class InstanceLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
+        """Release the lock; does nothing if it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,8 +1,7 @@
-"""The schema's life: made and changed by migrations only, and checked before anything else happens (R5)."""
+"""Schema migrations: create, upgrade and check the schema of the database (R5)."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic.config import Config
@@ -13,31 +12,29 @@ from sqlalchemy import Connection, inspect
 
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log import baseline
 from aizen_hub.store.database import Database
-from aizen_hub.store.db_grants import grant_service
+from aizen_hub.store.db_grants import grant_service_role
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_RECORDED = "0009"  # from this revision on changes record which rows they write
-_LOCK = 0x61697A656E  # any number that no other user of the database takes
+_ADVISORY_LOCK = 0x61697A656E  # an arbitrary key that no other user of the database uses
 
 
 class SchemaError(ConfigurationError):
-    """The database's schema is not the one that this version works with."""
+    """The schema of the database is not the one that this version works with."""
 
 
 def upgrade(url: str, service_role: str | None = None) -> str:
-    """Bring the schema to this version and return its revision; waits for another upgrade that is under way.
+    """Upgrade the schema to this version and return its revision; waits for another upgrade in progress.
 
     Parameters
     ----------
     service_role : str, optional
-        On PostgreSQL, the database role that the service connects with; see `privileges.grant_service`.
+        On PostgreSQL, the database role that the service connects with; see `db_grants.grant_service_role`.
 
     Raises
     ------
     SchemaError
-        The database was made by a newer version.
+        The database was created by a newer version.
     """
     database = Database(url, deadline_seconds=60)
     try:
@@ -55,7 +52,7 @@ def check(url: str) -> str:
     Raises
     ------
     SchemaError
-        It is not; says whether to upgrade the database or the program.
+        It is another one; the message says whether to upgrade the database or the program.
     """
     database = Database(url)
     try:
@@ -66,7 +63,7 @@ def check(url: str) -> str:
 
 
 def prepare(database: Database) -> None:
-    """Create the schema in a new embedded file; check it everywhere else."""
+    """Create the schema in a new embedded file; check it in any other database."""
     with database.engine.connect() as conn:
         if database.embedded and not inspect(conn).get_table_names():
             _upgrade(database, conn)
@@ -74,12 +71,12 @@ def prepare(database: Database) -> None:
             _check(conn)
 
 
-def head() -> str:
+def head_revision() -> str:
     """Return the revision that this version works with."""
-    found = _script().get_current_head()
-    if found is None:
-        raise RuntimeError("the package holds no migrations")
-    return found
+    revision = _script().get_current_head()
+    if revision is None:
+        raise RuntimeError("the package contains no migrations")
+    return revision
 
 
 def _script() -> ScriptDirectory:
@@ -92,32 +89,37 @@ def _config() -> Config:
     return config
 
 
+def _is_known(revision: str) -> bool:
+    return any(script.revision == revision for script in _script().walk_revisions())
+
+
 def _check(conn: Connection) -> str:
-    found = MigrationContext.configure(conn).get_current_revision()
-    wanted = head()
-    if found == wanted:
-        return wanted
-    if found is None:
-        raise SchemaError("the database has no schema of ours; run `aizen-hub db upgrade`")
-    if found not in {one.revision for one in _script().walk_revisions()}:
+    current = MigrationContext.configure(conn).get_current_revision()
+    head = head_revision()
+    if current == head:
+        return head
+    if current is None:
+        raise SchemaError("the database has no aizen-hub schema; run `aizen-hub db upgrade`")
+    if not _is_known(current):
         raise SchemaError(
-            f"the database's schema `{found[:40]}` is newer than `{wanted}`, the last this aizen-hub knows: upgrade it"
+            f"the database's schema `{current[:40]}` is newer than `{head}`, the last that this aizen-hub knows:"
+            " upgrade aizen-hub"
         )
-    raise SchemaError(f"the database's schema is `{found}`, this version needs `{wanted}`: run `aizen-hub db upgrade`")
+    raise SchemaError(f"the database's schema is `{current}`, this version needs `{head}`: run `aizen-hub db upgrade`")
 
 
 def _upgrade(database: Database, conn: Connection, service_role: str | None = None) -> str:
-    # One transaction around all steps, on SQLite too: a kill in between leaves the former schema.
+    # One transaction around all migrations, on SQLite too: a crash leaves the former schema.
     if database.embedded:
         conn.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         conn.exec_driver_sql("BEGIN")
-        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
     try:
-        found = MigrationContext.configure(conn).get_current_revision()
-        script = _script()
-        if found is not None and found not in {one.revision for one in script.walk_revisions()}:
+        current = MigrationContext.configure(conn).get_current_revision()
+        if current is not None and not _is_known(current):
             _check(conn)
+        script = _script()
         with EnvironmentContext(
             _config(),
             script,
@@ -131,13 +133,10 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
                 render_as_batch=database.embedded,
             )
             environment.run_migrations()
-        if found is not None and found < _RECORDED:
-            # Here, not in a migration: it reads the tables as this version knows them.
-            baseline.record(conn, datetime.now(UTC))
         if service_role is not None:
-            grant_service(conn, service_role)
+            grant_service_role(conn, service_role)
         database.commit(conn)
-    except BaseException:  # goes on up; a half migration must not stay
+    except BaseException:  # re-raised: a partial migration must not stay
         database.rollback(conn)
         raise
-    return head()
+    return head_revision()

@@ -1,4 +1,4 @@
-"""Plain statements through the driver, for what nearly every request looks up: building a query costs more than it."""
+"""Raw SQL through the driver, for the hot path, where building a query with SQLAlchemy costs more than running it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 
-def fetch(conn: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return all rows of a query inside the connection's present transaction.
+def fetch_raw(conn: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return all rows of a query in the current transaction of the connection.
 
     Parameters
     ----------
     text : str
-        With ``?`` for each value, never with a value in it.
+        SQL with ``?`` for each value; it never contains a value itself.
 
     Raises
     ------
-    The driver's errors; `Store.guarded` knows them.
+    The driver's errors, which `Store.translate_db_errors` translates.
     """
     cursor = conn.connection.cursor()
     try:
@@ -28,6 +28,6 @@ def fetch(conn: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any,
         cursor.close()
 
 
-def places(values: Sequence[Any]) -> str:
-    """Return ``?, ?, ?``: one place for each value."""
+def placeholders(values: Sequence[Any]) -> str:
+    """Return ``?, ?, ?``: one placeholder for each value."""
     return ", ".join("?" * len(values))

@@ -1,4 +1,4 @@
-"""Times in the database: UTC, as microseconds since 1970, the same on every database."""
+"""Timestamps in the database: UTC, stored as microseconds since 1970 on every database."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ _TICK = timedelta(microseconds=1)
 
 
 def to_microseconds(value: datetime) -> int:
-    """Return microseconds since 1970; ValueError for a time without a zone."""
+    """Return microseconds since 1970; ValueError for a naive time."""
     if value.tzinfo is None:
-        raise ValueError("a time needs its zone")
+        raise ValueError("the time has no time zone")
     return (value - _EPOCH) // _TICK
 
 
 def from_microseconds(value: int) -> datetime:
+    """Return the UTC time of microseconds since 1970."""
     return _EPOCH + value * _TICK
 
 
-class Instant(TypeDecorator[datetime]):
-    """A column of aware datetimes."""
+class UtcDateTime(TypeDecorator[datetime]):
+    """Column type of timezone-aware datetimes."""
 
     impl = BigInteger
     cache_ok = True

@@ -1,8 +1,7 @@
-"""What a piece of business holds in its hands: one transaction, to read in or to change in."""
+"""Read and write transactions of the store."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,18 +20,19 @@ from aizen_hub.rbac.role import Role
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor
-from aizen_hub.store.audit_log.record import CHANGE, AuditRow, Encoded, canonical, row_id
-from aizen_hub.store.database import CHANGING, State
+from aizen_hub.store.audit_log.change_records import change_hash
+from aizen_hub.store.audit_log.record import CHANGE_HASH, AuditRecord, EncodedRecord, new_record_id
+from aizen_hub.store.database import CHANGE_COUNTER, StoreState
 from aizen_hub.store.rights.cache import RightsCache
 from aizen_hub.store.timestamps import to_microseconds
 
-_COLUMNS = frozenset({
+_RECORD_FIELDS = frozenset({
     "project", "session", "command", "allowed", "reason", "sentence", "assignment", "role", "via", "source",
 })  # fmt: skip
 
 
-def check_catalog(state: State, catalog: Catalog) -> None:
-    """Refuse to decide by another catalog than is in force (R109).
+def require_current_catalog(state: StoreState, catalog: Catalog) -> None:
+    """Refuse to decide with a catalog that is not in force (R109).
 
     Raises
     ------
@@ -42,30 +42,30 @@ def check_catalog(state: State, catalog: Catalog) -> None:
         raise Unavailable("this service was started with another catalog than is in force", remedy="restart it")
 
 
-class StoreParts(Protocol):
-    """The part of the store that a transaction needs."""
+class StoreProtocol(Protocol):
+    """The attributes of the store that a transaction uses."""
 
     catalog: Catalog
     settings: Settings
     cache: RightsCache
 
 
-class Read:
-    """One consistent view of the store.
+class ReadTransaction:
+    """A read transaction: one consistent snapshot of the store.
 
     Attributes
     ----------
     conn : Connection
-        For queries; never commit or roll back on it.
+        For queries; callers never commit or roll back on it.
     revision : int
-        The revision that this view shows.
+        The revision of the snapshot.
     now : datetime
-        The store's time when the view was taken.
+        The store's time when the snapshot was taken.
     catalog : Catalog
     settings : Settings
     """
 
-    def __init__(self, conn: Connection, state: State, store: StoreParts) -> None:
+    def __init__(self, conn: Connection, state: StoreState, store: StoreProtocol) -> None:
         self.conn = conn
         self.now: datetime = state.now
         self.catalog = store.catalog
@@ -83,66 +83,73 @@ class Read:
         return self._cache.roles(self.conn, self.state.revision)
 
     def rights(self, identity: Identity) -> Rights:
-        """Return what ``identity`` holds in this view, compiled or remembered."""
+        """Return the rights of ``identity`` in this snapshot, from the cache if possible."""
         return self._cache.rights(self.conn, self.state.revision, identity)
 
 
-class Write(Read):
-    """One change of the store: all of it happens with its change record and audit rows, or none of it.
+class WriteTransaction(ReadTransaction):
+    """A write transaction: the change, its change record and its audit records are committed together or not at all.
 
-    Whoever changes something that a decision depends on says so with `change`. What they say is trusted: a change that
-    is not announced is not seen by other processes.
+    A caller that changes rows which a decision depends on must call `record_change`. This is not verified: other
+    processes do not see a change that is not recorded.
+
+    Attributes
+    ----------
+    actor : Actor
+    dry_run : bool
+        Everything is rolled back at the end.
     """
 
-    def __init__(self, conn: Connection, state: State, store: StoreParts, actor: Actor) -> None:
+    def __init__(self, conn: Connection, state: StoreState, store: StoreProtocol, actor: Actor) -> None:
         super().__init__(conn, state, store)
         self.actor = actor
-        self.trying = False  # a dry run: everything is taken back at the end
+        self.dry_run = False
         self._changes: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = []
-        self._rows: list[AuditRow] = []
-        self._view = self._cache.private_view(conn, state.revision)
-        self._announced = self._changing_statements()
+        self._audit_records: list[AuditRecord] = []
+        self._rights = self._cache.for_transaction(conn, state.revision)
+        self._recorded_statements = self._count_statements()
 
     @property
     def revision(self) -> int:
-        """The revision of this change, or the present one as long as nothing was changed."""
+        """The revision of this change, or the current one as long as no change is recorded."""
         return self.state.revision + (1 if self._changes else 0)
 
     @property
     def roles(self) -> Mapping[str, Role]:
-        return self._view.roles(fresh=self._unannounced())
+        return self._rights.roles(recompile=self._has_unrecorded_changes())
 
     def rights(self, identity: Identity) -> Rights:
-        """Return what ``identity`` holds, with everything that this transaction did so far."""
-        return self._view.rights(identity, fresh=self._unannounced())
+        """Return the rights of ``identity``, including the changes of this transaction so far."""
+        return self._rights.rights(identity, recompile=self._has_unrecorded_changes())
 
     @property
-    def touched(self) -> tuple[str, ...]:
-        """The names that this transaction has announced so far, see `change`."""
+    def invalidated(self) -> tuple[str, ...]:
+        """The names whose compiled rights this transaction has invalidated so far; see `record_change`."""
         return tuple(dict.fromkeys(name for _, _, names in self._changes for name in names))
 
-    def change(self, kind: str, payload: Mapping[str, Any], touches: Iterable[str]) -> None:
-        """Announce what was just changed.
+    def record_change(self, kind: str, payload: Mapping[str, Any], invalidates: Iterable[str]) -> None:
+        """Record a change that was just made.
 
         Parameters
         ----------
         kind : str
             Lower-case words, at most 40 characters.
         payload : mapping
-            The whole change, enough to replay it; JSON, dates and identities allowed; never a secret.
-        touches : iterable of str
+            The whole change, enough to replay it: JSON, dates and identities; never a secret.
+        invalidates : iterable of str
+            The names whose compiled rights may be outdated now:
             ``user:x``, ``group:y``, ``service-account:s``, ``role:z``, ``project:p``, ``lock:<target>:<name>``,
-            ``session:<id>``, or ``*`` for everything: whose compiled rights may be wrong now.
+            ``session:<id>``, or ``*`` for all.
         """
         if not kind or len(kind) > 40:
-            raise ValueError(f"`{kind[:60]}` is not the kind of a change")
-        names = tuple(dict.fromkeys(touches))
+            raise ValueError(f"`{kind[:60]}` is not a valid kind of change")
+        names = tuple(dict.fromkeys(invalidates))
         self._changes.append((kind, payload, names))
-        self._view.touch(names)
-        self._announced = self._changing_statements()
+        self._rights.invalidate(names)
+        self._recorded_statements = self._count_statements()
 
     def audit(self, event: str, *, decision: Decision | None = None, id: str | None = None, **fields: Any) -> str:
-        """Queue an audit row and return its id.
+        """Queue an audit record and return its id.
 
         Parameters
         ----------
@@ -151,66 +158,68 @@ class Write(Read):
         decision : Decision, optional
             Fills allowed, reason, sentence, assignment, role and via.
         id : str, optional
-            An id that was given out already.
+            An id that was already given to the caller.
         **fields
-            ``project``, ``command``, ``reason`` and so on go to the row's own columns, everything else to its details.
+            ``project``, ``command``, ``reason`` and so on become fields of the record, all others go to its details.
         """
-        row = make_row(self.actor, event, self.now, decision=decision, id=id, **fields)
-        self._rows.append(row)
-        return row.id
+        record = make_audit_record(self.actor, event, self.now, decision=decision, id=id, **fields)
+        self._audit_records.append(record)
+        return record.id
 
-    def add_row(self, row: AuditRow) -> None:
-        """Queue an audit row that is made already; its revision is set at the end."""
-        self._rows.append(row)
+    def add_audit_record(self, record: AuditRecord) -> None:
+        """Queue an audit record; its revision is set at the end."""
+        self._audit_records.append(record)
 
-    def finish(self) -> list[Encoded]:
-        """Write revision and change record, and return the encoded audit rows."""
+    def finish(self) -> list[EncodedRecord]:
+        """Write the revision and the change record, and return the encoded audit records."""
         revision = self.revision
         if self._changes:
-            self._write_change(revision)
-        return [replace(row, revision=revision).encode() for row in self._rows]
+            self._write_change_record(revision)
+        return [replace(record, revision=revision).encode() for record in self._audit_records]
 
-    def _write_change(self, revision: int) -> None:
+    def _write_change_record(self, revision: int) -> None:
         kinds = list(dict.fromkeys(kind for kind, _, _ in self._changes))
-        touches = list(dict.fromkeys(name for _, _, names in self._changes for name in names))
+        invalidates = list(self.invalidated)
         payload = json.loads(
-            json.dumps([{"kind": kind, **data} for kind, data, _ in self._changes], default=_plain, allow_nan=False)
+            json.dumps(
+                [{"kind": kind, **data} for kind, data, _ in self._changes], default=_to_json_value, allow_nan=False
+            )
         )
-        digest = hashlib.sha256(canonical([revision, payload, touches]).encode()).hexdigest()
-        # A change without an audit row must not exist (I2), also where somebody forgot to write one.
-        if not self._rows:
+        digest = change_hash(revision, payload, invalidates)
+        # A change without an audit record must not exist (I2), even if the caller wrote none.
+        if not self._audit_records:
             self.audit("changed", kinds=kinds)
-        first = self._rows[0]
-        # In front, where nothing that is too long for a row can push it out.
-        others = {name: value for name, value in first.details.items() if name != CHANGE}
-        self._rows[0] = replace(first, details={CHANGE: digest, **others})
+        first = self._audit_records[0]
+        # First, so that it is never cut when the details are too long.
+        others = {name: value for name, value in first.details.items() if name != CHANGE_HASH}
+        self._audit_records[0] = replace(first, details={CHANGE_HASH: digest, **others})
         self.conn.execute(
             insert(tables.changes).values(
                 revision=revision,
                 kind=kinds[0] if len(kinds) == 1 else "several",
-                touches=touches,
+                invalidates=invalidates,
                 payload=payload,
                 at=self.now,
                 audit_id=first.id,
             )
         )
-        moved = self.conn.execute(
+        updated = self.conn.execute(
             update(tables.revision)
             .where(tables.revision.c.id == 1, tables.revision.c.value == self.state.revision)
             .values(value=revision)
         )
-        if moved.rowcount != 1:
-            raise RuntimeError("the revision moved although its row was locked")
+        if updated.rowcount != 1:
+            raise RuntimeError("the revision changed although its row was locked")
 
-    def _changing_statements(self) -> int:
-        count: int = self.conn.info.get(CHANGING, 0)
+    def _count_statements(self) -> int:
+        count: int = self.conn.info.get(CHANGE_COUNTER, 0)
         return count
 
-    def _unannounced(self) -> bool:
-        return self._changing_statements() != self._announced
+    def _has_unrecorded_changes(self) -> bool:
+        return self._count_statements() != self._recorded_statements
 
 
-def make_row(
+def make_audit_record(
     actor: Actor | None,
     event: str,
     at: datetime,
@@ -218,38 +227,38 @@ def make_row(
     decision: Decision | None = None,
     id: str | None = None,
     **fields: Any,
-) -> AuditRow:
-    """Build an audit row from who did it, what was decided and whatever else is known."""
-    known: dict[str, Any] = {}
+) -> AuditRecord:
+    """Build an audit record from the actor, the decision and further fields."""
+    columns: dict[str, Any] = {}
     if actor is not None:
-        known = {
+        columns = {
             "identity": str(actor.identity),
             "acting": None if actor.acting is None else str(actor.acting),
-            "road": str(actor.road),
+            "channel": str(actor.channel),
             "session": actor.session,
             "project": actor.project,
             "token_id": actor.token_id,
             "source": actor.source,
         }
     if decision is not None:
-        known |= {
+        columns |= {
             "allowed": decision.allowed,
             "reason": str(decision.reason),
             "sentence": decision.sentence,
-            "assignment": decision.assignment,
+            "assignment": decision.assignment_id,
             "role": decision.role,
             "via": tuple(map(str, decision.via)),
         }
     details = dict(fields.pop("details", None) or {})
     for name, value in fields.items():
-        if name in _COLUMNS and (value is None or isinstance(value, str | bool | tuple)):
-            known[name] = str(value) if isinstance(value, str) else value
+        if name in _RECORD_FIELDS and (value is None or isinstance(value, str | bool | tuple)):
+            columns[name] = str(value) if isinstance(value, str) else value
         else:
             details[name] = value
-    return AuditRow(id=id or row_id(at), at=at, event=event, details=details, **known)
+    return AuditRecord(id=id or new_record_id(at), at=at, event=event, details=details, **columns)
 
 
-def _plain(value: object) -> Any:
+def _to_json_value(value: object) -> Any:
     if isinstance(value, Enum | Identity):
         return str(value)
     if isinstance(value, datetime):
@@ -258,4 +267,4 @@ def _plain(value: object) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
-    raise TypeError(f"a change cannot hold a {type(value).__name__}")
+    raise TypeError(f"a change record cannot hold a {type(value).__name__}")

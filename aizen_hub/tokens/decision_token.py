@@ -1,4 +1,4 @@
-"""Decision tokens: what the service hands to the core so that it carries out exactly one decided command."""
+"""Decision tokens: signed by the service, they allow the core to execute exactly one decided command."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aizen_hub.tokens.jws import TokenFault, TokenRefused, read, sign
+from aizen_hub.tokens.jws import TokenError, TokenErrorCode, sign_jws, verify_jws
 from aizen_hub.tokens.keys import KeyRing, Purpose
-from aizen_hub.tokens.opaque_token import same
+from aizen_hub.tokens.opaque_token import constant_time_equals
 
 LIFETIME = timedelta(seconds=5)
-"""How long the core may take to start a command after it was decided (R82)."""
+"""Time within which the core must start a command after the decision (R82)."""
 _CLAIMS = frozenset({"iss", "aud", "sub", "project", "jti", "sha256", "iat", "exp"})
 _MAX_NAME = 255
 _ID = re.compile(r"[0-9a-zA-Z_-]{16,64}")
@@ -26,39 +26,39 @@ class DecisionToken:
 
     Attributes
     ----------
-    decision : str
-        The decision's id (``jti``); the core carries it out once and remembers it.
+    decision_id : str
+        ``jti``; the core executes it once and remembers it.
     body_hash : str
-        SHA-256 of the exact body that comes with it, in hexadecimal; of no bytes for GET and DELETE.
+        SHA-256 of the exact request body, in hexadecimal; of the empty body for GET and DELETE.
     """
 
     subject: str
     project: str | None
-    decision: str
+    decision_id: str
     body_hash: str
     issued_at: datetime
     expires_at: datetime
 
 
-def issue_decision(
+def issue_decision_token(
     ring: KeyRing,
     issuer: str,
     audience: str,
     *,
     subject: str,
     project: str | None,
-    decision: str,
+    decision_id: str,
     body: bytes,
     now: datetime,
 ) -> str:
-    """Sign a decision token for the core ``audience``, bound to ``body``, good for at most five seconds.
+    """Sign a decision token for the core ``audience``, bound to ``body``, valid for at most five seconds.
 
     Raises
     ------
     Unavailable
         No usable key (R7).
     ValueError
-        A claim that `verify_decision` would refuse.
+        A claim that `verify_decision_token` would refuse.
     """
     issued = int(now.timestamp())
     claims = {
@@ -66,46 +66,46 @@ def issue_decision(
         "aud": audience,
         "sub": subject,
         "project": project,
-        "jti": decision,
+        "jti": decision_id,
         "sha256": hashlib.sha256(body).hexdigest(),
         "iat": issued,
         "exp": issued + int(LIFETIME.total_seconds()),
     }
     if not _well_typed(claims):
-        raise ValueError("no such decision token can be issued")
-    return sign(ring, Purpose.DECISION, claims)
+        raise ValueError("such a decision token cannot be issued")
+    return sign_jws(ring, Purpose.DECISION, claims)
 
 
-def verify_decision(
+def verify_decision_token(
     token: str, body: bytes, ring: KeyRing, issuer: str, audience: str, now: datetime, *, skew: timedelta = timedelta(0)
 ) -> DecisionToken:
-    """Return the content of a good decision token, as a core checks it before it starts anything (R82).
+    """Return the content of a valid decision token; this is the check of a core before it executes anything (R82).
 
-    ``skew`` is how far the core's clock may be from ours. Whether the decision was carried out before is for the
-    core to know.
+    ``skew`` is the tolerated difference between the core's clock and ours. The core itself must make sure that the
+    decision was not executed before.
 
     Raises
     ------
-    TokenRefused
+    TokenError
     """
-    claims, _ = read(token, Purpose.DECISION, ring)
+    claims, _ = verify_jws(token, Purpose.DECISION, ring)
     if claims.keys() != _CLAIMS:
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "the decision token does not hold exactly the claims it must")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "the decision token does not have exactly the required claims")
     if claims["iss"] != issuer:
-        raise TokenRefused(TokenFault.FOREIGN, "the decision token was issued by another service")
+        raise TokenError(TokenErrorCode.FOREIGN, "the decision token was issued by another service")
     if claims["aud"] != audience:
-        raise TokenRefused(TokenFault.WRONG_AUDIENCE, "the decision token was made for another core")
+        raise TokenError(TokenErrorCode.WRONG_AUDIENCE, "the decision token was made for another core")
     if not _well_typed(claims):
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "a claim of the decision token is not as it must be")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "a claim of the decision token is invalid")
     issued, ends = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
     if not issued < ends <= issued + LIFETIME:
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "the decision token would live longer than five seconds")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "the decision token would be valid for more than five seconds")
     if now >= ends + skew:
-        raise TokenRefused(TokenFault.EXPIRED, "the decision token has expired")
+        raise TokenError(TokenErrorCode.EXPIRED, "the decision token has expired")
     if now < issued - skew:
-        raise TokenRefused(TokenFault.NOT_YET_VALID, "the decision token is not valid yet")
-    if not same(claims["sha256"], hashlib.sha256(body).hexdigest()):
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "the decision token belongs to another body")
+        raise TokenError(TokenErrorCode.NOT_YET_VALID, "the decision token is not valid yet")
+    if not constant_time_equals(claims["sha256"], hashlib.sha256(body).hexdigest()):
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "the decision token belongs to another body")
     return DecisionToken(claims["sub"], claims["project"], claims["jti"], claims["sha256"], issued, ends)
 
 

@@ -1,4 +1,4 @@
-"""Public keys of others as JSON Web Keys, in the two kinds that a proof of possession may be made with (RFC 7517)."""
+"""Public keys of clients as JSON Web Keys, in the two types accepted for DPoP (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from aizen_hub.tokens.keys import encode
+from aizen_hub.tokens.keys import base64url_encode
 
 ALGORITHMS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256"}
-"""The one algorithm of each kind of key (RFC 8725, 3.1), asymmetric all."""
-PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-"""Members that only the owner of a key may have (RFC 7518, 6)."""
-_PARTS = {("OKP", "Ed25519"): ("x",), ("EC", "P-256"): ("x", "y")}
+"""The only algorithm of each key type (RFC 8725, 3.1); all are asymmetric."""
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""Members of private keys (RFC 7518, 6)."""
+_COORDINATES = {("OKP", "Ed25519"): ("x",), ("EC", "P-256"): ("x", "y")}
 _PART_BYTES = 32
 _SIGNATURE_BYTES = 64
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
@@ -35,14 +35,14 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class PublicJwk:
-    """A public key that somebody else holds the private half of.
+    """A public key whose private key a client has.
 
     Attributes
     ----------
     thumbprint : str
-        SHA-256 of the members that make the key, base64url: the same for every spelling of it (RFC 7638).
+        SHA-256 of the required members, base64url; independent of the serialization (RFC 7638).
     algorithm : str
-        The one ``alg`` of a signature by it.
+        The ``alg`` of its signatures.
     """
 
     thumbprint: str
@@ -50,38 +50,38 @@ class PublicJwk:
     _key: Ed25519PublicKey | EllipticCurvePublicKey
 
     @classmethod
-    def read(cls, members: Mapping[str, Any]) -> Self:
-        """Read exactly the members that make a key.
+    def parse(cls, members: Mapping[str, Any]) -> Self:
+        """Parse a key that has exactly the required members.
 
         Raises
         ------
         ValueError
-            Another kind of key, a member too few or too many, one of a private half among them, or no point of the
-            curve; the sentence holds nothing of the input.
+            Another type of key, a missing or additional member, a member of a private key, or not a point of the curve;
+            the message contains nothing of the input.
         """
         kty, crv = members.get("kty"), members.get("crv")
-        if not isinstance(kty, str) or not isinstance(crv, str) or (kty, crv) not in _PARTS:
+        if not isinstance(kty, str) or not isinstance(crv, str) or (kty, crv) not in _COORDINATES:
             raise ValueError("the key must be of the type `OKP` with `Ed25519`, or `EC` with `P-256`")
-        parts = _PARTS[kty, crv]
+        parts = _COORDINATES[kty, crv]
         if members.keys() != {"kty", "crv", *parts}:
             raise ValueError(f"a key of this type has exactly the members `kty`, `crv`, {' and '.join(parts)}")
-        numbers = [decode(members[one]) for one in parts]
-        if any(len(one) != _PART_BYTES for one in numbers):
+        coordinates = [base64url_decode(members[name]) for name in parts]
+        if any(len(value) != _PART_BYTES for value in coordinates):
             raise ValueError(f"each part of the key has {_PART_BYTES} bytes")
         key: Ed25519PublicKey | EllipticCurvePublicKey
         if kty == "OKP":
-            key = Ed25519PublicKey.from_public_bytes(numbers[0])
+            key = Ed25519PublicKey.from_public_bytes(coordinates[0])
         else:
-            x, y = (int.from_bytes(one, "big") for one in numbers)
+            x, y = (int.from_bytes(value, "big") for value in coordinates)
             try:
                 key = EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()
             except ValueError:
-                raise ValueError("the key is no point of its curve") from None
+                raise ValueError("the key is not a point of its curve") from None
         text = json.dumps(dict(members), sort_keys=True, separators=(",", ":"))
-        return cls(encode(hashlib.sha256(text.encode()).digest()), ALGORITHMS[kty, crv], key)
+        return cls(base64url_encode(hashlib.sha256(text.encode()).digest()), ALGORITHMS[kty, crv], key)
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Tell whether this key signed the data (RFC 8037, 3.1; RFC 7518, 3.4)."""
+        """Return whether the signature of the data is by this key (RFC 8037, 3.1; RFC 7518, 3.4)."""
         if len(signature) != _SIGNATURE_BYTES:
             return False
         try:
@@ -95,8 +95,8 @@ class PublicJwk:
         return True
 
 
-def decode(text: object) -> bytes:
-    """Read base64url in its one exact spelling: no padding, no other characters, no bits left over (RFC 7515, 2).
+def base64url_decode(text: object) -> bytes:
+    """Decode canonical base64url: no padding, no other characters, unused bits zero (RFC 7515, 2).
 
     Raises
     ------
@@ -105,6 +105,6 @@ def decode(text: object) -> bytes:
     if not isinstance(text, str) or not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         raise ValueError("not base64url without padding")
     data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if encode(data) != text:
-        raise ValueError("not base64url in its one exact spelling")
+    if base64url_encode(data) != text:
+        raise ValueError("not canonical base64url")
     return data

@@ -1,7 +1,7 @@
-"""Signed tokens in their one exact form: JWS compact serialization around PyJWT, with everything else refused.
+"""Strict JWS compact serialization on top of PyJWT.
 
-PyJWT alone accepts padding, duplicate members, members it does not know and any type (F8); here each token has exactly
-one spelling, so that a hash of its bytes names it.
+PyJWT alone accepts padding, duplicate members, unknown members and any ``typ`` (F8). Here each token has exactly one
+serialization, so that a hash of its bytes identifies it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 
 from aizen_hub.problems import NotAuthenticated, Problem
-from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey, encode
+from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey, base64url_encode
 from aizen_hub.validation import strict_json
 
 ALGORITHM = "EdDSA"
@@ -24,12 +24,12 @@ MAX_BYTES = 8 * 1024
 _HEADER = frozenset({"alg", "typ", "kid"})
 _SIGNATURE_BYTES = 64
 _MAX_HEADER = 512
-_FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_COMPACT_FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _JWS = jwt.PyJWS(algorithms=[ALGORITHM])
 
 
-class TokenFault(StrEnum):
-    """Why a token was refused; stable, part of the API as the problem's ``code``."""
+class TokenErrorCode(StrEnum):
+    """Why a token is refused; stable, part of the API as the problem's ``code``."""
 
     MALFORMED = "malformed"
     WRONG_TYPE = "wrong-type"
@@ -43,32 +43,32 @@ class TokenFault(StrEnum):
 
 
 _REMEDIES = {
-    TokenFault.EXPIRED: "renew the token by the exchange of the server's own hub token",
-    TokenFault.UNKNOWN_KEY: "renew the token by the exchange of the server's own hub token",
+    TokenErrorCode.EXPIRED: "renew the token by the exchange of the server's own hub token",
+    TokenErrorCode.UNKNOWN_KEY: "renew the token by the exchange of the server's own hub token",
 }
 
 
-class TokenRefused(NotAuthenticated):
-    """A token that is not accepted; neither the sentence nor its cause ever holds a part of it (R98)."""
+class TokenError(NotAuthenticated):
+    """A token that is not accepted; neither the message nor its cause ever contains a part of it (R98)."""
 
-    def __init__(self, fault: TokenFault, detail: str) -> None:
-        super().__init__(detail, remedy=_REMEDIES.get(fault), more={"code": fault.value})
-        self.fault = fault
+    def __init__(self, fault: TokenErrorCode, detail: str) -> None:
+        super().__init__(detail, remedy=_REMEDIES.get(fault), extensions={"code": fault.value})
+        self.error_code = fault
 
     @property
     def code(self) -> str:
-        return self.fault.value
+        return self.error_code.value
 
 
-def sign(ring: KeyRing, purpose: Purpose, claims: Mapping[str, Any]) -> str:
-    """Sign claims with the ring's key for this purpose.
+def sign_jws(ring: KeyRing, purpose: Purpose, claims: Mapping[str, Any]) -> str:
+    """Sign claims with the signing key of this purpose.
 
     Raises
     ------
     Unavailable
         There is no usable key (R7).
     ValueError
-        The token would pass 8 KiB.
+        The token would exceed 8 KiB.
     """
     key, private = ring.signer(purpose)
     token = _JWS.encode(_canonical(claims), private, ALGORITHM, headers={"kid": key.kid, "typ": purpose.typ})
@@ -77,62 +77,62 @@ def sign(ring: KeyRing, purpose: Purpose, claims: Mapping[str, Any]) -> str:
     return token
 
 
-def read(token: str, purpose: Purpose, ring: KeyRing) -> tuple[dict[str, Any], SigningKey]:
-    """Check form, header and signature and return the claims, unjudged, with the key that signed them (R36-R43).
+def verify_jws(token: str, purpose: Purpose, ring: KeyRing) -> tuple[dict[str, Any], SigningKey]:
+    """Verify format, header and signature; return the unchecked claims and the signing key (R36-R43).
 
-    Everything that can be refused without cryptography is refused before it.
+    Everything that can be refused without cryptography is refused first.
 
     Raises
     ------
-    TokenRefused
+    TokenError
     """
     if len(token) > MAX_BYTES:
-        raise TokenRefused(TokenFault.MALFORMED, f"the token has more than {MAX_BYTES} bytes")
-    form = _FORM.fullmatch(token)
-    if form is None:
-        raise TokenRefused(TokenFault.MALFORMED, "the token is not a signed JWT in compact form")
-    header_bytes, payload, signature = (_decode(part) for part in form.groups())
+        raise TokenError(TokenErrorCode.MALFORMED, f"the token has more than {MAX_BYTES} bytes")
+    match = _COMPACT_FORM.fullmatch(token)
+    if match is None:
+        raise TokenError(TokenErrorCode.MALFORMED, "the token is not a signed JWT in compact form")
+    header_bytes, payload, signature = (_decode_part(part) for part in match.groups())
     if len(header_bytes) > _MAX_HEADER:
-        raise TokenRefused(TokenFault.MALFORMED, f"the token's header has more than {_MAX_HEADER} bytes")
+        raise TokenError(TokenErrorCode.MALFORMED, f"the token's header has more than {_MAX_HEADER} bytes")
     if len(signature) != _SIGNATURE_BYTES:
-        raise TokenRefused(TokenFault.MALFORMED, "the token's signature has a wrong length")
-    header = _object(header_bytes, "header")
+        raise TokenError(TokenErrorCode.MALFORMED, "the token's signature has a wrong length")
+    header = _parse_object(header_bytes, "header")
     if header.keys() != _HEADER:
-        raise TokenRefused(TokenFault.MALFORMED, "the token's header must hold exactly `alg`, `kid` and `typ`")
+        raise TokenError(TokenErrorCode.MALFORMED, "the token's header must have exactly `alg`, `kid` and `typ`")
     if header["alg"] != ALGORITHM:
-        raise TokenRefused(TokenFault.MALFORMED, f"the token's algorithm is not `{ALGORITHM}`")
+        raise TokenError(TokenErrorCode.MALFORMED, f"the token's algorithm is not `{ALGORITHM}`")
     if header["typ"] != purpose.typ:
-        raise TokenRefused(TokenFault.WRONG_TYPE, f"the token is not of the type `{purpose.typ}`")
+        raise TokenError(TokenErrorCode.WRONG_TYPE, f"the token is not of the type `{purpose.typ}`")
     kid = header["kid"]
     key = ring.verifier(purpose, kid) if isinstance(kid, str) else None
     if key is None:
-        raise TokenRefused(TokenFault.UNKNOWN_KEY, "the token names a key that is unknown or withdrawn")
+        raise TokenError(TokenErrorCode.UNKNOWN_KEY, "the token names a key that is unknown or withdrawn")
     try:
-        _JWS.decode_complete(token, key.public, algorithms=[ALGORITHM])
+        _JWS.decode_complete(token, key.public_key, algorithms=[ALGORITHM])
     except jwt.PyJWTError:
-        raise TokenRefused(TokenFault.BAD_SIGNATURE, "the token's signature is wrong") from None
-    return _object(payload, "payload"), key
+        raise TokenError(TokenErrorCode.BAD_SIGNATURE, "the token's signature is wrong") from None
+    return _parse_object(payload, "payload"), key
 
 
-def _decode(part: str) -> bytes:
+def _decode_part(part: str) -> bytes:
     if len(part) % 4 == 1:
-        raise TokenRefused(TokenFault.MALFORMED, "the token is not canonical base64url")
+        raise TokenError(TokenErrorCode.MALFORMED, "the token is not canonical base64url")
     data = urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if encode(data) != part:  # unused bits that are not zero: a second spelling of the same bytes (T-14)
-        raise TokenRefused(TokenFault.MALFORMED, "the token is not canonical base64url")
+    if base64url_encode(data) != part:  # unused bits that are not zero: a second encoding of the same bytes (T-14)
+        raise TokenError(TokenErrorCode.MALFORMED, "the token is not canonical base64url")
     return data
 
 
-def _object(data: bytes, what: str) -> dict[str, Any]:
+def _parse_object(data: bytes, what: str) -> dict[str, Any]:
     try:
         value = strict_json.loads(data, max_bytes=MAX_BYTES, max_depth=4, max_keys=64)
     except Problem:
-        # The reader's own sentence may quote the input.
-        raise TokenRefused(TokenFault.MALFORMED, f"the token's {what} is not strict JSON") from None
+        # The parser's own message may quote the input.
+        raise TokenError(TokenErrorCode.MALFORMED, f"the token's {what} is not strict JSON") from None
     if not isinstance(value, dict):
-        raise TokenRefused(TokenFault.MALFORMED, f"the token's {what} is not a JSON object")
+        raise TokenError(TokenErrorCode.MALFORMED, f"the token's {what} is not a JSON object")
     if _canonical(value) != data:
-        raise TokenRefused(TokenFault.MALFORMED, f"the token's {what} is not in its one canonical spelling")
+        raise TokenError(TokenErrorCode.MALFORMED, f"the token's {what} is not in canonical form")
     return value
 
 

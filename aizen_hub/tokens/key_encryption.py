@@ -1,4 +1,4 @@
-"""The one secret outside the database: it encrypts private keys at rest."""
+"""Encryption of private keys at rest, with a key from a file outside the database."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from aizen_hub.problems import Unavailable
-from aizen_hub.secret_files import PrivateFileError, make_private, read_private
+from aizen_hub.secret_files import SecretFileError, create_secret_file, read_secret_file
 
 _SIZE = 32
 _NONCE = 12
-_MOST = 128
+_MAX_FILE_BYTES = 128
 _TEXT = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
 
 
 class KeyEncryption:
     """AES-256-GCM under the key of the key-encryption file.
 
-    The file holds 256 random bits as base64url without padding. It belongs to the account that runs the service and
-    nobody else may read it (R3), so that a copy of the database alone signs nothing.
+    The file contains 256 random bits as base64url without padding. It belongs to the account that runs the service and
+    must not be readable by others (R3), so that a copy of the database alone cannot sign anything.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -45,18 +45,18 @@ class KeyEncryption:
         Raises
         ------
         Unavailable
-            The file is missing, is not a regular file of ours, others may read it, or it does not hold 256 bits: the
-            service is sealed (R3, R7).
+            The file is missing, not a regular file of our account, readable by others, or does not contain 256 bits:
+            the service is sealed (R3, R7).
         """
         try:
-            text = read_private(path, _MOST)
-        except PrivateFileError as error:
+            text = read_secret_file(path, _MAX_FILE_BYTES)
+        except SecretFileError as error:
             if error.missing:
                 raise Unavailable(
                     f"the key-encryption file `{path}` does not exist",
-                    remedy="put it back from its backup; for a new installation make one with `aizen-hub keys init`",
+                    remedy="restore it from its backup; for a new installation create one with `aizen-hub keys init`",
                 ) from None
-            raise Unavailable(f"the key-encryption file `{path}` {error.fault}", remedy=error.remedy) from None
+            raise Unavailable(f"the key-encryption file `{path}` {error.reason}", remedy=error.remedy) from None
         if not _TEXT.fullmatch(text):
             raise Unavailable(f"the key-encryption file `{path}` does not hold 256 bits as 43 base64url characters")
         try:
@@ -65,23 +65,23 @@ class KeyEncryption:
             raise Unavailable(f"the key-encryption file `{path}` does not hold 256 random bits") from None
 
     @classmethod
-    def make(cls, path: Path) -> Self:
-        """Write a new file with mode 0600, or read the one that another process made first."""
-        make_private(path, base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)).rstrip(b"=") + b"\n")
+    def create(cls, path: Path) -> Self:
+        """Write a new file with mode 0600, or read the one that another process created first."""
+        create_secret_file(path, base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)).rstrip(b"=") + b"\n")
         return cls.load(path)
 
-    def seal(self, plain: bytes, name: str) -> bytes:
-        """Encrypt ``plain``; ``name`` is authenticated, so that one row cannot be put in the place of another."""
+    def encrypt(self, plain: bytes, name: str) -> bytes:
+        """Encrypt ``plain``; ``name`` is authenticated, so that rows cannot be exchanged."""
         nonce = secrets.token_bytes(_NONCE)
         return nonce + AESGCM(self._key).encrypt(nonce, plain, name.encode())
 
-    def open(self, sealed: bytes, name: str) -> bytes:
-        """Decrypt what `seal` made; ValueError if it was made under another key or name, or was changed."""
+    def decrypt(self, ciphertext: bytes, name: str) -> bytes:
+        """Decrypt a result of `encrypt`; ValueError if it has another key or name, or was changed."""
         try:
-            return AESGCM(self._key).decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
+            return AESGCM(self._key).decrypt(ciphertext[:_NONCE], ciphertext[_NONCE:], name.encode())
         except (InvalidTag, ValueError):
             raise ValueError("encrypted under another key, or damaged") from None
 
     def derive(self, purpose: str) -> bytes:
-        """Return 256 bits for another purpose, for example the keyed hash of secret arguments (HKDF, RFC 5869)."""
+        """Derive a 256-bit key for another purpose, such as the keyed hash of secret arguments (HKDF, RFC 5869)."""
         return HKDF(SHA256(), _SIZE, salt=None, info=b"aizen-hub " + purpose.encode()).derive(self._key)

@@ -1,4 +1,4 @@
-"""Opaque credentials and random ids: how they are made, kept and compared."""
+"""Opaque credentials and random ids: generation, hashing and comparison."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import secrets
 
 
 def hash_credential(token: str) -> str:
-    """Return the SHA-256 of an opaque credential as 64 hexadecimal digits; only this is ever stored (R56).
+    """Return the SHA-256 of an opaque credential as 64 hexadecimal digits; only the hash is stored (R56).
 
-    A plain hash is enough, since every credential hashed here holds at least 128 random bits.
+    A plain hash is sufficient, since every credential hashed here has at least 128 random bits.
     """
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def same(left: str, right: str) -> bool:
-    """Compare two secrets or hashes in a time that does not depend on where they differ (R56)."""
+def constant_time_equals(left: str, right: str) -> bool:
+    """Compare two secrets or hashes in constant time (R56)."""
     return hmac.compare_digest(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
 
 

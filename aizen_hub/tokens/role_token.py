@@ -1,4 +1,4 @@
-"""Role tokens: who, which session, which project, for a few minutes. They narrow; they never give a right (R49)."""
+"""Role tokens: user, session and project, for a few minutes. They restrict; they never grant a right (R49)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.tokens.jws import TokenFault, TokenRefused, read, sign
-from aizen_hub.tokens.keys import MAX_LIFETIME, SKEW, KeyRing, Purpose
+from aizen_hub.tokens.jws import TokenError, TokenErrorCode, sign_jws, verify_jws
+from aizen_hub.tokens.keys import CLOCK_SKEW, MAX_LIFETIME, KeyRing, Purpose
 from aizen_hub.tokens.opaque_token import new_id
 
 DEFAULT_LIFETIME = timedelta(minutes=5)
@@ -25,7 +25,7 @@ _MAX_NAME = 255
 _MAX_LIST = 256
 _ROLES_BYTES = 2048
 _SCOPE_BYTES = 2048
-_LAST_INSTANT = 253_402_300_799  # the last second of the year 9999, where datetime ends
+_MAX_TIMESTAMP = 253_402_300_799  # the last second of the year 9999, the end of datetime
 _Claim = TypeVar("_Claim")
 
 
@@ -37,24 +37,24 @@ class RoleToken:
     ----------
     subject : str
         The user's canonical name (``sub``).
-    session : str
-        The session it is bound to (``sid``).
+    session_id : str
+        The session that the token is bound to (``sid``).
     project : str or None
         None for a system session.
     roles : tuple of str
-        For reading only: nothing is ever decided from them.
+        Informative only: decisions never use them.
     revision : int
         The store's revision at which it was issued (``rev``).
     scope : frozenset of str or None
-        Permissions to which this token is narrowed; None if it is not.
+        Permissions to which this token is restricted; None if it is not.
     actor : str or None
-        Who acts for the subject, as ``kind:name`` (``act``; RFC 8693, 4.1).
+        The identity that acts for the subject, as ``kind:name`` (``act``; RFC 8693, 4.1).
     key_id : str
-        The key that signed it, so that a decision can check in its own transaction that it is not withdrawn.
+        The key that signed it; a decision checks in its own transaction that the key is not withdrawn.
     """
 
     subject: str
-    session: str
+    session_id: str
     project: str | None
     roles: tuple[str, ...]
     revision: int
@@ -66,18 +66,18 @@ class RoleToken:
     actor: str | None = None
     key_id: str = ""
 
-    def narrows(self, permission: Permission) -> bool:
-        """Tell whether the token's own scope takes this permission away."""
-        return self.scope is not None and not any(Permission.parse(one).covers(permission) for one in self.scope)
+    def excludes(self, permission: Permission) -> bool:
+        """Return whether the token's scope excludes this permission."""
+        return self.scope is not None and not any(Permission.parse(item).covers(permission) for item in self.scope)
 
 
-def issue(
+def issue_role_token(
     ring: KeyRing,
     issuer: str,
     audience: str,
     *,
     subject: str,
-    session: str,
+    session_id: str,
     project: str | None,
     roles: Iterable[str],
     revision: int,
@@ -89,8 +89,8 @@ def issue(
 ) -> str:
     """Sign a role token.
 
-    Since ``roles`` are for reading only, the list is cut where it would pass 2 KiB, rather than that somebody with very
-    many roles gets no token.
+    Since ``roles`` are informative only, the list is truncated to 2 KiB, so that users with very many roles get a token
+    too.
 
     Raises
     ------
@@ -104,9 +104,9 @@ def issue(
         "iss": issuer,
         "aud": audience,
         "sub": subject,
-        "sid": session,
+        "sid": session_id,
         "project": project,
-        "roles": _cut(roles),
+        "roles": _bounded_roles(roles),
         "rev": revision,
         "jti": new_id() if token_id is None else token_id,
         "iat": issued,
@@ -114,115 +114,117 @@ def issue(
         "exp": issued + int(lifetime.total_seconds()),
     }
     if scope is not None:
-        claims["scope"] = " ".join(sorted({str(Permission.parse(one)) for one in scope}))
+        claims["scope"] = " ".join(sorted({str(Permission.parse(item)) for item in scope}))
     if actor is not None:
         claims["act"] = {"sub": actor}
     try:
-        _judge(claims, issuer, audience)
-    except TokenRefused as refused:
-        raise ValueError(f"no such token can be issued: {refused.detail}") from None
-    return sign(ring, Purpose.ROLE, claims)
+        _check_claims(claims, issuer, audience)
+    except TokenError as error:
+        raise ValueError(f"such a token cannot be issued: {error.detail}") from None
+    return sign_jws(ring, Purpose.ROLE, claims)
 
 
-class Verifier:
-    """Checks role tokens strictly (R36-R45), and remembers the good ones.
+class RoleTokenVerifier:
+    """Verifies role tokens strictly (R36-R45) and caches the valid ones.
 
-    The memory is bounded, filled only after verification, keyed by the SHA-256 of the exact bytes (F8), and spares the
-    signature and the parsing only: times and the state of the key are judged anew at every use.
+    The cache is bounded, filled only after verification, keyed by the SHA-256 of the exact bytes (F8), and saves only
+    the signature check and the parsing: times and the state of the key are checked on every use.
 
     Parameters
     ----------
     ring : KeyRing
-        May be replaced at any time by a newer one through the attribute ``ring``.
+        Can be replaced at any time by a newer one, see `update_keys`.
     issuer, audience : str
         Compared exactly.
-    remembered : int
-        How many verified tokens are kept, the least recently used one goes first.
+    cache_size : int
+        Number of verified tokens in the cache; the least recently used one is dropped first.
     """
 
-    def __init__(self, ring: KeyRing, issuer: str, audience: str, *, remembered: int = 10_000) -> None:
+    def __init__(self, ring: KeyRing, issuer: str, audience: str, *, cache_size: int = 10_000) -> None:
         self.ring = ring
         self.issuer = issuer
         self.audience = audience
-        self._remembered = remembered
-        self._known: OrderedDict[bytes, RoleToken] = OrderedDict()
-        self._guard = Lock()
+        self._cache_size = cache_size
+        self._cache: OrderedDict[bytes, RoleToken] = OrderedDict()
+        self._lock = Lock()
 
-    def advance(self, ring: KeyRing) -> None:
-        """Take over ``ring`` unless the one at hand is newer."""
-        with self._guard:
+    def update_keys(self, ring: KeyRing) -> None:
+        """Use ``ring`` unless the current one is newer."""
+        with self._lock:
             if ring.revision >= self.ring.revision:
                 self.ring = ring
 
     def verify(self, token: str, now: datetime) -> RoleToken:
-        """Return the content of a good token.
+        """Return the content of a valid token.
 
         Parameters
         ----------
         token : str
-            The exact text, without any scheme.
+            The exact text, without an authentication scheme.
         now : datetime
-            The time to judge by, with its zone.
+            The current time, with time zone.
 
         Raises
         ------
-        TokenRefused
-            With the class of the failure in ``code``; never with a part of the token.
+        TokenError
+            With the reason in ``code``; never with a part of the token.
         """
         ring = self.ring
-        name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        with self._guard:
-            known = self._known.get(name)
-            if known is not None:
-                self._known.move_to_end(name)
-        if known is None:
-            claims, key = read(token, Purpose.ROLE, ring)
-            known = _judge(claims, self.issuer, self.audience, key.kid)
-            _check_times(known, now)
-            self._remember(name, known)
+        cache_key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            verified = self._cache.get(cache_key)
+            if verified is not None:
+                self._cache.move_to_end(cache_key)
+        if verified is None:
+            claims, key = verify_jws(token, Purpose.ROLE, ring)
+            verified = _check_claims(claims, self.issuer, self.audience, key.kid)
+            _check_times(verified, now)
+            self._store(cache_key, verified)
         else:
-            _check_times(known, now)
-        key_now = ring.verifier(Purpose.ROLE, known.key_id)
-        if key_now is None or not key_now.signed_at(known.issued_at):
-            raise TokenRefused(TokenFault.UNKNOWN_KEY, "the token's key is withdrawn or had been retired before")
-        return known
+            _check_times(verified, now)
+        signing_key = ring.verifier(Purpose.ROLE, verified.key_id)
+        if signing_key is None or not signing_key.could_have_signed_at(verified.issued_at):
+            raise TokenError(
+                TokenErrorCode.UNKNOWN_KEY, "the token's key is withdrawn, or was retired before the token was issued"
+            )
+        return verified
 
-    def _remember(self, name: bytes, token: RoleToken) -> None:
-        with self._guard:
-            self._known[name] = token
-            while len(self._known) > self._remembered:
-                self._known.popitem(last=False)
+    def _store(self, cache_key: bytes, token: RoleToken) -> None:
+        with self._lock:
+            self._cache[cache_key] = token
+            while len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
 
 
 def _check_times(token: RoleToken, now: datetime) -> None:
     if now >= token.expires_at:
-        raise TokenRefused(TokenFault.EXPIRED, "the token has expired")
-    # Only the beginning has an allowance: a token is never good for longer than it says.
-    if now < token.not_before - SKEW or now < token.issued_at - SKEW:
-        raise TokenRefused(TokenFault.NOT_YET_VALID, "the token is not valid yet")
+        raise TokenError(TokenErrorCode.EXPIRED, "the token has expired")
+    # Clock skew is tolerated only at the start: a token is never valid for longer than it says.
+    if now < token.not_before - CLOCK_SKEW or now < token.issued_at - CLOCK_SKEW:
+        raise TokenError(TokenErrorCode.NOT_YET_VALID, "the token is not valid yet")
 
 
-def _judge(claims: Mapping[str, Any], issuer: str, audience: str, key_id: str = "") -> RoleToken:
+def _check_claims(claims: Mapping[str, Any], issuer: str, audience: str, key_id: str = "") -> RoleToken:
     missing, unknown = _REQUIRED - claims.keys(), claims.keys() - _REQUIRED - _OPTIONAL
     if missing:
-        raise TokenRefused(TokenFault.BAD_CLAIMS, f"the token lacks the claim `{min(missing)}`")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, f"the token lacks the claim `{min(missing)}`")
     if unknown:
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "the token holds a claim that is not ours")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "the token has an unknown claim")
     if _typed(claims, "iss", str) != issuer:
-        raise TokenRefused(TokenFault.FOREIGN, "the token was issued by another service")
+        raise TokenError(TokenErrorCode.FOREIGN, "the token was issued by another service")
     if _typed(claims, "aud", str) != audience:
-        raise TokenRefused(TokenFault.WRONG_AUDIENCE, "the token was made for another audience")
-    issued, begins, ends = (_instant(claims, name) for name in ("iat", "nbf", "exp"))
+        raise TokenError(TokenErrorCode.WRONG_AUDIENCE, "the token was made for another audience")
+    issued, begins, ends = (_timestamp(claims, name) for name in ("iat", "nbf", "exp"))
     if not issued <= begins < ends:
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "the token's times contradict each other")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "the token's times contradict each other")
     if ends - issued > MAX_LIFETIME:
-        raise TokenRefused(TokenFault.BAD_CLAIMS, "the token would live longer than ten minutes")
+        raise TokenError(TokenErrorCode.BAD_CLAIMS, "the token would be valid for more than ten minutes")
     revision = _typed(claims, "rev", int)
     if not 0 <= revision < 1 << 63:
-        raise _bad("rev")
+        raise _invalid_claim("rev")
     return RoleToken(
         subject=_name(claims, "sub"),
-        session=_id(claims, "sid"),
+        session_id=_id(claims, "sid"),
         project=None if claims["project"] is None else _name(claims, "project"),
         roles=_names(claims, "roles"),
         revision=revision,
@@ -236,14 +238,14 @@ def _judge(claims: Mapping[str, Any], issuer: str, audience: str, key_id: str = 
     )
 
 
-def _bad(name: str) -> TokenRefused:
-    return TokenRefused(TokenFault.BAD_CLAIMS, f"the token's claim `{name}` is not as it must be")
+def _invalid_claim(name: str) -> TokenError:
+    return TokenError(TokenErrorCode.BAD_CLAIMS, f"the token's claim `{name}` is invalid")
 
 
 def _typed(claims: Mapping[str, Any], name: str, kind: type[_Claim]) -> _Claim:
     value = claims[name]
     if type(value) is not kind:  # exactly: True is an int for isinstance
-        raise _bad(name)
+        raise _invalid_claim(name)
     return value
 
 
@@ -254,42 +256,42 @@ def _is_name(value: object) -> bool:
 def _name(claims: Mapping[str, Any], name: str) -> str:
     value = _typed(claims, name, str)
     if not _is_name(value):
-        raise _bad(name)
+        raise _invalid_claim(name)
     return value
 
 
 def _names(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     values = _typed(claims, name, list)
     if len(values) > _MAX_LIST or not all(map(_is_name, values)) or len(set(values)) != len(values):
-        raise _bad(name)
+        raise _invalid_claim(name)
     return tuple(values)
 
 
 def _id(claims: Mapping[str, Any], name: str) -> str:
     value = _typed(claims, name, str)
     if not _ID.fullmatch(value):
-        raise _bad(name)
+        raise _invalid_claim(name)
     return value
 
 
-def _instant(claims: Mapping[str, Any], name: str) -> datetime:
+def _timestamp(claims: Mapping[str, Any], name: str) -> datetime:
     value = _typed(claims, name, int)
-    if not 0 <= value <= _LAST_INSTANT:
-        raise _bad(name)
+    if not 0 <= value <= _MAX_TIMESTAMP:
+        raise _invalid_claim(name)
     return datetime.fromtimestamp(value, UTC)
 
 
 def _scope(claims: Mapping[str, Any]) -> frozenset[str]:
     text = _typed(claims, "scope", str)
     if len(text) > _SCOPE_BYTES:
-        raise _bad("scope")
+        raise _invalid_claim("scope")
     parts = text.split(" ")
     try:
         exact = all(str(Permission.parse(part)) == part for part in parts)
     except ValueError:
-        raise _bad("scope") from None
+        raise _invalid_claim("scope") from None
     if not exact or len(set(parts)) != len(parts) or len(parts) > _MAX_LIST:
-        raise _bad("scope")
+        raise _invalid_claim("scope")
     return frozenset(parts)
 
 
@@ -297,21 +299,21 @@ def _actor(claims: Mapping[str, Any]) -> str:
     # One level only: an actor of an actor is refused (R54).
     actor = _typed(claims, "act", dict)
     if actor.keys() != {"sub"}:
-        raise _bad("act")
+        raise _invalid_claim("act")
     name = _name(actor, "sub")
     try:
         Identity.parse(name)
     except ValueError:
-        raise _bad("act") from None
+        raise _invalid_claim("act") from None
     return name
 
 
-def _cut(roles: Iterable[str]) -> list[str]:
-    out: list[str] = []
-    room = _ROLES_BYTES
+def _bounded_roles(roles: Iterable[str]) -> list[str]:
+    result: list[str] = []
+    remaining = _ROLES_BYTES
     for role in dict.fromkeys(roles):
-        room -= len(role.encode()) + 3
-        if room < 0 or len(out) == _MAX_LIST:
+        remaining -= len(role.encode()) + 3
+        if remaining < 0 or len(result) == _MAX_LIST:
             break
-        out.append(role)
-    return out
+        result.append(role)
+    return result

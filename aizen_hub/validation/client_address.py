@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as that can be believed; the hub and the service ask it the same way (R121)."""
+"""Client address of a request behind trusted proxies, for the hub and the service alike (R121)."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from ipaddress import IPv6Address, ip_address
 
 _MAX_HOPS = 20
 _MAX_ADDRESS = 45
-"""Characters of the longest spelling of an IPv6 address."""
+"""Length of the longest textual form of an IPv6 address."""
 
 
-def source_of(peer: str, forwarded: Iterable[str], trusted: tuple[str, ...]) -> str:
-    """Return the address that the outermost of our own proxies saw.
+def resolve_client_address(peer: str, forwarded: Iterable[str], trusted: tuple[str, ...]) -> str:
+    """Return the address that the outermost trusted proxy saw.
 
-    The header is read from its end, where our own proxies write: each hop is believed as long as the one that named it
-    is ours. An entry that is no plain address ends the walk, and so does a trusted one too many.
+    The header is evaluated from its end, where our proxies append: each hop is accepted as long as the proxy that named
+    it is trusted. An entry that is not a plain address, or more than 20 hops, ends the evaluation.
 
     Parameters
     ----------
     peer : str
-        The other end of the connection.
+        The remote address of the connection.
     forwarded : iterable of str
-        What each ``X-Forwarded-For`` header says.
+        The values of the ``X-Forwarded-For`` headers.
     trusted : tuple of str
-        Addresses of the proxies in front of us: only what they forward is believed (`service.trusted_proxies`).
+        Addresses of our proxies: only the headers they send are accepted (`service.trusted_proxies`).
 
     Returns
     -------
     str
-        In the one canonical spelling, IPv4 where IPv6 only wraps it; what the connection says, where that is none.
+        In canonical form, IPv4-mapped IPv6 addresses as IPv4; the peer as it is, if it is not an address.
     """
-    found, ours = _plain(peer) or peer, _plain_all(trusted)
-    if found not in ours:
-        return found
-    # Bounded before it is taken apart: the header is as long as whoever is outside wants it.
-    said = ",".join(forwarded)
-    for hop in reversed(said.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
-        if found not in ours:
+    address, proxies = _canonical(peer) or peer, _canonical_all(trusted)
+    if address not in proxies:
+        return address
+    # Bounded before splitting: the client chooses the length of the header.
+    header = ",".join(forwarded)
+    for hop in reversed(header.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
+        if address not in proxies:
             break
-        before = _plain(hop.strip(" \t"))
-        if before is None:
+        previous = _canonical(hop.strip(" \t"))
+        if previous is None:
             break
-        found = before
-    return found
+        address = previous
+    return address
 
 
-@lru_cache(maxsize=1_024)  # at every request, and nearly always the same few
-def _plain(text: str) -> str | None:
-    # A zone (`%eth0`) is any text at all, and means something on the machine alone that wrote it.
+@lru_cache(maxsize=1_024)  # called for every request, nearly always with the same few values
+def _canonical(text: str) -> str | None:
+    # A zone (`%eth0`) may be any text, and has a meaning only on the host that wrote it.
     if len(text) > _MAX_ADDRESS or "%" in text:
         return None
     try:
-        address = ip_address(text)
+        parsed = ip_address(text)
     except ValueError:
         return None
-    # What listens to both families, as the hub's proxy does, names an IPv4 peer `::ffff:192.0.2.1`.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    # A dual-stack listener, such as the hub's proxy, reports an IPv4 peer as `::ffff:192.0.2.1`.
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)
 
 
 @lru_cache(maxsize=8)
-def _plain_all(trusted: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(_plain(one) or one for one in trusted)
+def _canonical_all(trusted: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_canonical(address) or address for address in trusted)

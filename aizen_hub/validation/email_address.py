@@ -1,4 +1,4 @@
-"""Mail addresses as alerts are sent to them: one, plain, and nothing that a mail header could read as more."""
+"""E-mail addresses: one plain address that cannot be misread in a mail header."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ MAX_LENGTH = 254
 _ADDRESS = re.compile(PATTERN)
 
 
-def is_mail_address(text: str) -> bool:
-    """Whether this is exactly one address to which a mail can be sent."""
+def is_email_address(text: str) -> bool:
+    """Return whether ``text`` is exactly one e-mail address."""
     return len(text) <= MAX_LENGTH and _ADDRESS.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""The one reader of JSON from outside (R110): strict, bounded, and never surprised."""
+"""Strict and bounded JSON parsing for untrusted input (R110)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_DIGITS = 40
 def loads(
     data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_keys: int = MAX_KEYS
 ) -> Any:
-    """Read one JSON text (RFC 8259) and refuse everything that two readers could understand differently.
+    """Parse one JSON text (RFC 8259) and refuse everything that two parsers could interpret differently.
 
     Parameters
     ----------
@@ -29,21 +29,21 @@ def loads(
     Raises
     ------
     TooLarge
-        One of the limits is passed.
+        One of the limits is exceeded.
     BadInput
         Not JSON, not UTF-8, a duplicate member, NaN or Infinity, a number that overflows, a lone surrogate, or text
         after the end.
     """
     if len(data) > max_bytes:
         raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
-    text = _decode(data) if isinstance(data, bytes) else data
+    text = _decode_utf8(data) if isinstance(data, bytes) else data
     if text is data and len(text.encode("utf-8", "surrogatepass")) > max_bytes:
         raise TooLarge(f"the JSON text has more than {max_bytes} bytes")
-    # What has so few brackets cannot be nested deeper, wherever they stand.
+    # With so few brackets the text cannot be nested too deeply.
     if text.count("[") + text.count("{") > max_depth:
         _check_depth(text, max_depth)
-    # Each member has its colon, so that what has so few of them need not be counted.
-    decoder = _DECODER if text.count(":") <= max_keys else _counting(max_keys)
+    # Each member has a colon: with so few of them the members need not be counted.
+    decoder = _DECODER if text.count(":") <= max_keys else _counting_decoder(max_keys)
     try:
         value = decoder.decode(text)
     except json.JSONDecodeError as error:
@@ -53,37 +53,37 @@ def loads(
     return value
 
 
-def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(items: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(items)
     if len(out) != len(items):
         seen: set[str] = set()
-        twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadInput(f"the member `{_show(twice)}` stands twice in one object")
+        repeated = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadInput(f"the member `{_ascii_excerpt(repeated)}` is repeated in one object")
     return out
 
 
-def _counting(most: int) -> json.JSONDecoder:
+def _counting_decoder(limit: int) -> json.JSONDecoder:
     count = 0
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal count
         count += len(items)
-        if count > most:
-            raise TooLarge(f"the JSON text has more than {most} members")
-        return _object(items)
+        if count > limit:
+            raise TooLarge(f"the JSON text has more than {limit} members")
+        return _unique_members(items)
 
     return _decoder(pairs)
 
 
 def _decoder(pairs: Callable[[list[tuple[str, Any]]], Any]) -> json.JSONDecoder:
     return json.JSONDecoder(
-        object_pairs_hook=pairs, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        object_pairs_hook=pairs, parse_constant=_reject_constant, parse_float=_parse_float, parse_int=_parse_int
     )
 
 
-def _decode(data: bytes) -> str:
+def _decode_utf8(data: bytes) -> str:
     if data.startswith(b"\xef\xbb\xbf"):
-        raise BadInput("the JSON text begins with a byte order mark")
+        raise BadInput("the JSON text starts with a byte order mark")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -91,7 +91,7 @@ def _decode(data: bytes) -> str:
 
 
 def _check_depth(text: str, limit: int) -> None:
-    # Counted before parsing: the parser itself recurses and would fail with RecursionError (F9).
+    # Counted before parsing: the parser is recursive and would raise RecursionError (F9).
     depth, inside, skip = 0, False, False
     for char in text:
         if inside:
@@ -111,18 +111,18 @@ def _check_depth(text: str, limit: int) -> None:
             depth -= 1
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise BadInput(f"`{name}` is not a JSON number")
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise BadInput("a number is too large")
     return value
 
 
-def _integer(text: str) -> int:
+def _parse_int(text: str) -> int:
     if len(text) > _MAX_DIGITS:
         raise BadInput(f"a number has more than {_MAX_DIGITS} digits")
     return int(text)
@@ -142,8 +142,8 @@ def _check_surrogates(value: Any) -> None:
             stack.extend(item)
 
 
-def _show(text: str) -> str:
+def _ascii_excerpt(text: str) -> str:
     return text[:40].encode("ascii", "backslashreplace").decode()
 
 
-_DECODER = _decoder(_object)
+_DECODER = _decoder(_unique_members)

@@ -1,4 +1,4 @@
-"""A small, honest core to try aizen-hub out with. See README.md."""
+"""A small core with which aizen-hub can be tried; see README.md."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import signal
 import sys
 from pathlib import Path
 
-from archive import Archive
-from desk import Desk
-from handlers import ROUTES, Rooms
+from executor import CommandExecutor
+from handlers import ROUTES, HandlerContext
+from job_runner import JobRunner
 from reporter import Reporter
+from storage import Storage
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
-from verifier import Verifier
-from workshop import Workshop
+from verifier import DecisionTokenVerifier
 
 MAX_BODY = 2 << 20
 CLOSE_SECONDS = 10.0
@@ -41,18 +41,23 @@ async def serve(options: argparse.Namespace) -> None:
     options.data.mkdir(parents=True, exist_ok=True)
     sockets = bind_sockets(options.port, options.host)
     address = f"http://{options.host}:{sockets[0].getsockname()[1]}"
-    archive = Archive(options.data / "core.sqlite")
-    reporter = Reporter(archive, options.issuer, options.credential_file)
-    workshop = Workshop(archive, options.data / "results", reporter.wake)
-    for job in archive.left_running():
+    storage = Storage(options.data / "core.sqlite")
+    reporter = Reporter(storage, options.issuer, options.credential_file)
+    runner = JobRunner(storage, options.data / "results", reporter.wake)
+    for job in storage.unfinished_jobs():
         # Their processes ended with the core that started them.
-        archive.end_job(job["id"], "failed", "the core was stopped while it ran", None)
+        storage.end_job(job["id"], "failed", "the core was stopped while it ran", None)
         end = {"event": "end", "state": "failed", "result": None, "message": "the core was stopped while it ran"}
-        archive.end_command(job["id"], end)
+        storage.end_command(job["id"], end)
     AsyncHTTPClient.configure(None, max_body_size=65_536)
-    rooms = Rooms(Verifier(options.issuer, options.audience or address), archive, workshop, Desk(archive, workshop))
+    context = HandlerContext(
+        DecisionTokenVerifier(options.issuer, options.audience or address),
+        storage,
+        runner,
+        CommandExecutor(storage, runner),
+    )
     server = HTTPServer(
-        Application([(path, handler, {"rooms": rooms}) for path, handler in ROUTES]),
+        Application([(path, handler, {"context": context}) for path, handler in ROUTES]),
         max_body_size=MAX_BODY,
         max_header_size=16_384,
         idle_connection_timeout=60,
@@ -66,13 +71,13 @@ async def serve(options: argparse.Namespace) -> None:
     await stop.wait()
     server.stop()
     try:
-        await asyncio.wait_for(workshop.close(), CLOSE_SECONDS)
+        await asyncio.wait_for(runner.close(), CLOSE_SECONDS)
     except TimeoutError:
-        print("some jobs did not end in time; they end with this process", file=sys.stderr)
+        print("some jobs did not stop in time; they end with this process", file=sys.stderr)
     reporting.cancel()
     await asyncio.gather(reporting, return_exceptions=True)
     await server.close_all_connections()
-    archive.close()
+    storage.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The core's side of the contract: POST, GET and DELETE of commands, each with a decision token."""
+"""Request handlers: POST, GET and DELETE of commands, each with a decision token."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from archive import Archive
-from desk import Desk, Errand
+from executor import CommandExecutor, CommandRequest
+from job_runner import Event, JobRunner
+from storage import Storage
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
-from verifier import Grant, KeysMissing, Refused, Verifier
-from workshop import Event, Workshop
+from verifier import DecisionTokenVerifier, KeysUnavailableError, TokenRefusedError, VerifiedDecision
 
 _ID = re.compile(r"[0-9A-Za-z_-]{16,64}")
 _MEMBERS = {
@@ -23,16 +23,16 @@ _MEMBERS = {
 
 
 @dataclass(frozen=True)
-class Rooms:
-    """What every handler works with."""
+class HandlerContext:
+    """The objects that every handler uses."""
 
-    verifier: Verifier
-    archive: Archive
-    workshop: Workshop
-    desk: Desk
+    verifier: DecisionTokenVerifier
+    storage: Storage
+    runner: JobRunner
+    executor: CommandExecutor
 
 
-class Stop(Exception):
+class RequestError(Exception):
     """Ends a request with a problem document (RFC 9457)."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -40,27 +40,27 @@ class Stop(Exception):
         self.status, self.detail = status, detail
 
 
-class Base(RequestHandler):
-    def initialize(self, rooms: Rooms) -> None:
-        self.rooms = rooms
+class BaseHandler(RequestHandler):
+    def initialize(self, context: HandlerContext) -> None:
+        self.context = context
 
     def set_default_headers(self) -> None:
         self.set_header("Server", "aizen sample core")
         self.set_header("Cache-Control", "no-store")
 
-    async def granted(self) -> Grant:
+    async def verified_decision(self) -> VerifiedDecision:
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > 8192:
-            raise Stop(401, "a decision token is needed")
+            raise RequestError(401, "a decision token is needed")
         try:
-            return await self.rooms.verifier.verify(token, self.request.body)
-        except Refused as refusal:
-            raise Stop(401, str(refusal)) from None
-        except KeysMissing as missing:
-            raise Stop(503, str(missing)) from None
+            return await self.context.verifier.verify(token, self.request.body)
+        except TokenRefusedError as refusal:
+            raise RequestError(401, str(refusal)) from None
+        except KeysUnavailableError as missing:
+            raise RequestError(503, str(missing)) from None
 
     def _handle_request_exception(self, error: BaseException) -> None:
-        if not isinstance(error, Stop) or self._headers_written:
+        if not isinstance(error, RequestError) or self._headers_written:
             super()._handle_request_exception(error)
             return
         self.set_status(error.status)
@@ -68,7 +68,7 @@ class Base(RequestHandler):
         self.finish(json.dumps({"title": "Refused by the core", "status": error.status, "detail": error.detail}))
 
     async def stream(self, events: AsyncGenerator[Event, None]) -> None:
-        """Send events line by line. A client that goes away ends this answer, never the job."""
+        """Send events line by line; a client that disconnects ends this response, never the job."""
         self.set_header("Content-Type", "application/x-ndjson")
         try:
             async with aclosing(events):
@@ -79,16 +79,16 @@ class Base(RequestHandler):
             return
 
 
-class Commands(Base):
+class CommandsHandler(BaseHandler):
     async def post(self) -> None:
-        grant = await self.granted()
-        errand = self._errand()
-        if (errand.id, errand.user, errand.project) != (grant.id, grant.user, grant.project):
-            raise Stop(401, "the decision belongs to another command")
-        if not self.rooms.archive.first_use(errand.id, errand.user, errand.project, errand.command):
-            raise Stop(409, "this decision was carried out already")
-        events = self.rooms.desk.carry_out(errand)
-        # Accepted means begun: a client that hangs up on this word has its job all the same.
+        decision = await self.verified_decision()
+        command = self._parse_command()
+        if (command.id, command.user, command.project) != (decision.id, decision.user, decision.project):
+            raise RequestError(401, "the decision belongs to another command")
+        if not self.context.storage.claim_id(command.id, command.user, command.project, command.command):
+            raise RequestError(409, "this decision was already executed")
+        events = self.context.executor.execute(command)
+        # The command has begun before `accepted` is sent: a client that disconnects then does not stop it.
         first = await anext(events)
         await self.stream(self._events(first, events))
 
@@ -99,53 +99,53 @@ class Commands(Base):
             async for event in rest:
                 yield event
 
-    def _errand(self) -> Errand:
+    def _parse_command(self) -> CommandRequest:
         try:
             value: Any = json.loads(self.request.body)
         except (ValueError, RecursionError):
-            raise Stop(400, "the body is not JSON") from None
+            raise RequestError(400, "the body is not JSON") from None
         if not isinstance(value, dict) or value.keys() - {"files"} != _MEMBERS.keys():
-            raise Stop(400, "the body does not hold exactly the members of a command")
+            raise RequestError(400, "the body does not have exactly the members of a command")
         if not all(isinstance(value[name], kind) for name, kind in _MEMBERS.items()) or not _ID.fullmatch(value["id"]):
-            raise Stop(400, "a member of the command has a wrong type")
+            raise RequestError(400, "a member of the command has a wrong type")
         files = value.pop("files", {})
-        if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
-            raise Stop(400, "the files of the command are not texts")
-        return Errand(files=files, **value)
+        if not isinstance(files, dict) or not all(isinstance(content, str) for content in files.values()):
+            raise RequestError(400, "the files of the command are not texts")
+        return CommandRequest(files=files, **value)
 
 
-class Command(Base):
+class CommandHandler(BaseHandler):
     async def get(self, id: str) -> None:
-        known = await self._known(id)
-        job = self.rooms.workshop.find(id)
-        await self.stream(self._again(known, None if job is None else self.rooms.workshop.follow(job)))
+        record = await self._load_command(id)
+        job = self.context.runner.find(id)
+        await self.stream(self._reattached_events(record, None if job is None else self.context.runner.follow(job)))
 
-    async def _again(
-        self, known: dict[str, Any], events: AsyncGenerator[Event, None] | None
+    async def _reattached_events(
+        self, record: dict[str, Any], events: AsyncGenerator[Event, None] | None
     ) -> AsyncGenerator[Event, None]:
         yield {"event": "accepted"}
         if events is not None:
             async for event in events:
                 yield event
-        elif known["end"] is not None:
-            yield known["end"]
-        # A command that neither runs nor ended was cut off by a crash: the answer stops here, and nobody claims more.
+        elif record["end"] is not None:
+            yield record["end"]
+        # A command that neither runs nor has ended was interrupted by a crash: the response ends here.
 
     async def delete(self, id: str) -> None:
-        known = await self._known(id)
-        job = self.rooms.workshop.find(id)
+        record = await self._load_command(id)
+        job = self.context.runner.find(id)
         if job is not None:
-            await self.rooms.workshop.stop(job)
-            known = self.rooms.archive.command(id) or known
+            await self.context.runner.stop(job)
+            record = self.context.storage.command(id) or record
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"id": id, "state": (known["end"] or {}).get("state", "unknown")}))
+        self.finish(json.dumps({"id": id, "state": (record["end"] or {}).get("state", "unknown")}))
 
-    async def _known(self, id: str) -> dict[str, Any]:
-        grant = await self.granted()
-        known = self.rooms.archive.command(id) if grant.id == id else None
-        if known is None or (known["user"], known["project"]) != (grant.user, grant.project):
-            raise Stop(404, "there is no such command")
-        return known
+    async def _load_command(self, id: str) -> dict[str, Any]:
+        decision = await self.verified_decision()
+        record = self.context.storage.command(id) if decision.id == id else None
+        if record is None or (record["user"], record["project"]) != (decision.user, decision.project):
+            raise RequestError(404, "there is no such command")
+        return record
 
 
-ROUTES = ((r"/commands", Commands), (rf"/commands/({_ID.pattern})", Command))
+ROUTES = ((r"/commands", CommandsHandler), (rf"/commands/({_ID.pattern})", CommandHandler))

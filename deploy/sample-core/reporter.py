@@ -1,4 +1,4 @@
-"""Tells the service how jobs ended, with the core's own credential, until the service has heard it."""
+"""Reports of ended jobs to the service, with the core's own credential, until the service acknowledges them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import json
 import logging
 from pathlib import Path
 
-from archive import Archive
+from storage import Storage
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPError
 
 log = logging.getLogger("sample-core")
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_HEARD = (200, 201, 202, 204, 404, 409, 410)  # the last three: the service knows better, asking again would not help
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 60.0
+_ACKNOWLEDGED = (200, 201, 202, 204, 404, 409, 410)  # the last three: repeating the report would not help
 
 
 class Reporter:
-    """Sends ends in their order; what could not be sent stays in the archive and is tried again, also after a restart.
+    """Sends the ends of jobs in order; those that could not be sent are sent again, also after a restart.
 
     Parameters
     ----------
     credential_file : Path or None
-        Read anew for each report, so that the credential can be changed while the core runs. None: nothing is reported.
+        Read for each report, so that the credential can be changed while the core runs. None: nothing is reported.
     """
 
-    def __init__(self, archive: Archive, issuer: str, credential_file: Path | None) -> None:
-        self._archive, self._issuer, self._credential_file = archive, issuer.rstrip("/"), credential_file
+    def __init__(self, storage: Storage, issuer: str, credential_file: Path | None) -> None:
+        self._storage, self._issuer, self._credential_file = storage, issuer.rstrip("/"), credential_file
         self._woken = asyncio.Event()
         self._woken.set()
 
@@ -35,18 +35,20 @@ class Reporter:
     async def run(self) -> None:
         if self._credential_file is None:
             return
-        pause = _FIRST_PAUSE
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             await self._woken.wait()
             self._woken.clear()
             try:
-                for job in self._archive.unreported():
+                for job in self._storage.unreported():
                     await self._report(job["id"], job["state"], job["message"], self._credential_file)
-                pause = _FIRST_PAUSE
+                pause = _FIRST_PAUSE_SECONDS
             except (HTTPError, OSError, ValueError) as error:
-                log.warning("the service did not take a report (%s), again in %g s", type(error).__name__, pause)
+                log.warning(
+                    "the service did not accept a report (%s); next attempt in %g s", type(error).__name__, pause
+                )
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
                 self._woken.set()
 
     async def _report(self, id: str, state: str, message: str, credential_file: Path) -> None:
@@ -65,6 +67,6 @@ class Reporter:
                 request_timeout=5,
             )
         except HTTPClientError as error:
-            if error.code not in _HEARD:
+            if error.code not in _ACKNOWLEDGED:
                 raise
-        self._archive.reported(id)
+        self._storage.reported(id)

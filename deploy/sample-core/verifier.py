@@ -1,4 +1,4 @@
-"""Checks decision tokens with the service's public keys, and refuses everything else."""
+"""Verification of decision tokens with the service's public keys."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from tornado.httpclient import AsyncHTTPClient, HTTPError
 
 TYPE = "aizen-decision+jwt"
 CLAIMS = frozenset({"iss", "aud", "sub", "project", "jti", "sha256", "iat", "exp"})
-LONGEST_LIFE = 5
-KEYS_MAX_AGE = 300.0
-FETCH_PAUSE = 2.0
+MAX_LIFETIME_SECONDS = 5
+KEYS_MAX_AGE_SECONDS = 300.0
+FETCH_PAUSE_SECONDS = 2.0
 
 
-class Refused(Exception):
-    """The token is not accepted; the sentence never holds a part of it."""
+class TokenRefusedError(Exception):
+    """The token is not accepted; the message never contains a part of it."""
 
 
-class KeysMissing(Exception):
-    """The service's keys cannot be read now."""
+class KeysUnavailableError(Exception):
+    """The service's keys cannot be read at the moment."""
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What a good token says."""
+class VerifiedDecision:
+    """The content of a valid token."""
 
     id: str
     user: str
     project: str | None
 
 
-class Verifier:
+class DecisionTokenVerifier:
     """Verifies tokens of one issuer for one audience.
 
     Parameters
@@ -47,34 +47,34 @@ class Verifier:
     audience : str
         Name of this core in the tokens.
     skew : float
-        By how many seconds the two clocks may differ.
+        Maximum difference of the two clocks, in seconds.
     """
 
     def __init__(self, issuer: str, audience: str, *, skew: float = 2.0) -> None:
         self._issuer, self._audience, self._skew = issuer.rstrip("/"), audience, skew
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._read = self._tried = float("-inf")
-        self._one_reader = asyncio.Lock()
+        self._fetched_at = self._attempted_at = float("-inf")
+        self._fetch_lock = asyncio.Lock()
 
-    async def verify(self, token: str, body: bytes) -> Grant:
-        """Return what the token grants.
+    async def verify(self, token: str, body: bytes) -> VerifiedDecision:
+        """Return the decision that a token proves.
 
         Raises
         ------
-        Refused
+        TokenRefusedError
             Wrong form, type, key, signature, issuer, audience, time, or made for another body.
-        KeysMissing
-            It could not be judged.
+        KeysUnavailableError
+            The token could not be verified.
         """
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
-            raise Refused("not a signed token") from None
+            raise TokenRefusedError("not a signed token") from None
         if header.get("typ") != TYPE or header.get("alg") != "EdDSA" or not isinstance(header.get("kid"), str):
-            raise Refused("not a decision token")
+            raise TokenRefusedError("not a decision token")
         key = await self._key(header["kid"])
         if key is None:
-            raise Refused("signed with a key that the service does not publish")
+            raise TokenRefusedError("signed with a key that the service does not publish")
         try:
             claims = jwt.decode(
                 token,
@@ -86,42 +86,44 @@ class Verifier:
                 options={"require": sorted(CLAIMS - {"project"})},
             )
         except jwt.ExpiredSignatureError:
-            raise Refused("the decision is too old") from None
+            raise TokenRefusedError("the decision is too old") from None
         except jwt.PyJWTError as error:
-            raise Refused(f"not a good token ({type(error).__name__})") from None
+            raise TokenRefusedError(f"not a valid token ({type(error).__name__})") from None
         self._check(claims, body)
-        return Grant(claims["jti"], claims["sub"], claims["project"])
+        return VerifiedDecision(claims["jti"], claims["sub"], claims["project"])
 
     def _check(self, claims: dict[str, Any], body: bytes) -> None:
         if claims.keys() != CLAIMS or not isinstance(claims["aud"], str):
-            raise Refused("not the claims of a decision token")
-        if not 0 < claims["exp"] - claims["iat"] <= LONGEST_LIFE:
-            raise Refused("the decision would live too long")
+            raise TokenRefusedError("not the claims of a decision token")
+        if not 0 < claims["exp"] - claims["iat"] <= MAX_LIFETIME_SECONDS:
+            raise TokenRefusedError("the decision would be valid for too long")
         if not (claims["project"] is None or isinstance(claims["project"], str)):
-            raise Refused("not the claims of a decision token")
+            raise TokenRefusedError("not the claims of a decision token")
         if not hmac.compare_digest(str(claims["sha256"]), hashlib.sha256(body).hexdigest()):
-            raise Refused("the decision belongs to another command")
+            raise TokenRefusedError("the decision belongs to another command")
 
     async def _key(self, kid: str) -> jwt.PyJWK | None:
         now = time.monotonic()
-        if kid in self._keys and now - self._read < KEYS_MAX_AGE:
+        if kid in self._keys and now - self._fetched_at < KEYS_MAX_AGE_SECONDS:
             return self._keys[kid]
-        async with self._one_reader:
-            # A key that is not known yet may be new; a flood of made-up names must not become a flood of requests.
-            if time.monotonic() - self._tried >= FETCH_PAUSE or not self._keys:
+        async with self._fetch_lock:
+            # An unknown key may be new; a flood of invented ids must not become a flood of requests.
+            if time.monotonic() - self._attempted_at >= FETCH_PAUSE_SECONDS or not self._keys:
                 await self._fetch()
         return self._keys.get(kid)
 
     async def _fetch(self) -> None:
-        self._tried = time.monotonic()
+        self._attempted_at = time.monotonic()
         try:
-            answer = await AsyncHTTPClient().fetch(
+            response = await AsyncHTTPClient().fetch(
                 f"{self._issuer}/.well-known/jwks.json", follow_redirects=False, connect_timeout=2, request_timeout=3
             )
-            keys = json.loads(answer.body)["keys"]
-            self._keys = {one["kid"]: jwt.PyJWK(one, algorithm="EdDSA") for one in keys if one.get("crv") == "Ed25519"}
+            keys = json.loads(response.body)["keys"]
+            self._keys = {key["kid"]: jwt.PyJWK(key, algorithm="EdDSA") for key in keys if key.get("crv") == "Ed25519"}
         except (HTTPError, OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
-            if time.monotonic() - self._read >= KEYS_MAX_AGE:
-                raise KeysMissing(f"the keys of {self._issuer} cannot be read ({type(error).__name__})") from None
+            if time.monotonic() - self._fetched_at >= KEYS_MAX_AGE_SECONDS:
+                raise KeysUnavailableError(
+                    f"the keys of {self._issuer} cannot be read ({type(error).__name__})"
+                ) from None
             return
-        self._read = time.monotonic()
+        self._fetched_at = time.monotonic()

@@ -22,7 +22,7 @@ def b64(data):
 
 
 def proof(key, credential, method, address):
-    """Prove that whoever sends this one request, now and with this credential, holds the key."""
+    """Return a proof that the sender of this one request, now and with this credential, has the key."""
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(key.public_key().public_bytes_raw())}
     header = {"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk}
     claims = {

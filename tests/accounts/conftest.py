@@ -1,4 +1,4 @@
-"""The houses of the tests: a database after its first start, made once and copied for each test."""
+"""Fixtures for tests of account functions: a database after its first start, created once and copied per test."""
 
 from __future__ import annotations
 
@@ -11,73 +11,73 @@ import pytest
 
 from aizen_hub.accounts.users import bootstrap
 from aizen_hub.rbac.role import SYSTEM
-from tests.accounts.harness import OPERATOR, House, open_house
+from tests.accounts.harness import OPERATOR, AccountsHarness, open_harness
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database after its first start, made once and copied for each test."""
+def template_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database after its first start, created once and copied for each test."""
     folder = tmp_path_factory.mktemp("template")
-    house = open_house(folder)
-    house.do(OPERATOR, bootstrap.first_start, house.settings)
-    house.close()
+    harness = open_harness(folder)
+    harness.execute(OPERATOR, bootstrap.bootstrap_installation, harness.settings)
+    harness.close()
     return folder
 
 
 @pytest.fixture
-def make_house(template: Path, tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Open houses with settings of one's own."""
-    made: list[House] = []
+def make_harness(template_folder: Path, tmp_path: Path) -> Iterator[Callable[..., AccountsHarness]]:
+    """Open harnesses with other settings."""
+    made: list[AccountsHarness] = []
 
-    def make(**settings: Any) -> House:
-        folder = tmp_path / f"house-{len(made)}"
-        shutil.copytree(template, folder)
-        made.append(open_house(folder, **settings))
+    def make(**settings: Any) -> AccountsHarness:
+        folder = tmp_path / f"harness-{len(made)}"
+        shutil.copytree(template_folder, folder)
+        made.append(open_harness(folder, **settings))
         return made[-1]
 
     yield make
-    for house in made:
-        house.close()
+    for harness in made:
+        harness.close()
 
 
 @pytest.fixture(scope="session")
-def peopled(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def populated_folder(template_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with `admin`, the creator `carl`, and in `p1` the admin `paul`, the executor `emma`, reader `rita`."""
     folder = tmp_path_factory.mktemp("peopled") / "data"
-    shutil.copytree(template, folder)
-    house = open_house(folder)
-    house.people("carl", "paul", "emma", "rita", "zoe")
-    house.give("PROJECT_CREATOR", SYSTEM, "carl")
-    house.project("p1", "paul")
-    house.give("PROJECT_EXECUTOR", "p1", "emma")
-    house.give("PROJECT_READER", "p1", "rita")
-    house.close()
+    shutil.copytree(template_folder, folder)
+    harness = open_harness(folder)
+    harness.register_users("carl", "paul", "emma", "rita", "zoe")
+    harness.grant("PROJECT_CREATOR", SYSTEM, "carl")
+    harness.create_project("p1", "paul")
+    harness.grant("PROJECT_EXECUTOR", "p1", "emma")
+    harness.grant("PROJECT_READER", "p1", "rita")
+    harness.close()
     return folder
 
 
 @pytest.fixture
-def house(peopled: Path, tmp_path: Path) -> Iterator[House]:
-    """A house of one's own, see `peopled`."""
-    folder = tmp_path / "house"
-    shutil.copytree(peopled, folder)
-    house = open_house(folder)
-    yield house
-    house.close()
+def harness(populated_folder: Path, tmp_path: Path) -> Iterator[AccountsHarness]:
+    """A harness with its own database, see `populated_folder`."""
+    folder = tmp_path / "harness"
+    shutil.copytree(populated_folder, folder)
+    harness = open_harness(folder)
+    yield harness
+    harness.close()
 
 
 @pytest.fixture(scope="session")
-def shared_town(peopled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("town") / "data"
-    shutil.copytree(peopled, folder)
-    town = open_house(folder)
-    town.people("tim", "olga")
-    town.project("p2", "olga")
-    yield town
-    town.close()
+def shared_harness(populated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccountsHarness]:
+    folder = tmp_path_factory.mktemp("shared") / "data"
+    shutil.copytree(populated_folder, folder)
+    sandbox = open_harness(folder)
+    sandbox.register_users("tim", "olga")
+    sandbox.create_project("p2", "olga")
+    yield sandbox
+    sandbox.close()
 
 
 @pytest.fixture
-def town(shared_town: House) -> Iterator[House]:
-    """The house with `tim`, who has nothing, and `olga`, the admin of `p2`; what a test does there is taken back."""
-    with shared_town.trial() as trial:
+def sandbox(shared_harness: AccountsHarness) -> Iterator[AccountsHarness]:
+    """A shared harness with `tim`, who has no roles, and `olga`, the admin of `p2`; its changes are rolled back."""
+    with shared_harness.rolled_back() as trial:
         yield trial

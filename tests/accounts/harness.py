@@ -1,4 +1,4 @@
-"""A house on a real SQLite file: one store, ready people, and a way to say who does what."""
+"""A test harness on a real SQLite file: one store with users, and helpers to act as any of them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.accounts import command_handlers as carry_out
-from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts import command_handlers
+from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.users import users
+from aizen_hub.accounts.users import registration
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.commands.parser import read
+from aizen_hub.commands.parser import parse_command
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.settings import ProviderSettings, Settings
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.store import Store
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.sql_store import Store
 from aizen_hub.store.tables import audit, metadata
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-OPERATOR = Actor(Identity.service_account("aizen-hub"), Road.OPERATOR)
-HUB = Actor(Identity.service_account("hub"), Road.HUB)
+OPERATOR = Actor(Identity.service_account("aizen-hub"), Channel.OPERATOR)
+HUB = Actor(Identity.service_account("hub"), Channel.HUB)
 PROVIDERS = (
     ProviderSettings(name="ldap", kind="ldap", label="Directory"),
     ProviderSettings(name="local", kind="local", label="Local account"),
@@ -39,127 +39,127 @@ PROVIDERS = (
 FAR = timedelta(days=365)
 
 
-class _TakenBack(Exception):
-    """Ends a trial."""
+class _Rollback(Exception):
+    """Ends a rolled-back transaction."""
 
 
 @contextmanager
-def part_of(tx: Write) -> Iterator[None]:
-    """Do a part that may fail alone: an exception takes back what it changed, announced and recorded."""
-    changes, rows = len(tx._changes), len(tx._rows)
+def savepoint(tx: WriteTransaction) -> Iterator[None]:
+    """Run a part that may fail alone: an exception undoes its changes, change records and audit rows."""
+    changes, rows = len(tx._changes), len(tx._audit_records)
     try:
         with tx.conn.begin_nested():
             yield
     except BaseException:
         del tx._changes[changes:]
-        del tx._rows[rows:]
+        del tx._audit_records[rows:]
         raise
 
 
 @dataclass
-class House:
-    """A store with people in it; every helper is one transaction."""
+class AccountsHarness:
+    """A store with users in it; every helper is one transaction."""
 
     store: Store
     catalog: Catalog
     settings: Settings
-    trial_tx: Write | None = None
+    outer_tx: WriteTransaction | None = None
 
     @contextmanager
-    def trial(self) -> Iterator[House]:
-        """Do everything inside one transaction that is taken back at the end: many cases on one house."""
-        with suppress(_TakenBack), self.store.write(OPERATOR) as tx:
-            yield replace(self, trial_tx=tx)
-            raise _TakenBack
+    def rolled_back(self) -> Iterator[AccountsHarness]:
+        """Run everything inside one transaction that is rolled back at the end, so that tests can share a database."""
+        with suppress(_Rollback), self.store.write(OPERATOR) as tx:
+            yield replace(self, outer_tx=tx)
+            raise _Rollback
 
     @contextmanager
-    def writing(self, actor: Actor) -> Iterator[Write]:
-        """Open a transaction of an actor; in a trial a part of it, given up alone where it fails."""
-        tx = self.trial_tx
+    def write(self, actor: Actor) -> Iterator[WriteTransaction]:
+        """Open a transaction of an actor; inside `rolled_back` a savepoint, undone alone if it fails."""
+        tx = self.outer_tx
         if tx is None:
             with self.store.write(actor) as tx:
                 yield tx
             return
         tx.actor = actor
         try:
-            with part_of(tx):
+            with savepoint(tx):
                 yield tx
         except BaseException:
-            tx.change("taken-back", {}, ["*"])
+            tx.record_change("taken-back", {}, ["*"])
             raise
 
     def close(self) -> None:
         self.store.close()
 
-    def actor(self, name: str, road: Road = Road.PANEL, project: str | None = None, **more: Any) -> Actor:
-        fresh = self.now() + FAR if road is Road.PANEL else None
-        return Actor(Identity.user(name), road, project=project, **{"fresh_until": fresh, **more})
+    def actor(self, name: str, channel: Channel = Channel.PANEL, project: str | None = None, **fields: Any) -> Actor:
+        fresh = self.now() + FAR if channel is Channel.PANEL else None
+        return Actor(Identity.user(name), channel, project=project, **{"recent_login_until": fresh, **fields})
 
     def now(self) -> Any:
-        with self.reading() as tx:
+        with self.read() as tx:
             return tx.now
 
-    def do(self, actor: Actor | str, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Do one piece of work in one transaction."""
-        with self.writing(self.actor(actor) if isinstance(actor, str) else actor) as tx:
-            return work(tx, *args, **kwargs)
+    def execute(self, actor: Actor | str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run one operation in one transaction."""
+        with self.write(self.actor(actor) if isinstance(actor, str) else actor) as tx:
+            return operation(tx, *args, **kwargs)
 
-    def run(
+    def run_command(
         self,
         name: str,
         text: str,
         *,
         project: str | None = None,
-        road: Road = Road.PANEL,
+        channel: Channel = Channel.PANEL,
         files: dict[str, str] | None = None,
         **more: Any,
     ) -> Result:
-        """Carry out a command line as somebody."""
-        with self.writing(self.actor(name, road, project, **more)) as tx:
-            return carry_out.carry_out(tx, read(text, self.catalog), files or {})
+        """Execute a command line as a user."""
+        with self.write(self.actor(name, channel, project, **more)) as tx:
+            return command_handlers.execute_account_command(tx, parse_command(text, self.catalog), files or {})
 
-    def refused(self, name: str, text: str, **how: Any) -> Problem:
-        """Return the problem that a command line gives, and see that it changed nothing."""
+    def expect_problem(self, name: str, text: str, **options: Any) -> Problem:
+        """Return the problem that a command line raises, and assert that it changed nothing."""
         before = self.state()
         with pytest.raises(Problem) as caught:
-            self.run(name, text, **how)
+            self.run_command(name, text, **options)
         assert self.state() == before
         return caught.value
 
-    def people(self, *names: str) -> None:
-        """Register people of the directory, who can sign in at once."""
+    def register_users(self, *names: str) -> None:
+        """Register users of the directory, who can sign in at once."""
         for name in names:
-            self.do(OPERATOR, users.create, name, provider="ldap")
+            self.execute(OPERATOR, registration.create_user, name, provider="ldap")
 
-    def give(self, role: str, scope: str, to: str | Identity, **more: Any) -> None:
+    def grant(self, role: str, scope: str, to: str | Identity, **options: Any) -> None:
         identity = Identity.user(to) if isinstance(to, str) else to
-        self.do(OPERATOR, assignments.put, role, scope, identity, **more)
+        self.execute(OPERATOR, assignments.write_assignment, role, scope, identity, **options)
 
-    def project(self, name: str, owner: str) -> None:
-        self.do(OPERATOR, projects.create, name, owner=Identity.user(owner))
+    def create_project(self, name: str, owner: str) -> None:
+        self.execute(OPERATOR, lifecycle.create_project, name, owner=Identity.user(owner))
 
     def roles_of(self, name: str | Identity, scope: str = SYSTEM) -> set[str]:
         identity = Identity.user(name) if isinstance(name, str) else name
-        with self.reading() as tx:
-            return {held.role for held in tx.rights(identity).held if held.scope == scope}
+        with self.read() as tx:
+            return {held.role for held in tx.rights(identity).held_roles if held.scope == scope}
 
     def state(self) -> Any:
-        """Return everything that is stored but the audit, for a comparison."""
-        with self.reading() as tx:
+        """Return everything stored, except for the audit, for comparison."""
+        with self.read() as tx:
             return {
                 table.name: sorted(map(repr, tx.conn.execute(table.select()).all()))
                 for table in metadata.sorted_tables
                 if table.name not in ("audit", "changes", "revision")
             }
 
-    def events(self) -> list[str]:
+    def audit_events(self) -> list[str]:
         with self.store.read() as tx:
             return [row.event for row in tx.conn.execute(audit.select().order_by(audit.c.number))]
 
     @contextmanager
-    def reading(self) -> Iterator[Read]:
-        if self.trial_tx is not None:
-            yield self.trial_tx
+    def read(self) -> Iterator[ReadTransaction]:
+        if self.outer_tx is not None:
+            yield self.outer_tx
             return
         with self.store.read() as tx:
             yield tx
@@ -170,7 +170,7 @@ def _catalog(name: str) -> Catalog:
     return load_catalog(name)
 
 
-def open_house(folder: Path, **settings: Any) -> House:
+def open_harness(folder: Path, **settings: Any) -> AccountsHarness:
     chosen = Settings(
         **{
             "data_dir": folder,
@@ -181,9 +181,9 @@ def open_house(folder: Path, **settings: Any) -> House:
         }
     )
     catalog = _catalog(chosen.catalog)
-    return House(Store.open(chosen, catalog), catalog, chosen)
+    return AccountsHarness(Store.open(chosen, catalog), catalog, chosen)
 
 
-def count(tx: Read, table: Any) -> int:
-    """Return how many rows a table has."""
+def count_rows(tx: ReadTransaction, table: Any) -> int:
+    """Return the number of rows of a table."""
     return len(tx.conn.execute(table.select()).all())

@@ -1,4 +1,4 @@
-"""The store against a small reference model: whatever is done in whatever order, both agree."""
+"""The store compared with a small reference model, for any operations in any order."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from aizen_hub.accounts.groups import groups
-from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.accounts.users import bootstrap, users
+from aizen_hub.accounts.users import bootstrap, registration
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.decision import AuthorizationRequest
 from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from tests.accounts.harness import OPERATOR, House, open_house
+from tests.accounts.harness import OPERATOR, AccountsHarness, open_harness
 
 PEOPLE = ("ann", "bob", "cleo")
 GROUPS = ("ops", "dev")
@@ -35,7 +35,7 @@ ASKED = {"read:training": ROLES, "execute:training": ROLES[1:], "delete:training
 
 @dataclass
 class Model:
-    """What should be there, in the plainest words."""
+    """The expected state."""
 
     people: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -56,54 +56,54 @@ class Model:
         return person not in self.admins(project) or len(self.admins(project)) > 1
 
     def groups_of(self, identity: str) -> set[str]:
-        found: set[str] = set()
+        groups: set[str] = set()
         front = {identity}
         while front:
-            front = {f"group:{group}" for group, member in self.members if member in front} - found
-            found |= front
-        return found
+            front = {f"group:{group}" for group, member in self.members if member in front} - groups
+            groups |= front
+        return groups
 
     def allows(self, person: str, permission: str, project: str) -> bool:
         me = f"user:{person}"
         if person not in self.people or me in self.locked:
             return False
-        whose = {me} | {one for one in self.groups_of(me) if one not in self.locked}
-        return any((one, project, role) in self.roles for one in whose for role in ASKED[permission])
+        holders = {me} | {one for one in self.groups_of(me) if one not in self.locked}
+        return any((one, project, role) in self.roles for one in holders for role in ASKED[permission])
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
-    template: Path
+    template_folder: Path
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         shutil.copytree(self.template, self.folder / "data")
-        self.house: House = open_house(self.folder / "data")
+        self.harness: AccountsHarness = open_harness(self.folder / "data")
         self.model = Model()
 
     def teardown(self) -> None:
-        self.house.close()
+        self.harness.close()
         shutil.rmtree(self.folder)
 
-    def tried(self, expected: bool, work: Any, *args: Any, **kwargs: Any) -> bool:
+    def tried(self, expected: bool, operation: Any, *args: Any, **kwargs: Any) -> bool:
         try:
-            self.house.do(OPERATOR, work, *args, **kwargs)
+            self.harness.execute(OPERATOR, operation, *args, **kwargs)
         except Problem:
-            assert not expected, (work, args)
+            assert not expected, (operation, args)
             return False
-        assert expected, (work, args)
+        assert expected, (operation, args)
         return True
 
     @rule(person=st.sampled_from(PEOPLE))
     def register(self, person: str) -> None:
         free = person not in self.model.people | self.model.gone
-        if self.tried(free, users.create, person, provider="ldap"):
+        if self.tried(free, registration.create_user, person, provider="ldap"):
             self.model.people.add(person)
 
     @rule(person=st.sampled_from(PEOPLE))
     def delete(self, person: str) -> None:
         ok = person in self.model.people and all(self.model.can_lose(person, one) for one in self.model.projects)
-        if self.tried(ok, users.remove, [person]):
+        if self.tried(ok, registration.delete_users, [person]):
             me = f"user:{person}"
             self.model.people.discard(person)
             self.model.gone.add(person)
@@ -115,13 +115,13 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def create_project(self, project: str, owner: str) -> None:
         free = project not in self.model.projects | self.model.closed
         free = free and owner in self.model.people and f"user:{owner}" not in self.model.locked
-        if self.tried(free, projects.create, project, owner=Identity.user(owner)):
+        if self.tried(free, lifecycle.create_project, project, owner=Identity.user(owner)):
             self.model.projects.add(project)
             self.model.roles.add((f"user:{owner}", project, "PROJECT_ADMIN"))
 
     @rule(project=st.sampled_from(PROJECTS))
     def delete_project(self, project: str) -> None:
-        if self.tried(project in self.model.projects, projects.remove, project):
+        if self.tried(project in self.model.projects, lifecycle.delete_project, project):
             self.model.projects.discard(project)
             self.model.closed.add(project)
             self.model.roles = {one for one in self.model.roles if one[1] != project}
@@ -130,7 +130,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def grant(self, name: str, role: str, project: str) -> None:
         identity = Identity.group(name) if name in GROUPS else Identity.user(name)
         ok = project in self.model.projects and (name in GROUPS or name in self.model.people)
-        if self.tried(ok, assignments.grant, [role], project, identity):
+        if self.tried(ok, assignments.grant_roles, [role], project, identity):
             self.model.roles.add((str(identity), project, role))
 
     @rule(name=st.sampled_from(PEOPLE + GROUPS), role=st.sampled_from(ROLES), project=st.sampled_from(PROJECTS))
@@ -139,7 +139,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         ok = (str(identity), project, role) in self.model.roles
         if name in PEOPLE and role == "PROJECT_ADMIN":
             ok = ok and self.model.can_lose(name, project)
-        if self.tried(ok, assignments.revoke, [role], project, identity):
+        if self.tried(ok, assignments.revoke_roles, [role], project, identity):
             self.model.roles.discard((str(identity), project, role))
 
     @rule(group=st.sampled_from(GROUPS), name=st.sampled_from(PEOPLE + GROUPS))
@@ -147,13 +147,13 @@ class StoreAgainstModel(RuleBasedStateMachine):
         identity = Identity.group(name) if name in GROUPS else Identity.user(name)
         circle = group == name or f"group:{name}" in self.model.groups_of(f"group:{group}")
         ok = (name in GROUPS and not circle) or name in self.model.people
-        if self.tried(ok, groups.add_member, group, identity):
+        if self.tried(ok, membership.add_member, group, identity):
             self.model.members.add((group, str(identity)))
 
     @rule(group=st.sampled_from(GROUPS), name=st.sampled_from(PEOPLE + GROUPS))
     def leave(self, group: str, name: str) -> None:
         identity = Identity.group(name) if name in GROUPS else Identity.user(name)
-        if self.tried((group, str(identity)) in self.model.members, groups.remove_member, group, identity):
+        if self.tried((group, str(identity)) in self.model.members, membership.remove_member, group, identity):
             self.model.members.discard((group, str(identity)))
 
     @rule(name=st.sampled_from(PEOPLE + GROUPS))
@@ -162,24 +162,26 @@ class StoreAgainstModel(RuleBasedStateMachine):
         ok = name in GROUPS or (
             name in self.model.people and all(self.model.can_lose(name, one) for one in self.model.projects)
         )
-        if self.tried(ok, locks.lock, LockTarget.IDENTITY, str(identity), reason="x"):
+        if self.tried(ok, locks.lock_target, LockTarget.IDENTITY, str(identity), reason="x"):
             self.model.locked.add(str(identity))
 
     @rule(name=st.sampled_from(PEOPLE + GROUPS))
     def unlock(self, name: str) -> None:
         identity = Identity.group(name) if name in GROUPS else Identity.user(name)
-        if self.tried(str(identity) in self.model.locked, locks.unlock, LockTarget.IDENTITY, str(identity)):
+        if self.tried(str(identity) in self.model.locked, locks.unlock_target, LockTarget.IDENTITY, str(identity)):
             self.model.locked.discard(str(identity))
 
     @invariant()
     def every_decision_is_the_model_s(self) -> None:
-        with self.house.reading() as tx:
+        with self.harness.read() as tx:
             for person in PEOPLE:
                 rights = tx.rights(Identity.user(person))
                 for project in PROJECTS:
-                    for asked in ASKED:
-                        answer = decide(rights, Request(Permission.parse(asked), project), tx.now).allowed
-                        assert answer == self.model.allows(person, asked, project), (person, asked, project)
+                    for permission in ASKED:
+                        allowed = decide(
+                            rights, AuthorizationRequest(Permission.parse(permission), project), tx.now
+                        ).allowed
+                        assert allowed == self.model.allows(person, permission, project), (person, permission, project)
 
     @invariant()
     def every_project_keeps_an_admin(self) -> None:
@@ -187,14 +189,14 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
 
 @pytest.mark.proves("R31", "R61", "R69", "R78")
-def test_the_store_agrees_with_the_model(template: Path, tmp_path: Path) -> None:
+def test_the_store_agrees_with_the_model(template_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(template, folder)
-    house = open_house(folder)
-    house.do(OPERATOR, bootstrap.first_start, house.settings)
+    shutil.copytree(template_folder, folder)
+    harness = open_harness(folder)
+    harness.execute(OPERATOR, bootstrap.bootstrap_installation, harness.settings)
     for name in GROUPS:
-        house.do(OPERATOR, groups.create, name)
-    house.close()
+        harness.execute(OPERATOR, management.create_group, name)
+    harness.close()
     StoreAgainstModel.template = folder
     run_state_machine_as_test(
         StoreAgainstModel, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)

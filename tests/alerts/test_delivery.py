@@ -1,4 +1,4 @@
-"""One courier among several, and one that is told to stop; a real receiver on loopback, which takes its time."""
+"""Several concurrent alert deliveries, and one that is stopped, against a real, slow webhook on loopback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, select
 
-from aizen_hub.alerts.delivery import BATCH, Courier, End, Outcome
+from aizen_hub.alerts.delivery import MAX_BATCH, AlertDelivery, DeliveryResult, DeliveryStatus
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import metadata, outbox
 
@@ -25,22 +25,22 @@ MANY = 5
 def engine(tmp_path: Path) -> Iterator[Engine]:
     engine = create_engine(f"sqlite:///{tmp_path}/alerts.sqlite")
     metadata.create_all(engine)
-    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "tries": 0}
+    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "attempts": 0}
     with engine.begin() as conn:
-        conn.execute(insert(outbox), [{**row, "created": NOW, "next_try": NOW} for _ in range(MANY)])
+        conn.execute(insert(outbox), [{**row, "created": NOW, "next_attempt": NOW} for _ in range(MANY)])
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
 def receiver() -> Iterator[Any]:
-    """A webhook that does what ``server.then`` says before it answers."""
+    """A webhook that calls ``server.on_request`` before it responds."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            server.got += 1
-            server.then()
+            server.received += 1
+            server.on_request()
             self.send_response(204)
             self.end_headers()
 
@@ -48,7 +48,7 @@ def receiver() -> Iterator[Any]:
             pass
 
     server: Any = HTTPServer(("127.0.0.1", 0), Handler)
-    server.got, server.then = 0, lambda: None
+    server.received, server.on_request = 0, lambda: None
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
@@ -57,13 +57,13 @@ def receiver() -> Iterator[Any]:
     thread.join()
 
 
-def courier(engine: Engine, receiver: Any) -> Courier:
+def make_delivery(engine: Engine, receiver: Any) -> AlertDelivery:
     @contextmanager
     def transaction() -> Iterator[Connection]:
         with engine.begin() as conn:
             yield conn
 
-    return Courier(AlertSettings(webhook_url=f"http://127.0.0.1:{receiver.server_port}/"), transaction)
+    return AlertDelivery(AlertSettings(webhook_url=f"http://127.0.0.1:{receiver.server_port}/"), transaction)
 
 
 def rows(engine: Engine) -> list[Any]:
@@ -71,24 +71,26 @@ def rows(engine: Engine) -> list[Any]:
         return list(conn.execute(select(outbox).order_by(outbox.c.id)))
 
 
-def test_only_what_is_on_its_way_is_claimed_and_for_longer_than_it_can_take(engine: Engine, receiver: Any) -> None:
+def test_only_the_alert_being_sent_is_claimed_and_for_longer_than_sending_can_take(
+    engine: Engine, receiver: Any
+) -> None:
     claimed: list[list[timedelta]] = []
 
-    def look() -> None:
-        claimed.append([row.next_try - NOW for row in rows(engine) if row.sent is None and row.next_try > NOW])
+    def record_claims() -> None:
+        claimed.append([row.next_attempt - NOW for row in rows(engine) if row.sent is None and row.next_attempt > NOW])
 
-    receiver.then = look
-    assert courier(engine, receiver).deliver_due(NOW) == MANY
-    assert [len(one) for one in claimed] == [1] * MANY
-    # Connecting, greeting, TLS, signing in, sender, recipient, text and farewell, ten seconds each.
-    assert all(one[0] > timedelta(seconds=140) for one in claimed)
+    receiver.on_request = record_claims
+    assert make_delivery(engine, receiver).deliver_due(NOW) == MANY
+    assert [len(leases) for leases in claimed] == [1] * MANY
+    # Connect, greeting, TLS, login, sender, recipient, data and quit: ten seconds each.
+    assert all(leases[0] > timedelta(seconds=140) for leases in claimed)
 
 
-def test_another_courier_takes_the_next_one_and_none_goes_twice(engine: Engine, receiver: Any) -> None:
-    other = courier(engine, receiver)
+def test_a_concurrent_delivery_sends_the_next_one_and_none_is_sent_twice(engine: Engine, receiver: Any) -> None:
+    other = make_delivery(engine, receiver)
     sent: list[int] = []
 
-    def meanwhile() -> None:
+    def start_second_delivery() -> None:
         if not sent:
             sent.append(-1)
             thread = threading.Thread(target=lambda: sent.append(other.deliver_due(NOW)))
@@ -96,42 +98,44 @@ def test_another_courier_takes_the_next_one_and_none_goes_twice(engine: Engine, 
             helpers.append(thread)
 
     helpers: list[threading.Thread] = []
-    receiver.then = meanwhile
-    mine = courier(engine, receiver).deliver_due(NOW)
+    receiver.on_request = start_second_delivery
+    sent_by_first = make_delivery(engine, receiver).deliver_due(NOW)
     for thread in helpers:
         thread.join(30)
-    assert mine + sent[1] == MANY == receiver.got
+    assert sent_by_first + sent[1] == MANY == receiver.received
 
 
-def test_told_to_stop_it_sends_nothing_more_and_keeps_nothing(engine: Engine, receiver: Any) -> None:
-    post = courier(engine, receiver)
-    receiver.then = post.stop
-    assert post.deliver_due(NOW) == 1
-    assert receiver.got == 1
-    assert all(row.next_try == NOW for row in rows(engine) if row.sent is None), "the next one finds them at once"
-    assert post.deliver_due(NOW) == 0
-    assert courier(engine, receiver).deliver_due(NOW) == MANY - 1
+def test_after_stop_it_sends_and_claims_nothing_more(engine: Engine, receiver: Any) -> None:
+    delivery = make_delivery(engine, receiver)
+    receiver.on_request = delivery.stop
+    assert delivery.deliver_due(NOW) == 1
+    assert receiver.received == 1
+    assert all(row.next_attempt == NOW for row in rows(engine) if row.sent is None), (
+        "the next delivery can send them immediately"
+    )
+    assert delivery.deliver_due(NOW) == 0
+    assert make_delivery(engine, receiver).deliver_due(NOW) == MANY - 1
 
 
-def test_a_round_ends_although_more_is_due(engine: Engine, receiver: Any) -> None:
-    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "tries": 0}
+def test_a_batch_is_limited(engine: Engine, receiver: Any) -> None:
+    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "attempts": 0}
     with engine.begin() as conn:
-        conn.execute(insert(outbox), [{**row, "created": NOW, "next_try": NOW} for _ in range(BATCH)])
-    assert courier(engine, receiver).deliver_due(NOW) == BATCH
-    assert [row.next_try for row in rows(engine) if row.sent is None] == [NOW] * MANY, "none is claimed in vain"
+        conn.execute(insert(outbox), [{**row, "created": NOW, "next_attempt": NOW} for _ in range(MAX_BATCH)])
+    assert make_delivery(engine, receiver).deliver_due(NOW) == MAX_BATCH
+    assert [row.next_attempt for row in rows(engine) if row.sent is None] == [NOW] * MANY, "the rest is not claimed"
 
 
-def fails(text: str) -> Callable[..., Outcome]:
-    return lambda row: Outcome(End.AGAIN, text)
+def failing_send(text: str) -> Callable[..., DeliveryResult]:
+    return lambda row: DeliveryResult(DeliveryStatus.RETRY, text)
 
 
-def test_what_an_error_says_does_not_decide_whether_it_is_final(
+def test_the_status_and_not_the_text_of_an_error_is_decisive(
     engine: Engine, receiver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post = courier(engine, receiver)
-    monkeypatch.setattr(post, "_send", fails("no route to host"))
-    assert post.deliver_due(NOW) == 0
-    assert {(row.failed, row.tries) for row in rows(engine)} == {(None, 1)}
-    monkeypatch.setattr(post, "_send", lambda row: Outcome(End.NEVER, "gone"))
-    assert post.deliver_due(NOW + timedelta(hours=1)) == 0
-    assert {(row.failed, row.tries) for row in rows(engine)} == {("gone", 2)}
+    delivery = make_delivery(engine, receiver)
+    monkeypatch.setattr(delivery, "_send", failing_send("no route to host"))
+    assert delivery.deliver_due(NOW) == 0
+    assert {(row.failure, row.attempts) for row in rows(engine)} == {(None, 1)}
+    monkeypatch.setattr(delivery, "_send", lambda row: DeliveryResult(DeliveryStatus.FAILED, "gone"))
+    assert delivery.deliver_due(NOW + timedelta(hours=1)) == 0
+    assert {(row.failure, row.attempts) for row in rows(engine)} == {("gone", 2)}

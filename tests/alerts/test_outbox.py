@@ -16,10 +16,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from sqlalchemy import create_engine, insert, select
 
-from aizen_hub.alerts.delivery import MAX_TRIES, Courier
-from aizen_hub.alerts.expiry import announce_expiring
-from aizen_hub.alerts.message import Event, compose
-from aizen_hub.alerts.outbox import tell_project, tell_user
+from aizen_hub.alerts.delivery import MAX_ATTEMPTS, AlertDelivery
+from aizen_hub.alerts.expiry import alert_expiring_assignments
+from aizen_hub.alerts.message import AlertEvent, compose_message
+from aizen_hub.alerts.outbox import alert_project_subscribers, alert_user
 from aizen_hub.settings import AlertSettings, MailSettings
 from aizen_hub.store.tables import assignments, metadata, outbox, project_alerts, users
 
@@ -42,7 +42,7 @@ class Mailbox:
 def mailbox():
     box = Mailbox()
     controller = Controller(box, hostname="127.0.0.1", port=0)
-    # The controller connects to the port it was given, and 0 is not one: ask the system for a free one.
+    # The controller connects to the port it was given, so it cannot be 0: find a free one.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         controller.port = probe.getsockname()[1]
@@ -54,13 +54,13 @@ def mailbox():
 
 @pytest.fixture
 def receiver():
-    got = []
+    received = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append((self.headers, body))
-            self.send_response(server.answer)
+            received.append((self.headers, body))
+            self.send_response(server.status)
             self.send_header("Location", "/elsewhere")
             self.end_headers()
 
@@ -68,8 +68,8 @@ def receiver():
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.answer = 204
-    server.got = got
+    server.status = 204
+    server.received = received
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
@@ -78,7 +78,7 @@ def receiver():
     thread.join()
 
 
-def person(name, email, phone, alerts):
+def user_row(name, email, phone, alerts):
     common = {"provider": "local", "display_name": "", "active": True, "created": NOW}
     return {**common, "name": name, "email": email, "phone": phone, "alerts": alerts}
 
@@ -91,16 +91,16 @@ def engine(tmp_path):
         conn.execute(
             insert(users),
             [
-                person("ada", "ada@example.org", "+1555", {"email": True, "phone": True}),
-                person("ben", "ben@example.org", None, {"email": False, "phone": True}),
-                person("eve", None, None, {"email": True}),
+                user_row("ada", "ada@example.org", "+1555", {"email": True, "phone": True}),
+                user_row("ben", "ben@example.org", None, {"email": False, "phone": True}),
+                user_row("eve", None, None, {"email": True}),
             ],
         )
     yield engine
     engine.dispose()
 
 
-def courier(engine, mailbox=None, receiver=None, secret=None):
+def make_delivery(engine, mailbox=None, receiver=None, secret=None):
     mail = None
     if mailbox:
         mail = MailSettings(host="127.0.0.1", port=mailbox.port, sender="hub@example.org", starttls=False)
@@ -112,7 +112,7 @@ def courier(engine, mailbox=None, receiver=None, secret=None):
         with engine.begin() as conn:
             yield conn
 
-    return Courier(settings, transaction)
+    return AlertDelivery(settings, transaction)
 
 
 BOTH = AlertSettings(
@@ -120,8 +120,8 @@ BOTH = AlertSettings(
 )
 
 
-def view(conn, now=NOW, alerts=BOTH):
-    """What a piece of business holds in its hands, as far as alerts look at it."""
+def fake_transaction(conn, now=NOW, alerts=BOTH):
+    """Return a test double of a transaction, as far as alerts use one."""
     return SimpleNamespace(conn=conn, now=now, settings=SimpleNamespace(alerts=alerts))
 
 
@@ -139,29 +139,29 @@ GRANT = {"role": "PROJECT_READER", "scope": "fraud", "by": "user:root", "reason"
         ("ada", ["email", "phone", "webhook"]),
         ("ben", ["webhook"]),  # wants no mail, has no phone
         ("eve", ["webhook"]),  # wants mail, has no address
-        ("nobody", ["webhook"]),
+        ("unknown", ["webhook"]),
     ],
 )
 def test_preferences_choose_the_channels(engine, user, channels):
     with engine.begin() as conn:
-        tell_user(view(conn), user, Event.ROLE_GRANTED, GRANT)
+        alert_user(fake_transaction(conn), user, AlertEvent.ROLE_GRANTED, GRANT)
     assert sorted(row.channel for row in rows(engine)) == channels
 
 
-def test_only_subscribers_of_that_service_are_told(engine):
+def test_only_subscribers_of_that_service_are_alerted(engine):
     with engine.begin() as conn:
         conn.execute(insert(project_alerts).values(project="fraud", user="ada", service="training"))
-        tell_project(view(conn), "fraud", "prediction", Event.JOB_DONE, {})
-        tell_project(view(conn), "fraud", "training", Event.JOB_FAILED, {})
+        alert_project_subscribers(fake_transaction(conn), "fraud", "prediction", AlertEvent.JOB_DONE, {})
+        alert_project_subscribers(fake_transaction(conn), "fraud", "training", AlertEvent.JOB_FAILED, {})
     assert [(row.recipient, row.event) for row in rows(engine) if row.channel == "email"] == [("ada", "job-failed")]
 
 
-def test_a_mail_arrives_once_and_says_what_happened(engine, mailbox):
+def test_an_email_arrives_once_and_describes_the_event(engine, mailbox):
     with engine.begin() as conn:
-        tell_user(view(conn), "ada", Event.ROLE_GRANTED, GRANT)
-    post = courier(engine, mailbox)
-    assert post.deliver_due(NOW) == 1
-    assert post.deliver_due(NOW + timedelta(hours=1)) == 0
+        alert_user(fake_transaction(conn), "ada", AlertEvent.ROLE_GRANTED, GRANT)
+    delivery = make_delivery(engine, mailbox)
+    assert delivery.deliver_due(NOW) == 1
+    assert delivery.deliver_due(NOW + timedelta(hours=1)) == 0
     (mail,) = mailbox.mails
     assert mail.rcpt_tos == ["ada@example.org"]
     text = mail.content.decode()
@@ -169,53 +169,55 @@ def test_a_mail_arrives_once_and_says_what_happened(engine, mailbox):
     assert "joins the team" in text
 
 
-def test_a_refused_mail_is_tried_again_later_and_not_for_ever(engine, mailbox):
+def test_a_rejected_email_is_retried_a_limited_number_of_times(engine, mailbox):
     with engine.begin() as conn:
-        tell_user(view(conn), "ada", Event.ROLE_GRANTED, GRANT)
-    post = courier(engine, mailbox)
+        alert_user(fake_transaction(conn), "ada", AlertEvent.ROLE_GRANTED, GRANT)
+    delivery = make_delivery(engine, mailbox)
     mailbox.refuse = True
-    assert post.deliver_due(NOW) == 0
-    assert post.deliver_due(NOW) == 0  # not due yet
-    assert next(row for row in rows(engine) if row.channel == "email").tries == 1
+    assert delivery.deliver_due(NOW) == 0
+    assert delivery.deliver_due(NOW) == 0  # not due yet
+    assert next(row for row in rows(engine) if row.channel == "email").attempts == 1
     mailbox.refuse = False
-    assert post.deliver_due(NOW + timedelta(minutes=5)) == 1
+    assert delivery.deliver_due(NOW + timedelta(minutes=5)) == 1
     with engine.begin() as conn:
-        tell_user(view(conn), "ada", Event.ROLE_REVOKED, GRANT)
+        alert_user(fake_transaction(conn), "ada", AlertEvent.ROLE_REVOKED, GRANT)
     mailbox.refuse = True
-    for day in range(MAX_TRIES + 2):
-        post.deliver_due(NOW + timedelta(days=day + 1))
+    for day in range(MAX_ATTEMPTS + 2):
+        delivery.deliver_due(NOW + timedelta(days=day + 1))
     last = [row for row in rows(engine) if row.channel == "email"][-1]
-    assert (last.tries, last.sent) == (MAX_TRIES, None)
-    assert last.failed
+    assert (last.attempts, last.sent) == (MAX_ATTEMPTS, None)
+    assert last.failure
 
 
 @pytest.mark.proves("R99")
-def test_a_row_that_cannot_become_a_mail_is_settled_alone(engine, mailbox):
+def test_an_alert_that_cannot_be_sent_does_not_block_others(engine, mailbox):
     addresses = ["a:;@b", "x@a.example, all@b.example", "\u00e4@b", "a@b\nBcc: all@b.example"]
     with engine.begin() as conn:
-        conn.execute(insert(users), [person(f"u{n}", one, None, {"email": True}) for n, one in enumerate(addresses)])
+        conn.execute(
+            insert(users), [user_row(f"u{n}", address, None, {"email": True}) for n, address in enumerate(addresses)]
+        )
         for name in ("u0", "u1", "u2", "u3", "ada"):
-            tell_user(view(conn), name, Event.ROLE_GRANTED, GRANT)
+            alert_user(fake_transaction(conn), name, AlertEvent.ROLE_GRANTED, GRANT)
         conn.execute(insert(outbox).values(event="no such event", recipient="ada", channel="email", payload={},
-                     tries=0, created=NOW - timedelta(days=1), next_try=NOW - timedelta(days=1)))  # fmt: skip
-    courier(engine, mailbox).deliver_due(NOW)
+                     attempts=0, created=NOW - timedelta(days=1), next_attempt=NOW - timedelta(days=1)))  # fmt: skip
+    make_delivery(engine, mailbox).deliver_due(NOW)
     assert [mail.rcpt_tos for mail in mailbox.mails] == [["ada@example.org"]]
     failed = [row for row in rows(engine) if row.channel == "email" and row.recipient != "ada"]
-    assert [bool(row.failed or row.tries) for row in failed] == [True] * len(addresses)
+    assert [bool(row.failure or row.attempts) for row in failed] == [True] * len(addresses)
 
 
 def test_the_webhook_is_signed_and_its_redirect_not_followed(engine, receiver, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("a secret of the receiver\n")
     with engine.begin() as conn:
-        tell_user(view(conn), "ben", Event.ROLE_GRANTED, GRANT)
-    receiver.answer = 302
-    post = courier(engine, receiver=receiver, secret=secret)
-    assert post.deliver_due(NOW) == 0
-    assert len(receiver.got) == 1
-    receiver.answer = 204
-    assert post.deliver_due(NOW + timedelta(minutes=5)) == 1
-    headers, body = receiver.got[-1]
+        alert_user(fake_transaction(conn), "ben", AlertEvent.ROLE_GRANTED, GRANT)
+    receiver.status = 302
+    delivery = make_delivery(engine, receiver=receiver, secret=secret)
+    assert delivery.deliver_due(NOW) == 0
+    assert len(receiver.received) == 1
+    receiver.status = 204
+    assert delivery.deliver_due(NOW + timedelta(minutes=5)) == 1
+    headers, body = receiver.received[-1]
     expected = hmac.new(b"a secret of the receiver", body, hashlib.sha256).hexdigest()
     assert headers["X-Aizen-Signature"] == f"sha256={expected}"
     assert json.loads(body)["event"] == "role-granted"
@@ -223,13 +225,13 @@ def test_the_webhook_is_signed_and_its_redirect_not_followed(engine, receiver, t
 
 def test_nothing_is_sent_when_the_change_rolls_back(engine, mailbox):
     with engine.connect() as conn:
-        tell_user(view(conn), "ada", Event.ROLE_GRANTED, GRANT)
+        alert_user(fake_transaction(conn), "ada", AlertEvent.ROLE_GRANTED, GRANT)
         conn.rollback()
-    assert courier(engine, mailbox).deliver_due(NOW) == 0
+    assert make_delivery(engine, mailbox).deliver_due(NOW) == 0
     assert mailbox.mails == []
 
 
-def test_an_expiring_role_is_announced_once(engine):
+def test_an_expiring_role_is_alerted_once(engine):
     row = {"scope": "fraud", "role": "PROJECT_READER", "granted_by": "user:root", "granted": NOW, "revision": 1}
     with engine.begin() as conn:
         conn.execute(
@@ -240,15 +242,15 @@ def test_an_expiring_role_is_announced_once(engine):
                 {**row, "identity": "user:eve", "ends": NOW - timedelta(hours=1)},
             ],
         )
-        assert announce_expiring(view(conn), timedelta(hours=72)) == 3
-        assert announce_expiring(view(conn, NOW + timedelta(minutes=1)), timedelta(hours=72)) == 0
+        assert alert_expiring_assignments(fake_transaction(conn), timedelta(hours=72)) == 3
+        assert alert_expiring_assignments(fake_transaction(conn, NOW + timedelta(minutes=1)), timedelta(hours=72)) == 0
     assert {row.payload["role"] for row in rows(engine)} == {"PROJECT_READER"}
 
 
 @pytest.mark.proves("R99")
 def test_text_from_users_adds_no_header_and_no_line():
     hostile = {**GRANT, "role": "X\r\nBcc: all@example.org", "reason": "a\nb" + "c" * 10_000}
-    message = compose(Event.ROLE_GRANTED, hostile)
+    message = compose_message(AlertEvent.ROLE_GRANTED, hostile)
     assert "\n" not in message.subject
     assert "\r" not in message.subject
     assert message.body.count("\n") == 2

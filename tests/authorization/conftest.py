@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.accounts.conftest import house, make_house, peopled, shared_town, template, town
+from tests.accounts.conftest import harness, make_harness, populated_folder, sandbox, shared_harness, template_folder
 
-__all__ = ["house", "make_house", "peopled", "shared_town", "template", "town"]
+__all__ = ["harness", "make_harness", "populated_folder", "sandbox", "shared_harness", "template_folder"]

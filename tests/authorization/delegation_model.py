@@ -1,6 +1,7 @@
-"""A small world of offices: one who manages users, groups, locks, roles or accounts, and those whom that reaches.
+"""A small model of administration: one user who manages users, groups, locks, roles or accounts, and their targets.
 
-Held in values, with the rules of the engine; `test_no_takeover` searches it, and holds it against the real functions.
+States are values, and the rules are those of the engine; `test_no_takeover` searches the model and compares it with the
+real functions.
 """
 
 from __future__ import annotations
@@ -11,23 +12,22 @@ from functools import cached_property
 from itertools import combinations
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.rbac import escalation
-from aizen_hub.rbac import protected_roles as guarded
+from aizen_hub.rbac import escalation, protected_roles
 from aizen_hub.rbac.assignment import Assignment, Lock, LockTarget
-from aizen_hub.rbac.decision import Request
-from aizen_hub.rbac.default_denials import covers
-from aizen_hub.rbac.engine import decide, effective
-from aizen_hub.rbac.group_closure import Chain
+from aizen_hub.rbac.decision import AuthorizationRequest
+from aizen_hub.rbac.default_denials import any_covers
+from aizen_hub.rbac.engine import decide, effective_permissions
+from aizen_hub.rbac.group_closure import MembershipPath
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights, compile_rights
-from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, role_gives
+from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, permissions_of_role
 from tests.authorization.rbac_model import NOW
 
 ALICE, CREW = Identity.user("alice"), Identity.group("crew")
 LENA, BOT = Identity.user("lena"), Identity.service_account("bot")
 OTHERS = (CREW, LENA, BOT)
-OFFICES = {
+ADMIN_ROLES = {
     "DESK": "manage:users",
     "LOCKER": "manage:locks",
     "CREWS": "manage:groups",
@@ -37,30 +37,30 @@ OFFICES = {
 MORE = Permission.parse("manage:users")
 HELPER = ("HELPER", SYSTEM)
 """A clone of AIZEN_ADMIN."""
-WORTH = (HELPER, ("AIZEN_ADMIN", SYSTEM), ("KEEPER", SYSTEM), ("PROJECT_READER", "p1"))
+TARGET_GRANTS = (HELPER, ("AIZEN_ADMIN", SYSTEM), ("KEEPER", SYSTEM), ("PROJECT_READER", "p1"))
 Held = tuple[Identity, str, str]
 Operation = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Office:
+class DelegationState:
     """One state.
 
     Attributes
     ----------
     members : frozenset
-        Of the crew.
+        Members of the group crew.
     locked : frozenset
-        Whom somebody else locked.
-    link, proven, used : bool
-        Alice made an activation link for lena that is open; it was made so that it is good for roles that are
-        confirmed; alice redeemed one, so that what lena holds is hers.
+        Identities that another user locked.
+    link, recently_authenticated, used : bool
+        Alice issued an activation link for lena that is open; it was issued so that it is valid for protected roles;
+        alice redeemed one, so that she can use what lena holds.
     credential : bool
-        Alice made one for the bot, which is not hers otherwise.
+        Alice issued one for the bot, which she does not control otherwise.
     wide : bool
-        KEEPER gives `manage:users` too.
+        KEEPER contains `manage:users` too.
     program : bool
-        It is a program that acts in alice's name, and nobody confirms what it asks for.
+        A program acts with alice's credentials, and no user confirms its pending changes.
     """
 
     catalog: Catalog
@@ -68,7 +68,7 @@ class Office:
     members: frozenset[Identity] = frozenset()
     locked: frozenset[Identity] = frozenset()
     link: bool = False
-    proven: bool = False
+    recently_authenticated: bool = False
     used: bool = False
     credential: bool = False
     wide: bool = False
@@ -76,13 +76,24 @@ class Office:
 
     @property
     def key(self) -> tuple[object, ...]:
-        state = (self.held, self.members, self.locked, self.link, self.proven, self.used, self.credential, self.wide)
-        return (*state, self.program)
+        values = (
+            self.held,
+            self.members,
+            self.locked,
+            self.link,
+            self.recently_authenticated,
+            self.used,
+            self.credential,
+            self.wide,
+        )
+        return (*values, self.program)
 
     @cached_property
     def roles(self) -> dict[str, Role]:
         system = frozenset({ScopeKind.SYSTEM})
-        custom = {name: Role(name, frozenset({Permission.parse(one)}), scopes=system) for name, one in OFFICES.items()}
+        custom = {
+            name: Role(name, frozenset({Permission.parse(text)}), scopes=system) for name, text in ADMIN_ROLES.items()
+        }
         if self.wide:
             custom["KEEPER"] = replace(custom["KEEPER"], permissions=custom["KEEPER"].permissions | {MORE})
         custom["HELPER"] = Role("HELPER", self.catalog.roles["AIZEN_ADMIN"].permissions, scopes=system)
@@ -91,133 +102,158 @@ class Office:
     @cached_property
     def _compiled(self) -> dict[Identity, Rights]:
         return {
-            one: compile_rights(
-                one,
+            identity: compile_rights(
+                identity,
                 active=True,
-                paths=[Chain((CREW,))] if one in self.members else [],
+                paths=[MembershipPath((CREW,))] if identity in self.members else [],
                 assignments=[Assignment(f"{who}{role}{scope}", role, scope, who) for who, role, scope in self.held],
                 roles=self.roles,
                 locks=[Lock(str(who), LockTarget.IDENTITY, str(who)) for who in self.locked],
                 member_permissions=self.catalog.member_permissions,
             )
-            for one in (ALICE, *OTHERS)
+            for identity in (ALICE, *OTHERS)
         }
 
     def rights(self, identity: Identity) -> Rights:
         return self._compiled[identity]
 
     @cached_property
-    def own(self) -> frozenset[Identity]:
-        """Who counts as alice when she gives."""
+    def controlled(self) -> frozenset[Identity]:
+        """Identities through which a grant by alice would come back to her."""
         mine = {ALICE, *([BOT] if self.credential else [])}
         return frozenset(mine | ({CREW} if mine & self.members else set()))
 
-    def usable(self, scope: str, *whose: Identity) -> frozenset[Permission]:
-        return frozenset(one for who in whose for one in effective(self.rights(who), scope, NOW))
+    def usable(self, scope: str, *identities: Identity) -> frozenset[Permission]:
+        return frozenset(
+            permission
+            for identity in identities
+            for permission in effective_permissions(self.rights(identity), scope, NOW)
+        )
 
-    def hers(self, scope: str) -> frozenset[Permission]:
-        """What she can use as herself or as the bot."""
+    def usable_by_alice(self, scope: str) -> frozenset[Permission]:
+        """Permissions that alice can use as herself or as the bot."""
         return self.usable(scope, ALICE, *([BOT] if self.credential else []))
 
-    def giveable(self, scope: str) -> frozenset[Permission]:
-        """What she could give to anybody whom she registers."""
+    def grantable(self, scope: str) -> frozenset[Permission]:
+        """Permissions that alice could grant to a user whom she registers."""
         stranger, alice = Identity.user("stranger"), self.rights(ALICE)
-        could = (
-            one
-            for one in self.roles.values()
-            if not escalation.may_give(alice, one, scope, stranger, NOW, in_file=True)
+        roles = (
+            role
+            for role in self.roles.values()
+            if not escalation.missing_to_grant(alice, role, scope, stranger, NOW, in_file=True)
         )
-        return frozenset(p for one in could for p in role_gives(one, scope, self.catalog.member_permissions))
+        return frozenset(
+            permission
+            for role in roles
+            for permission in permissions_of_role(role, scope, self.catalog.member_permissions)
+        )
 
-    def guarded_of(self, identity: Identity) -> frozenset[tuple[str, str]]:
-        """Which roles reach an identity that change hands only with confirmation."""
-        whose = {identity, *([CREW] if identity in self.members else [])}
-        return frozenset((role, scope) for who, role, scope in self.held if who in whose and self.guarded(role, scope))
+    def protected_roles_of(self, identity: Identity) -> frozenset[tuple[str, str]]:
+        """Roles of an identity that are granted and revoked only with confirmation."""
+        holders = {identity, *([CREW] if identity in self.members else [])}
+        return frozenset(
+            (role, scope)
+            for who, role, scope in self.held
+            if who in holders and self.requires_confirmation(role, scope)
+        )
 
-    def guarded(self, role: str, scope: str) -> bool:
-        return guarded.is_guarded(self.roles[role], scope, self.roles, self.catalog.member_permissions)
+    def requires_confirmation(self, role: str, scope: str) -> bool:
+        return protected_roles.role_requires_confirmation(
+            self.roles[role], scope, self.roles, self.catalog.member_permissions
+        )
 
     def may(self, permission: str) -> bool:
-        return decide(self.rights(ALICE), Request(Permission.parse(permission), SYSTEM), NOW).allowed
+        return decide(self.rights(ALICE), AuthorizationRequest(Permission.parse(permission), SYSTEM), NOW).allowed
 
-    def controls(self, target: Identity, *, or_give: bool = False) -> bool:
-        reached = (target, *([CREW] if target in self.members else []))
+    def controls(self, target: Identity, *, include_grantable: bool = False) -> bool:
+        sources = (target, *([CREW] if target in self.members else []))
         alice = self.rights(ALICE)
-        return not any(escalation.missing_to_control(alice, self.rights(one), NOW, or_give=or_give) for one in reached)
+        return not any(
+            escalation.missing_for_control(alice, self.rights(source), NOW, include_grantable=include_grantable)
+            for source in sources
+        )
 
-    def waits(self, *identities: Identity) -> bool:
-        return self.program and any(self.guarded_of(one) for one in identities)
+    def is_pending(self, *identities: Identity) -> bool:
+        return self.program and any(self.protected_roles_of(identity) for identity in identities)
 
-    def after(self, operation: Operation) -> Office | None:
-        """Return the state after an operation of alice's, or None where it is refused or waits."""
+    def after(self, operation: Operation) -> DelegationState | None:
+        """Return the state after an operation by alice, or None if it is refused or pending."""
         match operation:
             case ("grant", str(role), str(scope), Identity() as to):
-                alice, wanted = self.rights(ALICE), self.roles[role]
-                if escalation.may_give(alice, wanted, scope, to, NOW, own=self.own):
+                alice, target_role = self.rights(ALICE), self.roles[role]
+                if escalation.missing_to_grant(alice, target_role, scope, to, NOW, controlled=self.controlled):
                     return None
-                if not (self.program and self.guarded(role, scope)):
+                if not (self.program and self.requires_confirmation(role, scope)):
                     return replace(self, held=self.held | {(to, role, scope)})
             case ("join", Identity() as member) if self.may("manage:groups"):
                 alice, crew = self.rights(ALICE), self.rights(CREW)
-                if escalation.missing_to_enrol(alice, crew, member, NOW, own=self.own):
+                if escalation.missing_for_membership(alice, crew, member, NOW, controlled=self.controlled):
                     return None
-                if member in self.members or not self.waits(CREW):
+                if member in self.members or not self.is_pending(CREW):
                     return replace(self, members=self.members | {member})
             case ("leave", Identity() as member) if self.may("manage:groups") and member in self.members:
-                return None if self.waits(CREW) else replace(self, members=self.members - {member})
-            case ("link",) if self.may("manage:users") and self.controls(LENA) and not self.waits(LENA):
-                return replace(self, link=True, proven=not self.program or bool(self.guarded_of(LENA)))
-            case ("redeem",) if self.link and self.may("manage:users") and self.controls(LENA, or_give=True):
-                if self.proven or not self.guarded_of(LENA):
-                    return replace(self, link=False, proven=False, used=True)
+                return None if self.is_pending(CREW) else replace(self, members=self.members - {member})
+            case ("link",) if self.may("manage:users") and self.controls(LENA) and not self.is_pending(LENA):
+                return replace(
+                    self, link=True, recently_authenticated=not self.program or bool(self.protected_roles_of(LENA))
+                )
+            case ("redeem",) if self.link and self.may("manage:users") and self.controls(LENA, include_grantable=True):
+                if self.recently_authenticated or not self.protected_roles_of(LENA):
+                    return replace(self, link=False, recently_authenticated=False, used=True)
             case ("credential",) if self.may("manage:service-accounts") and self.controls(BOT):
                 return None if self.program else replace(self, credential=True)
             case ("unlock", Identity() as target) if self.may("manage:locks") and target in self.locked:
-                mine = target in self.own and bool(self.rights(target).held)
-                if self.controls(target) and not mine and not self.waits(target):
+                is_own = target in self.controlled and bool(self.rights(target).held_roles)
+                if self.controls(target) and not is_own and not self.is_pending(target):
                     return replace(self, locked=self.locked - {target})
             case ("widen",) if self.may("manage:roles"):
                 holders = {who for who, role, _ in self.held if role == "KEEPER"}
                 if self.wide or not holders:
-                    return self  # what nobody has may become anything
-                mine = bool(holders & self.own)
-                if covers(effective(self.rights(ALICE), SYSTEM, NOW), MORE) and not mine and not self.program:
+                    return self  # a role without holders may be changed freely
+                is_own = bool(holders & self.controlled)
+                if (
+                    any_covers(effective_permissions(self.rights(ALICE), SYSTEM, NOW), MORE)
+                    and not is_own
+                    and not self.program
+                ):
                     return replace(self, wide=True)
         return None
 
-    def promoted(self, role: str, scope: str) -> Office:
-        """Return the state after somebody else gave lena a role."""
+    def promoted(self, role: str, scope: str) -> DelegationState:
+        """Return the state after another user granted lena a role."""
         return replace(self, held=self.held | {(LENA, role, scope)})
 
 
 def operations() -> list[Operation]:
-    """Return everything alice can try."""
-    out: list[Operation] = [("grant", role, scope, to) for role, scope in WORTH for to in (ALICE, *OTHERS)]
+    """Return every operation that alice can try."""
+    out: list[Operation] = [("grant", role, scope, to) for role, scope in TARGET_GRANTS for to in (ALICE, *OTHERS)]
     out += [(verb, member) for verb in ("join", "leave") for member in (ALICE, LENA)]
     out += [("unlock", target) for target in OTHERS]
-    # What an AIZEN_ADMIN may give without holding it.
+    # An AIZEN_ADMIN may grant it without holding it.
     out.append(("grant", "PROJECT_ADMIN", "p1", BOT))
     return [*out, ("link",), ("redeem",), ("credential",), ("widen",)]
 
 
-def beginnings(catalog: Catalog, *, program: bool) -> Iterator[list[Office]]:
-    """Yield, for alice's offices, the states in which one other has at most one role, free or locked.
+def initial_states(catalog: Catalog, *, program: bool) -> Iterator[list[DelegationState]]:
+    """Yield, for each set of alice's roles, the states in which one other identity has at most one role.
 
-    Those in which she can use least come first: what they lead to need not be looked at again.
+    States in which she can use least come first, so that the states they lead to need not be searched again.
     """
-    places = [HELPER, ("AIZEN_ADMIN", SYSTEM), *((name, SYSTEM) for name in OFFICES)]
-    pairs = list(combinations([(name, SYSTEM) for name in OFFICES], 2))
-    for chosen in [(), *((one,) for one in places), *pairs]:
-        mine = frozenset((ALICE, *place) for place in chosen)
-        worlds = [Office(catalog, mine, program=program)]
+    grants = [HELPER, ("AIZEN_ADMIN", SYSTEM), *((name, SYSTEM) for name in ADMIN_ROLES)]
+    pairs = list(combinations([(name, SYSTEM) for name in ADMIN_ROLES], 2))
+    for chosen in [(), *((grant,) for grant in grants), *pairs]:
+        mine = frozenset((ALICE, *grant) for grant in chosen)
+        states = [DelegationState(catalog, mine, program=program)]
         for who in OTHERS:
-            for place in WORTH:
-                world = Office(catalog, mine | {(who, *place)}, program=program)
-                worlds += [world, replace(world, locked=frozenset({who}))]
-        yield worlds + [
-            replace(one, members=frozenset({ALICE})) for one in worlds if any(who == CREW for who, _, _ in one.held)
+            for grant in TARGET_GRANTS:
+                state = DelegationState(catalog, mine | {(who, *grant)}, program=program)
+                states += [state, replace(state, locked=frozenset({who}))]
+        yield states + [
+            replace(state, members=frozenset({ALICE}))
+            for state in states
+            if any(who == CREW for who, _, _ in state.held)
         ]
 
 
-def of_others(world: Office) -> int:
-    return sum(who != ALICE for who, _, _ in world.held)
+def count_roles_of_others(state: DelegationState) -> int:
+    return sum(who != ALICE for who, _, _ in state.held)

@@ -1,6 +1,7 @@
-"""A world small enough to be searched: one who acts, a group, a service account, two projects, all operations.
+"""A model small enough to search: one acting user, a group, a service account, two projects, and all operations.
 
-Held in values, with the rules of the engine; `test_no_escalation` searches it, and holds it against the real functions.
+States are values, and the rules are those of the engine; `test_no_escalation` searches the model and compares it with
+the real functions.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from types import MappingProxyType
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.rbac.assignment import Assignment
-from aizen_hub.rbac.decision import Request
-from aizen_hub.rbac.default_denials import covers
-from aizen_hub.rbac.engine import decide, effective
-from aizen_hub.rbac.escalation import may_give, may_take, missing_to_control, missing_to_enrol
-from aizen_hub.rbac.group_closure import Chain
+from aizen_hub.rbac.decision import AuthorizationRequest
+from aizen_hub.rbac.default_denials import any_covers
+from aizen_hub.rbac.engine import decide, effective_permissions
+from aizen_hub.rbac.escalation import missing_for_control, missing_for_membership, missing_to_grant, missing_to_revoke
+from aizen_hub.rbac.group_closure import MembershipPath
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights, compile_rights
@@ -28,7 +29,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ALICE, CREW, ROBOT = Identity.user("alice"), Identity.group("crew"), Identity.service_account("robot")
 SCOPES = (SYSTEM, "p1", "p2")
 TRAINING, DELETE = Permission.parse("execute:training"), Permission.parse("delete")
-PLACES = tuple(
+GRANTS = tuple(
     [("AIZEN_ADMIN", SYSTEM), ("PROJECT_CREATOR", SYSTEM)]
     + [
         (role, scope)
@@ -41,19 +42,19 @@ Operation = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class World:
+class ModelState:
     """One state.
 
     Attributes
     ----------
     members : frozenset
-        Of the crew.
+        Members of the group crew.
     credential : bool
-        Alice has one for the robot, so that what it holds is hers.
+        Alice has one for the robot, so that she can use what it holds.
     wide : bool
-        The custom role TRAINER gives `delete` too.
+        The custom role TRAINER contains `delete` too.
     cloned : bool
-        There is MINE, a clone of PROJECT_ADMIN.
+        The role MINE, a clone of PROJECT_ADMIN, exists.
     """
 
     catalog: Catalog
@@ -78,70 +79,78 @@ class World:
     @cached_property
     def _compiled(self) -> dict[Identity, Rights]:
         return {
-            one: compile_rights(
-                one,
+            identity: compile_rights(
+                identity,
                 active=True,
-                paths=[Chain((CREW,))] if one in self.members else [],
+                paths=[MembershipPath((CREW,))] if identity in self.members else [],
                 assignments=[Assignment(f"{who}{role}{scope}", role, scope, who) for who, role, scope in self.held],
                 roles=self.roles,
                 member_permissions=self.catalog.member_permissions,
             )
-            for one in (ALICE, CREW, ROBOT)
+            for identity in (ALICE, CREW, ROBOT)
         }
 
     def rights(self, identity: Identity) -> Rights:
         return self._compiled[identity]
 
     @cached_property
-    def own(self) -> frozenset[Identity]:
-        """Who counts as alice when she gives."""
+    def controlled(self) -> frozenset[Identity]:
+        """Identities through which a grant by alice would come back to her."""
         return frozenset({ALICE, ROBOT, *([CREW] if self.members else [])})
 
     @cached_property
-    def hers(self) -> dict[str, frozenset[Permission]]:
-        """What she can use, by scope."""
+    def usable_by_alice(self) -> dict[str, frozenset[Permission]]:
+        """Permissions that alice can use, by scope."""
         usable = [ALICE, *([ROBOT] if self.credential else [])]
         return {
-            scope: frozenset(permission for one in usable for permission in effective(self.rights(one), scope, NOW))
+            scope: frozenset(
+                permission
+                for identity in usable
+                for permission in effective_permissions(self.rights(identity), scope, NOW)
+            )
             for scope in SCOPES
         }
 
     def may(self, permission: str, scope: str = SYSTEM) -> bool:
-        return decide(self.rights(ALICE), Request(Permission.parse(permission), scope), NOW).allowed
+        return decide(self.rights(ALICE), AuthorizationRequest(Permission.parse(permission), scope), NOW).allowed
 
-    def gives(self, role: str, scope: str, to: Identity, *, in_file: bool = False) -> bool:
-        wanted = self.roles.get(role)
+    def can_grant(self, role: str, scope: str, to: Identity, *, in_file: bool = False) -> bool:
+        target_role = self.roles.get(role)
         alice = self.rights(ALICE)
-        return wanted is not None and not may_give(alice, wanted, scope, to, NOW, in_file=in_file, own=self.own)
+        return target_role is not None and not missing_to_grant(
+            alice, target_role, scope, to, NOW, in_file=in_file, controlled=self.controlled
+        )
 
-    def after(self, operation: Operation) -> World | None:
-        """Return the state after an operation of alice's, or None where it is refused."""
+    def after(self, operation: Operation) -> ModelState | None:
+        """Return the state after an operation by alice, or None if it is refused."""
         match operation:
-            case ("grant", str(role), str(scope), Identity() as to) if self.gives(role, scope, to):
+            case ("grant", str(role), str(scope), Identity() as to) if self.can_grant(role, scope, to):
                 return replace(self, held=self.held | {(to, role, scope)})
-            case ("request", str(role), str(scope)) if self.gives(role, scope, ALICE):
+            case ("request", str(role), str(scope)) if self.can_grant(role, scope, ALICE):
                 return replace(self, held=self.held | {(ALICE, role, scope)})
             case ("revoke", str(role), str(scope), Identity() as holder) if (holder, role, scope) in self.held:
-                taker, wanted = self.rights(ALICE), self.roles[role]
-                if not may_take(taker, wanted, scope, holder, NOW, own=self.own):
+                alice, target_role = self.rights(ALICE), self.roles[role]
+                if not missing_to_revoke(alice, target_role, scope, holder, NOW, controlled=self.controlled):
                     return replace(self, held=self.held - {(holder, role, scope)})
             case ("project file", str(scope)) if self.may("grant:project", scope):
-                if (ALICE, "PROJECT_ADMIN", scope) in self.held or self.gives("PROJECT_ADMIN", scope, ALICE):
+                if (ALICE, "PROJECT_ADMIN", scope) in self.held or self.can_grant("PROJECT_ADMIN", scope, ALICE):
                     return replace(self, held=self.held | {(ALICE, "PROJECT_ADMIN", scope)})
             case ("users file", str(role)) if self.may("manage:users"):
-                if (ALICE, role, SYSTEM) in self.held or self.gives(role, SYSTEM, ALICE, in_file=True):
+                if (ALICE, role, SYSTEM) in self.held or self.can_grant(role, SYSTEM, ALICE, in_file=True):
                     return replace(self, held=self.held | {(ALICE, role, SYSTEM)})
             case ("join", Identity() as member) if self.may("manage:groups"):
-                if not missing_to_enrol(self.rights(ALICE), self.rights(CREW), member, NOW, own=self.own):
+                if not missing_for_membership(
+                    self.rights(ALICE), self.rights(CREW), member, NOW, controlled=self.controlled
+                ):
                     return replace(self, members=self.members | {member})
             case ("leave", Identity() as member) if self.may("manage:groups") and member in self.members:
                 return replace(self, members=self.members - {member})
             case ("credential",):
-                if not missing_to_control(self.rights(ALICE), self.rights(ROBOT), NOW):
+                if not missing_for_control(self.rights(ALICE), self.rights(ROBOT), NOW):
                     return replace(self, credential=True)
             case ("widen",) if self.may("manage:roles"):
-                places = {scope for _, role, scope in self.held if role == "TRAINER"}
-                if all(covers(effective(self.rights(ALICE), scope, NOW), DELETE) for scope in places):
+                scopes = {scope for _, role, scope in self.held if role == "TRAINER"}
+                if all(any_covers(effective_permissions(self.rights(ALICE), scope, NOW), DELETE) for scope in scopes):
                     return replace(self, wide=True)
             case ("clone",) if self.may("manage:roles") and not self.cloned:
                 return replace(self, cloned=True)
@@ -149,9 +158,9 @@ class World:
 
 
 def operations() -> list[Operation]:
-    """Return everything alice can try."""
+    """Return every operation that alice can try."""
     out: list[Operation] = []
-    for role, scope in (*PLACES, ("MINE", "p1"), ("MINE", "p2")):
+    for role, scope in (*GRANTS, ("MINE", "p1"), ("MINE", "p2")):
         out += [("grant", role, scope, to) for to in (ALICE, CREW, ROBOT)]
         out += [("revoke", role, scope, holder) for holder in (CREW, ROBOT)]
         out.append(("request", role, scope))
@@ -161,22 +170,22 @@ def operations() -> list[Operation]:
     return out
 
 
-def beginnings(catalog: Catalog, most: int = 2) -> Iterator[list[World]]:
-    """Yield, for every set of at most ``most`` roles of alice, the worlds in which one puppet has at most one role.
+def initial_states(catalog: Catalog, max_roles: int = 2) -> Iterator[list[ModelState]]:
+    """Yield, for every set of at most ``max_roles`` roles of alice, the states in which a puppet has at most one.
 
-    Of two sets that the exchange of p1 and p2 makes equal, one.
+    Of two sets that differ only by exchanging p1 and p2, one is used.
     """
     other = {"p1": "p2", "p2": "p1", SYSTEM: SYSTEM}
     seen: set[frozenset[tuple[str, str]]] = set()
-    for number in range(most + 1):
-        for chosen in map(frozenset, combinations(PLACES, number)):
+    for count in range(max_roles + 1):
+        for chosen in map(frozenset, combinations(GRANTS, count)):
             if chosen in seen:
                 continue
             seen |= {chosen, frozenset((role, other[scope]) for role, scope in chosen)}
-            mine = frozenset((ALICE, *place) for place in chosen)
-            puppets = ((who, *place) for who in (CREW, ROBOT) for place in PLACES)
-            yield [World(catalog, mine), *(World(catalog, mine | {puppet}) for puppet in puppets)]
+            mine = frozenset((ALICE, *grant) for grant in chosen)
+            puppets = ((who, *grant) for who in (CREW, ROBOT) for grant in GRANTS)
+            yield [ModelState(catalog, mine), *(ModelState(catalog, mine | {puppet}) for puppet in puppets)]
 
 
-def puppet_roles(world: World) -> int:
-    return sum(who != ALICE for who, _, _ in world.held)
+def count_puppet_roles(state: ModelState) -> int:
+    return sum(who != ALICE for who, _, _ in state.held)

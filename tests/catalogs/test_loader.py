@@ -1,4 +1,4 @@
-"""The loader: every file that would surprise is refused, with file, line and fix."""
+"""The catalog loader: invalid files are refused with file, line and remedy; the four built-in catalogs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aizen_hub.catalogs import loader
 from aizen_hub.catalogs.catalog import ENDPOINTS, Catalog, CommandScope, Executor
 from aizen_hub.catalogs.loader import BUILT_IN, CatalogError, load_catalog
 from aizen_hub.catalogs.yaml_source import MAX_NODES, SourceError, parse_source
-from aizen_hub.rbac.identity import Kind
+from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import ScopeKind
 
@@ -27,14 +27,14 @@ roles:
 """
 
 
-def written(folder: Path, text: str, name: str = "small.yaml") -> Path:
+def write_catalog(folder: Path, text: str, name: str = "small.yaml") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_every_catalog_of_ours_loads(name: str) -> None:
+def test_every_built_in_catalog_loads(name: str) -> None:
     catalog = load_catalog(name)
     assert catalog.name == name
     assert re.fullmatch("[0-9a-f]{64}", catalog.hash)
@@ -45,43 +45,43 @@ def test_every_catalog_of_ours_loads(name: str) -> None:
         assert entry.executor is (Executor.ACCOUNTS if entry.handler else Executor.CORE)
 
 
-def test_there_are_four() -> None:
+def test_there_are_four_built_in_catalogs() -> None:
     assert set(BUILT_IN) == {"aizen", "aihub", "xat", "zenml"}
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "message"),
     [
         pytest.param(HEAD + "colour: red\n", 9, "`colour` is not a known key", id="unknown key"),
         pytest.param(HEAD + "commands:\n  - {command: a b, permision: read:b}\n", 10, "permision", id="misspelt key"),
-        pytest.param(HEAD + "catalog: again\n", 9, "`catalog` stands also in line 1: remove one", id="key twice"),
-        pytest.param(HEAD.replace("  boss:", "  reader:"), 6, "`reader` stands also in line 3", id="role twice"),
+        pytest.param(HEAD + "catalog: again\n", 9, "`catalog` is also in line 1: remove one", id="key twice"),
+        pytest.param(HEAD.replace("  boss:", "  reader:"), 6, "`reader` is also in line 3", id="role twice"),
         pytest.param(
             HEAD + "commands:\n  - {command: show x, permission: read:x}\n  - {command: show x, permission: read:x}\n",
             11,
-            "the command `show x` stands also in line 10: remove one",
+            "the command `show x` is also defined in line 10: remove one",
             id="command twice",
         ),
         pytest.param(
             HEAD + "commands:\n  - {command: drop x, permission: drop:x}\n",
             10,
-            "no role could hold it in its scope",
-            id="a permission that no role holds",
+            "no role could have it in its scope",
+            id="a permission that no role has",
         ),
         pytest.param(
             HEAD + "commands:\n  - {command: show x, permission: read:x, scope: system}\n",
             10,
-            "no role could hold it in its scope (`system`)",
-            id="a permission that no role holds there",
+            "no role could have it in its scope (`system`)",
+            id="a permission that no role has there",
         ),
         pytest.param(
             HEAD + "commands:\n  - {command: show x, permission: read:x, least_role: boss}\n",
             10,
-            "does not hold `read:x` there: write one of reader",
-            id="a least role that does not do",
+            "does not have `read:x` there: write one of reader",
+            id="an insufficient least role",
         ),
         pytest.param(
-            HEAD + "    gives: [readr]\n", 9, "unknown role `readr`: write one of reader, boss", id="unknown role"
+            HEAD + "    can_grant: [readr]\n", 9, "unknown role `readr`: write one of reader, boss", id="unknown role"
         ),
         pytest.param(HEAD + "admin_role: root\n", 9, "unknown role `root`", id="unknown admin role"),
         pytest.param(HEAD + "default_groups: {g: {roles: [x]}}\n", 9, "unknown role `x`", id="unknown role of a group"),
@@ -89,7 +89,12 @@ def test_there_are_four() -> None:
             HEAD + "service_accounts: {g: {roles: [x]}}\n", 9, "unknown role `x`", id="unknown role of an account"
         ),
         pytest.param(HEAD + "creator_role_removers: [x]\n", 9, "unknown role `x`", id="unknown remover"),
-        pytest.param(HEAD + "    gives_self: [reader]\n", 9, "in neither `gives` nor `takes`", id="gives_self alone"),
+        pytest.param(
+            HEAD + "    can_grant_to_self: [reader]\n",
+            9,
+            "in neither `can_grant` nor `can_revoke`",
+            id="can_grant_to_self alone",
+        ),
         pytest.param(HEAD + "    command_verbs: [raed]\n", 9, "`raed`, which no command needs", id="unknown verb"),
         pytest.param(HEAD.replace("[manage]", "[Manage]"), 7, "`Manage` is not a verb or noun", id="not a permission"),
         pytest.param(
@@ -113,7 +118,7 @@ def test_there_are_four() -> None:
         pytest.param(
             HEAD + 'commands:\n  - {command: show x, permission: read:x, grammar: "<a"}\n',
             10,
-            "cannot be read",
+            "cannot be parsed",
             id="grammar",
         ),
         pytest.param(
@@ -137,11 +142,11 @@ def test_there_are_four() -> None:
         pytest.param(
             HEAD + "commands:\n  - {command: show, permission: read:x}\n  - {command: show x, permission: read:x}\n",
             11,
-            "could be read for each other",
+            "are ambiguous",
             id="one word or two",
         ),
         pytest.param(
-            HEAD + "commands:\n  - {command: show x, permission: read:x, also: [show y]}\n"
+            HEAD + "commands:\n  - {command: show x, permission: read:x, aliases: [show y]}\n"
             "  - {command: show y, permission: read:y}\n",
             10,
             "is already a spelling",
@@ -149,27 +154,29 @@ def test_there_are_four() -> None:
         ),
         pytest.param("- a\n", 1, "expected `key: value` pairs", id="a list"),
         pytest.param("roles: [a\n", 2, "not YAML", id="not YAML"),
-        pytest.param("roles: !!python/object:os.system {}\n", 1, "has no meaning here", id="a tag"),
+        pytest.param("roles: !!python/object:os.system {}\n", 1, "is not supported", id="a tag"),
         pytest.param("? [a, b]\n: c\n", 1, "a key must be plain text", id="a list as a key"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, text: str, line: int, words: str) -> None:
-    path = written(tmp_path, text)
+def test_invalid_catalogs_are_refused(tmp_path: Path, text: str, line: int, message: str) -> None:
+    path = write_catalog(tmp_path, text)
     with pytest.raises(CatalogError) as caught:
         load_catalog(path)
     assert f"{path}:{line}: " in str(caught.value)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:
-    path = written(tmp_path, HEAD + "    gives: [x]\nadmin_role: y\ncommands:\n  - {command: a b, permission: zap:b}\n")
+    path = write_catalog(
+        tmp_path, HEAD + "    can_grant: [x]\nadmin_role: y\ncommands:\n  - {command: a b, permission: zap:b}\n"
+    )
     with pytest.raises(CatalogError) as caught:
         load_catalog(path)
     assert [line.split(": ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == ["9", "10", "1", "12"]
-    assert "`endpoints` does not say what these need: users, groups" in str(caught.value)
+    assert "`endpoints` does not declare the permission of: users, groups" in str(caught.value)
 
 
-def test_a_catalog_that_does_not_exist(tmp_path: Path) -> None:
+def test_a_missing_catalog(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="there is no catalog `aizzen`: name one of aihub, aizen, xat, zenml"):
         load_catalog("aizzen")
     with pytest.raises(CatalogError, match="no such file"):
@@ -179,11 +186,11 @@ def test_a_catalog_that_does_not_exist(tmp_path: Path) -> None:
 
 
 def test_an_overlay_reclassifies_and_adds(tmp_path: Path) -> None:
-    overlay = written(
+    overlay = write_catalog(
         tmp_path,
         """\
 roles:
-  PROJECT_CREATOR: {takes: [PROJECT_READER]}
+  PROJECT_CREATOR: {can_revoke: [PROJECT_READER]}
   AUDITOR: {permissions: [read:audit, read:license], scopes: [system]}
 commands:
   - {command: check license, permission: read:license, least_role: AUDITOR}
@@ -195,39 +202,43 @@ commands:
     assert len(changed.commands) == 156
     assert changed.commands["check license"].permission == Permission("read", "license")
     assert changed.commands["check license"].group == plain.commands["check license"].group
-    assert changed.roles["PROJECT_CREATOR"].takes == {"PROJECT_READER"}
-    assert changed.roles["PROJECT_CREATOR"].gives == plain.roles["PROJECT_CREATOR"].gives
+    assert changed.roles["PROJECT_CREATOR"].can_revoke == {"PROJECT_READER"}
+    assert changed.roles["PROJECT_CREATOR"].can_grant == plain.roles["PROJECT_CREATOR"].can_grant
     assert Permission("read", "widget") in changed.roles["PROJECT_READER"].permissions
     assert Permission("read", "audit") not in changed.roles["PROJECT_READER"].permissions
 
 
 def test_a_fault_of_an_overlay_names_the_overlay(tmp_path: Path) -> None:
-    overlay = written(tmp_path, "commands:\n\n  - {command: start training, permission: zap:training}\n", "over.yaml")
-    with pytest.raises(CatalogError, match=rf"{overlay}:3: .*no role could hold"):
+    overlay = write_catalog(
+        tmp_path, "commands:\n\n  - {command: start training, permission: zap:training}\n", "over.yaml"
+    )
+    with pytest.raises(CatalogError, match=rf"{overlay}:3: .*no role could have"):
         load_catalog("aizen", [overlay])
 
 
 def test_an_overlay_changes_one_endpoint_and_leaves_the_others(tmp_path: Path) -> None:
-    overlay = written(tmp_path, "endpoints: {impersonate: impersonate:users, limits: manage:roles}\n")
+    overlay = write_catalog(tmp_path, "endpoints: {impersonate: impersonate:users, limits: manage:roles}\n")
     plain, changed = load_catalog("aizen").endpoints, load_catalog("aizen", [overlay]).endpoints
     assert {key for key in changed if plain.get(key) != changed[key]} == {"impersonate", "limits"}
     assert set(ENDPOINTS) < set(changed)
 
 
-def test_every_action_that_the_house_asks_about_is_in_every_catalog() -> None:
-    asked = set()
+def test_every_endpoint_permission_in_code_is_in_every_catalog() -> None:
+    endpoints = set()
     for path in (Path(loader.__file__).parents[1]).rglob("*.py"):
-        asked |= set(re.findall(r'(?:gate\.permission\(\w+, |Need\.operation\()"([a-z-]+)"', path.read_text("utf-8")))
-    assert asked == set(ENDPOINTS)
+        endpoints |= set(
+            re.findall(r'(?:endpoint_permission\(\w+, |Requirement\.endpoint\()"([a-z-]+)"', path.read_text("utf-8"))
+        )
+    assert endpoints == set(ENDPOINTS)
 
 
 def test_later_overlays_win(tmp_path: Path) -> None:
-    one = written(tmp_path, "commands: [{command: plot, description: one}]\n", "one.yaml")
-    two = written(tmp_path, "commands: [{command: plot, description: two}]\n", "two.yaml")
-    assert load_catalog("aizen", [one, two]).commands["plot"].description == "two"
+    first = write_catalog(tmp_path, "commands: [{command: plot, description: one}]\n", "one.yaml")
+    second = write_catalog(tmp_path, "commands: [{command: plot, description: two}]\n", "two.yaml")
+    assert load_catalog("aizen", [first, second]).commands["plot"].description == "two"
 
 
-def test_yaml_that_unfolds_is_stopped() -> None:
+def test_expanding_aliases_are_bounded() -> None:
     text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 8)
     )
@@ -238,32 +249,32 @@ def test_yaml_that_unfolds_is_stopped() -> None:
         parse_source("a: &a\n  b: *a\n", "loop.yaml")
 
 
-def test_yaml_that_is_deeper_than_anybody_can_read_is_refused() -> None:
+def test_deep_nesting_is_refused() -> None:
     with pytest.raises(SourceError, match=r"^f\.yaml:2: too deep: split the file$"):
         parse_source("a: 1\nb: " + "[" * 5_000 + "]" * 5_000, "f.yaml")
 
 
-def test_a_character_that_yaml_does_not_know() -> None:
-    with pytest.raises(SourceError, match=r"^f\.yaml:2: not YAML: U\+0007 may not stand there$"):
+def test_an_invalid_yaml_character() -> None:
+    with pytest.raises(SourceError, match=r"^f\.yaml:2: not YAML: the character U\+0007 is not allowed$"):
         parse_source("a: 1\nb: \a\nc: 1\n", "f.yaml")
 
 
 def test_a_tab_before_a_value_is_refused() -> None:
-    """libyaml takes it: whoever changes the reader must not change which files are taken."""
+    """libyaml accepts it: replacing the parser must not change which files are accepted."""
     with pytest.raises(SourceError, match=r"^f\.yaml:1: not YAML: found character '\\t'"):
         parse_source("a: \tb\n", "f.yaml")
 
 
-def test_a_date_that_is_none() -> None:
+def test_an_impossible_date() -> None:
     with pytest.raises(SourceError, match=r"f\.yaml: .*month"):
         parse_source("a: 2026-13-45\n", "f.yaml")
 
 
-def test_no_code_asks_for_the_name_of_a_catalog() -> None:
+def test_no_code_depends_on_a_catalog_name() -> None:
     package = Path(loader.__file__).parent.parent
     names = re.compile(r"""==\s*["'](aizen|aihub|xat|zenml)["']|["'](aihub|xat|zenml)["']\s*(==|in\b)""")
-    found = [path for path in package.rglob("*.py") if names.search(path.read_text(encoding="utf-8"))]
-    assert found == []
+    paths = [path for path in package.rglob("*.py") if names.search(path.read_text(encoding="utf-8"))]
+    assert paths == []
 
 
 class TestAizen:
@@ -276,16 +287,16 @@ class TestAizen:
         assert self.catalog.admin_role == "AIZEN_ADMIN"
         assert self.catalog.creator_role == "PROJECT_ADMIN"
         assert {name for name, role in self.catalog.roles.items() if role.protected} == {"AIZEN_ADMIN", "PROJECT_ADMIN"}
-        assert {name for name, role in self.catalog.roles.items() if role.confirmed} == {"AIZEN_ADMIN"}
+        assert {name for name, role in self.catalog.roles.items() if role.requires_confirmation} == {"AIZEN_ADMIN"}
 
-    def test_a_reader_does_not_read_who_has_access(self) -> None:
+    def test_a_reader_cannot_read_assignments(self) -> None:
         for name in ("PROJECT_READER", "PROJECT_EXECUTOR"):
             verbs = {permission.verb for permission in self.catalog.roles[name].permissions}
             assert Permission("read", "access") not in self.catalog.roles[name].permissions
             assert Permission("read") not in self.catalog.roles[name].permissions
             assert verbs <= {"read", "write", "execute"}
 
-    def test_its_account_commands_name_their_functions(self) -> None:
+    def test_its_account_commands_name_their_handlers(self) -> None:
         handlers = {entry.name: entry.handler for entry in self.catalog.commands.values() if entry.handler}
         assert handlers == {name: name.replace(" ", "_") for name in handlers}
         assert len(handlers) == 15
@@ -313,19 +324,19 @@ class TestAiHub:
 
     def test_its_default_groups(self) -> None:
         users, admin = self.catalog.default_groups
-        assert (users.name, users.joins_new_users) == ("users", True)
+        assert (users.name, users.includes_new_users) == ("users", True)
         assert set(users.roles) == {
             "aihub:projects:create", "aihub:projects:deployment-creation", "aihub:deployment-creation-connections",
             "aihub:queues:create", "aihub:schedule",
         }  # fmt: skip
-        assert (admin.name, admin.joins_new_users, admin.roles) == ("admin", False, ("aihub:admin",))
+        assert (admin.name, admin.includes_new_users, admin.roles) == ("admin", False, ("aihub:admin",))
 
     def test_dangerous_rights_are_for_service_accounts(self) -> None:
         (agent,) = self.catalog.service_accounts
         assert agent.name == "aihub-jobagent"
         assert set(agent.roles) == {"aihub:sync", "aihub:impersonate"}
         for name in agent.roles:
-            assert self.catalog.roles[name].holders == {Kind.SERVICE_ACCOUNT}
+            assert self.catalog.roles[name].assignable_to == {IdentityKind.SERVICE_ACCOUNT}
         assert self.catalog.endpoints["impersonate"] == Permission("impersonate", "users")
         assert self.catalog.groups_claim_required
 
@@ -355,7 +366,9 @@ class TestZenMl:
     catalog: Catalog = load_catalog("zenml")
 
     def test_its_roles(self) -> None:
-        assert {name: {str(one) for one in role.permissions} for name, role in self.catalog.roles.items()} == {
+        assert {
+            name: {str(permission) for permission in role.permissions} for name, role in self.catalog.roles.items()
+        } == {
             "guest": {"read:*", "me:*"},
             "admin": {"read:*", "write:*", "me:*"},
         }

@@ -1,4 +1,4 @@
-"""A receiver that stands where the service would, and a look at who could write while a password is hashed."""
+"""Shared fixtures: a server that records requests, and a probe for the write lock while a password is hashed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from aizen_hub.cli.main import cli
 
 
 @dataclass
-class Counter:
-    """Where requests arrive; ``asked`` holds method, path and body of each."""
+class RecordingServer:
+    """An HTTP server that accepts every request; ``requests`` has method, path and body of each."""
 
     url: str = ""
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
 
     def run(self, *arguments: str) -> Result:
         environ = {"AIZEN_HUB_URL": self.url, "AIZEN_HUB_TOKEN": "a made-up token"}
@@ -32,14 +32,14 @@ class Counter:
 
 
 @pytest.fixture
-def counter() -> Iterator[Counter]:
-    counter = Counter()
+def recording_server() -> Iterator[RecordingServer]:
+    recording_server = RecordingServer()
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = self.path.removeprefix("/services/aizen/api/v1/")
-            counter.asked.append((self.command, path, json.loads(body) if body else None))
+            recording_server.requests.append((self.command, path, json.loads(body) if body else None))
             answer = json.dumps({"kind": "message", "message": "done", "data": {}}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -53,22 +53,22 @@ def counter() -> Iterator[Counter]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    counter.url = f"http://127.0.0.1:{server.server_port}"
+    recording_server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    yield counter
+    yield recording_server
     server.shutdown()
     server.server_close()
     thread.join()
 
 
 @pytest.fixture
-def hashed_beside(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[bool]]:
-    """Note for every password that is hashed whether others could write to the database at ``path`` meanwhile."""
+def write_lock_probe(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[bool]]:
+    """Record for each hashed password whether the database at ``path`` was free for other writers meanwhile."""
     genuine = passwords._HASHER
 
     def watch(path: Path) -> list[bool]:
-        free: list[bool] = []
+        is_free: list[bool] = []
 
         class Watched:
             def hash(self, text: str) -> str:
@@ -76,13 +76,13 @@ def hashed_beside(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], list[bool
                     try:
                         other.execute("BEGIN IMMEDIATE")
                     except sqlite3.OperationalError:
-                        free.append(False)
+                        is_free.append(False)
                     else:
-                        free.append(True)
+                        is_free.append(True)
                         other.execute("ROLLBACK")
                 return genuine.hash(text)
 
         monkeypatch.setattr(passwords, "_HASHER", Watched())
-        return free
+        return is_free
 
     return watch

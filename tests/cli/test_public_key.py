@@ -1,4 +1,4 @@
-"""Public keys from files: whatever form somebody has, and never more than the public half."""
+"""Public keys from files: all supported formats, and only the public half."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ PUBLIC = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 def files(prover: Prover) -> dict[str, bytes]:
     return {
-        "public PEM": prover.private.public_key().public_bytes(*PUBLIC),
-        "private PEM": prover.private.private_bytes(*PKCS8, NoEncryption()),
+        "public PEM": prover.private_key.public_key().public_bytes(*PUBLIC),
+        "private PEM": prover.private_key.private_bytes(*PKCS8, NoEncryption()),
         "public JWK": json.dumps(prover.jwk).encode(),
         "private JWK": json.dumps({**prover.private_jwk, "kid": "mine", "use": "sig"}, indent=2).encode(),
     }
@@ -35,26 +35,26 @@ def files(prover: Prover) -> dict[str, bytes]:
 
 @pytest.mark.proves("R58", "R98")
 @pytest.mark.parametrize("curve", ["Ed25519", "P-256"])
-def test_every_form_gives_the_public_key_alone(curve: str, tmp_path: Path) -> None:
+def test_every_format_yields_only_the_public_key(curve: str, tmp_path: Path) -> None:
     prover, file = Prover(curve, ""), tmp_path / "key"
     for form, data in files(prover).items():
         file.write_bytes(data)
-        found = read_public_key(file)
-        assert found == prover.jwk, form
-        assert PublicJwk.read(found).thumbprint == prover.thumbprint
+        jwk = read_public_key(file)
+        assert jwk == prover.jwk, form
+        assert PublicJwk.parse(jwk).thumbprint == prover.thumbprint
 
 
-def test_a_coordinate_keeps_its_zero(tmp_path: Path) -> None:
+def test_a_coordinate_with_a_leading_zero(tmp_path: Path) -> None:
     file = tmp_path / "key"
     for secret in range(1, 2_000):
         key = ec.derive_private_key(secret, ec.SECP256R1()).public_key()
         if key.public_numbers().x >> 248 == 0:
             break
     file.write_bytes(key.public_bytes(*PUBLIC))
-    PublicJwk.read(read_public_key(file))
+    PublicJwk.parse(read_public_key(file))
 
 
-def test_what_is_no_such_key_is_refused_in_words(tmp_path: Path) -> None:
+def test_invalid_keys_are_rejected(tmp_path: Path) -> None:
     file, prover = tmp_path / "key", Prover("Ed25519", "")
     other = ec.generate_private_key(ec.SECP384R1()).public_key().public_bytes(*PUBLIC)
     for data in (
@@ -66,7 +66,7 @@ def test_what_is_no_such_key_is_refused_in_words(tmp_path: Path) -> None:
         b" " * 20_000,
         other,
         rsa.generate_private_key(65537, 2048).public_key().public_bytes(*PUBLIC),
-        prover.private.private_bytes(*PKCS8, BestAvailableEncryption(b"secret")),
+        prover.private_key.private_bytes(*PKCS8, BestAvailableEncryption(b"secret")),
         b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
     ):
         file.write_bytes(data)

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as it is told: what honest and broken services send."""
+"""A fake service: a real HTTP server with configurable responses."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 
 
 @dataclass
-class Answering:
-    """What is answered to every request, and what was asked.
+class FakeService:
+    """The response to every request, and the received requests.
 
     Attributes
     ----------
-    stall : threading.Event
-        Answers wait for it; set at first.
+    release : threading.Event
+        Responses wait for it; initially set.
     raw : bytes
-        Sent instead of an answer, where not empty.
+        Sent instead of a response, where not empty.
     """
 
     url: str = ""
@@ -29,47 +29,52 @@ class Answering:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     raw: bytes = b""
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    stall: threading.Event = field(default_factory=threading.Event)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
 
-    def say(self, status: int, document: Any) -> None:
+    def respond_with(self, status: int, document: Any) -> None:
         self.status, self.body = status, json.dumps(document).encode()
 
 
 @pytest.fixture
-def server() -> Iterator[Answering]:
-    told = Answering()
-    told.stall.set()
+def server() -> Iterator[FakeService]:
+    fake = FakeService()
+    fake.release.set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            told.asked.append({"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body})
-            told.stall.wait(10)
-            if told.raw:
-                self.wfile.write(told.raw)
+            fake.requests.append(
+                {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body}
+            )
+            fake.release.wait(60)
+            if fake.raw:
+                self.wfile.write(fake.raw)
                 self.close_connection = True
                 return
-            self.send_response(told.status)
-            for name, value in told.headers.items():
+            self.send_response(fake.status)
+            for name, value in fake.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(told.body)))
+            self.send_header("Content-Length", str(len(fake.body)))
             self.end_headers()
-            self.wfile.write(told.body)
+            self.wfile.write(fake.body)
 
         do_GET = do_POST = do_DELETE = do_PUT = answer
 
         def log_message(self, *args: object) -> None:
-            """Nothing: the tests look at ``asked``."""
+            """Do nothing: the tests read ``requests``."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
-        told.url = f"http://127.0.0.1:{running.server_address[1]}"
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    with Server(("127.0.0.1", 0), Handler) as running:
+        fake.url = f"http://127.0.0.1:{running.server_address[1]}"
         thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
         thread.start()
-        yield told
-        told.stall.set()
+        yield fake
+        fake.release.set()
         running.shutdown()
         thread.join()

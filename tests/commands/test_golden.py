@@ -1,4 +1,4 @@
-"""Every row of the golden table: typed as text, read by the catalog, decided by the engine."""
+"""The golden table: every row as a command line, parsed with the catalog and decided by the engine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.catalogs.catalog import Catalog, CommandEntry
-from aizen_hub.catalogs.grammar import Form, Literal, Option, Slot
-from aizen_hub.commands.authorization_request import request_for
-from aizen_hub.commands.parser import read
-from aizen_hub.problems import SyntaxRefused, UnknownCommand
+from aizen_hub.catalogs.grammar import ArgumentKind, FixedWord, NamedArgument, PositionalArgument
+from aizen_hub.commands.authorization_request import build_authorization_request
+from aizen_hub.commands.parser import parse_command
+from aizen_hub.problems import CommandSyntaxError, UnknownCommand
 from aizen_hub.rbac.assignment import Assignment
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.engine import decide
@@ -33,21 +33,21 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def typed(entry: CommandEntry, project: str) -> str:
-    """A line that fits the command's grammar; it names ``project`` where the command names one."""
+def command_line(entry: CommandEntry, project: str) -> str:
+    """A line that matches the command's grammar; it names ``project`` if the command has a project argument."""
 
     def words() -> Iterator[str]:
         for part in entry.syntax.parts:
             match part:
-                case Literal(word):
+                case FixedWord(word):
                     yield f" {word}"
-                case Option(name, _):
+                case NamedArgument(name, _):
                     yield f",{name}=file.json"
-                case Slot(name, Form.FILE):
+                case PositionalArgument(name, ArgumentKind.FILE):
                     yield " file.json"
-                case Slot(name, _) if name == entry.project_argument:
+                case PositionalArgument(name, _) if name == entry.project_argument:
                     yield f" {project}"
-                case Slot(_, _):
+                case PositionalArgument(_, _):
                     yield " someone"
 
     return entry.name + "".join(words())
@@ -57,12 +57,12 @@ def typed(entry: CommandEntry, project: str) -> str:
 def test_the_golden_table(catalog: Catalog) -> None:
     table = rows("golden.csv")
     assert len(table) == 2295
-    wrong = []
+    mismatches = []
     for row in table:
         role = catalog.roles[row["role"]]
         held_in = SYSTEM if ScopeKind.SYSTEM in role.scopes else "mine"
-        named = "foreign" if row["context"] == "other" else "mine"
-        current = None if row["context"] == "none" else named
+        project = "foreign" if row["context"] == "other" else "mine"
+        current = None if row["context"] == "none" else project
         rights = compile_rights(
             ME,
             active=True,
@@ -71,13 +71,13 @@ def test_the_golden_table(catalog: Catalog) -> None:
             roles=catalog.roles,
             member_permissions=catalog.member_permissions,
         )
-        command = read(typed(catalog.commands[row["command"]], named), catalog)
-        decision = decide(rights, request_for(command, current, ME), NOW)
+        command = parse_command(command_line(catalog.commands[row["command"]], project), catalog)
+        decision = decide(rights, build_authorization_request(command, current, ME), NOW)
         required = decision.reason is Reason.PROJECT_REQUIRED
-        got = "allow" if decision.allowed else "project-required" if required else "deny"
-        if got != row["outcome"]:
-            wrong.append((row, decision))
-    assert wrong == []
+        outcome = "allow" if decision.allowed else "project-required" if required else "deny"
+        if outcome != row["outcome"]:
+            mismatches.append((row, decision))
+    assert mismatches == []
 
 
 @pytest.mark.proves("R89")
@@ -97,37 +97,37 @@ def test_the_catalog_is_the_reference(catalog: Catalog) -> None:
 @pytest.mark.proves("R86", "R89", "R90", "T-26")
 def test_a_thousand_mutated_commands_are_all_refused(catalog: Catalog) -> None:
     rng = random.Random(7)
-    known = {*catalog.commands, *catalog.aliases}
-    verbs = {words.partition(" ")[0] for words in known if " " not in words}
-    tried = 0
-    while tried < 1_000:
-        words = rng.choice(sorted(known))
-        place = rng.randrange(len(words) + 1)
+    command_names = {*catalog.commands, *catalog.aliases}
+    verbs = {words.partition(" ")[0] for words in command_names if " " not in words}
+    count = 0
+    while count < 1_000:
+        words = rng.choice(sorted(command_names))
+        position = rng.randrange(len(words) + 1)
         mutated = rng.choice(
             (
-                words[:place] + rng.choice(string.ascii_letters + "-_.") + words[place:],
-                words[:place] + words[place + 1 :],
-                words[:place] + words[place:].swapcase(),
+                words[:position] + rng.choice(string.ascii_letters + "-_.") + words[position:],
+                words[:position] + words[position + 1 :],
+                words[:position] + words[position:].swapcase(),
                 words + "s",
                 words.replace(" ", "-"),
             )
         )
         head = " ".join(mutated.split()[:2])
-        if head in known or mutated.split()[:1] == [] or mutated.split()[0] in verbs:
+        if head in command_names or mutated.split()[:1] == [] or mutated.split()[0] in verbs:
             continue
-        tried += 1
-        with pytest.raises((UnknownCommand, SyntaxRefused)):
-            read(mutated, catalog)
+        count += 1
+        with pytest.raises((UnknownCommand, CommandSyntaxError)):
+            parse_command(mutated, catalog)
 
 
-def test_adding_a_command_is_one_line_and_no_python(tmp_path: Path) -> None:
+def test_a_command_is_added_by_one_catalog_line(tmp_path: Path) -> None:
     from aizen_hub.catalogs.loader import load_catalog
 
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("commands:\n  - {command: show widget, permission: read:widget}\n", encoding="utf-8")
     extended = load_catalog("aizen", [overlay])
-    command = read("show widget w1", extended)
+    command = parse_command("show widget w1", extended)
     rights = compile_rights(
         ME, active=True, paths=(), assignments=[Assignment("1", "PROJECT_READER", "p", ME)], roles=extended.roles
     )
-    assert decide(rights, request_for(command, "p", ME), NOW).allowed
+    assert decide(rights, build_authorization_request(command, "p", ME), NOW).allowed

@@ -1,4 +1,4 @@
-"""The two users files: the documented examples, and every fault at once with its place."""
+"""The two users files: the documented examples, and all faults at once with their pointers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.commands.users_files import Alerts, MemberEntry, UserEntry, read_project_file, read_users_file
+from aizen_hub.commands.users_files import AlertPreferences, MemberEntry, UserEntry, read_project_file, read_users_file
 from aizen_hub.problems import BadInput, TooLarge
 from aizen_hub.rbac.role import Role, ScopeKind
 
@@ -21,7 +21,7 @@ def test_the_documented_users_file(catalog: Catalog) -> None:
             username="User One",
             email="user1@example.org",
             phone="+15550100",
-            alerts=Alerts(email=True),
+            alerts=AlertPreferences(email=True),
             roles=("PROJECT_CREATOR",),
         ),
     )
@@ -40,7 +40,7 @@ def test_no_roles_key_is_not_an_empty_one(catalog: Catalog) -> None:
 
 
 @pytest.mark.proves("R74", "R76", "R104", "I9")
-def test_every_fault_is_reported_at_once_with_its_place(catalog: Catalog) -> None:
+def test_all_faults_are_reported_at_once_with_pointers(catalog: Catalog) -> None:
     rows = [
         {"id": "a", "is_admin": True, "roles": ["AIZEN_ADMIN", "PROJECT_ADMIN", "AIZEN_ADMlN"], "email": 3},
         {"id": "a", "alerts": {"email": "yes", "fax": True}},
@@ -53,7 +53,7 @@ def test_every_fault_is_reported_at_once_with_its_place(catalog: Catalog) -> Non
         read_users_file(json.dumps(rows), catalog)
     faults = {fault.pointer: fault for fault in caught.value.faults}
     assert list(faults) == [
-        "/1/id",  # found on the way through the rows, the others by their types
+        "/1/id",  # found while iterating over the rows, the others by their types
         *("/0/email", "/0/roles/1", "/0/roles/2", "/0/is_admin"),
         *("/1/alerts/email", "/1/alerts/fax"),
         "/2",
@@ -62,8 +62,8 @@ def test_every_fault_is_reported_at_once_with_its_place(catalog: Catalog) -> Non
     ]
     assert len(caught.value.faults) == len(faults)
     assert faults["/0/roles/1"].allowed == ("PROJECT_CREATOR", "AIZEN_ADMIN")
-    assert faults["/1/id"].detail == "`a` stands already at index 0"
-    assert faults["/4/roles"].detail == "`PROJECT_CREATOR` stands here twice"
+    assert faults["/1/id"].detail == "`a` is already at index 0"
+    assert faults["/4/roles"].detail == "`PROJECT_CREATOR` is listed twice"
     assert caught.value.detail == "the file has 15 faults; nothing was changed"
     assert caught.value.to_json()["errors"][0].keys() >= {"pointer", "detail"}
 
@@ -80,7 +80,7 @@ def test_a_project_file_takes_project_roles_and_known_services(catalog: Catalog)
     assert "datasource" in caught.value.faults[1].allowed
 
 
-def test_custom_roles_count_where_they_are_given(catalog: Catalog) -> None:
+def test_custom_roles_are_accepted_if_passed_in(catalog: Catalog) -> None:
     lead = Role("lead", scopes=frozenset({ScopeKind.PROJECT}))
     text = '[{"id": "a", "roles": ["lead"]}]'
     assert read_project_file(text, catalog, {**catalog.roles, "lead": lead})[0].roles == ("lead",)
@@ -91,13 +91,13 @@ def test_custom_roles_count_where_they_are_given(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", '"a"', "[", "[{}] []", '[{"id": "a", "id": "b"}]', "[NaN]"])
-def test_what_is_no_file_at_all(catalog: Catalog, text: str) -> None:
+def test_invalid_files(catalog: Catalog, text: str) -> None:
     for read in (read_users_file, read_project_file):
         with pytest.raises(BadInput):
             read(text, catalog)
 
 
-def test_an_empty_file_is_a_file(catalog: Catalog) -> None:
+def test_an_empty_list_is_valid(catalog: Catalog) -> None:
     assert read_users_file("[]", catalog) == ()
     assert read_project_file("[]", catalog) == ()
 

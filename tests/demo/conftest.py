@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.cli.conftest import hashed_beside
+from tests.cli.conftest import write_lock_probe
 
-__all__ = ["hashed_beside"]
+__all__ = ["write_lock_probe"]

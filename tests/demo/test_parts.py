@@ -1,4 +1,4 @@
-"""The parts of the demo: folders beside each other, ports, private files, no process left behind."""
+"""Parts of the demo: workspaces, ports, private files, process cleanup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,45 +16,48 @@ import pytest
 from aizen_hub.demo import config, processes
 from aizen_hub.demo.config import Ports
 from aizen_hub.demo.deployment import Deployment
-from aizen_hub.demo.personas import ADMIN, PEOPLE
-from aizen_hub.demo.processes import Processes, StartFailed
+from aizen_hub.demo.personas import ADMIN, PERSONAS
+from aizen_hub.demo.processes import Processes, StartError
 from aizen_hub.demo.seed import seed
-from aizen_hub.demo.step_counter import Missed, Tally, expect
-from aizen_hub.demo.workspace import BESIDE, DemoFolder, FolderTaken, free_ports
+from aizen_hub.demo.step_counter import StepCounter, StepFailedError, expect
+from aizen_hub.demo.workspace import MAX_PARALLEL_DEMOS, Workspace, WorkspaceInUseError, free_ports
 from aizen_hub.settings import Settings
+from tests.fixtures.timing import within
 
 
 @pytest.fixture(autouse=True)
-def nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A demo ends whatever runs below it; here that would be the servers of other tests too."""
-    everybody = processes.left_over
-    before = {one.pid for one in everybody()}
-    monkeypatch.setattr(processes, "left_over", lambda: [one for one in everybody() if one.pid not in before])
+def ignore_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo kills all descendants; in a test run these would include servers of other tests."""
+    list_remaining = processes.remaining_processes
+    before = {process.pid for process in list_remaining()}
+    monkeypatch.setattr(
+        processes, "remaining_processes", lambda: [process for process in list_remaining() if process.pid not in before]
+    )
 
 
-def test_a_second_demo_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_a_second_demo_gets_its_own_folder(tmp_path: Path) -> None:
     base = tmp_path / "demo"
-    first = DemoFolder.claim(base)
-    second = DemoFolder.claim(base)
+    first = Workspace.claim(base)
+    second = Workspace.claim(base)
     assert first.path == base
-    assert second.path == base / "beside-2"
+    assert second.path == base / "parallel-2"
     (first.path / "data").mkdir()
     second.release()
     first.empty()
     assert not (first.path / "data").exists()
-    assert second.path.exists(), "another demo's data is not ours to remove"
+    assert second.path.exists(), "the data of another demo is kept"
     first.release()
-    again = DemoFolder.claim(base)
-    assert again.path == base
-    again.release()
+    third = Workspace.claim(base)
+    assert third.path == base
+    third.release()
 
 
-def test_there_is_an_end_to_demos(tmp_path: Path) -> None:
-    taken = [DemoFolder.claim(tmp_path) for _ in range(BESIDE + 1)]
-    with pytest.raises(FolderTaken):
-        DemoFolder.claim(tmp_path)
-    for one in taken:
-        one.release()
+def test_the_number_of_demos_is_limited(tmp_path: Path) -> None:
+    taken = [Workspace.claim(tmp_path) for _ in range(MAX_PARALLEL_DEMOS + 1)]
+    with pytest.raises(WorkspaceInUseError):
+        Workspace.claim(tmp_path)
+    for workspace in taken:
+        workspace.release()
 
 
 def test_ports_are_free_and_different() -> None:
@@ -70,8 +72,8 @@ def test_ports_are_free_and_different() -> None:
 def test_the_configuration_loads_and_is_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        folder = DemoFolder.claim(tmp_path)
-        config.write(folder, Ports.find(None))
+        folder = Workspace.claim(tmp_path)
+        config.write_config(folder, Ports.find_free(None))
     finally:
         os.umask(before)
     settings = Settings.load(folder.config, {})
@@ -83,36 +85,36 @@ def test_the_configuration_loads_and_is_private(tmp_path: Path) -> None:
     folder.release()
 
 
-def test_the_accounts_are_made_without_hashing_inside_a_change(
-    tmp_path: Path, hashed_beside: Callable[[Path], list[bool]]
+def test_passwords_are_hashed_outside_the_transaction(
+    tmp_path: Path, write_lock_probe: Callable[[Path], list[bool]]
 ) -> None:
     settings = Settings(data_dir=tmp_path / "data", admin_user=f"local:{ADMIN.name}")
-    free = hashed_beside(settings.data_dir / "aizen.sqlite")
-    made = seed(settings)
-    assert set(made) == {person.name for person in PEOPLE}
-    assert free == [True] * len(PEOPLE)
+    lock_free = write_lock_probe(settings.data_dir / "aizen.sqlite")
+    created = seed(settings)
+    assert set(created) == {person.name for person in PERSONAS}
+    assert lock_free == [True] * len(PERSONAS)
 
 
 def test_root_is_allowed_only_as_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = DemoFolder.claim(tmp_path)
+    folder = Workspace.claim(tmp_path)
     for uid, expected in ((0, True), (1000, False)):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
-        assert ("--allow-root" in config.hub_config(folder, Ports.find(None))) is expected
+        assert ("--allow-root" in config.hub_config(folder, Ports.find_free(None))) is expected
     folder.release()
 
 
-def test_nothing_of_another_hub_comes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_another_hub_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AIZEN_SERVICE__PORT", "JUPYTERHUB_API_TOKEN", "JUPYTER_PATH", "IPYTHONDIR"):
         monkeypatch.setenv(name, "x")
-    found = config.environment()
-    assert not [name for name in found if name.startswith(("AIZEN", "JUPYTER", "IPYTHON"))]
-    assert found["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    environ = config.environment()
+    assert not [name for name in environ if name.startswith(("AIZEN", "JUPYTER", "IPYTHON"))]
+    assert environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
-def test_the_five_persons_cover_every_built_in_role() -> None:
+def test_the_five_personas_cover_every_built_in_role() -> None:
     from aizen_hub.catalogs.loader import load_catalog
 
-    assert {person.role for person in PEOPLE} == set(load_catalog("aizen").roles)
+    assert {person.role for person in PERSONAS} == set(load_catalog("aizen").roles)
 
 
 STUBBORN = """
@@ -125,19 +127,19 @@ os._exit(0)
 
 
 def test_orphans_in_other_sessions_are_found_and_ended(tmp_path: Path) -> None:
-    """In a process of its own, since adopting orphans changes the process that does it."""
+    """In a separate process, since becoming a subreaper cannot be undone."""
     log = tmp_path / "log"
     log.touch()
     code = f"""
 import pathlib, sys, os, time
-from aizen_hub.demo.processes import Processes, adopt_orphans, left_over
-adopt_orphans()
+from aizen_hub.demo.processes import Processes, become_subreaper, remaining_processes
+become_subreaper()
 log = pathlib.Path({str(log)!r})
 p = Processes(log)
-p.start("a stubborn one", [sys.executable, "-c", {STUBBORN!r}], cwd=log.parent, environ=dict(os.environ))
+p.start("stubborn", [sys.executable, "-c", {STUBBORN!r}], cwd=log.parent, environ=dict(os.environ))
 p.started[0][1].wait(10)
 pid = int(log.read_text())
-assert [one.pid for one in left_over()] == [pid], left_over()
+assert [child.pid for child in remaining_processes()] == [pid], remaining_processes()
 killed = p.stop()
 assert len(killed) == 1 and killed[0].startswith(f"{{pid}} "), killed
 import psutil
@@ -156,51 +158,47 @@ def test_a_process_that_ends_stops_the_start_and_shows_its_log(tmp_path: Path) -
     started.start(
         "the clock", [sys.executable, "-c", "print('no spring'); raise SystemExit(3)"], cwd=tmp_path, environ=environ
     )
-    begun = time.monotonic()
-    with pytest.raises(StartFailed, match=r"(?s)the clock ended with 3.*no spring"):
-        started.wait("the clock", lambda: False, 20)
-    assert time.monotonic() - begun < 10
+    with within(40), pytest.raises(StartError, match=r"(?s)the clock ended with 3.*no spring"):
+        started.wait("the clock", lambda: False, 120)
     started.stop()
 
 
-def test_the_tally_counts_failures_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    tally = Tally()
-    with tally.step("first"):
+def test_the_step_counter_continues_after_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = StepCounter()
+    with steps.step("first"):
         expect(True, "never")
-    with tally.step("second"):
+    with steps.step("second"):
         expect(False, "it shows nothing")
-    with tally.step("third"):
-        raise Missed("gone")
-    assert str(tally) == "1 passed, 2 failed"
+    with steps.step("third"):
+        raise StepFailedError("gone")
+    assert str(steps) == "1 passed, 2 failed"
     assert "it shows nothing" in capsys.readouterr().out
 
 
-def test_a_port_that_somebody_else_took_meanwhile_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two demos that start at the same moment find the same free ports; the second takes others."""
+def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two demos that start at the same time find the same free ports; the second retries with others."""
     starts: list[Ports] = []
 
     def start(deployment: Deployment, say: object) -> None:
         starts.append(deployment.ports)
         if len(starts) == 1:
             deployment.folder.log.write_text(f"OSError: [Errno 98] {os.strerror(errno.EADDRINUSE)}\n")
-            raise StartFailed("the hub ended with 1")
+            raise StartError("the hub ended with 1")
 
     monkeypatch.setattr(Deployment, "_start", start)
     monkeypatch.setattr("aizen_hub.demo.deployment.seed", lambda settings: {"rita": "secret"})
-    folder = DemoFolder.claim(tmp_path)
+    folder = Workspace.claim(tmp_path)
     deployment = Deployment.start(folder, None, lambda text: None)
     assert len(starts) == 2
     assert deployment.ports == starts[1] != starts[0]
-    assert deployment.passwords == {"rita": "secret"}, "made once, and not lost"
+    assert deployment.passwords == {"rita": "secret"}, "created once and kept"
 
     def broken(deployment: Deployment, say: object) -> None:
         starts.append(deployment.ports)
-        raise StartFailed("the hub ended with 1")
+        raise StartError("the hub ended with 1")
 
     monkeypatch.setattr(Deployment, "_start", broken)
-    with pytest.raises(StartFailed):
+    with pytest.raises(StartError):
         Deployment.start(folder, None, lambda text: None)
-    assert len(starts) == 3, "any other failure is told at once"
+    assert len(starts) == 3, "other errors are not retried"
     folder.release()

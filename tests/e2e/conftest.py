@@ -1,4 +1,4 @@
-"""People at real browsers."""
+"""Fixtures with real browsers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.hub import HubHandle
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import Person
+    from tests.fixtures.pages import BrowserUser
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +22,18 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def person(hub: HubHandle, chromium: Any) -> Iterator[Callable[[], Person]]:
-    """People at the login page, each in a browser of their own, of which no page may complain about anything."""
-    from tests.fixtures.pages import Person
+def person(hub: HubHandle, chromium: Any) -> Iterator[Callable[[], BrowserUser]]:
+    """Return a function that opens the login page in a new browser context; no page may log an error."""
+    from tests.fixtures.pages import BrowserUser
 
-    made: list[Person] = []
+    users: list[BrowserUser] = []
 
-    def make() -> Person:
-        made.append(Person(chromium, hub.url))
-        made[-1].page.goto("/hub/login")
-        return made[-1]
+    def make() -> BrowserUser:
+        users.append(BrowserUser(chromium, hub.url))
+        users[-1].page.goto("/hub/login")
+        return users[-1]
 
     yield make
-    for one in made:
-        assert one.complaints == []
-        one.context.close()
+    for user in users:
+        assert user.complaints == []
+        user.context.close()

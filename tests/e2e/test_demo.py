@@ -1,4 +1,4 @@
-"""The demo as a newcomer runs it: the check that counts, two beside each other, and an end without leftovers."""
+"""The demo as a new user runs it: its check, two demos at once, and cleanup."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from aizen_hub.demo.browser import Browser
 PROGRAM = [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", "demo", "--folder"]
 
 
-def using(folder: Path) -> list[psutil.Process]:
-    """Every process of this machine that was started for a folder."""
-    found = []
-    for one in psutil.process_iter():
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return all processes of this machine that were started for a folder."""
+    processes = []
+    for process in psutil.process_iter():
         try:
-            if one.pid != os.getpid() and any(str(folder) in part for part in one.cmdline()):
-                found.append(one)
+            if process.pid != os.getpid() and any(str(folder) in part for part in process.cmdline()):
+                processes.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return processes
 
 
-def test_the_check_passes_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_check_passes_and_leaves_no_process_or_file(tmp_path: Path) -> None:
     answer = subprocess.run(
         [*PROGRAM, str(tmp_path), "--check"], capture_output=True, text=True, timeout=240, check=False
     )
@@ -37,12 +37,12 @@ def test_the_check_passes_and_leaves_nothing(tmp_path: Path) -> None:
     passed = re.fullmatch(r"(\d+) passed, 0 failed", answer.stdout.splitlines()[-1])
     assert passed is not None, answer.stdout
     assert int(passed.group(1)) > 45
-    assert using(tmp_path) == []
+    assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 class Demo:
-    """One `aizen-hub demo`, read until it says where it is."""
+    """One `aizen-hub demo`, started and ready."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.process = subprocess.Popen(
@@ -50,7 +50,7 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A test run in the background ignores interrupts, and so would its children.
+            # A test run in the background ignores interrupts, which children would inherit.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
@@ -59,22 +59,22 @@ class Demo:
             self.text += line
             if "Ctrl-C" in line:
                 break
-        found = re.search(rf"Open (http://{re.escape('127.0.0.1')}:\d+),", self.text)
-        assert found is not None, self.text
-        self.url = found.group(1)
+        match = re.search(rf"Open (http://{re.escape('127.0.0.1')}:\d+),", self.text)
+        assert match is not None, self.text
+        self.url = match.group(1)
 
     def password(self, name: str) -> str:
-        found = re.search(rf"^{name} +(\S+) ", self.text, re.MULTILINE)
-        assert found is not None, self.text
-        return found.group(1)
+        match = re.search(rf"^{name} +(\S+) ", self.text, re.MULTILINE)
+        assert match is not None, self.text
+        return match.group(1)
 
-    def end(self, number: int = signal.SIGINT) -> int:
-        self.process.send_signal(number)
+    def end(self, signum: int = signal.SIGINT) -> int:
+        self.process.send_signal(signum)
         self.process.communicate(timeout=60)
         return self.process.returncode
 
 
-def test_demos_beside_each_other_killed_ended_and_taken_up_again(tmp_path: Path) -> None:
+def test_parallel_demos_are_killed_stopped_and_restarted(tmp_path: Path) -> None:
     first = Demo(tmp_path)
     second = Demo(tmp_path)
     try:
@@ -85,16 +85,16 @@ def test_demos_beside_each_other_killed_ended_and_taken_up_again(tmp_path: Path)
     finally:
         ended = second.end(), first.end(signal.SIGKILL)
     assert ended == (0, -signal.SIGKILL)
-    # What a killed demo had started ends by itself.
+    # The processes of a killed demo end by themselves.
     deadline = time.monotonic() + 20
-    while (left := using(tmp_path)) and time.monotonic() < deadline:
+    while (left := processes_of(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert left == []
 
-    again = Demo(tmp_path)
+    third = Demo(tmp_path)
     try:
-        assert "of an earlier run" in again.text
-        Browser(again.url).login("rita", first.password("rita"))
+        assert "of an earlier run" in third.text
+        Browser(third.url).login("rita", first.password("rita"))
     finally:
-        assert again.end(signal.SIGTERM) == 0
-    assert using(tmp_path) == []
+        assert third.end(signal.SIGTERM) == 0
+    assert processes_of(tmp_path) == []

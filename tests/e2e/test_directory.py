@@ -1,4 +1,4 @@
-"""The main job with a real directory: sign in, start a server for a project, run commands, be refused with a reason."""
+"""The main use case with a real directory: login, a server for a project, allowed and denied commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.demo.browser import Browser, LoginRefused, SpawnRefused
+from aizen_hub.demo.browser import Browser, LoginRejectedError, SpawnRejectedError
 from tests.fixtures.hub import HubHandle, running_hub
 
 pytestmark = pytest.mark.needs("slapd")
@@ -23,25 +23,25 @@ def passwords() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
-    from tests.fixtures.slapd import GROUPS, running_directory
+    from tests.fixtures.slapd import GROUPS_DN, running_directory
 
     def seed(tx: Any) -> None:
-        from aizen_hub.accounts.projects import projects
+        from aizen_hub.accounts.projects import lifecycle
         from aizen_hub.accounts.roles import assignments
-        from aizen_hub.accounts.users import users
+        from aizen_hub.accounts.users import registration
         from aizen_hub.rbac.identity import Identity
 
         for name in ("alice", "bob"):
-            users.create(tx, name, provider="lab")
-        projects.create(tx, "churn", owner=Identity.user("lead"))
-        projects.create(tx, "secret", owner=Identity.user("lead"))
-        assignments.grant(tx, ["PROJECT_READER"], "churn", Identity.user("alice"))
+            registration.create_user(tx, name, provider="lab")
+        lifecycle.create_project(tx, "churn", owner=Identity.user("lead"))
+        lifecycle.create_project(tx, "secret", owner=Identity.user("lead"))
+        assignments.grant_roles(tx, ["PROJECT_READER"], "churn", Identity.user("alice"))
 
     with running_directory(tmp_path_factory.mktemp("d")) as directory:
         config = directory.settings(
-            group_search_base=GROUPS,
+            group_search_base=GROUPS_DN,
             group_search_filter="(member={userdn})",
-            allowed_groups=[f"cn=team,{GROUPS}", f"cn=guests,{GROUPS}"],
+            allowed_groups=[f"cn=team,{GROUPS_DN}", f"cn=guests,{GROUPS_DN}"],
         )
         settings = {
             "providers": [
@@ -49,9 +49,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
                 {"name": "local", "kind": "local"},
             ]
         }
-        # Somebody whom the directory knows and lets in, and whom nobody has registered.
+        # A user of the directory in an allowed group, who is not registered.
         directory.ldapadd(
-            f"dn: cn=guests,{GROUPS}\nobjectClass: groupOfNames\ncn: guests\n"
+            f"dn: cn=guests,{GROUPS_DN}\nobjectClass: groupOfNames\ncn: guests\n"
             "member: uid=carol,ou=people,dc=lab,dc=test\n"
         )
         with running_hub(tmp_path_factory.mktemp("h"), settings, accounts=("lead",), seed=seed) as running:
@@ -64,7 +64,7 @@ def test_the_page_names_the_directory(hub: HubHandle) -> None:
 
 def test_a_member_of_the_group_works_in_a_project(hub: HubHandle, passwords: dict[str, str]) -> None:
     browser = hub.login("alice", passwords["alice"], provider="lab")
-    assert browser.choices() in (["churn"], []), "only projects that alice has a role in are offered"
+    assert browser.offered_projects() in (["churn"], []), "only projects that alice has a role in are offered"
     with hub.kernel(browser, hub.spawn(browser, "churn")) as kernel:
         listed = kernel.execute("list projects")
         assert "churn" in listed.text
@@ -74,37 +74,35 @@ def test_a_member_of_the_group_works_in_a_project(hub: HubHandle, passwords: dic
         assert document["decision"]["allowed"] is False
         assert document["decision"]["role"] == "PROJECT_EXECUTOR"
         assert "lead" in document["who_can_grant"]
-        # Allowed, but this hub has no platform behind it, and says so instead of pretending.
+        # Allowed, but this hub has no core.
         assert "no core is configured" in kernel.execute("list trainings").text
     browser.stop()
 
 
-def test_another_project_is_no_way_in(hub: HubHandle, passwords: dict[str, str]) -> None:
+def test_a_server_for_another_project_is_denied(hub: HubHandle, passwords: dict[str, str]) -> None:
     browser = hub.login("alice", passwords["alice"], provider="lab")
-    with pytest.raises(SpawnRefused, match="secret"):
+    with pytest.raises(SpawnRejectedError, match="secret"):
         browser.spawn("secret")
 
 
 @pytest.mark.parametrize("password", ["wrong", "", " ", "x" * 5000], ids=["wrong", "empty", "blank", "long"])
 def test_a_wrong_password_does_not_sign_in(hub: HubHandle, password: str) -> None:
-    with pytest.raises(LoginRefused):
+    with pytest.raises(LoginRejectedError):
         Browser(hub.url).login("alice", password, provider="lab")
 
 
-def test_outside_the_group_nobody_signs_in(hub: HubHandle, passwords: dict[str, str]) -> None:
-    with pytest.raises(LoginRefused):
+def test_a_user_outside_the_group_cannot_sign_in(hub: HubHandle, passwords: dict[str, str]) -> None:
+    with pytest.raises(LoginRejectedError):
         Browser(hub.url).login("bob", passwords["bob"], provider="lab")
 
 
-def test_a_person_whom_nobody_registered_is_told_so(hub: HubHandle, passwords: dict[str, str]) -> None:
-    with pytest.raises(LoginRefused, match=r"(?i)not registered"):
+def test_an_unregistered_user_gets_an_explanation(hub: HubHandle, passwords: dict[str, str]) -> None:
+    with pytest.raises(LoginRejectedError, match=r"(?i)not registered"):
         Browser(hub.url).login("carol", passwords["carol"], provider="lab")
 
 
-def test_the_directory_knows_no_local_accounts_and_the_other_way_round(
-    hub: HubHandle, passwords: dict[str, str]
-) -> None:
-    with pytest.raises(LoginRefused):
+def test_accounts_of_the_directory_and_local_accounts_are_separate(hub: HubHandle, passwords: dict[str, str]) -> None:
+    with pytest.raises(LoginRejectedError):
         Browser(hub.url).login("lead", hub.passwords["lead"], provider="lab")
-    with pytest.raises(LoginRefused):
+    with pytest.raises(LoginRejectedError):
         Browser(hub.url).login("alice", passwords["alice"], provider="local")

@@ -1,4 +1,4 @@
-"""Founded towns to start from: one on SQLite, copied for each test, and one on PostgreSQL."""
+"""Prepared installations: one on SQLite, copied for each test, and one on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,66 +10,68 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.faults.install import Town, found, town
+from tests.faults.installation import Installation, create_installation, run_installation
 from tests.fixtures.postgres import Server, fresh_database, postgres_server  # noqa: F401 - a fixture
 
 
 class Opener(Protocol):
-    """Starts a town; what it starts ends with the test."""
+    """Starts an installation that ends with the test."""
 
-    def __call__(self, **options: Any) -> Town: ...
+    def __call__(self, **options: Any) -> Installation: ...
 
 
 @pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, str]]:
-    folder = tmp_path_factory.mktemp("founded")
-    return folder, found(folder)
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, str]]:
+    folder = tmp_path_factory.mktemp("sqlite_template")
+    return folder, create_installation(folder)
 
 
 @pytest.fixture
-def sqlite_town(founded: tuple[Path, tuple[str, str]], tmp_path: Path) -> Iterator[Opener]:
-    """Start one service on a copy of the founded store."""
-    folder, secrets = founded
+def sqlite_installation(sqlite_template: tuple[Path, tuple[str, str]], tmp_path: Path) -> Iterator[Opener]:
+    """Start one service on a copy of the sqlite_template store."""
+    folder, secrets = sqlite_template
     with ExitStack() as stack:
 
-        def start(*, at: Path | None = None, **options: Any) -> Town:
-            home = at or tmp_path / "town"
+        def start(*, at: Path | None = None, **options: Any) -> Installation:
+            home = at or tmp_path / "installation"
             shutil.copytree(folder, home, dirs_exist_ok=True)
-            return stack.enter_context(town(home, secrets, **options))
+            return stack.enter_context(run_installation(home, secrets, **options))
 
         yield start
 
 
 @pytest.fixture(scope="session")
-def founded_on_postgres(
+def postgres_template(
     postgres_server: Server,  # noqa: F811 - the fixture
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, tuple[str, str], str]]:
-    folder = tmp_path_factory.mktemp("founded-on-postgres")
+    folder = tmp_path_factory.mktemp("sqlite_template-on-postgres")
     with fresh_database(postgres_server) as url:
-        yield folder, found(folder, url), url.rpartition("/")[2]
+        yield folder, create_installation(folder, url), url.rpartition("/")[2]
 
 
 @pytest.fixture
-def postgres_town(
+def postgres_installation(
     postgres_server: Server,  # noqa: F811 - the fixture
-    founded_on_postgres: tuple[Path, tuple[str, str], str],
+    postgres_template: tuple[Path, tuple[str, str], str],
     tmp_path: Path,
 ) -> Iterator[Opener]:
-    """Start two replicas on a copy of the founded database."""
-    folder, secrets, template = founded_on_postgres
+    """Start two replicas on a copy of the sqlite_template database."""
+    folder, secrets, template = postgres_template
     with ExitStack() as stack:
 
-        def start(**options: Any) -> Town:
-            shutil.copytree(folder, tmp_path / "town")
-            url = stack.enter_context(_copied(postgres_server, template))
-            return stack.enter_context(town(tmp_path / "town", secrets, url, **{"replicas": 2, **options}))
+        def start(**options: Any) -> Installation:
+            shutil.copytree(folder, tmp_path / "installation")
+            url = stack.enter_context(_copied_database(postgres_server, template))
+            return stack.enter_context(
+                run_installation(tmp_path / "installation", secrets, url, **{"replicas": 2, **options})
+            )
 
         yield start
 
 
 @contextmanager
-def _copied(server: Server, template: str) -> Iterator[str]:
+def _copied_database(server: Server, template: str) -> Iterator[str]:
     import psycopg
 
     name = f"{template}_copy"

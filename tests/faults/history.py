@@ -36,11 +36,11 @@ class Op:
     result : str or None
         ``allowed``, ``denied``, ``done`` (changed something), ``same`` (was so already), ``missing`` (there was nothing
         to take), ``refused`` (another 4xx), ``unavailable`` (503), ``broken`` (any other status), ``hung``, ``lost``
-        (the connection ended), ``down`` (nobody listened, so nothing was sent), ``unsure`` (sent several times, and
+        (the connection ended), ``down`` (not listening, so nothing was sent), ``unsure`` (sent several times, and
         what came last does not tell what became of the first).
-    seen : mapping
-        More of the answer: ``id``, ``reason``, ``status``; in ``turned_away`` from when to when it waited for each
-        503, and in ``nobody`` when it found nobody listening, of all the times that it was sent.
+    observed : mapping
+        More of the answer: ``id``, ``reason``, ``status``; in ``unavailable`` the interval of each wait for a
+        503, and in ``not_listening`` the times at which the service was not listening, over all attempts.
     """
 
     client: str
@@ -50,7 +50,7 @@ class Op:
     ret_ns: int | None
     result: str | None
     revision: int | None = None
-    seen: Mapping[str, Any] = field(default_factory=dict)
+    observed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -58,12 +58,12 @@ class Op:
 
     @property
     def end(self) -> int:
-        """When it was over; `OPEN` where nobody knows."""
+        """When it was over; `OPEN` if unknown."""
         return OPEN if self.indeterminate or self.ret_ns is None else self.ret_ns
 
     @property
     def indeterminate(self) -> bool:
-        """A write that may have happened, now or later: a 503 says only that nobody waited for it any longer."""
+        """A write that may have happened, now or later: a 503 says only that the service stopped waiting for it."""
         return self.op != "check" and self.result in (None, "unavailable", "broken", "hung", "lost", "unsure")
 
     @property
@@ -79,11 +79,11 @@ class Recorder:
 
     def __init__(self, path: Path | None = None) -> None:
         self._ops: list[Op] = []
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._file: IO[str] | None = path.open("w", encoding="utf-8") if path else None
 
     def add(self, op: Op) -> Op:
-        with self._guard:
+        with self._lock:
             self._ops.append(op)
             if self._file is not None:
                 self._file.write(op.to_json() + "\n")
@@ -99,7 +99,7 @@ class Recorder:
             self.add(Op(NEMESIS, name, args, start, time.monotonic_ns(), "done"))
 
     def ops(self) -> list[Op]:
-        with self._guard:
+        with self._lock:
             return sorted(self._ops, key=lambda op: op.call_ns)
 
     def close(self) -> None:

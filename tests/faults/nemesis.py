@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.postgres import Server, _wait
+from tests.fixtures.postgres import Server, wait_until_ready
 
 _STARTS = 20
 _FILES = 20
@@ -30,7 +30,7 @@ sys.stdin.read()
 
 
 @contextmanager
-def held_by_another(data_dir: Path) -> Iterator[None]:
+def sqlite_locked_by_another_process(data_dir: Path) -> Iterator[None]:
     """Let another process hold the write lock of the SQLite database."""
     path = data_dir / "aizen.sqlite"
     other = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -43,7 +43,7 @@ def held_by_another(data_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def no_room(pid: int) -> Iterator[None]:
+def file_size_limited(pid: int) -> Iterator[None]:
     """Let no file of a process grow any more, as on a full disk or a used-up quota."""
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, before[1]))
@@ -54,7 +54,7 @@ def no_room(pid: int) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(at: Path, megabytes: int, owner: tuple[int, int] | None = None) -> Iterator[Callable[[], None]]:
+def small_disk(mount_point: Path, megabytes: int, owner: tuple[int, int] | None = None) -> Iterator[Callable[[], None]]:
     """Make a small file system; the function fills it to its last byte and empties it again when called once more.
 
     Parameters
@@ -62,15 +62,17 @@ def small_disk(at: Path, megabytes: int, owner: tuple[int, int] | None = None) -
     owner : tuple of int, optional
         User and group, where they are others than ours.
     """
-    who = "" if owner is None else f",uid={owner[0]},gid={owner[1]}"
-    options = f"size={megabytes}m,mode=0700{who}"
-    at.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)], capture_output=True, check=False)
+    owner_options = "" if owner is None else f",uid={owner[0]},gid={owner[1]}"
+    options = f"size={megabytes}m,mode=0700{owner_options}"
+    mount_point.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount_point)], capture_output=True, check=False
+    )
     if done.returncode:
         pytest.skip("no file system may be mounted here")
-    filler = at / "filler"
+    filler = mount_point / "filler"
 
-    def turn() -> None:
+    def toggle_full() -> None:
         if filler.exists():
             filler.unlink()
             return
@@ -83,18 +85,18 @@ def small_disk(at: Path, megabytes: int, owner: tuple[int, int] | None = None) -
                     continue
 
     try:
-        yield turn
+        yield toggle_full
     finally:
-        subprocess.run(["umount", "-l", str(at)], check=True)
+        subprocess.run(["umount", "-l", str(mount_point)], check=True)
 
 
-def log_in(data: Path, at: Path) -> None:
+def move_wal_to(data: Path, folder: Path) -> None:
     """Let PostgreSQL, which does not run, keep its write-ahead log in a folder of its own."""
-    subprocess.run(["mv", str(data / "pg_wal"), str(at)], check=True)
-    (data / "pg_wal").symlink_to(at / "pg_wal")
+    subprocess.run(["mv", str(data / "pg_wal"), str(folder)], check=True)
+    (data / "pg_wal").symlink_to(folder / "pg_wal")
 
 
-def used_up(server: Server) -> None:
+def fill_wal_until_it_ends(server: Server) -> None:
     """Let PostgreSQL begin one file of its log after the other, until there is room for no more and it ends itself."""
     import psycopg
 
@@ -112,7 +114,7 @@ def used_up(server: Server) -> None:
 
 
 @contextmanager
-def audit_in(url: str, at: Path) -> Iterator[None]:
+def audit_stored_in(url: str, folder: Path) -> Iterator[None]:
     """Let PostgreSQL keep the audit and all that belongs to it in a folder of its own, as long as the block."""
     import psycopg
 
@@ -123,7 +125,7 @@ def audit_in(url: str, at: Path) -> Iterator[None]:
             conn.execute(f"ALTER TABLE audit SET TABLESPACE {to}")
 
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(f"CREATE TABLESPACE small LOCATION '{at}'")
+        conn.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
     move("small")
     try:
         yield
@@ -155,7 +157,7 @@ def locked_tables(url: str) -> Iterator[None]:
         conn.rollback()
 
 
-def backends(url: str) -> list[int]:
+def backend_pids(url: str) -> list[int]:
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as conn:
@@ -192,20 +194,22 @@ def restarting(server: Server) -> Iterator[Callable[[int], None]]:
             os.waitpid(server.pid, 0)
 
     def start() -> subprocess.Popen[bytes]:
-        who: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
+        owner_arguments: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
         with (server.folder / "log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **who)
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True, **owner_arguments
+            )
 
     def restart(number: int) -> None:
         end(number)
-        for left in reversed(range(_STARTS)):
+        for attempts_left in reversed(range(_STARTS)):
             running.append(start())
             try:
-                _wait(server, running[-1])
+                wait_until_ready(server, running[-1])
                 return
             except RuntimeError:
                 # The backends of a postmaster that was killed keep its shared memory until they notice.
-                if not left or running[-1].poll() is None:
+                if not attempts_left or running[-1].poll() is None:
                     raise
                 time.sleep(0.3)
 

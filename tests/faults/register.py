@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tests.faults.history import OPEN
 
-MOST_STEPS = 2_000_000
+MAX_STEPS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Step:
     after: bool | None
 
 
-class TooLong(RuntimeError):
+class SearchTooLongError(RuntimeError):
     """The search was given up: the history has too much at once for one register."""
 
 
-def linearizable(steps: Sequence[Step], initial: bool) -> bool:
+def is_linearizable(steps: Sequence[Step], initial: bool) -> bool:
     """Tell whether some order of the steps explains what each of them saw, and respects real time.
 
     Raises
@@ -46,17 +46,17 @@ def linearizable(steps: Sequence[Step], initial: bool) -> bool:
     """
     # A look without an answer says nothing.
     steps = [step for step in steps if step.end != OPEN or step.after is not None]
-    must = 0
+    required = 0
     for number, step in enumerate(steps):
         if step.end != OPEN:
-            must |= 1 << number
+            required |= 1 << number
     by_call = sorted(range(len(steps)), key=lambda number: steps[number].call)
     seen: set[tuple[int, bool]] = set()
-    work = [(0, initial)]
+    stack = [(0, initial)]
     tries = 0
-    while work:
-        done, held = work.pop()
-        if done & must == must:
+    while stack:
+        done, held = stack.pop()
+        if done & required == required:
             return True
         # Whatever is called before the first end of what is not done yet may come next, and nothing else.
         first = min(steps[number].end for number in by_call if not done >> number & 1)
@@ -68,8 +68,8 @@ def linearizable(steps: Sequence[Step], initial: bool) -> bool:
             if done >> number & 1 or (step.before is not None and step.before != held):
                 continue
             tries += 1
-            if tries > MOST_STEPS:
-                raise TooLong(f"{len(steps)} steps on one register")
+            if tries > MAX_STEPS:
+                raise SearchTooLongError(f"{len(steps)} steps on one register")
             if step.after is None:
                 # A look that fits now: no order can do better than to take it now.
                 following = [(done | 1 << number, held)]
@@ -78,5 +78,5 @@ def linearizable(steps: Sequence[Step], initial: bool) -> bool:
         for state in following:
             if state not in seen:
                 seen.add(state)
-                work.append(state)
+                stack.append(state)
     return False

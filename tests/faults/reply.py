@@ -9,22 +9,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, or why there is none: ``down`` (nobody listens: nothing was sent), ``lost`` or ``hung``."""
+    """An answer, or why there is none: ``down`` (not listening: nothing was sent), ``lost`` or ``hung``."""
 
     status: int | None
     body: Any = None
-    why: str | None = None
+    failure: str | None = None
     replayed: bool = False
     cut: bool = False
     """Whether a connection ended before the answer, at the first attempt or at a later one."""
     longest_ns: int = 0
-    turned_away: tuple[tuple[int, int], ...] = ()
-    """From when to when it was waited for each 503."""
-    nobody: tuple[int, ...] = ()
-    """When nobody listened."""
+    unavailable: tuple[tuple[int, int], ...] = ()
+    """Start and end of the wait for each 503."""
+    not_listening: tuple[int, ...] = ()
+    """The times at which the service was not listening."""
 
     @property
-    def seen(self) -> dict[str, Any]:
+    def observed(self) -> dict[str, Any]:
         return {
             "status": self.status,
             "replayed": self.replayed,
@@ -37,17 +37,17 @@ class Reply:
     def troubles(self) -> dict[str, Any]:
         return {
             name: [list(one) if isinstance(one, tuple) else one for one in some]
-            for name, some in (("turned_away", self.turned_away), ("nobody", self.nobody))
+            for name, some in (("unavailable", self.unavailable), ("not_listening", self.not_listening))
             if some
         }
 
     @property
-    def silent(self) -> bool:
+    def is_inconclusive(self) -> bool:
         return self.status is None or self.status >= http.client.INTERNAL_SERVER_ERROR
 
     def result(self, done: str = "done") -> str:
         if self.status is None:
-            return self.why or "lost"
+            return self.failure or "lost"
         if self.status < http.client.MULTIPLE_CHOICES:
             return done
         if self.status == http.client.SERVICE_UNAVAILABLE:

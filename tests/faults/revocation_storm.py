@@ -6,11 +6,13 @@ import itertools
 import threading
 import time
 
-from tests.faults.clients import Client
-from tests.faults.install import PEOPLE, Town
+from tests.faults.installation import PEOPLE, Installation
+from tests.faults.recording_client import Client
 
 
-def storm(here: Town, most: int, seconds: float, *, fewest: int = 0, project: str = "p0") -> int:
+def run_revocation_storm(
+    installation: Installation, limit: int, seconds: float, *, minimum: int = 0, project: str = "p0"
+) -> int:
     """Give, ask, take, ask, for several people at once, until there were ``most`` revocations or the time is over.
 
     A slow machine gets up to a minute more to come to the ``fewest`` that prove something.
@@ -25,31 +27,34 @@ def storm(here: Town, most: int, seconds: float, *, fewest: int = 0, project: st
     AssertionError
         A command was allowed after the revocation that came before it.
     """
-    counter, guard = itertools.count(1), threading.Lock()
+    counter, lock = itertools.count(1), threading.Lock()
     until = time.monotonic() + seconds
     done, faults = 0, []
 
-    def work(number: int, user: str) -> None:
+    def revoke_repeatedly(number: int, user: str) -> None:
         nonlocal done
-        giver, asker = Client(here, f"giver-{user}", 0), Client(here, f"asker-{user}", len(here.services) - 1)
-        session = asker.open(user, project, f"storm-{number}")
+        grantor, decider = (
+            Client(installation, f"grantor-{user}", 0),
+            Client(installation, f"decider-{user}", len(installation.services) - 1),
+        )
+        session = decider.open_session(user, project, f"storm-{number}")
         if session is None:
             faults.append(f"no session for {user}")
             return
-        while not faults and next(counter) <= most:
-            if time.monotonic() > (until if done >= fewest else until + 60):
+        while not faults and next(counter) <= limit:
+            if time.monotonic() > (until if done >= minimum else until + 60):
                 break
-            given = giver.grant(user, project, key=False)
-            asker.check(session)
-            taken = giver.revoke(user, project, key=False)
-            asked = asker.check(session)
+            grant = grantor.grant(user, project, key=False)
+            decider.check(session)
+            revocation = grantor.revoke(user, project, key=False)
+            decision = decider.check(session)
             # What got no answer on a busy machine may still happen; the checks of the history know that.
-            if asked.result == "allowed" and taken.result == "done" and given.result in ("done", "same"):
-                faults.append(f"{user} was allowed at {asked.revision} after {taken.revision}")
-            with guard:
-                done += taken.result == "done" and asked.result == "denied"
+            if decision.result == "allowed" and revocation.result == "done" and grant.result in ("done", "same"):
+                faults.append(f"{user} was allowed at {decision.revision} after {revocation.revision}")
+            with lock:
+                done += revocation.result == "done" and decision.result == "denied"
 
-    threads = [threading.Thread(target=work, args=(number, user)) for number, user in enumerate(PEOPLE)]
+    threads = [threading.Thread(target=revoke_repeatedly, args=(number, user)) for number, user in enumerate(PEOPLE)]
     for thread in threads:
         thread.start()
     for thread in threads:

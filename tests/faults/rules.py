@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op
-from tests.faults.register import Step, linearizable
+from tests.faults.register import Step, is_linearizable
 
 Key = tuple[str, str, str]
 """User, project, role."""
@@ -17,12 +17,12 @@ ADMIN = "PROJECT_ADMIN"
 ANSWERED = frozenset({"allowed", "denied", "done", "same", "missing", "refused"})
 RECOVERY_SECONDS = 10
 FRESH_SECONDS = 0.25
-LATE_SECONDS = 1.5
+CLIENT_DELAY_SECONDS = 1.5
 """How late an answer may be read by a busy client."""
-SLOW_SECONDS = 3.0
+SLOW_MACHINE_SECONDS = 3.0
 """How much longer than the deadline an answer may take on a machine that has too much to do."""
-MOST_IN_VAIN = 0.02
-FEW = 2
+MAX_TIMED_OUT_RATIO = 0.02
+TIMED_OUT_ALLOWANCE = 2
 """So many questions, or that part of them, may run out of their time on such a machine while all is well."""
 
 
@@ -31,10 +31,10 @@ class Violation:
     """One broken invariant, by its id."""
 
     invariant: str
-    sentence: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.invariant}: {self.sentence}"
+        return f"{self.invariant}: {self.message}"
 
 
 def check_history(
@@ -61,11 +61,11 @@ def check_history(
         *_locks(ops),
         *_sessions(ops),
         *_revisions(ops),
-        *_fresh(ops),
-        *_repeats(ops),
+        *_stale_answers(ops),
+        *_repeated_requests(ops),
         *_admins(ops, initial),
         *_answers(ops, faults, deadline_seconds),
-        *_served(ops, faults, deadline_seconds),
+        *_available(ops, faults, deadline_seconds),
         *(_recovery(ops, faults) if recovers else ()),
     ]
 
@@ -86,14 +86,17 @@ def _roles(ops: Sequence[Op], initial: frozenset[Key]) -> Iterator[Violation]:
             step = role_step(op)
             if step is not None:
                 steps[op.key].append(step)
-    for key, of_key in sorted(steps.items()):
-        if not linearizable(of_key, key in initial):
-            yield Violation("I3" if _too_free(ops, key, initial) else "I1", f"no order explains what was seen of {key}")
+    for key, key_steps in sorted(steps.items()):
+        if not is_linearizable(key_steps, key in initial):
+            yield Violation(
+                "I3" if _allowed_after_revocation(ops, key, initial) else "I1",
+                f"no order explains what was seen of {key}",
+            )
 
 
 def role_step(op: Op) -> Step | None:
     """Return what an operation saw of its register and did to it, None for nothing."""
-    saw = {
+    effect = {
         ("check", "allowed"): (True, None),
         ("check", "denied"): (False, None),
         ("grant", "done"): (False, True),
@@ -101,32 +104,32 @@ def role_step(op: Op) -> Step | None:
         ("revoke", "done"): (True, False),
         ("revoke", "missing"): (False, None),
     }.get((op.op, op.result or ""))
-    if op.op == "check" and op.result == "denied" and op.seen.get("reason") != "no-assignment":
+    if op.op == "check" and op.result == "denied" and op.observed.get("reason") != "no-assignment":
         return None
     if op.indeterminate:
-        saw = (None, op.op == "grant")
-    return None if saw is None else Step(op.call_ns, op.end, *saw)
+        effect = (None, op.op == "grant")
+    return None if effect is None else Step(op.call_ns, op.end, *effect)
 
 
-def _too_free(ops: Sequence[Op], key: Key, initial: frozenset[Key]) -> bool:
+def _allowed_after_revocation(ops: Sequence[Op], key: Key, initial: frozenset[Key]) -> bool:
     """Whether an allow came after an acknowledged revocation that nothing can have undone; by intervals alone."""
-    gives, takes = [], []
+    grants, revocations = [], []
     for op in ops:
         if op.op == "import" and op.args["project"] == key[1]:
-            (gives if [key[0], key[2]] in [list(one) for one in op.args["members"]] else takes).append(op)
+            (grants if [key[0], key[2]] in [list(one) for one in op.args["members"]] else revocations).append(op)
         elif op.op == "grant" and op.key == key:
-            gives.append(op)
+            grants.append(op)
         elif op.op == "revoke" and op.key == key:
-            takes.append(op)
-    gives = [op for op in gives if op.indeterminate or op.result in ("done", "same")]
-    ends = [(op.end, op.call_ns) for op in takes if op.result == "done"]
+            revocations.append(op)
+    grants = [op for op in grants if op.indeterminate or op.result in ("done", "same")]
+    ends = [(op.end, op.call_ns) for op in revocations if op.result == "done"]
     if key not in initial:
         ends.append((-1, -1))
     for op in ops:
         if op.op != "check" or op.result != "allowed" or op.key != key:
             continue
         for ret, call in ends:
-            if op.call_ns > ret and not any(one.end > call and one.call_ns < (op.ret_ns or OPEN) for one in gives):
+            if op.call_ns > ret and not any(one.end > call and one.call_ns < (op.ret_ns or OPEN) for one in grants):
                 return True
     return False
 
@@ -134,20 +137,20 @@ def _too_free(ops: Sequence[Op], key: Key, initial: frozenset[Key]) -> bool:
 def _locks(ops: Sequence[Op]) -> Iterator[Violation]:
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for op in ops:
-        saw: tuple[bool | None, bool | None] | None = {
+        effect: tuple[bool | None, bool | None] | None = {
             ("lock", "done"): (None, True),
             ("unlock", "done"): (True, False),
             ("unlock", "missing"): (False, None),
             ("check", "allowed"): (False, None),
         }.get((op.op, op.result or ""))
-        if op.op == "check" and op.result == "denied" and op.seen.get("reason") == "locked":
-            saw = (True, None)
+        if op.op == "check" and op.result == "denied" and op.observed.get("reason") == "locked":
+            effect = (True, None)
         if op.op in ("lock", "unlock") and op.indeterminate:
-            saw = (None, op.op == "lock")
-        if saw is not None:
-            steps[op.args["user"]].append(Step(op.call_ns, op.end, *saw))
-    for user, of_user in sorted(steps.items()):
-        if any(step.after is not None for step in of_user) and not linearizable(of_user, False):
+            effect = (None, op.op == "lock")
+        if effect is not None:
+            steps[op.args["user"]].append(Step(op.call_ns, op.end, *effect))
+    for user, user_steps in sorted(steps.items()):
+        if any(step.after is not None for step in user_steps) and not is_linearizable(user_steps, False):
             yield Violation("I3", f"no order explains what was seen of the lock on `{user}`")
 
 
@@ -159,7 +162,7 @@ def _sessions(ops: Sequence[Op]) -> Iterator[Violation]:
         if op.op in ("end", "lock", "open") and op.result == "done":
             endings[op.args["user"]].append(op)
         if op.op == "open" and op.result == "done":
-            opened[op.seen["session"]] = op
+            opened[op.observed["session"]] = op
     dead: dict[str, int] = {}
     for session, start in opened.items():
         server = start.args["server"]
@@ -195,9 +198,9 @@ def _revisions(ops: Sequence[Op]) -> Iterator[Violation]:
 _WRITES = frozenset({"grant", "revoke", "import", "lock", "unlock"})
 
 
-def _fresh(ops: Sequence[Op]) -> Iterator[Violation]:
+def _stale_answers(ops: Sequence[Op]) -> Iterator[Violation]:
     """An answer that was held up is not from before what was acknowledged while it was held up."""
-    margin = int((FRESH_SECONDS + LATE_SECONDS) * SECOND)
+    margin = int((FRESH_SECONDS + CLIENT_DELAY_SECONDS) * SECOND)
     writes = sorted((op.ret_ns or 0, op.revision or 0) for op in ops if op.took_effect and op.op in _WRITES)
     times = [at for at, _ in writes]
     highest: list[int] = []
@@ -212,15 +215,15 @@ def _fresh(ops: Sequence[Op]) -> Iterator[Violation]:
                 )
 
 
-def _repeats(ops: Sequence[Op]) -> Iterator[Violation]:
+def _repeated_requests(ops: Sequence[Op]) -> Iterator[Violation]:
     """The same request with the same key is answered with what was done the first time."""
     first = {op.args["tag"]: op for op in ops if op.op != "again" and "tag" in op.args}
     for op in ops:
         before = first.get(op.args.get("tag", ""))
         if op.op == "again" and op.result in ("done", "same", "missing") and before is not None:
-            known = (before.result, before.revision)
-            if before.result in ANSWERED and (op.result, op.seen.get("revision")) != known:
-                yield Violation("I4", f"a repeated {before.op} was done anew: {known}, then {op.result}")
+            first_answer = (before.result, before.revision)
+            if before.result in ANSWERED and (op.result, op.observed.get("revision")) != first_answer:
+                yield Violation("I4", f"a repeated {before.op} was done anew: {first_answer}, then {op.result}")
 
 
 def _admins(ops: Sequence[Op], initial: frozenset[Key]) -> Iterator[Violation]:
@@ -229,17 +232,17 @@ def _admins(ops: Sequence[Op], initial: frozenset[Key]) -> Iterator[Violation]:
         mine = [op for op in ops if op.op in ("grant", "revoke") and op.key[1:] == (project, ADMIN)]
         if any(op.op == "import" and op.args["project"] == project for op in ops):
             continue  # the books say more
-        left = {user for user, where, role in initial if (where, role) == (project, ADMIN)}
-        maybe = {op.key[0] for op in mine if op.op == "grant" and op.indeterminate}
+        holders = {user for user, where, role in initial if (where, role) == (project, ADMIN)}
+        possible = {op.key[0] for op in mine if op.op == "grant" and op.indeterminate}
         for op in sorted((op for op in mine if op.took_effect), key=lambda op: op.revision or 0):
-            (left.add if op.op == "grant" else left.discard)(op.key[0])
-            if not left and not maybe:
+            (holders.add if op.op == "grant" else holders.discard)(op.key[0])
+            if not holders and not possible:
                 yield Violation("I5", f"`{project}` was left without an admin at revision {op.revision}")
                 break
 
 
 def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -> Iterator[Violation]:
-    longest = int((deadline_seconds + SLOW_SECONDS) * SECOND)
+    longest = int((deadline_seconds + SLOW_MACHINE_SECONDS) * SECOND)
     before: dict[str, int] = {}
     for op in ops:
         end = OPEN if op.ret_ns is None else op.ret_ns
@@ -252,49 +255,49 @@ def _answers(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -
         idle = before.get(op.client, op.call_ns)
         before[op.client] = op.call_ns if op.ret_ns is None else op.ret_ns
         if op.result == "broken":
-            yield Violation("I8", f"{op.op} was answered with {op.seen.get('status')}")
+            yield Violation("I8", f"{op.op} was answered with {op.observed.get('status')}")
         elif op.result == "hung" and not during:
             yield Violation("I8", f"{op.op} by {op.client} was not answered")
-        elif (op.result == "lost" or op.seen.get("cut")) and not faulty(idle):
+        elif (op.result == "lost" or op.observed.get("cut")) and not faulty(idle):
             yield Violation("I8", f"{op.op} by {op.client} lost its connection, and there was no fault")
-        elif _taken(op) > longest and not during:
-            yield Violation("I8", f"an answer to {op.op} by {op.client} took {_taken(op) / SECOND:.1f} s")
+        elif _longest_wait_ns(op) > longest and not during:
+            yield Violation("I8", f"an answer to {op.op} by {op.client} took {_longest_wait_ns(op) / SECOND:.1f} s")
 
 
-def _served(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -> Iterator[Violation]:
-    """Nobody is turned away while all is well: no fault goes on, nor the time in which one may be recovered from."""
+def _available(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float) -> Iterator[Violation]:
+    """No request is answered with 503 outside a fault and the recovery time after it."""
     spans = sorted((one.call_ns, OPEN if one.ret_ns is None else one.ret_ns) for one in faults)
 
     def excused(since: int, until: int) -> bool:
         return any(call <= until and since <= ret + RECOVERY_SECONDS * SECOND for call, ret in spans)
 
-    in_vain, asked = [], 0
+    timed_out, sent = [], 0
     for op in ops:
-        asked += not excused(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)
-        for since, until in _turned_away(op):
+        sent += not excused(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)
+        for since, until in _unavailable_spans(op):
             if excused(since, until):
                 continue
             if until - since >= deadline_seconds * SECOND:
-                in_vain.append(op)
+                timed_out.append(op)
             else:
                 yield Violation("I8", f"{op.op} by {op.client} was answered with 503, and there was no fault")
-        for at in op.seen.get("nobody", ()):
+        for at in op.observed.get("not_listening", ()):
             if not excused(at, at):
-                yield Violation("I8", f"{op.op} by {op.client} found nobody there, and there was no fault")
-    if len(in_vain) > max(FEW, asked * MOST_IN_VAIN):
-        yield Violation("I8", f"{len(in_vain)} of {asked} ran out of their time, and there was no fault")
+                yield Violation("I8", f"{op.op} by {op.client} found the service not listening, without a fault")
+    if len(timed_out) > max(TIMED_OUT_ALLOWANCE, sent * MAX_TIMED_OUT_RATIO):
+        yield Violation("I8", f"{len(timed_out)} of {sent} ran out of their time, and there was no fault")
 
 
-def _turned_away(op: Op) -> list[tuple[int, int]]:
-    if "turned_away" in op.seen:
-        return [(since, until) for since, until in op.seen["turned_away"]]
+def _unavailable_spans(op: Op) -> list[tuple[int, int]]:
+    if "unavailable" in op.observed:
+        return [(since, until) for since, until in op.observed["unavailable"]]
     return [(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)] if op.result == "unavailable" else []
 
 
-def _taken(op: Op) -> int:
+def _longest_wait_ns(op: Op) -> int:
     """How long the longest wait for an answer was; what is sent several times waits several times."""
     whole = 0 if op.ret_ns is None else op.ret_ns - op.call_ns
-    longest: int = op.seen.get("longest_ns", whole)
+    longest: int = op.observed.get("longest_ns", whole)
     return longest
 
 

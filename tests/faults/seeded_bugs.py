@@ -1,7 +1,7 @@
-"""``python -m tests.faults.seeded_bugs <plant> aizen.yaml``: the service with one bug planted in it.
+"""``python -m tests.faults.seeded_bugs <bug> aizen.yaml``: the service with one seeded bug.
 
-Each plant is a mistake that somebody could make in good faith. A checker that misses one of them is worthless, so the
-suite runs each and fails if it goes unnoticed.
+Each bug is a plausible mistake. The checker has to find every one of them, so the suite runs each and fails if it is
+not found.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-LATER = 0.15
-"""Seconds by which a plant is late: long for a computer, short for a reviewer."""
+DELAY_SECONDS = 0.15
+"""Seconds by which a bug delays: long for a computer, short for a reviewer."""
 
 
 def answer_before_commit() -> None:
     """The answer to a change leaves as soon as the work is done; the commit follows."""
-    from aizen_hub.store.store import Store
+    from aizen_hub.store.sql_store import Store
 
     write = Store.write
 
@@ -36,7 +36,7 @@ def answer_before_commit() -> None:
             raise
 
         def commit() -> None:
-            time.sleep(LATER)
+            time.sleep(DELAY_SECONDS)
             real.__exit__(None, None, None)
 
         threading.Thread(target=commit).start()
@@ -46,58 +46,58 @@ def answer_before_commit() -> None:
 
 def audit_in_second_transaction() -> None:
     """Rows of the audit are gathered and written a little later, in a transaction of their own."""
-    from aizen_hub.store.audit_log.hash_chain import Chain
-    from aizen_hub.store.store import Store
+    from aizen_hub.store.audit_log.hash_chain import HashChain
+    from aizen_hub.store.sql_store import Store
 
-    append, opened = Chain.append, Store.open.__func__  # type: ignore[attr-defined]
-    waiting: list[Any] = []
-    guard = threading.Lock()
+    append, opened = HashChain.append, Store.open.__func__  # type: ignore[attr-defined]
+    pending: list[Any] = []
+    lock = threading.Lock()
 
-    def put_off(self: Chain, cursor: Any, rows: Sequence[Any], server: int = 0) -> None:
-        with guard:
-            waiting.extend(rows)
+    def postpone(self: HashChain, cursor: Any, rows: Sequence[Any], server: int = 0) -> None:
+        with lock:
+            pending.extend(rows)
 
     def flush(store: Store) -> None:
         while True:
-            time.sleep(LATER)
-            with guard:
-                rows, waiting[:] = list(waiting), []
+            time.sleep(DELAY_SECONDS)
+            with lock:
+                rows, pending[:] = list(pending), []
             if not rows:
                 continue
-            with store.one_writer(), store.database.engine.connect() as conn:
+            with store.write_lock(), store.database.engine.connect() as conn:
                 store.database.begin(conn, "batch")
                 cursor = store.database.cursor(conn)
                 append(store.chain, cursor, rows)
                 store.database.commit(conn)
 
-    def open_one(cls: type[Store], settings: Any, catalog: Any) -> Store:
+    def open_with_flusher(cls: type[Store], settings: Any, catalog: Any) -> Store:
         store: Store = opened(cls, settings, catalog)
         threading.Thread(target=flush, args=(store,), daemon=True).start()
         return store
 
-    Chain.append = put_off  # type: ignore[method-assign]
-    Store.open = classmethod(open_one)  # type: ignore[method-assign,assignment]
+    HashChain.append = postpone  # type: ignore[method-assign]
+    Store.open = classmethod(open_with_flusher)  # type: ignore[method-assign,assignment]
 
 
 def cached_allow() -> None:
     """An allow is remembered for a few seconds and given again, as web applications do with sessions."""
-    from aizen_hub.authorization.decisions.decision_service import Court
-    from aizen_hub.authorization.decisions.evaluation import Question, Ruling, clock
+    from aizen_hub.authorization.decisions.decision_service import DecisionService
+    from aizen_hub.authorization.decisions.evaluation import DecisionRequest, RecordedDecision, boottime
 
-    decide = Court.decide
-    known: dict[Any, tuple[float, Ruling]] = {}
+    decide = DecisionService.decide
+    cache: dict[Any, tuple[float, RecordedDecision]] = {}
 
-    async def remembered(self: Court, question: Question) -> Ruling:
-        key = (question.actor.identity, question.actor.session, question.request)
-        at, ruling = known.get(key, (0.0, None))
-        if ruling is not None and clock() - at < 5:
-            return replace(ruling, read_at=clock())
-        ruling = await decide(self, question)
-        if ruling.decision.allowed:
-            known[key] = (clock(), ruling)
-        return ruling
+    async def remembered(self: DecisionService, request: DecisionRequest) -> RecordedDecision:
+        key = (request.actor.identity, request.actor.session, request.request)
+        at, recorded = cache.get(key, (0.0, None))
+        if recorded is not None and boottime() - at < 5:
+            return replace(recorded, revision_read_at=boottime())
+        recorded = await decide(self, request)
+        if recorded.decision.allowed:
+            cache[key] = (boottime(), recorded)
+        return recorded
 
-    Court.decide = remembered  # type: ignore[method-assign]
+    DecisionService.decide = remembered  # type: ignore[method-assign]
 
 
 def rights_never_dropped() -> None:
@@ -107,114 +107,115 @@ def rights_never_dropped() -> None:
     def forget(self: RightsCache, touched: Any) -> None:
         return None
 
-    RightsCache._forget = forget  # type: ignore[method-assign]
+    RightsCache._invalidate = forget  # type: ignore[method-assign]
 
 
 def positive_cache() -> None:
     """Who a token belongs to is remembered for five minutes, as the default of the hub's own helper has it."""
-    from aizen_hub.authorization.decisions.session_facts import Facts, Session
+    from aizen_hub.authorization.decisions.decision_context import DecisionContext, Session
 
-    look_up = Facts.session
-    known: dict[str, tuple[float, Session]] = {}
+    look_up = DecisionContext.session
+    cache: dict[str, tuple[float, Session]] = {}
 
-    def remembered(self: Facts, number: str) -> Session | None:
-        at, session = known.get(number, (0.0, None))
+    def remembered(self: DecisionContext, number: str) -> Session | None:
+        at, session = cache.get(number, (0.0, None))
         if session is not None and time.monotonic() - at < 300:
             return session
         session = look_up(self, number)
         if session is not None and session.ended is None:
-            known[number] = (time.monotonic(), session)
+            cache[number] = (time.monotonic(), session)
         return session
 
-    Facts.session = remembered  # type: ignore[method-assign]
+    DecisionContext.session = remembered  # type: ignore[method-assign]
 
 
 def last_admin_checked_outside() -> None:
-    """Whether somebody is the last admin is looked up before the transaction, not in it."""
-    from aizen_hub.accounts.roles import assignments
-    from aizen_hub.accounts.roles import last_holder as holders
+    """The check for the last admin runs before the transaction, not in it."""
+    from aizen_hub.accounts.roles import assignments, last_holder
     from aizen_hub.problems import LastHolder
-    from aizen_hub.service.pipeline.request_context import Call
+    from aizen_hub.service.pipeline.request_context import RequestContext
 
-    write = Call.write
+    write = RequestContext.authorized_write
 
     @contextmanager
-    def kept(tx: Any, places: Any) -> Iterator[None]:
+    def unguarded(tx: Any, grants: Any) -> Iterator[None]:
         yield
 
-    async def checked_before(self: Any, work: Any, question: Any = None) -> Any:
+    async def checked_before(self: Any, operation: Any, request: Any = None) -> Any:
         body = self.body
         if self.route.path.endswith("/assignments/revoke") and body.roles == ["PROJECT_ADMIN"]:
-            left = await self.house.look(lambda tx: holders.holders(tx, "PROJECT_ADMIN", body.scope))
-            if left <= {body.identity.removeprefix("user:")}:
+            holders = await self.service.async_store.read(
+                lambda tx: last_holder.active_holders(tx, "PROJECT_ADMIN", body.scope)
+            )
+            if holders <= {body.identity.removeprefix("user:")}:
                 raise LastHolder("the last one stays")
-            await asyncio.sleep(LATER)
-        return await write(self, work, question)
+            await asyncio.sleep(DELAY_SECONDS)
+        return await write(self, operation, request)
 
-    holders.kept = kept
-    assignments.holders.kept = kept  # type: ignore[attr-defined]
-    Call.write = checked_before  # type: ignore[method-assign,assignment]
+    last_holder.last_holder_guard = unguarded
+    assignments.last_holder.last_holder_guard = unguarded  # type: ignore[attr-defined]
+    RequestContext.authorized_write = checked_before  # type: ignore[method-assign,assignment]
 
 
 def keys_ignored() -> None:
-    """The header ``Idempotency-Key`` is accepted and not looked at."""
-    from aizen_hub.service.pipeline import idempotency as replay
+    """The header ``Idempotency-Key`` is accepted and ignored."""
+    from aizen_hub.service import idempotency
 
-    def nothing(cls: type[replay.Key], call: Any) -> None:
+    def nothing(cls: type[idempotency.IdempotencyKey], *_: Any) -> None:
         return None
 
-    replay.Key.of = classmethod(nothing)  # type: ignore[method-assign,assignment]
+    idempotency.IdempotencyKey.of_request = classmethod(nothing)  # type: ignore[method-assign,assignment]
 
 
 def answers_never_too_old() -> None:
-    """What was decided is answered, however long it waited for its answer to leave."""
-    from aizen_hub.authorization.decisions.evaluation import Ruling
+    """A decision is answered however old it is."""
+    from aizen_hub.authorization.decisions.evaluation import RecordedDecision
 
-    Ruling.fresh = property(lambda self: True)  # type: ignore[method-assign,assignment]
+    RecordedDecision.is_fresh = property(lambda self: True)  # type: ignore[method-assign,assignment]
 
 
 def import_row_by_row() -> None:
     """A file is imported one entry per transaction."""
     from aizen_hub.service.api import projects
 
-    members = projects.project_members
+    members = projects.members
 
     async def replace_members(call: Any) -> Any:
         whole = list(call.body.members)
         answer = None
         for number in range(max(1, len(whole) - 3), len(whole) + 1):
-            part = projects._file(whole[:number]) or "[]"
-            answer = await projects.change(
-                call, lambda tx, part=part: members.replace(tx, call.members["project"], part)
+            part = projects._to_config_file(whole[:number]) or "[]"
+            answer = await projects.authorized_result(
+                call, lambda tx, part=part: members.replace_members(tx, call.path_params["project"], part)
             )
         return answer
 
     for route in projects.ROUTES:
-        if route.handle is projects.replace:
-            object.__setattr__(route, "handle", replace_members)
+        if route.handler is projects.replace_members:
+            object.__setattr__(route, "handler", replace_members)
 
 
 def record_before_its_turn() -> None:
     """What a transaction sees of the audit is settled before its turn to append comes (as it once was)."""
-    from aizen_hub.store.store import Store
+    from aizen_hub.store.sql_store import Store
 
     def record(self: Store, rows: Any) -> None:
         encoded = [row.encode() for row in rows]
-        with self.guarded(), self.database.engine.connect() as conn:
+        with self.translate_db_errors(), self.database.engine.connect() as conn:
             try:
-                self.database.begin_at(conn, "batch")
-                time.sleep(LATER / 10)
-                with self.chain_turn():
+                self.database.begin_and_read_state(conn, "batch")
+                time.sleep(DELAY_SECONDS / 10)
+                with self.chain_lock():
                     self.chain.append(self.database.cursor(conn), encoded)
                     self.database.commit(conn)
             except BaseException:
                 self.database.rollback(conn)
                 raise
 
-    Store.record = record  # type: ignore[method-assign]
+    Store.append_audit = record  # type: ignore[method-assign]
 
 
-PLANTS: dict[str, Callable[[], None]] = {
+BUGS: dict[str, Callable[[], None]] = {
     plant.__name__.replace("_", "-"): plant
     for plant in (
         answer_before_commit,
@@ -232,12 +233,12 @@ PLANTS: dict[str, Callable[[], None]] = {
 
 
 def main() -> int:
-    if len(sys.argv) != 3 or sys.argv[1] not in PLANTS:
-        print(f"usage: python -m tests.faults.seeded_bugs {'|'.join(PLANTS)} aizen.yaml", file=sys.stderr)
+    if len(sys.argv) != 3 or sys.argv[1] not in BUGS:
+        print(f"usage: python -m tests.faults.seeded_bugs {'|'.join(BUGS)} aizen.yaml", file=sys.stderr)
         return 2
     from aizen_hub.service.server import run
 
-    PLANTS[sys.argv[1]]()
+    BUGS[sys.argv[1]]()
     return run(sys.argv[2])
 
 

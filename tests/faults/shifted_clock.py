@@ -1,7 +1,7 @@
 """``python -m tests.faults.shifted_clock <file> aizen.yaml``: the service with a wall clock that a test sets.
 
 The file holds the seconds by which the clock is off, and may change at any time. Only what says the date is shifted;
-clocks that nobody can set, by which deadlines are kept, go on as they are. That is what a jump of the system's clock
+monotonic clocks, by which deadlines are kept, are not. That is what a jump of the system's clock
 does. (libfaketime also bends the waiting of threads, which no jump of a clock does.)
 """
 
@@ -18,7 +18,7 @@ _real_time = time.time
 _FILE = Path(sys.argv[1]) if len(sys.argv) == 3 else Path()
 
 
-def off() -> float:
+def read_shift() -> float:
     return float(_FILE.read_text(encoding="ascii"))
 
 
@@ -32,7 +32,7 @@ class Shifted(_REAL, metaclass=_Same):
 
     @classmethod
     def now(cls, tz: Any = None) -> Any:
-        return _REAL.now(tz) + datetime.timedelta(seconds=off())
+        return _REAL.now(tz) + datetime.timedelta(seconds=read_shift())
 
 
 def set_clock(file: Path, seconds: float) -> None:
@@ -47,7 +47,7 @@ def main() -> int:
         print("usage: python -m tests.faults.shifted_clock file aizen.yaml", file=sys.stderr)
         return 2
     datetime.datetime = Shifted  # type: ignore[misc]
-    time.time = lambda: _real_time() + off()
+    time.time = lambda: _real_time() + read_shift()
     from aizen_hub.service.server import run
 
     return run(sys.argv[2])

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from aizen_hub.audit.integrity.chain_verifier import verify
+from aizen_hub.audit.integrity.chain_verifier import verify_chains
 from aizen_hub.store import tables
 from aizen_hub.store.database import Database
 from tests.faults.history import Op
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Books:
+class StoreState:
     """Everything that the store holds and a checker needs.
 
     Attributes
@@ -66,47 +66,47 @@ class Books:
     changes: tuple[Change, ...] = ()
     rows: tuple[Row, ...] = ()
     checkpoints: tuple[Mapping[str, tuple[int, str]], ...] = ()
-    twice: tuple[Any, ...] = ()
+    duplicates: tuple[Any, ...] = ()
     findings: tuple[str, ...] = ()
 
 
-def read_books(url: str, checkpoint_path: Path | None = None) -> Books:
+def read_state(url: str, checkpoint_path: Path | None = None) -> StoreState:
     """Read a store at rest."""
     database = Database(url, 10)
     try:
         with database.engine.connect() as conn:
             database.begin(conn, "read")
             try:
-                return _read(conn, checkpoint_path)
+                return _read_state(conn, checkpoint_path)
             finally:
                 database.rollback(conn)
     finally:
         database.dispose()
 
 
-def _read(conn: Connection, checkpoint_path: Path | None) -> Books:
+def _read_state(conn: Connection, checkpoint_path: Path | None) -> StoreState:
     a = tables.assignments.c
     rows = conn.execute(select(a.identity, a.scope, a.role).where(a.identity.like("user:%"))).all()
     counted = Counter((row.identity.removeprefix("user:"), row.scope, row.role) for row in rows)
     k = tables.locks.c
     locked = conn.execute(select(k.name).where(k.target == "identity")).scalars()
     changes = tuple(
-        Change(row.revision, tuple(row.payload), row.audit_id, _digest(row.revision, row.payload, row.touches))
+        Change(row.revision, tuple(row.payload), row.audit_id, _digest(row.revision, row.payload, row.invalidates))
         for row in conn.execute(select(tables.changes).order_by(tables.changes.c.revision))
     )
     audit = tuple(
         Row(row.writer, row.number, json.loads(bytes(row.body)), bytes(row.body), bytes(row.previous), bytes(row.hash))
         for row in conn.execute(select(tables.audit).order_by(tables.audit.c.writer, tables.audit.c.number))
     )
-    return Books(
+    return StoreState(
         revision=conn.execute(select(tables.revision.c.value)).scalar_one(),
         held=frozenset(counted),
         locked=frozenset(name.removeprefix("user:") for name in locked),
         changes=changes,
         rows=audit,
         checkpoints=_checkpoints(checkpoint_path),
-        twice=tuple(key for key, count in counted.items() if count > 1),
-        findings=tuple(one.sentence for one in verify(conn).findings),
+        duplicates=tuple(key for key, count in counted.items() if count > 1),
+        findings=tuple(one.sentence for one in verify_chains(conn).findings),
     )
 
 
@@ -118,17 +118,17 @@ def _digest(revision: int, payload: Any, touches: Any) -> str:
 def _checkpoints(path: Path | None) -> tuple[Mapping[str, tuple[int, str]], ...]:
     if path is None or not path.exists():
         return ()
-    found = []
+    checkpoints = []
     for line in path.read_bytes().split(b"\n"):
         try:
             heads = json.loads(line)["content"]["heads"]
         except (ValueError, KeyError):
             continue  # a line that a crash cut short
-        found.append({writer: (number, digest) for writer, (number, digest) in heads.items()})
-    return tuple(found)
+        checkpoints.append({writer: (number, digest) for writer, (number, digest) in heads.items()})
+    return tuple(checkpoints)
 
 
-def check_books(ops: Sequence[Op], before: Books, after: Books) -> list[Violation]:
+def check_consistency(ops: Sequence[Op], before: StoreState, after: StoreState) -> list[Violation]:
     """Compare what clients saw with what the store holds.
 
     Parameters
@@ -145,37 +145,37 @@ def check_books(ops: Sequence[Op], before: Books, after: Books) -> list[Violatio
         *_acknowledged(ops, fresh),
         *_nothing_invented(ops, fresh),
         *_states(ops, before, fresh, after),
-        *(Violation("I4", f"the assignment {one} stands twice in the table") for one in after.twice),
+        *(Violation("I4", f"the assignment {one} stands twice in the table") for one in after.duplicates),
     ]
 
 
-def _chain(books: Books) -> Iterator[Violation]:
+def _chain(state: StoreState) -> Iterator[Violation]:
     """I7, computed anew from the rows; the product's own verifier has to agree."""
     hashes: dict[str, dict[int, str]] = defaultdict(dict)
     last: dict[str, tuple[int, bytes]] = {}
-    for row in books.rows:
+    for row in state.rows:
         number, previous = last.get(
             row.writer, (0, hashlib.sha256(b"aizen-hub audit chain\0" + row.writer.encode()).digest())
         )
         if row.number != number + 1:
             yield Violation("I7", f"the rows of `{row.writer}` go from {number} to {row.number}")
         name = row.writer.encode()
-        place = len(name).to_bytes(2, "big") + name + row.number.to_bytes(8, "big")
+        position = len(name).to_bytes(2, "big") + name + row.number.to_bytes(8, "big")
         if row.hash and (
-            row.previous != previous or row.hash != hashlib.sha256(row.previous + place + row.raw).digest()
+            row.previous != previous or row.hash != hashlib.sha256(row.previous + position + row.raw).digest()
         ):
             yield Violation("I7", f"row {row.number} of `{row.writer}` is not linked to the one before it")
         last[row.writer] = (row.number, row.hash)
         hashes[row.writer][row.number] = row.hash.hex()
-    for heads in books.checkpoints:
+    for heads in state.checkpoints:
         for writer, (number, digest) in heads.items():
             if hashes[writer].get(number) != digest:
                 yield Violation("I7", f"row {number} of `{writer}` was signed and is not there")
-    for sentence in books.findings:
+    for sentence in state.findings:
         yield Violation("I7", sentence)
 
 
-def _numbers(before: Books, after: Books) -> Iterator[Violation]:
+def _numbers(before: StoreState, after: StoreState) -> Iterator[Violation]:
     revisions = [one.revision for one in after.changes if one.revision > before.revision]
     if revisions != list(range(before.revision + 1, after.revision + 1)):
         yield Violation("I1", f"revisions {before.revision + 1} to {after.revision} are not all there, each once")
@@ -184,17 +184,17 @@ def _numbers(before: Books, after: Books) -> Iterator[Violation]:
         yield Violation("I7", "rows of the audit have gone")
 
 
-def _rows_of_changes(changes: Sequence[Change], books: Books) -> Iterator[Violation]:
+def _rows_of_changes(changes: Sequence[Change], state: StoreState) -> Iterator[Violation]:
     """No change without its row, no row without its change (I2)."""
-    by_id = Counter(row.id for row in books.rows)
-    bodies = {row.id: row.body for row in books.rows}
+    by_id = Counter(row.id for row in state.rows)
+    bodies = {row.id: row.body for row in state.rows}
     for name, count in by_id.items():
         if count > 1:
             yield Violation("I2", f"the id {name} stands in {count} audit rows")
-    told: defaultdict[int, Counter[tuple[Any, ...]]] = defaultdict(Counter)
-    for row in books.rows:
+    recorded: defaultdict[int, Counter[tuple[Any, ...]]] = defaultdict(Counter)
+    for row in state.rows:
         if row.body["event"] in _ROWS_OF.values():
-            told[row.body.get("revision", 0)][(row.body["event"], *_what(row.body.get("details", {})))] += 1
+            recorded[row.body.get("revision", 0)][(row.body["event"], *_described(row.body.get("details", {})))] += 1
     for change in changes:
         body = bodies.get(change.audit_id)
         if body is None:
@@ -203,41 +203,43 @@ def _rows_of_changes(changes: Sequence[Change], books: Books) -> Iterator[Violat
             change.digest and body.get("details", {}).get("change") != change.digest
         ):
             yield Violation("I2", f"the audit row of change {change.revision} tells of something else")
-        made = Counter((_ROWS_OF[one["kind"]], *_what(one)) for one in change.entries if one["kind"] in _ROWS_OF)
-        if made != told.pop(change.revision, Counter()):
+        expected = Counter(
+            (_ROWS_OF[one["kind"]], *_described(one)) for one in change.entries if one["kind"] in _ROWS_OF
+        )
+        if expected != recorded.pop(change.revision, Counter()):
             yield Violation("I2", f"the audit does not tell what change {change.revision} did")
-    first = changes[0].revision if changes else books.revision + 1
-    for revision in told:
+    first = changes[0].revision if changes else state.revision + 1
+    for revision in recorded:
         if revision >= first:
             yield Violation("I2", f"the audit tells of a change {revision} that does not exist")
 
 
-def _what(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+def _described(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("role", "scope", "identity") if "role" in entry else ("target", "name")
     return tuple(entry.get(name) for name in names)
 
 
-def _decisions(ops: Sequence[Op], books: Books) -> Iterator[Violation]:
-    by_id = {row.id: row.body for row in books.rows}
+def _decisions(ops: Sequence[Op], state: StoreState) -> Iterator[Violation]:
+    by_id = {row.id: row.body for row in state.rows}
     for op in ops:
-        number = op.seen.get("id")
-        if number is None or op.op == "again":
+        decision_id = op.observed.get("id")
+        if decision_id is None or op.op == "again":
             continue
-        row = by_id.get(number)
+        row = by_id.get(decision_id)
         if row is None:
-            yield Violation("I2", f"the decision {number} ({op.op}, {op.result}) has no audit row")
+            yield Violation("I2", f"the decision {decision_id} ({op.op}, {op.result}) has no audit row")
         elif op.op == "check" and (
             row.get("allowed") != (op.result == "allowed")
             or row.get("identity") != f"user:{op.args['user']}"
             or row.get("project") != op.args["project"]
-            or row.get("reason") != op.seen.get("reason")
+            or row.get("reason") != op.observed.get("reason")
             or (op.revision is not None and row.get("revision") != op.revision)
         ):
-            yield Violation("I2", f"the decision {number} was answered otherwise than it is recorded")
-    answered = Counter(op.seen["id"] for op in ops if op.op == "check" and "id" in op.seen)
-    for number, count in answered.items():
+            yield Violation("I2", f"the decision {decision_id} was answered otherwise than it is recorded")
+    answered = Counter(op.observed["id"] for op in ops if op.op == "check" and "id" in op.observed)
+    for decision_id, count in answered.items():
         if count > 1:
-            yield Violation("I2", f"{count} answers bear the one decision {number}")
+            yield Violation("I2", f"{count} answers bear the one decision {decision_id}")
 
 
 def _entries(change: Change) -> set[tuple[Any, ...]]:
@@ -272,20 +274,20 @@ def _acknowledged(ops: Sequence[Op], changes: Sequence[Change]) -> Iterator[Viol
 
 def _nothing_invented(ops: Sequence[Op], changes: Sequence[Change]) -> Iterator[Violation]:
     """Every right comes from an operation that was done, or may have been (I6)."""
-    may: set[Key] = set()
+    possible_keys: set[Key] = set()
     for op in ops:
         possible = op.indeterminate or op.result in ("done", "same")
         if op.op == "grant" and possible:
-            may.add(op.key)
+            possible_keys.add(op.key)
         elif op.op == "import" and possible:
-            may |= {(user, op.args["project"], role) for user, role in op.args["members"]}
+            possible_keys |= {(user, op.args["project"], role) for user, role in op.args["members"]}
     for change in changes:
         for entry in _entries(change):
-            if entry[0] == "grant" and entry[1:] not in may:
-                yield Violation("I6", f"nobody gave {entry[1:]}, which came with revision {change.revision}")
+            if entry[0] == "grant" and entry[1:] not in possible_keys:
+                yield Violation("I6", f"no operation granted {entry[1:]}, which came with revision {change.revision}")
 
 
-def _states(ops: Sequence[Op], before: Books, changes: Sequence[Change], after: Books) -> Iterator[Violation]:
+def _states(ops: Sequence[Op], before: StoreState, changes: Sequence[Change], after: StoreState) -> Iterator[Violation]:
     """Replay the changes: decisions, imports, last holders and the tables have to agree with them."""
     held, locked = set(before.held), set(before.locked)
     checks: defaultdict[int, list[Op]] = defaultdict(list)
@@ -296,7 +298,7 @@ def _states(ops: Sequence[Op], before: Books, changes: Sequence[Change], after: 
             checks[op.revision].append(op)
         elif op.op == "import" and op.result == "done" and op.revision is not None:
             imports[op.revision].append(op)
-    guarded = {key[1:] for key in held if key[2] in (ADMIN, _SYSTEM_ADMIN)}
+    protected = {key[1:] for key in held if key[2] in (ADMIN, _SYSTEM_ADMIN)}
     yield from _at(before.revision, checks, held, locked)
     for change in changes:
         entries = _entries(change)
@@ -318,9 +320,9 @@ def _states(ops: Sequence[Op], before: Books, changes: Sequence[Change], after: 
                 if not any(_as_in_file(held, op) for op in mine):
                     yield Violation("I9", f"revision {change.revision} did part of an import of `{project}`")
         unlocked = {key[1:] for key in held if key[0] not in locked}
-        for project, role in sorted(guarded - unlocked):
+        for project, role in sorted(protected - unlocked):
             yield Violation("I5", f"`{project}` was without any {role} at revision {change.revision}")
-        guarded &= unlocked
+        protected &= unlocked
     if held != after.held:
         missing, more = sorted(held - after.held), sorted(after.held - held)
         yield Violation("I2", f"the tables are not what the changes say: {missing[:3]} missing, {more[:3]} too many")
@@ -339,5 +341,5 @@ def _at(revision: int, checks: Mapping[int, Sequence[Op]], held: set[Key], locke
         right = op.key in held and user not in locked
         if op.result == "allowed" and not right:
             yield Violation("I6", f"`{user}` was allowed at revision {revision}, at which {op.key} was not theirs")
-        elif op.result == "denied" and op.seen.get("reason") == "no-assignment" and op.key in held:
+        elif op.result == "denied" and op.observed.get("reason") == "no-assignment" and op.key in held:
             yield Violation("I1", f"`{user}` was denied at revision {revision}, at which {op.key} was theirs")

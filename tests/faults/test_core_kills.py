@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.clients import Client, Session
 from tests.faults.conftest import Opener
-from tests.faults.install import Town
+from tests.faults.installation import Installation
+from tests.faults.recording_client import Client, Session
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, RawCore, raw_core
 
 pytestmark = pytest.mark.faults
@@ -54,12 +54,12 @@ class Core:
 
 
 @contextmanager
-def giving(town: Town, session: Session, texts: tuple[str, ...]) -> Iterator[None]:
+def giving(installation: Installation, session: Session, texts: tuple[str, ...]) -> Iterator[None]:
     """Give commands, and one over and over, until the block ends."""
     ended = threading.Event()
 
     def give(text: str) -> None:
-        client = Client(town, text)
+        client = Client(installation, text)
         while True:
             client.send("POST", "/api/v1/commands", {"text": text}, session.token)
             if text != OFTEN or ended.is_set():
@@ -76,9 +76,9 @@ def giving(town: Town, session: Session, texts: tuple[str, ...]) -> Iterator[Non
             thread.join(LONGEST)
 
 
-def settled(town: Town) -> tuple[dict[str, list[str]], dict[str, str]]:
+def settled(installation: Installation) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Return the outcomes of every intent, and the commands."""
-    rows = town.books().rows
+    rows = installation.read_state().rows
     texts = {row.body["details"]["decision"]: row.body["command"] for row in rows if row.body["event"] == "intent"}
     ends: dict[str, list[str]] = {number: [] for number in texts}
     for row in rows:
@@ -94,13 +94,15 @@ async def until(check: Callable[[], object]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def killed(open_town: Opener, after: Callable[[Town], None]) -> None:
+async def killed(open_installation: Opener, after: Callable[[Installation], None]) -> None:
     core = Core()
     async with raw_core(core) as raw:
-        here = await asyncio.to_thread(lambda: open_town(module=HASTY, core={"url": raw.url, "idle_seconds": 60}))
+        here = await asyncio.to_thread(
+            lambda: open_installation(module=HASTY, core={"url": raw.url, "idle_seconds": 60})
+        )
         client = Client(here, "before")
         await asyncio.to_thread(client.grant, "u0", "p0")
-        session = await asyncio.to_thread(client.open, "u0", "p0")
+        session = await asyncio.to_thread(client.open_session, "u0", "p0")
         assert session is not None
         held = (LOST, SLOW, JOB, PLAIN)
         load = giving(here, session, (*held, OFTEN, OFTEN, OFTEN))
@@ -122,11 +124,11 @@ async def killed(open_town: Opener, after: Callable[[Town], None]) -> None:
 
 
 @pytest.mark.proves("R93", "T-45")
-async def test_killed_and_started_again(sqlite_town: Opener) -> None:
-    await killed(sqlite_town, lambda here: here.service.start())
+async def test_killed_and_started_again(sqlite_installation: Opener) -> None:
+    await killed(sqlite_installation, lambda here: here.service.start())
 
 
 @pytest.mark.needs("postgres")
 @pytest.mark.proves("R93", "T-08", "T-45")
-async def test_killed_beside_another_replica(postgres_town: Opener) -> None:
-    await killed(postgres_town, lambda here: None)
+async def test_killed_beside_another_replica(postgres_installation: Opener) -> None:
+    await killed(postgres_installation, lambda here: None)

@@ -19,42 +19,42 @@ from sqlalchemy.engine import make_url
 
 from aizen_hub.cli.main import cli
 from aizen_hub.store import tables
-from tests.faults.clients import Client, Session
+from tests.faults.background_load import under_load
 from tests.faults.history import Op
-from tests.faults.install import PROJECTS, Town, found, town
-from tests.faults.load import under_load
-from tests.faults.pair import Pair, running_pair
-from tests.faults.processes import START_SECONDS
+from tests.faults.installation import PROJECTS, Installation, create_installation, run_installation
+from tests.faults.recording_client import Client, Session
+from tests.faults.replicated_pair import ReplicatedPair, running_pair
+from tests.faults.service_process import START_SECONDS
 from tests.fixtures.postgres import Server, running_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]
 
-Begin = Callable[..., AbstractContextManager[tuple[Town, Pair]]]
+Begin = Callable[..., AbstractContextManager[tuple[Installation, ReplicatedPair]]]
 WORKS = PROJECTS[0]
 ANSWER_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, tuple[str, str]]]:
-    """The files of a server with a town's store in it, which has ended."""
-    folder = tmp_path_factory.mktemp("founded")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, tuple[str, str]]]:
+    """The files of a stopped server that holds the store of an installation."""
+    folder = tmp_path_factory.mktemp("sqlite_template")
     with running_server() as server:
-        secrets = found(folder, server.url())
-        server.end(signal.SIGINT)
+        secrets = create_installation(folder, server.url())
+        server.kill(signal.SIGINT)
         yield server, folder, secrets
 
 
 @pytest.fixture
-def begin(founded: tuple[Server, Path, tuple[str, str]], tmp_path: Path) -> Begin:
+def begin(sqlite_template: tuple[Server, Path, tuple[str, str]], tmp_path: Path) -> Begin:
     """Start two replicas of the service on a primary with its standby."""
-    server, folder, secrets = founded
+    server, folder, secrets = sqlite_template
 
     @contextmanager
-    def start(*, synchronous: bool) -> Iterator[tuple[Town, Pair]]:
-        shutil.copytree(folder, tmp_path / "town")
+    def start(*, synchronous: bool) -> Iterator[tuple[Installation, ReplicatedPair]]:
+        shutil.copytree(folder, tmp_path / "installation")
         with running_pair(server.folder, synchronous=synchronous) as pair:
             url = make_url(server.url()).set(port=pair.address.port).render_as_string()
-            with town(tmp_path / "town", secrets, url, replicas=2) as here:
+            with run_installation(tmp_path / "installation", secrets, url, replicas=2) as here:
                 yield here, pair
 
     return start
@@ -62,44 +62,44 @@ def begin(founded: tuple[Server, Path, tuple[str, str]], tmp_path: Path) -> Begi
 
 @pytest.mark.proves("T-44", "T-40", "R7")
 def test_a_lost_revocation_is_noticed(begin: Begin) -> None:
-    """The standby misses a revocation that was acknowledged: nobody decides until an operator accepts the loss."""
+    """The standby misses an acknowledged revocation: nothing is decided until an operator accepts the loss."""
     with begin(synchronous=False) as (here, pair):
         first, second = here.services
-        giver, asker = Client(here, "giver"), Client(here, "asker")
+        grantor, decider = Client(here, "grantor"), Client(here, "decider")
         assert "waits for none of them" in _doctor(first.config)["warn"]
-        session = _executor(giver, asker, "u0")
+        session = _executor(grantor, decider, "u0")
         pair.caught_up()
         with pair.cut_off():
-            taken = giver.revoke("u0", WORKS)
+            taken = grantor.revoke("u0", WORKS)
             assert taken.result == "done"
-            denied = _asked(asker, session)
+            denied = _asked(decider, session)
             assert (denied.result, denied.revision) == ("denied", taken.revision)
             second.stop()  # signs what was recorded until now
             pair.fail_over()
 
-        assert here.books().revision < taken.revision, "the standby has it, so nothing was lost"
-        assert ("u0", WORKS, "PROJECT_EXECUTOR") in here.books().held
-        # Whoever ran on knows more than the database, and whoever starts finds more in the checkpoints.
-        assert asker.check(session).result == "unavailable"
+        assert here.read_state().revision < taken.revision, "the standby has it, so nothing was lost"
+        assert ("u0", WORKS, "PROJECT_EXECUTOR") in here.read_state().held
+        # A replica that kept running knows more than the database; a started one finds more in the checkpoints.
+        assert decider.check(session).result == "unavailable"
         second.start(wait=False)
         for service in (first, second):
             _until(lambda service=service: _sealed(service.port))
-        assert Client(here, "asker", 1).check(session).result == "unavailable"
-        assert giver.grant("u1", WORKS, key=False).result == "unsure"
-        assert here.books().revision < taken.revision, "nothing is written to it"
+        assert Client(here, "decider", 1).check(session).result == "unavailable"
+        assert grantor.grant("u1", WORKS, key=False).result == "unsure"
+        assert here.read_state().revision < taken.revision, "nothing is written to it"
 
         done = _operator("db", "accept-restore", "-c", str(first.config), "--yes", "--reason", "failover")
         assert "was signed" in done, done
         for service in (first, second):
             service.wait_ready()
-        assert here.books().revision > taken.revision, "no revision is used twice"
+        assert here.read_state().revision > taken.revision, "no revision is used twice"
         for replica in (0, 1):
             client = Client(here, f"after-{replica}", replica)
             assert _asked(client, session).result == "refused", "the session ended with the loss"
             again = _opened(client, "u0", f"again-{replica}")
             # What was lost is lost: the operator was told to look through it.
             assert _asked(client, again).result == "allowed"
-        assert giver.revoke("u0", WORKS).result == "done"
+        assert grantor.revoke("u0", WORKS).result == "done"
         for replica in (0, 1):
             assert _asked(Client(here, f"last-{replica}", replica), again).result == "denied"
         engine = create_engine(make_url(here.settings.database_url).set(drivername="postgresql+psycopg"))
@@ -111,47 +111,47 @@ def test_a_lost_revocation_is_noticed(begin: Begin) -> None:
 
 
 @pytest.mark.proves("T-44", "R48", "I3")
-def test_nobody_goes_on_from_what_was_lost(begin: Begin) -> None:
+def test_no_replica_continues_from_lost_changes(begin: Begin) -> None:
     """A replica stands still while the revision that it saw last is lost, and is given to another change."""
     with begin(synchronous=False) as (here, pair):
         first, second = here.services
-        giver, asker = Client(here, "giver", 1), Client(here, "asker", 0)
-        sessions = [_executor(giver, asker, name) for name in ("u0", "u1")]
+        grantor, decider = Client(here, "grantor", 1), Client(here, "decider", 0)
+        sessions = [_executor(grantor, decider, name) for name in ("u0", "u1")]
         pair.caught_up()
         with pair.cut_off():
-            lost = giver.grant("u2", WORKS)
+            lost = grantor.grant("u2", WORKS)
             assert lost.result == "done"
-            assert _asked(asker, sessions[0]).revision == lost.revision
-            first.send(signal.SIGSTOP)
+            assert _asked(decider, sessions[0]).revision == lost.revision
+            first.send_signal(signal.SIGSTOP)
             second.kill()  # no checkpoint tells of what comes next
             pair.fail_over()
         second.start()
-        taken = Client(here, "later-giver", 1).revoke("u0", WORKS)
+        taken = Client(here, "later-grantor", 1).revoke("u0", WORKS)
         assert (taken.result, taken.revision) == ("done", lost.revision), "the number is used twice"
-        first.send(signal.SIGCONT)
-        assert _asked(asker, sessions[0]).result == "denied"
-        assert _asked(asker, sessions[1]).result == "allowed"
+        first.send_signal(signal.SIGCONT)
+        assert _asked(decider, sessions[0]).result == "denied"
+        assert _asked(decider, sessions[1]).result == "allowed"
 
 
 @pytest.mark.proves("T-44", "R48", "R102", "I1", "I2", "I3", "I7", "I8", "I10")
 def test_a_synchronous_standby_has_all_that_was_acknowledged(begin: Begin) -> None:
     with begin(synchronous=True) as (here, pair):
-        giver, asker = Client(here, "giver"), Client(here, "asker", 1)
-        session = _executor(giver, asker, "u0")
-        assert "acknowledges what a standby has" in _doctor(here.service.config)["ok"]
-        taken = giver.revoke("u0", WORKS)
+        grantor, decider = Client(here, "grantor"), Client(here, "decider", 1)
+        session = _executor(grantor, decider, "u0")
+        assert "waits for a standby" in _doctor(here.service.config)["ok"]
+        taken = grantor.revoke("u0", WORKS)
         assert taken.result == "done"
         with under_load(here, 11):
             time.sleep(1)
             with here.recorder.fault("failover"):
                 pair.fail_over()
             time.sleep(2)
-        assert here.books().revision >= taken.revision
+        assert here.read_state().revision >= taken.revision
         assert here.violations() == []
         for replica in (0, 1):
             last = Client(here, f"last-{replica}", replica)
             session = _opened(last, "u0", f"last-{replica}")
-            giver.revoke("u0", WORKS)
+            grantor.revoke("u0", WORKS)
             assert _asked(last, session).result == "denied"
         _operator("audit", "verify", "-c", str(here.service.config))
 
@@ -159,29 +159,29 @@ def test_a_synchronous_standby_has_all_that_was_acknowledged(begin: Begin) -> No
 @pytest.mark.proves("T-44", "R79")
 def test_without_its_synchronous_standby_nothing_is_acknowledged(begin: Begin) -> None:
     with begin(synchronous=True) as (here, pair):
-        giver, asker = Client(here, "giver"), Client(here, "asker", 1)
-        session = _executor(giver, asker, "u0")
+        grantor, decider = Client(here, "grantor"), Client(here, "decider", 1)
+        session = _executor(grantor, decider, "u0")
         with pair.cut_off():
-            assert asker.check(session).result not in ("allowed", "denied")
-            assert giver.revoke("u0", WORKS, key=False).result == "unsure"
+            assert decider.check(session).result not in ("allowed", "denied")
+            assert grantor.revoke("u0", WORKS, key=False).result == "unsure"
             assert here.service.status("/livez") == http.client.OK
         for service in here.services:
             service.wait_ready()
-        assert giver.revoke("u0", WORKS).result in ("done", "missing")
-        assert _asked(asker, session).result == "denied"
+        assert grantor.revoke("u0", WORKS).result in ("done", "missing")
+        assert _asked(decider, session).result == "denied"
 
 
-def _executor(giver: Client, asker: Client, user: str) -> Session:
-    """Somebody who may execute, and did."""
-    assert giver.grant(user, WORKS).result == "done"
-    session = _opened(asker, user, WORKS)
-    assert _asked(asker, session).result == "allowed"
+def _executor(grantor: Client, decider: Client, user: str) -> Session:
+    """A session of a user who may execute, and did."""
+    assert grantor.grant(user, WORKS).result == "done"
+    session = _opened(decider, user, WORKS)
+    assert _asked(decider, session).result == "allowed"
     return session
 
 
 def _opened(client: Client, user: str, server: str) -> Session:
     end = time.monotonic() + ANSWER_SECONDS
-    while (session := client.open(user, WORKS, server)) is None:
+    while (session := client.open_session(user, WORKS, server)) is None:
         assert time.monotonic() < end
     return session
 
@@ -207,7 +207,7 @@ def _doctor(config: Path) -> dict[str, str]:
     done = CliRunner().invoke(cli, ["doctor", "-c", str(config), "-o", "json"], standalone_mode=False)
     said: dict[str, str] = defaultdict(str)
     for one in json.loads(done.stdout):
-        said[one["level"]] += one["what"] + "\n"
+        said[one["level"]] += one["message"] + "\n"
     return said
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.faults import schedules
 from tests.faults.conftest import Opener
-from tests.faults.install import Town
+from tests.faults.installation import Installation
 from tests.faults.schedules import STOP_BEFORE_ANSWER, Schedule
-from tests.faults.seeded_bugs import PLANTS
+from tests.faults.seeded_bugs import BUGS
 
 pytestmark = pytest.mark.faults
 
@@ -19,9 +19,9 @@ PAUSED: dict[str, Any] = {"kill_at": STOP_BEFORE_ANSWER, "service": {"deadline_s
 FOUND: dict[str, tuple[Schedule, str]] = {
     "answer-before-commit": (schedules.kill_after_change, "I1"),
     "audit-in-second-transaction": (schedules.kill_after_decision, "I2"),
-    "cached-allow": (schedules.revoke_and_ask, "I3"),
-    "rights-never-dropped": (schedules.revoke_and_ask, "I3"),
-    "positive-cache": (schedules.end_and_ask, "I3"),
+    "cached-allow": (schedules.revoke_and_check, "I3"),
+    "rights-never-dropped": (schedules.revoke_and_check, "I3"),
+    "positive-cache": (schedules.end_and_check, "I3"),
     "last-admin-checked-outside": (schedules.duel, "I5"),
     "keys-ignored": (schedules.repeat, "I4"),
     "answers-never-too-old": (schedules.pause_before_answer, "I3"),
@@ -36,25 +36,25 @@ ON_TWO_REPLICAS: dict[str, tuple[Schedule, str]] = {
 
 
 def test_every_plant_has_its_schedule() -> None:
-    assert set(FOUND) | set(ON_TWO_REPLICAS) == set(PLANTS)
+    assert set(FOUND) | set(ON_TWO_REPLICAS) == set(BUGS)
 
 
 @pytest.mark.parametrize("plant", list(FOUND))
-def test_a_planted_bug_is_found(plant: str, sqlite_town: Opener) -> None:
+def test_a_planted_bug_is_found(plant: str, sqlite_installation: Opener) -> None:
     schedule, invariant = FOUND[plant]
     pauses = schedule is schedules.pause_before_answer
-    here = sqlite_town(module=("tests.faults.seeded_bugs", plant), **(PAUSED if pauses else {}))
+    here = sqlite_installation(module=("tests.faults.seeded_bugs", plant), **(PAUSED if pauses else {}))
     _find(here, plant, schedule, invariant, 1 if pauses else ATTEMPTS)
 
 
 @pytest.mark.needs("postgres")
 @pytest.mark.parametrize("plant", list(ON_TWO_REPLICAS))
-def test_a_planted_bug_is_found_on_two_replicas(plant: str, postgres_town: Opener) -> None:
-    here = postgres_town(module=("tests.faults.seeded_bugs", plant))
+def test_a_planted_bug_is_found_on_two_replicas(plant: str, postgres_installation: Opener) -> None:
+    here = postgres_installation(module=("tests.faults.seeded_bugs", plant))
     _find(here, plant, *ON_TWO_REPLICAS[plant], ATTEMPTS)
 
 
-def _find(here: Town, plant: str, schedule: Schedule, invariant: str, attempts: int) -> None:
+def _find(here: Installation, plant: str, schedule: Schedule, invariant: str, attempts: int) -> None:
     found: set[str] = set()
     for _ in range(attempts):
         schedule(here)
@@ -65,8 +65,8 @@ def _find(here: Town, plant: str, schedule: Schedule, invariant: str, attempts: 
 
 
 @pytest.mark.proves("R48", "R81", "R102", "R103", "R104", "I1", "I2", "I3", "I4", "I5", "I9", "T-05", "T-45")
-def test_the_service_itself_passes_every_schedule(sqlite_town: Opener) -> None:
-    here = sqlite_town()
+def test_the_service_itself_passes_every_schedule(sqlite_installation: Opener) -> None:
+    here = sqlite_installation()
     done = [schedule for schedule, _ in FOUND.values() if schedule is not schedules.pause_before_answer]
     for schedule in dict.fromkeys(done):
         schedule(here)
@@ -74,8 +74,8 @@ def test_the_service_itself_passes_every_schedule(sqlite_town: Opener) -> None:
 
 
 @pytest.mark.proves("R48", "I3", "T-07")
-def test_a_paused_service_decides_again(sqlite_town: Opener) -> None:
-    here = sqlite_town(**PAUSED)
+def test_a_paused_service_decides_again(sqlite_installation: Opener) -> None:
+    here = sqlite_installation(**PAUSED)
     schedules.pause_before_answer(here)
     assert here.violations() == []
     assert [op.result for op in here.recorder.ops() if op.op == "check"] == ["denied", "denied"]

@@ -1,4 +1,4 @@
-"""The directory of these tests, started once."""
+"""LDAP directory for the tests of the hub side, started once."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def ldap(directory: Any) -> Iterator[MakeProvider]:
-    """Make providers for the directory; arguments beginning with ``provider_`` are the provider's own settings."""
-    made: list[LdapProvider] = []
+def make_provider(directory: Any) -> Iterator[MakeProvider]:
+    """Create providers for the directory; arguments with the prefix ``provider_`` are settings of the entry."""
+    providers: list[LdapProvider] = []
 
     def make(**config: Any) -> LdapProvider:
-        own = {key.removeprefix("provider_"): config.pop(key) for key in list(config) if key.startswith("provider_")}
+        provider_settings = {
+            key.removeprefix("provider_"): config.pop(key) for key in list(config) if key.startswith("provider_")
+        }
         settings = {key: value for key, value in directory.settings(**config).items() if value is not None}
-        made.append(LdapProvider(ProviderSettings(name="lab", kind="ldap", label="Lab", config=settings, **own)))
-        directory.forget()
-        return made[-1]
+        providers.append(
+            LdapProvider(ProviderSettings(name="lab", kind="ldap", label="Lab", config=settings, **provider_settings))
+        )
+        directory.clear_log()
+        return providers[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for provider in providers:
+        provider.close()

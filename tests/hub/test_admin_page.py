@@ -1,4 +1,4 @@
-"""The hub's own admin page in the hands of an AIZEN_ADMIN: list people and servers, stop servers, enter none."""
+"""The hub's own admin page for an AIZEN_ADMIN: list users and servers, stop servers, enter none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pytest
 
 from aizen_hub.demo.browser import Browser
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
-from tests.hub.roads import api_token, project_of_session, runs, wait_for, with_token
+from tests.hub.credentials import (
+    create_hub_token,
+    has_running_server,
+    project_of_session,
+    request_with_token,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +25,13 @@ LIST = "/hub/api/users?include_stopped_servers&limit=50&sort=id"
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.projects import lifecycle
     from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.identity import Identity
 
-    projects.create(tx, "churn", owner=Identity.user("maker"))
+    lifecycle.create_project(tx, "churn", owner=Identity.user("maker"))
     for name in ("erin", "lena"):
-        assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user(name), reason="test")
+        assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user(name), reason="test")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +39,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     accounts = {"boss": "AIZEN_ADMIN", "chief": "AIZEN_ADMIN", "maker": "PROJECT_CREATOR", "erin": "", "lena": ""}
     with running_hub(
         tmp_path_factory.mktemp("admin"),
-        # A change of the protected role would wait for a fresh sign-in, which is tested elsewhere.
+        # A change of the protected role would require a recent login, which is tested elsewhere.
         {"confirm_protected": False},
         accounts=accounts,
         seed=seed,
-        tiny=("erin", "chief", "maker"),
+        fake_servers=("erin", "chief", "maker"),
     ) as running:
         yield running
 
@@ -63,16 +69,16 @@ def scopes(person: Browser) -> set[str]:
 
 
 class TestAdmin:
-    def test_the_page_opens_and_lists_people_and_servers(self, hub: HubHandle, erin: Browser) -> None:
+    def test_the_page_opens_and_lists_users_and_servers(self, hub: HubHandle, erin: Browser) -> None:
         boss = hub.login("boss")
         page = boss.get("/hub/admin")
         assert page.status == 200
         assert "admin-react" in page.text
-        assert 'href="/hub/admin"' in boss.get("/hub/home").text, "the way there"
-        listed = {one["name"]: one for one in boss.api("GET", LIST).json()}
+        assert 'href="/hub/admin"' in boss.get("/hub/home").text, "the link to the page"
+        listed = {user["name"]: user for user in boss.api("GET", LIST).json()}
         assert {"boss", "erin"} <= set(listed)
         assert listed["erin"]["servers"][""]["ready"] is True
-        assert listed["erin"]["groups"] == ["aizen:churn"], "the hub's own filters know projects, and no roles"
+        assert listed["erin"]["groups"] == ["aizen:churn"], "the hub's own filters see projects, not roles"
         assert "auth_state" not in listed["erin"] or listed["erin"]["auth_state"] is None
         assert "token" not in json.dumps(listed["erin"]["servers"])
 
@@ -80,22 +86,22 @@ class TestAdmin:
     def test_a_server_can_be_stopped_there(self, hub: HubHandle, erin: Browser) -> None:
         boss = hub.login("boss")
         assert boss.api("DELETE", "/hub/api/users/erin/servers/", None).status in (202, 204)
-        wait_for(lambda: not runs(hub, "erin"), 15)
+        wait_until(lambda: not has_running_server(hub, "erin"), 15)
         assert project_of_session(hub, "erin") is None
 
-    def test_no_server_of_somebody_else_opens(self, hub: HubHandle) -> None:
+    def test_servers_of_other_users_cannot_be_entered(self, hub: HubHandle) -> None:
         boss, lena = hub.login("boss"), hub.login("lena")
-        # A server of Jupyter, which asks the hub who may come in.
+        # A Jupyter server, which checks access at the hub.
         lena.spawn("churn")
         assert lena.get("/user/lena/api/status").status == 200
         for path in ("", "api/status", "api/contents"):
             assert boss.get("/user/lena/" + path).status == 403, path
-            page = Browser(hub.url).get("/user/lena/" + path, Authorization=f"token {api_token(boss)}")
+            page = Browser(hub.url).get("/user/lena/" + path, Authorization=f"token {create_hub_token(boss)}")
             assert page.status == 403, path
-        assert {one for one in scopes(boss) if one.startswith("access:servers")} == {"access:servers!user=boss"}
+        assert {scope for scope in scopes(boss) if scope.startswith("access:servers")} == {"access:servers!user=boss"}
         lena.stop()
 
-    def test_nothing_else_of_somebody_else_can_be_done(self, hub: HubHandle, erin: Browser) -> None:
+    def test_no_other_action_on_other_users_is_permitted(self, hub: HubHandle, erin: Browser) -> None:
         boss = hub.login("boss")
         for method, path, body in (
             ("POST", "/hub/api/users/erin/tokens", {"note": "x"}),
@@ -114,29 +120,29 @@ class TestAdmin:
         ):
             page = boss.api(method, path, body)
             assert page.status in (403, 404) or page.json() in ({}, []), f"{method} {path}: {page.status} {page.text}"
-        assert runs(hub, "erin")
+        assert has_running_server(hub, "erin")
 
-    def test_nobody_else_gets_there(self, hub: HubHandle, erin: Browser) -> None:
+    def test_other_users_are_denied(self, hub: HubHandle, erin: Browser) -> None:
         maker = hub.login("maker")
         for person in (erin, maker):
             assert person.get("/hub/admin").status == 403
             assert person.api("GET", LIST).status == 403
             assert not scopes(person) & {"admin-ui", "list:users", "delete:servers"}
         assert maker.api("DELETE", "/hub/api/users/erin/servers/").status in (403, 404)
-        assert runs(hub, "erin")
+        assert has_running_server(hub, "erin")
 
 
-def test_it_goes_when_the_role_goes(hub: HubHandle, erin: Browser) -> None:
+def test_access_ends_with_the_role(hub: HubHandle, erin: Browser) -> None:
     chief = hub.login("chief")
-    token = api_token(chief)
+    token = create_hub_token(chief)
     assert chief.get("/hub/admin").status == 200
-    assert with_token(hub, token, "GET", LIST).status == 200
+    assert request_with_token(hub, token, "GET", LIST).status == 200
     chief_server = environment_of(chief, chief.spawn(""))
     entry = {"id": "chief", "roles": ["PROJECT_CREATOR"]}
     run(chief_server, "alter users fewer.json", {"fewer.json": json.dumps([entry])})
-    wait_for(lambda: with_token(hub, token, "GET", LIST).status == 403, 10)
+    wait_until(lambda: request_with_token(hub, token, "GET", LIST).status == 403, 10)
     assert chief.get("/hub/admin").status == 403
     assert chief.api("DELETE", "/hub/api/users/erin/servers/").status in (403, 404)
-    assert runs(hub, "erin")
-    assert chief.api("GET", "/hub/api/user").status == 200, "the person stays"
+    assert has_running_server(hub, "erin")
+    assert chief.api("GET", "/hub/api/user").status == 200, "the user stays signed in"
     chief.stop()

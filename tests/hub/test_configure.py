@@ -1,4 +1,4 @@
-"""What `configure` sets, what it keeps, and what it refuses."""
+"""Settings that `configure` sets, keeps and rejects."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.config import Config, PyFileConfigLoader
 
-from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret, read_secret
-from aizen_hub.hub import config_guard as protections
+from aizen_hub.hub import config_guard
 from aizen_hub.hub.configure import configure
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
+from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
 from aizen_hub.settings import ConfigurationError, Settings
 
 
@@ -34,31 +34,34 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def applied(c: Config) -> JupyterHub:
-    """A hub with this configuration, as far as it is before it opens its database."""
+    """Return a hub with this configuration, before it opens its database."""
     app = JupyterHub(config=c)
     app.authenticator = AizenAuthenticator(parent=app)
     return app
 
 
-def test_a_hub_of_one_line(folder: Path) -> None:
+def test_one_line_configures_a_hub(folder: Path) -> None:
     c = Config()
     configure(c, "aizen.yaml")
     app = applied(c)
     assert app.authenticator_class is AizenAuthenticator
-    it = app.authenticator
-    assert (it.auth_refresh_strict, it.refresh_pre_spawn, it.enable_auth_state, it.manage_groups) == (True,) * 4
-    assert it.auth_refresh_age == 300
+    authenticator = app.authenticator
+    settings = ("auth_refresh_strict", "refresh_pre_spawn", "enable_auth_state", "manage_groups")
+    assert [getattr(authenticator, name) for name in settings] == [True] * 4
+    assert authenticator.auth_refresh_age == 300
     assert app.extra_user_scopes == {"access:services!service=aizen"}
     assert app.token_expires_in_max_seconds == 90 * 86_400
     assert app.allow_named_servers is True
     (service,) = app.services
     assert service["command"][1:] == ["-m", "aizen_hub.service", str(folder / "aizen.yaml")]
-    assert service["environment"]["AIZEN_INSTANCE"] == it.instance
-    assert len(it.instance) == 32
+    assert service["environment"]["AIZEN_INSTANCE"] == authenticator.instance
+    assert len(authenticator.instance) == 32
     assert service["oauth_no_confirm"] is True
     assert service["url"] == "http://127.0.0.1:9095"
-    assert list(protections.undone(app, it.aizen_settings)) == [
-        one for one in protections.undone(app, it.aizen_settings) if not one.fatal
+    assert list(config_guard.find_violations(app, authenticator.aizen_settings)) == [
+        violation
+        for violation in config_guard.find_violations(app, authenticator.aizen_settings)
+        if not violation.fatal
     ]
 
 
@@ -83,7 +86,7 @@ def test_the_service_gets_no_scope_and_the_admin_role_cannot_enter_servers(folde
 
 
 @pytest.mark.proves("R2", "R3", "R8", "R57")
-def test_secrets_are_made_once_each_its_own_and_private(folder: Path) -> None:
+def test_secrets_are_created_once_distinct_and_private(folder: Path) -> None:
     first = Config()
     configure(first)
     second = Config()
@@ -102,16 +105,16 @@ def test_secrets_are_made_once_each_its_own_and_private(folder: Path) -> None:
     assert applied(second).services[0]["api_token"] == texts["service-api-token"]
 
 
-def test_the_configuration_in_the_root_folder_is_a_hub(folder: Path) -> None:
-    root = Path(protections.__file__).parents[2]
+def test_the_configuration_in_the_root_folder_works(folder: Path) -> None:
+    root = Path(config_guard.__file__).parents[2]
     (folder / "aizen.yaml").write_text((root / "aizen.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     c = PyFileConfigLoader("jupyterhub_config.py", path=str(root)).load_config()
     assert applied(c).authenticator_class is AizenAuthenticator
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_a_new_database_of_the_hub_commits_quickly_and_an_own_one_stays(folder: Path, own: bool) -> None:
-    """R128: the hub commits on its one thread, and without a write-ahead log waits for the disk more than once."""
+def test_a_new_database_uses_a_write_ahead_log_and_an_existing_one_is_unchanged(folder: Path, own: bool) -> None:
+    """R128: the hub commits on its only thread, and without a write-ahead log waits for the disk more than once."""
     path = folder / "jupyterhub.sqlite"
     if own:
         with closing(sqlite3.connect(path)) as db:
@@ -121,17 +124,17 @@ def test_a_new_database_of_the_hub_commits_quickly_and_an_own_one_stays(folder: 
         assert db.execute("pragma journal_mode").fetchone() == ("delete" if own else "wal",)
         db.execute("create table more (x)")
         db.commit()
-        beside = [one for one in folder.iterdir() if one.name.startswith("jupyterhub.sqlite")]
-        assert len(beside) == (1 if own else 3)
-        for one in beside:
-            assert stat.S_IMODE(one.stat().st_mode) == 0o600, one
+        files = [path for path in folder.iterdir() if path.name.startswith("jupyterhub.sqlite")]
+        assert len(files) == (1 if own else 3)
+        for file in files:
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
 def test_two_starts_have_two_instances(folder: Path) -> None:
-    one, two = Config(), Config()
-    configure(one)
-    configure(two)
-    assert one.AizenAuthenticator.instance != two.AizenAuthenticator.instance
+    first, second = Config(), Config()
+    configure(first)
+    configure(second)
+    assert first.AizenAuthenticator.instance != second.AizenAuthenticator.instance
 
 
 def test_an_existing_hub_keeps_what_it_has(folder: Path) -> None:
@@ -149,13 +152,17 @@ def test_an_existing_hub_keeps_what_it_has(folder: Path) -> None:
     app = applied(c)
     assert "cookie_secret_file" not in c.JupyterHub
     assert c.CryptKeeper["keys"] == [b"k" * 32]
-    assert [one["name"] for one in app.services] == ["culler", "aizen"]
-    assert [one["name"] for one in app.load_roles] == ["culler", "aizen-admin"]
+    assert [service["name"] for service in app.services] == ["culler", "aizen"]
+    assert [role["name"] for role in app.load_roles] == ["culler", "aizen-admin"]
     assert app.token_expires_in_max_seconds == 60
     assert app.extra_user_scopes == {"read:hub", "access:services!service=aizen"}
     assert c.Spawner.options_form == "<p>mine</p>"
     assert stat.S_IMODE((folder / "jupyterhub.sqlite").stat().st_mode) == 0o600
-    assert [one for one in protections.undone(app, app.authenticator.aizen_settings) if one.fatal] == []
+    assert [
+        violation
+        for violation in config_guard.find_violations(app, app.authenticator.aizen_settings)
+        if violation.fatal
+    ] == []
 
 
 def test_overrides_of_the_environment_reach_both_sides(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +207,7 @@ def test_kernels_on_a_shared_machine_use_no_network(folder: Path, spawner: Any, 
     ],
 )
 @pytest.mark.proves("R1")
-def test_what_cannot_stand_beside_it_is_refused_at_once(folder: Path, lines: str, named: str) -> None:
+def test_conflicting_settings_are_rejected_at_once(folder: Path, lines: str, named: str) -> None:
     c = Config()
     exec(f"c.JupyterHub.{lines}", {"c": c})
     with pytest.raises(ConfigurationError, match=named):
@@ -213,7 +220,7 @@ def test_a_mistake_in_the_file_is_named(folder: Path) -> None:
         configure(Config())
 
 
-UNDONE: list[tuple[str, str]] = [
+VIOLATIONS: list[tuple[str, str]] = [
     ("c.Authenticator.auth_refresh_strict = False", "Authenticator.auth_refresh_strict"),
     ("c.AizenAuthenticator.refresh_pre_spawn = False", "Authenticator.refresh_pre_spawn"),
     ("c.Authenticator.auth_refresh_age = 0", "Authenticator.auth_refresh_age"),
@@ -236,9 +243,9 @@ UNDONE: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("line", "named"), UNDONE, ids=[named for _, named in UNDONE])
+@pytest.mark.parametrize(("line", "named"), VIOLATIONS, ids=[named for _, named in VIOLATIONS])
 @pytest.mark.proves("R1")
-def test_a_setting_that_undoes_a_protection_stops_the_start_and_is_named(
+def test_a_setting_that_disables_a_protection_stops_the_start_and_is_named(
     folder: Path, line: str, named: str, when: str
 ) -> None:
     c = Config()
@@ -247,12 +254,12 @@ def test_a_setting_that_undoes_a_protection_stops_the_start_and_is_named(
         exec(line, {"c": c})
     configure(c)
     if when == "after":
-        # What is set on the base class then has no effect, since ours is set on the class itself.
+        # A value on the base class has no effect then, because `configure` sets it on the class itself.
         line = line.replace("c.Authenticator.", "c.AizenAuthenticator.")
         exec(line, {"c": c})
     app = applied(c)
     with pytest.raises(ConfigurationError) as error:
-        protections.enforce(app, app.authenticator.aizen_settings)
+        config_guard.enforce(app, app.authenticator.aizen_settings)
     assert named in str(error.value)
 
 
@@ -265,25 +272,29 @@ def test_a_setting_that_undoes_a_protection_stops_the_start_and_is_named(
         ("c.Spawner.server_token_scopes = lambda spawner: []", "Spawner.server_token_scopes"),
     ],
 )
-def test_other_doubtful_settings_are_warned_about(folder: Path, line: str, named: str) -> None:
+def test_other_risky_settings_cause_a_warning(folder: Path, line: str, named: str) -> None:
     c = Config()
     configure(c)
     exec(line, {"c": c})
     app = applied(c)
-    found = list(protections.undone(app, app.authenticator.aizen_settings))
-    assert not [one for one in found if one.fatal]
-    assert named in {one.setting for one in found}
+    violations = list(config_guard.find_violations(app, app.authenticator.aizen_settings))
+    assert not [violation for violation in violations if violation.fatal]
+    assert named in {violation.setting for violation in violations}
 
 
 @pytest.mark.parametrize(("base", "says"), [("BatchSpawnerBase", "`req_memory`"), ("DockerSpawner", "old token")])
-def test_what_a_spawner_does_not_do_is_said(folder: Path, base: str, says: str) -> None:
+def test_gaps_of_a_spawner_are_reported(folder: Path, base: str, says: str) -> None:
     c = Config()
-    # By its name: neither package is needed to use this one.
+    # Matched by name: neither package is a dependency.
     c.JupyterHub.spawner_class = type("Mine", (type(base, (LocalProcessSpawner,), {}),), {})
     configure(c)
     app = applied(c)
-    found = [str(one) for one in protections.undone(app, app.authenticator.aizen_settings) if not one.fatal]
-    assert any(says in one for one in found), found
+    texts = [
+        str(violation)
+        for violation in config_guard.find_violations(app, app.authenticator.aizen_settings)
+        if not violation.fatal
+    ]
+    assert any(says in text for text in texts), texts
 
 
 @pytest.mark.parametrize(("spawner", "fatal"), [("simple", True), ("localprocess", os.geteuid() != 0)])
@@ -292,31 +303,39 @@ def test_notebooks_under_the_account_of_the_service_need_their_flag(folder: Path
     c.JupyterHub.spawner_class = spawner
     configure(c)
     app = applied(c)
-    found = [one for one in protections.undone(app, Settings()) if one.setting == "JupyterHub.spawner_class"]
-    assert bool(found and found[0].fatal) is fatal
-    assert not [one for one in protections.undone(app, Settings(insecure_same_uid=True)) if one.fatal]
+    violations = [
+        violation
+        for violation in config_guard.find_violations(app, Settings())
+        if violation.setting == "JupyterHub.spawner_class"
+    ]
+    assert bool(violations and violations[0].fatal) is fatal
+    assert not [
+        violation
+        for violation in config_guard.find_violations(app, Settings(insecure_same_uid=True))
+        if violation.fatal
+    ]
 
 
 class TestNames:
     @pytest.fixture
-    def it(self, folder: Path) -> AizenAuthenticator:
+    def authenticator(self, folder: Path) -> AizenAuthenticator:
         c = Config()
         configure(c)
-        it = applied(c).authenticator
-        assert isinstance(it, AizenAuthenticator)
-        return it
+        authenticator = applied(c).authenticator
+        assert isinstance(authenticator, AizenAuthenticator)
+        return authenticator
 
     @pytest.mark.parametrize("name", ["alice\n", "alice\r\n", "al ice\0", "", "alice\u200b", "\u202ealice"])
     @pytest.mark.proves("R28", "T-15")
-    def test_the_whole_name_is_matched(self, it: AizenAuthenticator, name: str) -> None:
-        it.username_pattern = r"^[a-z]+$"
-        it.username_regex = __import__("re").compile(it.username_pattern)
-        assert not it.validate_username(name)
-        assert it.validate_username("alice")
+    def test_the_whole_name_is_matched(self, authenticator: AizenAuthenticator, name: str) -> None:
+        authenticator.username_pattern = r"^[a-z]+$"
+        authenticator.username_regex = __import__("re").compile(authenticator.username_pattern)
+        assert not authenticator.validate_username(name)
+        assert authenticator.validate_username("alice")
 
-    def test_a_map_of_names_does_nothing(self, it: AizenAuthenticator) -> None:
-        it.username_map = {"bob": "alice"}
-        assert it.normalize_username("Bob") == "bob"
+    def test_a_username_map_has_no_effect(self, authenticator: AizenAuthenticator) -> None:
+        authenticator.username_map = {"bob": "alice"}
+        assert authenticator.normalize_username("Bob") == "bob"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +344,7 @@ class TestNames:
 )
 @pytest.mark.parametrize("section", ["Authenticator", "AizenAuthenticator"])
 @pytest.mark.proves("R6", "R25")
-def test_a_configured_list_restricts_also_when_it_is_empty(
+def test_a_configured_list_restricts_even_when_empty(
     folder: Path, section: str, allowed: set[str] | None, who: str, in_: bool
 ) -> None:
     c = Config()
@@ -340,7 +359,7 @@ class TestSecretFile:
     @pytest.mark.proves("R3")
     def test_others_must_not_read_it(self, tmp_path: Path, mode: int) -> None:
         path = tmp_path / "secret"
-        read_or_make_secret(path)
+        read_or_create_secret(path)
         path.chmod(mode)
         with pytest.raises(SecretFileError, match="chmod 600"):
             read_secret(path)
@@ -349,26 +368,26 @@ class TestSecretFile:
         "text", ["", "short", "x" * 31, "two words that are long enough to pass the length", "ü" * 40]
     )
     @pytest.mark.proves("R2")
-    def test_it_holds_enough(self, tmp_path: Path, text: str) -> None:
+    def test_it_must_be_long_enough(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "secret"
         path.write_text(text)
         path.chmod(0o600)
         with pytest.raises(SecretFileError, match="does not hold"):
             read_secret(path)
 
-    def test_a_link_or_a_pipe_is_none(self, tmp_path: Path) -> None:
+    def test_a_link_or_a_pipe_is_rejected(self, tmp_path: Path) -> None:
         real = tmp_path / "real"
-        read_or_make_secret(real)
+        read_or_create_secret(real)
         (tmp_path / "link").symlink_to(real)
         os.mkfifo(tmp_path / "pipe", 0o600)
         for name in ("link", "pipe", "missing", "."):
             with pytest.raises(SecretFileError):
                 read_secret(tmp_path / name)
 
-    def test_two_who_start_at_once_agree(self, tmp_path: Path) -> None:
+    def test_concurrent_starts_agree(self, tmp_path: Path) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(16) as pool:
-            found = set(pool.map(lambda _: read_or_make_secret(tmp_path / "x" / "secret"), range(64)))
-        assert len(found) == 1
+            secrets = set(pool.map(lambda _: read_or_create_secret(tmp_path / "x" / "secret"), range(64)))
+        assert len(secrets) == 1
         assert [path.name for path in (tmp_path / "x").iterdir()] == ["secret"]

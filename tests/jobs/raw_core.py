@@ -1,4 +1,4 @@
-"""A core that says exactly what a test wants, byte for byte."""
+"""A core that sends exactly the bytes of a test."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.settings import CoreSettings
 
-Talk = Callable[["RawCore", str, asyncio.StreamWriter], Awaitable[None]]
+Responder = Callable[["RawCore", str, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
-ORDER = Order("0" * 32, "start training churn", "start", "training", {"name": "churn"}, "alice", "p1", job="starts")
+ORDER = CoreCommand(
+    "0" * 32, "start training churn", "start", "training", {"name": "churn"}, "alice", "p1", job="starts"
+)
 
 
 @dataclass
 class RawCore:
-    """What it was sent, in order, and where it listens."""
+    """The requests it received, in order, and its address."""
 
     url: str = ""
     requests: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    happened: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def client(self, *, idle: float = 2.0, connect: float = 1.0) -> CoreClient:
         settings = CoreSettings(url=self.url, connect_seconds=connect, idle_seconds=idle)
-        return CoreClient(settings, lambda order, body: "token")
+        return CoreClient(settings, lambda command, body: "token")
 
 
 def line(event: str, **members: object) -> bytes:
@@ -40,8 +42,8 @@ DONE = line("end", state="done", result=None)
 
 
 @asynccontextmanager
-async def raw_core(talk: Talk) -> AsyncIterator[RawCore]:
-    """Serve ``talk`` to every connection; it gets ``METHOD path`` and a writer."""
+async def raw_core(respond: Responder) -> AsyncIterator[RawCore]:
+    """Serve ``respond`` on every connection; it gets ``METHOD path`` and a writer."""
     core = RawCore()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -51,13 +53,13 @@ async def raw_core(talk: Talk) -> AsyncIterator[RawCore]:
         tasks.add(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            first, *fields = head.decode().split("\r\n")
-            length = next(int(one.split(":")[1]) for one in fields if one.lower().startswith("content-length"))
+            request_line, *fields = head.decode().split("\r\n")
+            length = sum(int(field.split(":")[1]) for field in fields if field.lower().startswith("content-length"))
             core.bodies.append(await reader.readexactly(length))
-            request = first.rpartition(" ")[0]
+            request = request_line.rpartition(" ")[0]
             core.requests.append(request)
-            core.happened.append(request.partition(" ")[0])
-            await talk(core, request, writer)
+            core.calls.append(request.partition(" ")[0])
+            await respond(core, request, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -75,10 +77,10 @@ async def raw_core(talk: Talk) -> AsyncIterator[RawCore]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def says(*parts: bytes | float, then_wait: bool = False) -> Talk:
+def says(*parts: bytes | float, then_wait: bool = False) -> Responder:
     """Send the parts, pausing at numbers, and close."""
 
-    async def talk(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
+    async def respond(core: RawCore, request: str, writer: asyncio.StreamWriter) -> None:
         for part in parts:
             if isinstance(part, bytes):
                 writer.write(part)
@@ -88,4 +90,4 @@ def says(*parts: bytes | float, then_wait: bool = False) -> Talk:
         if then_wait:
             await asyncio.sleep(60)
 
-    return talk
+    return respond

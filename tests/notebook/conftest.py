@@ -10,32 +10,32 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.notebook.client import Client
-from aizen_hub.notebook.command_catalog import Entry, Vocabulary
-from tests.notebook.service_double import Double, service_double
+from aizen_hub.notebook.client import NotebookClient
+from aizen_hub.notebook.command_catalog import CommandCatalog, CommandEntry
+from tests.notebook.service_double import ServiceDouble, service_double
 
 
 @pytest.fixture
-def double() -> Iterator[Double]:
-    with service_double() as found:
-        yield found
+def double() -> Iterator[ServiceDouble]:
+    with service_double() as running:
+        yield running
 
 
 @pytest.fixture
-def client(double: Double) -> Client:
-    return Client.from_environment(double.environment())
+def client(double: ServiceDouble) -> NotebookClient:
+    return NotebookClient.from_environment(double.environment())
 
 
 @pytest.fixture(scope="session")
-def vocabulary() -> Vocabulary:
+def command_catalog() -> CommandCatalog:
     catalog = load_catalog("aizen")
-    entries = (Entry(tuple(words.split()), entry.grammar) for words, entry in catalog.commands.items())
-    return Vocabulary(entries, catalog.roles)
+    entries = (CommandEntry(tuple(words.split()), entry.grammar) for words, entry in catalog.commands.items())
+    return CommandCatalog(entries, catalog.roles)
 
 
 @pytest.fixture
 def bare_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A real shell without anything of ours."""
+    """A real IPython shell without the extension."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     config = Config()
     config.HistoryManager.enabled = False
@@ -48,8 +48,8 @@ def bare_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
 
 
 @pytest.fixture
-def shell(bare_shell: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A real shell with our extension, in the environment of a server that the hub started."""
+def shell(bare_shell: Any, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A real IPython shell with the extension, in the environment of a user server."""
     for name, value in double.environment(JUPYTERHUB_USER="bob", AIZEN_PROJECT="churn").items():
         monkeypatch.setenv(name, value)
     bare_shell.run_line_magic("load_ext", "aizen_hub.notebook")

@@ -1,4 +1,4 @@
-"""A double of the service: a real HTTP server that answers as scripted, for what the real one cannot be made to do."""
+"""Test double of the service: an HTTP server with scripted responses, for errors of the service and the network."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ HUB_TOKEN = "hub-token-of-this-server"
 Script = Callable[[RequestHandler, dict[str, Any]], Any]
 
 
-def role_token(number: int = 0, seconds: float = 300) -> str:
+def role_token(serial: int = 0, seconds: float = 300) -> str:
     def part(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
-    return f"{part({'alg': 'none'})}.{part({'exp': time.time() + seconds, 'n': number})}.x"
+    return f"{part({'alg': 'none'})}.{part({'exp': time.time() + seconds, 'n': serial})}.x"
 
 
 @dataclass
-class Double:
-    """What it was asked, and what it answers."""
+class ServiceDouble:
+    """The recorded requests, and the scripted responses."""
 
     url: str = ""
     token: str = field(default_factory=role_token)
@@ -42,8 +42,8 @@ class Double:
     scripts: dict[str, Script] = field(default_factory=dict)
     renewals: list[dict[str, str]] = field(default_factory=list)
     renewal: dict[str, Any] | None = None
-    gives_good_tokens: bool = True
-    catalog_asked: int = 0
+    issues_valid_tokens: bool = True
+    catalog_requests: int = 0
     catalog_status: int = 200
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -51,9 +51,9 @@ class Double:
 
 
 class _Base(RequestHandler):
-    double: Double
+    double: ServiceDouble
 
-    def initialize(self, double: Double) -> None:
+    def initialize(self, double: ServiceDouble) -> None:
         self.double = double
 
     def problem(self, status: int, **document: Any) -> None:
@@ -84,7 +84,7 @@ class _Commands(_Base):
 
 class _State(_Base):
     def get(self, id: str) -> None:
-        """What became of a command: the next of the scripted states, the last for ever; a number is a refusal."""
+        """Return the next scripted state of a command, the last one repeatedly; a number is an error status."""
         states = self.double.states or [404]
         state = states.pop(0) if len(states) > 1 else states[0]
         if isinstance(state, int):
@@ -101,12 +101,12 @@ class _Requests(_Base):
             self.problem(400, title="The request is not well formed", detail="there is no role `NONE`")
             return
         self.set_status(201)
-        self.finish({"kind": "message", "message": f"asked for {body['role']} in `{body['scope']}`", "data": {}})
+        self.finish({"kind": "message", "message": f"requested {body['role']} in `{body['scope']}`", "data": {}})
 
 
 class _Catalog(_Base):
     def get(self) -> None:
-        self.double.catalog_asked += 1
+        self.double.catalog_requests += 1
         if self.double.catalog_status != 200:
             self.problem(self.double.catalog_status, title="The service cannot decide now", detail="starting")
             return
@@ -143,7 +143,7 @@ class _Token(_Base):
             self.finish(self.double.renewal)
             return
         token = role_token(len(self.double.renewals))
-        if self.double.gives_good_tokens:
+        if self.double.issues_valid_tokens:
             self.double.token = token
         self.finish({"access_token": token, "expires_in": 300, "project": "churn", "token_type": "Bearer"})
 
@@ -159,9 +159,9 @@ ROUTES = (
 
 
 @contextmanager
-def service_double() -> Iterator[Double]:
-    """Run the double in a thread of its own."""
-    double = Double()
+def service_double() -> Iterator[ServiceDouble]:
+    """Run the double in a thread."""
+    double = ServiceDouble()
     ready, stop = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -190,8 +190,8 @@ def decision(allowed: bool = True, **more: Any) -> dict[str, Any]:
     return {"id": "d" * 32, "allowed": allowed, "reason": "granted", "sentence": "fine", "revision": 7, **more}
 
 
-def answers(result: dict[str, Any]) -> Script:
-    """An accounts command: one JSON answer."""
+def respond_with(result: dict[str, Any]) -> Script:
+    """Return the script of an account command: one JSON response."""
 
     def script(handler: RequestHandler, body: dict[str, Any]) -> dict[str, Any]:
         return {"id": "d" * 32, "canonical": body["text"], "decision": decision(), "result": result}
@@ -199,15 +199,15 @@ def answers(result: dict[str, Any]) -> Script:
     return script
 
 
-def denies(**document: Any) -> Script:
+def deny_with(**document: Any) -> Script:
     def script(handler: Any, body: dict[str, Any]) -> None:
         handler.problem(403, title="Not allowed", **document)
 
     return script
 
 
-def streams(*events: dict[str, Any] | float | bytes, end: bool = True) -> Script:
-    """A core command: NDJSON; a number is a pause in seconds, bytes are sent as they are."""
+def stream_events(*events: dict[str, Any] | float | bytes, end: bool = True) -> Script:
+    """Return the script of a core command: NDJSON; a number is a pause in seconds, bytes are sent unchanged."""
 
     async def script(handler: RequestHandler, body: dict[str, Any]) -> None:
         handler.set_header("Content-Type", "application/x-ndjson")

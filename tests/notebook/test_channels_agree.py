@@ -1,4 +1,4 @@
-"""One question by every road: the cell of a running kernel, HTTP with its token, the panel's page, the command line."""
+"""The same decision on every channel: kernel, HTTP with the role token, panel page, command line."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from aizen_hub.notebook.display import MIME
 from tests.fixtures.hub import HubHandle, running_hub
 
 SERVICE = "/services/aizen/"
-TOKEN = "get_ipython()._aizen_extension.console.client.token.header()"
-PEOPLE = {"ada": "", "erin": "churn", "rita": "churn"}
+AUTHORIZATION_CODE = "get_ipython()._aizen_extension.runner.client.token.authorization_header()"
+SESSIONS = {"ada": "", "erin": "churn", "rita": "churn"}
 """Name and the project of the session; empty is the system session."""
 COMMANDS = (
     "list projects", "list roles", "list roles for rita", "list users", "check license", "show project",
@@ -32,17 +32,17 @@ COMMANDS = (
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     def seed(tx: Any) -> None:
-        from aizen_hub.accounts.projects import projects
+        from aizen_hub.accounts.projects import lifecycle
         from aizen_hub.accounts.roles import assignments
         from aizen_hub.rbac.identity import Identity
 
-        projects.create(tx, "churn", owner=Identity.user("lead"))
-        projects.create(tx, "other", owner=Identity.user("lead"))
-        assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"))
-        assignments.grant(tx, ["PROJECT_READER"], "churn", Identity.user("rita"))
+        lifecycle.create_project(tx, "churn", owner=Identity.user("lead"))
+        lifecycle.create_project(tx, "other", owner=Identity.user("lead"))
+        assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"))
+        assignments.grant_roles(tx, ["PROJECT_READER"], "churn", Identity.user("rita"))
 
     accounts = {"ada": "AIZEN_ADMIN", "lead": "", "erin": "", "rita": ""}
-    with running_hub(tmp_path_factory.mktemp("roads"), accounts=accounts, seed=seed) as running:
+    with running_hub(tmp_path_factory.mktemp("channels"), accounts=accounts, seed=seed) as running:
         yield running
 
 
@@ -51,21 +51,21 @@ def token_of(browser: Browser) -> str:
     return str(page.json()["token"])
 
 
-class Person:
-    """Somebody with a kernel, its role token, a page of the panel, and a token for the command line."""
+class ChannelUser:
+    """A user with a kernel, its role token, a page of the panel, and a token for the command line."""
 
     def __init__(self, hub: HubHandle, name: str, project: str) -> None:
         self.hub, self.project, self.browser = hub, project, hub.login(name)
         self.token = token_of(self.browser)
         home = self.browser.get(SERVICE)
-        self.xsrf = next(one["value"] for one in home.fields if one.get("name") == "xsrf")
+        self.xsrf = next(field["value"] for field in home.fields if field.get("name") == "xsrf")
         self.kernel = hub.kernel(self.browser, hub.spawn(self.browser, project))
-        self.role_token = self.kernel.execute(f"print({TOKEN})").stream.strip()
-        # Files are read in the kernel; what the others send is the same content.
+        self.role_token = self.kernel.execute(f"print({AUTHORIZATION_CODE})").stream.strip()
+        # The kernel reads files; the other channels send the same content.
         self.kernel.execute("import pathlib\nfor name in ('none.json', 'x'): pathlib.Path(name).write_text('[]')")
 
     def answers(self, text: str) -> dict[str, Any]:
-        """Return what each road answered."""
+        """Return the response of each channel."""
         elsewhere = {"project": self.project} if self.project else {}
         files = {"files": {name: "[]" for name in ("none.json", "x") if f"config={name}" in text}}
         body = {"text": text, **(files if files["files"] else {})}
@@ -82,8 +82,8 @@ class Person:
 
     def _in_a_cell(self, text: str) -> dict[str, Any]:
         cell = self.kernel.execute(f"get_ipython().run_line_magic('aizen', {text!r})")
-        shown = cell.data[-1][MIME]
-        return {"decision": {"allowed": True}} if shown["type"] == "result" else shown
+        output = cell.data[-1][MIME]
+        return {"decision": {"allowed": True}} if output["type"] == "result" else output
 
 
 def post(url: str, body: Any, authorization: str) -> Any:
@@ -97,37 +97,37 @@ def post(url: str, body: Any, authorization: str) -> Any:
             return json.load(error)
 
 
-def essence(answer: dict[str, Any]) -> tuple[Any, ...]:
-    """What was decided and what its asker is told; ids, times and revisions differ from one decision to the next."""
+def comparable(answer: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the comparable part of a response; ids, times and revisions differ between decisions."""
     decision = answer["decision"]
     if decision["allowed"]:
         return (True,)
-    told = [decision.get(key) for key in ("reason", "sentence", "role", "assignment")]
-    return (False, *told, *(json.dumps(answer.get(key)) for key in ("title", "detail", "remedy", "who_can_grant")))
+    fields = [decision.get(key) for key in ("reason", "sentence", "role", "assignment")]
+    return (False, *fields, *(json.dumps(answer.get(key)) for key in ("title", "detail", "remedy", "who_can_grant")))
 
 
 @pytest.mark.proves("R71", "R60")
-def test_every_road_gives_the_same_decision(hub: HubHandle) -> None:
+def test_every_channel_returns_the_same_decision(hub: HubHandle) -> None:
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
-        people = dict(zip(PEOPLE, pool.map(lambda one: Person(hub, *one), PEOPLE.items()), strict=True))
-        for person in people.values():
-            stack.callback(person.kernel.close)
+        users = dict(zip(SESSIONS, pool.map(lambda item: ChannelUser(hub, *item), SESSIONS.items()), strict=True))
+        for user in users.values():
+            stack.callback(user.kernel.close)
         differ, outcomes = [], set()
-        for name, person in people.items():
+        for name, user in users.items():
             for text in COMMANDS:
-                found = {road: essence(answer) for road, answer in person.answers(text).items()}
-                outcomes |= {one[:2] for one in found.values()}
-                if len(set(found.values())) != 1:
-                    differ.append((name, text, found))
+                by_channel = {channel: comparable(answer) for channel, answer in user.answers(text).items()}
+                outcomes |= {value[:2] for value in by_channel.values()}
+                if len(set(by_channel.values())) != 1:
+                    differ.append((name, text, by_channel))
         assert differ == []
         reasons = {reason for allowed, *rest in outcomes if not allowed for reason in rest}
         assert {"no-assignment", "unknown-project", "syntax", "unknown-command"} <= reasons
         assert (True,) in outcomes
 
-        # A change counts on all of them at once.
-        assert {essence(one) for one in people["rita"].answers("list trainings").values()} == {(True,)}
+        # A change is effective on all channels at once.
+        assert {comparable(response) for response in users["rita"].answers("list trainings").values()} == {(True,)}
         lead = f"token {token_of(hub.login('lead'))}"
         revoke = {"text": "revoke role PROJECT_READER from rita", "project": "churn"}
         assert post(f"{hub.url}{SERVICE}api/v1/commands", revoke, lead)["decision"]["allowed"]
-        (after,) = {essence(one)[:2] for one in people["rita"].answers("list trainings").values()}
+        (after,) = {comparable(response)[:2] for response in users["rita"].answers("list trainings").values()}
         assert after == (False, "no-assignment")

@@ -1,4 +1,4 @@
-"""What is shown: as text and as HTML, with nothing in it that could act."""
+"""Rendered output as text and as HTML without active content."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.notebook.display import MAX_ROWS, MIME, Notice, Refusal, Result, Shown, cell, clean
-from aizen_hub.notebook.progress import Progress
+from aizen_hub.notebook.display import (
+    MAX_ROWS,
+    MIME,
+    CommandResult,
+    Notice,
+    Refusal,
+    Renderable,
+    escape_unprintable,
+    format_cell,
+)
+from aizen_hub.notebook.progress import ProgressDisplay
 
 NASTY = '<script>alert(1)</script><img src=x onerror="x">\x1b[31m\u202egnp.\r\n\x00'
 VALUES = st.recursive(
@@ -35,8 +44,8 @@ class Tags(html.parser.HTMLParser):
         self.styles += [value or "" for _, value in attrs]
 
 
-def check(shown: Any) -> dict[str, Any]:
-    bundle: dict[str, Any] = shown._repr_mimebundle_()
+def check(output: Any) -> dict[str, Any]:
+    bundle: dict[str, Any] = output._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html", MIME}
     json.dumps(bundle[MIME])
     tags = Tags()
@@ -50,7 +59,7 @@ def check(shown: Any) -> dict[str, Any]:
 
 @given(st.dictionaries(st.sampled_from(["kind", "message", "columns", "rows", "data"]), VALUES))
 def test_any_result_can_be_shown(content: dict[str, Any]) -> None:
-    check(Result(content))
+    check(CommandResult(content))
 
 
 @given(st.dictionaries(st.sampled_from(["title", "detail", "decision", "who_can_grant", "remedy", "errors"]), VALUES))
@@ -59,14 +68,16 @@ def test_any_refusal_can_be_shown(document: dict[str, Any]) -> None:
 
 
 def test_a_hostile_value_stays_text() -> None:
-    shown: list[Shown] = [
-        Result({"kind": "table", "message": NASTY, "columns": [NASTY], "rows": [[NASTY, {"a": NASTY}]], "data": {}}),
-        Result({"kind": "object", "data": {"a": NASTY}}, state="failed", message=NASTY),
+    outputs: list[Renderable] = [
+        CommandResult(
+            {"kind": "table", "message": NASTY, "columns": [NASTY], "rows": [[NASTY, {"a": NASTY}]], "data": {}}
+        ),
+        CommandResult({"kind": "object", "data": {"a": NASTY}}, state="failed", message=NASTY),
         Refusal({"title": NASTY, "detail": NASTY, "remedy": NASTY, "errors": [{"pointer": NASTY}]}, NASTY),
         Notice(NASTY, NASTY),
     ]
-    for one in shown:
-        bundle = check(one)
+    for output in outputs:
+        bundle = check(output)
         assert "\x1b" not in bundle["text/html"]
         assert "\u202e" not in bundle["text/plain"] + bundle["text/html"]
 
@@ -78,7 +89,7 @@ def test_a_table_is_a_table() -> None:
         "rows": [["churn", ["A", "B"]], ["p2", None]],
         "data": {"n": 2},
     }
-    result = Result(content, id="d1", command="list projects")
+    result = CommandResult(content, id="d1", command="list projects")
     assert result.text().splitlines() == ["name   roles", "-----  -----", "churn  A, B", "p2"]
     assert result.records == [{"name": "churn", "roles": ["A", "B"]}, {"name": "p2", "roles": None}]
     assert result.data == {"n": 2}
@@ -87,7 +98,7 @@ def test_a_table_is_a_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [
         ("2026-11-22T07:42:02.296651Z", "2026-11-22 07:42:02 UTC"),
         ("2026-11-22T07:42:02+00:00", "2026-11-22 07:42:02 UTC"),
@@ -98,18 +109,18 @@ def test_a_table_is_a_table() -> None:
         ("\u202e" * 300, "\\u202e" * 50),
     ],
 )
-def test_a_value_is_shown_as_one_would_write_it(value: object, shown: str) -> None:
-    assert cell(value) == shown
+def test_values_are_formatted(value: object, expected: str) -> None:
+    assert format_cell(value) == expected
 
 
-def test_a_long_table_is_cut_on_the_screen_only() -> None:
-    result = Result({"kind": "table", "columns": ["n"], "rows": [[n] for n in range(MAX_ROWS + 5)]})
+def test_a_long_table_is_truncated_on_the_screen_only() -> None:
+    result = CommandResult({"kind": "table", "columns": ["n"], "rows": [[n] for n in range(MAX_ROWS + 5)]})
     assert "and 5 more rows" in result.text()
     assert "and 5 more rows" in result.html()
     assert len(result.rows) == MAX_ROWS + 5
 
 
-def test_a_denial_says_why_who_and_how(monkeypatch: Any) -> None:
+def test_a_denial_shows_reason_grantors_and_request(monkeypatch: Any) -> None:
     monkeypatch.setenv("JUPYTERHUB_USER", "bob")
     document = {
         "title": "Not allowed",
@@ -122,13 +133,13 @@ def test_a_denial_says_why_who_and_how(monkeypatch: Any) -> None:
     }  # fmt: skip
     refusal = Refusal({**document, "scope": "churn", "remedy": "ask `alice`"}, "start training churn")
     assert refusal.is_denial
-    assert "ask `alice`" not in refusal.text(), "said already, and better"
-    for shown in (refusal.text(), refusal.html()):
+    assert "ask `alice`" not in refusal.text(), "replaced by the more specific lines"
+    for rendered in (refusal.text(), refusal.html()):
         for part in (
             "bob may not execute:training in churn", "PROJECT_EXECUTOR", "alice, carol",
-            "%aizen ask PROJECT_EXECUTOR in churn", "types in churn: grant role PROJECT_EXECUTOR to bob", "d1",
+            "%aizen ask PROJECT_EXECUTOR in churn", "runs in churn: grant role PROJECT_EXECUTOR to bob", "d1",
         ):  # fmt: skip
-            assert part in shown
+            assert part in rendered
     assert "Traceback" not in refusal.text()
 
 
@@ -145,36 +156,36 @@ def test_a_failure_of_something_allowed_is_not_a_denial() -> None:
     assert refusal.text() == "The core did not: the core cannot be reached\n  decision: d1"
 
 
-def test_only_what_a_role_would_change_names_a_role() -> None:
+def test_a_role_is_named_only_if_it_would_allow_the_command() -> None:
     decision = {"id": "d1", "allowed": False, "reason": "escalation", "sentence": "not to yourself", "role": "X"}
     text = Refusal({"title": "No", "decision": decision, "who_can_grant": ["alice"], "remedy": "ask alice"}).text()
     assert text.splitlines() == [
         "No: not to yourself",
         "  who can grant it: alice",
-        "  what helps: ask alice",
+        "  what you can do: ask alice",
         "  decision: d1",
     ]
 
 
-def test_nothing_is_said_twice() -> None:
+def test_nothing_is_repeated() -> None:
     fault = {"pointer": "/text", "detail": "the quote is not closed"}
     assert Refusal({"title": "Bad", "detail": "the quote is not closed", "errors": [fault]}).text().count("quote") == 1
-    empty = Result({"kind": "table", "message": "you have no project", "columns": ["project"], "rows": []})
+    empty = CommandResult({"kind": "table", "message": "you have no project", "columns": ["project"], "rows": []})
     assert empty.text() == "you have no project"
-    silent = Result({"kind": "table", "columns": ["project"], "rows": []})
-    assert "(nothing)" in silent.text()
-    assert "(nothing)" in silent.html()
+    silent = CommandResult({"kind": "table", "columns": ["project"], "rows": []})
+    assert "(no rows)" in silent.text()
+    assert "(no rows)" in silent.html()
 
 
-def test_faults_of_a_file_are_listed() -> None:
+def test_errors_in_a_file_are_listed() -> None:
     faults = [{"pointer": "/2/roles/0", "detail": "no such role", "allowed": ["PROJECT_READER"]}]
     text = Refusal({"title": "Bad", "detail": "one fault", "errors": faults}).text()
     assert "/2/roles/0: no such role (allowed: PROJECT_READER)" in text
 
 
 @given(st.text())
-def test_cleaned_text_is_one_printable_line(text: str) -> None:
-    assert clean(text).isprintable()
+def test_escaped_text_is_one_printable_line(text: str) -> None:
+    assert escape_unprintable(text).isprintable()
 
 
 @given(
@@ -183,7 +194,7 @@ def test_cleaned_text_is_one_printable_line(text: str) -> None:
     )
 )
 def test_any_event_can_be_drawn(event: dict[str, Any]) -> None:
-    progress = Progress(NASTY)
-    progress._drawn = float("inf")
-    progress.take(event)
+    progress = ProgressDisplay(NASTY)
+    progress._drawn_at = float("inf")
+    progress.update(event)
     check(progress)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +13,17 @@ from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.utils.capture import capture_output
 
 from aizen_hub.notebook import client as client_module
-from aizen_hub.notebook.client import Client
+from aizen_hub.notebook.client import NotebookClient
+from aizen_hub.notebook.command_runner import CommandRunner, CommandStillRunning
 from aizen_hub.notebook.completion import make_matcher
-from aizen_hub.notebook.console import Console, LeftRunning
-from aizen_hub.notebook.display import Notice, Refusal, Result
-from aizen_hub.notebook.errors import AizenDenied
+from aizen_hub.notebook.display import CommandResult, Notice, Refusal
+from aizen_hub.notebook.errors import AizenDeniedError
 from aizen_hub.notebook.extension import unload_ipython_extension
-from tests.notebook.service_double import Double, answers, decision, denies, role_token, streams
+from tests.fixtures.timing import within
+from tests.notebook.service_double import ServiceDouble, decision, deny_with, respond_with, role_token, stream_events
 
 TABLE = {"kind": "table", "message": "", "columns": ["name"], "rows": [["churn"]], "data": {}}
-DENIED = denies(
+DENIED = deny_with(
     detail="bob may not start training", who_can_grant=["alice"],
     decision=decision(False, reason="no-assignment", sentence="bob may not execute:training", role="PROJECT_EXECUTOR"),
 )  # fmt: skip
@@ -35,27 +35,27 @@ def run(shell: Any, text: str) -> tuple[Any, Any]:
     return done, captured
 
 
-def test_plain_text_is_a_command_from_the_first_cell_on(shell: Any, double: Double) -> None:
-    double.scripts["list projects"] = answers(TABLE)
+def test_plain_text_commands_work_from_the_first_cell_on(shell: Any, double: ServiceDouble) -> None:
+    double.scripts["list projects"] = respond_with(TABLE)
     for _ in range(2):
         done, _ = run(shell, "list projects")
         assert done.success
-        assert isinstance(done.result, Result)
+        assert isinstance(done.result, CommandResult)
         assert done.result.rows == (("churn",),)
-    assert double.catalog_asked == 1
+    assert double.catalog_requests == 1
     assert double.commands == [{"text": "list projects"}] * 2
 
 
-def test_text_reaches_the_service_as_it_was_typed(shell: Any, double: Double) -> None:
+def test_text_is_sent_unchanged(shell: Any, double: ServiceDouble) -> None:
     text = """configure training churn note="{x} $HOME \\n ' %s" """.strip()
-    double.scripts[text] = answers({"kind": "message", "message": "ok"})
+    double.scripts[text] = respond_with({"kind": "message", "message": "ok"})
     shell.user_ns["x"] = "expanded"
     run(shell, text)
     run(shell, f"%aizen {text}")
-    assert [one["text"] for one in double.commands] == [text, text]
+    assert [command["text"] for command in double.commands] == [text, text]
 
 
-def test_python_stays_python(shell: Any, double: Double) -> None:
+def test_python_stays_python(shell: Any, double: ServiceDouble) -> None:
     run(shell, "list projects")
     double.commands.clear()
     done, _ = run(shell, "list = 3\nprojects = list\nprojects")
@@ -65,33 +65,33 @@ def test_python_stays_python(shell: Any, double: Double) -> None:
     assert double.commands == []
 
 
-def test_a_syntax_error_stays_a_syntax_error(shell: Any, double: Double) -> None:
-    for _ in range(2):  # before and after the catalog is known
+def test_a_syntax_error_stays_a_syntax_error(shell: Any, double: ServiceDouble) -> None:
+    for _ in range(2):  # before and after the catalog is fetched
         done, captured = run(shell, "hello my world")
         assert not done.success
         assert "SyntaxError" in captured.stdout
         assert "hello my world" in captured.stdout
         assert "aizen" not in captured.stdout.lower()
         run(shell, "list projects")
-    assert [one["text"] for one in double.commands] == ["list projects"] * 2
+    assert [command["text"] for command in double.commands] == ["list projects"] * 2
 
 
 @pytest.mark.proves("T-02")
-def test_the_denial_is_the_services_with_or_without_our_magic(shell: Any, double: Double) -> None:
+def test_the_service_denies_with_or_without_the_magic(shell: Any, double: ServiceDouble) -> None:
     double.scripts["start training churn"] = DENIED
     done, captured = run(shell, "start training churn")
-    assert done.success, "a denial is an answer, not an error"
+    assert done.success, "a denial is a result, not an error"
     assert isinstance(done.result, Refusal)
     assert done.result.role == "PROJECT_EXECUTOR"
     assert "Traceback" not in captured.stdout + captured.stderr
-    client = shell._aizen_extension.console.client
+    client = shell._aizen_extension.runner.client
     unload_ipython_extension(shell)
     with pytest.raises(Exception, match="bob may not start training"):
         list(client.run("start training churn"))
     assert len(double.commands) == 2
 
 
-def test_near_misses_are_answered_without_the_service(shell: Any, double: Double) -> None:
+def test_similar_commands_are_suggested_without_the_service(shell: Any, double: ServiceDouble) -> None:
     for _ in range(2):
         done, _ = run(shell, "strat training churn")
         assert isinstance(done.result, Notice)
@@ -101,58 +101,58 @@ def test_near_misses_are_answered_without_the_service(shell: Any, double: Double
     assert double.commands == []
 
 
-def test_several_commands_run_in_turn_and_stop_at_a_refusal(shell: Any, double: Double) -> None:
-    double.scripts |= {"list projects": answers(TABLE), "start training churn": DENIED}
+def test_several_commands_run_in_turn_and_stop_at_a_refusal(shell: Any, double: ServiceDouble) -> None:
+    double.scripts |= {"list projects": respond_with(TABLE), "start training churn": DENIED}
     done, captured = run(shell, "list projects\n# then\nstart training churn\n\nlist projects\nlist projects\n")
-    assert [one["text"] for one in double.commands] == ["list projects", "start training churn"]
-    assert len(captured.outputs) == 2, "the last one shown is the value of the cell"
-    assert "2 of 4" in done.result.text()
+    assert [command["text"] for command in double.commands] == ["list projects", "start training churn"]
+    assert len(captured.outputs) == 2, "the last output is the value of the cell"
+    assert "2 of the 4" in done.result.text()
 
 
-def test_strict_mode_raises_what_would_be_shown(shell: Any, double: Double) -> None:
-    double.scripts |= {"list projects": answers(TABLE), "start training churn": DENIED}
+def test_strict_mode_raises_refusals(shell: Any, double: ServiceDouble) -> None:
+    double.scripts |= {"list projects": respond_with(TABLE), "start training churn": DENIED}
     done, captured = run(shell, "%%aizen --strict\nlist projects\nstart training churn\nlist projects")
-    assert isinstance(done.error_in_exec, AizenDenied)
+    assert isinstance(done.error_in_exec, AizenDeniedError)
     assert "bob may not execute:training" in captured.stdout
     assert "Traceback" not in captured.stdout
-    assert "1 commands after it were not run" in captured.stdout
+    assert "1 of the 3 commands was not run" in captured.stdout
     done, _ = run(shell, "%aizen --strict start training churn")
-    assert isinstance(done.error_in_exec, AizenDenied)
+    assert isinstance(done.error_in_exec, AizenDeniedError)
     done, _ = run(shell, "%aizen --strict list projects")
     assert done.success
 
 
-def test_off_and_on(shell: Any, double: Double) -> None:
-    double.scripts["list projects"] = answers(TABLE)
+def test_off_and_on(shell: Any, double: ServiceDouble) -> None:
+    double.scripts["list projects"] = respond_with(TABLE)
     run(shell, "%aizen off")
     done, captured = run(shell, "list projects")
     assert not done.success
     assert "SyntaxError" in captured.stdout
     done, _ = run(shell, "%aizen list projects")
-    assert isinstance(done.result, Result)
+    assert isinstance(done.result, CommandResult)
     run(shell, "%aizen on")
     done, _ = run(shell, "list projects")
-    assert isinstance(done.result, Result)
+    assert isinstance(done.result, CommandResult)
 
 
-def test_the_value_of_a_magic_can_be_kept(shell: Any, double: Double) -> None:
-    double.scripts["list projects"] = answers(TABLE)
-    run(shell, "found = %aizen list projects")
-    assert shell.user_ns["found"].records == [{"name": "churn"}]
+def test_the_result_of_a_magic_can_be_assigned(shell: Any, double: ServiceDouble) -> None:
+    double.scripts["list projects"] = respond_with(TABLE)
+    run(shell, "projects = %aizen list projects")
+    assert shell.user_ns["projects"].records == [{"name": "churn"}]
 
 
-def test_who_am_i_and_help(shell: Any, double: Double) -> None:
+def test_identity_and_help(shell: Any, double: ServiceDouble) -> None:
     done, _ = run(shell, "%aizen")
     assert "bob in project `churn`" in done.result.text()
     assert done.result.rows == (("PROJECT_READER", "churn", []),)
     done, _ = run(shell, "%aizen help start")
     assert {row[0].split()[0] for row in done.result.rows} == {"start"}
     done, _ = run(shell, "%%aizen nonsense\nlist projects")
-    assert "takes nothing but" in done.result.text()
+    assert "accepts only" in done.result.text()
     assert double.commands == []
 
 
-def test_help_for_a_command(shell: Any, double: Double) -> None:
+def test_help_for_a_command(shell: Any, double: ServiceDouble) -> None:
     run(shell, "%aizen help")
     for text in ("start training?", "?start training", "start training churn??"):
         done, _ = run(shell, text)
@@ -163,17 +163,17 @@ def test_help_for_a_command(shell: Any, double: Double) -> None:
     assert "%aizen?" in done.result.text()
     shell.user_ns["plot"] = 3
     done, _ = run(shell, "plot?")
-    assert done.result is None, "one word is a Python name, and IPython's to explain"
+    assert done.result is None, "a single word is a Python name, which IPython explains"
     assert double.commands == []
 
 
-def test_asking_for_a_role(shell: Any, double: Double) -> None:
+def test_requesting_a_role(shell: Any, double: ServiceDouble) -> None:
     for text in (
         "PROJECT_EXECUTOR because I train models", "PROJECT_READER in p2", "PROJECT_CREATOR", "PROJECT_ADMIN in p2 why",
     ):  # fmt: skip
         done, _ = run(shell, f"%aizen ask {text}")
-        assert isinstance(done.result, Result)
-        assert "asked for" in done.result.text()
+        assert isinstance(done.result, CommandResult)
+        assert "requested" in done.result.text()
     assert double.requests == [
         {"role": "PROJECT_EXECUTOR", "scope": "churn", "reason": "because I train models"},
         {"role": "PROJECT_READER", "scope": "p2", "reason": ""},
@@ -183,29 +183,27 @@ def test_asking_for_a_role(shell: Any, double: Double) -> None:
     done, _ = run(shell, "%aizen ask NONE")
     assert "there is no role `NONE`" in done.result.text()
     done, _ = run(shell, "%aizen ask")
-    assert "which role" in done.result.text()
+    assert "role is missing" in done.result.text()
 
 
 @pytest.mark.parametrize(
     ("cell", "says"),
     [
-        ("x = 1\nlist trainings", "written: %aizen list trainings"),
-        ("list trainings\nprint(1)", "written: %aizen list trainings"),
-        ("for x in range(3):\n    start training churn", "written: %aizen start training churn"),
-        ("found = list trainings", "found = %aizen list trainings"),
-        ("list projects;", "takes no `;`: list projects"),
+        ("x = 1\nlist trainings", "write: %aizen list trainings"),
+        ("list trainings\nprint(1)", "write: %aizen list trainings"),
+        ("for x in range(3):\n    start training churn", "write: %aizen start training churn"),
+        ("rows = list trainings", "rows = %aizen list trainings"),
+        ("list projects;", "does not end with `;`: list projects"),
         ("print 'hello'", None),
         ("x = (", None),
         ("%matplotlib nothing\nx y z", None),
     ],
 )
-def test_a_command_among_python_is_answered_with_how_it_is_written(
-    shell: Any, double: Double, cell: str, says: str | None
-) -> None:
+def test_a_command_among_python_gets_a_hint(shell: Any, double: ServiceDouble, cell: str, says: str | None) -> None:
     run(shell, "%aizen help")
     done, captured = run(shell, cell)
     assert not done.success
-    assert "SyntaxError" in captured.stdout, "Python's own words come first"
+    assert "SyntaxError" in captured.stdout, "Python's own message comes first"
     assert ("aizen:" in captured.stdout) == (says is not None)
     assert says is None or says in captured.stdout.splitlines()[-1]
     run(shell, "%aizen off")
@@ -222,25 +220,25 @@ def test_an_unreachable_service_is_one_sentence(bare_shell: Any, monkeypatch: py
     assert "cannot be reached" in done.result.text()
     assert "invalid syntax" in done.result.text()
     done, captured = run(bare_shell, "%aizen start training churn")
-    assert "nothing was carried out" in done.result.text()
+    assert "nothing was executed" in done.result.text()
     assert "Traceback" not in captured.stdout
 
 
-def test_a_sealed_service_is_told(shell: Any, double: Double) -> None:
+def test_a_sealed_service_is_reported(shell: Any, double: ServiceDouble) -> None:
     double.catalog_status = 503
     done, _ = run(shell, "start training churn")
     assert "starting" in done.result.text()
 
 
-def test_a_stream_has_one_bar_and_a_result(shell: Any, double: Double) -> None:
+def test_a_stream_has_one_bar_and_a_result(shell: Any, double: ServiceDouble) -> None:
     events: list[Any] = []
     for part in range(1, 11):
         events += [{"event": "progress", "fraction": part / 10, "message": f"epoch {part} of 10"}, 0.05]
-    double.scripts["start training churn"] = streams(
+    double.scripts["start training churn"] = stream_events(
         *events, {"event": "log", "line": "loss 0.4"}, {"event": "end", "state": "done", "result": TABLE, "message": ""}
     )
-    console: Console = shell._aizen_extension.console
-    console._rich = True
+    runner: CommandRunner = shell._aizen_extension.runner
+    runner._rich = True
     done, captured = run(shell, "start training churn")
     assert done.result.rows == (("churn",),)
     assert done.result.log == ("loss 0.4",)
@@ -254,10 +252,10 @@ def test_a_stream_has_one_bar_and_a_result(shell: Any, double: Double) -> None:
 
 @pytest.mark.parametrize(
     ("state", "message"),
-    [("failed", "this sample core does not carry out it"), ("stopped", "it was stopped"), ("unknown", "")],
+    [("failed", "this sample core does not support it"), ("stopped", "it was stopped"), ("unknown", "")],
 )
-def test_an_end_that_is_not_done_is_said(shell: Any, double: Double, state: str, message: str) -> None:
-    double.scripts["start training churn"] = streams(
+def test_an_unsuccessful_end_is_shown(shell: Any, double: ServiceDouble, state: str, message: str) -> None:
+    double.scripts["start training churn"] = stream_events(
         {"event": "end", "state": state, "result": None, "message": message}
     )
     done, _ = run(shell, "start training churn")
@@ -267,85 +265,97 @@ def test_an_end_that_is_not_done_is_said(shell: Any, double: Double, state: str,
     assert message in done.result.text()
 
 
-def test_a_broken_stream_is_told(shell: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_ASK_PAUSE", 0.01)
-    monkeypatch.setattr(client_module, "RETURN_SECONDS", 0.1)
+def test_a_broken_stream_is_reported(shell: Any, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(client_module, "RECONNECT_SECONDS", 0.1)
     double.states = [503]
-    double.scripts["start training churn"] = streams({"event": "progress", "fraction": 0.1, "message": ""}, end=False)
+    double.scripts["start training churn"] = stream_events(
+        {"event": "progress", "fraction": 0.1, "message": ""}, end=False
+    )
     run(shell, "%aizen help")
     done, _ = run(shell, "start training churn")
     assert isinstance(done.result, Notice)
-    assert "`status training churn` shows it" in done.result.text()
-    assert "may not have been carried out" not in done.result.text(), "it was: its decision had come"
+    assert "`status training churn` shows its state" in done.result.text()
+    assert "may not have been executed" not in done.result.text(), "its decision was received"
 
 
 @pytest.fixture
-def hears_interrupts() -> Iterator[None]:
-    """A test run in the background ignores them."""
+def default_interrupt_handler() -> Iterator[None]:
+    """Restore the handler, since a test run in the background ignores interrupts."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupt_leaves_the_job(shell: Any, double: Double, hears_interrupts: None) -> None:
-    double.scripts["start training churn"] = streams({"event": "progress", "fraction": 0.1, "message": ""}, 10.0)
+def test_an_interrupt_does_not_stop_the_job(
+    shell: Any, double: ServiceDouble, default_interrupt_handler: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.scripts["start training churn"] = stream_events({"event": "progress", "fraction": 0.1, "message": ""}, 60.0)
     run(shell, "%aizen help")
-    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    began = time.monotonic()
-    done, captured = run(shell, "start training churn")
-    assert time.monotonic() - began < 5
-    assert isinstance(done.error_in_exec, LeftRunning)
-    assert "was not stopped and goes on" in captured.stdout
-    assert "`stop training churn` ends it" in captured.stdout
+    run_command = NotebookClient.run
+
+    def interrupt_after_progress(client: NotebookClient, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        for event in run_command(client, *args, **options):
+            yield event
+            if event["event"] == "progress":
+                threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    monkeypatch.setattr(NotebookClient, "run", interrupt_after_progress)
+    with within(30):
+        done, captured = run(shell, "start training churn")
+    assert isinstance(done.error_in_exec, CommandStillRunning)
+    assert "is still running" in captured.stdout
+    assert "`stop training churn` stops it" in captured.stdout
     assert "Traceback" not in captured.stdout
 
 
-def test_setting_the_project_is_seen_in_the_environment(shell: Any, double: Double) -> None:
+def test_setting_the_project_updates_the_environment(shell: Any, double: ServiceDouble) -> None:
     result = {"kind": "message", "message": "now in p2", "data": {"renew": True, "project": "p2"}}
-    double.scripts["set project p2"] = answers(result)
+    double.scripts["set project p2"] = respond_with(result)
     run(shell, "set project p2")
     assert os.environ["AIZEN_PROJECT"] == "p2"
 
 
 def completions(shell: Any, text: str) -> list[str]:
     with provisionalcompleter():
-        return [found.text for found in shell.Completer.completions(text, len(text))]
+        return [completion.text for completion in shell.Completer.completions(text, len(text))]
 
 
-def test_completion_behind_the_magic(shell: Any, double: Double) -> None:
+def test_completion_after_the_magic(shell: Any, double: ServiceDouble) -> None:
     assert "training" in completions(shell, "%aizen start tr")
     assert completions(shell, "%aizen ask PROJECT_RE") == ["PROJECT_READER"]
     assert set(completions(shell, "%aizen list data-")) >= {"data-quality", "data-drift"}
     assert "start" in completions(shell, "%aizen sta")
     assert "off" in completions(shell, "%aizen of")
-    assert completions(shell, "%aizen start tr") == ["training"], "nothing of Python's in between"
-    assert double.catalog_asked == 1
+    assert completions(shell, "%aizen start tr") == ["training"], "no completions of Python"
+    assert double.catalog_requests == 1
 
 
-def test_completion_in_plain_text(shell: Any, double: Double) -> None:
+def test_completion_in_plain_text(shell: Any, double: ServiceDouble) -> None:
     assert "training" not in completions(shell, "start tr"), "the catalog is not fetched for Python's completions"
-    assert double.catalog_asked == 0
+    assert double.catalog_requests == 0
     completions(shell, "%aizen ")
     assert completions(shell, "start tr") == ["training"]
     assert "PROJECT_READER" in completions(shell, "grant role PROJECT_R")
     assert any(word.endswith("PROJECT_READER") for word in completions(shell, "grant role PROJECT_ADMIN,PROJECT_R"))
-    assert "dataclasses" in completions(shell, "import da"), "Python's modules stay on offer"
+    assert "dataclasses" in completions(shell, "import da"), "Python's modules are still completed"
     shell.user_ns["training_set"] = 1
     assert "training_set" in completions(shell, "training_s")
     assert "training_set" in completions(shell, "x = training_s")
 
 
-def test_an_unreachable_service_is_asked_once_for_completions(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_sends_one_request_to_an_unreachable_service(
+    double: ServiceDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
     double.catalog_status = 503
-    matcher = make_matcher(Console(Client.from_environment(double.environment())))
+    matcher = make_matcher(CommandRunner(NotebookClient.from_environment(double.environment())))
     for _ in range(5):
         context = CompletionContext(token="s", full_text="%aizen s", cursor_position=8, cursor_line=0, limit=None)
         assert matcher(context)["completions"] == []
-    assert double.catalog_asked == 1
+    assert double.catalog_requests == 1
 
 
-def test_loading_twice_installs_once_and_unloading_removes_all(shell: Any, double: Double) -> None:
+def test_loading_twice_installs_once_and_unloading_removes_all(shell: Any, double: ServiceDouble) -> None:
     before = len(shell.input_transformers_cleanup)
     shell.run_line_magic("reload_ext", "aizen_hub.notebook")
     assert len(shell.input_transformers_cleanup) == before
@@ -357,7 +367,7 @@ def test_loading_twice_installs_once_and_unloading_removes_all(shell: Any, doubl
     assert not done.success
 
 
-def test_without_an_address_one_line_is_said(bare_shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_address_one_line_is_printed(bare_shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIZEN_URL", raising=False)
     with capture_output() as captured:
         bare_shell.run_line_magic("load_ext", "aizen_hub.notebook")
@@ -365,8 +375,8 @@ def test_without_an_address_one_line_is_said(bare_shell: Any, monkeypatch: pytes
     assert bare_shell.find_line_magic("aizen") is None
 
 
-def test_whether_a_cell_is_complete_is_answered_without_the_service(shell: Any, double: Double) -> None:
+def test_cell_completeness_is_checked_without_the_service(shell: Any, double: ServiceDouble) -> None:
     assert shell.check_complete("start training churn")[0] == "complete"
     assert shell.check_complete("for x in range(3):")[0] == "incomplete"
-    assert double.catalog_asked == 0
+    assert double.catalog_requests == 0
     assert double.commands == []

@@ -1,18 +1,17 @@
-"""Plain text as commands: Python wins, and what is rewritten is exactly what a catalog holds."""
+"""Plain-text commands: Python takes precedence, and only commands of the catalog are rewritten."""
 
 from __future__ import annotations
 
 import ast
-import statistics
-import time
 import warnings
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aizen_hub.notebook.command_catalog import Vocabulary
+from aizen_hub.notebook.command_catalog import CommandCatalog
 from aizen_hub.notebook.transformer import transform
+from tests.fixtures.timing import cpu_seconds
 
 WORDS = (
     "start",
@@ -53,14 +52,14 @@ MARKS = (
     "\u00a0",
 )
 TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS + MARKS), max_size=14).map("".join))
-VOCABULARIES = st.sampled_from(["known", "unknown"])
+CATALOG_STATES = st.sampled_from(["known", "unknown"])
 
 
 def cell(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
-def python_takes(text: str) -> bool:
+def is_python(text: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -70,35 +69,37 @@ def python_takes(text: str) -> bool:
     return True
 
 
-@given(TEXTS, VOCABULARIES)
+@given(TEXTS, CATALOG_STATES)
 @example("import dataset", "known")
 @example("plot", "known")
 @example("start = training", "known")
 @example("await x", "unknown")
 @settings(max_examples=400, deadline=None)
-def test_what_python_compiles_is_never_rewritten(vocabulary: Vocabulary, text: str, known: str) -> None:
+def test_what_python_compiles_is_never_rewritten(
+    command_catalog: CommandCatalog, text: str, catalog_state: str
+) -> None:
     lines = cell(text)
-    if python_takes("".join(lines)):
-        assert transform(lines, vocabulary if known == "known" else None) == lines
+    if is_python("".join(lines)):
+        assert transform(lines, command_catalog if catalog_state == "known" else None) == lines
 
 
-@given(TEXTS, VOCABULARIES)
+@given(TEXTS, CATALOG_STATES)
 @example("start training churn", "known")
 @example("strat training churn\nlist projects", "known")
 @example("start training 'a\\'", "unknown")
 @settings(max_examples=400, deadline=None)
-def test_it_is_idempotent_and_gives_python(vocabulary: Vocabulary, text: str, known: str) -> None:
-    words = vocabulary if known == "known" else None
-    once = transform(cell(text), words)
-    assert transform(once, words) == once
-    if once != cell(text):
-        assert python_takes("".join(once))
+def test_it_is_idempotent_and_returns_python(command_catalog: CommandCatalog, text: str, catalog_state: str) -> None:
+    catalog = command_catalog if catalog_state == "known" else None
+    transformed = transform(cell(text), catalog)
+    assert transform(transformed, catalog) == transformed
+    if transformed != cell(text):
+        assert is_python("".join(transformed))
 
 
-def test_every_command_of_the_catalog_is_recognised(vocabulary: Vocabulary) -> None:
-    for entry in vocabulary.entries.values():
+def test_every_command_of_the_catalog_is_recognised(command_catalog: CommandCatalog) -> None:
+    for entry in command_catalog.entries.values():
         line = f"{entry.text} churn\n"
-        assert transform([line], vocabulary) == [f"get_ipython().run_line_magic('aizen', {line.strip()!r})\n"]
+        assert transform([line], command_catalog) == [f"get_ipython().run_line_magic('aizen', {line.strip()!r})\n"]
 
 
 @pytest.mark.parametrize(
@@ -126,9 +127,9 @@ def test_every_command_of_the_catalog_is_recognised(vocabulary: Vocabulary) -> N
         "start training churn" + "x" * 70_000,
     ],
 )
-def test_these_are_left_alone(vocabulary: Vocabulary, text: str) -> None:
+def test_these_cells_are_not_rewritten(command_catalog: CommandCatalog, text: str) -> None:
     lines = cell(text)
-    assert transform(lines, vocabulary) == lines
+    assert transform(lines, command_catalog) == lines
 
 
 @pytest.mark.parametrize(
@@ -146,8 +147,8 @@ def test_these_are_left_alone(vocabulary: Vocabulary, text: str) -> None:
         "start training churn {x} $HOME",
     ],
 )
-def test_these_are_commands(vocabulary: Vocabulary, text: str) -> None:
-    assert "".join(transform(cell(text), vocabulary)).startswith("get_ipython().run_")
+def test_these_cells_are_rewritten(command_catalog: CommandCatalog, text: str) -> None:
+    assert "".join(transform(cell(text), command_catalog)).startswith("get_ipython().run_")
 
 
 @pytest.mark.parametrize(
@@ -165,36 +166,32 @@ def test_these_are_commands(vocabulary: Vocabulary, text: str) -> None:
         ("set x = 3", None),
     ],
 )
-def test_near_misses_are_suggested(vocabulary: Vocabulary, text: str, meant: str | None) -> None:
-    assert vocabulary.suggest(text) == meant
-    assert (transform(cell(text), vocabulary) != cell(text)) == (meant is not None)
+def test_similar_commands_are_suggested(command_catalog: CommandCatalog, text: str, meant: str | None) -> None:
+    assert command_catalog.suggest(text) == meant
+    assert (transform(cell(text), command_catalog) != cell(text)) == (meant is not None)
 
 
-def test_what_ipython_runs_without_its_sign_stays_ipythons(vocabulary: Vocabulary) -> None:
-    assert transform(["run script\n"], vocabulary, lambda word: word == "run") == ["run script\n"]
-    assert transform(["run pca\n"], vocabulary, lambda word: word == "run") != ["run pca\n"]
+def test_automagic_commands_of_ipython_are_not_rewritten(command_catalog: CommandCatalog) -> None:
+    assert transform(["run script\n"], command_catalog, lambda word: word == "run") == ["run script\n"]
+    assert transform(["run pca\n"], command_catalog, lambda word: word == "run") != ["run pca\n"]
     assert transform(["run script\n"], None, lambda word: word == "run") == ["run script\n"]
 
 
-def test_without_a_catalog_only_what_looks_like_a_command_waits_for_it() -> None:
+def test_without_a_catalog_only_possible_commands_fetch_it() -> None:
     for text in ("start training churn", "plot x", "import dataset churn"):
         assert "--plain" in transform([text], None)[0]
     for text in ("import numpy", "for x in", "print('", "x y = 1", "Hello world", "1 2", "del x y", "start"):
         assert transform([text], None) == [text]
 
 
-LONG = "".join(f"value_{number} = function({number}) + [1, 2, 3][{number % 3}]\n" for number in range(400))
+LONG = "".join(f"value_{index} = function({index}) + [1, 2, 3][{index % 3}]\n" for index in range(400))
 
 
 @pytest.mark.parametrize(
     "text", [LONG, "start training churn\n", "import numpy as np\n", "x = 1\n", "print 'hello'\n", "start x\n" + LONG],
     ids=["long", "command", "import", "short", "broken", "long that begins like a command"],
 )  # fmt: skip
-def test_it_takes_less_than_a_millisecond(vocabulary: Vocabulary, text: str) -> None:
+def test_it_delays_no_cell_noticeably(command_catalog: CommandCatalog, text: str) -> None:
     lines = cell(text)
-    times = []
-    for _ in range(50):
-        began = time.perf_counter()
-        transform(lines, vocabulary)
-        times.append(time.perf_counter() - began)
-    assert statistics.median(times) < 0.001
+    # Less than a millisecond on a usual machine; a multiple of that is below what a user notices.
+    assert cpu_seconds(lambda: transform(lines, command_catalog), repeat=50) < 0.05

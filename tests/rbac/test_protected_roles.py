@@ -1,4 +1,4 @@
-"""Which roles change hands only with confirmation: what the catalog says, and what is worth as much."""
+"""Roles that require confirmation: those of the catalog, and custom roles with the same permissions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.rbac.identity import Kind
+from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.protected_roles import is_guarded
-from aizen_hub.rbac.role import SYSTEM, Role, fits
+from aizen_hub.rbac.protected_roles import role_requires_confirmation
+from aizen_hub.rbac.role import SYSTEM, Role, is_assignable_in
 
 CATALOGS = ("aizen", "aihub", "xat", "zenml")
 
@@ -21,19 +21,19 @@ def clone(role: Role) -> Role:
     return Role("MINE", role.permissions, scopes=role.scopes, limits=role.limits)
 
 
-def guarded(catalog: Catalog, role: Role, scope: str) -> bool:
-    return is_guarded(role, scope, {**catalog.roles, role.name: role}, catalog.member_permissions)
+def requires_confirmation(catalog: Catalog, role: Role, scope: str) -> bool:
+    return role_requires_confirmation(role, scope, {**catalog.roles, role.name: role}, catalog.member_permissions)
 
 
 @pytest.mark.parametrize("name", CATALOGS)
 @pytest.mark.parametrize("scope", [SYSTEM, "p1"])
 @pytest.mark.proves("R67", "R77")
-def test_a_clone_is_guarded_as_the_role_it_comes_from(name: str, scope: str) -> None:
+def test_a_clone_requires_confirmation_like_its_original(name: str, scope: str) -> None:
     catalog = load_catalog(name)
     for role in catalog.roles.values():
-        assert guarded(catalog, role, scope) == role.confirmed
-        if fits(role, scope):
-            assert guarded(catalog, clone(role), scope) == role.confirmed, role.name
+        assert requires_confirmation(catalog, role, scope) == role.requires_confirmation
+        if is_assignable_in(role, scope):
+            assert requires_confirmation(catalog, clone(role), scope) == role.requires_confirmation, role.name
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_a_clone_is_guarded_as_the_role_it_comes_from(name: str, scope: str) -> 
         (["*"], SYSTEM, True),
         (["*"], "p1", True),
         (["create:project", "manage:locks"], SYSTEM, True),
-        (["create:project", "grant:roles", "list:users"], SYSTEM, False),  # PROJECT_CREATOR gives it as well
-        (["execute:training"], SYSTEM, False),  # no role of the system gives it
+        (["create:project", "grant:roles", "list:users"], SYSTEM, False),  # PROJECT_CREATOR includes it as well
+        (["execute:training"], SYSTEM, False),  # no system role includes it
         (["fly:kites"], SYSTEM, False),
         (["read", "write", "execute", "delete", "grant"], "p1", False),
         (["read:access", "read:audit"], "p1", False),  # PROJECT_READER reads all of its project
@@ -55,14 +55,16 @@ def test_a_clone_is_guarded_as_the_role_it_comes_from(name: str, scope: str) -> 
     ],
 )
 @pytest.mark.proves("R67", "R77")
-def test_it_is_what_only_guarded_roles_give(permissions: list[str], scope: str, expected: bool) -> None:
+def test_permissions_of_confirmed_roles_only_require_confirmation(
+    permissions: list[str], scope: str, expected: bool
+) -> None:
     role = Role("MINE", frozenset(map(Permission.parse, permissions)))
-    assert guarded(load_catalog("aizen"), role, scope) is expected
+    assert requires_confirmation(load_catalog("aizen"), role, scope) is expected
 
 
-def test_it_does_not_depend_on_who_may_hold_the_role() -> None:
+def test_it_does_not_depend_on_assignable_kinds() -> None:
     catalog = load_catalog("aihub")
     role = catalog.roles["aihub:impersonate"]
-    assert role.holders == {Kind.SERVICE_ACCOUNT}
-    assert guarded(catalog, clone(role), SYSTEM)
-    assert not guarded(catalog, replace(clone(role), permissions=frozenset()), SYSTEM)
+    assert role.assignable_to == {IdentityKind.SERVICE_ACCOUNT}
+    assert requires_confirmation(catalog, clone(role), SYSTEM)
+    assert not requires_confirmation(catalog, replace(clone(role), permissions=frozenset()), SYSTEM)

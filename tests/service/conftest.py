@@ -1,4 +1,4 @@
-"""A whole service in this process: real store, real keys, real sockets on a free loopback port."""
+"""A complete service in this process, with a real store, real keys and real sockets."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tornado.httpclient import HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from aizen_hub.accounts.credentials.passwords import NewPassword
-from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.service_accounts import service_accounts
-from aizen_hub.accounts.users import users
+from aizen_hub.accounts.service_accounts import accounts, credentials
+from aizen_hub.accounts.users import registration
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.context import House
-from aizen_hub.service.factory import OWN, build
+from aizen_hub.service.context import ServiceContext
+from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
-from aizen_hub.store.actor import Actor, Road
-from tests.fixtures.sqlite import lay_down
+from aizen_hub.store.actor import Actor, Channel
+from tests.fixtures.sqlite import create_database_file
 
 INSTANCE = "an-instance"
-OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 PASSWORD = "quite long, 7 words of it, unguessed"
 
 
 @dataclass
 class Response:
-    """An answer, with its JSON read."""
+    """A response, and its JSON."""
 
     status: int
     headers: Any
@@ -52,7 +52,7 @@ class Response:
 
 @dataclass
 class Session:
-    """A session as the hub opened it."""
+    """A session, as opened by the hub."""
 
     id: str
     token: str
@@ -64,14 +64,14 @@ class Session:
 
 
 class Driver:
-    """Speaks to one running service, as hub, kernel or command line."""
+    """A client of one running service, as hub, kernel or command line."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.house: House = server.house
+        self.context: ServiceContext = server.context
         self.url = f"http://127.0.0.1:{server.port}"
         self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=64)
-        self.hub_secret = self.house.settings.hub_secret_path.read_text().strip()
+        self.hub_secret = self.context.settings.hub_secret_path.read_text().strip()
 
     async def call(
         self,
@@ -98,15 +98,15 @@ class Driver:
             follow_redirects=False,
             request_timeout=15,
         )
-        answer: HTTPResponse = await self._client.fetch(request, raise_error=False)
-        return Response(answer.code, answer.headers, answer.body or b"")
+        response: HTTPResponse = await self._client.fetch(request, raise_error=False)
+        return Response(response.code, response.headers, response.body or b"")
 
     async def hub(self, method: str, path: str, body: Any = None) -> Response:
         return await self.call(method, "/api/v1" + path, body, auth=f"Bearer {self.hub_secret}")
 
     async def open(self, user: str, project: str | None = "p1", server: str = "") -> Session:
         hub_token = secrets.token_hex(16)
-        answer = await self.hub(
+        response = await self.hub(
             "POST",
             "/sessions",
             {
@@ -117,8 +117,8 @@ class Driver:
                 "credential": hashlib.sha256(hub_token.encode()).hexdigest(),
             },
         )
-        assert answer.status == 201, answer.body
-        return Session(answer.json["session"], answer.json["token"], hub_token)
+        assert response.status == 201, response.body
+        return Session(response.json["session"], response.json["token"], hub_token)
 
     async def command(self, session: Session, text: str, **more: Any) -> Response:
         headers = more.pop("headers", None)
@@ -139,7 +139,7 @@ class Driver:
         )
 
     def revision(self) -> int:
-        with self.house.store.read() as tx:
+        with self.context.store.read() as tx:
             return tx.revision
 
     def close(self) -> None:
@@ -148,33 +148,33 @@ class Driver:
 
 @cache
 def hashed() -> NewPassword:
-    """The password of everybody here, hashed once."""
-    return NewPassword.of(PASSWORD)
+    """The password of all users here, hashed once."""
+    return NewPassword.from_text(PASSWORD)
 
 
-def populate(house: House) -> str:
-    """Register people and a project; returns a service account's credential.
+def populate(context: ServiceContext) -> str:
+    """Register users and projects; returns a service account's credential.
 
     ``boss`` is AIZEN_ADMIN, ``maker`` PROJECT_CREATOR; in ``p1`` ``ada`` is admin, ``eve`` executor, ``rob`` reader;
     ``nil`` has nothing; ``p2`` belongs to ``zoe``.
     """
     password = hashed()
-    with house.store.write(OWN) as tx:
+    with context.store.write(SERVICE_ACTOR) as tx:
         for name in ("boss", "maker", "ada", "eve", "rob", "nil", "zoe"):
-            users.create(tx, name, password=password)
+            registration.create_user(tx, name, password=password)
         for role, scope, name in (
             ("AIZEN_ADMIN", "system", "boss"),
             ("PROJECT_CREATOR", "system", "maker"),
         ):
-            assignments.put(tx, role, scope, Identity.user(name), reason="test")
-        projects.create(tx, "p1", owner=Identity.user("ada"))
-        projects.create(tx, "p2", owner=Identity.user("zoe"))
-        assignments.put(tx, "PROJECT_EXECUTOR", "p1", Identity.user("eve"), reason="test")
-        assignments.put(tx, "PROJECT_READER", "p1", Identity.user("rob"), reason="test")
-        service_accounts.create(tx, "robot")
-        assignments.put(tx, "AIZEN_ADMIN", "system", Identity.service_account("robot"), reason="test")
-    with house.store.write(OPERATOR) as tx:
-        credential: str = service_accounts.issue(tx, "robot").data["credential"]
+            assignments.write_assignment(tx, role, scope, Identity.user(name), reason="test")
+        lifecycle.create_project(tx, "p1", owner=Identity.user("ada"))
+        lifecycle.create_project(tx, "p2", owner=Identity.user("zoe"))
+        assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user("eve"), reason="test")
+        assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("rob"), reason="test")
+        accounts.create_service_account(tx, "robot")
+        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.service_account("robot"), reason="test")
+    with context.store.write(OPERATOR) as tx:
+        credential: str = credentials.issue_credential(tx, "robot").data["credential"]
     return credential
 
 
@@ -186,18 +186,18 @@ def settings_for(folder: Path, **more: Any) -> Settings:
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    """More settings; a test module overrides this."""
+    """Additional settings; test modules override this."""
     return {}
 
 
 @pytest.fixture
 async def service(tmp_path: Path, options: dict[str, Any]) -> AsyncIterator[Driver]:
-    lay_down(tmp_path / "data")
-    house = build(settings_for(tmp_path, **options), instance=INSTANCE, environ={})
-    server = Server(house, "127.0.0.1", 0)
+    create_database_file(tmp_path / "data")
+    context = build_context(settings_for(tmp_path, **options), instance=INSTANCE, environ={})
+    server = Server(context, "127.0.0.1", 0)
     await server.start()
     driver = Driver(server)
-    driver.robot = populate(house)  # type: ignore[attr-defined]
+    driver.robot = populate(context)  # type: ignore[attr-defined]
     try:
         yield driver
     finally:

@@ -1,10 +1,10 @@
-"""A sample of the golden table, over HTTP: the same rows that the engine answers in process."""
+"""A sample of the golden table over HTTP: the rows that the engine decides in process."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.commands.test_golden import rows, typed
+from tests.commands.test_golden import command_line, rows
 from tests.service.conftest import Driver
 
 HOLDERS = {
@@ -18,13 +18,13 @@ SYSTEM_ROLES = {"AIZEN_ADMIN", "PROJECT_CREATOR"}
 
 
 def sample() -> list[dict[str, str]]:
-    """Every fifth row that a session can be in: the role's own project, or no project for roles of the system."""
-    able = [
+    """Every fifth row that a session can have: the role's own project, or no project for system roles."""
+    possible = [
         row
         for row in rows("golden.csv")
         if row["context"] == "own" or (row["context"] == "none" and row["role"] in SYSTEM_ROLES)
     ]
-    return able[::5]
+    return possible[::5]
 
 
 @pytest.mark.proves("R60", "R71", "R89")
@@ -34,22 +34,22 @@ async def test_a_sample_of_the_golden_table_over_http(service: Driver) -> None:
         sessions[role, "own"] = await service.open(user, "p1")
     for role in SYSTEM_ROLES:
         sessions[role, "none"] = await service.open(HOLDERS[role], None, "none")
-    catalog, wrong, seen = service.house.catalog, [], set()
+    catalog, wrong, outcomes = service.context.catalog, [], set()
     chosen = sample()
     assert len(chosen) > 120
     for row in chosen:
-        text = typed(catalog.commands[row["command"]], "p1")
+        text = command_line(catalog.commands[row["command"]], "p1")
         auth = sessions[row["role"], row["context"]].auth
         answer = await service.call("POST", "/api/v1/decisions", {"command": text}, auth=auth)
         assert answer.status == 200, (row, answer.body)
         decision = answer.json["decision"]
         required = decision["reason"] == "project-required"
-        got = "allow" if decision["allowed"] else "project-required" if required else "deny"
-        seen.add(got)
-        if got != row["outcome"]:
+        outcome = "allow" if decision["allowed"] else "project-required" if required else "deny"
+        outcomes.add(outcome)
+        if outcome != row["outcome"]:
             wrong.append((row, decision))
     assert wrong == []
-    assert seen == {"allow", "deny", "project-required"}
+    assert outcomes == {"allow", "deny", "project-required"}
 
 
 GRANTS = {
@@ -65,16 +65,16 @@ REVOKES = {**GRANTS, "PROJECT_CREATOR": set()}
 @pytest.mark.proves("R66", "T-04")
 async def test_the_grant_table_over_http(service: Driver) -> None:
     sessions = {role: await service.open(user, "p1") for role, user in HOLDERS.items()}
-    for giver, session in sessions.items():
+    for grantor, session in sessions.items():
         for role in ("PROJECT_ADMIN", "PROJECT_EXECUTOR", "PROJECT_READER", "AIZEN_ADMIN"):
             granted = await service.command(session, f"grant role {role} to nil")
-            assert (granted.status == 200) is (role in GRANTS[giver]), (giver, role, granted.body)
+            assert (granted.status == 200) is (role in GRANTS[grantor]), (grantor, role, granted.body)
             if granted.status != 200:
                 assert granted.status == 403
                 helper = sessions["PROJECT_ADMIN"]
                 if role != "AIZEN_ADMIN":
                     assert (await service.command(helper, f"grant role {role} to nil")).status == 200
             revoked = await service.command(session, f"revoke role {role} from nil")
-            assert (revoked.status == 200) is (role in REVOKES[giver]), (giver, role, revoked.body)
+            assert (revoked.status == 200) is (role in REVOKES[grantor]), (grantor, role, revoked.body)
             if revoked.status != 200 and role != "AIZEN_ADMIN":
                 assert (await service.command(sessions["PROJECT_ADMIN"], f"revoke role {role} from nil")).status == 200

@@ -1,4 +1,4 @@
-"""Passwords are hashed by the threads that are there for it, never while a transaction holds the others up (R128)."""
+"""Passwords are hashed in their own thread pool, never inside a transaction (R128)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aizen_hub.accounts.credentials import passwords
 from tests.service.conftest import PASSWORD, Driver
 
 
-class Watched:
-    """Notes which thread hashes."""
+class RecordingHasher:
+    """Records which thread hashes."""
 
     def __init__(self, inner: PasswordHasher) -> None:
         self.inner = inner
@@ -28,10 +28,10 @@ class Watched:
 
 
 @pytest.fixture
-def watched(service: Driver, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    found = Watched(passwords._HASHER)
-    monkeypatch.setattr(passwords, "_HASHER", found)
-    return found
+def hasher(service: Driver, monkeypatch: pytest.MonkeyPatch) -> RecordingHasher:
+    recording = RecordingHasher(passwords._HASHER)
+    monkeypatch.setattr(passwords, "_HASHER", recording)
+    return recording
 
 
 async def create(service: Driver, **body: Any) -> Any:
@@ -39,23 +39,23 @@ async def create(service: Driver, **body: Any) -> Any:
 
 
 @pytest.mark.proves("R128")
-async def test_no_transaction_waits_for_a_hash(service: Driver, watched: Watched) -> None:
+async def test_no_transaction_waits_for_a_hash(service: Driver, hasher: RecordingHasher) -> None:
     assert (await create(service, name="nova", password=PASSWORD)).status == 201
-    made = await create(service, name="lena")
-    token = made.json["activation"]["token"]
+    created = await create(service, name="lena")
+    token = created.json["activation"]["token"]
     assert (await service.call("POST", "/api/v1/activate", {"token": token, "password": PASSWORD})).status == 204
-    assert len(watched.threads) == 2
-    assert all(name.startswith("aizen-password") for name in watched.threads), watched.threads
+    assert len(hasher.threads) == 2
+    assert all(name.startswith("aizen-password") for name in hasher.threads), hasher.threads
     for name in ("nova", "lena"):
         answer = await service.hub("POST", "/login/password", {"provider": "local", "name": name, "password": PASSWORD})
         assert answer.json["outcome"] == "verified"
 
 
-async def test_nothing_is_hashed_for_who_may_not(service: Driver, watched: Watched) -> None:
+async def test_nothing_is_hashed_for_a_denied_request(service: Driver, hasher: RecordingHasher) -> None:
     eve = await service.open("eve")
     refused = await service.call("POST", "/api/v1/users", {"name": "nova", "password": PASSWORD}, auth=eve.auth)
     assert refused.status == 403
     answer = await service.call("POST", "/api/v1/activate", {"token": "x" * 43, "password": PASSWORD})
     assert answer.status == 401
-    assert watched.threads == []
+    assert hasher.threads == []
     assert (await create(service, name="nova", password="nova " * 5)).status == 400

@@ -1,4 +1,4 @@
-"""The main journey over HTTP: report, session, command, refusal, grant, command again."""
+"""The main journey over HTTP: login report, session, command, denial, grant, command."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.service.conftest import INSTANCE, PASSWORD, Driver
 
 async def test_login_report_session_and_who_am_i(service: Driver) -> None:
     check = {"provider": "local", "name": "eve", "password": PASSWORD}
-    proven = (await service.hub("POST", "/login/password", check)).json
-    assert proven["outcome"] == "verified"
-    report = {"provider": "local", "subject": proven["subject"], "name": "eve", "groups": None}
+    verified = (await service.hub("POST", "/login/password", check)).json
+    assert verified["outcome"] == "verified"
+    report = {"provider": "local", "subject": verified["subject"], "name": "eve", "groups": None}
     answer = await service.hub("POST", "/login", report)
     assert answer.status == 200
     assert (answer.json["outcome"], answer.json["user"]) == ("admitted", "eve")
-    assert answer.json["projection"]["admin"] is False
+    assert answer.json["hub_user"]["admin"] is False
     choices = await service.hub("GET", "/sessions/choices?user=eve")
-    assert [one["name"] for one in choices.json["projects"]] == ["p1"]
+    assert [project["name"] for project in choices.json["projects"]] == ["p1"]
     assert choices.json["system_session"] is False
     session = await service.open("eve")
     me = await service.call("GET", "/api/v1/me", auth=session.auth)
@@ -60,11 +60,11 @@ async def test_account_commands_answer_tables(service: Driver) -> None:
     assert (state.status, state.json["state"], state.json["canonical"]) == (200, "done", "list projects")
     rob = await service.open("rob")
     foreign = await service.call("GET", f"/api/v1/commands/{answer.json['id']}", auth=rob.auth)
-    assert foreign.status == 404, "somebody else's command is none of mine"
+    assert foreign.status == 404, "a command of another user is not found"
 
 
 @pytest.mark.proves("R72")
-async def test_a_foreign_project_answers_like_none(service: Driver) -> None:
+async def test_a_foreign_project_is_answered_as_a_missing_one(service: Driver) -> None:
     rob = await service.open("rob")
     foreign = await service.command(rob, "show project p2")
     absent = await service.command(rob, "show project p9")
@@ -111,23 +111,23 @@ async def test_heartbeats_end_what_is_gone_and_stop_what_has_ended(service: Driv
     live = [{"user": "eve", "server": ""}, {"user": "rob", "server": "two"}, {"user": "nil", "server": "x"}]
     first = await service.hub("POST", "/sessions/heartbeat", {"live": live})
     unknown = [{"user": "nil", "server": "x"}]
-    nobody: dict[str, list[str]] = {"no_admins": []}
-    assert first.json == {"ended": [], "stop": [], "without": unknown} | nobody, (
+    no_admins: dict[str, list[str]] = {"former_admins": []}
+    assert first.json == {"ended": [], "stop": [], "without_session": unknown} | no_admins, (
         "started before this hub used the service"
     )
     second = await service.hub("POST", "/sessions/heartbeat", {"live": live[:1]})
-    assert second.json == {"ended": [{"user": "rob", "server": "two"}], "stop": [], "without": []} | nobody
+    assert second.json == {"ended": [{"user": "rob", "server": "two"}], "stop": [], "without_session": []} | no_admins
     third = await service.hub("POST", "/sessions/heartbeat", {"live": live[:2], "admins": ["boss", "eve", "gone"]})
     assert third.json == {
         "ended": [],
         "stop": [{"user": "rob", "server": "two"}],
-        "without": [],
-        "no_admins": ["eve", "gone"],
+        "without_session": [],
+        "former_admins": ["eve", "gone"],
     }
 
 
 @pytest.mark.proves("R65")
-async def test_the_named_project_is_judged(service: Driver) -> None:
+async def test_the_named_project_is_decided(service: Driver) -> None:
     ada = await service.open("ada")
     answer = await service.command(ada, "alter project p2,config=f.json", files={"f.json": "[]"})
     assert answer.status == 404
@@ -136,37 +136,37 @@ async def test_the_named_project_is_judged(service: Driver) -> None:
 async def test_decisions_without_effect(service: Driver) -> None:
     rob = await service.open("rob")
 
-    async def ask(**body: str) -> dict:
+    async def decide(**body: str) -> dict:
         answer = await service.call("POST", "/api/v1/decisions", body, auth=rob.auth)
         assert answer.status == 200, answer.body
         return answer.json["decision"]
 
-    assert (await ask(command="list trainings"))["allowed"] is True
-    assert (await ask(permission="read:training"))["allowed"] is True
-    assert (await ask(permission="execute:training"))["reason"] == "no-assignment"
-    assert (await ask(permission="read:training", project="p2"))["reason"] == "unknown-project"
-    assert (await ask(permission="read:training", project="p9"))["reason"] == "unknown-project"
+    assert (await decide(command="list trainings"))["allowed"] is True
+    assert (await decide(permission="read:training"))["allowed"] is True
+    assert (await decide(permission="execute:training"))["reason"] == "no-assignment"
+    assert (await decide(permission="read:training", project="p2"))["reason"] == "unknown-project"
+    assert (await decide(permission="read:training", project="p9"))["reason"] == "unknown-project"
 
 
-async def test_the_password_road_and_activation(service: Driver) -> None:
+async def test_password_login_and_activation(service: Driver) -> None:
     check = {"provider": "local", "name": "eve", "password": "a wrong password"}
     wrong = await service.hub("POST", "/login/password", check)
     assert (wrong.status, wrong.json["outcome"]) == (200, "refused")
     good = await service.hub("POST", "/login/password", {**check, "password": PASSWORD})
     assert good.json["outcome"] == "verified"
     boss = await service.open("boss", None)
-    made = await service.call("POST", "/api/v1/users", {"name": "new.comer"}, auth=boss.auth)
-    assert made.status == 201, made.body
-    token = made.json["activation"]["token"]
+    created = await service.call("POST", "/api/v1/users", {"name": "new.comer"}, auth=boss.auth)
+    assert created.status == 201, created.body
+    token = created.json["activation"]["token"]
     body = {"token": token, "password": "correct horse battery"}
     assert (await service.call("POST", "/api/v1/activate", body)).status == 204
-    again = await service.call("POST", "/api/v1/activate", body)
-    assert again.status == 401
+    repeated = await service.call("POST", "/api/v1/activate", body)
+    assert repeated.status == 401
     check = {"provider": "local", "name": "new.comer", "password": "correct horse battery"}
     assert (await service.hub("POST", "/login/password", check)).json["outcome"] == "verified"
 
 
-async def test_every_answer_names_the_instance(service: Driver) -> None:
+async def test_every_response_names_the_instance(service: Driver) -> None:
     for path in ("/livez", "/readyz", "/nowhere", "/api/v1/me"):
         answer = await service.call("GET", path)
         assert answer.headers["X-Aizen-Instance"] == INSTANCE
@@ -191,8 +191,8 @@ async def test_a_retried_write_has_one_effect(service: Driver) -> None:
     both = await asyncio.gather(
         *(service.command(ada, "grant role PROJECT_READER to zoe", headers={"Idempotency-Key": "b"}) for _ in range(8))
     )
-    assert {one.status for one in both} == {200}
-    assert len({str(one.json["result"]) for one in both}) == 1
+    assert {answer.status for answer in both} == {200}
+    assert len({str(answer.json["result"]) for answer in both}) == 1
 
 
 @pytest.mark.proves("R81")
@@ -210,11 +210,11 @@ async def test_a_heartbeat_of_ten_thousand_servers(service: Driver) -> None:
     live = [{"user": "eve", "server": f"s{number}"} for number in range(10_000)]
     answer = await service.hub("POST", "/sessions/heartbeat", {"live": live})
     assert answer.status == 200
-    assert len(answer.json["without"]) == 10_000
+    assert len(answer.json["without_session"]) == 10_000
 
 
 @pytest.mark.proves("R27", "R83")
-async def test_a_name_is_judged_in_its_one_spelling(service: Driver) -> None:
+async def test_names_are_canonicalized_before_they_are_decided(service: Driver) -> None:
     ada = await service.open("ada")
     shown = await service.command(ada, "show project P1")
     assert (shown.status, shown.json["canonical"]) == (200, "show project p1")

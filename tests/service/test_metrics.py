@@ -1,4 +1,4 @@
-"""Dashboard and alerts ask for nothing that a service does not tell, and the dashboard shows all that it tells."""
+"""Dashboard and alerts use only metrics that exist, and the dashboard shows every metric."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from aizen_hub.service.context import House
+from aizen_hub.service.context import ServiceContext
 from tests.service.conftest import Driver
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "grafana"
 BOARD = json.loads((DEPLOY / "dashboard.json").read_text())
 ALERTS = [rule for group in yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
 LEFT_OUT: frozenset[str] = frozenset()
-"""Families that the dashboard need not show; none for now."""
+"""Families that the dashboard need not show."""
 OF_PROMETHEUS = {"instance", "le"}
 _NAME = re.compile(r"\baizen_[a-z_]+")
 _BY = re.compile(r"\bby \(([a-z_, ]+)\)")
@@ -27,21 +27,21 @@ _CHOSEN = re.compile(r'([a-z_]+)="([^"]*)"')
 _SHOWN = re.compile(r"\{\{ *(?:\$labels\.)?([a-z_]+) *\}\}")
 
 
-def told(house: House) -> dict[str, set[str]]:
+def exported_families(context: ServiceContext) -> dict[str, set[str]]:
     """Every family and its labels."""
     return {
         family.name: set(getattr(collector, "_labelnames", ()))
-        for collector in house.metrics._registry._collector_to_names
+        for collector in context.metrics._registry._collector_to_names
         for family in collector.describe()
     }
 
 
-def family(name: str, known: dict[str, set[str]]) -> str:
+def family(name: str, exported: dict[str, set[str]]) -> str:
     ends = ("", "_total", "_bucket", "_sum", "_count")
-    return next((bare for end in ends if (bare := name.removesuffix(end)) in known), name)
+    return next((bare for end in ends if (bare := name.removesuffix(end)) in exported), name)
 
 
-def asked() -> Iterator[tuple[str, list[str]]]:
+def expressions() -> Iterator[tuple[str, list[str]]]:
     """Every expression, with the texts that name labels of its result."""
     for panel in BOARD["panels"]:
         for target in panel["targets"]:
@@ -50,30 +50,30 @@ def asked() -> Iterator[tuple[str, list[str]]]:
         yield rule["expr"], list(rule["annotations"].values())
 
 
-async def test_every_figure_that_is_asked_for_is_told(service: Driver) -> None:
-    known = told(service.house)
+async def test_every_metric_that_is_used_exists(service: Driver) -> None:
+    exported = exported_families(service.context)
     page = (await service.call("GET", "/metrics")).body.decode()
     on_page = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
-    assert {family(name, known) for name in on_page if not name.endswith("_created")} == set(known)
-    for expression, texts in asked():
-        (name,) = {family(one, known) for one in _NAME.findall(expression)}
-        assert name in known, expression
+    assert {family(name, exported) for name in on_page if not name.endswith("_created")} == set(exported)
+    for expression, texts in expressions():
+        (name,) = {family(used, exported) for used in _NAME.findall(expression)}
+        assert name in exported, expression
         by = {label.strip() for group in _BY.findall(expression) for label in group.split(",")}
         chosen = {label for label, _ in _CHOSEN.findall(expression)}
-        assert by | chosen <= known[name] | OF_PROMETHEUS, expression
+        assert by | chosen <= exported[name] | OF_PROMETHEUS, expression
         summed = "sum" in expression or "max(" in expression
         shown = {label for text in texts for label in _SHOWN.findall(text)}
-        assert shown <= (by if summed else known[name] | OF_PROMETHEUS), expression
+        assert shown <= (by if summed else exported[name] | OF_PROMETHEUS), expression
 
 
-async def test_every_figure_that_is_told_is_on_the_dashboard(service: Driver) -> None:
-    known = told(service.house)
-    expressions = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
-    shown = {family(one, known) for expression in expressions for one in _NAME.findall(expression)}
-    assert set(known) - shown == LEFT_OUT
+async def test_every_metric_is_on_the_dashboard(service: Driver) -> None:
+    exported = exported_families(service.context)
+    used = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+    shown = {family(name, exported) for expression in used for name in _NAME.findall(expression)}
+    assert set(exported) - shown == LEFT_OUT
 
 
-async def test_the_figures_count(service: Driver) -> None:
+async def test_metrics_are_counted(service: Driver) -> None:
     eve = await service.open("eve")
     await service.command(eve, "start training churn")
     page = (await service.call("GET", "/metrics")).body.decode()
@@ -84,21 +84,21 @@ async def test_the_figures_count(service: Driver) -> None:
     assert float(samples["aizen_checkpoint_age_seconds"]) >= 0
 
 
-def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+def overlap(first: dict[str, int], other: dict[str, int]) -> bool:
     return all(
-        one[start] < other[start] + other[length] and other[start] < one[start] + one[length]
+        first[start] < other[start] + other[length] and other[start] < first[start] + first[length]
         for start, length in (("x", "w"), ("y", "h"))
     )
 
 
-def test_the_panels_lie_beside_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     panels: list[dict[str, Any]] = BOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)
-    assert not any(overlap(one["gridPos"], other["gridPos"]) for one, other in combinations(panels, 2))
+    assert not any(overlap(first["gridPos"], other["gridPos"]) for first, other in combinations(panels, 2))
 
 
 @pytest.mark.proves("R7", "R96", "R135")
 @pytest.mark.parametrize("name", ["aizen_sealed", "aizen_checkpoint_age_seconds", "aizen_clock_offset_seconds"])
-def test_what_stops_a_service_raises_an_alert(name: str) -> None:
+def test_conditions_that_stop_a_service_raise_an_alert(name: str) -> None:
     assert any(name in rule["expr"] for rule in ALERTS)

@@ -1,4 +1,4 @@
-"""Addresses that people write are text: the service fetches none of them (T-52)."""
+"""URLs in user input are text: the service fetches none of them (T-52)."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from aizen_hub.service.factory import build
+from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import Server
 from tests.service.conftest import INSTANCE, Driver, populate, settings_for
 
 
 class Bait:
-    """A listener that counts who comes."""
+    """A listener that counts connections."""
 
     def __init__(self) -> None:
-        self.visitors = 0
+        self.connections = 0
         self.url = ""
 
     async def start(self) -> asyncio.Server:
-        async def come(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.visitors += 1
+        async def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
             writer.close()
 
-        server = await asyncio.start_server(come, "127.0.0.1", 0)
+        server = await asyncio.start_server(count, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         return server
 
 
 class Redirecting(RequestHandler):
-    """The webhook of the deployment's own configuration, which sends its callers elsewhere."""
+    """The webhook of the configuration, which redirects its callers."""
 
     def post(self) -> None:
         self.application.settings["posted"].append(self.request.body)
@@ -46,9 +46,9 @@ class Redirecting(RequestHandler):
 
 @pytest.fixture
 async def bait() -> AsyncIterator[Bait]:
-    found = Bait()
-    server = await found.start()
-    yield found
+    listener = Bait()
+    server = await listener.start()
+    yield listener
     server.close()
     await server.wait_closed()
 
@@ -64,10 +64,10 @@ async def baited(tmp_path: Path, bait: Bait, posted: list[bytes]) -> AsyncIterat
     webhook = HTTPServer(Application([("/hook", Redirecting)], bait=bait, posted=posted))
     webhook.add_sockets(sockets)
     alerts = {"webhook_url": f"http://127.0.0.1:{sockets[0].getsockname()[1]}/hook"}
-    server = Server(build(settings_for(tmp_path, alerts=alerts), instance=INSTANCE, environ={}), "127.0.0.1", 0)
+    server = Server(build_context(settings_for(tmp_path, alerts=alerts), instance=INSTANCE, environ={}), "127.0.0.1", 0)
     await server.start()
     driver = Driver(server)
-    driver.robot = populate(driver.house)  # type: ignore[attr-defined]
+    driver.robot = populate(driver.context)  # type: ignore[attr-defined]
     yield driver
     driver.close()
     await server.stop()
@@ -81,7 +81,7 @@ def token_with(header: dict[str, Any], token: str) -> str:
 
 
 @pytest.mark.proves("T-52", "R39")
-async def test_nothing_that_people_write_is_fetched(baited: Driver, bait: Bait, posted: list[bytes]) -> None:
+async def test_no_url_of_user_input_is_fetched(baited: Driver, bait: Bait, posted: list[bytes]) -> None:
     url, boss, ada = bait.url, f"Bearer {baited.robot}", await baited.open("ada")  # type: ignore[attr-defined]
     for text in (
         f'create project fetched,config="{url}"',
@@ -106,7 +106,7 @@ async def test_nothing_that_people_write_is_fetched(baited: Driver, bait: Bait, 
     form = f"grant_type={url}&subject_token={url}&resource={url}&audience={url}"
     content = {"Content-Type": "application/x-www-form-urlencoded"}
     assert (await baited.call("POST", "/oauth/token", raw=form.encode(), headers=content)).status == 400
-    await baited.server._chores._post()
+    await baited.server._scheduled_tasks._deliver_alerts()
     await asyncio.sleep(0)
     assert posted, "the webhook of the configuration was called"
-    assert bait.visitors == 0
+    assert bait.connections == 0

@@ -1,4 +1,4 @@
-"""Known secrets are planted everywhere; then everything that was written is searched for them (R98)."""
+"""Known secrets are sent everywhere; then everything that was written is searched for them (R98)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from aizen_hub.service.log_config import JsonLines
+from aizen_hub.service.log_config import JsonLineFormatter
 from aizen_hub.store import tables
 from tests.service.conftest import Driver
 from tests.tokens.dpop_prover import Prover
@@ -21,7 +21,7 @@ from tests.tokens.dpop_prover import Prover
 def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLineFormatter())
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -45,14 +45,14 @@ async def test_no_secret_is_written_anywhere(service: Driver, log: io.StringIO, 
     await service.hub(
         "POST", "/login/password", {"provider": "local", "name": "eve", "password": secrets["wrong password"]}
     )
-    made = await service.call("POST", "/api/v1/users", {"name": "newcomer"}, auth=boss.auth)
-    secrets["activation"] = made.json["activation"]["token"]
+    created = await service.call("POST", "/api/v1/users", {"name": "newcomer"}, auth=boss.auth)
+    secrets["activation"] = created.json["activation"]["token"]
     await service.call("POST", "/api/v1/activate", {"token": secrets["activation"], "password": secrets["password"]})
     await service.command(eve, f"install credentials s3 key={secrets['argument']}")
     await service.command(eve, f"instal credentials s3 key={secrets['misplaced']}")
     await service.command(eve, f"install credentials 's3 key={secrets['misplaced']}")
     await service.renew(eve)
-    # In places where they do not belong.
+    # Where they do not belong.
     answers = [
         await service.call("GET", "/api/v1/me", auth=f"Bearer {secrets['misplaced']}.a.b"),
         await service.call("GET", f"/api/v1/me?token={eve.token}", auth=eve.auth),
@@ -78,18 +78,19 @@ async def test_no_secret_is_written_anywhere(service: Driver, log: io.StringIO, 
             auth=f"Bearer {service.robot}",
         ),
     ]
-    written = {f"answer {number}": one.body.decode() for number, one in enumerate(answers)}
+    written = {f"response {index}": answer.body.decode() for index, answer in enumerate(answers)}
     written["log"] = log.getvalue()
     written["metrics"] = (await service.call("GET", "/metrics")).body.decode()
-    with service.house.store.read() as tx:
+    with service.context.store.read() as tx:
         for table in tables.metadata.sorted_tables:
             rows = tx.conn.execute(select(table)).all()
             written[f"table {table.name}"] = "\n".join(
-                " ".join(one.decode("latin-1") if isinstance(one, bytes) else str(one) for one in row) for row in rows
+                " ".join(value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in row)
+                for row in rows
             )
-    found = [(place, name) for place, text in written.items() for name, secret in secrets.items() if secret in text]
-    assert not found
-    assert "install credentials" in written["table audit"], "the search looked at something"
+    leaks = [(source, name) for source, text in written.items() for name, secret in secrets.items() if secret in text]
+    assert not leaks
+    assert "install credentials" in written["table audit"], "the search covers the audit"
     assert len(written["log"].splitlines()) > 10
 
 
@@ -106,9 +107,9 @@ async def test_one_event_is_one_line(service: Driver, log: io.StringIO) -> None:
 
 
 async def test_metrics_have_bounded_labels(service: Driver) -> None:
-    for number in range(50):
-        await service.call("GET", f"/api/v1/users/u{number}/nosuch{number}")
-        await service.call("GET", "/api/v1/me", auth=f"Bearer x{number}")
+    for index in range(50):
+        await service.call("GET", f"/api/v1/users/u{index}/nosuch{index}")
+        await service.call("GET", "/api/v1/me", auth=f"Bearer x{index}")
     page = (await service.call("GET", "/metrics")).body.decode()
     assert "nosuch" not in page
     assert len(page.splitlines()) < 400

@@ -1,4 +1,4 @@
-"""The service as a process: it ends with its parent, one serves a file, and it refuses what it must not start with."""
+"""The service process: it ends with its parent, locks its files, and refuses a faulty configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.service.factory import build
+from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import run
 from aizen_hub.settings import Settings
 from tests.fixtures.ports import free_port
@@ -112,24 +112,24 @@ def test_start_second_instance_and_end(tmp_path: Path, started: list[subprocess.
     assert third.wait(timeout=START_SECONDS) == 1
     assert third.stderr is not None
     assert "cannot listen on" in third.stderr.read().splitlines()[-1]
-    assert ask(port)[0] == 200, "the first one was not disturbed"
+    assert ask(port)[0] == 200, "the first one still runs"
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=10) == 0
-    again = start(started, file)
+    restarted = start(started, file)
     wait_ready(port)
-    again.send_signal(signal.SIGINT)
-    assert again.wait(timeout=10) == 0
-    log = again.stderr.read() if again.stderr else ""
+    restarted.send_signal(signal.SIGINT)
+    assert restarted.wait(timeout=10) == 0
+    log = restarted.stderr.read() if restarted.stderr else ""
     for line in log.splitlines():
         json.loads(line)
 
 
-def used_before(file: Path) -> None:
-    """Make the files that a service leaves behind."""
-    house = build(Settings.load(file, {}), instance="before", environ={})
-    house.pools.close()
-    house.court.close()
-    house.store.close()
+def run_once(file: Path) -> None:
+    """Create the files of a service that ran before."""
+    context = build_context(Settings.load(file, {}), instance="before", environ={})
+    context.pools.close()
+    context.decisions.close()
+    context.store.close()
 
 
 PARENT = """
@@ -160,13 +160,15 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path, started: list[subp
         else:
             time.sleep(0.15)
         parent.kill()
-        assert wait_gone(child), "the service outlived its hub"
+        assert wait_gone(child), "the service did not end with its hub"
     finally:
         if not wait_gone(child, 0):
             os.kill(child, signal.SIGKILL)
 
 
-def test_without_an_instance_id_it_is_nobodys_child(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
+def test_without_an_instance_id_it_is_not_tied_to_its_parent(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
     port = free_port()
     file = write_settings(tmp_path, port)
     parent = subprocess.Popen(
@@ -187,7 +189,7 @@ def test_without_an_instance_id_it_is_nobodys_child(tmp_path: Path, started: lis
 
 @pytest.mark.proves("R1", "R3", "R5")
 @pytest.mark.parametrize(
-    ("break_it", "says"),
+    ("damage", "message"),
     [
         (lambda folder: write_settings(folder, 1, data_dri="x"), "data_dri"),
         (lambda folder: (folder / "data" / "hub-secret").chmod(0o644), "hub-secret"),
@@ -202,20 +204,20 @@ def test_without_an_instance_id_it_is_nobodys_child(tmp_path: Path, started: lis
     ],
     ids=["unknown key", "readable secret", "schema"],
 )
-def test_what_it_refuses_to_start_with(
-    tmp_path: Path, started: list[subprocess.Popen[str]], break_it: object, says: str
+def test_it_refuses_to_start(
+    tmp_path: Path, started: list[subprocess.Popen[str]], damage: object, message: str
 ) -> None:
     file = write_settings(tmp_path, free_port())
-    used_before(file)
-    break_it(tmp_path)  # type: ignore[operator]
+    run_once(file)
+    damage(tmp_path)  # type: ignore[operator]
     bad = start(started, file)
     assert bad.wait(timeout=START_SECONDS) == 1
     assert bad.stderr is not None
-    assert says in bad.stderr.read().splitlines()[-1]
+    assert message in bad.stderr.read().splitlines()[-1]
 
 
 @pytest.mark.proves("R1")
-def test_a_log_level_that_is_none_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_log_level_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(write_settings(tmp_path, 1), {"AIZEN_LOG_LEVEL": "loud"}) == 1
     assert capsys.readouterr().err == "aizen-hub serve: `AIZEN_LOG_LEVEL` must be DEBUG, INFO, WARNING or ERROR\n"
 
@@ -224,7 +226,7 @@ def test_a_log_level_that_is_none_is_a_sentence(tmp_path: Path, capsys: pytest.C
 def test_a_missing_key_seals_it(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
     port = free_port()
     file = write_settings(tmp_path, port)
-    used_before(file)
+    run_once(file)
     secret = (tmp_path / "data" / "hub-secret").read_text().strip()
     (tmp_path / "data" / "key-encryption-key").rename(tmp_path / "aside")
     start(started, file)

@@ -1,4 +1,4 @@
-"""The service's database role on a real PostgreSQL: it works with everything and rewrites nothing that was recorded."""
+"""Grants of the service's database role on a real PostgreSQL: full access, but append-only for audit records."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import ProgrammingError
 
-from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.users import users
+from aizen_hub.accounts.users import registration
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.cli.doctor.store import look
+from aizen_hub.cli.doctor.store import check_store
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import ConfigurationError, Settings
-from aizen_hub.store import migrate as schema
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.store import Store
+from aizen_hub.store import migrate
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.sql_store import Store
 
-OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 ROLE = "aizen_service"
 
 
 @pytest.fixture
 def as_service(postgres_url: str) -> Iterator[str]:
-    """Upgrade as the owner, and return the address with which the service connects."""
+    """Upgrade as the owner, and return the URL with which the service connects."""
     owner = create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
     with owner.begin() as conn:
         conn.exec_driver_sql(f"DROP ROLE IF EXISTS {ROLE}")
         conn.exec_driver_sql(f"CREATE ROLE {ROLE} LOGIN")
-    schema.upgrade(postgres_url, ROLE)
-    schema.upgrade(postgres_url, ROLE)  # again changes nothing
+    migrate.upgrade(postgres_url, ROLE)
+    migrate.upgrade(postgres_url, ROLE)  # a second upgrade changes nothing
     yield postgres_url.replace("postgres@", f"{ROLE}@")
     with owner.begin() as conn:
         conn.exec_driver_sql(f"DROP OWNED BY {ROLE}")
@@ -45,15 +45,15 @@ def as_service(postgres_url: str) -> Iterator[str]:
 
 @pytest.mark.needs("postgres")
 @pytest.mark.proves("R97")
-def test_the_service_works_and_cannot_rewrite_what_was_recorded(as_service: str, tmp_path) -> None:
+def test_the_service_works_and_cannot_rewrite_audit_records(as_service: str, tmp_path) -> None:
     store = Store.open(Settings(data_dir=tmp_path, database=as_service), load_catalog("aizen"))
     try:
         with store.write(OPERATOR) as tx:
-            users.create(tx, "ada", password="a password, long and made up")
-            assignments.put(tx, "AIZEN_ADMIN", "system", Identity.user("ada"))
-            projects.create(tx, "p1", owner=Identity.user("ada"))
+            registration.create_user(tx, "ada", password="a password, long and made up")
+            assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("ada"))
+            lifecycle.create_project(tx, "p1", owner=Identity.user("ada"))
         with store.write(OPERATOR) as tx:
-            projects.remove(tx, "p1")
+            lifecycle.delete_project(tx, "p1")
         for sql in (
             "UPDATE audit SET event = 'x'",
             "DELETE FROM audit",
@@ -73,9 +73,9 @@ def test_the_service_works_and_cannot_rewrite_what_was_recorded(as_service: str,
                 except ProgrammingError:
                     conn.rollback()
                     continue
-                # GRANT by somebody without the right is a warning, not an error: what counts is that nothing was given.
-                given = conn.exec_driver_sql("SELECT has_table_privilege('audit', 'UPDATE')").scalar()
-                assert (given, before) == (False, conn.exec_driver_sql("SELECT count(*) FROM audit").scalar()), sql
+                # GRANT without the privilege is a warning, not an error: check that nothing was granted.
+                granted = conn.exec_driver_sql("SELECT has_table_privilege('audit', 'UPDATE')").scalar()
+                assert (granted, before) == (False, conn.exec_driver_sql("SELECT count(*) FROM audit").scalar()), sql
     finally:
         store.close()
 
@@ -83,7 +83,7 @@ def test_the_service_works_and_cannot_rewrite_what_was_recorded(as_service: str,
 @pytest.mark.needs("postgres")
 @pytest.mark.proves("R97")
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("statements", "expected"),
     [
         ((), set()),
         ((f"GRANT UPDATE ON audit TO {ROLE}",), {"audit"}),
@@ -91,11 +91,11 @@ def test_the_service_works_and_cannot_rewrite_what_was_recorded(as_service: str,
         ((f"GRANT TRUNCATE ON audit, changes TO {ROLE}",), {"audit", "changes"}),
         ((f"ALTER TABLE audit OWNER TO {ROLE}", f"REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM {ROLE}"), {"audit"}),
     ],
-    ids=("as upgrade left it", "update", "delete, to everybody", "truncate", "an owner who can give it back"),
+    ids=("as upgraded", "update", "delete, to public", "truncate", "an owner, who can grant it again"),
 )
-def test_a_role_that_could_rewrite_what_was_recorded_is_named(
-    given: tuple[str, ...],
-    named: set[str],
+def test_a_role_that_could_rewrite_audit_records_is_reported(
+    statements: tuple[str, ...],
+    expected: set[str],
     as_service: str,
     postgres_url: str,
     tmp_path: Path,
@@ -105,27 +105,27 @@ def test_a_role_that_could_rewrite_what_was_recorded_is_named(
     import psycopg
 
     with psycopg.connect(postgres_url, autocommit=True) as owner:
-        for statement in given:
+        for statement in statements:
             owner.execute(statement)
-    assert _named(Settings(data_dir=tmp_path, database=as_service), catalog, caplog) == named
+    assert reported_tables(Settings(data_dir=tmp_path, database=as_service), catalog, caplog) == expected
 
 
 @pytest.mark.needs("postgres")
 @pytest.mark.proves("R97")
-def test_a_superuser_is_named(
+def test_a_superuser_is_reported(
     as_service: str, postgres_url: str, tmp_path: Path, catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(data_dir=tmp_path, database=postgres_url)
-    assert _named(settings, catalog, caplog) == {"audit", "changes"}
+    assert reported_tables(settings, catalog, caplog) == {"audit", "changes"}
 
 
-def _named(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture) -> set[str]:
-    """Open the store as a start does, and ask the doctor; return the tables that both name."""
+def reported_tables(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture) -> set[str]:
+    """Open the store like a service, and run doctor; return the tables that both report."""
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         Store.open(settings, catalog).close()
-        # An operator's command, as the doctor is one, adds nothing to the log.
-        (finding,) = [one for one in look(settings) if "the service's database role" in one.what]
+        # An operator command, such as doctor, logs no warning.
+        (finding,) = [finding for finding in check_store(settings) if "the service's database role" in finding.message]
     warnings = [text for record in caplog.records if "R97" in (text := record.getMessage())]
     if not warnings:
         assert finding.level == "ok"
@@ -133,18 +133,18 @@ def _named(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixtur
     assert (finding.level, len(warnings)) == ("fail", 1)
     for text in (finding.remedy, warnings[0]):
         assert "db upgrade --service-role" in text
-    told, logged = (set(re.findall(r"\b(?:audit|changes)\b", text)) for text in (finding.what, warnings[0]))
-    assert told == logged
-    return told
+    reported, logged = (set(re.findall(r"\b(?:audit|changes)\b", text)) for text in (finding.message, warnings[0]))
+    assert reported == logged
+    return reported
 
 
 @pytest.mark.needs("postgres")
-def test_the_owner_is_no_service_role_and_a_name_is_a_name(postgres_url: str) -> None:
+def test_invalid_service_roles_are_refused(postgres_url: str) -> None:
     for role in ("postgres", "a; DROP TABLE audit", "Upper", ""):
         with pytest.raises(ConfigurationError):
-            schema.upgrade(postgres_url, role)
+            migrate.upgrade(postgres_url, role)
 
 
 def test_an_embedded_database_has_no_roles(tmp_path) -> None:
     with pytest.raises(ConfigurationError, match="no roles"):
-        schema.upgrade(f"sqlite:///{tmp_path}/x.sqlite", ROLE)
+        migrate.upgrade(f"sqlite:///{tmp_path}/x.sqlite", ROLE)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that may lose what it acknowledged is named when the store is opened (R106)."""
+"""A warning for a PostgreSQL server that may lose acknowledged changes (R106)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.cli.doctor.store import look
+from aizen_hub.cli.doctor.store import check_store
 from aizen_hub.settings import Settings
-from aizen_hub.store import migrate as schema
-from aizen_hub.store.store import Store
+from aizen_hub.store import migrate
+from aizen_hub.store.sql_store import Store
 from tests.fixtures.postgres import Server, fresh_database
 
 pytestmark = pytest.mark.needs("postgres")
 
-SWITCHES = ("fsync", "synchronous_commit")
+SETTINGS = ("fsync", "synchronous_commit")
 
 
 @contextmanager
-def off(server: Server, name: str) -> Iterator[None]:
-    """Switch one of them off for the whole server, as its configuration file does."""
-    _say(server, f"ALTER SYSTEM SET {name} = off", name, "off")
+def switched_off(server: Server, name: str) -> Iterator[None]:
+    """Switch a setting off for the whole server, as its configuration file does."""
+    _set_and_reload(server, f"ALTER SYSTEM SET {name} = off", name, "off")
     try:
         yield
     finally:
-        _say(server, f"ALTER SYSTEM RESET {name}", name, "on")
+        _set_and_reload(server, f"ALTER SYSTEM RESET {name}", name, "on")
 
 
-def _say(server: Server, statement: str, name: str, wanted: str) -> None:
+def _set_and_reload(server: Server, statement: str, name: str, wanted: str) -> None:
     import psycopg
 
     with psycopg.connect(server.url(), autocommit=True) as conn:
@@ -50,7 +50,7 @@ def _say(server: Server, statement: str, name: str, wanted: str) -> None:
 @pytest.fixture
 def on_postgres(postgres_server: Server, tmp_path: Path) -> Iterator[Settings]:
     with fresh_database(postgres_server) as url:
-        schema.upgrade(url)
+        migrate.upgrade(url)
         yield Settings(data_dir=tmp_path / "data", database=url)
 
 
@@ -62,14 +62,14 @@ def _warnings(settings: Settings, catalog: Catalog, caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.proves("R106")
-@pytest.mark.parametrize("name", SWITCHES)
-def test_a_server_that_may_forget_is_named(
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_server_that_may_lose_commits_is_reported(
     name: str, postgres_server: Server, on_postgres: Settings, catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert _warnings(on_postgres, catalog, caplog) == []
-    with off(postgres_server, name):
+    with switched_off(postgres_server, name):
         (warning,) = _warnings(on_postgres, catalog, caplog)
         assert f"{name}=off" in warning
-        (failed,) = [one for one in look(on_postgres) if name in one.what]
+        (failed,) = [finding for finding in check_store(on_postgres) if name in finding.message]
         assert failed.level == "fail"
     assert _warnings(on_postgres, catalog, caplog) == []

@@ -1,4 +1,4 @@
-"""One service instance per embedded database."""
+"""The lock that allows one service instance per embedded database."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.settings import Settings
-from aizen_hub.store.instance_lock import InstanceLock, InstanceRunning
-from aizen_hub.store.store import Store
-from tests.store.world import TESTER
+from aizen_hub.store.instance_lock import InstanceLock, InstanceRunningError
+from aizen_hub.store.sql_store import Store
+from tests.store.store_rows import TESTER
 
 HOLDER = """
 import sys, pathlib
@@ -31,23 +31,23 @@ def test_a_second_instance_is_refused_with_the_pid_of_the_first(tmp_path: Path) 
     try:
         assert process.stdout.readline() == b"held\n"
         for _ in range(3):
-            with pytest.raises(InstanceRunning, match=rf"process {process.pid}\b"):
+            with pytest.raises(InstanceRunningError, match=rf"process {process.pid}\b"):
                 InstanceLock(path).acquire()
     finally:
-        process.kill()  # however it ends, the lock is free
+        process.kill()  # the lock is released however the process ends
         process.communicate(timeout=10)
     with InstanceLock(path) as lock:
         assert path.read_text() == f"{os.getpid()}\n"
         assert path.stat().st_mode & 0o777 == 0o600
-        lock.acquire()  # one's own lock is no obstacle
-        with pytest.raises(InstanceRunning):
+        lock.acquire()  # acquiring a held lock again is allowed
+        with pytest.raises(InstanceRunningError):
             InstanceLock(path).acquire()
     InstanceLock(path).acquire()
 
 
-def test_operator_commands_open_the_database_besides(tmp_path: Path, catalog: Catalog) -> None:
+def test_operator_commands_open_the_database_of_a_running_service(tmp_path: Path, catalog: Catalog) -> None:
     settings = Settings(data_dir=tmp_path)
-    lock = InstanceLock.beside(settings)
+    lock = InstanceLock.for_settings(settings)
     assert lock is not None
     with lock:
         service, operator = Store.open(settings, catalog), Store.open(settings, catalog)
@@ -59,10 +59,10 @@ def test_operator_commands_open_the_database_besides(tmp_path: Path, catalog: Ca
 
 
 def test_a_shared_database_has_no_lock(tmp_path: Path) -> None:
-    assert InstanceLock.beside(Settings(data_dir=tmp_path, database="postgresql://u@h/d")) is None
+    assert InstanceLock.for_settings(Settings(data_dir=tmp_path, database="postgresql://u@h/d")) is None
 
 
-def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_as_lock_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "lock").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic"):

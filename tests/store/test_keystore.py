@@ -1,4 +1,4 @@
-"""Keys in the database: their life over revisions, several processes, and what a thief of the database gets."""
+"""Signing keys in the database: over revisions, in several processes, and against an attacker with database access."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from aizen_hub.problems import Conflict, NotFound, Unavailable
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.keystore import KeyStore
-from aizen_hub.store.store import Store
-from aizen_hub.tokens.jws import TokenRefused
+from aizen_hub.store.sql_store import Store
+from aizen_hub.tokens.jws import TokenError
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey
 from aizen_hub.tokens.opaque_token import new_id
-from aizen_hub.tokens.role_token import Verifier, issue
-from tests.fixtures.sqlite import lay_down
+from aizen_hub.tokens.role_token import RoleTokenVerifier, issue_role_token
+from tests.fixtures.sqlite import create_database_file
 
-OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 CATALOG = load_catalog("aizen")
 
 
-class Home:
+class KeyInstallation:
     """A store with its keys, as one process sees them."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(data_dir=lay_down(folder))
+        self.settings = Settings(data_dir=create_database_file(folder))
         self.store = Store.open(self.settings, CATALOG)
         self.keys = KeyStore.open(self.settings, self.store)
 
@@ -54,16 +54,16 @@ class Home:
 
     def token(self) -> str:
         with self.store.read() as tx:
-            return issue(
-                self.keys.ring(tx), "i", "i", subject="alice", session=new_id(), project=None, roles=(),
+            return issue_role_token(
+                self.keys.ring(tx), "i", "i", subject="alice", session_id=new_id(), project=None, roles=(),
                 revision=tx.revision, now=tx.now,
             )  # fmt: skip
 
     def accepts(self, token: str) -> bool:
         with self.store.read() as tx:
             try:
-                return bool(Verifier(self.keys.ring(tx), "i", "i").verify(token, tx.now))
-            except TokenRefused:
+                return bool(RoleTokenVerifier(self.keys.ring(tx), "i", "i").verify(token, tx.now))
+            except TokenError:
                 return False
 
     def close(self) -> None:
@@ -71,176 +71,178 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path)
-    yield home
-    home.close()
+def service(tmp_path: Path) -> Iterator[KeyInstallation]:
+    service = KeyInstallation(tmp_path)
+    yield service
+    service.close()
 
 
 @pytest.fixture
-def other(home: Home, tmp_path: Path) -> Iterator[Home]:
+def replica(service: KeyInstallation, tmp_path: Path) -> Iterator[KeyInstallation]:
     """A second process on the same database."""
-    other = Home(tmp_path)
-    yield other
-    other.close()
+    replica = KeyInstallation(tmp_path)
+    yield replica
+    replica.close()
 
 
-def test_the_first_start_makes_keys_for_every_purpose(home: Home) -> None:
-    assert not home.ring.is_sealed
-    states = {(key.purpose, key.state) for key in home.ring.keys}
+def test_the_first_start_creates_keys_for_every_purpose(service: KeyInstallation) -> None:
+    assert not service.ring.is_sealed
+    states = {(key.purpose, key.state) for key in service.ring.keys}
     assert states == {(purpose, state) for purpose in Purpose for state in (KeyState.SIGNING, KeyState.PUBLISHED)}
-    with home.store.read() as tx:
+    with service.store.read() as tx:
         assert tx.conn.scalar(select(tables.audit.c.event).where(tables.audit.c.event == "key.signing").limit(1))
 
 
-def test_a_second_start_makes_none(home: Home, other: Home) -> None:
-    assert [key.kid for key in other.ring.keys] == [key.kid for key in home.ring.keys]
-    assert other.accepts(home.token())
+def test_a_second_start_creates_none(service: KeyInstallation, replica: KeyInstallation) -> None:
+    assert [key.kid for key in replica.ring.keys] == [key.kid for key in service.ring.keys]
+    assert replica.accepts(service.token())
 
 
-def test_the_ring_is_one_object_as_long_as_no_key_changes(home: Home) -> None:
-    before = home.ring
-    with home.store.write(OPERATOR) as tx:
-        tx.change("test", {}, ["user:nobody"])
-    assert home.ring is before
-    with home.store.write(OPERATOR) as tx:
-        home.keys.rotate(tx, Purpose.ROLE)
-    assert home.ring is not before
-    assert before.signer(Purpose.ROLE)[0].kid != home.signing()
+def test_the_ring_is_one_object_as_long_as_no_key_changes(service: KeyInstallation) -> None:
+    before = service.ring
+    with service.store.write(OPERATOR) as tx:
+        tx.record_change("test", {}, ["user:unknown"])
+    assert service.ring is before
+    with service.store.write(OPERATOR) as tx:
+        service.keys.rotate(tx, Purpose.ROLE)
+    assert service.ring is not before
+    assert before.signer(Purpose.ROLE)[0].kid != service.signing()
 
 
 @pytest.mark.proves("R47")
-def test_rotation_costs_no_token_and_names_the_key_that_was_published(home: Home, other: Home) -> None:
-    old, token = home.signing(), home.token()
+def test_rotation_keeps_tokens_valid_and_signs_with_the_published_key(
+    service: KeyInstallation, replica: KeyInstallation
+) -> None:
+    old, token = service.signing(), service.token()
     published = next(
-        key.kid for key in home.ring.keys if (key.purpose, key.state) == (Purpose.ROLE, KeyState.PUBLISHED)
+        key.kid for key in service.ring.keys if (key.purpose, key.state) == (Purpose.ROLE, KeyState.PUBLISHED)
     )
-    before = home.revision
-    with home.store.write(OPERATOR) as tx:
-        assert home.keys.rotate(tx, Purpose.ROLE).kid == published
-    assert home.revision == before + 1
-    for one in (home, other):
-        assert one.signing() == published
-        assert one.accepts(token)
-        assert one.accepts(home.token())
-    with home.store.read() as tx:
+    before = service.revision
+    with service.store.write(OPERATOR) as tx:
+        assert service.keys.rotate(tx, Purpose.ROLE).kid == published
+    assert service.revision == before + 1
+    for process in (service, replica):
+        assert process.signing() == published
+        assert process.accepts(token)
+        assert process.accepts(service.token())
+    with service.store.read() as tx:
         row = tx.conn.execute(select(tables.keys).where(tables.keys.c.kid == old)).one()
         assert row.state == "retired"
-    assert len(home.ring.keys) == 2 * len(Purpose) + 1
+    assert len(service.ring.keys) == 2 * len(Purpose) + 1
 
 
 @pytest.mark.proves("R47", "R48", "R136")
-def test_withdrawal_ends_tokens_on_every_process_at_its_revision(home: Home, other: Home) -> None:
-    old, token = home.signing(), home.token()
-    assert other.accepts(token)
-    with home.store.write(OPERATOR) as tx:
-        assert home.keys.withdraw(tx, [old], "leaked") == (old,)
-    for one in (home, other):
-        assert not one.accepts(token)
-        assert not one.ring.is_sealed
-        assert one.accepts(one.token())
-        assert old not in [key["kid"] for key in one.ring.jwks(one.ring.keys[0].created)["keys"]]
-    with home.store.read() as tx:
+def test_withdrawal_revokes_tokens_in_every_process(service: KeyInstallation, replica: KeyInstallation) -> None:
+    old, token = service.signing(), service.token()
+    assert replica.accepts(token)
+    with service.store.write(OPERATOR) as tx:
+        assert service.keys.withdraw(tx, [old], "leaked") == (old,)
+    for process in (service, replica):
+        assert not process.accepts(token)
+        assert not process.ring.is_sealed
+        assert process.accepts(process.token())
+        assert old not in [key["kid"] for key in process.ring.jwks(process.ring.keys[0].created_at)["keys"]]
+    with service.store.read() as tx:
         assert tx.conn.scalar(select(tables.keys.c.private).where(tables.keys.c.kid == old)) is None
 
 
 @pytest.mark.proves("R136")
-def test_every_key_can_be_replaced_at_once(home: Home) -> None:
-    before, token = {key.kid for key in home.ring.keys}, home.token()
-    with home.store.write(OPERATOR) as tx:
-        home.keys.withdraw(tx, before, "the machine was lost")
-    assert not home.ring.is_sealed
-    assert not home.accepts(token)
-    assert home.accepts(home.token())
-    live = {key.kid for key in home.ring.keys if key.state is not KeyState.WITHDRAWN}
+def test_every_key_can_be_replaced_at_once(service: KeyInstallation) -> None:
+    before, token = {key.kid for key in service.ring.keys}, service.token()
+    with service.store.write(OPERATOR) as tx:
+        service.keys.withdraw(tx, before, "the machine was lost")
+    assert not service.ring.is_sealed
+    assert not service.accepts(token)
+    assert service.accepts(service.token())
+    live = {key.kid for key in service.ring.keys if key.state is not KeyState.WITHDRAWN}
     assert len(live) == 2 * len(Purpose)
     assert not live & before
 
 
-def test_a_change_that_is_rolled_back_leaves_no_trace(home: Home) -> None:
-    before = home.ring
+def test_a_rolled_back_rotation_has_no_effect(service: KeyInstallation) -> None:
+    before = service.ring
 
     def rotate_and_fail() -> None:
-        with home.store.write(OPERATOR) as tx:
-            new = home.keys.rotate(tx, Purpose.ROLE)
-            assert home.keys.ring(tx).signer(Purpose.ROLE)[0].kid == new.kid
+        with service.store.write(OPERATOR) as tx:
+            new = service.keys.rotate(tx, Purpose.ROLE)
+            assert service.keys.ring(tx).signer(Purpose.ROLE)[0].kid == new.kid
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         rotate_and_fail()
-    with home.store.write(OPERATOR) as tx:
-        tx.change("test", {}, ["user:nobody"])  # the very revision that the rolled back change would have had
-    assert home.ring is before
+    with service.store.write(OPERATOR) as tx:
+        tx.record_change("test", {}, ["user:unknown"])  # the revision that the rolled back change would have had
+    assert service.ring is before
 
 
 @pytest.mark.parametrize("kid", ["", "x", "short", "nothing-begins-like-this", "' OR 1=1 --"])
-def test_an_unknown_key_is_not_withdrawn(home: Home, kid: str) -> None:
-    before = home.revision
-    with pytest.raises(NotFound), home.store.write(OPERATOR) as tx:
-        home.keys.withdraw(tx, [home.signing(), kid], "")
-    assert home.revision == before
+def test_an_unknown_key_is_not_withdrawn(service: KeyInstallation, kid: str) -> None:
+    before = service.revision
+    with pytest.raises(NotFound), service.store.write(OPERATOR) as tx:
+        service.keys.withdraw(tx, [service.signing(), kid], "")
+    assert service.revision == before
 
 
-def test_a_key_is_withdrawn_once(home: Home) -> None:
-    kid = home.signing()
-    with home.store.write(OPERATOR) as tx:
-        home.keys.withdraw(tx, [kid[:8], kid], "")
-    with pytest.raises(Conflict), home.store.write(OPERATOR) as tx:
-        home.keys.withdraw(tx, [kid], "")
+def test_a_key_is_withdrawn_once(service: KeyInstallation) -> None:
+    kid = service.signing()
+    with service.store.write(OPERATOR) as tx:
+        service.keys.withdraw(tx, [kid[:8], kid], "")
+    with pytest.raises(Conflict), service.store.write(OPERATOR) as tx:
+        service.keys.withdraw(tx, [kid], "")
 
 
 class TestSealed:
     @pytest.mark.proves("R7")
-    def test_without_the_file_nothing_is_signed_and_no_new_file_is_made(self, home: Home, tmp_path: Path) -> None:
-        token = home.token()
-        path = home.settings.key_encryption_path
-        path.rename(tmp_path / "kept")
-        sealed = Home(tmp_path)
+    def test_a_missing_file_seals_and_is_not_created(self, service: KeyInstallation, tmp_path: Path) -> None:
+        token = service.token()
+        path = service.settings.key_encryption_path
+        path.rename(tmp_path / "moved")
+        sealed = KeyInstallation(tmp_path)
         assert sealed.ring.is_sealed
-        assert "does not exist" in (sealed.ring.sealed or "")
+        assert "does not exist" in (sealed.ring.sealed_reason or "")
         with pytest.raises(Unavailable):
             sealed.token()
         with pytest.raises(Unavailable), sealed.store.write(OPERATOR) as tx:
             sealed.keys.rotate(tx, Purpose.ROLE)
         assert not path.exists()
         sealed.close()
-        (tmp_path / "kept").rename(path)
-        again = Home(tmp_path)
-        assert again.accepts(token)
-        again.close()
+        (tmp_path / "moved").rename(path)
+        restarted = KeyInstallation(tmp_path)
+        assert restarted.accepts(token)
+        restarted.close()
 
     @pytest.mark.proves("R7")
-    def test_under_another_file_nothing_is_signed(self, home: Home, tmp_path: Path) -> None:
-        home.settings.key_encryption_path.unlink()
-        KeyEncryption.make(home.settings.key_encryption_path)
-        sealed = Home(tmp_path)
+    def test_another_file_seals(self, service: KeyInstallation, tmp_path: Path) -> None:
+        service.settings.key_encryption_path.unlink()
+        KeyEncryption.create(service.settings.key_encryption_path)
+        sealed = KeyInstallation(tmp_path)
         assert sealed.ring.is_sealed
-        assert "another key" in (sealed.ring.sealed or "")
-        assert not sealed.accepts(home.token())
+        assert "another key" in (sealed.ring.sealed_reason or "")
+        assert not sealed.accepts(service.token())
         sealed.close()
 
     @pytest.mark.proves("R3", "R7")
-    def test_a_file_that_others_can_read_seals(self, home: Home, tmp_path: Path) -> None:
-        home.settings.key_encryption_path.chmod(0o644)
-        sealed = Home(tmp_path)
+    def test_a_file_that_others_can_read_seals(self, service: KeyInstallation, tmp_path: Path) -> None:
+        service.settings.key_encryption_path.chmod(0o644)
+        sealed = KeyInstallation(tmp_path)
         assert sealed.ring.is_sealed
         sealed.close()
 
-    def test_keys_can_be_withdrawn_while_sealed(self, home: Home, tmp_path: Path) -> None:
-        kid, token = home.signing(), home.token()
-        home.settings.key_encryption_path.rename(tmp_path / "kept")
-        sealed = Home(tmp_path)
+    def test_keys_can_be_withdrawn_while_sealed(self, service: KeyInstallation, tmp_path: Path) -> None:
+        kid, token = service.signing(), service.token()
+        service.settings.key_encryption_path.rename(tmp_path / "moved")
+        sealed = KeyInstallation(tmp_path)
         with sealed.store.write(OPERATOR) as tx:
             sealed.keys.withdraw(tx, [kid], "")
         sealed.close()
-        assert not home.accepts(token)
+        assert not service.accepts(token)
 
 
-class TestThief:
-    """Somebody who can write to the database and does not have the key-encryption file."""
+class TestDatabaseAttacker:
+    """An attacker who can write to the database and does not have the key-encryption file."""
 
-    def put(self, home: Home, key: SigningKey, state: str, private: bytes | None) -> None:
-        with home.store.write(OPERATOR) as tx:
+    def insert_key(self, service: KeyInstallation, key: SigningKey, state: str, private: bytes | None) -> None:
+        with service.store.write(OPERATOR) as tx:
             tx.conn.execute(
                 insert(tables.keys).values(
                     kid=key.kid,
@@ -252,54 +254,61 @@ class TestThief:
                     changed=tx.now,
                 )
             )
-            tx.change("key", {}, ["*"])
+            tx.record_change("key", {}, ["*"])
 
     @pytest.mark.proves("T-38")
     @pytest.mark.parametrize("state", ["published", "signing", "retired"])
-    def test_a_key_of_their_own_is_no_key(self, home: Home, tmp_path: Path, state: str) -> None:
-        with home.store.read() as tx:
-            key = SigningKey.new(Purpose.ROLE, tx.now)
-        token = issue(
-            KeyRing([key]), "i", "i", subject="alice", session=new_id(), project=None, roles=(), revision=1,
-            now=key.created,
+    def test_an_inserted_key_is_not_accepted(self, service: KeyInstallation, tmp_path: Path, state: str) -> None:
+        with service.store.read() as tx:
+            key = SigningKey.generate(Purpose.ROLE, tx.now)
+        token = issue_role_token(
+            KeyRing([key]), "i", "i", subject="alice", session_id=new_id(), project=None, roles=(), revision=1,
+            now=key.created_at,
         )  # fmt: skip
-        theirs = KeyEncryption.make(tmp_path / "theirs")
-        for private in (None, b"", key.seal(theirs), theirs.seal(b"retired", key.kid)):
-            self.put(home, key, state, private)
-            assert home.ring.verifier(Purpose.ROLE, key.kid) is None
-            assert not home.accepts(token)
-            assert not home.ring.is_sealed
-            with home.store.write(OPERATOR) as tx:
+        other_encryption = KeyEncryption.create(tmp_path / "other_encryption")
+        for private in (
+            None,
+            b"",
+            key.encrypt_private_key(other_encryption),
+            other_encryption.encrypt(b"retired", key.kid),
+        ):
+            self.insert_key(service, key, state, private)
+            assert service.ring.verifier(Purpose.ROLE, key.kid) is None
+            assert not service.accepts(token)
+            assert not service.ring.is_sealed
+            with service.store.write(OPERATOR) as tx:
                 tx.conn.execute(delete(tables.keys).where(tables.keys.c.kid == key.kid))
-                tx.change("key", {}, ["*"])
+                tx.record_change("key", {}, ["*"])
 
     @pytest.mark.proves("T-38")
-    def test_a_withdrawn_or_retired_key_cannot_be_brought_back(self, home: Home) -> None:
-        old, token = home.signing(), home.token()
-        with home.store.write(OPERATOR) as tx:
-            home.keys.rotate(tx, Purpose.ROLE)
-        retired = home.signing()
-        with home.store.write(OPERATOR) as tx:
-            home.keys.withdraw(tx, [old], "")
+    def test_a_withdrawn_or_retired_key_cannot_be_restored(self, service: KeyInstallation) -> None:
+        old, token = service.signing(), service.token()
+        with service.store.write(OPERATOR) as tx:
+            service.keys.rotate(tx, Purpose.ROLE)
+        retired = service.signing()
+        with service.store.write(OPERATOR) as tx:
+            service.keys.withdraw(tx, [old], "")
         for kid, state in ((old, "published"), (old, "retired"), (old, "signing")):
-            with home.store.write(OPERATOR) as tx:
+            with service.store.write(OPERATOR) as tx:
                 tx.conn.execute(update(tables.keys).where(tables.keys.c.kid == kid).values(state=state))
-                tx.change("key", {}, ["*"])
-            assert home.ring.verifier(Purpose.ROLE, kid) is None
-            assert not home.accepts(token)
-        assert home.ring.verifier(Purpose.ROLE, retired)
+                tx.record_change("key", {}, ["*"])
+            assert service.ring.verifier(Purpose.ROLE, kid) is None
+            assert not service.accepts(token)
+        assert service.ring.verifier(Purpose.ROLE, retired)
 
-    def test_the_halves_of_two_keys_cannot_be_swapped(self, home: Home) -> None:
-        one, two = (key for key in home.ring.keys if key.purpose is Purpose.ROLE)
-        with home.store.write(OPERATOR) as tx:
-            tx.conn.execute(update(tables.keys).where(tables.keys.c.kid == one.kid).values(public=two.public_bytes))
-            tx.change("key", {}, ["*"])
-        assert home.ring.verifier(Purpose.ROLE, one.kid) is None
-        assert home.ring.verifier(Purpose.ROLE, two.kid)
+    def test_the_halves_of_two_keys_cannot_be_swapped(self, service: KeyInstallation) -> None:
+        first, second = (key for key in service.ring.keys if key.purpose is Purpose.ROLE)
+        with service.store.write(OPERATOR) as tx:
+            tx.conn.execute(
+                update(tables.keys).where(tables.keys.c.kid == first.kid).values(public=second.public_bytes)
+            )
+            tx.record_change("key", {}, ["*"])
+        assert service.ring.verifier(Purpose.ROLE, first.kid) is None
+        assert service.ring.verifier(Purpose.ROLE, second.kid)
 
     @pytest.mark.proves("R98")
-    def test_no_private_half_is_in_the_files_of_the_database(self, home: Home, tmp_path: Path) -> None:
-        secrets = [key.private.private_bytes_raw() for key in home.ring.keys if key.private]
+    def test_no_private_half_is_in_the_files_of_the_database(self, service: KeyInstallation, tmp_path: Path) -> None:
+        secrets = [key.private_key.private_bytes_raw() for key in service.ring.keys if key.private_key]
         content = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
         assert len(secrets) == 2 * len(Purpose)
         for secret in secrets:
@@ -308,47 +317,47 @@ class TestThief:
 
 
 class TestCommandLine:
-    def run(self, home: Home, *arguments: str, stdin: str | None = None) -> tuple[int, str]:
-        path = home.settings.data_dir / "aizen.yaml"
-        path.write_text(f"data_dir: {home.settings.data_dir}\n")
+    def run(self, service: KeyInstallation, *arguments: str, stdin: str | None = None) -> tuple[int, str]:
+        path = service.settings.data_dir / "aizen.yaml"
+        path.write_text(f"data_dir: {service.settings.data_dir}\n")
         name, *rest = arguments
         done = CliRunner().invoke(keys_command, [name, "-c", str(path), *rest], input=stdin, standalone_mode=False)
         assert done.exception is None or isinstance(done.exception, click.Abort), done.exception
         return (done.return_value if done.exception is None else 1), done.output
 
-    def test_list(self, home: Home) -> None:
-        code, text = self.run(home, "list", "-o", "json")
+    def test_list(self, service: KeyInstallation) -> None:
+        code, text = self.run(service, "list", "-o", "json")
         assert code == 0
-        assert {row["kid"] for row in json.loads(text)} == {key.kid for key in home.ring.keys}
+        assert {row["kid"] for row in json.loads(text)} == {key.kid for key in service.ring.keys}
 
-    def test_rotate(self, home: Home) -> None:
-        before = home.signing(), home.signing(Purpose.DECISION)
-        code, _ = self.run(home, "rotate", "--purpose", "role")
+    def test_rotate(self, service: KeyInstallation) -> None:
+        before = service.signing(), service.signing(Purpose.DECISION)
+        code, _ = self.run(service, "rotate", "--purpose", "role")
         assert code == 0
-        assert home.signing() != before[0]
-        assert home.signing(Purpose.DECISION) == before[1]
-        self.run(home, "rotate")
-        assert home.signing(Purpose.DECISION) != before[1]
+        assert service.signing() != before[0]
+        assert service.signing(Purpose.DECISION) == before[1]
+        self.run(service, "rotate")
+        assert service.signing(Purpose.DECISION) != before[1]
 
-    def test_withdraw_asks_first(self, home: Home) -> None:
-        kid = home.signing()
-        code, _ = self.run(home, "withdraw", kid, stdin="n\n")
+    def test_withdraw_asks_for_confirmation(self, service: KeyInstallation) -> None:
+        kid = service.signing()
+        code, _ = self.run(service, "withdraw", kid, stdin="n\n")
         assert code != 0
-        assert home.signing() == kid
-        code, _ = self.run(home, "withdraw", kid[:10], "--yes", "--reason", "leaked")
+        assert service.signing() == kid
+        code, _ = self.run(service, "withdraw", kid[:10], "--yes", "--reason", "leaked")
         assert code == 0
-        assert home.signing() != kid
+        assert service.signing() != kid
 
     @pytest.mark.proves("R136")
-    def test_withdraw_all(self, home: Home) -> None:
-        token = home.token()
-        code, _ = self.run(home, "withdraw", "--all", "--yes")
+    def test_withdraw_all(self, service: KeyInstallation) -> None:
+        token = service.token()
+        code, _ = self.run(service, "withdraw", "--all", "--yes")
         assert code == 0
-        assert not home.accepts(token)
-        assert home.accepts(home.token())
+        assert not service.accepts(token)
+        assert service.accepts(service.token())
 
-    def test_list_says_when_the_service_is_sealed(self, home: Home) -> None:
-        home.settings.key_encryption_path.unlink()
-        code, text = self.run(home, "list")
+    def test_list_shows_that_the_service_is_sealed(self, service: KeyInstallation) -> None:
+        service.settings.key_encryption_path.unlink()
+        code, text = self.run(service, "list")
         assert code == 7
         assert "sealed" in text

@@ -1,6 +1,6 @@
-"""A process that changes a store until it is killed: ``python -m tests.store.writer <database> <name>``.
+"""A process that writes to a store until it is killed: ``python -m tests.store.writer <database> <name>``.
 
-It says each revision on a line of its own once the change is acknowledged.
+It prints the revision of each change after it was committed.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import sys
 from pathlib import Path
 
 from aizen_hub.settings import Settings
-from aizen_hub.store.store import Store
-from tests.store import world
-from tests.store.world import TESTER
+from aizen_hub.store.sql_store import Store
+from tests.store import store_rows
+from tests.store.store_rows import TESTER
 
 
 def main() -> None:
     url, name = sys.argv[1:]
-    store = Store.open(Settings(data_dir=Path("unused"), database=url), world.catalog())
+    store = Store.open(Settings(data_dir=Path("unused"), database=url), store_rows.catalog())
     number = 0
     while True:
         number += 1
         with store.write(TESTER) as tx:
-            world.user(tx, f"{name}-{number}")
+            store_rows.insert_user(tx, f"{name}-{number}")
             tx.audit("user.created", user=f"{name}-{number}")
             revision = tx.revision
         sys.stdout.write(f"{revision} {name}-{number}\n")

@@ -1,4 +1,4 @@
-"""Makes proofs of possession, good ones and every kind of bad one that we know, each with a label and its code."""
+"""DPoP proofs for tests: valid ones, and every known kind of invalid one with its label and code."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from aizen_hub.tokens.jwk import PublicJwk
 from aizen_hub.tokens.opaque_token import new_id
 
-GONE = object()
-"""In place of a value: leave the member out."""
+ABSENT = object()
+"""Instead of a value: omit the member."""
 
 
 def b64(data: bytes) -> str:
@@ -28,7 +28,7 @@ def b64(data: bytes) -> str:
 
 @dataclass
 class Prover:
-    """Somebody with a private key and a credential.
+    """A client with a private key and a credential.
 
     Parameters
     ----------
@@ -38,27 +38,27 @@ class Prover:
 
     curve: str
     credential: str
-    private: Any = field(init=False)
+    private_key: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.private = (
+        self.private_key = (
             Ed25519PrivateKey.generate() if self.curve == "Ed25519" else ec.generate_private_key(ec.SECP256R1())
         )
 
     @property
     def jwk(self) -> dict[str, str]:
-        public = self.private.public_key()
+        public = self.private_key.public_key()
         if self.curve == "Ed25519":
             return {"kty": "OKP", "crv": "Ed25519", "x": b64(public.public_bytes_raw())}
         numbers = public.public_numbers()
-        x, y = (b64(one.to_bytes(32, "big")) for one in (numbers.x, numbers.y))
+        x, y = (b64(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
         return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
 
     @property
     def private_jwk(self) -> dict[str, str]:
         if self.curve == "Ed25519":
-            return {**self.jwk, "d": b64(self.private.private_bytes_raw())}
-        return {**self.jwk, "d": b64(self.private.private_numbers().private_value.to_bytes(32, "big"))}
+            return {**self.jwk, "d": b64(self.private_key.private_bytes_raw())}
+        return {**self.jwk, "d": b64(self.private_key.private_numbers().private_value.to_bytes(32, "big"))}
 
     @property
     def algorithm(self) -> str:
@@ -66,29 +66,29 @@ class Prover:
 
     @property
     def thumbprint(self) -> str:
-        return PublicJwk.read(self.jwk).thumbprint
+        return PublicJwk.parse(self.jwk).thumbprint
 
     def sign(self, text: str) -> bytes:
         if self.curve == "Ed25519":
-            return self.private.sign(text.encode())
-        r, s = decode_dss_signature(self.private.sign(text.encode(), ec.ECDSA(SHA256())))
+            return self.private_key.sign(text.encode())
+        r, s = decode_dss_signature(self.private_key.sign(text.encode(), ec.ECDSA(SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def header(self, **changes: Any) -> dict[str, Any]:
-        return _with({"typ": "dpop+jwt", "alg": self.algorithm, "jwk": self.jwk}, changes)
+        return _changed({"typ": "dpop+jwt", "alg": self.algorithm, "jwk": self.jwk}, changes)
 
     def claims(self, method: str, address: str, at: int, **changes: Any) -> dict[str, Any]:
-        known = {
+        claims = {
             "jti": new_id(),
             "htm": method,
             "htu": address,
             "iat": at,
             "ath": b64(hashlib.sha256(self.credential.encode()).digest()),
         }
-        return _with(known, changes)
+        return _changed(claims, changes)
 
     def pack(self, header: Any, claims: Any) -> str:
-        parts = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in (header, claims)]
+        parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims)]
         text = ".".join(map(b64, parts))
         return f"{text}.{b64(self.sign(text))}"
 
@@ -96,28 +96,28 @@ class Prover:
         return self.pack(self.header(), self.claims(method, address, at, **changes))
 
 
-def _with(known: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**known, **changes}.items() if value is not GONE}
+def _changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**values, **changes}.items() if value is not ABSENT}
 
 
-Bad = tuple[str, str, str]
+BadProof = tuple[str, str, str]
 _JUNK: tuple[Any, ...] = (None, True, 0, 1.5, "", [], ["x"], {}, {"x": 1})
 
 
-def bad_proofs(prover: Prover, method: str, address: str, at: int) -> Iterator[Bad]:
-    """Yield (label, code, proof): what must be refused, mostly signed with the right key."""
+def bad_proofs(prover: Prover, method: str, address: str, at: int) -> Iterator[BadProof]:
+    """Yield (label, code, proof) for proofs that must be refused, mostly signed with the right key."""
     yield from _bad_headers(prover, prover.claims(method, address, at))
     yield from _bad_keys(prover, prover.claims(method, address, at))
     yield from _bad_claims(prover, method, address, at)
     yield from _bad_forms(prover, method, address, at)
 
 
-def _bad_headers(prover: Prover, claims: dict[str, Any]) -> Iterator[Bad]:
-    def case(label: str, **changes: Any) -> Bad:
+def _bad_headers(prover: Prover, claims: dict[str, Any]) -> Iterator[BadProof]:
+    def case(label: str, **changes: Any) -> BadProof:
         return label, "proof-malformed", prover.pack(prover.header(**changes), claims)
 
     for name in ("typ", "alg", "jwk"):
-        yield case(f"no {name}", **{name: GONE})
+        yield case(f"no {name}", **{name: ABSENT})
         for junk in _JUNK:
             yield case(f"{name} is {junk!r}", **{name: junk})
     for typ in ("JWT", "jwt", "DPOP+JWT", "dpop+jwt ", "application/dpop+jwt", "aizen-role+jwt"):
@@ -133,16 +133,16 @@ def _bad_headers(prover: Prover, claims: dict[str, Any]) -> Iterator[Bad]:
     header = prover.header()
     secret = json.dumps(prover.jwk).encode()
     for alg, mac in (("none", b""), ("HS256", None), ("EdDSA", b""), ("ES256", b"")):
-        text = ".".join(b64(json.dumps(one).encode()) for one in ({**header, "alg": alg}, claims))
-        found = hmac.digest(secret, text.encode(), "sha256") if mac is None else mac
+        text = ".".join(b64(json.dumps(part).encode()) for part in ({**header, "alg": alg}, claims))
+        signature = hmac.digest(secret, text.encode(), "sha256") if mac is None else mac
         yield (
             f"unsigned or with a MAC, alg {alg}",
             "proof-malformed" if not mac and mac is not None else "",
-            (f"{text}.{b64(found)}"),
+            (f"{text}.{b64(signature)}"),
         )
 
 
-def _bad_keys(prover: Prover, claims: dict[str, Any]) -> Iterator[Bad]:
+def _bad_keys(prover: Prover, claims: dict[str, Any]) -> Iterator[BadProof]:
     jwk, other = prover.jwk, Prover(prover.curve, prover.credential)
     wrong: dict[str, dict[str, Any]] = {
         "the private half": prover.private_jwk,
@@ -162,7 +162,7 @@ def _bad_keys(prover: Prover, claims: dict[str, Any]) -> Iterator[Bad]:
         "a long part": {**jwk, "x": jwk["x"] + "AAAA"},
         "an empty part": {**jwk, "x": ""},
         "a number as part": {**jwk, "x": 1},
-        "another spelling": {**jwk, "x": _respelt(jwk["x"])},
+        "another spelling": {**jwk, "x": _non_canonical(jwk["x"])},
         "too many parts": {**jwk, "z": jwk["x"]},
     }
     for name in jwk:
@@ -179,12 +179,12 @@ def _bad_keys(prover: Prover, claims: dict[str, Any]) -> Iterator[Bad]:
     yield "another's key, signed by ours", "proof-bad-signature", prover.pack(other.header(), claims)
 
 
-def _bad_claims(prover: Prover, method: str, address: str, at: int) -> Iterator[Bad]:
-    def case(label: str, code: str, **changes: Any) -> Bad:
+def _bad_claims(prover: Prover, method: str, address: str, at: int) -> Iterator[BadProof]:
+    def case(label: str, code: str, **changes: Any) -> BadProof:
         return label, code, prover.proof(method, address, at, **changes)
 
     for name in ("jti", "htm", "htu", "iat", "ath"):
-        yield case(f"no {name}", "proof-bad-claims", **{name: GONE})
+        yield case(f"no {name}", "proof-bad-claims", **{name: ABSENT})
         for junk in _JUNK:
             if not (isinstance(junk, str) or (name == "iat" and junk == 0 and junk is not False)):
                 yield case(f"{name} is {junk!r}", "proof-bad-claims", **{name: junk})
@@ -212,13 +212,13 @@ def _bad_claims(prover: Prover, method: str, address: str, at: int) -> Iterator[
         yield case(f"iat {iat!r}", "proof-bad-claims", iat=iat)
     right = b64(hashlib.sha256(prover.credential.encode()).digest())
     for ath in (
-        "", right + "=", _respelt(right), right[:-1], hashlib.sha256(prover.credential.encode()).hexdigest(),
+        "", right + "=", _non_canonical(right), right[:-1], hashlib.sha256(prover.credential.encode()).hexdigest(),
         b64(hashlib.sha256(prover.credential.encode() + b"x").digest()), prover.credential, "\u00e9",
     ):  # fmt: skip
         yield case("another ath", "proof-wrong-credential", ath=ath)
 
 
-def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[Bad]:
+def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[BadProof]:
     def good() -> tuple[str, str, str]:
         head, body, signature = prover.proof(method, address, at).split(".")
         return head, body, signature
@@ -235,14 +235,14 @@ def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[B
     yield "a long signature", "proof-bad-signature", f"{head}.{body}.{signature}AAAA"
     if prover.curve == "P-256":
         text = f"{head}.{body}"
-        der = prover.private.sign(text.encode(), ec.ECDSA(SHA256()))
+        der = prover.private_key.sign(text.encode(), ec.ECDSA(SHA256()))
         yield "a signature without its zero", "proof-bad-signature", _without_zero(prover, method, address, at)
         yield "a DER signature", "proof-bad-signature", f"{text}.{b64(der)}"
     for label, text in {
         "padding behind": f"{head}.{body}.{signature}=",
         "two paddings behind": f"{head}.{body}.{signature}==",
         "padding in the payload": f"{head}.{body}=.{signature}",
-        "another spelling of the signature": f"{head}.{body}.{_respelt(signature)}",
+        "another spelling of the signature": f"{head}.{body}.{_non_canonical(signature)}",
         "standard base64": f"{head}.{body}.{signature[:-1]}+",
         "a slash": f"{head}.{body}.{signature[:-1]}/",
         "no signature": f"{head}.{body}.",
@@ -258,8 +258,8 @@ def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[B
         "the credential itself": prover.credential,
     }.items():
         yield label, "proof-malformed", text
-    plain_head, plain_body = (json.dumps(one) for one in (prover.header(), prover.claims(method, address, at)))
-    for label, one, two in (
+    plain_head, plain_body = (json.dumps(part) for part in (prover.header(), prover.claims(method, address, at)))
+    for label, header_text, payload_text in (
         ("a member twice in the header", plain_head[:-1] + ', "typ": "dpop+jwt"}', plain_body),
         ("a member twice in the payload", plain_head, plain_body[:-1] + f', "htm": "{method}"}}'),
         ("a byte order mark", "\ufeff" + plain_head, plain_body),
@@ -270,23 +270,23 @@ def _bad_forms(prover: Prover, method: str, address: str, at: int) -> Iterator[B
         ("NaN", plain_head, plain_body[:-1] + ', "x": NaN}'),
         ("deep", plain_head, plain_body[:-1] + ', "x": ' + "[" * 40 + "]" * 40 + "}"),
     ):
-        yield label, "proof-malformed", signed(one.encode(), two.encode())
+        yield label, "proof-malformed", signed(header_text.encode(), payload_text.encode())
     yield "a nested JWT", "proof-malformed", prover.pack(prover.header(), prover.proof(method, address, at).encode())
 
 
 def _without_zero(prover: Prover, method: str, address: str, at: int) -> str:
-    """A proof whose second number begins with a zero byte, which is left out."""
+    """A proof whose second number starts with a zero byte, which is omitted."""
     for _ in range(20_000):
         head, body, signature = prover.proof(method, address, at).split(".")
         data = base64.urlsafe_b64decode(signature + "==")
         if data[32] == 0:
             return f"{head}.{body}.{b64(data[:32] + data[33:])}"
-    raise AssertionError("no such signature came")
+    raise AssertionError("no such signature was found")
 
 
-def _respelt(text: str) -> str:
+def _non_canonical(text: str) -> str:
     """The same bytes with other unused bits at the end."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    found = text[:-1] + alphabet[alphabet.index(text[-1]) ^ 1]
-    assert base64.urlsafe_b64decode(found + "==") == base64.urlsafe_b64decode(text + "==")
-    return found
+    changed_text = text[:-1] + alphabet[alphabet.index(text[-1]) ^ 1]
+    assert base64.urlsafe_b64decode(changed_text + "==") == base64.urlsafe_b64decode(text + "==")
+    return changed_text

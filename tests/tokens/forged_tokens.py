@@ -1,4 +1,4 @@
-"""Every way we know to make a token that must not be accepted, each with a label.
+"""Forged role tokens: every known way to create a token that must not be accepted, each with a label.
 
 Most are signed with the real key, so that only the rule under test can refuse them. `accepted_over_http` sends them to
 a running service.
@@ -45,7 +45,7 @@ class Forger:
     ring : KeyRing
         With the private half of the key for role tokens.
     claims : dict
-        Those of a good token; never changed.
+        Those of a valid token; never changed.
     """
 
     ring: KeyRing
@@ -74,7 +74,7 @@ class Forger:
         return self.ring.signer(Purpose.ROLE)[0]
 
     @property
-    def private(self) -> Ed25519PrivateKey:
+    def private_key(self) -> Ed25519PrivateKey:
         return self.ring.signer(Purpose.ROLE)[1]
 
     @property
@@ -83,7 +83,7 @@ class Forger:
 
     def raw(self, header: bytes, payload: bytes) -> str:
         signed = f"{b64(header)}.{b64(payload)}"
-        return f"{signed}.{b64(self.private.sign(signed.encode()))}"
+        return f"{signed}.{b64(self.private_key.sign(signed.encode()))}"
 
     def token(self, header: dict[str, Any] | None = None, claims: dict[str, Any] | None = None) -> str:
         return self.raw(
@@ -103,7 +103,7 @@ class Forger:
         }
 
     def forms(self) -> Iterator[Labelled]:
-        """Other spellings and serializations (R42, T-14)."""
+        """Other serializations (R42, T-14)."""
         good = self.token()
         header, payload, signature = good.split(".")
         yield "empty", ""
@@ -176,7 +176,7 @@ class Forger:
 
     def _detached(self) -> str:
         header = b64(compact({**self.header, "b64": False, "crit": ["b64"]}))
-        signature = self.private.sign(f"{header}.".encode() + compact(self.claims))
+        signature = self.private_key.sign(f"{header}.".encode() + compact(self.claims))
         return f"{header}..{b64(signature)}"
 
     def algorithms(self) -> Iterator[Labelled]:
@@ -214,7 +214,7 @@ class Forger:
             yield f"alg {value!r}", self.token(header={**self.header, "alg": value})
 
     def _public_spellings(self) -> list[bytes]:
-        public = self.key.public
+        public = self.key.public_key
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return [
             public.public_bytes_raw(),
@@ -229,9 +229,9 @@ class Forger:
         ]
 
     def headers(self) -> Iterator[Labelled]:
-        """Each header member missing, wrong, doubled or not ours (R39-R43)."""
-        stranger = SigningKey.new(Purpose.ROLE, self.key.created)
-        assert stranger.private is not None
+        """Each header member missing, wrong, repeated or unknown (R39-R43)."""
+        stranger = SigningKey.generate(Purpose.ROLE, self.key.created_at)
+        assert stranger.private_key is not None
         for name in self.header:
             yield f"without {name}", self.token(header={key: v for key, v in self.header.items() if key != name})
             for value in WRONG_TYPES:
@@ -283,14 +283,14 @@ class Forger:
             yield f"with {name}", self.token(header={**self.header, name: value})
         for crit in ([], ["b64"], ["alg"], "exp", None, {}):
             yield f"crit {crit!r}", self.token(header={**self.header, "crit": crit})
-        # Signed by a stranger who brings the key along, once with our kid and once with the stranger's.
+        # Signed with another key that is embedded in the header, once under our kid and once under its own.
         for name, value in {"jwk": jwk, "jku": extras["jku"], "x5c": extras["x5c"]}.items():
             for key_id in (kid, stranger.kid):
                 header = b64(compact({**self.header, "kid": key_id, name: value}))
                 signed = f"{header}.{b64(compact(self.claims))}"
-                yield f"{name} of a stranger", f"{signed}.{b64(stranger.private.sign(signed.encode()))}"
+                yield f"{name} of a stranger", f"{signed}.{b64(stranger.private_key.sign(signed.encode()))}"
         signed = f"{b64(compact(self.header))}.{b64(compact(self.claims))}"
-        yield "signed by a stranger", f"{signed}.{b64(stranger.private.sign(signed.encode()))}"
+        yield "signed by a stranger", f"{signed}.{b64(stranger.private_key.sign(signed.encode()))}"
         for label, data in {
             "null": b"null", "list": b"[]", "text": b'"EdDSA"', "number": b"1", "nothing": b" ", "not JSON": b"{",
             "NaN": b'{"alg":NaN}', "deep": b"[" * 300 + b"]" * 300, "not UTF-8": b'{"alg":"\xff"}',
@@ -301,7 +301,7 @@ class Forger:
             yield f"header {label}", self.raw(data, compact(self.claims))
 
     def wrong_claims(self) -> Iterator[Labelled]:
-        """Each claim missing, of a wrong type, doubled, or impossible (R44)."""
+        """Each claim missing, of a wrong type, repeated, or impossible (R44)."""
         fits = {"project": (None, "1", "x"), "rev": (0,), "roles": ([], ["x"])}
         for name in self.claims:
             yield f"without {name}", self.token(claims={key: v for key, v in self.claims.items() if key != name})

@@ -1,4 +1,4 @@
-"""Where a request comes from: only what our own proxies say is believed."""
+"""Client addresses: only headers from trusted proxies are accepted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
-from aizen_hub.validation.client_address import source_of
+from aizen_hub.validation.client_address import resolve_client_address
 
 TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
 
@@ -24,7 +24,7 @@ TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
         ("127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
         ("127.0.0.1", ["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
         ("127.0.0.1", ["203.0.113.9", "198.51.100.1"], "198.51.100.1"),
-        # Through nginx and the hub's proxy, with and without something made up in front.
+        # Through nginx and the hub's proxy, with and without forged entries in front.
         ("127.0.0.1", ["198.51.100.1, 10.0.0.1"], "198.51.100.1"),
         ("127.0.0.1", ["203.0.113.9, 198.51.100.1, 10.0.0.1"], "198.51.100.1"),
         ("127.0.0.1", ["10.0.0.1, 198.51.100.1, 10.0.0.1"], "198.51.100.1"),
@@ -33,7 +33,7 @@ TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
         ("127.0.0.1", ["::ffff:198.51.100.1, 2001:db8::5"], "198.51.100.1"),
         ("::ffff:127.0.0.1", ["198.51.100.1"], "198.51.100.1"),
         ("127.0.0.1", ["198.51.100.1, 127.0.0.1"], "198.51.100.1"),
-        # A proxy that is not ours is where it comes from.
+        # An untrusted proxy is the client.
         ("127.0.0.1", ["198.51.100.1, 10.0.0.2"], "10.0.0.2"),
         ("127.0.0.1", ["not an address"], "127.0.0.1"),
         ("127.0.0.1", ["198.51.100.1, rubbish"], "127.0.0.1"),
@@ -57,24 +57,24 @@ TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
         ("", ["198.51.100.1"], ""),
     ],
 )
-def test_the_outermost_of_our_proxies_is_believed(peer: str, forwarded: list[str], source: str) -> None:
-    assert source_of(peer, forwarded, TRUSTED) == source
+def test_the_address_seen_by_the_outermost_trusted_proxy(peer: str, forwarded: list[str], source: str) -> None:
+    assert resolve_client_address(peer, forwarded, TRUSTED) == source
     if peer:
-        # The hub's Tornado believes some headers before we are asked, and keeps what the connection says beside it.
+        # The hub's Tornado evaluates some headers itself and keeps the address of the connection separately.
         headers = HTTPHeaders({"X-Real-Ip": "192.0.2.66", "Forwarded": "for=192.0.2.67"})
-        for one in forwarded:
-            headers.add("X-Forwarded-For", one)
+        for value in forwarded:
+            headers.add("X-Forwarded-For", value)
         context = SimpleNamespace(_orig_remote_ip=peer)
         request = SimpleNamespace(headers=headers, connection=SimpleNamespace(context=context), remote_ip="192.0.2.66")
         settings = SimpleNamespace(service=SimpleNamespace(trusted_proxies=TRUSTED))
         hub: Any = SimpleNamespace(aizen_settings=settings)
-        assert AizenAuthenticator.source(hub, SimpleNamespace(request=request)) == source
+        assert AizenAuthenticator.client_address(hub, SimpleNamespace(request=request)) == source
 
 
-def test_without_trusted_proxies_nothing_is_believed() -> None:
-    assert source_of("127.0.0.1", ["198.51.100.1"], ()) == "127.0.0.1"
+def test_without_trusted_proxies_the_header_is_ignored() -> None:
+    assert resolve_client_address("127.0.0.1", ["198.51.100.1"], ()) == "127.0.0.1"
 
 
-def test_what_came_by_no_request_has_no_source() -> None:
+def test_without_a_request_there_is_no_address() -> None:
     hub: Any = SimpleNamespace()
-    assert AizenAuthenticator.source(hub, SimpleNamespace()) is None
+    assert AizenAuthenticator.client_address(hub, SimpleNamespace()) is None

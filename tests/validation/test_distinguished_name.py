@@ -1,4 +1,4 @@
-"""Distinguished names are equal as names, whatever their spelling, and text becomes one value and nothing else."""
+"""Distinguished names: equality independent of notation, and escaping of values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.validation.distinguished_name import Dn, DnError, escape_filter, escape_value, leaf_value
+from aizen_hub.validation.distinguished_name import Dn, DnError, escape_filter, escape_value, leaf_rdn_value
 
 BASE = "cn=team,ou=groups,dc=lab,dc=test"
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @pytest.mark.parametrize(
-    "spelling",
+    "text",
     [
         "CN=team,OU=groups,DC=lab,DC=test",
         "cn=TEAM,ou=Groups,dc=LAB,dc=test",
@@ -28,13 +28,13 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
     ],
 )
 @pytest.mark.proves("R19", "T-20")
-def test_spellings_of_one_name(spelling: str) -> None:
-    same = "commonName=x" not in spelling
-    assert (Dn.parse(spelling) == Dn.parse(BASE)) is same
+def test_equal_names(text: str) -> None:
+    same = "commonName=x" not in text
+    assert (Dn.parse(text) == Dn.parse(BASE)) is same
 
 
 @pytest.mark.parametrize(
-    "other",
+    "text",
     [
         "cn=team\\,ou=groups,dc=lab,dc=test",
         "cn=team,ou=groups,dc=lab",
@@ -48,8 +48,8 @@ def test_spellings_of_one_name(spelling: str) -> None:
     ],
 )
 @pytest.mark.proves("R19")
-def test_other_names(other: str) -> None:
-    assert Dn.parse(other) != Dn.parse(BASE)
+def test_different_names(text: str) -> None:
+    assert Dn.parse(text) != Dn.parse(BASE)
 
 
 def test_the_order_inside_one_component_means_nothing() -> None:
@@ -57,9 +57,9 @@ def test_the_order_inside_one_component_means_nothing() -> None:
     assert Dn.parse("cn=a,uid=b,dc=x") != Dn.parse("uid=b,cn=a,dc=x")
 
 
-def test_blanks_that_were_escaped_stand() -> None:
-    assert leaf_value("cn=a\\ ,dc=x") == "a "
-    assert leaf_value("cn=\\ a  ,dc=x") == " a"
+def test_escaped_blanks_are_preserved() -> None:
+    assert leaf_rdn_value("cn=a\\ ,dc=x") == "a "
+    assert leaf_rdn_value("cn=\\ a  ,dc=x") == " a"
 
 
 @pytest.mark.parametrize("bad", ["cn", "cn=a,", "=a", "cn=a,b", 'cn="a"', "cn=a<b", "cn=a\\", "cn=a\\zz", "cn=#1",
@@ -69,12 +69,12 @@ def test_malformed(bad: str) -> None:
         Dn.parse(bad)
 
 
-def test_below_is_below_and_not_ends_with() -> None:
+def test_is_within_compares_components() -> None:
     base = Dn.parse("ou=groups,dc=lab,dc=test")
-    assert Dn.parse(BASE).within(base)
-    assert not Dn.parse("cn=team,ou=more groups,dc=lab,dc=test").within(base)
-    assert not Dn.parse("cn=x\\,ou=groups,dc=lab,dc=test").within(base)
-    assert not Dn.parse("dc=lab,dc=test").within(base)
+    assert Dn.parse(BASE).is_within(base)
+    assert not Dn.parse("cn=team,ou=more groups,dc=lab,dc=test").is_within(base)
+    assert not Dn.parse("cn=x\\,ou=groups,dc=lab,dc=test").is_within(base)
+    assert not Dn.parse("dc=lab,dc=test").is_within(base)
 
 
 @given(VALUES)
@@ -84,7 +84,7 @@ def test_any_text_becomes_one_value_of_one_component(text: str) -> None:
     parsed = Dn.parse(dn)
     assert parsed.parts[1:] == Dn.parse(BASE).parts
     assert len(parsed.parts[0]) == 1
-    assert leaf_value(dn) == text
+    assert leaf_rdn_value(dn) == text
 
 
 @given(VALUES)
@@ -108,7 +108,7 @@ def test_only_text_is_escaped(value: Any) -> None:
 
 
 @given(VALUES, VALUES)
-def test_different_values_differ_but_for_case_and_blanks(left: str, right: str) -> None:
+def test_values_are_compared_without_case_and_repeated_blanks(left: str, right: str) -> None:
     from unicodedata import normalize
 
     def fold(text: str) -> list[str]:
@@ -120,7 +120,7 @@ def test_different_values_differ_but_for_case_and_blanks(left: str, right: str) 
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from(["cn", "OU", "2.5.4.3", "dc"]), VALUES), min_size=1, max_size=2)))
 @pytest.mark.proves("R19")
-def test_equal_names_have_one_text(parts: list[list[tuple[str, str]]]) -> None:
+def test_equal_names_have_one_canonical_text(parts: list[list[tuple[str, str]]]) -> None:
     written = ",".join("+".join(f"{kind}={escape_value(value)}" for kind, value in part) for part in parts)
     other = " , ".join("+".join(f" {kind.upper()} = {escape_value(v)}" for kind, v in part[::-1]) for part in parts)
     name = Dn.parse(written)

@@ -1,4 +1,4 @@
-"""Text from outside in a line of ours (R99)."""
+"""Escaping of untrusted text (R99)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.validation.printable import show, visible
+from aizen_hub.validation.printable import escape_nonprintable, excerpt
 
 PACKAGE = Path(__file__).parents[2] / "aizen_hub"
-ELSEWHERE = {
+OTHER_IMPLEMENTATIONS = {
     "alerts/message.py": "a blank instead, which a mail header carries",
-    "audit/row.py": "the bytes of rows are hashed and stay as they were",
+    "store/audit_log/record.py": "the bytes of rows are hashed and stay as they were",
     "commands/lexer.py": "plain ASCII",
     "notebook/display.py": "imports nothing of ours",
 }
-"""Who spells characters out in another way, and why."""
+"""Modules with their own escaping, with the reason."""
 
 
 @pytest.mark.proves("R99")
 @given(st.text(max_size=300), st.integers(min_value=1, max_value=200))
-def test_it_is_one_bounded_line_and_stays_between_its_quotes(text: str, limit: int) -> None:
-    assert visible(text).isprintable()
-    shown = show(text, limit)
+def test_excerpts_are_one_bounded_line_without_backticks(text: str, limit: int) -> None:
+    assert escape_nonprintable(text).isprintable()
+    shown = excerpt(text, limit)
     assert shown.isprintable()
     assert "`" not in shown
     assert len(shown) <= limit * len(r"\U0010ffff")
@@ -43,17 +43,19 @@ def test_it_is_one_bounded_line_and_stays_between_its_quotes(text: str, limit: i
         ("\U000e0001", r"\U000e0001"),
     ],
 )
-def test_what_cannot_be_seen_is_spelt_out(text: str, expected: str) -> None:
-    assert visible(text) == expected
+def test_nonprintable_characters_are_escaped(text: str, expected: str) -> None:
+    assert escape_nonprintable(text) == expected
 
 
-def test_everybody_spells_it_in_the_same_way() -> None:
-    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if _spells(path.read_text("utf-8"))}
-    assert found == {"visible.py", *ELSEWHERE}
+def test_escaping_is_implemented_once() -> None:
+    modules = {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if _escapes_characters(path.read_text("utf-8"))
+    }
+    assert modules == {"validation/printable.py", *OTHER_IMPLEMENTATIONS}
 
 
-def _spells(source: str) -> bool:
-    """Whether a text is put together character by character, by whether each can be seen."""
+def _escapes_characters(source: str) -> bool:
+    """Return whether the source builds a text character by character depending on `isprintable`."""
     return any(
         isinstance(node, ast.GeneratorExp)
         and not node.generators[0].ifs

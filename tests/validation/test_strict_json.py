@@ -1,9 +1,8 @@
-"""The one reader of JSON from outside: what two readers could understand differently is refused."""
+"""Strict JSON parsing: everything that two parsers could interpret differently is refused."""
 
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from aizen_hub.problems import BadInput, TooLarge
 from aizen_hub.validation.strict_json import MAX_BYTES, MAX_DEPTH, MAX_KEYS, loads
+from tests.fixtures.timing import cpu_within
 
 
 @pytest.mark.proves("R110", "R112", "R114", "T-29")
@@ -57,11 +57,9 @@ from aizen_hub.validation.strict_json import MAX_BYTES, MAX_DEPTH, MAX_KEYS, loa
         pytest.param(b" " * (10 << 20) + b"1", TooLarge, id="ten megabytes"),
     ],
 )
-def test_what_is_refused(text: bytes | str, problem: type[Exception]) -> None:
-    started = time.process_time()
-    with pytest.raises(problem) as caught:
+def test_invalid_json(text: bytes | str, problem: type[Exception]) -> None:
+    with cpu_within(5), pytest.raises(problem) as caught:
         loads(text)
-    assert time.process_time() - started < 1.0
     assert len(str(caught.value)) < 200
     assert str(caught.value).isprintable()
 
@@ -80,9 +78,9 @@ def test_what_is_refused(text: bytes | str, problem: type[Exception]) -> None:
         (b'{"a": {"a": 1}}', {"a": {"a": 1}}),
     ],
 )
-def test_what_is_read(text: bytes | str, value: object) -> None:
-    found = loads(text)
-    assert value is None or found == value
+def test_valid_json(text: bytes | str, value: object) -> None:
+    parsed = loads(text)
+    assert value is None or parsed == value
 
 
 trees = st.recursive(
@@ -97,14 +95,14 @@ trees = st.recursive(
 
 
 @given(trees, st.booleans())
-def test_what_json_writes_is_read_back(tree: object, plain: bool) -> None:
+def test_json_round_trip(tree: object, plain: bool) -> None:
     text = json.dumps(tree, ensure_ascii=plain)
     assert loads(text) == tree
     assert loads(text.encode()) == tree
 
 
 @given(st.binary(max_size=64) | st.text(max_size=64))
-def test_anything_is_a_value_or_a_problem(data: bytes | str) -> None:
+def test_any_input_is_parsed_or_raises_a_problem(data: bytes | str) -> None:
     try:
         loads(data)
     except (BadInput, TooLarge) as error:

@@ -1,8 +1,8 @@
-"""Guessing is slowed down, and nobody can be shut out by somebody else's guessing (R123, R124, T-35).
+"""Throttle for password guessing, which cannot be used to lock out the owner of an account (R123, R124, T-35).
 
-Three counts of failures in a row: for a name from one source, for a source, and for a name from everywhere. The first
-grows quickly, the others much later. Where a name signed in from before, it waits for its own failures there and for
-nothing else, so guessing from other places, or by others at the same place, does not keep its owner out.
+There are three counters of consecutive failures: for a name from one source, for a source, and for a name from all
+sources. The first grows quickly, the others much later. From a source where a name has signed in before, only its own
+failures there count, so guessing from other sources, or by other users at the same source, does not lock the owner out.
 """
 
 from __future__ import annotations
@@ -16,91 +16,93 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts.names import names
+from aizen_hub.accounts.names import normalization
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-FREE_TRIES = 5
-"""Failures of one name from one source before it waits."""
+FREE_ATTEMPTS = 5
+"""Failures of one name from one source before it has to wait."""
 
-FREE_OF_SOURCE = 50
-FREE_OF_NAME = 50
-LONGEST_WAIT = timedelta(minutes=15)
-FORGET_AFTER = timedelta(hours=1)
-KNOWN_FOR = timedelta(days=30)
+FREE_ATTEMPTS_PER_SOURCE = 50
+FREE_ATTEMPTS_PER_NAME = 50
+MAX_WAIT = timedelta(minutes=15)
+FAILURE_LIFETIME = timedelta(hours=1)
+KNOWN_SOURCE_LIFETIME = timedelta(days=30)
 
-_t = tables.throttles
+_t = tables.attempt_counters
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class _Counter:
     subject: str
-    free: int
+    free_attempts: int
 
 
-def enter(tx: Write, provider: str, name: str, source: str | None) -> int | None:
-    """Count an attempt as a failure before it is known to be one; return the seconds to wait where it must not be made.
+def count_attempt(tx: WriteTransaction, provider: str, name: str, source: str | None) -> int | None:
+    """Count an attempt as a failure in advance; return the seconds to wait if it must not be made, else None.
 
-    Counting first means that attempts in parallel do not all pass before the first failure is seen. An attempt that is
-    turned away counts for nothing.
+    Counting first means that attempts in parallel cannot all pass before the first failure is recorded. A throttled
+    attempt is not counted.
     """
-    counts = _counts(provider, name, source)
-    known = tx.conn.execute(select(_t.c.until).where(_t.c.subject == _known(provider, name, source))).scalar()
-    asked = counts[:1] if known is not None and known > tx.now else counts
-    wait = max(_wait(tx, one) for one in asked)
+    counters = _counters_of(provider, name, source)
+    known_until = tx.conn.execute(
+        select(_t.c.until).where(_t.c.subject == _known_source_key(provider, name, source))
+    ).scalar()
+    checked = counters[:1] if known_until is not None and known_until > tx.now else counters
+    wait = max(_wait(tx, counter) for counter in checked)
     if wait > timedelta():
         return max(1, round(wait.total_seconds()))
-    for one in counts:
-        _count(tx, one)
+    for counter in counters:
+        _add_failure(tx, counter)
     return None
 
 
-def void(tx: Write, provider: str, name: str, source: str | None) -> None:
-    """Take back an attempt that nobody judged."""
-    for one in _counts(provider, name, source):
-        _take_one(tx, one)
+def undo_attempt(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
+    """Undo the count of an attempt that was never checked."""
+    for counter in _counters_of(provider, name, source):
+        _subtract_failure(tx, counter)
 
 
-def forgive(tx: Write, provider: str, name: str, source: str | None) -> None:
-    """Take back what a success shows to be no guessing, and remember where it came from."""
-    pair, of_source, total = _counts(provider, name, source)
-    tx.conn.execute(delete(_t).where(_t.c.subject.in_([pair.subject, total.subject])))
-    # One success among many failures of a source is no reason to forget the others.
-    _take_one(tx, of_source)
-    known = _known(provider, name, source)
-    until = tx.now + KNOWN_FOR
-    if not tx.conn.execute(update(_t).where(_t.c.subject == known).values(until=until)).rowcount:
-        tx.conn.execute(insert(_t).values(subject=known, failures=0, until=until))
+def reset_failures(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
+    """Reset the failures of a name after a success, and remember the source."""
+    pair_counter, source_counter, name_counter = _counters_of(provider, name, source)
+    tx.conn.execute(delete(_t).where(_t.c.subject.in_([pair_counter.subject, name_counter.subject])))
+    # One success among many failures of a source does not reset the others.
+    _subtract_failure(tx, source_counter)
+    known_key = _known_source_key(provider, name, source)
+    until = tx.now + KNOWN_SOURCE_LIFETIME
+    if not tx.conn.execute(update(_t).where(_t.c.subject == known_key).values(until=until)).rowcount:
+        tx.conn.execute(insert(_t).values(subject=known_key, failures=0, until=until))
 
 
-def forget_old(tx: Write) -> None:
-    """Drop counts of failures that are over."""
-    tx.conn.execute(delete(_t).where(_t.c.until < tx.now - FORGET_AFTER))
+def prune_failures(tx: WriteTransaction) -> None:
+    """Delete expired counters."""
+    tx.conn.execute(delete(_t).where(_t.c.until < tx.now - FAILURE_LIFETIME))
 
 
-def _counts(provider: str, name: str, source: str | None) -> tuple[_Count, _Count, _Count]:
-    who, where = _who(provider, name), place(source)
+def _counters_of(provider: str, name: str, source: str | None) -> tuple[_Counter, _Counter, _Counter]:
+    account, network = _account_key(provider, name), network_of(source)
     return (
-        _Count(_key("pair", *who, where), FREE_TRIES),
-        _Count(_key("source", where), FREE_OF_SOURCE),
-        _Count(_key("name", *who), FREE_OF_NAME),
+        _Counter(_key("pair", *account, network), FREE_ATTEMPTS),
+        _Counter(_key("source", network), FREE_ATTEMPTS_PER_SOURCE),
+        _Counter(_key("name", *account), FREE_ATTEMPTS_PER_NAME),
     )
 
 
-def _known(provider: str, name: str, source: str | None) -> str:
-    return _key("known", *_who(provider, name), place(source))
+def _known_source_key(provider: str, name: str, source: str | None) -> str:
+    return _key("known", *_account_key(provider, name), network_of(source))
 
 
-def _who(provider: str, name: str) -> tuple[str, str, str]:
-    # An unknown name is counted like a known one, and never as one.
-    known = names.known_as(name)
-    return ("unknown", provider, name) if known is None else ("user", provider, known)
+def _account_key(provider: str, name: str) -> tuple[str, str, str]:
+    # An unknown name is counted like a known one, but under a separate key.
+    canonical = normalization.canonical_or_none(name)
+    return ("unknown", provider, name) if canonical is None else ("user", provider, canonical)
 
 
-def place(source: str | None) -> str:
-    """Return what counts as one place: an IPv4 address, or the network that one IPv6 customer has to itself."""
+def network_of(source: str | None) -> str:
+    """Return the network that counts as one source: an IPv4 address, or the /64 network of an IPv6 customer."""
     try:
         address = ip_address(source or "")
     except ValueError:
@@ -113,30 +115,30 @@ def place(source: str | None) -> str:
 
 
 def _key(kind: str, *parts: str) -> str:
-    # Hashed as a list: the parts come from outside, and no spelling of one may pass for two of them (R33).
+    # Hashed as a list: the parts are untrusted, and no value of one may be read as two of them (R33).
     return f"{kind}:{sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
-def _wait(tx: Read, one: _Count) -> timedelta:
-    row = tx.conn.execute(select(_t).where(_t.c.subject == one.subject)).first()
-    if row is None or row.failures < one.free:
+def _wait(tx: ReadTransaction, counter: _Counter) -> timedelta:
+    row = tx.conn.execute(select(_t).where(_t.c.subject == counter.subject)).first()
+    if row is None or row.failures < counter.free_attempts:
         return timedelta()
     until: datetime = row.until
     return max(timedelta(), until - tx.now)
 
 
-def _take_one(tx: Write, one: _Count) -> None:
-    where = (_t.c.subject == one.subject, _t.c.failures > 0)
-    tx.conn.execute(update(_t).where(*where).values(failures=_t.c.failures - 1, until=tx.now))
+def _subtract_failure(tx: WriteTransaction, counter: _Counter) -> None:
+    condition = (_t.c.subject == counter.subject, _t.c.failures > 0)
+    tx.conn.execute(update(_t).where(*condition).values(failures=_t.c.failures - 1, until=tx.now))
 
 
-def _count(tx: Write, one: _Count) -> None:
-    row = tx.conn.execute(select(_t).where(_t.c.subject == one.subject)).first()
-    failures = 1 if row is None or row.until < tx.now - FORGET_AFTER else row.failures + 1
-    over = max(0, failures - one.free)
-    wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(over, 12))) if failures >= one.free else timedelta()
+def _add_failure(tx: WriteTransaction, counter: _Counter) -> None:
+    row = tx.conn.execute(select(_t).where(_t.c.subject == counter.subject)).first()
+    failures = 1 if row is None or row.until < tx.now - FAILURE_LIFETIME else row.failures + 1
+    excess = max(0, failures - counter.free_attempts)
+    wait = min(MAX_WAIT, timedelta(seconds=2 ** min(excess, 12))) if failures >= counter.free_attempts else timedelta()
     values = {"failures": failures, "until": tx.now + wait}
     if row is None:
-        tx.conn.execute(insert(_t).values(subject=one.subject, **values))
+        tx.conn.execute(insert(_t).values(subject=counter.subject, **values))
     else:
-        tx.conn.execute(update(_t).where(_t.c.subject == one.subject).values(**values))
+        tx.conn.execute(update(_t).where(_t.c.subject == counter.subject).values(**values))

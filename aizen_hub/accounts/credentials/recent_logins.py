@@ -1,4 +1,4 @@
-"""Whose a login is, and fresh sign-ins: when somebody last proved in person who they are, in which browser (R77)."""
+"""Owners of logins, and recent logins: when a user last authenticated in person, in which browser session (R77)."""
 
 from __future__ import annotations
 
@@ -7,76 +7,92 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select
 
-from aizen_hub.accounts.sessions import locks
+from aizen_hub.authorization import lock_state
 from aizen_hub.problems import Denied
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-FRESH = timedelta(minutes=15)
-"""How long a fresh sign-in counts (R77)."""
-_s = tables.sign_ins
+RECENT_LOGIN_LIFETIME = timedelta(minutes=15)
+"""How long a login counts as recent (R77)."""
+_s = tables.recent_logins
 
 
-def user_of(tx: Read, provider: str, subject: str) -> str | None:
+def find_user(tx: ReadTransaction, provider: str, subject: str) -> str | None:
     """Return the name of the user that a login belongs to, by registration or by link."""
-    u, further = tables.users.c, tables.logins.c
-    registered = select(u.name).where(u.provider == provider, u.subject == subject)
-    linked = select(u.name).join(tables.logins, further.user_id == u.id)
-    linked = linked.where(further.provider == provider, further.subject == subject)
-    found = tx.conn.execute(registered).scalar() or tx.conn.execute(linked).scalar()
-    return None if found is None else str(found)
+    users, logins = tables.users.c, tables.logins.c
+    registered = select(users.name).where(users.provider == provider, users.subject == subject)
+    linked = select(users.name).join(tables.logins, logins.user_id == users.id)
+    linked = linked.where(logins.provider == provider, logins.subject == subject)
+    name = tx.conn.execute(registered).scalar() or tx.conn.execute(linked).scalar()
+    return None if name is None else str(name)
 
 
-def report(tx: Write, user: str, provider: str, subject: str, session: str, at: datetime | None = None) -> datetime:
-    """Take the hub's word that the person at a browser session has just proven again who they are.
+def record_login(
+    tx: WriteTransaction,
+    user: str,
+    provider: str,
+    subject: str,
+    browser_session: str,
+    authenticated_at: datetime | None = None,
+) -> datetime:
+    """Record the hub's report that the user of a browser session has just authenticated again.
 
     Parameters
     ----------
     user : str
-        Who is signed in there; must be who (provider, subject) is here.
-    session : str
+        The user signed in there; must be the user to whom (provider, subject) belongs.
+    browser_session : str
         SHA-256 of the hub's id of the browser session.
-    at : datetime, optional
-        When the provider says that it was; never later than now.
+    authenticated_at : datetime, optional
+        Time of the login as reported by the provider; never later than now.
 
     Returns
     -------
     datetime
-        Until when it counts.
+        Until when the login counts as recent.
 
     Raises
     ------
     Denied
-        Somebody else, or nobody who may come in.
+        The login belongs to another user, or the user may not sign in.
     """
-    if user_of(tx, provider, subject) != user or not _may_come_in(tx, user):
-        raise Denied("this is not who is signed in here", remedy="sign out, and sign in as yourself")
-    when = tx.now if at is None else min(at, tx.now)
-    tx.conn.execute(delete(_s).where(_s.c.user == user, _s.c.session == session))
-    tx.conn.execute(insert(_s).values(user=user, session=session, at=when))
+    if find_user(tx, provider, subject) != user or not _may_sign_in(tx, user):
+        raise Denied(
+            "this login does not belong to the user who is signed in here",
+            remedy="sign out, and sign in with your own account",
+        )
+    recorded_at = tx.now if authenticated_at is None else min(authenticated_at, tx.now)
+    tx.conn.execute(delete(_s).where(_s.c.user == user, _s.c.session == browser_session))
+    tx.conn.execute(insert(_s).values(user=user, session=browser_session, at=recorded_at))
     tx.audit("login.fresh", details={"user": user, "provider": provider})
-    return when + FRESH
+    return recorded_at + RECENT_LOGIN_LIFETIME
 
 
-def fresh_until(tx: Read, user: str, session: str) -> datetime | None:
-    """Return until when the fresh sign-in of a browser session counts; None if there is none that does."""
-    at = tx.conn.execute(select(_s.c.at).where(_s.c.user == user, _s.c.session == session)).scalar()
-    return None if at is None or at + FRESH <= tx.now else at + FRESH
+def recent_until(tx: ReadTransaction, user: str, browser_session: str) -> datetime | None:
+    """Return until when the login of a browser session counts as recent, or None."""
+    authenticated_at = tx.conn.execute(
+        select(_s.c.at).where(_s.c.user == user, _s.c.session == browser_session)
+    ).scalar()
+    return (
+        None
+        if authenticated_at is None or authenticated_at + RECENT_LOGIN_LIFETIME <= tx.now
+        else authenticated_at + RECENT_LOGIN_LIFETIME
+    )
 
 
-def forget(tx: Write, user: str) -> None:
-    """Let no sign-in of a user count any more: the password is another, or the user is gone."""
+def forget_logins(tx: WriteTransaction, user: str) -> None:
+    """Discard the recent logins of a user whose password has changed or who is deleted."""
     tx.conn.execute(delete(_s).where(_s.c.user == user))
 
 
-def forget_old(tx: Write) -> None:
-    """Drop what counts no more."""
-    tx.conn.execute(delete(_s).where(_s.c.at < tx.now - FRESH))
+def prune_logins(tx: WriteTransaction) -> None:
+    """Delete expired recent logins."""
+    tx.conn.execute(delete(_s).where(_s.c.at < tx.now - RECENT_LOGIN_LIFETIME))
 
 
-def _may_come_in(tx: Read, user: str) -> bool:
+def _may_sign_in(tx: ReadTransaction, user: str) -> bool:
     active = tx.conn.execute(select(tables.users.c.active).where(tables.users.c.name == user)).scalar()
-    return bool(active) and not locks.is_locked(tx, LockTarget.IDENTITY, f"user:{user}")
+    return bool(active) and not lock_state.is_locked(tx, LockTarget.IDENTITY, f"user:{user}")

@@ -1,4 +1,4 @@
-"""One-time codes as a second factor of local accounts (RFC 6238), each good once."""
+"""One-time codes as a second factor of local accounts (RFC 6238), each accepted once."""
 
 from __future__ import annotations
 
@@ -10,161 +10,168 @@ from typing import TYPE_CHECKING, Any
 import pyotp
 from sqlalchemy import select, update
 
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.users import users
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, message
+from aizen_hub.accounts import identities, pending_changes
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import BadInput, Conflict, Denied, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log import change_records as recorded
-from aizen_hub.tokens.opaque_token import same
+from aizen_hub.store.audit_log import change_records
+from aizen_hub.tokens.opaque_token import constant_time_equals
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
     from aizen_hub.tokens.key_encryption import KeyEncryption
 
-STEP = 30
-_EARLIER, _LATER = 1, 1
+STEP_SECONDS = 30
+_STEPS_EARLIER, _STEPS_LATER = 1, 1
 _CODE = re.compile(r"[0-9]{6}")
 _p = tables.passwords
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
-    """A secret that a person puts into an app; nothing is stored until a code shows that this was done.
+class TotpEnrolment:
+    """A secret for an authenticator app; nothing is stored until the user confirms it with a code.
 
     Attributes
     ----------
     secret : str
         Base32, to type in.
-    address : str
-        ``otpauth:`` for apps that read it.
-    sealed : str
-        The secret, encrypted for this person, which comes back with the first code.
+    uri : str
+        ``otpauth:`` URI for apps that read it.
+    encrypted_secret : str
+        The secret, encrypted for this user, sent back with the first code.
     """
 
     secret: str
-    address: str
-    sealed: str
+    uri: str
+    encrypted_secret: str
 
 
-def begin(user: str, encryption: KeyEncryption) -> Enrolment:
-    """Make a secret for somebody."""
+def begin_enrolment(user: str, encryption: KeyEncryption) -> TotpEnrolment:
+    """Create a secret for a user."""
     secret = pyotp.random_base32()
-    sealed = base64.urlsafe_b64encode(encryption.seal(secret.encode(), _offer(user))).decode()
-    return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user, issuer_name="Aizen"), sealed)
+    encrypted_secret = base64.urlsafe_b64encode(encryption.encrypt(secret.encode(), _offer_context(user))).decode()
+    return TotpEnrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user, issuer_name="Aizen"), encrypted_secret)
 
 
-def enable(tx: Write, encryption: KeyEncryption, sealed: str, code: str) -> Result:
-    """Ask for codes of this secret at every later sign-in of the actor.
+def enable_second_factor(tx: WriteTransaction, encryption: KeyEncryption, encrypted_secret: str, code: str) -> Result:
+    """Require codes of this secret at every later login of the actor.
 
     Raises
     ------
     Denied
-        No fresh sign-in, or the code is wrong.
+        There is no recent login, or the code is wrong.
     Conflict
-        Not a local account, or it has a second factor already.
+        Not a local account, or it already has a second factor.
     BadInput
-        What came back is not what `begin` gave to this person.
+        ``encrypted_secret`` does not come from `begin_enrolment` for this user.
     """
-    row = _own(tx)
-    pending.need_fresh(tx)
+    row = _get_own_row(tx)
+    pending_changes.require_recent_login(tx)
     if row.totp_secret is not None:
-        raise Conflict("your account has a second factor already", remedy="switch it off first")
+        raise Conflict("your account already has a second factor", remedy="disable it first")
     try:
-        secret = encryption.open(base64.urlsafe_b64decode(sealed.encode()), _offer(row.name)).decode()
+        secret = encryption.decrypt(
+            base64.urlsafe_b64decode(encrypted_secret.encode()), _offer_context(row.name)
+        ).decode()
     except ValueError:
-        raise BadInput("this page is of another sign-in or too old", remedy="begin again") from None
-    step = _matching(secret, code, tx.now.timestamp(), None)
+        raise BadInput("this page belongs to another login or has expired", remedy="start again") from None
+    step = _matching_step(secret, code, tx.now.timestamp(), None)
     if step is None:
-        raise Denied("the code is not the one that this secret gives now", remedy="check the clock of the device")
-    stored = encryption.seal(secret.encode(), _stored(row.id))
-    tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=stored, totp_step=step))
-    wrote = recorded.rows(recorded.altered(_p, row.name, {"totp_secret": stored}))
-    tx.change("second-factor", {"user": row.name, "did": "enable", **wrote}, [])
+        raise Denied("the code is wrong", remedy="check the clock of the device, and enter the current code")
+    stored_secret = encryption.encrypt(secret.encode(), _stored_context(row.id))
+    tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=stored_secret, totp_step=step))
+    wrote = change_records.change_payload(change_records.row_updated(_p, row.name, {"totp_secret": stored_secret}))
+    tx.record_change("second-factor", {"user": row.name, "did": "enable", **wrote}, [])
     tx.audit("second-factor.enabled", details={"user": row.name})
-    return message("every sign-in now asks for a code too")
+    return message_result("a code is now required at every login")
 
 
-def disable(tx: Write, name: str) -> Result:
-    """Ask for no codes any more: one's own, or as administrator of somebody who lost it."""
-    row = _row(tx, name)
+def disable_second_factor(tx: WriteTransaction, name: str) -> Result:
+    """Stop requiring codes, for the actor's own account, or as administrator for a user who lost the device."""
+    row = _get_row(tx, name)
     if Identity.user(row.name) == tx.actor.identity:
-        gate.in_person(tx)
-        pending.need_fresh(tx)
+        checks.forbid_impersonation(tx)
+        pending_changes.require_recent_login(tx)
     else:
-        gate.need(tx, gate.permission(tx, "users"))
-        gate.need_control(tx, Identity.user(row.name), "switch off a second factor")
-        pending.needed(tx, always=True)
+        checks.require(tx, checks.endpoint_permission(tx, "users"))
+        checks.require_control_of(tx, Identity.user(row.name), "disable a second factor")
+        pending_changes.requires_confirmation(tx, always=True)
     if row.totp_secret is None:
         raise Conflict(f"`{row.name}` has no second factor")
     tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=None, totp_step=None))
-    wrote = recorded.rows(recorded.altered(_p, row.name, {"totp_secret": None}))
-    tx.change("second-factor", {"user": row.name, "did": "disable", **wrote}, [])
+    wrote = change_records.change_payload(change_records.row_updated(_p, row.name, {"totp_secret": None}))
+    tx.record_change("second-factor", {"user": row.name, "did": "disable", **wrote}, [])
     tx.audit("second-factor.disabled", details={"user": row.name})
-    return message(f"no codes are asked of `{row.name}` any more")
+    return message_result(f"codes are no longer required from `{row.name}`")
 
 
-def is_on(tx: Read, user: str) -> bool:
-    """Whether codes are asked of a local account."""
-    u = tables.users
-    query = select(_p.c.totp_secret).join(u, u.c.id == _p.c.user_id).where(u.c.name == user)
+def has_second_factor(tx: ReadTransaction, user: str) -> bool:
+    """Return whether a local account needs codes."""
+    users = tables.users
+    query = select(_p.c.totp_secret).join(users, users.c.id == _p.c.user_id).where(users.c.name == user)
     return tx.conn.execute(query).scalar() is not None
 
 
-def passes(tx: Write, encryption: KeyEncryption | None, user: str, code: str | None) -> bool:
-    """Whether a sign-in has the code that it needs, or needs none; a code is used up by this.
+def check_code(tx: WriteTransaction, encryption: KeyEncryption | None, user: str, code: str | None) -> bool:
+    """Return whether a login has the code that it needs, or needs none; a code can be used once.
 
-    Without the key that the secret is encrypted with, nobody with a second factor gets in.
+    Without the key that encrypts the secret, no user with a second factor can sign in.
     """
-    u = tables.users
+    users = tables.users
     row = tx.conn.execute(
-        select(_p.c.user_id, _p.c.totp_secret, _p.c.totp_step).join(u, u.c.id == _p.c.user_id).where(u.c.name == user)
+        select(_p.c.user_id, _p.c.totp_secret, _p.c.totp_step)
+        .join(users, users.c.id == _p.c.user_id)
+        .where(users.c.name == user)
     ).first()
     if row is None or row.totp_secret is None:
         return True
     if encryption is None or code is None:
         return False
-    secret = encryption.open(row.totp_secret, _stored(row.user_id)).decode()
-    step = _matching(secret, code, tx.now.timestamp(), row.totp_step)
+    secret = encryption.decrypt(row.totp_secret, _stored_context(row.user_id)).decode()
+    step = _matching_step(secret, code, tx.now.timestamp(), row.totp_step)
     if step is None:
         return False
     tx.conn.execute(update(_p).where(_p.c.user_id == row.user_id).values(totp_step=step))
     return True
 
 
-def _matching(secret: str, code: str, now: float, last: int | None) -> int | None:
-    # The step of a code, so that this one and all before it are used up.
+def _matching_step(secret: str, code: str, now: float, last_step: int | None) -> int | None:
+    # Returns the time step of the code: this one and all earlier ones count as used.
     code = code.replace(" ", "")
     if not _CODE.fullmatch(code):
         return None
-    generator, present = pyotp.TOTP(secret, interval=STEP), int(now) // STEP
-    found = None
-    for step in range(present - _EARLIER, present + _LATER + 1):
-        if same(code, generator.generate_otp(step)) and (last is None or step > last):
-            found = step
-    return found
+    generator, current_step = pyotp.TOTP(secret, interval=STEP_SECONDS), int(now) // STEP_SECONDS
+    match = None
+    for step in range(current_step - _STEPS_EARLIER, current_step + _STEPS_LATER + 1):
+        if constant_time_equals(code, generator.generate_otp(step)) and (last_step is None or step > last_step):
+            match = step
+    return match
 
 
-def _own(tx: Write) -> Any:
-    gate.in_person(tx)
-    return _row(tx, tx.actor.identity.name)
+def _get_own_row(tx: WriteTransaction) -> Any:
+    checks.forbid_impersonation(tx)
+    return _get_row(tx, tx.actor.identity.name)
 
 
-def _row(tx: Read, name: str) -> Any:
-    user = users.row_of(tx, name)
-    u = tables.users
-    query = select(u.c.id, u.c.name, _p.c.totp_secret).join(_p, _p.c.user_id == u.c.id).where(u.c.id == user.id)
+def _get_row(tx: ReadTransaction, name: str) -> Any:
+    user = identities.get_user(tx, name)
+    users = tables.users
+    query = (
+        select(users.c.id, users.c.name, _p.c.totp_secret)
+        .join(_p, _p.c.user_id == users.c.id)
+        .where(users.c.id == user.id)
+    )
     row = tx.conn.execute(query).first()
     if row is None:
-        raise NotFound(f"`{user.name}` has no password here, so no second factor either")
+        raise NotFound(f"`{user.name}` has no local password, and so no second factor")
     return row
 
 
-def _offer(user: str) -> str:
+def _offer_context(user: str) -> str:
     return f"second-factor-offer:{user}"
 
 
-def _stored(number: int) -> str:
-    return f"second-factor:{number}"
+def _stored_context(user_id: int) -> str:
+    return f"second-factor:{user_id}"

@@ -1,4 +1,4 @@
-"""Freeing the name of something deleted: an act of its own, refused while anything of that name is left (R31)."""
+"""Release of the reserved name of something deleted, refused while anything of that name is left (R31)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, FromClause, select
 
-from aizen_hub.accounts.names import names
-from aizen_hub.accounts.names.names import NameKind
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, message
+from aizen_hub.accounts.names import normalization, reservation
+from aizen_hub.accounts.names.normalization import NameKind
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import Conflict, NotFound
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log import change_records as recorded
+from aizen_hub.store.audit_log import change_records
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _MANAGED_BY = {
     NameKind.USER: "users",
@@ -26,60 +26,60 @@ _MANAGED_BY = {
 }
 
 
-def release(tx: Write, kind: NameKind, name: str) -> Result:
-    """Free a reserved name.
+def release_name(tx: WriteTransaction, kind: NameKind, name: str) -> Result:
+    """Make a reserved name available again.
 
-    Only the caller can have looked after what lies outside of the store, the hub's user and files of that name; that is
-    why nothing does this by itself.
+    Only the caller can know about data outside of the store, such as the hub's user and files of that name; therefore
+    names are never released automatically.
 
     Raises
     ------
     NotFound
         It is not the name of something deleted.
     Conflict
-        Something of that name is left; names what.
+        Something of that name is left; the message lists it.
     """
-    gate.need(tx, gate.permission(tx, _MANAGED_BY[kind]))
-    canonical = names.canonical(name, kind)
-    if not names.is_retired(tx, canonical, kind):
+    checks.require(tx, checks.endpoint_permission(tx, _MANAGED_BY[kind]))
+    canonical = normalization.canonical_name(name, kind)
+    if not reservation.is_name_retired(tx, canonical, kind):
         raise NotFound(f"`{canonical}` is not the name of a deleted {kind}")
-    left = left_of(tx, kind, canonical)
-    if left:
-        raise Conflict(f"`{canonical}` still has {', '.join(left)}")
-    names.forget(tx, canonical, kind)
-    freed = recorded.rows(recorded.gone(tables.names, (kind.value, canonical)))
-    tx.change("name", {"of": kind.value, "name": canonical, "did": "release", **freed}, [])
+    remaining = list_remaining_references(tx, kind, canonical)
+    if remaining:
+        raise Conflict(f"`{canonical}` still has {', '.join(remaining)}")
+    reservation.free_name(tx, canonical, kind)
+    wrote = change_records.change_payload(change_records.row_deleted(tables.names, (kind.value, canonical)))
+    tx.record_change("name", {"of": kind.value, "name": canonical, "did": "release", **wrote}, [])
     tx.audit("name.released", details={"kind": kind.value, "name": canonical})
-    return message(f"`{canonical}` can be used again")
+    return message_result(f"`{canonical}` can be used again")
 
 
-def left_of(tx: Read, kind: NameKind, name: str) -> list[str]:
-    """Return in words what still bears the name of something deleted."""
+def list_remaining_references(tx: ReadTransaction, kind: NameKind, name: str) -> list[str]:
+    """Return labels of what still refers to the name of something deleted."""
     t = tables
     identity = f"{kind.value}:{name}"
-    where: tuple[tuple[str, FromClause, ColumnElement[bool]], ...]
+    references: tuple[tuple[str, FromClause, ColumnElement[bool]], ...]
     if kind is NameKind.PROJECT:
-        where = (
+        references = (
             ("roles", t.assignments, t.assignments.c.scope == name),
             ("locks", t.locks, t.locks.c.name == name),
             ("live sessions", t.sessions, (t.sessions.c.project == name) & t.sessions.c.ended.is_(None)),
             ("running jobs", t.jobs, (t.jobs.c.project == name) & t.jobs.c.ended.is_(None)),
         )
     elif kind is NameKind.ROLE:
-        where = (("assignments", t.assignments, t.assignments.c.role == name),)
+        references = (("assignments", t.assignments, t.assignments.c.role == name),)
     else:
-        where = (
+        references = (
             ("roles", t.assignments, t.assignments.c.identity == identity),
             ("memberships", t.memberships, t.memberships.c.member == identity),
             ("locks", t.locks, t.locks.c.name == identity),
         )
     if kind is NameKind.USER:
-        where += (
+        references += (
             ("live sessions", t.sessions, (t.sessions.c.user == name) & t.sessions.c.ended.is_(None)),
             ("running jobs", t.jobs, (t.jobs.c.user == name) & t.jobs.c.ended.is_(None)),
         )
     return [
-        words
-        for words, table, condition in where
+        label
+        for label, table, condition in references
         if tx.conn.execute(select(1).select_from(table).where(condition)).first()
     ]

@@ -1,4 +1,4 @@
-"""Requests for access: asked by anybody registered, decided by whoever could grant them."""
+"""Access requests: made by registered users, decided by users who could grant the role."""
 
 from __future__ import annotations
 
@@ -9,141 +9,160 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, insert, or_, select
 
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.names import names
-from aizen_hub.accounts.names.names import NameKind
-from aizen_hub.accounts.roles import assignments, roles
-from aizen_hub.authorization import checks as gate
-from aizen_hub.authorization.delegation import Giver, refuse
-from aizen_hub.commands.result import Result, first, message, plain, table
-from aizen_hub.problems import BadInput, Denied, TooMany
+from aizen_hub.accounts import pending_changes
+from aizen_hub.accounts.names import normalization
+from aizen_hub.accounts.names.normalization import NameKind
+from aizen_hub.accounts.roles import assignments, lookup
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.delegation import GrantAuthority, escalation_error
+from aizen_hub.commands.result import Result, message_result, table_result, to_json_value, truncated_table
+from aizen_hub.problems import BadInput, Denied, TooManyRequests
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log import change_records as recorded
+from aizen_hub.store.audit_log import change_records
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-WAITS = timedelta(days=14)
-MOST_WAITING = 20
-MOST_LOOKED = 10_000
-"""Waiting requests that one list looks at."""
-_AT_ONCE = 1_000
-_p = tables.pending
+REQUEST_LIFETIME = timedelta(days=14)
+MAX_PENDING_PER_USER = 20
+MAX_EXAMINED = 10_000
+"""Maximum number of pending requests that one list examines."""
+_PAGE_SIZE = 1_000
+_p = tables.pending_changes
 
 
-def ask(tx: Write, role: str, scope: str, *, reason: str = "", until: datetime | None = None) -> Result:
-    """Ask for a role in a scope.
+def request_access(
+    tx: WriteTransaction, role: str, scope: str, *, reason: str = "", until: datetime | None = None
+) -> Result:
+    """Request a role in a scope.
 
-    Whether the project exists is not told: a request for one that does not waits and expires like any other (R72).
+    The answer does not tell whether the project exists: a request for one that does not waits and expires like any
+    other (R72).
 
     Parameters
     ----------
     until : datetime, optional
-        Until when the role is wanted, exclusive.
+        End of the requested access, exclusive.
 
     Raises
     ------
     BadInput
-        Unknown role, a name that no project can have, or an end in the past.
-    TooMany
-        Too many requests of the asker wait already.
+        Unknown role, an invalid project name, or an end in the past.
+    TooManyRequests
+        The requester has too many pending requests.
     """
-    gate.in_person(tx)
-    wanted = roles.known(tx, role)
-    where = SYSTEM if scope == SYSTEM else names.canonical(scope, NameKind.PROJECT)
+    checks.forbid_impersonation(tx)
+    requested_role = lookup.get_role(tx, role)
+    target_scope = SYSTEM if scope == SYSTEM else normalization.canonical_name(scope, NameKind.PROJECT)
     if until is not None and until <= tx.now:
         raise BadInput("the access would have ended already")
-    mine = tx.conn.execute(
+    own_requests = tx.conn.execute(
         select(_p).where(
-            _p.c.kind == pending.REQUEST,
-            _p.c.asked_by == str(tx.actor.identity),
+            _p.c.kind == pending_changes.ACCESS_REQUEST,
+            _p.c.requested_by == str(tx.actor.identity),
             _p.c.state == "waiting",
             _p.c.expires > tx.now,
         )
     ).all()
-    for row in mine:
-        if (row.payload.get("role"), row.payload.get("scope")) == (wanted.name, where):
-            return message("this request waits already", request=row.id, state="waiting")
-    if len(mine) >= MOST_WAITING:
-        raise TooMany(f"{MOST_WAITING} of your requests wait already")
-    number = secrets.token_hex(16)
-    payload = {"role": wanted.name, "scope": where, "reason": reason[:500], "until": plain(until)}
+    for row in own_requests:
+        if (row.payload.get("role"), row.payload.get("scope")) == (requested_role.name, target_scope):
+            return message_result("this request is already pending", request=row.id, state="waiting")
+    if len(own_requests) >= MAX_PENDING_PER_USER:
+        raise TooManyRequests(f"{MAX_PENDING_PER_USER} of your requests are already pending")
+    request_id = secrets.token_hex(16)
+    payload = {
+        "role": requested_role.name,
+        "scope": target_scope,
+        "reason": reason[:500],
+        "until": to_json_value(until),
+    }
     values = {
-        "kind": pending.REQUEST,
-        "asked_by": str(tx.actor.identity),
-        "asked": tx.now,
-        "expires": tx.now + WAITS,
+        "kind": pending_changes.ACCESS_REQUEST,
+        "requested_by": str(tx.actor.identity),
+        "requested": tx.now,
+        "expires": tx.now + REQUEST_LIFETIME,
         "payload": payload,
     }
-    tx.conn.execute(insert(_p).values(id=number, state="waiting", comment="", **values))
-    wrote = recorded.rows(recorded.put(_p, number, values))
-    tx.change("request", {"request": number, "did": "ask", "role": wanted.name, "scope": where, **wrote}, [])
-    tx.audit("access.requested", details={"request": number, **payload})
-    return message(f"asked for {wanted.name} in `{where}`", request=number, state="waiting", expires=tx.now + WAITS)
+    tx.conn.execute(insert(_p).values(id=request_id, state="waiting", comment="", **values))
+    wrote = change_records.change_payload(change_records.row_written(_p, request_id, values))
+    tx.record_change(
+        "request",
+        {"request": request_id, "did": "ask", "role": requested_role.name, "scope": target_scope, **wrote},
+        [],
+    )
+    tx.audit("access.requested", details={"request": request_id, **payload})
+    return message_result(
+        f"requested {requested_role.name} in `{target_scope}`",
+        request=request_id,
+        state="waiting",
+        expires=tx.now + REQUEST_LIFETIME,
+    )
 
 
-def approve(tx: Write, number: str, *, comment: str = "", until: datetime | None = None) -> Result:
-    """Grant what was asked for, as a grant of the approving person, with every rule that a grant has.
+def approve_request(
+    tx: WriteTransaction, request_id: str, *, comment: str = "", until: datetime | None = None
+) -> Result:
+    """Grant the requested role, as a grant of the approving user that follows every rule of a grant.
 
     Parameters
     ----------
     until : datetime, optional
-        An end that is earlier than the one asked for.
+        An end before the requested one.
 
     Raises
     ------
     NotFound
-        No such request, or not one that the approver could grant.
+        There is no such request, or the actor could not grant it.
     Problem
-        Whatever `assignments.grant` raises.
+        Any problem of `assignments.grant_roles`.
     """
-    row = _for_me(tx, number)
-    asker = Identity.parse(row.asked_by)
-    wanted = row.payload
-    ends = min((one for one in (until, assignments.moment(wanted["until"])) if one is not None), default=None)
-    result = assignments.grant(
-        tx, [wanted["role"]], wanted["scope"], asker, interval=Interval(None, ends), reason=wanted["reason"]
+    row = _get_decidable(tx, request_id)
+    requester = Identity.parse(row.requested_by)
+    request = row.payload
+    end = min((time for time in (until, assignments.parse_time(request["until"])) if time is not None), default=None)
+    result = assignments.grant_roles(
+        tx, [request["role"]], request["scope"], requester, interval=Interval(None, end), reason=request["reason"]
     )
-    if result.pending is None:
-        pending.close(tx, row.id, "confirmed", comment)
+    if result.pending_id is None:
+        pending_changes.resolve(tx, row.id, "confirmed", comment)
         tx.audit(
-            "access.approved", project=project_of(wanted["scope"]), details={"request": row.id, "comment": comment}
+            "access.approved", project=project_of(request["scope"]), details={"request": row.id, "comment": comment}
         )
     return result
 
 
-def deny(tx: Write, number: str, *, comment: str = "") -> Result:
-    """Refuse a request; only those who could grant it may."""
-    row = _for_me(tx, number)
-    wanted = row.payload
-    pending.close(tx, row.id, "rejected", comment)
-    tx.audit("access.denied", project=project_of(wanted["scope"]), details={"request": row.id, "comment": comment})
-    return message("the request was refused")
+def deny_request(tx: WriteTransaction, request_id: str, *, comment: str = "") -> Result:
+    """Deny a request; only users who could grant it may."""
+    row = _get_decidable(tx, request_id)
+    request = row.payload
+    pending_changes.resolve(tx, row.id, "rejected", comment)
+    tx.audit("access.denied", project=project_of(request["scope"]), details={"request": row.id, "comment": comment})
+    return message_result("the request was denied")
 
 
-def withdraw(tx: Write, number: str) -> Result:
-    """Take back a request of one's own; whoever acts for the asker may not (R70)."""
-    gate.in_person(tx)
-    row = pending.waiting_row(tx, number, pending.REQUEST)
-    if row.asked_by != str(tx.actor.identity):
-        raise Denied("this is somebody else's request")
-    pending.close(tx, row.id, "rejected", "withdrawn")
+def withdraw_request(tx: WriteTransaction, request_id: str) -> Result:
+    """Withdraw the actor's own request; not available while impersonating (R70)."""
+    checks.forbid_impersonation(tx)
+    row = pending_changes.get_pending(tx, request_id, pending_changes.ACCESS_REQUEST)
+    if row.requested_by != str(tx.actor.identity):
+        raise Denied("this is the request of another user")
+    pending_changes.resolve(tx, row.id, "rejected", "withdrawn")
     tx.audit("access.withdrawn", details={"request": row.id})
-    return message("the request was withdrawn")
+    return message_result("the request was withdrawn")
 
 
-def mine(tx: Read, asker: Identity, most: int = 200) -> Result:
-    """List one's own newest requests, decided ones included; where there are more, ``data["more"]`` is true."""
+def list_own_requests(tx: ReadTransaction, requester: Identity, limit: int = 200) -> Result:
+    """List the newest requests of one requester, decided ones included; if there are more, ``data["more"]`` is true."""
     rows = tx.conn.execute(
         select(_p)
-        .where(_p.c.kind == pending.REQUEST, _p.c.asked_by == str(asker))
-        .order_by(_p.c.asked.desc())
-        .limit(most + 1)
+        .where(_p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.requested_by == str(requester))
+        .order_by(_p.c.requested.desc())
+        .limit(limit + 1)
     ).all()
-    return first(
+    return truncated_table(
         ("id", "role", "scope", "state", "asked", "expires", "comment"),
         [
             (
@@ -151,80 +170,90 @@ def mine(tx: Read, asker: Identity, most: int = 200) -> Result:
                 row.payload.get("role"),
                 row.payload.get("scope"),
                 _state(tx, row),
-                row.asked,
+                row.requested,
                 row.expires,
                 row.comment,
             )
             for row in rows
         ],
-        most,
+        limit,
     )
 
 
-def to_decide(tx: Write, most: int = pending.MOST) -> Result:
-    """List the oldest waiting requests that the actor could grant; where there are more, ``data["more"]`` is true.
+def list_decidable_requests(tx: WriteTransaction, limit: int = pending_changes.MAX_LISTED) -> Result:
+    """List the oldest pending requests that the actor could grant; if there are more, ``data["more"]`` is true.
 
-    Only those are counted that the actor could grant, however many of others wait before them.
+    Requests that the actor could not grant do not count, however many of them are older.
     """
-    giver = Giver.of(tx)
-    seen: dict[str, bool] = {}
-    found: list[tuple[Any, ...]] = []
-    looked, last = 0, None
-    while len(found) <= most and looked < MOST_LOOKED:
-        rows = _next_waiting(tx, last)
-        looked += len(rows)
-        found += [
-            (row.id, row.asked_by, *(row.payload[key] for key in ("role", "scope", "reason")), row.asked, row.expires)
+    authority = GrantAuthority.of_actor(tx)
+    visible_scopes: dict[str, bool] = {}
+    decidable: list[tuple[Any, ...]] = []
+    examined, last = 0, None
+    while len(decidable) <= limit and examined < MAX_EXAMINED:
+        rows = _next_pending_page(tx, last)
+        examined += len(rows)
+        decidable += [
+            (
+                row.id,
+                row.requested_by,
+                *(row.payload[key] for key in ("role", "scope", "reason")),
+                row.requested,
+                row.expires,
+            )
             for row in rows
-            if _may_see(tx, row.payload["scope"], seen) and _could_grant(tx, giver, row)
+            if _may_see(tx, row.payload["scope"], visible_scopes) and _may_grant(tx, authority, row)
         ]
-        if len(rows) < _AT_ONCE:
+        if len(rows) < _PAGE_SIZE:
             break
         last = rows[-1]
     columns = ("id", "asked by", "role", "scope", "reason", "asked", "expires")
-    if len(found) <= most and looked >= MOST_LOOKED:
-        return table(columns, found, f"only the {looked} oldest of all requests were looked at", more=True)
-    return first(columns, found, most)
+    if len(decidable) <= limit and examined >= MAX_EXAMINED:
+        return table_result(columns, decidable, f"only the {examined} oldest of all requests were examined", more=True)
+    return truncated_table(columns, decidable, limit)
 
 
-def _next_waiting(tx: Read, after: Any) -> Sequence[Any]:
-    query = select(_p).where(_p.c.kind == pending.REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now)
+def _next_pending_page(tx: ReadTransaction, after: Any) -> Sequence[Any]:
+    query = select(_p).where(
+        _p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now
+    )
     if after is not None:
-        query = query.where(or_(_p.c.asked > after.asked, and_(_p.c.asked == after.asked, _p.c.id > after.id)))
-    return tx.conn.execute(query.order_by(_p.c.asked, _p.c.id).limit(_AT_ONCE)).all()
+        query = query.where(
+            or_(_p.c.requested > after.requested, and_(_p.c.requested == after.requested, _p.c.id > after.id))
+        )
+    return tx.conn.execute(query.order_by(_p.c.requested, _p.c.id).limit(_PAGE_SIZE)).all()
 
 
-def waiting_count(tx: Read) -> int:
-    """Return how many requests wait, for the metrics."""
+def count_pending_requests(tx: ReadTransaction) -> int:
+    """Return the number of pending requests, for the metrics."""
     return tx.conn.execute(
-        select(func.count()).select_from(_p).where(_p.c.kind == pending.REQUEST, _p.c.state == "waiting")
+        select(func.count()).select_from(_p).where(_p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.state == "waiting")
     ).scalar_one()
 
 
-def _for_me(tx: Write, number: str) -> Any:
-    row = pending.waiting_row(tx, number, pending.REQUEST)
-    giver = Giver.of(tx)
-    sees = _may_see(tx, row.payload["scope"], {})
-    if not sees or not _could_grant(tx, giver, row):
+def _get_decidable(tx: WriteTransaction, request_id: str) -> Any:
+    row = pending_changes.get_pending(tx, request_id, pending_changes.ACCESS_REQUEST)
+    authority = GrantAuthority.of_actor(tx)
+    visible = _may_see(tx, row.payload["scope"], {})
+    if not visible or not _may_grant(tx, authority, row):
         scope, role = row.payload["scope"], tx.roles.get(row.payload["role"])
-        if role is not None and sees:
-            whom = Identity.parse(row.asked_by)
-            missing = giver.missing_to_give(tx, role, scope, whom)
-            raise refuse(tx, "grant", role.name, scope, missing, whom)
-        raise pending.nothing()
+        if role is not None and visible:
+            requester = Identity.parse(row.requested_by)
+            missing = authority.missing_to_grant(tx, role, scope, requester)
+            raise escalation_error(tx, "grant", role.name, scope, missing, requester)
+        raise pending_changes.pending_not_found()
     return row
 
 
-def _could_grant(tx: Write, giver: Giver, row: Any) -> bool:
+def _may_grant(tx: WriteTransaction, authority: GrantAuthority, row: Any) -> bool:
     role, scope = tx.roles.get(row.payload["role"]), row.payload["scope"]
-    return role is not None and not giver.missing_to_give(tx, role, scope, Identity.parse(row.asked_by))
+    return role is not None and not authority.missing_to_grant(tx, role, scope, Identity.parse(row.requested_by))
 
 
-def _may_see(tx: Write, scope: str, known: dict[str, bool]) -> bool:
-    if scope not in known:
-        known[scope] = scope == SYSTEM or gate.above_roles(tx) or gate.visible(tx, tx.actor.identity, scope)
-    return known[scope]
+def _may_see(tx: WriteTransaction, scope: str, cache: dict[str, bool]) -> bool:
+    if scope not in cache:
+        cache[scope] = scope == SYSTEM or checks.is_operator(tx) or checks.can_see_project(tx, tx.actor.identity, scope)
+    return cache[scope]
 
 
-def _state(tx: Read, row: Any) -> str:
+def _state(tx: ReadTransaction, row: Any) -> str:
     return "expired" if row.state == "waiting" and row.expires <= tx.now else str(row.state)

@@ -1,4 +1,4 @@
-"""Granting and revoking roles."""
+"""Granting and revoking of roles."""
 
 from __future__ import annotations
 
@@ -8,39 +8,35 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.roles import last_holder as holders
-from aizen_hub.alerts.message import Event
-from aizen_hub.alerts.outbox import tell_user
-from aizen_hub.authorization import checks as gate
-from aizen_hub.authorization.delegation import Giver, refuse
-from aizen_hub.commands.result import Result, message, plain
+from aizen_hub.accounts import pending_changes
+from aizen_hub.accounts.identities import require_identity
+from aizen_hub.accounts.roles import last_holder
+from aizen_hub.accounts.roles.lookup import get_roles
+from aizen_hub.alerts.message import AlertEvent
+from aizen_hub.alerts.outbox import alert_user
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.delegation import GrantAuthority, escalation_error
+from aizen_hub.commands.result import Result, message_result, to_json_value
 from aizen_hub.problems import BadInput, Conflict, NotFound, ProjectRequired
-from aizen_hub.rbac import messages as sentence
+from aizen_hub.rbac import messages
 from aizen_hub.rbac.assignment import ALWAYS, Interval
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, project_of
 from aizen_hub.store import tables
-from aizen_hub.validation.printable import show
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _a = tables.assignments
-_TABLES = {
-    Kind.USER: tables.users,
-    Kind.GROUP: tables.groups,
-    Kind.SERVICE_ACCOUNT: tables.service_accounts,
-}
 
 
-def grant(
-    tx: Write,
+def grant_roles(
+    tx: WriteTransaction,
     roles: Sequence[str],
     scope: str | None,
-    to: Identity,
+    grantee: Identity,
     *,
     interval: Interval = ALWAYS,
     reason: str = "",
@@ -51,99 +47,105 @@ def grant(
     Parameters
     ----------
     scope : str or None
-        The project for project roles, None where none is set; a role of the system alone goes to the system.
+        The project for project roles, None if none is set; a role that exists only in the system is granted there.
     interval : Interval
         From when (inclusive) until when (exclusive), UTC.
 
     Raises
     ------
     BadInput
-        Unknown role, a role that cannot be had in that scope, an interval without length.
+        Unknown role, a role that does not exist in that scope, an empty interval.
     NotFound
         The identity or the project does not exist for the actor.
     Escalation
         The actor may not grant this; lists what is missing and who could.
     LastHolder
-        The new interval would end the last endless assignment of a protected role.
+        The new interval would end the last permanent assignment of a protected role.
     """
     _check_interval(tx, interval)
-    places = [(role, place(tx, role, scope)) for role in find_roles(tx, roles)]
-    need_identity(tx, to)
-    giver = Giver.of(tx)
-    for role, where in places:
-        _check_shorter(tx, giver, role, where, to, interval, in_file)
-        missing = giver.missing_to_give(tx, role, where, to, in_file=in_file)
+    grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
+    require_identity(tx, grantee)
+    authority = GrantAuthority.of_actor(tx)
+    for role, role_scope in grants:
+        _check_shortening(tx, authority, role, role_scope, grantee, interval, in_file)
+        missing = authority.missing_to_grant(tx, role, role_scope, grantee, in_file=in_file)
         if missing:
-            raise refuse(tx, "grant", role.name, where, missing, to)
-    if pending.needed(tx, ((role.name, where) for role, where in places)):
-        arguments = {"roles": list(roles), "scope": scope, "to": str(to), "reason": reason, "in_file": in_file}
-        arguments |= _as_json(interval)
-        return pending.hold(tx, "grant", arguments, f"grant {', '.join(roles)} to `{to}`")
-    given = []
-    with holders.kept(tx, [(role.name, where) for role, where in places]):
-        for role, where in places:
-            if put(tx, role.name, where, to, interval=interval, reason=reason):
-                given.append(role.name)
-    if not given:
-        return message(f"`{to.name}` has {', '.join(role.name for role, _ in places)} already", granted=[])
-    return message(f"granted {', '.join(given)} to `{to.name}`", granted=given, identity=str(to))
+            raise escalation_error(tx, "grant", role.name, role_scope, missing, grantee)
+    if pending_changes.requires_confirmation(tx, ((role.name, role_scope) for role, role_scope in grants)):
+        arguments = {"roles": list(roles), "scope": scope, "to": str(grantee), "reason": reason, "in_file": in_file}
+        arguments |= _interval_to_json(interval)
+        return pending_changes.submit(tx, "grant", arguments, f"grant {', '.join(roles)} to `{grantee}`")
+    granted = []
+    with last_holder.last_holder_guard(tx, [(role.name, role_scope) for role, role_scope in grants]):
+        for role, role_scope in grants:
+            if write_assignment(tx, role.name, role_scope, grantee, interval=interval, reason=reason):
+                granted.append(role.name)
+    if not granted:
+        return message_result(f"`{grantee.name}` already has {', '.join(role.name for role, _ in grants)}", granted=[])
+    return message_result(f"granted {', '.join(granted)} to `{grantee.name}`", granted=granted, identity=str(grantee))
 
 
-def revoke(
-    tx: Write, roles: Sequence[str], scope: str | None, from_: Identity, *, reason: str = "", in_file: bool = False
+def revoke_roles(
+    tx: WriteTransaction,
+    roles: Sequence[str],
+    scope: str | None,
+    holder: Identity,
+    *,
+    reason: str = "",
+    in_file: bool = False,
 ) -> Result:
-    """Take roles from an identity; raises what `grant` raises, and NotFound for a role it does not have."""
-    places = [(role, place(tx, role, scope)) for role in find_roles(tx, roles)]
-    need_identity(tx, from_)
-    giver = Giver.of(tx)
-    for role, where in places:
-        row = find(tx, role.name, where, from_)
-        creator = row is not None and row.creator
-        missing = giver.missing_to_take(tx, role, where, from_, in_file=in_file, creator=creator)
+    """Revoke roles of an identity; raises as `grant_roles` does, and NotFound for a role that it does not have."""
+    grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
+    require_identity(tx, holder)
+    authority = GrantAuthority.of_actor(tx)
+    for role, role_scope in grants:
+        row = find_assignment(tx, role.name, role_scope, holder)
+        is_creator = row is not None and row.creator
+        missing = authority.missing_to_revoke(tx, role, role_scope, holder, in_file=in_file, creator=is_creator)
         if missing:
-            raise refuse(tx, "revoke", role.name, where, missing, from_)
+            raise escalation_error(tx, "revoke", role.name, role_scope, missing, holder)
         if row is None:
             raise NotFound(
-                f"`{from_.name}` has no {role.name} of their own in {sentence.place(where)}",
-                remedy=_through(tx, role, from_),
+                f"`{holder.name}` has no direct assignment of {role.name} in {messages.describe_scope(role_scope)}",
+                remedy=_inherited_remedy(tx, role, holder),
             )
         if row.mapped:
             raise Conflict(
-                f"a mapping rule gives {role.name} to `{from_.name}`, and would do so again",
-                remedy="remove the rule, or take the people out of the group where it is kept",
+                f"a mapping rule grants {role.name} to `{holder.name}`, and would do so again",
+                remedy="delete the rule, or remove the users from the group at its provider",
             )
-    if pending.needed(tx, ((role.name, where) for role, where in places)):
-        arguments = {"roles": list(roles), "scope": scope, "from": str(from_), "reason": reason}
-        return pending.hold(tx, "revoke", arguments, f"revoke {', '.join(roles)} from `{from_}`")
-    with holders.kept(tx, [(role.name, where) for role, where in places]):
-        for role, where in places:
-            remove(tx, role.name, where, from_, reason=reason)
-    names = [role.name for role, _ in places]
-    return message(f"revoked {', '.join(names)} from `{from_.name}`", revoked=names, identity=str(from_))
+    if pending_changes.requires_confirmation(tx, ((role.name, role_scope) for role, role_scope in grants)):
+        arguments = {"roles": list(roles), "scope": scope, "from": str(holder), "reason": reason}
+        return pending_changes.submit(tx, "revoke", arguments, f"revoke {', '.join(roles)} from `{holder}`")
+    with last_holder.last_holder_guard(tx, [(role.name, role_scope) for role, role_scope in grants]):
+        for role, role_scope in grants:
+            delete_assignment(tx, role.name, role_scope, holder, reason=reason)
+    names = [role.name for role, _ in grants]
+    return message_result(f"revoked {', '.join(names)} from `{holder.name}`", revoked=names, identity=str(holder))
 
 
-def find(tx: Read, role: str, scope: str, identity: Identity) -> Row[tuple[object, ...]] | None:
+def find_assignment(tx: ReadTransaction, role: str, scope: str, identity: Identity) -> Row[tuple[object, ...]] | None:
     return tx.conn.execute(
         select(_a).where(_a.c.role == role, _a.c.scope == scope, _a.c.identity == str(identity))
     ).first()
 
 
-def put(
-    tx: Write,
+def write_assignment(
+    tx: WriteTransaction,
     role: str,
     scope: str,
-    to: Identity,
+    grantee: Identity,
     *,
     interval: Interval = ALWAYS,
     reason: str = "",
     creator: bool = False,
     mapped: bool = False,
 ) -> bool:
-    """Write one assignment without asking who may; tell whether anything changed. For the functions of this room.
+    """Insert or change one assignment, without an authorization check; return whether anything changed.
 
-    ``mapped`` marks what a rule gives; what somebody grants beside the rule stays when the rule goes.
+    ``mapped`` marks an assignment of a mapping rule; a grant that a user makes too stays when the rule goes.
     """
-    row = find(tx, role, scope, to)
+    row = find_assignment(tx, role, scope, grantee)
     if row is not None and (row.starts, row.ends) == (interval.starts, interval.ends) and (mapped or not row.mapped):
         return False
     values = {
@@ -157,109 +159,91 @@ def put(
     }
     if row is not None:
         tx.conn.execute(update(_a).where(_a.c.id == row.id).values(**values))
-        number = row.id
+        assignment_id = row.id
     else:
-        tx.conn.execute(insert(_a).values(role=role, scope=scope, identity=str(to), creator=creator, **values))
-        number = tx.conn.execute(
-            select(_a.c.id).where(_a.c.role == role, _a.c.scope == scope, _a.c.identity == str(to))
+        tx.conn.execute(insert(_a).values(role=role, scope=scope, identity=str(grantee), creator=creator, **values))
+        assignment_id = tx.conn.execute(
+            select(_a.c.id).where(_a.c.role == role, _a.c.scope == scope, _a.c.identity == str(grantee))
         ).scalar_one()
     payload = {
-        "assignment": number,
+        "assignment": assignment_id,
         "role": role,
         "scope": scope,
-        "identity": str(to),
+        "identity": str(grantee),
         "reason": reason,
-        **_as_json(interval),
+        **_interval_to_json(interval),
         "mapped": mapped,
     }
     if row is None:
         payload["creator"] = creator
-    tx.change("grant", payload, [str(to)])
-    _mark(tx, scope)
-    tx.audit("role.granted", project=project_of(scope), target=str(to), details=payload)
-    _tell(tx, to, Event.ROLE_GRANTED, role, scope, reason, interval.ends)
+    tx.record_change("grant", payload, [str(grantee)])
+    _update_project_version(tx, scope)
+    tx.audit("role.granted", project=project_of(scope), target=str(grantee), details=payload)
+    _notify_user(tx, grantee, AlertEvent.ROLE_GRANTED, role, scope, reason, interval.ends)
     return True
 
 
-def remove(tx: Write, role: str, scope: str, from_: Identity, *, reason: str = "") -> bool:
-    """Delete one assignment without asking who may; tell whether there was one. For the functions of this room."""
-    row = find(tx, role, scope, from_)
+def delete_assignment(tx: WriteTransaction, role: str, scope: str, holder: Identity, *, reason: str = "") -> bool:
+    """Delete one assignment, without an authorization check; return whether there was one."""
+    row = find_assignment(tx, role, scope, holder)
     if row is None:
         return False
     tx.conn.execute(delete(_a).where(_a.c.id == row.id))
-    payload = {"assignment": row.id, "role": role, "scope": scope, "identity": str(from_), "reason": reason}
-    tx.change("revoke", payload, [str(from_)])
-    _mark(tx, scope)
-    tx.audit("role.revoked", project=project_of(scope), target=str(from_), details=payload)
-    _tell(tx, from_, Event.ROLE_REVOKED, role, scope, reason, None)
+    payload = {"assignment": row.id, "role": role, "scope": scope, "identity": str(holder), "reason": reason}
+    tx.record_change("revoke", payload, [str(holder)])
+    _update_project_version(tx, scope)
+    tx.audit("role.revoked", project=project_of(scope), target=str(holder), details=payload)
+    _notify_user(tx, holder, AlertEvent.ROLE_REVOKED, role, scope, reason, None)
     return True
 
 
-def _mark(tx: Write, scope: str) -> None:
-    # A file that was made before this change is stale (T-48).
+def _update_project_version(tx: WriteTransaction, scope: str) -> None:
+    # A file exported before this change is stale (T-48).
     if scope != SYSTEM:
         projects = tables.projects
         tx.conn.execute(update(projects).where(projects.c.name == scope).values(version=tx.revision))
 
 
-def find_roles(tx: Read, names: Sequence[str]) -> list[Role]:
-    """Return the roles of these names, each once.
-
-    Raises
-    ------
-    BadInput
-        Names the first unknown role, and the role that was probably meant.
-    """
-    from aizen_hub.accounts.roles.roles import known
-
-    return [known(tx, name) for name in dict.fromkeys(names)]
-
-
-def place(tx: Write, role: Role, scope: str | None) -> str:
-    """Return the scope in which the role is to be had: the system for a role of the system alone.
+def resolve_scope(tx: WriteTransaction, role: Role, scope: str | None) -> str:
+    """Return the scope in which the role is to be granted: the system for a role that exists only there.
 
     Raises
     ------
     ProjectRequired
-        A role of projects, and no project is set.
+        A project role, and no project is set.
     NotFound
         The project does not exist for the actor.
     BadInput
-        The role cannot be had in that scope.
+        The role does not exist in that scope.
     """
     if scope is None or scope == SYSTEM:
         if ScopeKind.SYSTEM in role.scopes:
             return SYSTEM
         if scope == SYSTEM:
-            raise BadInput(f"{role.name} is a role of projects, it cannot be had in the system")
-        raise ProjectRequired(f"{role.name} is a role of projects", remedy="`set project <name>` first")
+            raise BadInput(f"{role.name} is a project role and cannot be granted in the system")
+        raise ProjectRequired(f"{role.name} is a project role", remedy="`set project <name>` first")
     if ScopeKind.PROJECT not in role.scopes:
         return SYSTEM
-    gate.need_project(tx, scope)
+    checks.require_visible_project(tx, scope)
     return scope
 
 
-def need_identity(tx: Read, identity: Identity) -> None:
-    """Refuse an identity that is not registered."""
-    table = _TABLES[identity.kind]
-    if tx.conn.execute(select(table.c.id).where(table.c.name == identity.name)).first() is None:
-        kind = identity.kind.value.replace("-", " ")
-        raise NotFound(
-            f"there is no {kind} `{show(identity.name)}`",
-            remedy="`list users` shows who is registered" if identity.kind is Kind.USER else None,
-        )
-
-
-def _check_interval(tx: Read, interval: Interval) -> None:
+def _check_interval(tx: ReadTransaction, interval: Interval) -> None:
     if interval.ends is not None and interval.ends <= (interval.starts or tx.now):
         raise BadInput("the assignment would end before it begins, or has ended already")
 
 
-def _check_shorter(
-    tx: Write, giver: Giver, role: Role, scope: str, to: Identity, interval: Interval, in_file: bool
+def _check_shortening(
+    tx: WriteTransaction,
+    authority: GrantAuthority,
+    role: Role,
+    scope: str,
+    grantee: Identity,
+    interval: Interval,
+    in_file: bool,
 ) -> None:
-    # Granting again with a narrower interval takes something away, so it needs the right to take.
-    row = find(tx, role.name, scope, to)
+    # Granting again with a shorter interval takes something away, so it needs the right to revoke.
+    row = find_assignment(tx, role.name, scope, grantee)
     if row is None:
         return
     later_start = interval.starts is not None and (row.starts is None or row.starts < interval.starts)
@@ -268,32 +252,46 @@ def _check_shorter(
         return
     if later_start and interval.starts is not None and interval.starts <= tx.now and not earlier_end:
         return
-    missing = giver.missing_to_take(tx, role, scope, to, in_file=in_file, creator=row.creator)
+    missing = authority.missing_to_revoke(tx, role, scope, grantee, in_file=in_file, creator=row.creator)
     if missing:
-        raise refuse(tx, "revoke", role.name, scope, missing, to)
-    if row.creator and interval.ends is not None and giver.rights is None:
-        raise Conflict(f"the creator's {role.name} has no end")
+        raise escalation_error(tx, "revoke", role.name, scope, missing, grantee)
+    if row.creator and interval.ends is not None and authority.rights is None:
+        raise Conflict(f"the {role.name} of the project's creator cannot have an end")
 
 
-def _through(tx: Read, role: Role, identity: Identity) -> str | None:
-    groups = [str(one) for one in gate.reached_groups(tx, identity)]
-    found = tx.conn.execute(select(_a.c.identity).where(_a.c.role == role.name, _a.c.identity.in_(groups))).first()
-    return f"it comes through `{found.identity}`: take it from the group, or leave the group" if found else None
+def _inherited_remedy(tx: ReadTransaction, role: Role, identity: Identity) -> str | None:
+    groups = [str(group) for group in checks.transitive_groups(tx, identity)]
+    row = tx.conn.execute(select(_a.c.identity).where(_a.c.role == role.name, _a.c.identity.in_(groups))).first()
+    return f"the role comes through `{row.identity}`: revoke it from the group, or remove the member" if row else None
 
 
-def _as_json(interval: Interval) -> dict[str, str | None]:
+def _interval_to_json(interval: Interval) -> dict[str, str | None]:
     return {
         "from": interval.starts.isoformat() if interval.starts else None,
         "until": interval.ends.isoformat() if interval.ends else None,
     }
 
 
-def _tell(tx: Write, to: Identity, event: Event, role: str, scope: str, reason: str, until: datetime | None) -> None:
-    if to.kind is Kind.USER:
-        payload = {"role": role, "scope": scope, "by": tx.actor.identity.name, "reason": reason, "until": plain(until)}
-        tell_user(tx, to.name, event, payload)
+def _notify_user(
+    tx: WriteTransaction,
+    identity: Identity,
+    event: AlertEvent,
+    role: str,
+    scope: str,
+    reason: str,
+    until: datetime | None,
+) -> None:
+    if identity.kind is IdentityKind.USER:
+        payload = {
+            "role": role,
+            "scope": scope,
+            "by": tx.actor.identity.name,
+            "reason": reason,
+            "until": to_json_value(until),
+        }
+        alert_user(tx, identity.name, event, payload)
 
 
-def moment(text: str | None) -> datetime | None:
-    """Read a time as `grant` stores it in a waiting change."""
+def parse_time(text: str | None) -> datetime | None:
+    """Parse a time as `grant_roles` stores it in a pending change."""
     return None if text is None else datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""The last holder of a protected role stays (R69, T-05)."""
+"""Protection of the last holder of a protected role (R69, T-05)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 from sqlalchemy import literal, or_, select
 
 from aizen_hub.problems import LastHolder
-from aizen_hub.rbac import messages as sentence
+from aizen_hub.rbac import messages
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-Place = tuple[str, str]
-"""A role and the scope it is held in."""
+ProtectedGrant = tuple[str, str]
+"""A role and the scope in which it is held."""
 
 
-def holders(tx: Read, role: str, scope: str) -> frozenset[str]:
-    """Return the users who keep a role alive in a scope.
+def active_holders(tx: ReadTransaction, role: str, scope: str) -> frozenset[str]:
+    """Return the users who count as holders of a role in a scope.
 
-    Only direct assignments without an end, already begun, of unlocked people who can sign in count.
+    Only direct assignments without an end, already started, of unlocked users who can sign in count.
     """
     a, u, locks = tables.assignments, tables.users, tables.locks
     locked = select(locks.c.name).where(
@@ -32,7 +32,7 @@ def holders(tx: Read, role: str, scope: str) -> frozenset[str]:
     )
     rows = tx.conn.execute(
         select(u.c.name)
-        .join(a, a.c.identity == literal(f"{Kind.USER.value}:") + u.c.name)
+        .join(a, a.c.identity == literal(f"{IdentityKind.USER.value}:") + u.c.name)
         .where(
             a.c.role == role,
             a.c.scope == scope,
@@ -45,48 +45,48 @@ def holders(tx: Read, role: str, scope: str) -> frozenset[str]:
     return frozenset(row.name for row in rows)
 
 
-def places_of(tx: Read, identities: Iterable[Identity]) -> tuple[Place, ...]:
-    """Return where these identities hold protected roles directly."""
+def protected_grants_of(tx: ReadTransaction, identities: Iterable[Identity]) -> tuple[ProtectedGrant, ...]:
+    """Return the protected roles that these identities hold directly, with their scopes."""
     protected = [name for name, role in tx.roles.items() if role.protected]
     a = tables.assignments
     rows = tx.conn.execute(
         select(a.c.role, a.c.scope)
-        .where(a.c.identity.in_([str(one) for one in identities]), a.c.role.in_(protected))
+        .where(a.c.identity.in_([str(identity) for identity in identities]), a.c.role.in_(protected))
         .distinct()
     )
     return tuple((row.role, row.scope) for row in rows)
 
 
 @contextmanager
-def kept(tx: Write, places: Iterable[Place]) -> Iterator[None]:
-    """Refuse what happens inside if it leaves a protected role without the holder it had.
+def last_holder_guard(tx: WriteTransaction, grants: Iterable[ProtectedGrant]) -> Iterator[None]:
+    """Raise LastHolder if the body of the ``with`` leaves a protected role without any holder.
 
-    The whole of a bulk change goes inside one ``with``, so that exchanging the last holder for another is possible.
+    A bulk change goes into one ``with``, so that the last holder can be replaced by another.
 
     Raises
     ------
     LastHolder
         Names the roles and scopes.
     """
-    before: Mapping[Place, frozenset[str]] = {
-        place: holders(tx, *place) for place in places if tx.roles[place[0]].protected
+    before: Mapping[ProtectedGrant, frozenset[str]] = {
+        grant: active_holders(tx, *grant) for grant in grants if tx.roles[grant[0]].protected
     }
     yield
-    _refuse([place for place, names in before.items() if names and not holders(tx, *place)], before)
+    _raise_if_lost([grant for grant, names in before.items() if names and not active_holders(tx, *grant)], before)
 
 
-def check_without(tx: Read, places: Iterable[Place], gone: Collection[str]) -> None:
-    """Refuse what would take these users away, before it is even held for confirmation; raises as `kept` does."""
-    before = {place: holders(tx, *place) for place in places if tx.roles[place[0]].protected}
-    _refuse([place for place, names in before.items() if names and names <= set(gone)], before)
+def require_other_holder(tx: ReadTransaction, grants: Iterable[ProtectedGrant], removed_users: Collection[str]) -> None:
+    """Raise LastHolder if these users are the last holders, before their removal is submitted for confirmation."""
+    before = {grant: active_holders(tx, *grant) for grant in grants if tx.roles[grant[0]].protected}
+    _raise_if_lost([grant for grant, names in before.items() if names and names <= set(removed_users)], before)
 
 
-def _refuse(lost: Sequence[Place], before: Mapping[Place, frozenset[str]]) -> None:
+def _raise_if_lost(lost: Sequence[ProtectedGrant], before: Mapping[ProtectedGrant, frozenset[str]]) -> None:
     if lost:
         role, scope = lost[0]
         raise LastHolder(
-            f"`{sorted(before[lost[0]])[0]}` is the last {role} of {sentence.place(scope)}"
+            f"`{sorted(before[lost[0]])[0]}` is the last {role} of {messages.describe_scope(scope)}"
             + (f", and {len(lost) - 1} more such roles would lose their last holder" if len(lost) > 1 else ""),
-            remedy=f"grant {role} to somebody else first, without an end date",
-            more={"last": [{"role": role, "scope": scope} for role, scope in lost]},
+            remedy=f"grant {role} to another user first, without an end date",
+            extensions={"last": [{"role": role, "scope": scope} for role, scope in lost]},
         )

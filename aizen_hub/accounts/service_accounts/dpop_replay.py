@@ -1,4 +1,4 @@
-"""Proofs of possession that were used: each counts once, at whichever replica it comes first (RFC 9449, 11.1)."""
+"""Replay protection for DPoP proofs: each is accepted once over all replicas (RFC 9449, 11.1)."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from aizen_hub.store import tables
 from aizen_hub.tokens.opaque_token import hash_credential
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Write
+    from aizen_hub.store.transaction import WriteTransaction
 
-_p = tables.proofs
+_p = tables.used_dpop_proofs
 
 
-def spend(tx: Write, key: str, number: str, expires: datetime) -> bool:
-    """Use a proof up; False if it was before.
+def mark_proof_used(tx: WriteTransaction, key_thumbprint: str, proof_id: str, expires: datetime) -> bool:
+    """Record a proof as used; return False if it was used before.
 
     Parameters
     ----------
-    key, number : str
-        Thumbprint of its key, and its ``jti``: of a good proof only, so that nobody fills the table for others (R127).
+    key_thumbprint, proof_id : str
+        Thumbprint of its key, and its ``jti``; of a valid proof only, so that the table cannot be filled by others
+        (R127).
     expires : datetime
-        From when on nobody takes it any more.
+        From when on the proof is not accepted any more.
     """
-    name = hash_credential(f"{key} {number}")  # a thumbprint holds no blank, so no two proofs share a name
-    # Writers wait for each other: between the look and the row nobody else can come.
-    if tx.conn.execute(select(_p.c.name).where(_p.c.name == name)).first() is not None:
+    proof_hash = hash_credential(
+        f"{key_thumbprint} {proof_id}"
+    )  # a thumbprint contains no blank, so no two proofs share a hash
+    # Writers hold the write lock, so no other writer can come between the check and the insert.
+    if tx.conn.execute(select(_p.c.proof_hash).where(_p.c.proof_hash == proof_hash)).first() is not None:
         return False
-    tx.conn.execute(insert(_p).values(name=name, expires=expires))
+    tx.conn.execute(insert(_p).values(proof_hash=proof_hash, expires=expires))
     return True
 
 
-def forget_old(tx: Write) -> None:
-    """Drop those that are too old to be used again."""
+def prune_proofs(tx: WriteTransaction) -> None:
+    """Delete proofs that have expired."""
     tx.conn.execute(delete(_p).where(_p.c.expires < tx.now))

@@ -1,4 +1,4 @@
-"""The hub's heartbeat: sessions end with their servers, and servers with their sessions."""
+"""Heartbeat of the hub: sessions end with their servers, and servers with their sessions."""
 
 from __future__ import annotations
 
@@ -8,68 +8,77 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from aizen_hub.accounts.names import names
-from aizen_hub.accounts.sessions import locks, sessions
+from aizen_hub.accounts.names import normalization
+from aizen_hub.accounts.sessions import server_sessions
+from aizen_hub.authorization import lock_state
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
-from aizen_hub.store.rights.memberships import chunks
+from aizen_hub.store.rights.memberships import chunked
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Write
+    from aizen_hub.store.transaction import WriteTransaction
 
 _s, _u = tables.sessions, tables.users
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """Answer to a heartbeat: sessions that ended because their server is gone, and servers that must be stopped.
+class HeartbeatResult:
+    """Sessions that ended because their server is gone, and servers that must be stopped.
 
     Attributes
     ----------
-    without : tuple of (user, server)
-        Servers that never had a session: they were started before this hub used the service. They have no rights, and
-        run on until their people start them again.
+    without_session : tuple of (user, server)
+        Servers that never had a session, since they were started before the hub used this service. They have no
+        rights, and keep running until their users restart them.
     """
 
     ended: tuple[tuple[str, str], ...]
     stop: tuple[tuple[str, str], ...]
-    without: tuple[tuple[str, str], ...] = ()
+    without_session: tuple[tuple[str, str], ...] = ()
 
 
-def take(tx: Write, live: Iterable[tuple[str, str]]) -> Heard:
-    """Take the hub's list of live servers: a session without its server ends, a server whose session ended must stop.
+def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, str]]) -> HeartbeatResult:
+    """Process the hub's list of live servers: end sessions without a server, and name servers without a session.
 
-    A session that was never heard may still be starting, so it is left for `sessions.STARTING`.
+    A session that has not been seen yet may still be starting, so it is kept for `server_sessions.START_GRACE`.
     """
-    listed = {(names.known_as(user) or user, server) for user, server in live}
+    listed_servers = {(normalization.canonical_or_none(user) or user, server) for user, server in live_servers}
     rows = tx.conn.execute(
-        select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.heard).where(_s.c.ended.is_(None))
+        select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.last_seen).where(_s.c.ended.is_(None))
     ).all()
-    present = [row for row in rows if (row.user, row.server) in listed]
-    gone = [
+    present = [row for row in rows if (row.user, row.server) in listed_servers]
+    ended_rows = [
         row
         for row in rows
-        if (row.user, row.server) not in listed
-        and (row.heard > row.started or tx.now - row.started > sessions.STARTING)
+        if (row.user, row.server) not in listed_servers
+        and (row.last_seen > row.started or tx.now - row.started > server_sessions.START_GRACE)
     ]
     ids = [row.id for row in present]
     for start in range(0, len(ids), 500):
-        tx.conn.execute(update(_s).where(_s.c.id.in_(ids[start : start + 500])).values(heard=tx.now))
-    for row in gone:
-        sessions.end_session(tx, row.id, "server-gone")
-    with_session = {(row.user, row.server) for row in rows} - {(row.user, row.server) for row in gone}
-    locked = locks.locked_names(tx, LockTarget.IDENTITY)
-    people = {user for user, _ in listed}
-    able: set[str] = set()
+        tx.conn.execute(update(_s).where(_s.c.id.in_(ids[start : start + 500])).values(last_seen=tx.now))
+    for row in ended_rows:
+        server_sessions.end_session(tx, row.id, "server-gone")
+    with_session = {(row.user, row.server) for row in rows} - {(row.user, row.server) for row in ended_rows}
+    locked = lock_state.locked_names(tx, LockTarget.IDENTITY)
+    users = {user for user, _ in listed_servers}
+    active_users: set[str] = set()
     had_session = set(with_session)
-    lone = {user for user, server in listed if (user, server) not in with_session}
-    for chunk in chunks(sorted(people)):
-        able.update(tx.conn.execute(select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.active.is_(True))).scalars())
-    for chunk in chunks(sorted(lone)):
+    users_without_session = {user for user, server in listed_servers if (user, server) not in with_session}
+    for chunk in chunked(sorted(users)):
+        active_users.update(
+            tx.conn.execute(select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.active.is_(True))).scalars()
+        )
+    for chunk in chunked(sorted(users_without_session)):
         query = select(_s.c.user, _s.c.server).where(_s.c.user.in_(chunk)).distinct()
         had_session.update((row.user, row.server) for row in tx.conn.execute(query))
-    # Somebody who is not registered here cannot have had a session: nothing of theirs is ours to stop.
-    without = {one for one in listed if one not in had_session and f"user:{one[0]}" not in locked}
-    stopped = {name for name in people if f"user:{name}" in locked or name not in able}
-    stop = sorted(one for one in listed - without if one not in with_session or one[0] in stopped)
-    return Heard(tuple(sorted((row.user, row.server) for row in gone)), tuple(stop), tuple(sorted(without)))
+    # A user who is not registered here cannot have had a session, so their servers are not stopped.
+    without_session = {
+        server for server in listed_servers if server not in had_session and f"user:{server[0]}" not in locked
+    }
+    stopped = {name for name in users if f"user:{name}" in locked or name not in active_users}
+    stop = sorted(
+        server for server in listed_servers - without_session if server not in with_session or server[0] in stopped
+    )
+    return HeartbeatResult(
+        tuple(sorted((row.user, row.server) for row in ended_rows)), tuple(stop), tuple(sorted(without_session))
+    )

@@ -1,129 +1,118 @@
-"""Locks stop one identity, project or session now, whatever its roles say (R78)."""
+"""Locks: they stop one identity, project or session at once, whatever its roles say (R78)."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, insert, select, update
 
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.roles import last_holder as holders
-from aizen_hub.accounts.sessions import sessions
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, message, plain, table
+from aizen_hub.accounts import identities, pending_changes
+from aizen_hub.accounts.roles import last_holder
+from aizen_hub.accounts.sessions import server_sessions
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.lock_state import is_locked
+from aizen_hub.commands.result import Result, message_result, table_result, to_json_value
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log import change_records as recorded
-from aizen_hub.validation.printable import show
+from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _l = tables.locks
 
 
-def is_locked(tx: Read, target: LockTarget, name: str) -> bool:
-    """Tell whether a lock on exactly this identity (``kind:name``), project or session is in force."""
-    return name in locked_names(tx, target, name)
+def lock_target(
+    tx: WriteTransaction, target: LockTarget, name: str, *, reason: str, ends: datetime | None = None
+) -> Result:
+    """Lock an identity (``kind:name``), a project or a session, and end its active sessions.
 
-
-def locked_names(tx: Read, target: LockTarget, name: str | None = None) -> frozenset[str]:
-    """Return what is locked now, of one kind."""
-    query = select(_l.c.name).where(_l.c.target == target.value, or_(_l.c.ends.is_(None), _l.c.ends > tx.now))
-    if name is not None:
-        query = query.where(_l.c.name == name)
-    return frozenset(tx.conn.execute(query).scalars())
-
-
-def lock(tx: Write, target: LockTarget, name: str, *, reason: str, ends: datetime | None = None) -> Result:
-    """Lock an identity (``kind:name``), a project or a session; its live sessions end.
-
-    A lock that is in force never ends earlier by this: to shorten it is to unlock, with all that `unlock` asks.
+    This never shortens a lock that is in force: that is unlocking, with all checks of `unlock_target`.
 
     Raises
     ------
     BadInput
-        No reason, an end in the past, or a name that cannot be one.
+        No reason, an end in the past, or an invalid name.
     NotFound
-        There is no such thing.
+        There is no such identity, project or active session.
     LastHolder
-        The last holder of a protected role would be stopped (R69).
+        The last holder of a protected role would be locked (R69).
     """
-    gate.need(tx, gate.permission(tx, "locks"))
+    checks.require(tx, checks.endpoint_permission(tx, "locks"))
     if not reason.strip():
         raise BadInput("a lock needs a reason")
     if ends is not None and ends <= tx.now:
         raise BadInput("the lock would have ended already")
-    places: tuple[holders.Place, ...] = ()
+    grants: tuple[last_holder.ProtectedGrant, ...] = ()
     if target is LockTarget.IDENTITY:
-        places = holders.places_of(tx, [_identity(tx, name)])
+        grants = last_holder.protected_grants_of(tx, [_parse_identity(tx, name)])
     elif target is LockTarget.PROJECT:
-        gate.need_project(tx, name)
-    elif sessions.live(tx, name) is None:
-        raise NotFound("there is no such live session")
+        checks.require_visible_project(tx, name)
+    elif server_sessions.find_live_session(tx, name) is None:
+        raise NotFound("there is no such active session")
     values = {"reason": reason[:500], "ends": ends, "locked_by": str(tx.actor.identity), "locked": tx.now}
     key = (_l.c.target == target.value, _l.c.name == name)
-    with holders.kept(tx, places):
-        present = tx.conn.execute(select(_l.c.ends).where(*key)).first()
-        if present is not None:
-            ends = _later(ends, present.ends)
+    with last_holder.last_holder_guard(tx, grants):
+        existing = tx.conn.execute(select(_l.c.ends).where(*key)).first()
+        if existing is not None:
+            ends = _later_end(ends, existing.ends)
             values["ends"] = ends
             tx.conn.execute(update(_l).where(*key).values(**values))
         else:
             tx.conn.execute(insert(_l).values(target=target.value, name=name, **values))
-        payload = {"target": target.value, "name": name, "reason": reason[:500], "until": plain(ends)}
-        wrote = recorded.rows(recorded.put(_l, (target.value, name), values))
-        tx.change("lock", {**payload, **wrote}, [_touch(target, name)])
+        payload = {"target": target.value, "name": name, "reason": reason[:500], "until": to_json_value(ends)}
+        wrote = change_records.change_payload(change_records.row_written(_l, (target.value, name), values))
+        tx.record_change("lock", {**payload, **wrote}, [_rights_key(target, name)])
     tx.audit("lock.set", project=name if target is LockTarget.PROJECT else None, details=payload)
     ended = _end_sessions(tx, target, name)
-    until = "" if ends is None else f" until {plain(ends)}"
-    return message(f"locked {target.value} `{show(name)}`{until}", sessions_ended=ended)
+    until = "" if ends is None else f" until {to_json_value(ends)}"
+    return message_result(f"locked {target.value} `{excerpt(name)}`{until}", sessions_ended=ended)
 
 
-def unlock(tx: Write, target: LockTarget, name: str) -> Result:
-    """Take a lock away; unlocking an identity asks for every right that it holds.
+def unlock_target(tx: WriteTransaction, target: LockTarget, name: str) -> Result:
+    """Remove a lock; unlocking an identity needs every right that it holds.
 
-    Where it holds a role that changes hands only with confirmation, it waits for that.
+    If it holds a protected role, the change waits for confirmation.
 
     Raises
     ------
     NotFound
         There is no such lock.
     Escalation
-        The identity holds rights that the actor lacks, or is a group or a service account of the actor's own.
+        The identity holds rights that the actor lacks, or is a group or a service account of the actor.
     """
-    gate.need(tx, gate.permission(tx, "locks"))
+    checks.require(tx, checks.endpoint_permission(tx, "locks"))
     key = (_l.c.target == target.value, _l.c.name == name)
     row = tx.conn.execute(select(_l).where(*key)).first()
     if row is None:
-        raise NotFound(f"there is no lock on {target.value} `{show(name)}`")
+        raise NotFound(f"there is no lock on {target.value} `{excerpt(name)}`")
     if target is LockTarget.IDENTITY and is_locked(tx, target, name):
-        # Judged while the lock stands: what comes back to the actor with it must not speak for the actor.
+        # Checked while the lock is in force: rights that the actor regains by unlocking must not count for the actor.
         identity = Identity.parse(name)
-        gate.need_control(tx, identity, "unlock it")
-        gate.need_not_own(tx, identity, "unlocks")
-        if pending.needed_to_control(tx, identity):
-            return pending.hold(tx, "unlock", {"identity": name}, f"unlock `{show(name)}`")
+        checks.require_control_of(tx, identity, "unlock it")
+        checks.forbid_self_grant(tx, identity, "unlocks")
+        if pending_changes.control_requires_confirmation(tx, identity):
+            return pending_changes.submit(tx, "unlock", {"identity": name}, f"unlock `{excerpt(name)}`")
     tx.conn.execute(delete(_l).where(*key))
-    _removed(tx, target, name)
+    _record_removal(tx, target, name)
     tx.audit(
         "lock.removed",
         project=name if target is LockTarget.PROJECT else None,
         details={"target": target.value, "name": name},
     )
-    return message(f"unlocked {target.value} `{show(name)}`")
+    return message_result(f"unlocked {target.value} `{excerpt(name)}`")
 
 
-def list_locks(tx: Write) -> Result:
-    """List the locks, expired ones included until they are removed."""
-    gate.need(tx, gate.permission(tx, "locks"))
+def list_locks(tx: WriteTransaction) -> Result:
+    """List the locks, expired ones included until they are deleted."""
+    checks.require(tx, checks.endpoint_permission(tx, "locks"))
     rows = tx.conn.execute(select(_l).order_by(_l.c.locked)).all()
-    return table(
-        ("target", "name", "reason", "until", "by", "since", "in force"),
+    return table_result(
+        ("target", "name", "reason", "until", "by", "since", "active"),
         [
             (
                 row.target,
@@ -139,40 +128,44 @@ def list_locks(tx: Write) -> Result:
     )
 
 
-def forget(tx: Write, target: LockTarget, name: str) -> None:
-    """Remove the lock of something that is deleted, so that nothing of that name inherits it (R31)."""
-    gone = tx.conn.execute(delete(_l).where(_l.c.target == target.value, _l.c.name == name))
-    if gone.rowcount:
-        _removed(tx, target, name)
+def discard_lock(tx: WriteTransaction, target: LockTarget, name: str) -> None:
+    """Delete the lock of something that is deleted, so that a later identity of that name does not inherit it (R31)."""
+    deleted = tx.conn.execute(delete(_l).where(_l.c.target == target.value, _l.c.name == name))
+    if deleted.rowcount:
+        _record_removal(tx, target, name)
 
 
-def _removed(tx: Write, target: LockTarget, name: str) -> None:
-    wrote = recorded.rows(recorded.gone(_l, (target.value, name)))
-    tx.change("unlock", {"target": target.value, "name": name, **wrote}, [_touch(target, name)])
+def _record_removal(tx: WriteTransaction, target: LockTarget, name: str) -> None:
+    wrote = change_records.change_payload(change_records.row_deleted(_l, (target.value, name)))
+    tx.record_change("unlock", {"target": target.value, "name": name, **wrote}, [_rights_key(target, name)])
 
 
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    """Return the later end; None has no end."""
-    return None if one is None or other is None else max(one, other)
+def _later_end(first: datetime | None, second: datetime | None) -> datetime | None:
+    """Return the later end; None means no end."""
+    return None if first is None or second is None else max(first, second)
 
 
-def _identity(tx: Read, name: str) -> Identity:
+def _parse_identity(tx: ReadTransaction, name: str) -> Identity:
     try:
         identity = Identity.parse(name)
     except ValueError as error:
         raise BadInput(str(error)) from None
-    assignments.need_identity(tx, identity)
+    identities.require_identity(tx, identity)
     return identity
 
 
-def _touch(target: LockTarget, name: str) -> str:
+def _rights_key(target: LockTarget, name: str) -> str:
     return f"lock:{target.value}:{name}"
 
 
-def _end_sessions(tx: Write, target: LockTarget, name: str) -> int:
+def _end_sessions(tx: WriteTransaction, target: LockTarget, name: str) -> int:
     if target is LockTarget.SESSION:
-        return sessions.end_session(tx, name, "locked")
+        return server_sessions.end_session(tx, name, "locked")
     if target is LockTarget.PROJECT:
-        return sessions.end_in_project(tx, name, "project-locked")
-    identities = gate.members_below(tx, [Identity.parse(name)])
-    return sum(sessions.end(tx, one.name, None, "locked") for one in identities if one.kind is Kind.USER)
+        return server_sessions.end_sessions_in_project(tx, name, "project-locked")
+    affected = checks.transitive_members(tx, [Identity.parse(name)])
+    return sum(
+        server_sessions.end_sessions(tx, identity.name, None, "locked")
+        for identity in affected
+        if identity.kind is IdentityKind.USER
+    )

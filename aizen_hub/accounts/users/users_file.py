@@ -1,4 +1,4 @@
-"""The system users file: `add users` and `alter users`, as a whole or not at all."""
+"""System users file: `add users` and `alter users`, applied completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,32 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts import pending_changes as pending
+from aizen_hub.accounts import identities, pending_changes
 from aizen_hub.accounts.credentials import activation
-from aizen_hub.accounts.names import names
-from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.roles import last_holder as holders
-from aizen_hub.accounts.users import users
-from aizen_hub.authorization import checks as gate
-from aizen_hub.authorization.delegation import Giver, refuse_file, sentences, words
-from aizen_hub.commands.result import Result, message
+from aizen_hub.accounts.names import normalization, reservation
+from aizen_hub.accounts.roles import assignments, last_holder
+from aizen_hub.accounts.users import profiles, registration
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.delegation import GrantAuthority, join_missing, missing_list, require_file_allowed
+from aizen_hub.commands.result import Result, message_result
 from aizen_hub.commands.users_files import Rows, UserEntry, read_users_file
 from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.validation.printable import show
+from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read, Write
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _a = tables.assignments
 
 
-def add(tx: Write, text: str) -> Result:
+def add_users(tx: WriteTransaction, text: str) -> Result:
     """Register the users of a file with their system roles.
 
-    Local accounts get activation links, which the answer shows once.
+    Local accounts get activation links, returned once.
 
     Raises
     ------
@@ -41,18 +40,18 @@ def add(tx: Write, text: str) -> Result:
     BadInput
         All faults of the file at once, each with its index and key.
     Escalation
-        All roles that the actor may not give, each with its place.
+        All roles that the actor may not grant, each with its position.
     """
-    gate.need_command(tx, "add_users")
-    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _faults_of_new(tx, rows))
-    giver = Giver.of(tx)
+    checks.require_command(tx, "add_users")
+    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _find_new_user_faults(tx, rows))
+    authority = GrantAuthority.of_actor(tx)
     changes = [(index, role, True) for index, entry in enumerate(entries) for role in dict.fromkeys(entry.roles or ())]
-    _check_powers(tx, giver, entries, changes)
-    if pending.needed(tx, ((role, SYSTEM) for _, role, _ in changes)):
-        return pending.hold(tx, "add-users", {"config": text}, f"add users: {_shown(entries)}")
+    _check_grants(tx, authority, entries, changes)
+    if pending_changes.requires_confirmation(tx, ((role, SYSTEM) for _, role, _ in changes)):
+        return pending_changes.submit(tx, "add-users", {"config": text}, f"add users: {_summarize(entries)}")
     links, added = [], []
     for entry in entries:
-        name = users.register(
+        name = registration.register_user(
             tx,
             entry.id,
             provider=entry.provider,
@@ -62,118 +61,125 @@ def add(tx: Write, text: str) -> Result:
             alerts=_alerts(entry) or {"email": False, "phone": False},
         )
         added.append(name)
-        if users.is_local(tx, name):
-            links.append({"user": name, **activation.issue(tx, name).to_json()})
+        if identities.is_local_user(tx, name):
+            links.append({"user": name, **activation.issue_link(tx, name).to_json()})
     for index, role, _ in changes:
-        assignments.put(tx, role, SYSTEM, Identity.user(added[index]), reason="users file")
-    return message(f"registered {len(added)} user{'s' if len(added) != 1 else ''}", added=added, activations=links)
+        assignments.write_assignment(tx, role, SYSTEM, Identity.user(added[index]), reason="users file")
+    return message_result(
+        f"registered {len(added)} user{'s' if len(added) != 1 else ''}", added=added, activations=links
+    )
 
 
-def alter(tx: Write, text: str) -> Result:
+def alter_users(tx: WriteTransaction, text: str) -> Result:
     """Update the users of a file; users that are not in it stay as they are.
 
-    A ``roles`` key replaces a user's system roles, without one they stay.
+    A ``roles`` key replaces a user's system roles; without it they stay.
 
     Raises
     ------
     Denied, BadInput, Escalation
-        As for `add`.
+        As for `add_users`.
     LastHolder
-        A protected role would lose its last holder, counted after the whole file.
+        A protected role would lose its last holder, considering the whole file.
     """
-    gate.need_command(tx, "alter_users")
-    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _faults_of_known(tx, rows))
-    giver = Giver.of(tx)
+    checks.require_command(tx, "alter_users")
+    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _find_known_user_faults(tx, rows))
+    authority = GrantAuthority.of_actor(tx)
     changes = []
     for index, entry in enumerate(entries):
         if entry.roles is not None:
-            present = _system_roles(tx, entry.id)
+            current = _system_roles_of(tx, entry.id)
             wanted = set(entry.roles)
-            changes += [(index, role, True) for role in entry.roles if role not in present]
-            changes += [(index, role, False) for role in sorted(present - wanted)]
+            changes += [(index, role, True) for role in entry.roles if role not in current]
+            changes += [(index, role, False) for role in sorted(current - wanted)]
     changes = list(dict.fromkeys(changes))
-    _check_powers(tx, giver, entries, changes)
-    if pending.needed(tx, ((role, SYSTEM) for _, role, _ in changes)):
-        return pending.hold(tx, "alter-users", {"config": text}, f"alter users: {_shown(entries)}")
-    with holders.kept(tx, [(role, SYSTEM) for _, role, gives in changes if not gives]):
+    _check_grants(tx, authority, entries, changes)
+    if pending_changes.requires_confirmation(tx, ((role, SYSTEM) for _, role, _ in changes)):
+        return pending_changes.submit(tx, "alter-users", {"config": text}, f"alter users: {_summarize(entries)}")
+    with last_holder.last_holder_guard(tx, [(role, SYSTEM) for _, role, is_grant in changes if not is_grant]):
         for entry in entries:
-            name = names.canonical(entry.id)
-            users.write(
+            name = normalization.canonical_name(entry.id)
+            profiles.write_profile(
                 tx, name, display_name=entry.username, email=entry.email, phone=entry.phone, alerts=_alerts(entry)
             )
-        for index, role, gives in changes:
-            identity = Identity.user(names.canonical(entries[index].id))
-            if gives:
-                assignments.put(tx, role, SYSTEM, identity, reason="users file")
+        for index, role, is_grant in changes:
+            identity = Identity.user(normalization.canonical_name(entries[index].id))
+            if is_grant:
+                assignments.write_assignment(tx, role, SYSTEM, identity, reason="users file")
             else:
-                assignments.remove(tx, role, SYSTEM, identity, reason="users file")
-    altered = [names.canonical(entry.id) for entry in entries]
-    given = [(entries[index].id, role) for index, role, gives in changes if gives]
-    taken = [(entries[index].id, role) for index, role, gives in changes if not gives]
-    return message(
-        f"changed {len(altered)} users: {len(given)} roles given, {len(taken)} taken",
+                assignments.delete_assignment(tx, role, SYSTEM, identity, reason="users file")
+    altered = [normalization.canonical_name(entry.id) for entry in entries]
+    granted = [(entries[index].id, role) for index, role, is_grant in changes if is_grant]
+    revoked = [(entries[index].id, role) for index, role, is_grant in changes if not is_grant]
+    return message_result(
+        f"changed {len(altered)} users: {len(granted)} roles granted, {len(revoked)} revoked",
         altered=altered,
-        given=given,
-        taken=taken,
+        given=granted,
+        taken=revoked,
     )
 
 
-def _faults_of_new(tx: Read, rows: Rows) -> list[Fault]:
+def _find_new_user_faults(tx: ReadTransaction, rows: Rows) -> list[Fault]:
     faults = []
-    providers = tuple(one.name for one in tx.settings.providers)
+    providers = tuple(configured.name for configured in tx.settings.providers)
     seen: dict[str, int] = {}
     for index, text, provider in rows:
         try:
-            name = names.canonical(text)
-            if names.skeleton(name) in seen:
-                raise Conflict(f"it is, or looks like, the name at index {seen[names.skeleton(name)]}")
-            seen[names.skeleton(name)] = index
-            names.check_free(tx, name, names.NameKind.USER)
+            name = normalization.canonical_name(text)
+            if normalization.confusable_skeleton(name) in seen:
+                raise Conflict(
+                    f"it is, or looks like, the name at index {seen[normalization.confusable_skeleton(name)]}"
+                )
+            seen[normalization.confusable_skeleton(name)] = index
+            reservation.require_name_available(tx, name, normalization.NameKind.USER)
         except (BadInput, Conflict) as error:
             faults.append(Fault(f"/{index}/id", error.detail))
         if provider is not None and provider not in providers:
-            faults.append(Fault(f"/{index}/provider", f"there is no provider `{show(provider)}`", providers))
+            faults.append(Fault(f"/{index}/provider", f"there is no provider `{excerpt(provider)}`", providers))
     return faults
 
 
-def _faults_of_known(tx: Read, rows: Rows) -> list[Fault]:
+def _find_known_user_faults(tx: ReadTransaction, rows: Rows) -> list[Fault]:
     faults = []
     seen: set[str] = set()
     for index, text, provider in rows:
-        name = names.known_as(text)
-        if name is None or not users.exists(tx, name):
-            faults.append(Fault(f"/{index}/id", f"`{show(text)}` is not registered"))
+        name = normalization.canonical_or_none(text)
+        if name is None or not identities.user_exists(tx, name):
+            faults.append(Fault(f"/{index}/id", f"`{excerpt(text)}` is not registered"))
             continue
         if name in seen:
-            faults.append(Fault(f"/{index}/id", f"`{name}` stands in the file twice"))
+            faults.append(Fault(f"/{index}/id", f"`{name}` is in the file twice"))
         seen.add(name)
-        if provider is not None and provider != users.row_of(tx, name).provider:
-            faults.append(Fault(f"/{index}/provider", "a registration keeps its provider"))
+        if provider is not None and provider != identities.get_user(tx, name).provider:
+            faults.append(Fault(f"/{index}/provider", "the provider of a registration cannot change"))
     return faults
 
 
-def _check_powers(
-    tx: Write, giver: Giver, entries: Sequence[UserEntry], changes: Sequence[tuple[int, str, bool]]
+def _check_grants(
+    tx: WriteTransaction,
+    authority: GrantAuthority,
+    entries: Sequence[UserEntry],
+    changes: Sequence[tuple[int, str, bool]],
 ) -> None:
-    faults, lacking = [], set()
-    for index, name, gives in changes:
-        role, whom = tx.roles[name], Identity.user(names.canonical(entries[index].id))
-        if gives:
-            missing = giver.missing_to_give(tx, role, SYSTEM, whom, in_file=True)
+    faults, missing_rights = [], set()
+    for index, name, is_grant in changes:
+        role, user = tx.roles[name], Identity.user(normalization.canonical_name(entries[index].id))
+        if is_grant:
+            missing = authority.missing_to_grant(tx, role, SYSTEM, user, in_file=True)
         else:
-            row = assignments.find(tx, name, SYSTEM, whom)
-            creator = row is not None and row.creator
-            missing = giver.missing_to_take(tx, role, SYSTEM, whom, in_file=True, creator=creator)
+            row = assignments.find_assignment(tx, name, SYSTEM, user)
+            is_creator = row is not None and row.creator
+            missing = authority.missing_to_revoke(tx, role, SYSTEM, user, in_file=True, creator=is_creator)
         if missing:
-            verb = "grant" if gives else "take"
-            faults.append(Fault(f"/{index}/roles", f"you may not {verb} {name}: {sentences(missing)}"))
-            lacking |= set(words(missing))
-    refuse_file(faults, lacking)
+            verb = "grant" if is_grant else "revoke"
+            faults.append(Fault(f"/{index}/roles", f"you may not {verb} {name}: {join_missing(missing)}"))
+            missing_rights |= set(missing_list(missing))
+    require_file_allowed(faults, missing_rights)
 
 
-def _system_roles(tx: Read, user: str) -> set[str]:
-    whom = f"user:{names.canonical(user)}"
-    rows = tx.conn.execute(select(_a.c.role).where(_a.c.identity == whom, _a.c.scope == SYSTEM))
+def _system_roles_of(tx: ReadTransaction, user: str) -> set[str]:
+    identity = f"user:{normalization.canonical_name(user)}"
+    rows = tx.conn.execute(select(_a.c.role).where(_a.c.identity == identity, _a.c.scope == SYSTEM))
     return set(rows.scalars())
 
 
@@ -184,6 +190,6 @@ def _alerts(entry: UserEntry) -> dict[str, bool] | None:
     return {"email": bool(alerts.email), "phone": bool(alerts.phone)}
 
 
-def _shown(entries: Sequence[UserEntry]) -> str:
-    shown = ", ".join(show(entry.id) for entry in entries[:5])
-    return shown if len(entries) <= 5 else f"{shown} and {len(entries) - 5} more"
+def _summarize(entries: Sequence[UserEntry]) -> str:
+    summary = ", ".join(excerpt(entry.id) for entry in entries[:5])
+    return summary if len(entries) <= 5 else f"{summary} and {len(entries) - 5} more"

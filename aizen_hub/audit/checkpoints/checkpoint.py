@@ -1,7 +1,7 @@
 """Checkpoints: the heads of all chains, signed, in a file outside the database (R96).
 
-Without them the end of a chain could be cut off, or a chain be computed anew. Each line names the one before it, so
-that the file itself cannot lose one from its middle.
+Without them the end of a chain could be deleted, or a whole chain be recomputed. Each line holds the hash of the
+previous one, so that none can be removed from the middle of the file.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aizen_hub.audit.checkpoints import signed_json as signed_line
-from aizen_hub.audit.checkpoints.signed_json import Check, Sign, SignedLine
+from aizen_hub.audit.checkpoints import signed_json
+from aizen_hub.audit.checkpoints.signed_json import SignatureCheck, SignedJson, Signer
 from aizen_hub.store.timestamps import from_microseconds, to_microseconds
 
-_PREFIX = b"aizen-hub audit checkpoint\0"  # so that no signature made for something else fits (R43)
-_FIRST = "0" * 64
-_TAIL = 1 << 20
-_NEWEST = 200
+_PREFIX = b"aizen-hub audit checkpoint\0"  # so that a signature made for another purpose is not valid (R43)
+_NO_PREVIOUS = "0" * 64
+_TAIL_BYTES = 1 << 20
+_MAX_NEWEST = 200
 
 
 class Head(NamedTuple):
@@ -34,13 +34,13 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was signed: the heads that had moved since the checkpoint before.
+    """The content of a checkpoint: the heads that changed since the previous one.
 
     Attributes
     ----------
     void_from : int or None
-        An operator went on from a database that lacks what the checkpoints from this number on had signed (T-40):
-        they count no longer. The heads are then those of all writers.
+        Set when an operator accepted a database that lacks what the checkpoints from this number on had signed
+        (T-40): they are void. The heads are then those of all writers.
     """
 
     number: int
@@ -52,17 +52,17 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFault:
-    """A line of the file that is not what was written there.
+    """A line of the file that was changed, inserted or not signed by this service.
 
     Attributes
     ----------
     unsigned : int or None
-        The number that the line gives itself, where only its signature is none of ours.
+        The checkpoint number in the line, if only its signature is not valid.
     """
 
     line: int
     sentence: str
-    unsigned: int | None = None
+    unsigned_number: int | None = None
 
 
 class CheckpointFile:
@@ -71,7 +71,7 @@ class CheckpointFile:
     Parameters
     ----------
     path : Path
-        Should lie where the writer of the database cannot write.
+        Should be where an attacker who can write to the database cannot write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,24 +80,24 @@ class CheckpointFile:
         self._last_number = 0
 
     def append(
-        self, heads: Mapping[str, Head], revision: int, at: datetime, sign: Sign, *, void_from: int | None = None
+        self, heads: Mapping[str, Head], revision: int, at: datetime, sign: Signer, *, void_from: int | None = None
     ) -> bool:
-        """Sign the heads that moved since this process wrote last and append them durably; False if none did.
+        """Sign the heads that changed since this process wrote last and append them durably; False if none did.
 
         Parameters
         ----------
         void_from : int, optional
-            The first checkpoint that counts no longer; then all heads are signed.
+            The first checkpoint that becomes void; then all heads are signed.
 
         Raises
         ------
         OSError
-            The file cannot be written, or ends before what this process wrote last: it was removed, set back, or its
-            disk is gone. The caller reports it, and tries again with the next checkpoint.
+            The file cannot be written, or ends before what this process wrote last: it was deleted or rolled back, or
+            its disk is gone. The caller reports it and retries with the next checkpoint.
         """
-        known = {} if void_from is not None else self._last_heads
-        moved = {writer: head for writer, head in heads.items() if known.get(writer) != head}
-        if not moved:
+        last_heads = {} if void_from is not None else self._last_heads
+        changed = {writer: head for writer, head in heads.items() if last_heads.get(writer) != head}
+        if not changed:
             return False
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         if not self._last_number:
@@ -105,45 +105,45 @@ class CheckpointFile:
         descriptor = os.open(self.path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            number, previous, torn = _end(descriptor)
+            number, previous, torn = _read_end(descriptor)
             if number < self._last_number:
-                raise OSError(f"it ends with number {number}, and {self._last_number} was written already")
+                raise OSError(f"it ends with number {number}, but {self._last_number} was already written")
             content: dict[str, Any] = {
                 "number": number + 1,
                 "at": to_microseconds(at),
                 "revision": revision,
-                "heads": {writer: [head.number, head.hash.hex()] for writer, head in moved.items()},
+                "heads": {writer: [head.number, head.hash.hex()] for writer, head in changed.items()},
                 "previous": previous,
             }
             if void_from is not None:
                 content["void_from"] = void_from
-            line = signed_line.write(content, _PREFIX, sign) + "\n"
-            # A line that a crash cut short is ended, so that it spoils no other.
+            line = signed_json.encode_signed(content, _PREFIX, sign) + "\n"
+            # A line that a crash left incomplete is ended, so that it does not break the next one.
             data = (b"\n" if torn else b"") + line.encode()
             start = os.fstat(descriptor).st_size
             try:
                 written = os.write(descriptor, data)
                 if written != len(data):
-                    raise OSError("the checkpoint was written in part only")
+                    raise OSError("the checkpoint was only partly written")
                 os.fsync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, start)
                 raise
         finally:
             os.close(descriptor)
-        self._last_heads.update(moved)
+        self._last_heads.update(changed)
         self._last_number = number + 1
         return True
 
-    def read(self, check: Check) -> tuple[list[Checkpoint], list[CheckpointFault]]:
-        """Return all good checkpoints, oldest first, and the lines that are not good.
+    def read(self, check: SignatureCheck) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+        """Return all valid checkpoints, oldest first, and the faulty lines.
 
-        A missing file has no checkpoints. A line that a crash cut short is no fault, as long as the next one follows
-        the one before it.
+        A missing file has no checkpoints. A line that a crash left incomplete is not a fault if the next one follows
+        the previous one.
         """
         good: list[Checkpoint] = []
         faults: list[CheckpointFault] = []
-        previous, number = _FIRST, 0
+        previous, number = _NO_PREVIOUS, 0
         unreadable: int | None = None
         try:
             lines = self.path.read_bytes().split(b"\n")
@@ -152,88 +152,92 @@ class CheckpointFile:
         for position, line in enumerate(lines, start=1):
             if not line:
                 continue
-            parsed = _parse(line)
+            parsed = _parse_line(line)
             if parsed is None:
                 unreadable = position
                 continue
             content = parsed.content
-            if not parsed.vouched(_PREFIX, check):
-                sentence = f"line {position} is not signed by a key of ours"
+            if not parsed.is_signed_by(_PREFIX, check):
+                sentence = f"line {position} is not signed by a key of this service"
                 faults.append(CheckpointFault(position, sentence, content["number"]))
             elif content["previous"] != previous or content["number"] != number + 1:
-                where = position if unreadable is None else unreadable
-                faults.append(CheckpointFault(where, f"line {position} does not follow the line before it"))
-                good.append(_checkpoint(content))
+                first = position if unreadable is None else unreadable
+                faults.append(CheckpointFault(first, f"line {position} does not follow the previous line"))
+                good.append(_parse_checkpoint(content))
             else:
-                good.append(_checkpoint(content))
+                good.append(_parse_checkpoint(content))
             previous, number, unreadable = hashlib.sha256(line).hexdigest(), content["number"], None
         if unreadable is not None and unreadable != len(lines):
             faults.append(CheckpointFault(unreadable, f"line {unreadable} is not a checkpoint"))
-        # The key of a checkpoint that counts no longer may be lost with the database that had it.
-        void = _void(good)
-        return good, [one for one in faults if one.unsigned is None or not void(one.unsigned)]
+        # The key of a void checkpoint may be lost with the database that had it.
+        is_void = _voided(good)
+        return good, [fault for fault in faults if fault.unsigned_number is None or not is_void(fault.unsigned_number)]
 
-    def newest(self, check: Check) -> tuple[list[Checkpoint], list[CheckpointFault]]:
-        """Return the newest checkpoints, oldest first, and those of them that no key of ours signed; costs no more for
-        a long file."""
+    def newest(self, check: SignatureCheck) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+        """Return the newest checkpoints, oldest first, and those not signed by a key of this service.
+
+        The cost does not depend on the length of the file.
+        """
         good: list[Checkpoint] = []
-        strange: list[CheckpointFault] = []
+        unsigned: list[CheckpointFault] = []
         try:
             with self.path.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-                lines = file.read(_TAIL).split(b"\n")
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                lines = file.read(_TAIL_BYTES).split(b"\n")
         except FileNotFoundError:
-            return good, strange
-        for line in lines[-_NEWEST:]:
-            parsed = _parse(line)
+            return good, unsigned
+        for line in lines[-_MAX_NEWEST:]:
+            parsed = _parse_line(line)
             if parsed is None:
                 continue
-            if parsed.vouched(_PREFIX, check):
-                good.append(_checkpoint(parsed.content))
+            if parsed.is_signed_by(_PREFIX, check):
+                good.append(_parse_checkpoint(parsed.content))
             else:
                 number = parsed.content["number"]
-                strange.append(CheckpointFault(0, f"the checkpoint {number} is not signed by a key of ours", number))
-        void = _void(good)
-        return good, [one for one in strange if not void(one.unsigned or 0)]
+                unsigned.append(
+                    CheckpointFault(0, f"the checkpoint {number} is not signed by a key of this service", number)
+                )
+        is_void = _voided(good)
+        return good, [fault for fault in unsigned if not is_void(fault.unsigned_number or 0)]
 
 
-def in_force(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the checkpoints that still count, after every restored database that an operator accepted."""
-    void = _void(checkpoints)
-    return [one for one in checkpoints if not void(one.number)]
+def valid_checkpoints(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints without those that became void when an operator accepted a restored database."""
+    is_void = _voided(checkpoints)
+    return [checkpoint for checkpoint in checkpoints if not is_void(checkpoint.number)]
 
 
-def _void(checkpoints: Iterable[Checkpoint]) -> Callable[[int], bool]:
-    spans = [(one.void_from, one.number) for one in checkpoints if one.void_from is not None]
+def _voided(checkpoints: Iterable[Checkpoint]) -> Callable[[int], bool]:
+    spans = [(entry.void_from, entry.number) for entry in checkpoints if entry.void_from is not None]
     return lambda number: any(start <= number < end for start, end in spans)
 
 
-def _end(descriptor: int) -> tuple[int, str, bool]:
+def _read_end(descriptor: int) -> tuple[int, str, bool]:
     size = os.fstat(descriptor).st_size
-    start = max(0, size - _TAIL)
+    start = max(0, size - _TAIL_BYTES)
     data = os.pread(descriptor, size - start, start)
     torn = bool(data) and not data.endswith(b"\n")
     for line in reversed(data.split(b"\n")):
-        parsed = _parse(line) if line else None
+        parsed = _parse_line(line) if line else None
         if parsed is not None:
             return parsed.content["number"], hashlib.sha256(line).hexdigest(), torn
-    if size > _TAIL:
+    if size > _TAIL_BYTES:
         raise OSError("the end of the checkpoint file cannot be read")
-    return 0, _FIRST, torn
+    return 0, _NO_PREVIOUS, torn
 
 
-def _parse(line: bytes) -> SignedLine | None:
-    parsed = signed_line.parse(line) if line else None
+def _parse_line(line: bytes) -> SignedJson | None:
+    parsed = signed_json.parse_signed(line) if line else None
     if parsed is None or not isinstance(parsed.content.get("previous"), str):
         return None
     try:
-        _checkpoint(parsed.content)
+        _parse_checkpoint(parsed.content)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     return parsed
 
 
-def _checkpoint(content: Mapping[str, Any]) -> Checkpoint:
+def _parse_checkpoint(content: Mapping[str, Any]) -> Checkpoint:
     heads = {
         str(writer): Head(int(number), bytes.fromhex(digest)) for writer, (number, digest) in content["heads"].items()
     }

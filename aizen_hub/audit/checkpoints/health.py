@@ -1,65 +1,65 @@
-"""Whether the audit still reaches its second place, the file of checkpoints; without it nothing is decided (R7, R96).
+"""Health of the checkpoint file; if the audit could not be signed for too long, nothing is decided (R7, R96).
 
-What was recorded since the last checkpoint could be cut off unseen, so the time for which that may go on is bounded.
+Records written after the last checkpoint could be deleted undetected, so the time without a checkpoint is bounded.
 """
 
 from __future__ import annotations
 
 import time
 
-_MEND = (
-    "give the service's account room and the right to write where `checkpoint_file` points, or bring that disk back;"
-    " it goes on by itself"
+_REMEDY_WRITE = (
+    "make sure that the service's account can write to `checkpoint_file` and that its disk is mounted and not full;"
+    " decisions resume by themselves"
 )
-_LOOK = "the service's log says more, at the task `checkpoint`; it goes on by itself"
+_REMEDY_LOG = "see the service's log, task `checkpoint`; decisions resume by themselves"
 
 
-class Sink:
-    """Counts the time since the heads of the audit were last signed, or found unmoved.
+class CheckpointHealth:
+    """Tracks the time since the chain heads were last signed, or found unchanged.
 
     Parameters
     ----------
     grace : float
-        Seconds for which decisions go on without. A process that could not write since it was started gets none, so
-        that starting it again and again does not stretch them.
+        Seconds for which decisions continue without a checkpoint. A process that has not written one since its start
+        gets no grace, so that restarts do not extend it.
     """
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
-        self._since = _now()
-        self._reached = False
-        self._why: str | None = None
+        self._last_success = _now()
+        self._has_succeeded = False
+        self._error: str | None = None
 
     @property
     def age(self) -> float:
-        """Seconds since it was last reached, or since the start."""
-        return _now() - self._since
+        """Seconds since the last success, or since the start."""
+        return _now() - self._last_success
 
     @property
     def failing(self) -> bool:
-        """Whether the last try failed, or none was made yet."""
-        return self._why is not None or not self._reached
+        """Whether the last attempt failed, or none was made yet."""
+        return self._error is not None or not self._has_succeeded
 
     @property
     def fault(self) -> str | None:
-        """Why nothing should be decided now, as a sentence that stays the same while nothing changes."""
-        late, why = self.age > self._grace, self._why
-        if why is not None and (late or not self._reached):
-            return f"the audit cannot be signed, since its checkpoint file cannot be written: {why}"
+        """Why nothing may be decided, as a sentence that does not change with time; None if decisions may go on."""
+        late, error = self.age > self._grace, self._error
+        if error is not None and (late or not self._has_succeeded):
+            return f"the audit cannot be signed, since its checkpoint file cannot be written: {error}"
         return f"the audit was not signed for more than {self._grace:.0f} s" if late else None
 
     @property
     def remedy(self) -> str:
-        """What helps against `fault`."""
-        return _LOOK if self._why is None else _MEND
+        """What resolves `fault`."""
+        return _REMEDY_LOG if self._error is None else _REMEDY_WRITE
 
-    def begin(self) -> float:
-        """Return what `reached` wants to know: when the heads that will be signed were looked at."""
+    def start(self) -> float:
+        """Return the time at which the heads are read, to pass to `succeeded`."""
         return _now()
 
-    def reached(self, begun: float) -> None:
-        """Note that whatever was recorded until then is signed."""
-        self._since, self._reached, self._why = begun, True, None
+    def succeeded(self, started: float) -> None:
+        """Note that everything recorded until ``started`` is signed."""
+        self._last_success, self._has_succeeded, self._error = started, True, None
 
     def failed(self, error: OSError) -> None:
         """Note that the file could not be written.
@@ -67,11 +67,11 @@ class Sink:
         Parameters
         ----------
         error : OSError
-            Its reason is told to anybody who asks for health; its path is not.
+            Its reason is shown by the health check, which needs no login; its path is not.
         """
-        self._why = (error.strerror or str(error) or type(error).__name__).lower()
+        self._error = (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def _now() -> float:
-    # Not while the machine sleeps: then nothing is recorded either.
+    # Does not count while the machine is suspended, when nothing is recorded either.
     return time.monotonic()

@@ -1,4 +1,7 @@
-"""One signed line of JSON: ``{"content": {…}, "kid": "…", "signature": "…"}``, as checkpoints and seals are written."""
+"""Signed JSON, one object per line: ``{"content": {…}, "kid": "…", "signature": "…"}``.
+
+Checkpoints and archive manifests are written in this form.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,40 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from aizen_hub.store.audit_log.record import canonical
+from aizen_hub.store.audit_log.record import canonical_json
 
-Sign = Callable[[bytes], tuple[str, bytes]]
-"""Returns the id of the key and the signature."""
-Check = Callable[[str, bytes, bytes], bool]
-"""Takes the id of the key, what was signed, and the signature."""
+Signer = Callable[[bytes], tuple[str, bytes]]
+"""Signs bytes: returns the id of the key and the signature."""
+SignatureCheck = Callable[[str, bytes, bytes], bool]
+"""Verifies a signature: takes the id of the key, the signed bytes and the signature."""
 
 
-class SignedLine(NamedTuple):
-    """What a line says, and who vouches for it."""
+class SignedJson(NamedTuple):
+    """A parsed line: the content, the id of the signing key and the signature."""
 
     content: dict[str, Any]
     kid: str
     signature: bytes
 
-    def vouched(self, prefix: bytes, check: Check) -> bool:
-        """Whether the content was signed, with this prefix, by a key that ``check`` knows."""
-        return check(self.kid, prefix + canonical(self.content).encode(), self.signature)
+    def is_signed_by(self, prefix: bytes, check: SignatureCheck) -> bool:
+        """Whether the content was signed, with this prefix, by a key that ``check`` accepts."""
+        return check(self.kid, prefix + canonical_json(self.content).encode(), self.signature)
 
 
-def write(content: Mapping[str, Any], prefix: bytes, sign: Sign) -> str:
-    """Return the line of a content, without its end.
+def encode_signed(content: Mapping[str, Any], prefix: bytes, sign: Signer) -> str:
+    """Return the content as signed JSON, without a newline.
 
     Parameters
     ----------
     prefix : bytes
-        Another one for each kind of line, so that no signature made for something else fits (R43).
+        Differs for each kind of content, so that a signature made for another purpose is not valid (R43).
     """
-    kid, signature = sign(prefix + canonical(content).encode())
-    return canonical({"content": content, "kid": kid, "signature": signature.hex()})
+    kid, signature = sign(prefix + canonical_json(content).encode())
+    return canonical_json({"content": content, "kid": kid, "signature": signature.hex()})
 
 
-def parse(line: bytes | str) -> SignedLine | None:
-    """Take a line apart without looking at its signature; None for anything else."""
+def parse_signed(line: bytes | str) -> SignedJson | None:
+    """Parse a line without verifying its signature; None if it is not signed JSON."""
     try:
         data = json.loads(line)
         content, kid, signature = data["content"], data["kid"], bytes.fromhex(data["signature"])
@@ -47,4 +50,4 @@ def parse(line: bytes | str) -> SignedLine | None:
         return None
     if not isinstance(content, dict) or not isinstance(kid, str):
         return None
-    return SignedLine(content, kid, signature)
+    return SignedJson(content, kid, signature)

@@ -1,4 +1,4 @@
-"""Signing and checking with the keys that vouch for the audit."""
+"""Signing and verification of checkpoints and archive manifests with the checkpoint keys."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from cryptography.exceptions import InvalidSignature
 
-from aizen_hub.audit.checkpoints.signed_json import Check, Sign
+from aizen_hub.audit.checkpoints.signed_json import SignatureCheck, Signer
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
 
 
-def signer(ring: KeyRing) -> Sign:
-    """Return what signs with the present checkpoint key; calling it raises `Unavailable` while there is none."""
+def checkpoint_signer(ring: KeyRing) -> Signer:
+    """Return a function that signs with the current checkpoint key; it raises `Unavailable` if there is none."""
 
     def sign(data: bytes) -> tuple[str, bytes]:
         key, private = ring.signer(Purpose.CHECKPOINT)
@@ -20,12 +20,12 @@ def signer(ring: KeyRing) -> Sign:
     return sign
 
 
-def checker(keys: Iterable[SigningKey]) -> Check:
-    """Return what tells whether one of these keys signed; those that are withdrawn since count too."""
-    known = {key.kid: key.public for key in keys if key.purpose is Purpose.CHECKPOINT}
+def signature_check(keys: Iterable[SigningKey]) -> SignatureCheck:
+    """Return a function that verifies a signature by one of these keys, including those withdrawn since."""
+    public_keys = {key.kid: key.public_key for key in keys if key.purpose is Purpose.CHECKPOINT}
 
     def check(kid: str, data: bytes, signature: bytes) -> bool:
-        key = known.get(kid)
+        key = public_keys.get(kid)
         if key is None:
             return False
         try:

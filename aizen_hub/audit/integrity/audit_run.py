@@ -1,4 +1,4 @@
-"""One whole examination: checkpoints, seals, files of sealed rows, chains, and the store against its history."""
+"""One complete audit: checkpoints, archive manifests and files, hash chains, and the store against its changes."""
 
 from __future__ import annotations
 
@@ -9,80 +9,83 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from aizen_hub.audit.archive.archive_file import SegmentFault, SegmentFile
-from aizen_hub.audit.archive.manifest import Seals
+from aizen_hub.audit.archive.archive_file import ArchiveFile, ArchiveFileError
+from aizen_hub.audit.archive.manifest import ArchiveManifests
 from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
-from aizen_hub.audit.checkpoints.signing import checker
-from aizen_hub.audit.integrity.chain_verifier import signed_heads, verify
-from aizen_hub.audit.integrity.state_comparison import compare
+from aizen_hub.audit.checkpoints.heads import signed_heads
+from aizen_hub.audit.checkpoints.signing import signature_check
+from aizen_hub.audit.integrity.chain_verifier import verify_chains
+from aizen_hub.audit.integrity.state_comparison import compare_state
 from aizen_hub.tokens.keys import SigningKey
 
 
-class Place(NamedTuple):
-    """One finding: where, of which kind, and a sentence."""
+class Finding(NamedTuple):
+    """One finding: its location, its kind, and a sentence."""
 
-    place: str
+    location: str
     kind: str
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """What was seen.
+class AuditReport:
+    """The result of an audit.
 
     Attributes
     ----------
     rows, checkpoints : int
-        Checked.
-    sealed, unread : int
-        Rows that are sealed, and those of them whose files were not given.
-    findings : tuple of Place
-        Empty if nothing was touched.
+        Number checked.
+    archived_rows, unread_rows : int
+        Number of archived rows, and of those among them whose files were not given.
+    findings : tuple of Finding
+        Empty if nothing was tampered with.
     """
 
     rows: int
     checkpoints: int
-    sealed: int
-    unread: int
-    findings: tuple[Place, ...]
+    archived_rows: int
+    unread_rows: int
+    findings: tuple[Finding, ...]
 
 
-def examine(
+def run_audit(
     conn: Connection, checkpoint_path: Path, keys: Iterable[SigningKey], files: Sequence[Path] = ()
-) -> Examination:
-    """Examine everything that one view of the store shows, and the files outside of it.
+) -> AuditReport:
+    """Audit one snapshot of the store, and the files outside of it.
 
     Parameters
     ----------
     conn : Connection
-        Inside a transaction that shows one moment.
+        In a transaction with one snapshot.
     keys : iterable of SigningKey
         All keys of the store.
     files : sequence of Path
-        Of sealed rows; each must begin with a seal of this database.
+        Archive files; each must begin with a manifest of this database.
     """
-    check = checker(keys)
+    check = signature_check(keys)
     checkpoints, faults = CheckpointFile(checkpoint_path).read(check)
     signed = signed_heads(checkpoints)
-    seals = Seals.read(conn, check)
-    found = [Place(f"checkpoint line {one.line}", "checkpoint", one.sentence) for one in faults]
-    seal_of = dict(zip(seals.lines, seals.seals, strict=True))
-    rows, changes = dict[int, int](), dict[str, str]()
+    manifests = ArchiveManifests.read(conn, check)
+    findings = [Finding(f"checkpoint line {fault.line}", "checkpoint", fault.sentence) for fault in faults]
+    manifest_of = dict(zip(manifests.lines, manifests.manifests, strict=True))
+    rows, change_hashes = dict[int, int](), dict[str, str]()
     for path in files:
+        file = ArchiveFile(path)
         try:
-            seal = seal_of.get(SegmentFile(path).line())
-            if seal is None:
-                raise SegmentFault("it does not begin with a seal of this database")
-            contents = SegmentFile(path).check(seal, signed)
-        except SegmentFault as fault:
-            found.append(Place(path.name, "segment", str(fault)))
+            manifest = manifest_of.get(file.read_manifest_line())
+            if manifest is None:
+                raise ArchiveFileError("it does not begin with an archive manifest of this database")
+            contents = file.check(manifest, signed)
+        except ArchiveFileError as error:
+            findings.append(Finding(path.name, "archive", str(error)))
         else:
-            rows[seal.number] = contents.rows
-            changes |= contents.changes
-    report = verify(conn, checkpoints, seals)
-    for one in report.findings:
-        place = f"{one.writer} row {one.number}" if one.writer else "store"
-        found.append(Place(place, one.kind.value, one.sentence))
-    found += [Place("store", one.what, one.sentence) for one in compare(conn, seals, changes)]
+            rows[manifest.number] = contents.rows
+            change_hashes |= contents.change_hashes
+    report = verify_chains(conn, checkpoints, manifests)
+    for finding in report.findings:
+        location = f"{finding.writer} row {finding.number}" if finding.writer else "store"
+        findings.append(Finding(location, finding.kind.value, finding.sentence))
+    differences = compare_state(conn, manifests, change_hashes)
+    findings += [Finding("store", difference.kind, difference.sentence) for difference in differences]
     read = sum(rows.values())
-    return Examination(report.rows + read, len(checkpoints), seals.rows, seals.rows - read, tuple(found))
+    return AuditReport(report.rows + read, len(checkpoints), manifests.rows, manifests.rows - read, tuple(findings))

@@ -1,4 +1,4 @@
-"""What the tables must hold by the recorded changes: each is applied in its order, and the last word counts (T-38)."""
+"""Replay of the recorded changes: what the tables must contain, given every change in order (T-38)."""
 
 from __future__ import annotations
 
@@ -8,104 +8,111 @@ from datetime import datetime
 from typing import Any
 
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log.change_records import ROWS, Did, Mark, altered, put
-from aizen_hub.store.audit_log.covered_tables import compared
+from aizen_hub.store.audit_log.change_records import ROWS, RowChange, RowOperation, row_updated, row_written
+from aizen_hub.store.audit_log.covered_tables import covered_table
 from aizen_hub.store.timestamps import to_microseconds
 
 Rows = dict[str, dict[str, tuple[Any, ...]]]
-"""By owner and part, the values in the order of `Compared.values`."""
+"""By owner and part, the values in the order of `CoveredTable.values`."""
 
 
-class History:
-    """The rows of every compared table, as the changes that were given to `take` left them."""
+class ChangeHistory:
+    """The rows of every covered table after the changes that were passed to `apply`."""
 
     def __init__(self) -> None:
         self._tables: defaultdict[str, Rows] = defaultdict(dict)
-        # A million assignments share their names and, nearly all, their values.
-        self._same: dict[Any, Any] = {}
-        self._do(put(tables.revision, 1, {}))  # the schema's own
+        # A million assignments share their names and nearly all of their values.
+        self._interned: dict[Any, Any] = {}
+        self._apply_row(row_written(tables.revision, 1, {}))  # inserted by the schema
 
-    def take(self, change: Mapping[str, Any]) -> None:
-        """Apply one change of a record."""
-        for one in change.get(ROWS, ()):
-            self._do(Mark(Did(one[0]), *one[1:]))
-        act = _ACTS.get(change["kind"])
-        if act is not None:
-            for mark in act(self, change):
-                self._do(mark)
+    def apply(self, change: Mapping[str, Any]) -> None:
+        """Apply one change of a change record."""
+        for row in change.get(ROWS, ()):
+            self._apply_row(RowChange(RowOperation(row[0]), *row[1:]))
+        handler = _HANDLERS.get(change["kind"])
+        if handler is not None:
+            for row_change in handler(self, change):
+                self._apply_row(row_change)
 
-    def of(self, table: str) -> Rows:
+    def rows_of(self, table: str) -> Rows:
+        """Return the rows of a table."""
         return self._tables[table]
 
-    def _do(self, mark: Mark) -> None:
-        owners, owner = self._tables[mark.table], self._shared(mark.owner)
-        if mark.did is Did.DROP_ALL:
+    def _apply_row(self, change: RowChange) -> None:
+        owners, owner = self._tables[change.table], self._intern(change.owner)
+        if change.operation is RowOperation.DELETE_ALL:
             owners.pop(owner, None)
             return
         parts = owners.get(owner, {})
-        known = parts.get(mark.part)
-        if mark.did is Did.DROP:
-            parts.pop(mark.part, None)
+        former = parts.get(change.part)
+        if change.operation is RowOperation.DELETE:
+            parts.pop(change.part, None)
             if not parts:
                 owners.pop(owner, None)
             return
-        if mark.did is Did.ALTER and known is None:
-            return  # what nobody made is not made by altering it
-        values = mark.values or {}
-        columns = compared(mark.table).values
-        row = tuple(values.get(one.name, None if known is None else known[at]) for at, one in enumerate(columns))
-        owners.setdefault(owner, parts)[self._shared(mark.part)] = self._shared(row) if mark.table in _MANY else row
+        if change.operation is RowOperation.UPDATE and former is None:
+            return  # an update does not create a row that no change wrote
+        values = change.values or {}
+        columns = covered_table(change.table).values
+        row = tuple(
+            values.get(column.name, None if former is None else former[index]) for index, column in enumerate(columns)
+        )
+        row = self._intern(row) if change.table in _INTERNED_TABLES else row
+        owners.setdefault(owner, parts)[self._intern(change.part)] = row
 
-    def _shared(self, value: Any) -> Any:
-        return self._same.setdefault(value, value)
-
-
-_MANY = frozenset({tables.assignments.name, tables.memberships.name})
-
-
-def _grant(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    values = {name: _moment(change[said]) for name, said in (("starts", "from"), ("ends", "until")) if change[said]}
-    # Who grants again what a creator holds does not make it less the creator's.
-    more = {name: change[name] or None for name in ("creator", "mapped") if name in change}
-    return [_assignment(Did.PUT, change, {"starts": None, "ends": None, **values, **more})]
+    def _intern(self, value: Any) -> Any:
+        return self._interned.setdefault(value, value)
 
 
-def _revoke(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    return [_assignment(Did.DROP, change, None)]
+_INTERNED_TABLES = frozenset({tables.assignments.name, tables.memberships.name})
 
 
-def _assignment(did: Did, change: Mapping[str, Any], values: Mapping[str, Any] | None) -> Mark:
-    # By hand, for there are more of these than of all others together.
-    return Mark(did, tables.assignments.name, change["identity"], f"{change['role']}:{change['scope']}", values)
+def _grant(_: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    values = {
+        column: _to_microseconds(change[key]) for column, key in (("starts", "from"), ("ends", "until")) if change[key]
+    }
+    # Granting again what the creator of a project holds keeps the creator's mark.
+    flags = {name: change[name] or None for name in ("creator", "mapped") if name in change}
+    return [_assignment(RowOperation.WRITE, change, {"starts": None, "ends": None, **values, **flags})]
 
 
-def _key(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    make = put if "public" in change else altered
-    return [make(tables.keys, change["kid"], change)]
+def _revoke(_: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    return [_assignment(RowOperation.DELETE, change, None)]
 
 
-def _catalog(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    return [altered(tables.revision, 1, {"catalog_hash": change["hash"]})]
+def _assignment(operation: RowOperation, change: Mapping[str, Any], values: Mapping[str, Any] | None) -> RowChange:
+    # Without `row_written`, for speed: there are more of these than of all others together.
+    part = f"{change['role']}:{change['scope']}"
+    return RowChange(operation, tables.assignments.name, change["identity"], part, values)
 
 
-def _restored(_: History, change: Mapping[str, Any]) -> list[Mark]:
-    return [altered(tables.revision, 1, {"not_before": change["not_before"]})]
+def _key(_: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    make_change = row_written if "public" in change else row_updated
+    return [make_change(tables.keys, change["kid"], change)]
 
 
-def _not_before(history: History, change: Mapping[str, Any]) -> list[Mark]:
+def _catalog(_: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    return [row_updated(tables.revision, 1, {"catalog_hash": change["hash"]})]
+
+
+def _restored(_: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    return [row_updated(tables.revision, 1, {"not_before": change["not_before"]})]
+
+
+def _not_before(history: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
     kind, _, name = change["subject"].partition(":")
     owner = {"all": (tables.revision, 1), "project": (tables.projects, name), "user": (tables.users, name)}[kind]
-    columns = [one.name for one in compared(tables.sessions.name).values]
-    ended = {"tokens_from": change["tokens_from"]}
-    return [altered(*owner, {"not_before": change["not_before"]})] + [
-        altered(tables.sessions, session, ended)
-        for session, parts in history.of(tables.sessions.name).items()
+    columns = [column.name for column in covered_table(tables.sessions.name).values]
+    values = {"min_token_revision": change["min_token_revision"]}
+    return [row_updated(*owner, {"not_before": change["not_before"]})] + [
+        row_updated(tables.sessions, session, values)
+        for session, parts in history.rows_of(tables.sessions.name).items()
         if kind == "all" or parts[""][columns.index(kind)] == name
     ]
 
 
-_ACTS: Mapping[str, Callable[[History, Mapping[str, Any]], list[Mark]]] = {
-    # Kinds that say all of it in words of their own.
+_HANDLERS: Mapping[str, Callable[[ChangeHistory, Mapping[str, Any]], list[RowChange]]] = {
+    # Kinds of change whose own fields describe the rows completely.
     "grant": _grant,
     "revoke": _revoke,
     "key": _key,
@@ -115,5 +122,5 @@ _ACTS: Mapping[str, Callable[[History, Mapping[str, Any]], list[Mark]]] = {
 }
 
 
-def _moment(text: str) -> int:
+def _to_microseconds(text: str) -> int:
     return to_microseconds(datetime.fromisoformat(text))

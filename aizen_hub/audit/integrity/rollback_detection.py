@@ -1,92 +1,97 @@
-"""Whether the database is the one that the checkpoints were made of, or an older one that was restored (T-40)."""
+"""Rollback detection: whether the database is the one that the checkpoints were made of, or an older copy (T-40)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from aizen_hub.audit.archive.manifest import Seals
-from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFault, Head, in_force
+from aizen_hub.audit.archive.manifest import ArchiveManifests
+from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFault, Head, valid_checkpoints
 from aizen_hub.store import tables
 
-REMEDY = "bring back the newest database, or go on from this one with `aizen-hub db accept-restore`"
+REMEDY = "restore the newest database, or accept this one with `aizen-hub db accept-restore`"
 _audit = tables.audit.c
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class Rollback:
     """What was signed and is not in the database.
 
     Attributes
     ----------
     void_from : int
-        The first checkpoint that shows something else.
-    revision : int
-        The newest that was signed, or the present one if none is newer.
-    present : int
-        The revision that the database shows.
+        Number of the first checkpoint that the database does not match.
+    signed_revision : int
+        The newest revision that was signed, or the present one if none is newer.
+    present_revision : int
+        The revision of the database.
     since, until : datetime or None
-        What is lost was recorded between these checkpoints: the last that fits, and the newest.
+        The lost records were made between these checkpoints: the last that matches, and the newest.
     """
 
     void_from: int
-    revision: int
-    present: int
+    signed_revision: int
+    present_revision: int
     since: datetime | None
     until: datetime | None
 
     @property
     def sentence(self) -> str:
         when = "" if self.until is None else f" until {self.until.isoformat(timespec='seconds')}"
-        if self.revision > self.present:
-            what = f"its revision is {self.present}, and {self.revision} was signed{when}"
+        if self.signed_revision > self.present_revision:
+            evidence = f"its revision is {self.present_revision}, but {self.signed_revision} was signed{when}"
         else:
-            what = f"it does not hold the audit that was signed{when}"
-        return f"this database is older than the last checkpoint, or another one: {what}"
+            evidence = f"it does not contain the audit that was signed{when}"
+        return f"this database is older than the last checkpoint, or a different one: {evidence}"
 
 
-def find_loss(
+def detect_rollback(
     conn: Connection,
-    present: int,
-    seals: Seals,
+    present_revision: int,
+    manifests: ArchiveManifests,
     checkpoints: Sequence[Checkpoint],
-    strange: Iterable[CheckpointFault] = (),
-) -> Loss | None:
-    """Compare the database with its checkpoints, oldest first; None if it holds all that was signed.
+    unsigned: Iterable[CheckpointFault] = (),
+) -> Rollback | None:
+    """Compare the database with its checkpoints, oldest first; None if it contains everything that was signed.
 
     Parameters
     ----------
-    present : int
-        The revision that ``conn``'s view shows.
-    strange : iterable of CheckpointFault
-        Checkpoints signed with keys that the database does not have: made after it was copied, or not of it.
+    present_revision : int
+        The revision of ``conn``'s snapshot.
+    unsigned : iterable of CheckpointFault
+        Checkpoints signed with keys that the database does not have: made after it was copied, or of another one.
     """
-    strangers = [one.unsigned for one in strange if one.unsigned is not None]
-    standing = in_force(checkpoints)
+    unknown = [fault.unsigned_number for fault in unsigned if fault.unsigned_number is not None]
+    valid = valid_checkpoints(checkpoints)
     newest: dict[str, Head] = {}
-    for one in standing:
-        newest |= one.heads
-    signed = max((one.revision for one in standing), default=0)
-    if not strangers and signed <= present and all(_holds(conn, seals, *one) for one in newest.items()):
+    for checkpoint in valid:
+        newest |= checkpoint.heads
+    signed_revision = max((checkpoint.revision for checkpoint in valid), default=0)
+    is_newest_present = signed_revision <= present_revision and _contains_heads(conn, manifests, newest)
+    if not unknown and is_newest_present:
         return None
-    void, since = [*strangers], None
-    for one in standing:
-        if one.revision > present or not all(_holds(conn, seals, *head) for head in one.heads.items()):
-            void.append(one.number)
+    void, since = [*unknown], None
+    for checkpoint in valid:
+        if checkpoint.revision > present_revision or not _contains_heads(conn, manifests, checkpoint.heads):
+            void.append(checkpoint.number)
             break
-        since = one.at
-    until = max((one.at for one in standing), default=None)
-    return Loss(min(void), max(signed, present), present, since, until)
+        since = checkpoint.at
+    until = max((checkpoint.at for checkpoint in valid), default=None)
+    return Rollback(min(void), max(signed_revision, present_revision), present_revision, since, until)
 
 
-def _holds(conn: Connection, seals: Seals, writer: str, head: Head) -> bool:
-    last, digest = seals.boundary(writer)
+def _contains_heads(conn: Connection, manifests: ArchiveManifests, heads: Mapping[str, Head]) -> bool:
+    return all(_contains_head(conn, manifests, writer, head) for writer, head in heads.items())
+
+
+def _contains_head(conn: Connection, manifests: ArchiveManifests, writer: str, head: Head) -> bool:
+    last, digest = manifests.archived_head(writer)
     if head.number < last:
-        return True  # in a file; the seal is behind it on the same chain
+        return True  # archived; the manifest is signed and later on the same chain
     if head.number == last:
         return head.hash == digest
-    found = conn.scalar(select(_audit.hash).where(_audit.writer == writer, _audit.number == head.number))
-    return found is not None and bytes(found) == head.hash
+    stored = conn.scalar(select(_audit.hash).where(_audit.writer == writer, _audit.number == head.number))
+    return stored is not None and bytes(stored) == head.hash

@@ -1,16 +1,14 @@
-"""The store compared with its own history: what no recorded change explains was put there by somebody else (T-38).
+"""Comparison of the store with its recorded changes: a row that no change explains was tampered with (T-38).
 
-Every change record is bound to the audit row of its transaction by a hash, so a record cannot be changed or added
-without breaking the chain. Replaying the records gives what the tables must hold. Compared is everything that gives,
-takes or opens access; `coverage.COVERAGE` says of every table whether it is, and of the others why not.
+Every change record is bound to the audit record of its transaction by a hash, so none can be changed or added without
+breaking the hash chain. A replay of all records gives what the tables must contain. Everything that gives, removes or
+opens access is compared; `covered_tables.COVERAGE` says for every table whether it is, and why the others are not.
 
-Where the audit rows are sealed, the seal holds one hash over the change records that they vouched for.
+If the audit rows are archived, the archive manifest holds one hash over the change records that they belong to.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,124 +17,128 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from aizen_hub.audit.archive.manifest import NO_CHANGES, Seals, fold
-from aizen_hub.audit.integrity.change_replay import History
+from aizen_hub.audit.archive.manifest import INITIAL_STATE, ArchiveManifests, fold_state
+from aizen_hub.audit.integrity.change_replay import ChangeHistory
 from aizen_hub.store import tables
-from aizen_hub.store.audit_log.change_records import joined, part_of, plain
-from aizen_hub.store.audit_log.covered_tables import COVERAGE, DATED, LONGEST, Compared
-from aizen_hub.store.audit_log.record import CHANGE, canonical
-from aizen_hub.validation.printable import show
+from aizen_hub.store.audit_log.change_records import change_hash, join_key, recorded_value, row_key
+from aizen_hub.store.audit_log.covered_tables import COVERAGE, MAX_NAME, MOVING_TIMESTAMPS, CoveredTable
+from aizen_hub.store.audit_log.record import recorded_change_hash
+from aizen_hub.validation.printable import excerpt
 
 _PAGE = 1_000
 MAX_DIFFERENCES = 1_000
-SKEW = timedelta(seconds=30)
-"""How far the store's clock may have gone back since a moment was written (R135)."""
-_NOTHING: dict[str, tuple[Any, ...]] = {}
+MAX_CLOCK_SKEW = timedelta(seconds=30)
+"""How far the store's clock may have been set back since a time was written (R135)."""
+_NO_ROWS: dict[str, tuple[Any, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where store and history disagree.
+    """One difference between the store and its recorded changes.
 
     Attributes
     ----------
-    what : str
-        ``change``, ``date``, or what `coverage.COVERAGE` calls a row of the table.
+    kind : str
+        ``change``, ``date``, or the kind of the table in `covered_tables.COVERAGE`.
     sentence : str
-        Names the place, and what differs.
+        Names the row and the difference.
     """
 
-    what: str
+    kind: str
     sentence: str
 
 
-def compare(conn: Connection, seals: Seals | None = None, sealed: Mapping[str, str] | None = None) -> list[Difference]:
-    """Replay every change record and compare the result with the tables, in one consistent view of the store.
+def compare_state(
+    conn: Connection, manifests: ArchiveManifests | None = None, archived_hashes: Mapping[str, str] | None = None
+) -> list[Difference]:
+    """Replay every change record and compare the result with the tables, in one snapshot of the store.
 
     Parameters
     ----------
-    seals : Seals, optional
-        The audit rows up to the last one are not in the database any more.
-    sealed : mapping, optional
-        By audit id, the hashes of change records that sealed rows vouch for, from their files. Without them a wrong
-        record is found, but only known to be one of its seal's.
+    manifests : ArchiveManifests, optional
+        The audit rows up to the newest manifest are no longer in the database.
+    archived_hashes : mapping, optional
+        By audit id, the hashes of change records that archived rows hold, from their files. Without them a changed
+        record is found, but only the manifest that it belongs to is known.
 
     Returns
     -------
     list of Difference
-        Empty if the store is what its history says; at most 1,000.
+        Empty if the store is what its changes say; at most 1,000.
     """
-    history = History()
+    history = ChangeHistory()
     differences = chain(
-        _replay(conn, history, seals or Seals(), sealed or {}),
-        *(_compare(conn, name, spec, history) for name, spec in COVERAGE.items() if isinstance(spec, Compared)),
-        _dated(conn),
+        _replay(conn, history, manifests or ArchiveManifests(), archived_hashes or {}),
+        *(
+            _compare_table(conn, name, spec, history)
+            for name, spec in COVERAGE.items()
+            if isinstance(spec, CoveredTable)
+        ),
+        _find_future_timestamps(conn),
     )
     return list(islice(differences, MAX_DIFFERENCES))
 
 
-class _Sealed:
-    """Compares the records before each seal with the one hash that it holds over them."""
+class _ArchivedStateCheck:
+    """Compares the change records before each archive manifest with the one hash that it holds over them."""
 
-    def __init__(self, seals: Seals) -> None:
-        self._left = list(reversed(seals.seals))
-        self._since = 1
-        self._hash = NO_CHANGES
+    def __init__(self, manifests: ArchiveManifests) -> None:
+        self._remaining = list(reversed(manifests.manifests))
+        self._first_revision = 1
+        self._state_hash = INITIAL_STATE
 
-    def take(self, digest: str) -> None:
-        self._hash = fold(self._hash, [digest])
+    def add(self, digest: str) -> None:
+        """Add the hash of the next change record."""
+        self._state_hash = fold_state(self._state_hash, [digest])
 
-    def passed(self, revision: int) -> Iterator[Difference]:
-        """Judge the seals that end before a revision."""
-        while self._left and self._left[-1].revision < revision:
-            seal = self._left.pop()
-            if seal.changes != self._hash:
-                span = f"of revisions {self._since} to {seal.revision}"
-                sentence = (
-                    f"the records {span} are not those that were sealed; the file of seal {seal.number} tells more"
+    def check_before(self, revision: int) -> Iterator[Difference]:
+        """Check the manifests that end before a revision."""
+        while self._remaining and self._remaining[-1].revision < revision:
+            manifest = self._remaining.pop()
+            if manifest.state_hash != self._state_hash:
+                yield Difference(
+                    "change",
+                    f"the records of revisions {self._first_revision} to {manifest.revision} are not those that were"
+                    f" archived; the file of archive manifest {manifest.number} shows which",
                 )
-                yield Difference("change", sentence)
-            self._since, self._hash = seal.revision + 1, seal.changes
+            self._first_revision, self._state_hash = manifest.revision + 1, manifest.state_hash
 
 
-def record_hash(revision: int, payload: Any, touches: Any) -> str:
-    """Return the hash by which an audit row vouches for a change record."""
-    return hashlib.sha256(canonical([revision, payload, touches]).encode()).hexdigest()
-
-
-def _replay(conn: Connection, history: History, seals: Seals, sealed: Mapping[str, str]) -> Iterator[Difference]:
-    expected, behind = None, _Sealed(seals)
-    last = None if seals.last is None else seals.last.revision
-    for row, stated_here in _records(conn):
-        yield from behind.passed(row.revision)
-        digest = record_hash(row.revision, row.payload, row.touches)
-        stated = sealed.get(row.audit_id) or stated_here
-        covered = last is not None and row.revision <= last
-        if covered:
-            behind.take(digest)
-        vouched = stated == digest or (covered and stated is None)
-        if expected is not None and row.revision != expected and not (vouched and _restored(row, expected)):
+def _replay(
+    conn: Connection, history: ChangeHistory, manifests: ArchiveManifests, archived_hashes: Mapping[str, str]
+) -> Iterator[Difference]:
+    expected, archive_check = None, _ArchivedStateCheck(manifests)
+    last_archived = None if manifests.newest is None else manifests.newest.revision
+    for row, hash_in_database in _read_records(conn):
+        yield from archive_check.check_before(row.revision)
+        digest = change_hash(row.revision, row.payload, row.invalidates)
+        audited_hash = archived_hashes.get(row.audit_id) or hash_in_database
+        is_archived = last_archived is not None and row.revision <= last_archived
+        if is_archived:
+            archive_check.add(digest)
+        is_audited = audited_hash == digest or (is_archived and audited_hash is None)
+        if expected is not None and row.revision != expected and not (is_audited and _follows_restore(row, expected)):
             yield Difference("change", f"the records of revisions {expected} to {row.revision - 1} are missing")
         expected = row.revision + 1
-        if not vouched:
-            # What nobody vouches for is not replayed: it may hold anything.
+        if not is_audited:
+            # Not replayed: it may contain anything.
             yield Difference("change", f"the record of revision {row.revision} is not the one that was audited")
             continue
-        for one in row.payload:
-            history.take(one)
+        for change in row.payload:
+            history.apply(change)
     present = conn.execute(select(tables.revision.c.value)).scalar() or 0
-    yield from behind.passed(present + 1)
+    yield from archive_check.check_before(present + 1)
     if expected is not None and expected != present + 1:
-        yield Difference("change", f"the store shows revision {present}, its records end at {expected - 1}")
+        yield Difference("change", f"the store has revision {present}, its records end at {expected - 1}")
 
 
-def _restored(row: Any, expected: int) -> bool:
-    # After a restored backup the revisions go on behind the last that was ever signed.
-    return any(one["kind"] == "restored" and one["from"] == expected - 1 for one in row.payload)
+def _follows_restore(row: Any, expected: int) -> bool:
+    # After a restored backup is accepted, revisions continue after the last one that was ever signed.
+    return any(change["kind"] == "restored" and change["from"] == expected - 1 for change in row.payload)
 
 
-def _records(conn: Connection) -> Iterator[tuple[Any, object]]:
-    """Yield every record, with the hash that its audit row vouches for."""
+def _read_records(conn: Connection) -> Iterator[tuple[Any, object]]:
+    """Yield every change record with the hash that its audit row holds."""
     table, audit, last = tables.changes, tables.audit, -1
     while True:
         query = select(table).where(table.c.revision > last).order_by(table.c.revision).limit(_PAGE)
@@ -144,63 +146,55 @@ def _records(conn: Connection) -> Iterator[tuple[Any, object]]:
         if not page:
             return
         bodies = select(audit.c.id, audit.c.body).where(audit.c.id.in_([row.audit_id for row in page]))
-        stated = {row.id: _stated(row.body) for row in conn.execute(bodies)}
+        hashes = {row.id: recorded_change_hash(row.body) for row in conn.execute(bodies)}
         for row in page:
-            yield row, stated.get(row.audit_id)
+            yield row, hashes.get(row.audit_id)
         last = page[-1].revision
 
 
-def _stated(body: bytes) -> object:
-    try:
-        return json.loads(bytes(body))["details"][CHANGE]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _compare(conn: Connection, name: str, spec: Compared, history: History) -> Iterator[Difference]:
-    owners, begin, end = history.of(name), 1 + len(spec.owner), 1 + len(spec.owner) + len(spec.part)
-    for row in rows_of(conn, tables.metadata.tables[name], spec):
-        owner, values = joined(row[1:begin]), row[end:]
-        part = part_of(spec, owner, row[begin:end])
-        recorded = owners.get(owner, _NOTHING).pop(part, None)
+def _compare_table(conn: Connection, name: str, spec: CoveredTable, history: ChangeHistory) -> Iterator[Difference]:
+    owners, begin, end = history.rows_of(name), 1 + len(spec.owner), 1 + len(spec.owner) + len(spec.part)
+    for row in _read_rows(conn, tables.metadata.tables[name], spec):
+        owner, values = join_key(row[1:begin]), row[end:]
+        part = row_key(spec, owner, row[begin:end])
+        recorded = owners.get(owner, _NO_ROWS).pop(part, None)
         if recorded is None:
-            yield Difference(spec.what, f"{spec.name(owner, part)} stands in the store, but no change put it there")
+            yield Difference(spec.kind, f"{spec.describe(owner, part)} is in the store, but no change recorded it")
             continue
-        pairs = zip(spec.values, values, recorded, strict=True)
         wrong = [
-            one.name
-            for one, value, known in pairs
-            if (value or known is not None) and plain(spec, owner, one.name, value) != known
+            column.name
+            for column, value, known in zip(spec.values, values, recorded, strict=True)
+            if (value or known is not None) and recorded_value(spec, owner, column.name, value) != known
         ]
         if wrong:
-            columns = ", ".join(f"`{one}`" for one in wrong)
-            sentence = f"{spec.name(owner, part)} is not as it was recorded: {columns}"
-            yield Difference(spec.what, sentence)
+            columns = ", ".join(f"`{column}`" for column in wrong)
+            yield Difference(spec.kind, f"{spec.describe(owner, part)} is not as it was recorded: {columns}")
     for owner, parts in owners.items():
         for part in parts:
-            yield Difference(spec.what, f"{spec.name(owner, part)} is gone from the store without a change")
+            yield Difference(spec.kind, f"{spec.describe(owner, part)} is missing in the store, without a change")
 
 
-def rows_of(conn: Connection, table: Table, spec: Compared) -> Iterator[Any]:
-    """Yield the rows that count, page by page: a number, then the columns of owner, part and values."""
-    (number,) = table.primary_key.columns
-    columns = (number, *spec.owner, *spec.part, *spec.values)
-    query = select(*(one.label(f"c{at}") for at, one in enumerate(columns))).select_from(spec.source).order_by(number)
-    if spec.where is not None:
-        query = query.where(spec.where)
+def _read_rows(conn: Connection, table: Table, spec: CoveredTable) -> Iterator[Any]:
+    """Yield the covered rows, page by page: the primary key, then the columns of owner, part and values."""
+    (key,) = table.primary_key.columns
+    columns = (key, *spec.owner, *spec.part, *spec.values)
+    query = select(*(column.label(f"c{index}") for index, column in enumerate(columns)))
+    query = query.select_from(spec.source).order_by(key)
+    if spec.condition is not None:
+        query = query.where(spec.condition)
     page = conn.execute(query.limit(_PAGE)).all()
     while page:
         yield from page
-        page = conn.execute(query.where(number > page[-1][0]).limit(_PAGE)).all()
+        page = conn.execute(query.where(key > page[-1][0]).limit(_PAGE)).all()
 
 
-def _dated(conn: Connection) -> Iterator[Difference]:
+def _find_future_timestamps(conn: Connection) -> Iterator[Difference]:
     if conn.dialect.name == "postgresql":
         now: datetime = conn.execute(select(func.clock_timestamp())).scalar_one()
     else:
         now = datetime.now(UTC)
-    for what, (source, name, at) in DATED.items():
-        query = select(name, at).select_from(source).where(at > now + SKEW).order_by(name).limit(MAX_DIFFERENCES)
-        for who, when in conn.execute(query):
-            sentence = f"the {what} of {show(who, LONGEST)} is dated {when.isoformat()}, which is still to come"
+    for kind, (source, name, at) in MOVING_TIMESTAMPS.items():
+        query = select(name, at).select_from(source).where(at > now + MAX_CLOCK_SKEW).order_by(name)
+        for owner, time in conn.execute(query.limit(MAX_DIFFERENCES)):
+            sentence = f"the {kind} of {excerpt(owner, MAX_NAME)} is dated {time.isoformat()}, in the future"
             yield Difference("date", sentence)

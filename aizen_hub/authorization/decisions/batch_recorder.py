@@ -1,4 +1,4 @@
-"""The court's clerk: holds its connection, and has each batch of questions decided and recorded in one transaction."""
+"""Decides and records one batch of decision requests in one transaction, on a connection of its own."""
 
 from __future__ import annotations
 
@@ -7,92 +7,106 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from aizen_hub.audit.integrity import rollback_detection as loss
-from aizen_hub.authorization.decisions.evaluation import Ruling, clock, decision_row, judge
-from aizen_hub.authorization.decisions.pending_decisions import Waiting
-from aizen_hub.authorization.decisions.session_facts import Facts
+from aizen_hub.audit.integrity import rollback_detection
+from aizen_hub.authorization.decisions.decision_context import DecisionContext
+from aizen_hub.authorization.decisions.evaluation import RecordedDecision, boottime, decision_record, evaluate
+from aizen_hub.authorization.decisions.pending_decisions import PendingDecision
 from aizen_hub.problems import Unavailable
-from aizen_hub.store import failpoints as kill_point
-from aizen_hub.store.audit_log.record import row_id
-from aizen_hub.store.database import State
-from aizen_hub.store.store import Store
-from aizen_hub.store.transaction import check_catalog
+from aizen_hub.store.audit_log.record import new_record_id
+from aizen_hub.store.database import StoreState
+from aizen_hub.store.failpoints import failpoint
+from aizen_hub.store.sql_store import Store
+from aizen_hub.store.transaction import require_current_catalog
 
 
-class Clerk:
-    """Decides batches on one connection, for one thread."""
+class BatchRecorder:
+    """Decides batches on one connection; used by one thread only.
+
+    Attributes
+    ----------
+    last_revision : int
+        Highest revision at which a batch was decided; -1 before the first.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._facts = Facts(store.database)
+        self._context = DecisionContext(store.database)
         self._conn: Connection | None = None
-        self.seen = -1
+        self.last_revision = -1
 
-    def hear(self, batch: Sequence[Waiting]) -> Sequence[Ruling]:
-        """Decide and record a batch, waiting for whatever that takes.
+    def record(self, batch: Sequence[PendingDecision]) -> Sequence[RecordedDecision]:
+        """Decide and record a batch; blocks until it is committed.
 
         Raises
         ------
         Unavailable
-            Somebody else was writing for the whole deadline, another catalog is in force, or the database was set back.
-        The driver's errors; nothing of the batch is on record then.
+            Another writer held the lock for the whole deadline, another catalog is in force, or the database was rolled
+            back to an older state.
+        The driver's errors; nothing of the batch is recorded then.
         """
         store = self._store
-        # The turn in the chain comes first: where each transaction has a snapshot, one taken before somebody else's row
-        # was appended would show an old head.
-        with store.one_writer(), store.chain_turn():
-            conn = self._connected()
-            read_at = clock()
+        # The chain lock comes before the transaction: a snapshot taken before another writer appended its row would
+        # show an old head of the chain.
+        with store.write_lock(), store.chain_lock():
+            conn = self._connection()
+            revision_read_at = boottime()
             try:
-                state = store.database.begin_at(conn, "batch")
-                rulings = self._judged(batch, conn, state, read_at)
-                kill_point.reached("before-commit")
+                state = store.database.begin_and_read_state(conn, "batch")
+                decisions = self._decide_batch(batch, conn, state, revision_read_at)
+                failpoint("before-commit")
                 store.database.commit(conn)
                 store.chain.confirm()
-                kill_point.reached("after-commit")
-            except BaseException:  # goes on up; the connection is kept and must not carry a half transaction along
+                failpoint("after-commit")
+            except BaseException:  # re-raised; the connection is kept and must not keep an open transaction
                 store.database.rollback(conn)
                 raise
-        self.seen = state.revision
-        return rulings
+        self.last_revision = state.revision
+        return decisions
 
     def disconnect(self) -> None:
-        """Throw a connection away that cannot be trusted any more; that of an embedded database is no connection."""
+        """Discard a connection in an unknown state; an embedded database has no connection to discard."""
         if self._conn is not None and not self._store.database.embedded:
             self._conn.invalidate()
             self.close()
 
     def close(self) -> None:
+        """Close the connection."""
         if self._conn is not None:
             self._conn.close()
             self._conn = None
 
-    def _judged(self, batch: Sequence[Waiting], conn: Connection, state: State, read_at: float) -> Sequence[Ruling]:
-        self._check(state)
+    def _decide_batch(
+        self, batch: Sequence[PendingDecision], conn: Connection, state: StoreState, revision_read_at: float
+    ) -> Sequence[RecordedDecision]:
+        self._check_state(state)
         store, revision, now = self._store, state.revision, state.now
         cursor = store.database.cursor(conn)
-        self._facts.at(revision, cursor, state.server)
+        self._context.bind(revision, cursor, state.server_started)
         rights = partial(store.cache.rights, conn, revision)
-        rulings, rows = [], []
-        for one in batch:
-            decision = judge(one.question, state, self._facts, rights, store.catalog)
-            number = row_id(now)
-            rows.append(decision_row(number, one.question, decision, revision, now, one.text, one.again).encode())
-            rulings.append(Ruling(number, decision, revision, now, read_at))
-        kill_point.reached("decided")
-        store.chain.append(cursor, rows, state.server)
-        return rulings
+        decisions, records = [], []
+        for pending in batch:
+            decision = evaluate(pending.decision_request, state, self._context, rights, store.catalog)
+            decision_id = new_record_id(now)
+            records.append(
+                decision_record(
+                    decision_id, pending.decision_request, decision, revision, now, pending.text, pending.supersedes
+                ).encode()
+            )
+            decisions.append(RecordedDecision(decision_id, decision, revision, now, revision_read_at))
+        failpoint("decided")
+        store.chain.append(cursor, records, state.server_started)
+        return decisions
 
-    def _check(self, state: State) -> None:
-        check_catalog(state, self._store.catalog)
-        if state.revision < self.seen:
-            # An older database was put in place of ours while we ran; what we remember may never have happened (T-40).
+    def _check_state(self, state: StoreState) -> None:
+        require_current_catalog(state, self._store.catalog)
+        if state.revision < self.last_revision:
+            # An older database was restored while the service ran, so cached state may never have existed in it (T-40).
             raise Unavailable(
-                f"the database shows revision {state.revision}, but {self.seen} was seen: it was set back",
-                remedy=f"{loss.REMEDY}; then restart the service",
+                f"the database shows revision {state.revision}, but {self.last_revision} was seen: it was set back",
+                remedy=f"{rollback_detection.REMEDY}; then restart the service",
             )
 
-    def _connected(self) -> Connection:
+    def _connection(self) -> Connection:
         if self._conn is None:
             self._conn = self._store.database.engine.connect()
         return self._conn

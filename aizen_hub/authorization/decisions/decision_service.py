@@ -1,7 +1,7 @@
-"""The court: decides all waiting questions in one transaction, records them in it, and only then answers.
+"""The decision service: decides all pending requests in one transaction, records them in it, and only then answers.
 
-One thread, one connection, one commit per batch: while a batch is being committed the next one gathers, so that the
-cost of making rows durable is shared by whoever waits, and nobody waits for company.
+One thread, one connection, one commit per batch (group commit): requests that arrive while a batch is being committed
+form the next batch, so they share the cost of a durable commit, and no request waits for a batch to fill up.
 """
 
 from __future__ import annotations
@@ -17,230 +17,242 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aizen_hub.audit.redaction import SecretHasher
-from aizen_hub.authorization.decisions.batch_recorder import Clerk
-from aizen_hub.authorization.decisions.evaluation import Question, Ruling, clock, decision_row, judge
-from aizen_hub.authorization.decisions.pending_decisions import Outcomes, Room, Waiting, settle
-from aizen_hub.authorization.decisions.session_facts import Facts
+from aizen_hub.authorization.decisions.batch_recorder import BatchRecorder
+from aizen_hub.authorization.decisions.decision_context import DecisionContext
+from aizen_hub.authorization.decisions.evaluation import (
+    DecisionRequest,
+    RecordedDecision,
+    boottime,
+    decision_record,
+    evaluate,
+)
+from aizen_hub.authorization.decisions.pending_decisions import Outcomes, PendingDecision, PendingDecisions, resolve
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.decision import Decision
-from aizen_hub.store import failpoints as kill_point
-from aizen_hub.store.audit_log.record import AuditRow, row_id
-from aizen_hub.store.db_errors import is_outage, unavailable
-from aizen_hub.store.store import Store
-from aizen_hub.store.transaction import Read, Write, check_catalog
+from aizen_hub.store.audit_log.record import AuditRecord, new_record_id
+from aizen_hub.store.db_errors import is_outage, to_unavailable
+from aizen_hub.store.failpoints import failpoint
+from aizen_hub.store.sql_store import Store
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction, require_current_catalog
 
-__all__ = ["Court", "Question", "Ruling"]
+__all__ = ["DecisionRequest", "DecisionService", "RecordedDecision"]
 
 MAX_BATCH = 256
-MAX_WAITING = 4_096
-_ATTEMPTS = 3
+MAX_PENDING = 4_096
+_MAX_ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
 
 
-class Court:
-    """Decides questions with their audit rows.
+class DecisionService:
+    """Decides requests and writes their audit rows.
 
     Parameters
     ----------
     store : Store
     hasher : SecretHasher, optional
-        For secret arguments; without one they are left out of the audit altogether.
+        Hashes secret arguments for the audit; without it they are replaced by ``***``.
     """
 
     def __init__(self, store: Store, hasher: SecretHasher | None = None) -> None:
         self.store = store
         self.hasher = hasher
         self._deadline = store.settings.service.deadline_seconds
-        self._clerk = Clerk(store)
-        self._room: Room | None = None
-        self._gathered: deque[Waiting] = deque()
-        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._called = self._sitting = self._closed = False
-        self._door = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="court", daemon=True)
+        self._recorder = BatchRecorder(store)
+        self._pending: PendingDecisions | None = None
+        self._queue: deque[PendingDecision] = deque()
+        self._wakeups: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._batch_scheduled = self._batch_running = self._closed = False
+        self._close_lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="decision-service", daemon=True)
         self._thread.start()
 
     @property
-    def waiting(self) -> int:
-        """How many questions wait, for the metrics."""
-        return len(self._gathered)
+    def queue_length(self) -> int:
+        """Number of pending requests, for the metrics."""
+        return len(self._queue)
 
     @property
-    def seen(self) -> int:
-        """The last revision that something was decided at, for the metrics."""
-        return self._clerk.seen
+    def last_revision(self) -> int:
+        """Revision of the last batch, for the metrics."""
+        return self._recorder.last_revision
 
-    async def decide(self, question: Question) -> Ruling:
-        """Decide one question by the present state, on record before this returns.
+    async def decide(self, decision_request: DecisionRequest) -> RecordedDecision:
+        """Decide one request on the current state; the decision is recorded before this returns.
 
         Raises
         ------
         Unavailable
-            The store does not answer within the deadline, too many questions wait, or the service ends; nothing was
-            allowed.
+            The store does not answer within the deadline, too many requests are pending, or the service stops; nothing
+            was allowed.
         """
-        text = None if question.command is None else self.text(question.command)
-        deadline = clock() + self._deadline
-        again: str | None = None
-        for _ in range(_ATTEMPTS):
-            ruling = await self._ask(question, text, deadline, again)
-            kill_point.reached("before-answer")
-            # The answer may have waited for a busy loop or a paused process, and may be wrong by now.
-            if ruling.fresh:
-                return ruling
-            again = ruling.id
-        raise Unavailable("the service is too slow to decide on the present state", remedy="try again in a moment")
+        text = None if decision_request.command is None else self.redacted_text(decision_request.command)
+        deadline = boottime() + self._deadline
+        supersedes: str | None = None
+        for _ in range(_MAX_ATTEMPTS):
+            recorded = await self._enqueue(decision_request, text, deadline, supersedes)
+            failpoint("before-answer")
+            # A busy event loop or a paused process may have delayed the answer until it was outdated (R48).
+            if recorded.is_fresh:
+                return recorded
+            supersedes = recorded.id
+        raise Unavailable("the service is too slow to decide on the current state", remedy="try again in a moment")
 
-    def judge(self, tx: Read, question: Question) -> Decision:
-        """Decide in somebody's transaction without recording, for what was recorded before and is still going on."""
-        check_catalog(tx.state, tx.catalog)
-        facts = Facts(self.store.database)
-        facts.at(tx.revision, self.store.database.cursor(tx.conn))
-        return judge(question, tx.state, facts, tx.rights, tx.catalog)
+    def evaluate_unrecorded(self, tx: ReadTransaction, decision_request: DecisionRequest) -> Decision:
+        """Decide in the caller's transaction without an audit row, to re-check a recorded decision in use."""
+        require_current_catalog(tx.state, tx.catalog)
+        context = DecisionContext(self.store.database)
+        context.bind(tx.revision, self.store.database.cursor(tx.conn))
+        return evaluate(decision_request, tx.state, context, tx.rights, tx.catalog)
 
-    def decide_in(self, tx: Read, question: Question) -> Ruling:
+    def decide_in_transaction(self, tx: ReadTransaction, decision_request: DecisionRequest) -> RecordedDecision:
         """Decide in the transaction that has the effect (R81).
 
-        In a `Write` the audit row goes with it; if that is rolled back, or in a mere `Read`, the caller records the
-        ruling under its id.
+        A write transaction gets the audit row. If it is rolled back, or in a read transaction, the caller records the
+        decision under its id (`audit_record`).
         """
-        read_at = clock()
-        decision = self.judge(tx, question)
-        number = row_id(tx.now)
-        if isinstance(tx, Write):
-            text = None if question.command is None else self.text(question.command)
-            tx.add_row(decision_row(number, question, decision, tx.revision, tx.now, text, None))
-        return Ruling(number, decision, tx.revision, tx.now, read_at)
+        revision_read_at = boottime()
+        decision = self.evaluate_unrecorded(tx, decision_request)
+        decision_id = new_record_id(tx.now)
+        if isinstance(tx, WriteTransaction):
+            text = None if decision_request.command is None else self.redacted_text(decision_request.command)
+            tx.add_audit_record(
+                decision_record(decision_id, decision_request, decision, tx.revision, tx.now, text, None)
+            )
+        return RecordedDecision(decision_id, decision, tx.revision, tx.now, revision_read_at)
 
-    def row(self, ruling: Ruling, question: Question) -> AuditRow:
-        """Return the audit row of a ruling, for those who record it themselves."""
-        text = None if question.command is None else self.text(question.command)
-        return decision_row(ruling.id, question, ruling.decision, ruling.revision, ruling.at, text, None)
+    def audit_record(self, recorded: RecordedDecision, decision_request: DecisionRequest) -> AuditRecord:
+        """Return the audit row of a decision that the caller records itself."""
+        text = None if decision_request.command is None else self.redacted_text(decision_request.command)
+        return decision_record(
+            recorded.id, decision_request, recorded.decision, recorded.revision, recorded.at, text, None
+        )
 
-    def text(self, command: Command) -> str:
-        """Return the text of a command as it may be recorded."""
-        return command.redacted(_left_out) if self.hasher is None else self.hasher.text(command)
+    def redacted_text(self, command: Command) -> str:
+        """Return the text of a command without its secrets, as it may be recorded."""
+        return command.redacted(_redact) if self.hasher is None else self.hasher.redact(command)
 
     def close(self) -> None:
-        """Decide what waits, then end; later questions are refused."""
-        with self._door:
+        """Decide what is pending, then stop; later requests are refused."""
+        with self._close_lock:
             if self._closed:
                 return
             self._closed = True
-            self._calls.put(False)
+            self._wakeups.put(False)
         self._thread.join(self._deadline)
 
     # --- on the event loop
 
-    async def _ask(self, question: Question, text: str | None, deadline: float, again: str | None) -> Ruling:
+    async def _enqueue(
+        self, decision_request: DecisionRequest, text: str | None, deadline: float, supersedes: str | None
+    ) -> RecordedDecision:
         if self._closed:
-            raise Unavailable("the service is ending")
-        if len(self._gathered) >= MAX_WAITING:
-            raise Unavailable("too many questions are waiting", remedy="try again in a moment")
+            raise Unavailable("the service is stopping")
+        if len(self._queue) >= MAX_PENDING:
+            raise Unavailable("too many decisions are pending", remedy="try again in a moment")
         loop = asyncio.get_running_loop()
-        room = self._room
-        if room is None or room.loop is not loop:
-            room = self._room = Room(loop)
-            self._called = False  # what was to come next on another loop may never come
-        one = Waiting(room, question, text, deadline, again)
-        room.enter(one)
-        self._gathered.append(one)
-        if not self._called and not self._sitting:
-            self._called = True
-            # Whoever else comes in this turn of the loop comes along.
-            loop.call_soon(self._convene)
+        loop_queue = self._pending
+        if loop_queue is None or loop_queue.loop is not loop:
+            loop_queue = self._pending = PendingDecisions(loop)
+            self._batch_scheduled = False  # a callback scheduled on another loop may never run
+        pending = PendingDecision(loop_queue, decision_request, text, deadline, supersedes)
+        loop_queue.add(pending)
+        self._queue.append(pending)
+        if not self._batch_scheduled and not self._batch_running:
+            self._batch_scheduled = True
+            # Requests that arrive in the same iteration of the event loop join this batch.
+            loop.call_soon(self._schedule_batch)
         try:
-            return await one.future
+            return await pending.future
         finally:
-            room.leave(one)
+            loop_queue.discard(pending)
 
-    def _convene(self) -> None:
-        """Let the thread begin with whoever waits, unless it has a batch."""
-        self._called = False
-        if self._gathered and not self._sitting:
-            self._sitting = True
-            self._calls.put(True)
+    def _schedule_batch(self) -> None:
+        """Wake the thread for the pending requests, unless it is processing a batch."""
+        self._batch_scheduled = False
+        if self._queue and not self._batch_running:
+            self._batch_running = True
+            self._wakeups.put(True)
 
-    def _settle(self, outcomes: Outcomes) -> None:
-        settle(outcomes)
-        self._convene()
+    def _resolve(self, outcomes: Outcomes) -> None:
+        resolve(outcomes)
+        self._schedule_batch()
 
     # --- in the thread
 
-    def _work(self) -> None:
-        while self._calls.get():
-            batch = self._take(MAX_BATCH)
-            outcomes = self._answer(batch)
-            self._sitting = False
+    def _run(self) -> None:
+        while self._wakeups.get():
+            batch = self._dequeue(MAX_BATCH)
+            outcomes = self._process_batch(batch)
+            self._batch_running = False
             if outcomes:
-                self._deliver(outcomes)
+                self._resolve_batch(outcomes)
             elif batch:
-                batch[0].room.call(self._convene)
-        self._deliver(self._answer(self._take(MAX_WAITING)))
-        self._clerk.close()
+                batch[0].queue.call_soon_threadsafe(self._schedule_batch)
+        self._resolve_batch(self._process_batch(self._dequeue(MAX_PENDING)))
+        self._recorder.close()
 
-    def _take(self, most: int) -> list[Waiting]:
-        batch: list[Waiting] = []
-        while len(batch) < most and self._gathered:
-            batch.append(self._gathered.popleft())
+    def _dequeue(self, limit: int) -> list[PendingDecision]:
+        batch: list[PendingDecision] = []
+        while len(batch) < limit and self._queue:
+            batch.append(self._queue.popleft())
         return batch
 
-    def _answer(self, batch: Sequence[Waiting]) -> Outcomes:
-        """Decide and record a batch; returns the answers that are still to be delivered."""
-        for _ in range(_ATTEMPTS):
-            now = clock()
-            batch = [one for one in batch if not one.future.done() and now < one.deadline]
+    def _process_batch(self, batch: Sequence[PendingDecision]) -> Outcomes:
+        """Decide and record a batch; return the outcomes that are not delivered yet."""
+        for _ in range(_MAX_ATTEMPTS):
+            now = boottime()
+            batch = [pending for pending in batch if not pending.future.done() and now < pending.deadline]
             if not batch:
                 return []
-            outcomes = self._attempt(batch)
+            outcomes = self._try_batch(batch)
             if outcomes is None:
-                # One bad row must not take the others with it.
-                for one in batch:
-                    self._deliver(self._answer([one]))
+                # Decide each alone, so that one invalid row does not fail the others.
+                for pending in batch:
+                    self._resolve_batch(self._process_batch([pending]))
                 return []
-            late: list[Waiting] = []
-            ready: list[tuple[Waiting, Ruling | Problem]] = []
-            for one, outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, Ruling) and not outcome.fresh:
-                    one.again = outcome.id
-                    late.append(one)
+            outdated: list[PendingDecision] = []
+            ready: list[tuple[PendingDecision, RecordedDecision | Problem]] = []
+            for pending, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, RecordedDecision) and not outcome.is_fresh:
+                    pending.supersedes = outcome.id
+                    outdated.append(pending)
                 else:
-                    ready.append((one, outcome))
-            if not late:
+                    ready.append((pending, outcome))
+            if not outdated:
                 return ready
-            self._deliver(ready)
-            batch = late
-        too_slow = Unavailable("the store is too slow to decide on its present state", remedy="try again in a moment")
-        return [(one, too_slow) for one in batch]
+            self._resolve_batch(ready)
+            batch = outdated
+        too_slow = Unavailable("the store is too slow to decide on its current state", remedy="try again in a moment")
+        return [(pending, too_slow) for pending in batch]
 
-    def _attempt(self, batch: Sequence[Waiting]) -> Sequence[Ruling | Problem] | None:
-        """Have a batch recorded; None if that failed in a way that need not concern each of its questions."""
-        clerk = self._clerk
+    def _try_batch(self, batch: Sequence[PendingDecision]) -> Sequence[RecordedDecision | Problem] | None:
+        """Record a batch; return None if it failed in a way that may concern only some of its requests."""
+        recorder = self._recorder
         try:
-            return clerk.hear(batch)
+            return recorder.record(batch)
         except Problem as problem:
             return [problem] * len(batch)
         except (self.store.database.driver_error, DBAPIError, PoolTimeout) as error:
             log.warning("a batch of %d decisions failed: %s", len(batch), type(error).__name__)
             if is_outage(error):
-                clerk.disconnect()
-            # Locked, full or gone: each question alone would fail the same way.
-            return [unavailable(error)] * len(batch) if len(batch) == 1 or is_outage(error) else None
+                recorder.disconnect()
+            # Locked, full or unreachable: each request alone would fail the same way.
+            return [to_unavailable(error)] * len(batch) if len(batch) == 1 or is_outage(error) else None
         except Exception:
-            # The thread must live on, and whatever happened, nobody is allowed anything.
+            # The thread must go on, and an unexpected error never allows anything.
             log.exception("a batch of %d decisions failed", len(batch))
-            clerk.disconnect()
-            return [Unavailable("the question could not be decided")] if len(batch) == 1 else None
+            recorder.disconnect()
+            return [Unavailable("the request could not be decided")] if len(batch) == 1 else None
 
-    def _deliver(self, outcomes: Outcomes) -> None:
-        by_room: dict[Room, list[tuple[Waiting, Ruling | Problem]]] = {}
-        for one in outcomes:
-            by_room.setdefault(one[0].room, []).append(one)
-        for room, some in by_room.items():
-            room.call(self._settle, some)
+    def _resolve_batch(self, outcomes: Outcomes) -> None:
+        by_queue: dict[PendingDecisions, list[tuple[PendingDecision, RecordedDecision | Problem]]] = {}
+        for item in outcomes:
+            by_queue.setdefault(item[0].queue, []).append(item)
+        for loop_queue, items in by_queue.items():
+            loop_queue.call_soon_threadsafe(self._resolve, items)
 
 
-def _left_out(_: str) -> str:
+def _redact(_: str) -> str:
     return "***"

@@ -1,4 +1,4 @@
-"""A question to the court, its ruling, and the rules by which the one becomes the other."""
+"""Decision requests, recorded decisions, and the evaluation that leads from one to the other."""
 
 from __future__ import annotations
 
@@ -7,197 +7,207 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aizen_hub.authorization.decisions.session_facts import Facts, Session
+from aizen_hub.authorization.decisions.decision_context import DecisionContext, Session
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.commands.command import Command
-from aizen_hub.rbac.decision import Decision, Reason, Request
+from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.messages import denied
+from aizen_hub.rbac.messages import deny
 from aizen_hub.rbac.permission import ANY, Permission
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store.actor import Actor
-from aizen_hub.store.audit_log.record import AuditRow
-from aizen_hub.store.database import State
+from aizen_hub.store.audit_log.record import AuditRecord
+from aizen_hub.store.database import StoreState
 from aizen_hub.store.timestamps import to_microseconds
 from aizen_hub.tokens.role_token import RoleToken
 
 FRESH_SECONDS = 0.25
-"""No more may pass between reading the revision and using the answer."""
+"""Maximum time between reading the revision and using the decision (R48)."""
 IMPERSONATE = "impersonate"
 CREDENTIAL_REASONS = frozenset(
     {Reason.SESSION_ENDED, Reason.PROJECT_CHANGED, Reason.TOKEN_EXPIRED, Reason.REVOKED, Reason.NOT_ACTIVE}
 )
-"""Denials that say something about the credential, not about rights: no role would help."""
+"""Denials because of the credential, which no role would change."""
 
 
-def clock() -> float:
-    """Return seconds that also pass while the machine sleeps and that nobody can set."""
+def boottime() -> float:
+    """Return CLOCK_BOOTTIME in seconds: it cannot be set and continues while the host is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """May this actor do this?
+class DecisionRequest:
+    """A request to decide whether an actor may do something.
 
     Attributes
     ----------
     command : Command or None
-        What is asked about, for the audit.
+        The parsed command, for the audit.
     token : RoleToken or None
-        The verified role token, where there is one: it is judged with the question, and can only narrow (R49).
+        The verified role token, if there is one. It is checked with the request and can only narrow the decision (R49).
     """
 
     actor: Actor
-    request: Request
+    request: AuthorizationRequest
     command: Command | None = None
     token: RoleToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """A decision that is on record.
+class RecordedDecision:
+    """A decision that is recorded, or will be before it is used.
 
     Attributes
     ----------
     id : str
-        Of the decision and of its audit row.
+        Id of the decision and of its audit row.
     revision : int
-        Of the store, at which it was decided.
+        Revision of the store at which it was decided.
     at : datetime
-        The store's time.
-    read_at : float
-        When the revision was read, as `clock` counts.
+        Time of the store.
+    revision_read_at : float
+        When the revision was read, in seconds of `boottime`.
     """
 
     id: str
     decision: Decision
     revision: int
     at: datetime
-    read_at: float
+    revision_read_at: float
 
     @property
-    def fresh(self) -> bool:
-        """Whether it may still be acted upon."""
-        return clock() - self.read_at <= FRESH_SECONDS
+    def is_fresh(self) -> bool:
+        """Whether the decision is young enough to be used."""
+        return boottime() - self.revision_read_at <= FRESH_SECONDS
 
     @property
     def code(self) -> str | None:
-        """The class of failure of the credential, where that is why it was denied."""
+        """The reason code if the decision was denied because of the credential, else None."""
         reason = self.decision.reason
         return reason.value if reason in CREDENTIAL_REASONS else None
 
 
-def judge(
-    question: Question, state: State, facts: Facts, rights: Callable[[Identity], Rights], catalog: Catalog
+def evaluate(
+    decision_request: DecisionRequest,
+    state: StoreState,
+    context: DecisionContext,
+    rights: Callable[[Identity], Rights],
+    catalog: Catalog,
 ) -> Decision:
-    """Decide one question by the store's present state; pure but for looking facts up.
+    """Decide one request on the current state of the store; the only side effects are the look-ups of ``context``.
 
-    The credential comes first: whoever holds a dead one learns nothing about rights.
+    The credential is checked first, so that the holder of an invalid one learns nothing about rights.
     """
-    dead = _dead(question, state, facts)
-    if dead is not None:
-        return denied(dead)
-    actor, request = question.actor, question.request
+    invalid_reason = _credential_invalid_reason(decision_request, state, context)
+    if invalid_reason is not None:
+        return deny(invalid_reason)
+    actor, request = decision_request.actor, decision_request.request
     scope = request.scope
-    exists = scope is None or scope == SYSTEM or facts.project_exists(scope)
-    if not exists or (request.session is None and actor.session is not None):
-        request = replace(request, exists=exists, session=request.session or actor.session)
+    exists = scope is None or scope == SYSTEM or context.project_exists(scope)
+    if not exists or (request.session_id is None and actor.session is not None):
+        request = replace(request, scope_exists=exists, session_id=request.session_id or actor.session)
     if actor.acting is not None:
-        ended = stopped(actor.acting, request, rights, catalog, state.now)
-        if ended is not None:
-            return ended
+        denial = impersonation_denied(actor.acting, request, rights, catalog, state.now)
+        if denial is not None:
+            return denial
     decision = decide(rights(actor.identity), request, state.now)
-    token = question.token
+    token = decision_request.token
     if decision.allowed and token is not None and token.scope is not None:
-        # What asks for no permission is not harmless by that: deeper in, approving a request or applying a policy asks
-        # for others, of the person and not of the token. So it takes a token that names everything.
+        # A command without a permission is not harmless: applying a policy or approving a request checks further
+        # permissions, of the user and not of the token. So only a token whose scope covers everything allows it.
         permission = request.permission or Permission(ANY)
-        if token.narrows(permission):
-            return denied(Reason.OUTSIDE_TOKEN, permission=permission)
+        if token.excludes(permission):
+            return deny(Reason.OUTSIDE_TOKEN, permission=permission)
     return decision
 
 
-def _dead(question: Question, state: State, facts: Facts) -> Reason | None:
-    actor, token = question.actor, question.token
-    number = actor.session if token is None else token.session
-    if number is None:
+def _credential_invalid_reason(
+    decision_request: DecisionRequest, state: StoreState, context: DecisionContext
+) -> Reason | None:
+    actor, token = decision_request.actor, decision_request.token
+    session_id = actor.session if token is None else token.session_id
+    if session_id is None:
         return None
-    session = facts.session(number)
+    session = context.session(session_id)
     if session is None or session.ended is not None:
         return Reason.SESSION_ENDED
     if token is None:
         if Identity.user(session.user) != actor.identity:
             return Reason.SESSION_ENDED
         return None if session.project == actor.project else Reason.PROJECT_CHANGED
-    if session.user != token.subject or actor.identity != Identity.user(token.subject) or actor.session != number:
+    if session.user != token.subject or actor.identity != Identity.user(token.subject) or actor.session != session_id:
         return Reason.SESSION_ENDED
-    # By the store's time too: this process may have a clock that is behind, or have waited since it looked.
+    # Checked by the time of the store too: the clock of this process may be behind, or it may have waited since.
     if token.expires_at <= state.now:
         return Reason.TOKEN_EXPIRED
-    if _revoked(token, session, state, facts):
+    if _is_revoked(token, session, state, context):
         return Reason.REVOKED
     return None if session.project == token.project else Reason.PROJECT_CHANGED
 
 
-def _revoked(token: RoleToken, session: Session, state: State, facts: Facts) -> bool:
-    if session.tokens_from is not None and token.revision < session.tokens_from:
+def _is_revoked(token: RoleToken, session: Session, state: StoreState, context: DecisionContext) -> bool:
+    if session.min_token_revision is not None and token.revision < session.min_token_revision:
         return True
     bounds = (state.not_before, session.user_not_before, session.project_not_before)
     if bounds != (None, None, None):
         issued = to_microseconds(token.issued_at)
         if any(bound is not None and issued < bound for bound in bounds):
             return True
-    return not facts.key_counts(token.key_id, token.issued_at)
+    return not context.key_is_accepted(token.key_id, token.issued_at)
 
 
-def stopped(
-    acting: Identity, request: Request, rights: Callable[[Identity], Rights], catalog: Catalog, now: datetime
+def impersonation_denied(
+    acting: Identity,
+    request: AuthorizationRequest,
+    rights: Callable[[Identity], Rights],
+    catalog: Catalog,
+    now: datetime,
 ) -> Decision | None:
-    """Return why somebody may not act for somebody else now, or None.
+    """Return the denial if a user may no longer act for another one, else None.
 
-    They are judged again at every decision, and give none of their own rights (R54, R70, T-06).
+    Checked at every decision; the acting user adds none of their own rights (R54, R70, T-06).
     """
     permission = catalog.endpoints.get(IMPERSONATE)
-    decision = decide(rights(acting), Request(permission, SYSTEM, request.session), now)
+    decision = decide(rights(acting), AuthorizationRequest(permission, SYSTEM, request.session_id), now)
     if not decision.allowed:
         return decision
-    return denied(Reason.NOT_ACTIVE, identity=acting) if permission is None else None
+    return deny(Reason.NOT_ACTIVE, identity=acting) if permission is None else None
 
 
-def decision_row(
-    number: str,
-    question: Question,
+def decision_record(
+    decision_id: str,
+    decision_request: DecisionRequest,
     decision: Decision,
     revision: int,
     at: datetime,
     text: str | None,
-    again: str | None,
-) -> AuditRow:
+    supersedes: str | None,
+) -> AuditRecord:
     """Return the audit row of a decision.
 
     Parameters
     ----------
     text : str or None
         The command without its secrets.
-    again : str or None
-        The id of the decision that this one replaces, because that came too late to be used.
+    supersedes : str or None
+        Id of the decision that this one replaces because it was outdated before it could be used.
     """
-    actor, request = question.actor, question.request
+    actor, request = decision_request.actor, decision_request.request
     scope = request.scope
     details: dict[str, object] = {"scope": scope}
     if request.permission is not None:
         details["permission"] = str(request.permission)
-    if again is not None:
-        details["again"] = again
-    return AuditRow(
-        id=number,
+    if supersedes is not None:
+        details["supersedes"] = supersedes
+    return AuditRecord(
+        id=decision_id,
         at=at,
         event="decision",
         identity=str(actor.identity),
         acting=None if actor.acting is None else str(actor.acting),
-        road=actor.road.value,
+        channel=actor.channel.value,
         session=actor.session,
         project=actor.project if scope is None or scope == SYSTEM else scope,
         source=actor.source,
@@ -206,7 +216,7 @@ def decision_row(
         allowed=decision.allowed,
         reason=decision.reason.value,
         sentence=decision.sentence,
-        assignment=decision.assignment,
+        assignment=decision.assignment_id,
         role=decision.role,
         via=tuple(map(str, decision.via)),
         revision=revision,

@@ -1,4 +1,4 @@
-"""The court's waiting room: the questions of one event loop, and one timer for all of them."""
+"""Pending decision requests of one event loop, with one timer for all their deadlines."""
 
 from __future__ import annotations
 
@@ -6,89 +6,103 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from aizen_hub.authorization.decisions.evaluation import Question, Ruling, clock
+from aizen_hub.authorization.decisions.evaluation import DecisionRequest, RecordedDecision, boottime
 from aizen_hub.problems import Problem, Unavailable
 
 log = logging.getLogger(__name__)
 
 
-class Waiting:
-    """One question that waits.
+class PendingDecision:
+    """One decision request with the future of its outcome.
 
     Attributes
     ----------
     text : str or None
         Its command without secrets.
     deadline : float
-        As `clock` counts.
-    again : str or None
-        The id of the decision that this one is to replace.
+        Seconds of `boottime`.
+    supersedes : str or None
+        Id of the outdated decision that this one replaces.
     """
 
-    __slots__ = ("again", "deadline", "future", "question", "room", "text")
+    __slots__ = ("deadline", "decision_request", "future", "queue", "supersedes", "text")
 
-    def __init__(self, room: Room, question: Question, text: str | None, deadline: float, again: str | None) -> None:
-        self.room, self.question, self.text, self.deadline, self.again = room, question, text, deadline, again
-        self.future: asyncio.Future[Ruling] = room.loop.create_future()
+    def __init__(
+        self,
+        queue: PendingDecisions,
+        decision_request: DecisionRequest,
+        text: str | None,
+        deadline: float,
+        supersedes: str | None,
+    ) -> None:
+        self.queue = queue
+        self.decision_request = decision_request
+        self.text = text
+        self.deadline = deadline
+        self.supersedes = supersedes
+        self.future: asyncio.Future[RecordedDecision] = queue.loop.create_future()
 
 
-Outcomes = Sequence[tuple[Waiting, Ruling | Problem]]
+Outcomes = Sequence[tuple[PendingDecision, RecordedDecision | Problem]]
 
 
-class Room:
-    """Who waits on one event loop.
+class PendingDecisions:
+    """The pending requests of one event loop.
 
-    No question waits longer than its deadline, whatever the court's thread does. One timer watches over all: a timer
-    for each would cost more than most of what is done for a question.
+    No request waits longer than its deadline, whatever the decision thread does. There is one timer for all requests: a
+    timer per request would cost more than most of the other work for it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._waiting: set[Waiting] = set()
+        self._pending: set[PendingDecision] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
-    def enter(self, one: Waiting) -> None:
-        self._waiting.add(one)
-        if self._timer is None or one.deadline < self._due:
-            self._watch(one.deadline)
+    def add(self, pending: PendingDecision) -> None:
+        """Add a request and watch its deadline."""
+        self._pending.add(pending)
+        if self._timer is None or pending.deadline < self._due:
+            self._set_timer(pending.deadline)
 
-    def leave(self, one: Waiting) -> None:
-        self._waiting.discard(one)
+    def discard(self, pending: PendingDecision) -> None:
+        """Remove a request that was answered or cancelled."""
+        self._pending.discard(pending)
 
-    def call(self, work: Callable[..., None], *values: object) -> None:
-        """Have something done on the event loop, from another thread."""
+    def call_soon_threadsafe(self, callback: Callable[..., None], *args: object) -> None:
+        """Run a callback on the event loop, from another thread; does nothing once the loop is closed."""
         try:
-            self.loop.call_soon_threadsafe(work, *values)
+            self.loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
-            log.info("an event loop ended before it could be told of its answers")
+            log.info("an event loop was closed before its decisions could be delivered")
 
-    def _watch(self, due: float) -> None:
+    def _set_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._due = due
-        self._timer = self.loop.call_later(max(0.0, due - clock()), self._look)
+        self._timer = self.loop.call_later(max(0.0, due - boottime()), self._expire_overdue)
 
-    def _look(self) -> None:
+    def _expire_overdue(self) -> None:
         self._timer = None
-        now = clock()
-        settle([(one, in_time()) for one in self._waiting if one.deadline <= now])
-        left = [one.deadline for one in self._waiting if one.deadline > now]
-        if left:
-            self._watch(min(left))
+        now = boottime()
+        resolve([(pending, timeout_error()) for pending in self._pending if pending.deadline <= now])
+        deadlines = [pending.deadline for pending in self._pending if pending.deadline > now]
+        if deadlines:
+            self._set_timer(min(deadlines))
 
 
-def in_time() -> Unavailable:
+def timeout_error() -> Unavailable:
+    """Return the error of a request whose deadline has passed."""
     return Unavailable("the store did not answer in time", remedy="try again in a moment")
 
 
-def settle(outcomes: Outcomes) -> None:
-    """Answer on the event loop itself; who was answered or has gone is passed over."""
-    for one, outcome in outcomes:
-        future = one.future
+def resolve(outcomes: Outcomes) -> None:
+    """Set the futures, on their event loop; those that are already done are skipped."""
+    for pending, outcome in outcomes:
+        future = pending.future
         if future.done():
             continue
-        if isinstance(outcome, Ruling):
+        if isinstance(outcome, RecordedDecision):
             future.set_result(outcome)
         else:
             future.set_exception(outcome)

@@ -1,7 +1,8 @@
-"""Who holds a permission in a scope: found through the roles that give it, without compiling everybody's rights (R80).
+"""Holders of a permission in a scope, found through the roles that contain it (R80).
 
-What one member gets through a group every plain member gets, so groups are followed once, not once a member. Only who
-is below a locked group is decided one by one: which of several ways to a group counts then is for `rbac.reach` to say.
+The rights of all identities are not compiled. Every plain member of a group gets the same through it, so each group is
+followed once and not once per member. Only members below a locked group are decided one by one: which of several paths
+to a group counts then is decided by the engine.
 """
 
 from __future__ import annotations
@@ -13,33 +14,34 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from aizen_hub.authorization import checks as gate
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.lock_state import is_locked, locked_names
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.rbac.decision import Reason, Request
-from aizen_hub.rbac.default_denials import covers
+from aizen_hub.rbac.decision import AuthorizationRequest, Reason
+from aizen_hub.rbac.default_denials import any_covers
 from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.group_closure import MAX_DEPTH
-from aizen_hub.rbac.identity import Identity, Kind
-from aizen_hub.rbac.messages import SENTENCES, place, through
+from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.rbac.messages import MESSAGES, describe_path, describe_scope
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.role import SYSTEM, fits, role_gives
+from aizen_hub.rbac.role import SYSTEM, is_assignable_in, permissions_of_role
 from aizen_hub.store import tables
-from aizen_hub.store.rights.memberships import chunks
+from aizen_hub.store.rights.memberships import chunked
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import Read
+    from aizen_hub.store.transaction import ReadTransaction
 
-MOST_ROWS = 2_000
-"""Assignments, and memberships of 500 groups, that one page looks at."""
-MOST_DECISIONS = 200
-"""Identities that one page decides one by one."""
+MAX_ROWS = 2_000
+"""Assignments, and memberships of 500 groups, that one page reads."""
+MAX_DECISIONS = 200
+"""Identities that one page decides individually."""
 
-_a, _m, _g, _l = tables.assignments, tables.memberships, tables.groups, tables.locks
+_a, _m, _g = tables.assignments, tables.memberships, tables.groups
 
 
 @dataclass(frozen=True, slots=True)
-class Able:
-    """Somebody who holds the permission, by one role on one way."""
+class PermissionHolder:
+    """An identity that holds the permission, with one role and one path of groups that give it."""
 
     identity: Identity
     role: str
@@ -48,163 +50,181 @@ class Able:
 
     @property
     def sentence(self) -> str:
-        return SENTENCES[Reason.GRANTED].format(role=self.role, where=place(self.scope), via=through(self.via))
+        """The reason in words."""
+        return MESSAGES[Reason.GRANTED].format(
+            role=self.role, where=describe_scope(self.scope), via=describe_path(self.via)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some of them in the order of their names.
+class HolderPage:
+    """One page of holders in the order of their names.
 
     Attributes
     ----------
     after : str or None
-        The name after which the next page begins; None: these are all.
+        The name after which the next page begins; None on the last page.
     """
 
-    found: tuple[Able, ...]
+    holders: tuple[PermissionHolder, ...]
     after: str | None = None
 
 
-Way = tuple[str, str, tuple[Identity, ...]]
-"""Role, its scope, and the groups that it comes through."""
+_RolePath = tuple[str, str, tuple[Identity, ...]]
+"""Role, its scope, and the groups it is inherited through."""
 
 
-def able(tx: Read, asked: Permission | None, scope: str, kind: Kind, *, after: str = "", limit: int) -> Page:
-    """Return who of one kind is allowed ``asked`` in ``scope`` now, as `rbac.decide` would allow it.
+def holders_of(
+    tx: ReadTransaction, required: Permission | None, scope: str, kind: IdentityKind, *, after: str = "", limit: int
+) -> HolderPage:
+    """Return the identities of one kind that hold ``required`` in ``scope`` now, exactly as the engine decides.
 
     Parameters
     ----------
-    asked : Permission or None
-        None: what is open to every registered identity; told are those who hold something there.
+    required : Permission or None
+        None: a command open to every registered identity; the holders of any role in the scope are returned.
+    after : str
+        Return names greater than this one.
+    limit : int
+        Maximum number of holders of the page.
     """
-    giving = _giving(tx, asked, scope, kind)
-    if giving is None or (scope != SYSTEM and _locked(tx, LockTarget.PROJECT, [scope])):
-        return Page(())
-    shut = {Identity.parse(name) for name in _locked(tx, LockTarget.IDENTITY, None)}
-    groups = _groups(tx, giving, shut)
-    if kind is Kind.GROUP:
-        ways, rest = {group: way for group, way in groups.items() if group.name > after}, None
-        doubtful = frozenset(ways)
+    granting = _granting_condition(tx, required, scope, kind)
+    if granting is None or (scope != SYSTEM and is_locked(tx, LockTarget.PROJECT, scope)):
+        return HolderPage(())
+    locked = {Identity.parse(name) for name in locked_names(tx, LockTarget.IDENTITY)}
+    groups = _granting_groups(tx, granting, locked)
+    if kind is IdentityKind.GROUP:
+        paths, next_name = {group: path for group, path in groups.items() if group.name > after}, None
+        needs_decision = frozenset(paths)
     else:
-        ways, rest = _members(tx, giving, groups, kind, after)
-        doubtful = gate.members_below(tx, shut) if shut else frozenset()
-    names = sorted(one.name for one in ways if rest is None or one.name < rest)
-    present = _present(tx, kind, names)
-    found: list[Able] = []
-    decided, last = 0, after
+        paths, next_name = _reached_members(tx, granting, groups, kind, after)
+        needs_decision = checks.transitive_members(tx, locked) if locked else frozenset()
+    names = sorted(identity.name for identity in paths if next_name is None or identity.name < next_name)
+    present = _active_names(tx, kind, names)
+    holders: list[PermissionHolder] = []
+    decision_count, last_name = 0, after
     for name in names:
         identity = Identity(kind, name)
-        if name in present and identity not in shut:
-            if len(found) == limit or decided == MOST_DECISIONS:
-                return Page(tuple(found), last)
-            if identity in doubtful:
-                decided += 1
-            if identity not in doubtful or decide(tx.rights(identity), Request(asked, scope), tx.now).allowed:
-                found.append(Able(identity, *ways[identity]))
-        last = name
-    return Page(tuple(found), None if rest is None else last)
+        if name in present and identity not in locked:
+            if len(holders) == limit or decision_count == MAX_DECISIONS:
+                return HolderPage(tuple(holders), last_name)
+            if identity in needs_decision:
+                decision_count += 1
+            if (
+                identity not in needs_decision
+                or decide(tx.rights(identity), AuthorizationRequest(required, scope), tx.now).allowed
+            ):
+                holders.append(PermissionHolder(identity, *paths[identity]))
+        last_name = name
+    return HolderPage(tuple(holders), None if next_name is None else last_name)
 
 
-def _giving(tx: Read, asked: Permission | None, scope: str, kind: Kind) -> ColumnElement[bool] | None:
-    """Return the condition of the assignments that give now; None where no role could."""
-    parts = []
-    for where in {scope, SYSTEM}:
-        able = [
+def _granting_condition(
+    tx: ReadTransaction, required: Permission | None, scope: str, kind: IdentityKind
+) -> ColumnElement[bool] | None:
+    """Return the SQL condition of the assignments that grant the permission now; None if no role contains it."""
+    conditions = []
+    for role_scope in {scope, SYSTEM}:
+        role_names = [
             role.name
             for role in tx.roles.values()
-            if fits(role, where)
-            and (kind is Kind.GROUP or kind in role.holders)
-            and (asked is None or covers(role_gives(role, where, tx.catalog.member_permissions), asked))
+            if is_assignable_in(role, role_scope)
+            and (kind is IdentityKind.GROUP or kind in role.assignable_to)
+            and (
+                required is None
+                or any_covers(permissions_of_role(role, role_scope, tx.catalog.member_permissions), required)
+            )
         ]
-        if able:
-            parts.append(and_(_a.c.scope == where, _a.c.role.in_(able)))
-    if not parts:
+        if role_names:
+            conditions.append(and_(_a.c.scope == role_scope, _a.c.role.in_(role_names)))
+    if not conditions:
         return None
-    begun = or_(_a.c.starts.is_(None), _a.c.starts <= tx.now)
-    return and_(or_(*parts), begun, or_(_a.c.ends.is_(None), _a.c.ends > tx.now))
+    started = or_(_a.c.starts.is_(None), _a.c.starts <= tx.now)
+    return and_(or_(*conditions), started, or_(_a.c.ends.is_(None), _a.c.ends > tx.now))
 
 
-def _groups(tx: Read, giving: ColumnElement[bool], shut: Iterable[Identity]) -> dict[Identity, Way]:
-    """Return every group whose members get something, each by its shortest way; no way leads through a locked one."""
-    query = select(_a.c.identity, _a.c.role, _a.c.scope).where(giving, _a.c.identity.like(f"{Kind.GROUP}:%"))
-    front: dict[Identity, Way] = {}
+def _granting_groups(
+    tx: ReadTransaction, granting: ColumnElement[bool], locked: Iterable[Identity]
+) -> dict[Identity, _RolePath]:
+    """Return every group whose members hold the permission, each by its shortest path around locked groups."""
+    query = select(_a.c.identity, _a.c.role, _a.c.scope).where(granting, _a.c.identity.like(f"{IdentityKind.GROUP}:%"))
+    front: dict[Identity, _RolePath] = {}
     for row in tx.conn.execute(query.order_by(_a.c.id)):
         group = Identity.parse(row.identity)
         front.setdefault(group, (row.role, row.scope, (group,)))
-    found: dict[Identity, Way] = {}
-    closed = set(shut)
+    paths: dict[Identity, _RolePath] = {}
+    locked_groups = set(locked)
     for _ in range(MAX_DEPTH):
-        front = {group: way for group, way in front.items() if group not in found and group not in closed}
+        front = {group: path for group, path in front.items() if group not in paths and group not in locked_groups}
         if not front:
             break
-        found |= front
-        below: dict[Identity, Way] = {}
-        for member, group in _members_of(tx, Kind.GROUP, front):
+        paths |= front
+        next_front: dict[Identity, _RolePath] = {}
+        for member, group in _members_of(tx, IdentityKind.GROUP, front):
             role, scope, via = front[group]
-            below.setdefault(member, (role, scope, (member, *via)))
-        front = below
-    return found
+            next_front.setdefault(member, (role, scope, (member, *via)))
+        front = next_front
+    return paths
 
 
-def _members(
-    tx: Read, giving: ColumnElement[bool], groups: dict[Identity, Way], kind: Kind, after: str
-) -> tuple[dict[Identity, Way], str | None]:
-    """Return whom an assignment reaches, and the name from which on some may be missing; None: nobody is."""
-    ways: dict[Identity, Way] = {}
-    ends: list[str] = []
-    holder = _binary(tx, _a.c.identity)
-    low = f"{kind}:{after}"
-    query = select(_a.c.identity, _a.c.role, _a.c.scope).where(giving, _a.c.identity.like(f"{kind}:%"), holder > low)
-    rows = tx.conn.execute(query.order_by(holder, _a.c.id).limit(MOST_ROWS + 1)).all()
+def _reached_members(
+    tx: ReadTransaction,
+    granting: ColumnElement[bool],
+    groups: dict[Identity, _RolePath],
+    kind: IdentityKind,
+    after: str,
+) -> tuple[dict[Identity, _RolePath], str | None]:
+    """Return the identities that an assignment reaches, and the name after which some may be missing (None: none)."""
+    paths: dict[Identity, _RolePath] = {}
+    last_names: list[str] = []
+    holder = _code_point_order(tx, _a.c.identity)
+    after_member = f"{kind}:{after}"
+    query = select(_a.c.identity, _a.c.role, _a.c.scope).where(
+        granting, _a.c.identity.like(f"{kind}:%"), holder > after_member
+    )
+    rows = tx.conn.execute(query.order_by(holder, _a.c.id).limit(MAX_ROWS + 1)).all()
     for row in rows:
-        ways.setdefault(Identity.parse(row.identity), (row.role, row.scope, ()))
-    if len(rows) > MOST_ROWS:
-        ends.append(Identity.parse(rows[-1].identity).name)
-    for chunk in chunks(list(groups)):
-        pairs = list(_members_of(tx, kind, chunk, low))
+        paths.setdefault(Identity.parse(row.identity), (row.role, row.scope, ()))
+    if len(rows) > MAX_ROWS:
+        last_names.append(Identity.parse(rows[-1].identity).name)
+    for chunk in chunked(list(groups)):
+        pairs = list(_members_of(tx, kind, chunk, after_member))
         for member, group in pairs:
             role, scope, via = groups[group]
-            if member not in ways or len(via) < len(ways[member][2]):
-                ways[member] = (role, scope, via)
-        if len(pairs) > MOST_ROWS:
-            ends.append(pairs[-1][0].name)
-    return ways, min(ends, default=None)
+            if member not in paths or len(via) < len(paths[member][2]):
+                paths[member] = (role, scope, via)
+        if len(pairs) > MAX_ROWS:
+            last_names.append(pairs[-1][0].name)
+    return paths, min(last_names, default=None)
 
 
 def _members_of(
-    tx: Read, kind: Kind, groups: Iterable[Identity], low: str | None = None
+    tx: ReadTransaction, kind: IdentityKind, groups: Iterable[Identity], after_member: str | None = None
 ) -> Iterator[tuple[Identity, Identity]]:
-    """Yield member and group of what counts now (R63); from a member on, in order and bounded."""
-    seen = tx.now - timedelta(seconds=tx.settings.group_max_age_seconds)
-    member = _binary(tx, _m.c.member)
-    counts = or_(_m.c.provider.is_(None), _m.c.seen_at > seen)
+    """Yield (member, group) of the memberships in force now (R63); with ``after_member`` in order and bounded."""
+    oldest_valid = tx.now - timedelta(seconds=tx.settings.group_max_age_seconds)
+    member = _code_point_order(tx, _m.c.member)
+    is_current = or_(_m.c.provider.is_(None), _m.c.seen_at > oldest_valid)
     query = select(_m.c.member, _g.c.name).join(_g, _g.c.id == _m.c.group_id)
-    query = query.where(counts, _m.c.member.like(f"{kind}:%")).order_by(member, _g.c.name)
-    if low is not None:
-        query = query.where(member > low).limit(MOST_ROWS + 1)
-    for chunk in chunks([group.name for group in groups]):
+    query = query.where(is_current, _m.c.member.like(f"{kind}:%")).order_by(member, _g.c.name)
+    if after_member is not None:
+        query = query.where(member > after_member).limit(MAX_ROWS + 1)
+    for chunk in chunked([group.name for group in groups]):
         for row in tx.conn.execute(query.where(_g.c.name.in_(chunk))):
             yield Identity.parse(row.member), Identity.group(row.name)
 
 
-def _present(tx: Read, kind: Kind, names: list[str]) -> set[str]:
-    """Return who of them is registered and active."""
-    if kind is Kind.GROUP:
+def _active_names(tx: ReadTransaction, kind: IdentityKind, names: list[str]) -> set[str]:
+    """Return those of the names that are registered and active."""
+    if kind is IdentityKind.GROUP:
         return set(names)
-    table = tables.users if kind is Kind.USER else tables.service_accounts
-    found: set[str] = set()
-    for chunk in chunks(names):
-        found |= set(tx.conn.execute(select(table.c.name).where(table.c.name.in_(chunk), table.c.active)).scalars())
-    return found
+    table = tables.users if kind is IdentityKind.USER else tables.service_accounts
+    active: set[str] = set()
+    for chunk in chunked(names):
+        active |= set(tx.conn.execute(select(table.c.name).where(table.c.name.in_(chunk), table.c.active)).scalars())
+    return active
 
 
-def _locked(tx: Read, target: LockTarget, names: list[str] | None) -> list[str]:
-    query = select(_l.c.name).where(_l.c.target == target.value, or_(_l.c.ends.is_(None), _l.c.ends > tx.now))
-    if names is not None:
-        query = query.where(_l.c.name.in_(names))
-    return list(tx.conn.execute(query).scalars())
-
-
-def _binary(tx: Read, column: Any) -> Any:
-    # By code points, as Python and SQLite compare; PostgreSQL would go by the language of the database.
+def _code_point_order(tx: ReadTransaction, column: Any) -> Any:
+    # Order by code points like Python and SQLite; PostgreSQL would use the collation of the database.
     return column.collate("C") if tx.conn.dialect.name == "postgresql" else column

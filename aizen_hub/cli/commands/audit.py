@@ -1,4 +1,4 @@
-"""``aizen-hub audit``: what was decided and changed, and whether anybody touched the record."""
+"""``aizen-hub audit``: search, export, verification and archiving of the audit log."""
 
 from __future__ import annotations
 
@@ -9,182 +9,199 @@ from typing import Any
 
 import click
 
-from aizen_hub.cli.commands.database import config_option
-from aizen_hub.cli.connection import connected, path
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_rows
+from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.options import TIME_FORMATS, config_option
+from aizen_hub.cli.output import output_option, show_json, show_message, show_rows
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 
 COLUMNS = ("at", "event", "identity", "project", "command", "allowed", "sentence", "id")
-TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 _PAGE = 1000
 
 
 @click.group()
 def audit() -> None:
-    """Read the audit, and check that nobody touched it."""
+    """Search, export, verify and archive the audit log."""
 
 
 @audit.command()
-@connected
-@click.option("--identity", help="Only of this one: user:NAME, group:NAME or service-account:NAME.")
-@click.option("--project", help="Only in this project.")
-@click.option("--event", help="Only of this kind, for example decision, role.granted or session.opened.")
-@click.option("--id", "number", help="The row of one decision or event.")
-@click.option("--since", type=click.DateTime(TIMES), help="From then on, UTC.")
-@click.option("--until", type=click.DateTime(TIMES), help="Before then, UTC.")
-@click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="At most so many rows.")
+@pass_client
+@click.option("--identity", help="Only rows of this identity: user:NAME, group:NAME or service-account:NAME.")
+@click.option("--project", help="Only rows of this project.")
+@click.option("--event", help="Only this event, for example decision, role.granted or session.opened.")
+@click.option("--id", "row_id", help="Only the row of one decision or event.")
+@click.option("--since", type=click.DateTime(TIME_FORMATS), help="Only rows since this time, UTC.")
+@click.option("--until", type=click.DateTime(TIME_FORMATS), help="Only rows before this time, UTC.")
+@click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="Maximum number of rows.")
 @output_option
-def show(client: SyncClient, number: str | None, limit: int, output: str, **where: Any) -> int:
-    """Show the newest rows, newest first. Needs the right to read the audit; reading it is recorded too."""
-    data = client.get(_query(number=number, limit=limit, **where))["data"]
+def show(client: SyncClient, row_id: str | None, limit: int, output: str, **filters: Any) -> int:
+    """Show the newest rows, newest first. Requires permission to read the audit; the access is recorded."""
+    data = client.get(_query(id=row_id, limit=limit, **filters))["data"]
     rows = data["audit"]
-    shown = [{**row, "at": _moment(row["at"])} for row in rows] if output == "table" else rows
-    show_rows(output, COLUMNS, shown)
-    sealed, since = data.get("sealed_until"), where["since"]
-    if sealed is not None and len(rows) < limit and (since is None or since.replace(tzinfo=UTC) < _time(sealed)):
-        say(f"what was recorded until {sealed} is sealed: the files that `aizen-hub audit seal` wrote hold it")
-    return Outcome.DONE
+    displayed = [{**row, "at": _format_time(row["at"])} for row in rows] if output == "table" else rows
+    show_rows(output, COLUMNS, displayed)
+    archived, since = data.get("archived_until"), filters["since"]
+    if (
+        archived is not None
+        and len(rows) < limit
+        and (since is None or since.replace(tzinfo=UTC) < _parse_time(archived))
+    ):
+        show_message(f"rows until {archived} are archived: see the files that `aizen-hub audit archive` wrote")
+    return ExitCode.DONE
 
 
 @audit.command()
 @config_option
 @click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
     help="JSON lines for programs, CSV for spreadsheets.",
 )
-def export(config: Path, form: str) -> int:
-    """Print the whole audit, on the service's own machine; the export itself is recorded.
+def export(config: Path, file_format: str) -> int:
+    """Print the whole audit, on the service's machine; the export is recorded.
 
-    JSON lines keep every row as it was hashed. In CSV no cell is computed by a spreadsheet.
+    JSON lines contain every row as it was hashed. CSV cells are escaped against spreadsheet formulas.
     """
-    from aizen_hub.audit.archive.manifest import sealed_until
-    from aizen_hub.audit.export import csv_lines, json_lines
-    from aizen_hub.audit.search import every
-    from aizen_hub.cli.local_store import opened, operator
-    from aizen_hub.store.transaction import make_row
+    from aizen_hub.audit.archive.manifest import archived_until
+    from aizen_hub.audit.export import to_csv_lines, to_json_lines
+    from aizen_hub.audit.search import iterate_rows
+    from aizen_hub.cli.local_store import open_store, operator_actor
+    from aizen_hub.store.transaction import make_audit_record
 
-    with opened(Settings.load(config)) as store:
+    with open_store(Settings.load(config)) as store:
         with store.read() as tx:
-            now, sealed = tx.now, sealed_until(tx.conn)
-        store.record([make_row(operator(), "audit.exported", now, format=form)])
+            now, archived = tx.now, archived_until(tx.conn)
+        store.append_audit([make_audit_record(operator_actor(), "audit.exported", now, format=file_format)])
         with store.read() as tx:
-            rows: Iterator[dict[str, Any]] = every(tx.conn)
-            for line in json_lines(rows) if form == "jsonl" else csv_lines(rows):
+            rows: Iterator[dict[str, Any]] = iterate_rows(tx.conn)
+            for line in to_json_lines(rows) if file_format == "jsonl" else to_csv_lines(rows):
                 click.echo(line, nl=False)
-    if sealed is not None:
-        say(f"what was recorded until {sealed.isoformat(timespec='seconds')} is sealed: its files hold those rows")
-    return Outcome.DONE
+    if archived is not None:
+        show_message(f"rows until {archived.isoformat(timespec='seconds')} are archived in files and not exported")
+    return ExitCode.DONE
 
 
 @audit.command()
 @config_option
 @click.option(
-    "--segment",
+    "--archive",
     "files",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
-    help="A file of sealed rows to check with the rest; may be repeated.",
+    help="A file with archived rows, to be verified too; may be repeated.",
 )
 @output_option
 def verify(config: Path, files: tuple[Path, ...], output: str) -> int:
-    """Check every row, every signed checkpoint, and the store against its own history.
+    """Verify every row, every signed checkpoint, and the store against its recorded history.
 
-    Runs on the service's own machine, beside the running service. Sealed rows are proven by their seals, and read only
-    where --segment gives their files. Exit code 0: all is as it was written; 1: something was changed, removed or
-    inserted, and each finding says where.
+    Runs on the service's machine, also while the service runs. Archived rows are verified by their signed manifests,
+    and read only if --archive names their files. Exit code 0: nothing was modified; 1: something was changed, removed
+    or inserted, and each finding says where.
     """
-    from aizen_hub.audit.integrity.audit_run import examine
-    from aizen_hub.cli.local_store import opened_with_keys
+    from aizen_hub.audit.integrity.audit_run import run_audit
+    from aizen_hub.cli.local_store import open_store_with_keys
 
     settings = Settings.load(config)
-    with opened_with_keys(settings) as (store, keys), store.read() as tx:
-        seen = examine(tx.conn, settings.checkpoint_path, keys.list(tx), files)
-    findings = [{"place": one.place, "kind": one.kind, "sentence": one.sentence} for one in seen.findings]
-    counted = {"rows": seen.rows, "checkpoints": seen.checkpoints, "sealed": seen.sealed, "unread": seen.unread}
+    with open_store_with_keys(settings) as (store, keys), store.read() as tx:
+        report = run_audit(tx.conn, settings.checkpoint_path, keys.list_keys(tx), files)
+    findings = [
+        {"location": finding.location, "kind": finding.kind, "sentence": finding.sentence}
+        for finding in report.findings
+    ]
+    counts = {
+        "rows": report.rows,
+        "checkpoints": report.checkpoints,
+        "archived": report.archived_rows,
+        "unread": report.unread_rows,
+    }
     if output == "json":
-        show_json({**counted, "findings": findings})
+        show_json({**counts, "findings": findings})
     elif findings:
-        show_rows("table", ("place", "kind", "sentence"), findings)
-    verdict = f"{len(findings)} findings" if findings else "nothing was touched"
-    say(f"{seen.rows} rows and {seen.checkpoints} checkpoints checked: {verdict}")
-    if not seen.checkpoints:
-        say("no checkpoint was found, so a cut-off end would not be seen")
-    if seen.unread:
-        say(f"{seen.unread} of {seen.sealed} sealed rows were not read: give their files with --segment")
-    return Outcome.ERROR if findings else Outcome.DONE
+        show_rows("table", ("location", "kind", "sentence"), findings)
+    verdict = f"{len(findings)} findings" if findings else "no modification found"
+    show_message(f"{report.rows} rows and {report.checkpoints} checkpoints checked: {verdict}")
+    if not report.checkpoints:
+        show_message("no checkpoint was found, so a truncated audit would not be detected")
+    if report.unread_rows:
+        show_message(
+            f"{report.unread_rows} of {report.archived_rows} archived rows were not read: "
+            "name their files with --archive"
+        )
+    return ExitCode.ERROR if findings else ExitCode.DONE
 
 
 @audit.command()
 @config_option
-@click.option("--before", type=click.DateTime(TIMES), required=True, help="Seal what is older, UTC.")
+@click.option("--before", type=click.DateTime(TIME_FORMATS), required=True, help="Archive rows older than this, UTC.")
 @click.option(
     "--to",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder for the file; keep it, and back it up.",
+    help="Folder for the archive file; include it in your backups.",
 )
 @click.option("--url", envvar="AIZEN_OWNER_URL", help="Connect as the owner of the tables.  [env: AIZEN_OWNER_URL]")
-def seal(config: Path, before: datetime, folder: Path, url: str | None) -> int:
+def archive(config: Path, before: datetime, folder: Path, url: str | None) -> int:
     """Move the oldest part of the audit into a signed file.
 
-    Everything up to the last checkpoint before that time is written, read back and compared, and only then removed
-    from the database, where the signed boundary stays. The sealing is recorded. It may run beside the service, and be
-    run again after an interruption. On PostgreSQL it needs the role that owns the tables.
+    Every row up to the last checkpoint before that time is written, read back and compared, and only then deleted from
+    the database, which keeps a signed manifest. The archiving is recorded. It can run while the service runs, and again
+    after an interruption. On PostgreSQL it needs the role that owns the tables.
     """
-    from aizen_hub.audit.archive.archiver import Sealing
+    from aizen_hub.audit.archive.archiver import Archiver
     from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
-    from aizen_hub.audit.checkpoints.signing import checker, signer
-    from aizen_hub.cli.local_store import opened_with_keys, operator
+    from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
+    from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
 
     settings = Settings.load(config)
     if url is not None:
         settings = settings.model_copy(update={"database": url})
-    with opened_with_keys(settings) as (store, keys):
+    with open_store_with_keys(settings) as (store, keys):
         with store.read() as tx:
-            known, ring = keys.list(tx), keys.ring(tx)
-        checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(checker(known))
+            key_list, ring = keys.list_keys(tx), keys.ring(tx)
+        checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(signature_check(key_list))
         if faults:
             raise Conflict(
-                f"the checkpoints are not as they were written: {faults[0].sentence}",
-                remedy="find out more with `aizen-hub audit verify`",
+                f"the checkpoint file was modified: {faults[0].sentence}",
+                remedy="run `aizen-hub audit verify` for details",
             )
-        sealing = Sealing(store, operator(), checkpoints, folder, signer(ring), checker(known))
-        done = sealing.run(before.replace(tzinfo=UTC))
-    if done.removed and done.seal is None:
-        say(f"an earlier run had been interrupted: removed the {done.removed} rows that it had sealed")
-    if done.seal is None or done.path is None:
-        say("nothing to seal: no signed checkpoint from before then ends at rows that are still in the database")
-        return Outcome.DONE
-    click.echo(str(done.path))
-    until = done.seal.until.isoformat(timespec="seconds")
-    say(f"sealed {done.seal.rows} rows, up to the checkpoint of {until}; removed {done.removed} from the database")
-    return Outcome.DONE
+        archiver = Archiver(
+            store, operator_actor(), checkpoints, folder, checkpoint_signer(ring), signature_check(key_list)
+        )
+        result = archiver.run(before.replace(tzinfo=UTC))
+    if result.removed and result.manifest is None:
+        show_message(f"an earlier run had been interrupted: removed the {result.removed} rows that it had archived")
+    if result.manifest is None or result.path is None:
+        show_message("nothing to archive: the database has no rows up to a signed checkpoint before that time")
+        return ExitCode.DONE
+    click.echo(str(result.path))
+    until = result.manifest.until.isoformat(timespec="seconds")
+    show_message(
+        f"archived {result.manifest.rows} rows up to the checkpoint of {until}; "
+        f"removed {result.removed} from the database"
+    )
+    return ExitCode.DONE
 
 
-def _query(**members: Any) -> str:
-    given = {
+def _query(**filters: Any) -> str:
+    parameters = {
         name: value.replace(tzinfo=UTC).isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in members.items()
+        for name, value in filters.items()
         if value is not None
     }
-    if "number" in given:
-        given["id"] = given.pop("number")
-    return path("audit", **given)
+    return api_path("audit", **parameters)
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _moment(value: Any) -> str:
+def _format_time(value: Any) -> str:
     if isinstance(value, int):
         return datetime.fromtimestamp(value / 1e6, UTC).isoformat(sep=" ", timespec="milliseconds")
     return str(value)

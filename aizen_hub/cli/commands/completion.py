@@ -1,11 +1,11 @@
-"""``aizen-hub completion``: the script that a shell loads."""
+"""``aizen-hub completion``: shell completion scripts."""
 
 from __future__ import annotations
 
 import click
 from click.shell_completion import get_completion_class
 
-from aizen_hub.cli.exit_codes import Outcome
+from aizen_hub.cli.exit_codes import ExitCode
 
 
 @click.command()
@@ -20,8 +20,8 @@ def completion(shell: str) -> int:
     """
     from aizen_hub.cli.main import cli
 
-    kind = get_completion_class(shell)
-    if kind is None:
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(kind(cli, {}, "aizen-hub", "_AIZEN_HUB_COMPLETE").source())
-    return Outcome.DONE
+    click.echo(completion_class(cli, {}, "aizen-hub", "_AIZEN_HUB_COMPLETE").source())
+    return ExitCode.DONE

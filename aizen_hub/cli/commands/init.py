@@ -1,4 +1,4 @@
-"""``aizen-hub init``: the first configuration file."""
+"""``aizen-hub init``: the initial configuration files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import say
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.output import show_message
 
 HUB_CONFIG = '''\
 """A hub with aizen-hub. Start it with `jupyterhub -f jupyterhub_config.py`."""
@@ -17,7 +17,7 @@ from aizen_hub.hub.configure import configure
 
 c = get_config()  # noqa: F821 - given by JupyterHub
 
-# Settings of your own come first, for example the spawner:
+# Put your own settings first, for example the spawner:
 # c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
 
 configure(c, "aizen.yaml")
@@ -25,26 +25,26 @@ configure(c, "aizen.yaml")
 
 
 def example() -> str:
-    """The commented ``aizen.yaml`` that ``init`` writes."""
+    """Return the commented ``aizen.yaml`` that ``init`` writes."""
     return files("aizen_hub.cli").joinpath("example.yaml").read_text(encoding="utf-8")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(folder: Path, force: bool) -> int:
-    """Write a commented aizen.yaml and a jupyterhub_config.py into FOLDER (default: here).
+    """Write a commented aizen.yaml and a jupyterhub_config.py into FOLDER (default: the current one).
 
-    Nothing is overwritten without --force. Afterwards: look through aizen.yaml, then start `jupyterhub`, which starts
-    the service; `aizen-hub recover-admin` gives the first admin a way in; `aizen-hub doctor` says what is missing.
+    Existing files are kept unless you set --force. Then adapt aizen.yaml and start `jupyterhub`, which starts the
+    service; `aizen-hub recover-admin` prints the link for the first admin; `aizen-hub doctor` checks the installation.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {folder / "aizen.yaml": example(), folder / "jupyterhub_config.py": HUB_CONFIG}
     present = [path for path in contents if path.exists()]
     if present and not force:
-        say(f"aizen-hub: {present[0]} is there already; --force overwrites it")
-        return Outcome.CONFLICT
+        show_message(f"aizen-hub: {present[0]} exists already; --force overwrites it")
+        return ExitCode.CONFLICT
     for path, text in contents.items():
         path.write_text(text, encoding="utf-8")
-        say(f"wrote {path}")
-    return Outcome.DONE
+        show_message(f"wrote {path}")
+    return ExitCode.DONE

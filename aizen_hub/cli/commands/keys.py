@@ -1,4 +1,4 @@
-"""``aizen-hub keys``: the signing keys, on the machine of the service."""
+"""``aizen-hub keys``: signing keys, on the service's machine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aizen_hub.cli.commands.database import config_option
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.local_store import opened_with_keys, operator
-from aizen_hub.cli.output import output_option, say, show_rows
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
+from aizen_hub.cli.options import config_option
+from aizen_hub.cli.output import output_option, show_message, show_rows
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,88 +21,91 @@ PURPOSES = ("role", "decision", "checkpoint", "sync")
 
 @click.group()
 def keys() -> None:
-    """Look after the keys that sign role tokens, decision tokens and audit checkpoints.
+    """Manage the keys that sign role tokens, decision tokens and audit checkpoints.
 
-    These commands open the store that aizen.yaml names, so they run on the service's machine and under its account.
-    Every running replica takes a change over by itself.
+    These commands open the database that aizen.yaml names: run them on the service's machine under its account. Running
+    replicas apply a change by themselves.
     """
 
 
 @keys.command()
 @config_option
 def init(config: Path) -> int:
-    """Make the key-encryption file that aizen.yaml names, for a database other than the embedded one.
+    """Create the key-encryption file that aizen.yaml names, for a database other than the embedded one.
 
-    Copy the file to every replica and into a backup that is kept apart from the database's. An existing file is left as
-    it is.
+    Copy the file to every replica, and into a backup separate from that of the database. An existing file is kept.
     """
     from aizen_hub.tokens.key_encryption import KeyEncryption
 
     path = Settings.load(config).key_encryption_path
     if path.exists():
         KeyEncryption.load(path)
-        say(f"aizen-hub: {path} is there already and usable")
-        return Outcome.CONFLICT
-    KeyEncryption.make(path)
-    say(f"wrote {path}")
-    return Outcome.DONE
+        show_message(f"aizen-hub: {path} exists already and is usable")
+        return ExitCode.CONFLICT
+    KeyEncryption.create(path)
+    show_message(f"wrote {path}")
+    return ExitCode.DONE
 
 
 @keys.command("list")
 @config_option
 @output_option
 def list_keys(config: Path, output: str) -> int:
-    """Show every key with its purpose and state; exits 7 where a key that must sign cannot."""
-    with opened_with_keys(Settings.load(config)) as (store, keystore), store.read() as tx:
-        found, ring = keystore.list(tx), keystore.ring(tx)
-    show_rows(output, ("kid", "purpose", "state", "created", "since", "usable"), [_row(key) for key in found])
+    """List all keys with purpose and state; exits with 7 if a signing key is not usable."""
+    with open_store_with_keys(Settings.load(config)) as (store, keystore), store.read() as tx:
+        key_list, ring = keystore.list_keys(tx), keystore.ring(tx)
+    show_rows(output, ("kid", "purpose", "state", "created", "since", "usable"), [_row(key) for key in key_list])
     if ring.is_sealed:
-        say(f"aizen-hub: sealed: {ring.sealed or 'a purpose has no usable signing key'}")
-        return Outcome.UNAVAILABLE
-    return Outcome.DONE
+        show_message(f"aizen-hub: sealed: {ring.sealed_reason or 'a purpose has no usable signing key'}")
+        return ExitCode.UNAVAILABLE
+    return ExitCode.DONE
 
 
 @keys.command()
 @config_option
-@click.option("--purpose", type=click.Choice(PURPOSES), multiple=True, help="Only these keys; may be repeated.")
+@click.option(
+    "--purpose", type=click.Choice(PURPOSES), multiple=True, help="Only keys of this purpose; may be repeated."
+)
 def rotate(config: Path, purpose: tuple[str, ...]) -> int:
-    """Sign with the next key from now on; tokens under the old one run out by themselves within ten minutes."""
+    """Start signing with the next key; tokens signed with the old key expire within ten minutes."""
     from aizen_hub.tokens.keys import Purpose
 
-    with opened_with_keys(Settings.load(config)) as (store, keystore), store.write(operator()) as tx:
-        signing = [keystore.rotate(tx, Purpose(one)) for one in purpose or PURPOSES]
+    with open_store_with_keys(Settings.load(config)) as (store, keystore), store.write(operator_actor()) as tx:
+        signing = [keystore.rotate(tx, Purpose(purpose_name)) for purpose_name in purpose or PURPOSES]
     for key in signing:
         click.echo(f"{key.purpose} {key.kid}")
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @keys.command()
 @config_option
 @click.argument("kid", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Withdraw every key that is not withdrawn yet, and make new ones.")
+@click.option("--all", "withdraw_all", is_flag=True, help="Withdraw all keys and create new ones.")
 @click.option("--reason", default="", help="For the audit.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def withdraw(config: Path, kid: tuple[str, ...], every: bool, reason: str, yes: bool) -> int:
-    """End keys at once, for example after a leak: every token under them is refused from now on, by every replica.
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def withdraw(config: Path, kid: tuple[str, ...], withdraw_all: bool, reason: str, yes: bool) -> int:
+    """Withdraw keys at once, for example after a leak: every replica rejects all tokens that they signed.
 
-    Running servers renew their tokens by themselves. KID is the beginning of a key's id as `keys list` shows it.
+    Running servers renew their tokens by themselves. KID is the beginning of a key id as shown by `keys list`.
     """
     from aizen_hub.tokens.keys import KeyState
 
-    if bool(kid) == every:
-        raise click.UsageError("name the keys, or give --all")
-    with opened_with_keys(Settings.load(config)) as (store, keystore):
+    if bool(kid) == withdraw_all:
+        raise click.UsageError("name the keys, or set --all")
+    with open_store_with_keys(Settings.load(config)) as (store, keystore):
         if not yes:
-            click.confirm("End these keys and every token under them?", abort=True, err=True)
-        with store.write(operator()) as tx:
+            click.confirm("Withdraw these keys and revoke every token that they signed?", abort=True, err=True)
+        with store.write(operator_actor()) as tx:
             chosen = (
-                [key.kid for key in keystore.list(tx) if key.state is not KeyState.WITHDRAWN] if every else list(kid)
+                [key.kid for key in keystore.list_keys(tx) if key.state is not KeyState.WITHDRAWN]
+                if withdraw_all
+                else list(kid)
             )
-            gone = keystore.withdraw(tx, chosen, reason[:200])
-    for one in gone:
-        click.echo(one)
-    say(f"withdrew {len(gone)} keys" if len(gone) != 1 else "withdrew 1 key")
-    return Outcome.DONE
+            withdrawn = keystore.withdraw(tx, chosen, reason[:200])
+    for withdrawn_kid in withdrawn:
+        click.echo(withdrawn_kid)
+    show_message(f"withdrew {len(withdrawn)} keys" if len(withdrawn) != 1 else "withdrew 1 key")
+    return ExitCode.DONE
 
 
 def _row(key: SigningKey) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def _row(key: SigningKey) -> dict[str, Any]:
         "kid": key.kid,
         "purpose": key.purpose.value,
         "state": key.state.value,
-        "created": key.created.isoformat(timespec="seconds"),
-        "since": key.changed.isoformat(timespec="seconds"),
-        "usable": key.private is not None or key.state.value == "retired",
+        "created": key.created_at.isoformat(timespec="seconds"),
+        "since": key.state_changed_at.isoformat(timespec="seconds"),
+        "usable": key.private_key is not None or key.state.value == "retired",
     }

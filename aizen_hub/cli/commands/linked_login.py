@@ -1,54 +1,54 @@
-"""``aizen-hub user login``: by which logins a person signs in."""
+"""``aizen-hub user login``: the logins of a user."""
 
 from __future__ import annotations
 
 import click
 
-from aizen_hub.cli.connection import connected, path
-from aizen_hub.cli.exit_codes import Outcome
+from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import output_option, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
 @click.group()
 def login() -> None:
-    """The logins of a person: the one of the registration, and further ones that were linked."""
+    """The logins of a user: the one of the registration, and linked ones."""
 
 
 @login.command("list")
-@connected
+@pass_client
 @click.argument("name")
 @output_option
 def list_logins(client: SyncClient, name: str, output: str) -> int:
-    """List the logins of NAME, with the numbers that `unlink` takes."""
-    show_result(output, client.get(path("users", name, "logins")))
-    return Outcome.DONE
+    """List the logins of NAME, with the ids for `unlink`."""
+    show_result(output, client.get(api_path("users", name, "logins")))
+    return ExitCode.DONE
 
 
 @login.command()
-@connected
+@pass_client
 @click.argument("name")
 @click.argument("provider")
 @click.argument("subject")
 @output_option
 def link(client: SyncClient, name: str, provider: str, subject: str, output: str) -> int:
-    """Let SUBJECT of PROVIDER sign in as NAME too.
+    """Allow SUBJECT of PROVIDER to sign in as NAME.
 
-    SUBJECT is the immutable id at the provider (entryUUID, objectGUID, `sub`), never a name or mail address; the audit
-    shows it where somebody was refused. Whoever signs in there gets every right of NAME, so you need them all yourself.
+    SUBJECT is the immutable id at the provider (entryUUID, objectGUID, `sub`), not a name or mail address; the audit
+    shows it for rejected logins. The linked login gets every right of NAME, so you need all of them yourself.
     """
-    show_result(output, client.post(path("users", name, "logins"), {"provider": provider, "subject": subject}))
-    return Outcome.DONE
+    show_result(output, client.post(api_path("users", name, "logins"), {"provider": provider, "subject": subject}))
+    return ExitCode.DONE
 
 
 @login.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.argument("number", type=click.IntRange(1))
-@click.option("--last", is_flag=True, help="Also if nobody can sign in as NAME afterwards.")
+@click.argument("login_id", metavar="LOGIN", type=click.IntRange(1))
+@click.option("--last", is_flag=True, help="Also remove the only login of NAME.")
 @output_option
-def unlink(client: SyncClient, name: str, number: int, last: bool, output: str) -> int:
-    """Take the further login NUMBER from NAME; what is signed in by any of their logins must sign in again."""
-    asked = path("users", name, "logins", str(number), last="true" if last else None)
-    show_result(output, client.call("DELETE", asked))
-    return Outcome.DONE
+def unlink(client: SyncClient, name: str, login_id: int, last: bool, output: str) -> int:
+    """Remove the linked login LOGIN of NAME; all sessions of NAME have to sign in again."""
+    url_path = api_path("users", name, "logins", str(login_id), last="true" if last else None)
+    show_result(output, client.request("DELETE", url_path))
+    return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""``aizen-hub policy``: access as a file."""
+"""``aizen-hub policy``: the access policy as a file."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import click
 import yaml
 
 from aizen_hub.catalogs.yaml_source import SourceError, read_source
-from aizen_hub.cli.connection import connected
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_result
+from aizen_hub.cli.connection import pass_client
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.output import output_option, show_json, show_message, show_result
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
-    from aizen_hub.policy.assertions import Outcome as Answered
+    from aizen_hub.policy.assertions import AssertionResult
 
-ADDRESS = "/api/v1/policy"
-BAD_FILE = Outcome.USAGE
-PRUNE = click.option(
-    "--prune", is_flag=True, help="Also delete the local groups and custom roles that FILE's sections leave out."
+POLICY_PATH = "/api/v1/policy"
+INVALID_FILE = ExitCode.USAGE
+prune_option = click.option(
+    "--prune", is_flag=True, help="Also delete local groups and custom roles that FILE does not contain."
 )
-CONFIG = click.option(
+config_option = click.option(
     "-c",
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Answer the assertions with the catalog and overlays of this aizen.yaml.",
+    help="Check the assertions with the catalog and overlays of this aizen.yaml.",
 )
-FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 
 
 @click.group()
@@ -40,139 +40,145 @@ def policy() -> None:
 
 
 @policy.command()
-@connected
+@pass_client
 def export(client: SyncClient) -> int:
-    """Print the present state as a policy file; applied again, it changes nothing."""
-    document = client.get(ADDRESS)["data"]["policy"]
+    """Print the current state as a policy file; applying it changes nothing."""
+    document = client.get(POLICY_PATH)["data"]["policy"]
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), nl=False)
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @policy.command()
-@connected
-@FILE
-@PRUNE
+@pass_client
+@file_argument
+@prune_option
 @output_option
 def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
-    """Show each step, and who would gain and who would lose which rights, if FILE were applied; nothing changes."""
+    """Show the steps of applying FILE, and which rights each identity would gain or lose; nothing changes."""
     try:
-        _show_plan(output, _plan(client, _read(file), prune))
+        _show_plan(output, _request_plan(client, _read(file), prune))
     except SourceError as error:
-        return _bad(error)
-    return Outcome.DONE
+        return _report_bad_file(error)
+    return ExitCode.DONE
 
 
 @policy.command()
-@connected
-@FILE
-@PRUNE
-@click.option("--yes", is_flag=True, help="Do not show the plan and ask first.")
-@CONFIG
+@pass_client
+@file_argument
+@prune_option
+@click.option("--yes", is_flag=True, help="Do not show the plan and ask for confirmation.")
+@config_option
 @output_option
 def apply(client: SyncClient, file: Path, prune: bool, yes: bool, config: Path | None, output: str) -> int:
-    """Bring FILE into force, whole or not at all, after its assertions hold and you agreed to the plan.
+    """Apply FILE in one transaction, after its assertions hold and you confirmed the plan.
 
-    Its assertions are answered here, from the file; where they name what an overlay adds, say -c.
+    The assertions are checked locally, from the file alone; set -c if they depend on an overlay.
 
-    Made exact is what the file names: the members of its groups, and the assignments in its scopes. Groups and roles
-    that it leaves out stay, unless you say --prune; users and projects always do. Each step is judged as its own
-    command would be.
+    The members of each group in the file, and the assignments in each scope in the file, become exactly those of the
+    file. Groups and roles that are not in the file stay unless you set --prune; users and projects always stay. Each
+    step is authorized like the corresponding command.
     """
     try:
         document = _read(file)
-        # Without assertions there is nothing to answer here: the service knows its own catalog.
-        missed = _missed(file, config) if document.get("assertions") else 0
+        # Only assertions need the catalog here; the service applies the file with its own.
+        failed = _count_failed(file, config) if document.get("assertions") else 0
     except SourceError as error:
         if config is None:
-            say("its assertions were asked of the catalog as it comes; say -c aizen.yaml where an overlay changes it")
-        return _bad(error)
-    if missed:
-        say(f"{missed} of its assertions do not hold, so nothing was applied; see `aizen-hub policy test {file}`")
-        return Outcome.ERROR
+            show_message(
+                "the assertions were checked against the unmodified catalog; set -c aizen.yaml to use its overlays"
+            )
+        return _report_bad_file(error)
+    if failed:
+        show_message(f"{failed} assertions do not hold, so nothing was applied; see `aizen-hub policy test {file}`")
+        return ExitCode.ERROR
     if not yes:
-        _show_plan("table", _plan(client, document, prune))
+        _show_plan("table", _request_plan(client, document, prune))
         click.confirm("Apply it?", abort=True, err=True)
-    show_result(output, client.post(ADDRESS, {"policy": document, "prune": prune}))
-    return Outcome.DONE
+    show_result(output, client.post(POLICY_PATH, {"policy": document, "prune": prune}))
+    return ExitCode.DONE
 
 
 @policy.command("schema")
 def show_schema() -> int:
-    """Print the JSON Schema of the file, for editors and checkers."""
-    from aizen_hub.policy.format import schema
+    """Print the JSON Schema of policy files, for editors and validators."""
+    from aizen_hub.policy.format import json_schema
 
-    show_json(schema())
-    return Outcome.DONE
+    show_json(json_schema())
+    return ExitCode.DONE
 
 
 @policy.command()
-@FILE
+@file_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per assertion: index, expected, got, reason.")
-@CONFIG
+@config_option
 def test(file: Path, as_json: bool, config: Path | None) -> int:
-    """Answer the assertions of FILE from the file alone, with no service and no database.
+    """Check the assertions of FILE from the file alone, without a service or database.
 
-    Exit code 0: all as expected; 1: at least one is not; 2: the file cannot be used.
+    Exit code 0: all hold; 1: at least one does not; 2: the file is invalid.
     """
     try:
-        outcomes = _outcomes(file, config)
+        outcomes = _run_assertions(file, config)
     except SourceError as error:
-        return _bad(error)
-    missed = [one for one in outcomes if not one.passed]
-    for one in outcomes:
+        return _report_bad_file(error)
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in outcomes:
         if as_json:
-            click.echo(json.dumps(one.to_json(), ensure_ascii=False))
-        elif not one.passed:
-            click.echo(f"assertion {one.index}: expected {one.expected}, got {one.got}: {one.reason}")
-    say(f"{len(outcomes) - len(missed)} as expected, {len(missed)} not" if outcomes else "the file holds no assertions")
-    return Outcome.ERROR if missed else Outcome.DONE
+            click.echo(json.dumps(outcome.to_json(), ensure_ascii=False))
+        elif not outcome.passed:
+            click.echo(
+                f"assertion {outcome.index}: expected {outcome.expected}, got {outcome.actual}: {outcome.reason}"
+            )
+    show_message(
+        f"{len(outcomes) - len(failed)} passed, {len(failed)} failed" if outcomes else "the file has no assertions"
+    )
+    return ExitCode.ERROR if failed else ExitCode.DONE
 
 
 def _read(file: Path) -> dict[str, Any]:
-    document: dict[str, Any] = _plain(read_source(file).data)
+    document: dict[str, Any] = _to_json_value(read_source(file).data)
     return document
 
 
-def _plain(value: Any) -> Any:
-    """Return what YAML gave as JSON carries it; a time without a zone is UTC, as YAML has it."""
+def _to_json_value(value: Any) -> Any:
+    """Return a value from YAML as JSON represents it; a time without a zone is UTC, as in YAML."""
     if isinstance(value, datetime):
         return value.isoformat() if value.tzinfo else value.isoformat() + "Z"
     if isinstance(value, date):
         return f"{value.isoformat()}T00:00:00Z"
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_to_json_value(item) for item in value]
     return value
 
 
-def _missed(file: Path, config: Path | None) -> int:
-    return sum(not one.passed for one in _outcomes(file, config))
+def _count_failed(file: Path, config: Path | None) -> int:
+    return sum(not outcome.passed for outcome in _run_assertions(file, config))
 
 
-def _outcomes(file: Path, config: Path | None) -> list[Answered]:
+def _run_assertions(file: Path, config: Path | None) -> list[AssertionResult]:
     from aizen_hub.catalogs.loader import load_catalog
-    from aizen_hub.policy.assertions import run
+    from aizen_hub.policy.assertions import run_assertions
 
     if config is None:
-        return run(file)
+        return run_assertions(file)
     settings = Settings.load(config)
-    return run(file, catalog=load_catalog(settings.catalog, settings.overlays))
+    return run_assertions(file, catalog=load_catalog(settings.catalog, settings.overlays))
 
 
-def _plan(client: SyncClient, document: Any, prune: bool) -> dict[str, Any]:
+def _request_plan(client: SyncClient, document: Any, prune: bool) -> dict[str, Any]:
     body = {"policy": document, "prune": prune}
-    answer: dict[str, Any] = client.call("POST", ADDRESS, body, {"Prefer": "dry-run"})
-    return answer
+    plan: dict[str, Any] = client.request("POST", POLICY_PATH, body, {"Prefer": "dry-run"})
+    return plan
 
 
 def _show_plan(output: str, plan: dict[str, Any]) -> None:
     if output == "table":
         for step in plan["data"]["steps"]:
-            say(step)
+            show_message(step)
     show_result(output, plan)
 
 
-def _bad(error: SourceError) -> int:
-    say(f"aizen-hub: {error}")
-    return BAD_FILE
+def _report_bad_file(error: SourceError) -> int:
+    show_message(f"aizen-hub: {error}")
+    return INVALID_FILE

@@ -6,101 +6,101 @@ from pathlib import Path
 
 import click
 
-from aizen_hub.cli.commands.mapping_rule import dry_run, preference
-from aizen_hub.cli.connection import connected, path
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_object, show_result, show_rows
+from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.options import dry_run_headers, dry_run_option
+from aizen_hub.cli.output import output_option, show_json, show_message, show_object, show_result, show_rows
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.validation import strict_json
 
 
 @click.group()
 def project() -> None:
-    """Projects: scopes in which people have roles."""
+    """Projects: scopes in which users have roles."""
 
 
 @project.command("list")
-@connected
+@pass_client
 @output_option
 def list_projects(client: SyncClient, output: str) -> int:
     """List your projects, with your roles there."""
-    show_result(output, client.get(path("projects")))
-    return Outcome.DONE
+    show_result(output, client.get(api_path("projects")))
+    return ExitCode.DONE
 
 
 @project.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--description", default="", help="What it is about.")
+@click.option("--description", default="", help="The purpose of the project.")
 @click.option("--members", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A project users file.")
 def create(client: SyncClient, name: str, description: str, members: Path | None) -> int:
-    """Make the project NAME; you become its admin, and the people of the file get their roles in the same step."""
+    """Create the project NAME; you become its admin, and the users in the file get their roles in the same step."""
     body: dict[str, object] = {"name": name, "description": description}
     if members is not None:
         body["members"] = strict_json.loads(members.read_bytes())
-    say(client.post(path("projects"), body)["message"])
-    return Outcome.DONE
+    show_message(client.post(api_path("projects"), body)["message"])
+    return ExitCode.DONE
 
 
 @project.command()
-@connected
+@pass_client
 @click.argument("name")
 @output_option
 def show(client: SyncClient, name: str, output: str) -> int:
-    """Show the project NAME, with its members for those who may see them."""
-    result = client.get(path("projects", name))
+    """Show the project NAME, and its members if you may see them."""
+    result = client.get(api_path("projects", name))
     if output == "json":
         show_json(result)
-        return Outcome.DONE
+        return ExitCode.DONE
     data = dict(result["data"])
     members = data.pop("members", None)
     show_object(output, data)
     if members is not None:
         show_rows(output, ("id", "roles", "alerts"), members)
-    return Outcome.DONE
+    return ExitCode.DONE
 
 
 @project.command()
-@connected
+@pass_client
 @click.argument("name")
 def export(client: SyncClient, name: str) -> int:
     """Print the configuration of the project NAME as JSON."""
-    show_json(client.get(path("projects", name, "config"))["data"])
-    return Outcome.DONE
+    show_json(client.get(api_path("projects", name, "config"))["data"])
+    return ExitCode.DONE
 
 
 @project.command()
-@connected
+@pass_client
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--version", help="Only if the project is still at this version, as `project show -o json` tells it.")
-@dry_run
+@click.option("--version", help="Only if the project still has this version, as shown by `project show -o json`.")
+@dry_run_option
 @output_option
 def alter(client: SyncClient, name: str, file: Path, version: str | None, dry_run: bool, output: str) -> int:
-    """Replace the users, roles and alerts of the project NAME by those in FILE, in their entirety."""
-    headers = preference(dry_run) | ({} if version is None else {"If-Match": f'"{version}"'})
+    """Replace all users, roles and alerts of the project NAME by those in FILE."""
+    headers = dry_run_headers(dry_run) | ({} if version is None else {"If-Match": f'"{version}"'})
     body = {"members": strict_json.loads(file.read_bytes())}
-    show_result(output, client.call("PUT", path("projects", name, "members"), body, headers))
-    return Outcome.DONE
+    show_result(output, client.request("PUT", api_path("projects", name, "members"), body, headers))
+    return ExitCode.DONE
 
 
 @project.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask for the name.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(client: SyncClient, name: str, yes: bool) -> int:
-    """Delete the project NAME with every role, limit and session in it. The name stays reserved."""
-    if not yes and click.prompt("Type the project's name to delete it", err=True) != name:
-        say("that is not its name; nothing was deleted")
-        return Outcome.ERROR
-    say(client.call("DELETE", path("projects", name))["message"])
-    return Outcome.DONE
+    """Delete the project NAME with its roles, limits and sessions. The name stays reserved."""
+    if not yes and click.prompt("Type the name of the project to delete it", err=True) != name:
+        show_message("the name does not match; nothing was deleted")
+        return ExitCode.ERROR
+    show_message(client.request("DELETE", api_path("projects", name))["message"])
+    return ExitCode.DONE
 
 
 @project.command()
-@connected
+@pass_client
 @click.argument("name")
 def release(client: SyncClient, name: str) -> int:
-    """Free the name of a deleted project, so that another can have it and nothing of the old one is left."""
-    say(client.post(path("projects", name, "release"), None)["message"])
-    return Outcome.DONE
+    """Release the name of a deleted project, so that it can be used again."""
+    show_message(client.post(api_path("projects", name, "release"), None)["message"])
+    return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""``aizen-hub serve``: the service in a process of its own."""
+"""``aizen-hub serve``: the service as a separate process."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from aizen_hub.cli.commands.database import config_option
+from aizen_hub.cli.options import config_option
 
 
 @click.command()
 @config_option
 def serve(config: Path) -> int:
-    """Run the service until it is told to end (SIGTERM, Ctrl-C).
+    """Run the service until SIGTERM or Ctrl-C.
 
-    Not needed where the hub starts it, which it does by default (`service: {managed: true}`). On SQLite one service
-    runs per file; several share a PostgreSQL database.
+    Not needed if the hub starts the service, which is the default (`service: {managed: true}`). Only one service can
+    use a SQLite file; several can share a PostgreSQL database.
     """
     from aizen_hub.service.server import run
 

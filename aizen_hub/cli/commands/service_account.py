@@ -1,4 +1,4 @@
-"""``aizen-hub service-account``: identities of programs, with credentials that expire."""
+"""``aizen-hub service-account``: accounts of programs, with expiring credentials."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from aizen_hub.cli.connection import connected, path
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_result
+from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.output import output_option, show_json, show_message, show_result
 from aizen_hub.cli.public_key import read_public_key
 from aizen_hub.client.sync_client import SyncClient
 
@@ -17,77 +17,76 @@ _DAY = 86_400
 
 @click.group("service-account")
 def service_account() -> None:
-    """Service accounts hold roles like people, and sign in with expiring credentials at the service's own address."""
+    """Service accounts have roles like users and authenticate with expiring credentials at the service's address."""
 
 
 @service_account.command("list")
-@connected
+@pass_client
 @output_option
 def list_accounts(client: SyncClient, output: str) -> int:
     """List the service accounts that you control."""
-    show_result(output, client.get(path("service-accounts")))
-    return Outcome.DONE
+    show_result(output, client.get(api_path("service-accounts")))
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--description", default="", help="What it is for.")
+@click.option("--description", default="", help="The purpose of the account.")
 def create(client: SyncClient, name: str, description: str) -> int:
-    """Make the service account NAME, which you control."""
-    say(client.post(path("service-accounts"), {"name": name, "description": description})["message"])
-    return Outcome.DONE
+    """Create the service account NAME, which you control."""
+    show_message(client.post(api_path("service-accounts"), {"name": name, "description": description})["message"])
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(client: SyncClient, name: str, yes: bool) -> int:
-    """Delete the service account NAME with every role and credential. Its name stays reserved."""
+    """Delete the service account NAME with all roles and credentials. The name stays reserved."""
     if not yes:
-        click.confirm(f"Delete the service account {name} with every role and credential?", abort=True, err=True)
-    say(client.call("DELETE", path("service-accounts", name))["message"])
-    return Outcome.DONE
+        click.confirm(f"Delete the service account {name} with all roles and credentials?", abort=True, err=True)
+    show_message(client.request("DELETE", api_path("service-accounts", name))["message"])
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
 @click.argument("state", type=click.Choice(["on", "off"]))
 def switch(client: SyncClient, name: str, state: str) -> int:
-    """Switch NAME on or off; while it is off, none of its credentials opens anything."""
-    say(client.call("PATCH", path("service-accounts", name), {"active": state == "on"})["message"])
-    return Outcome.DONE
+    """Enable or disable NAME; while it is disabled, all its credentials are rejected."""
+    show_message(client.request("PATCH", api_path("service-accounts", name), {"active": state == "on"})["message"])
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--days", type=click.IntRange(1, 366), help="How long it is good; default: as the deployment has it.")
+@click.option("--days", type=click.IntRange(1, 366), help="Lifetime; default: that of the deployment.")
 @click.option(
     "--key",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Bind it to the key in this file, Ed25519 or P-256, as JWK or PEM. The public key is enough, and of a private "
-    "one only the public half is sent.",
+    help="Bind it to the key in this file, Ed25519 or P-256, as JWK or PEM. The public key is sufficient; of a private "
+    "key only the public half is sent.",
 )
 @click.option(
     "--from",
     "networks",
     multiple=True,
     metavar="NETWORK",
-    help="Bind it to a network such as 10.20.0.0/16: from elsewhere it opens nothing. Can be given several times.",
+    help="Accept it only from this network, such as 10.20.0.0/16; may be repeated.",
 )
 @output_option
 def issue(
     client: SyncClient, name: str, days: int | None, key: Path | None, networks: tuple[str, ...], output: str
 ) -> int:
-    """Make a credential of NAME, shown this once; where that needs confirmation, in the panel.
+    """Create a credential of NAME, shown only once; if it needs confirmation, it is shown in the panel.
 
-    Whoever has a credential is NAME. With --key it is worth nothing to a thief: every request must then carry a proof
-    made with the private half of that key (DPoP, RFC 9449), which never leaves the program that NAME is for. With
-    --from it opens nothing from elsewhere; the address that counts is the one from which the service is reached, behind
-    a gateway the gateway's.
+    A program with the credential acts as NAME. With --key a stolen credential cannot be used: every request must carry
+    a proof signed with the private key (DPoP, RFC 9449), which stays in the program. With --from it is accepted from
+    these networks only, by the address from which the service is reached; behind a gateway that is the gateway's.
 
     \b
     A key:  openssl genpkey -algorithm ed25519 -out key.pem
@@ -98,40 +97,40 @@ def issue(
         body["jwk"] = read_public_key(key)
     if networks:
         body["networks"] = list(networks)
-    answer = client.post(path("service-accounts", name, "credentials"), body)
+    result = client.post(api_path("service-accounts", name, "credentials"), body)
     if output == "json":
-        show_json(answer)
-        return Outcome.DONE
-    if "credential" in answer.get("data", {}):
-        click.echo(answer["data"]["credential"])
-    say(answer["message"])
-    return Outcome.DONE
+        show_json(result)
+        return ExitCode.DONE
+    if "credential" in result.get("data", {}):
+        click.echo(result["data"]["credential"])
+    show_message(result["message"])
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
 @output_option
 def credentials(client: SyncClient, name: str, output: str) -> int:
-    """List the credentials of NAME: when they end, when they were used, what they are bound to; never themselves."""
-    show_result(output, client.get(path("service-accounts", name, "credentials")))
-    return Outcome.DONE
+    """List the credentials of NAME with expiry, last use and bindings; the secrets are not stored."""
+    show_result(output, client.get(api_path("service-accounts", name, "credentials")))
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
 @click.argument("credential")
 def withdraw(client: SyncClient, name: str, credential: str) -> int:
-    """Withdraw the CREDENTIAL of NAME with this number."""
-    say(client.call("DELETE", path("service-accounts", name, "credentials", credential))["message"])
-    return Outcome.DONE
+    """Withdraw the credential of NAME with the id CREDENTIAL."""
+    show_message(client.request("DELETE", api_path("service-accounts", name, "credentials", credential))["message"])
+    return ExitCode.DONE
 
 
 @service_account.command()
-@connected
+@pass_client
 @click.argument("name")
 def release(client: SyncClient, name: str) -> int:
-    """Free the name of a deleted service account, so that another can have it."""
-    say(client.post(path("service-accounts", name, "release"), None)["message"])
-    return Outcome.DONE
+    """Release the name of a deleted service account, so that it can be used again."""
+    show_message(client.post(api_path("service-accounts", name, "release"), None)["message"])
+    return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""``aizen-hub user``: people."""
+"""``aizen-hub user``: registered users."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from datetime import UTC, datetime
 
 import click
 
-from aizen_hub.cli.commands.grant import TIMES
 from aizen_hub.cli.commands.linked_login import login
-from aizen_hub.cli.connection import connected, path
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import output_option, say, show_json, show_result
+from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.options import TIME_FORMATS
+from aizen_hub.cli.output import output_option, show_json, show_message, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
 @click.group()
 def user() -> None:
-    """Register people, list them, stop them, and delete them."""
+    """Register, list, stop and delete users."""
 
 
 user.add_command(login)
 
 
 @user.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--provider", help="Who proves who they are; default: `default_provider` in aizen.yaml.")
-@click.option("--display-name", help="The name to show.")
+@click.option("--provider", help="The identity provider of the user; default: `default_provider` in aizen.yaml.")
+@click.option("--display-name", help="The displayed name.")
 @click.option("--email", help="For alerts.")
-@click.option("--role", "roles", multiple=True, help="A system role, with confirmation where it is protected.")
-@click.option("--password", is_flag=True, help="Ask for a password here, instead of making an activation link.")
+@click.option("--role", "roles", multiple=True, help="A system role; a protected one needs confirmation.")
+@click.option("--password", is_flag=True, help="Ask for a password, instead of creating an activation link.")
 @output_option
 def create(
     client: SyncClient,
@@ -43,8 +43,8 @@ def create(
 ) -> int:
     """Register NAME.
 
-    A local account without a password gets an activation link, printed once and valid for 24 hours: send it to the
-    person by a way that you trust. People of a directory or identity provider need none.
+    A local account without a password gets an activation link, printed once and valid for 24 hours: send it to the user
+    through a trusted channel. Users of a directory or identity provider need no link.
     """
     body: dict[str, object] = {"name": name, "roles": list(roles)}
     body |= {
@@ -54,25 +54,25 @@ def create(
     }
     if password:
         body["password"] = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    answer = client.post(path("users"), body)
-    _activation(client, output, answer, answer.get("activation"))
-    return Outcome.DONE
+    result = client.post(api_path("users"), body)
+    _show_activation(client, output, result, result.get("activation"))
+    return ExitCode.DONE
 
 
 @user.command("list")
-@connected
-@click.option("--project", help="Ask as somebody with a role in this project.")
+@pass_client
+@click.option("--project", help="Authorize the query with your roles in this project.")
 @output_option
 def list_users(client: SyncClient, project: str | None, output: str) -> int:
-    """List the registered people; contact data and roles for those who manage users only."""
-    show_result(output, client.get(path("users", project=project)))
-    return Outcome.DONE
+    """List the registered users; contact data and roles are shown to user managers only."""
+    show_result(output, client.get(api_path("users", project=project)))
+    return ExitCode.DONE
 
 
 @user.command()
-@connected
+@pass_client
 @click.argument("name")
-@click.option("--display-name", help="The name to show.")
+@click.option("--display-name", help="The displayed name.")
 @click.option("--email", help="For alerts; empty to remove it.")
 @click.option("--phone", help="For alerts; empty to remove it.")
 @click.option("--alerts/--no-alerts", default=None, help="Whether to send alerts by mail.")
@@ -86,78 +86,80 @@ def alter(
     alerts: bool | None,
     phone_alerts: bool | None,
 ) -> int:
-    """Change the contact data of NAME, your own or as an administrator; what is not given stays."""
-    given = (("display_name", display_name), ("email", email), ("phone", phone))
-    body: dict[str, object] = {key: value for key, value in given if value is not None}
-    if ways := {key: value for key, value in (("email", alerts), ("phone", phone_alerts)) if value is not None}:
-        body["alerts"] = ways
+    """Change the contact data of NAME, your own or as an administrator; options that are not given stay unchanged."""
+    values = (("display_name", display_name), ("email", email), ("phone", phone))
+    body: dict[str, object] = {key: value for key, value in values if value is not None}
+    if channels := {key: value for key, value in (("email", alerts), ("phone", phone_alerts)) if value is not None}:
+        body["alerts"] = channels
     if not body:
-        raise click.UsageError("say what changes")
-    say(client.call("PATCH", path("users", name), body)["message"])
-    return Outcome.DONE
+        raise click.UsageError("nothing to change: set at least one option")
+    show_message(client.request("PATCH", api_path("users", name), body)["message"])
+    return ExitCode.DONE
 
 
 @user.command()
-@connected
+@pass_client
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(client: SyncClient, names: tuple[str, ...], yes: bool) -> int:
-    """Delete people: registration, contact data, every role, session and lock. Their names stay reserved."""
+    """Delete users with contact data, roles, sessions and locks. Their names stay reserved."""
     if not yes:
-        click.confirm(f"Delete {', '.join(names)} with every role?", abort=True, err=True)
+        click.confirm(f"Delete {', '.join(names)} with all roles?", abort=True, err=True)
     for name in names:
-        say(client.call("DELETE", path("users", name))["message"])
-    return Outcome.DONE
+        show_message(client.request("DELETE", api_path("users", name))["message"])
+    return ExitCode.DONE
 
 
 @user.command()
-@connected
+@pass_client
 @click.argument("name")
 @click.option("--reason", required=True, help="For the audit.")
-@click.option("--until", "ends", type=click.DateTime(TIMES), help="UTC; default: until the lock is removed.")
+@click.option(
+    "--until", "ends", type=click.DateTime(TIME_FORMATS), help="End of the lock, UTC; default: until it is removed."
+)
 @output_option
 def stop(client: SyncClient, name: str, reason: str, ends: datetime | None, output: str) -> int:
-    """Stop NAME now: lock the account, end sessions and browser sign-ins, delete hub tokens, stop servers.
+    """Stop NAME now: lock the account, end sessions and browser logins, delete hub tokens, stop servers.
 
-    `aizen-hub lock remove identity NAME` lets them in again; whoever does that needs every right that NAME holds, so
-    give an end with --until where there will be one.
+    `aizen-hub lock remove identity NAME` unlocks the account; this requires every right that NAME has, so set --until
+    if the lock is temporary.
     """
     body: dict[str, object] = {"reason": reason}
     if ends is not None:
         body["ends"] = ends.replace(tzinfo=UTC).isoformat()
-    show_result(output, client.post(path("users", name, "stop"), body))
-    return Outcome.DONE
+    show_result(output, client.post(api_path("users", name, "stop"), body))
+    return ExitCode.DONE
 
 
 @user.command("activation-link")
-@connected
+@pass_client
 @click.argument("name")
 @output_option
 def activation_link(client: SyncClient, name: str, output: str) -> int:
-    """Make a new activation link for NAME; an earlier one is void.
+    """Create a new activation link for NAME; an earlier one becomes invalid.
 
-    For somebody with a protected role it waits until an entitled person confirms it, who is then shown the link.
+    If NAME has a protected role, an authorized user has to confirm it, and is then shown the link.
     """
-    answer = client.post(path("users", name, "activation"), None)
-    _activation(client, output, answer, answer["data"].get("activation"))
-    return Outcome.DONE
+    result = client.post(api_path("users", name, "activation"), None)
+    _show_activation(client, output, result, result["data"].get("activation"))
+    return ExitCode.DONE
 
 
 @user.command()
-@connected
+@pass_client
 @click.argument("name")
 def release(client: SyncClient, name: str) -> int:
-    """Free the name of a deleted person, after their hub user and files are gone."""
-    say(client.post(path("users", name, "release"), None)["message"])
-    return Outcome.DONE
+    """Release the name of a deleted user, after the hub user and the files were deleted."""
+    show_message(client.post(api_path("users", name, "release"), None)["message"])
+    return ExitCode.DONE
 
 
-def _activation(client: SyncClient, output: str, answer: dict[str, object], link: dict[str, str] | None) -> None:
+def _show_activation(client: SyncClient, output: str, result: dict[str, object], link: dict[str, str] | None) -> None:
     if output == "json":
-        show_json(answer)
+        show_json(result)
         return
-    say(str(answer["message"]))
+    show_message(str(result["message"]))
     if link is not None:
-        # The client's address ends with the service's prefix, which the link begins with.
+        # The client's address ends with the prefix with which the link begins.
         click.echo(client.url.removesuffix("/services/aizen") + link["link"])
-        say(f"valid until {link['expires']}, for one use")
+        show_message(f"valid until {link['expires']}, for one use")

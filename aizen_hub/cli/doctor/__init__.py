@@ -1,4 +1,4 @@
-"""``aizen-hub doctor``: what is missing, and what is risky, on this machine."""
+"""``aizen-hub doctor``: checks of the installation on this machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from aizen_hub.cli.commands.database import config_option
-from aizen_hub.cli.exit_codes import Outcome
-from aizen_hub.cli.output import output_option, say, show_rows
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.options import config_option
+from aizen_hub.cli.output import output_option, show_message, show_rows
 from aizen_hub.settings import ConfigurationError, Settings
 
 
@@ -18,38 +18,47 @@ from aizen_hub.settings import ConfigurationError, Settings
 @click.option(
     "--hub-config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The hub's configuration file; default: jupyterhub_config.py beside aizen.yaml.",
+    help="The hub's configuration file; default: jupyterhub_config.py in the folder of aizen.yaml.",
 )
 @output_option
 def doctor(config: Path, hub_config: Path | None, output: str) -> int:
-    """Look at this installation and say what is missing or risky, each with its remedy.
+    """Check this installation and list errors and risks, each with a remedy.
 
     It reads the settings, files and secrets, the hub's configuration, the database with its keys and undelivered
-    alerts, the running service (is it sealed, behind, signing the audit), and asks directories, identity providers,
-    the core and the mail server whether they answer. With AIZEN_HUB_URL and AIZEN_HUB_TOKEN of an administrator it
-    also names servers that run without a session.
+    alerts, and the state of the running service (sealed, lagging, signing the audit), and connects to the directories,
+    identity providers, the core and the mail server. With AIZEN_HUB_URL and AIZEN_HUB_TOKEN of an administrator it
+    also lists servers without a session.
 
-    Run it on the service's machine and under its account. It changes nothing.
+    Run it on the service's machine under its account. It changes nothing.
 
-    Exit codes: 0 nothing must be mended, though there may be warnings; 1 something must.
+    Exit codes: 0 no errors, though there may be warnings; 1 errors.
     """
-    from aizen_hub.cli.doctor import endpoints as places
-    from aizen_hub.cli.doctor import environment as machine
-    from aizen_hub.cli.doctor import hub, service, store
-    from aizen_hub.cli.doctor.finding import Finding
+    from aizen_hub.cli.doctor import endpoints, environment, hub, service, store
+    from aizen_hub.cli.doctor.check_result import CheckResult
 
-    findings = list(machine.versions())
+    results = list(environment.check_versions())
     try:
         settings = Settings.load(config)
     except ConfigurationError as error:
-        findings.append(Finding("fail", str(error)))
+        results.append(CheckResult("fail", str(error)))
     else:
-        findings.append(Finding("ok", f"{config} is well formed"))
-        for look in (machine.files, machine.catalog, machine.choices, store.look, service.look):
-            findings += look(settings)
-        findings += places.look(settings, config.absolute().parent)
-        findings += hub.look(hub_config or config.absolute().parent / "jupyterhub_config.py", settings)
-    show_rows(output, ("level", "what", "remedy"), [asdict(one) for one in findings])
-    failed = sum(one.level == "fail" for one in findings)
-    say(f"{failed} to mend, {sum(one.level == 'warn' for one in findings)} to think about")
-    return Outcome.ERROR if failed else Outcome.DONE
+        results.append(CheckResult("ok", f"{config} is well formed"))
+        for check in (
+            environment.check_files,
+            environment.check_catalog,
+            environment.check_risky_settings,
+            store.check_store,
+            service.check_service,
+        ):
+            results += check(settings)
+        results += endpoints.check_endpoints(settings, config.absolute().parent)
+        results += hub.check_hub_config(hub_config or config.absolute().parent / "jupyterhub_config.py", settings)
+    show_rows(output, ("level", "message", "remedy"), [asdict(result) for result in results])
+    failed = sum(result.level == "fail" for result in results)
+    warnings = sum(result.level == "warn" for result in results)
+    show_message(f"{_count(failed, 'error')}, {_count(warnings, 'warning')}")
+    return ExitCode.ERROR if failed else ExitCode.DONE
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Versions, files, the catalog, and settings that give a protection away."""
+"""Checks of versions, files, the catalog, and settings that disable a protection."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from aizen_hub.cli.doctor.finding import Finding
-from aizen_hub.client.secret_file import SecretFileError, read_secret
+from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.secret_files import SecretFileError, read_secret
 from aizen_hub.settings import Settings
 
 FLOORS = {
@@ -20,62 +20,66 @@ FLOORS = {
 }
 
 
-def versions() -> Iterator[Finding]:
+def check_versions() -> Iterator[CheckResult]:
     for name, floor in FLOORS.items():
-        found = metadata.version(name)
-        numbers = tuple(int(part) for part in found.split(".")[: len(floor)] if part.isdigit())
+        installed = metadata.version(name)
+        numbers = tuple(int(part) for part in installed.split(".")[: len(floor)] if part.isdigit())
         if numbers < floor:
-            yield Finding("fail", f"{name} {found} is too old", f"pip install '{name}>={'.'.join(map(str, floor))}'")
-    yield Finding("ok", f"aizen-hub {metadata.version('aizen-hub')} on Python {sys.version.split()[0]}")
+            yield CheckResult(
+                "fail", f"{name} {installed} is too old", f"pip install '{name}>={'.'.join(map(str, floor))}'"
+            )
+    yield CheckResult("ok", f"aizen-hub {metadata.version('aizen-hub')} on Python {sys.version.split()[0]}")
 
 
-def files(settings: Settings) -> Iterator[Finding]:
+def check_files(settings: Settings) -> Iterator[CheckResult]:
     folder = settings.data_dir
     if not folder.exists():
-        yield Finding("warn", f"{folder} is not there yet", "the hub or the service makes it at its first start")
+        yield CheckResult(
+            "warn", f"{folder} does not exist yet", "the hub or the service creates it at its first start"
+        )
         return
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        yield Finding("fail", f"others can look into {folder}", f"chmod 700 {folder}")
+        yield CheckResult("fail", f"other accounts can open {folder}", f"chmod 700 {folder}")
     for path in (settings.hub_secret_path, settings.core.credential_file if settings.core else None):
         if path is not None and path.exists():
             try:
                 read_secret(path)
             except SecretFileError as error:
-                yield Finding("fail", str(error))
+                yield CheckResult("fail", str(error))
     for path in sorted(folder.iterdir()):
         if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield Finding("fail", f"others can read {path}", f"chmod 600 {path}")
+            yield CheckResult("fail", f"other accounts can read {path}", f"chmod 600 {path}")
 
 
-def catalog(settings: Settings) -> Iterator[Finding]:
+def check_catalog(settings: Settings) -> Iterator[CheckResult]:
     from aizen_hub.catalogs.loader import load_catalog
 
     try:
-        found = load_catalog(settings.catalog, settings.overlays)
+        catalog = load_catalog(settings.catalog, settings.overlays)
     except ValueError as error:
-        yield Finding("fail", str(error))
+        yield CheckResult("fail", str(error))
         return
-    yield Finding("ok", f"catalog {found.name}: {len(found.roles)} roles, {len(found.commands)} commands")
+    yield CheckResult("ok", f"catalog {catalog.name}: {len(catalog.roles)} roles, {len(catalog.commands)} commands")
 
 
-def choices(settings: Settings) -> Iterator[Finding]:
-    """Settings that give a protection away on purpose."""
+def check_risky_settings(settings: Settings) -> Iterator[CheckResult]:
+    """Report settings that disable a protection."""
     for provider in settings.providers:
         if provider.insecure_tls:
-            yield Finding(
+            yield CheckResult(
                 "warn", f"the certificate of provider `{provider.name}` is not verified", "insecure_tls: false"
             )
     if not settings.confirm_protected:
-        yield Finding("warn", "protected roles change hands without confirmation", "confirm_protected: true")
+        yield CheckResult(
+            "warn", "protected roles are granted and revoked without confirmation", "confirm_protected: true"
+        )
     if settings.insecure_same_uid:
-        yield Finding(
+        yield CheckResult(
             "warn",
-            "user servers may run under the service's account: whoever runs code controls the system",
+            "user servers may run under the service's account: every user who runs code controls the system",
             "another spawner, and insecure_same_uid: false",
         )
     if settings.auto_register:
-        yield Finding("warn", "whoever can sign in is registered", "auto_register: false")
+        yield CheckResult("warn", "every user who can sign in is registered", "auto_register: false")
     if settings.core is None:
-        yield Finding(
-            "warn", "no core is configured: commands of the platform are decided, but not carried out", "core:"
-        )
+        yield CheckResult("warn", "no core is configured: platform commands are decided but not executed", "core:")

@@ -1,4 +1,4 @@
-"""The running service: whether it is ready, keeps up, signs the audit, and which servers run without a session."""
+"""Checks of the running service: readiness, replication lag, audit signatures, servers without a session."""
 
 from __future__ import annotations
 
@@ -7,68 +7,73 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aizen_hub.cli.connection import TOKEN, URL, client, path
-from aizen_hub.cli.doctor.finding import Finding
+from aizen_hub.cli.connection import TOKEN_VARIABLE, URL_VARIABLE, api_path, create_client
+from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Problem
 from aizen_hub.settings import Settings
 
-_FIGURE = re.compile(r"aizen_([a-z_]+) ([0-9.e+-]+)")
-_CHECKPOINT_SECONDS = 90.0
+_METRIC = re.compile(r"aizen_([a-z_]+) ([0-9.e+-]+)")
+_MAX_CHECKPOINT_SECONDS = 90.0
 """Every 20 s, and at latest every minute (R96)."""
-_LAG = 1_000.0
-_SHOWN = 10
+_MAX_LAG = 1_000.0
+_MAX_SHOWN = 10
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check_service(settings: Settings) -> Iterator[CheckResult]:
     service = SyncClient(settings.service_url, deadline=3)
     try:
         service.get("/readyz")
     except Problem as error:
-        sealed = bool(error.more.get("sealed"))
-        what = f"the service at {settings.service_url} is not ready: {error.detail}"
-        yield Finding("fail" if sealed else "warn", what, error.remedy or "")
+        sealed = bool(error.extensions.get("sealed"))
+        message = f"the service at {settings.service_url} is not ready: {error.detail}"
+        yield CheckResult("fail" if sealed else "warn", message, error.remedy or "")
         return
-    yield Finding("ok", f"the service at {settings.service_url} is ready")
+    yield CheckResult("ok", f"the service at {settings.service_url} is ready")
     try:
-        yield from _figures(service)
-        yield from _lone()
+        yield from _check_metrics(service)
+        yield from _check_sessions()
     except Problem as error:
-        yield Finding("warn", f"the service did not tell more: {error.detail}", error.remedy or "")
+        yield CheckResult("warn", f"the service refused further checks: {error.detail}", error.remedy or "")
 
 
-def _figures(service: SyncClient) -> Iterator[Finding]:
-    _, _, page = service.exchange("GET", "/metrics", headers={"Accept": "text/plain"})
-    found = {name: float(value) for name, value in _FIGURE.findall(page.decode("utf-8", "replace"))}
-    age, lag = found.get("checkpoint_age_seconds", 0.0), found.get("revision_lag", 0.0)
-    if age > _CHECKPOINT_SECONDS:
-        yield Finding(
+def _check_metrics(service: SyncClient) -> Iterator[CheckResult]:
+    _, _, page = service.request_with_headers("GET", "/metrics", headers={"Accept": "text/plain"})
+    metrics = {name: float(value) for name, value in _METRIC.findall(page.decode("utf-8", "replace"))}
+    age, lag = metrics.get("checkpoint_age_seconds", 0.0), metrics.get("revision_lag", 0.0)
+    if age > _MAX_CHECKPOINT_SECONDS:
+        yield CheckResult(
             "fail",
-            f"the audit was last signed {age:.0f} s ago: its end could be cut off unseen",
-            "see the service's log for the task `checkpoint`: is the file's disk full or read-only?",
+            f"the audit was last signed {age:.0f} s ago: a truncation since then would not be detected",
+            "see the task `checkpoint` in the service's log: is the disk of the file full or read-only?",
         )
-    if lag > _LAG:
-        yield Finding(
-            "warn", f"the service is {lag:.0f} revisions behind the store", "is its machine or database busy?"
+    if lag > _MAX_LAG:
+        yield CheckResult(
+            "warn",
+            f"the service is {lag:.0f} revisions behind the store",
+            "check the load of its machine and of the database",
         )
-    if age <= _CHECKPOINT_SECONDS and lag <= _LAG:
-        yield Finding("ok", f"it keeps up with the store, and signed the audit {age:.0f} s ago")
+    if age <= _MAX_CHECKPOINT_SECONDS and lag <= _MAX_LAG:
+        yield CheckResult("ok", f"audit signed {age:.0f} s ago; replica up to date")
 
 
-def _lone() -> Iterator[Finding]:
-    if not (os.environ.get(URL) and os.environ.get(TOKEN)):
-        yield Finding(
-            "ok", "servers without a session were not asked for", f"set {URL} and {TOKEN}, or: aizen-hub session list"
+def _check_sessions() -> Iterator[CheckResult]:
+    if not (os.environ.get(URL_VARIABLE) and os.environ.get(TOKEN_VARIABLE)):
+        yield CheckResult(
+            "ok",
+            "not checked: servers without a session",
+            f"set {URL_VARIABLE} and {TOKEN_VARIABLE}, or: aizen-hub session list",
         )
         return
-    rows: list[Any] = client(os.environ[URL], None).get(path("sessions")).get("rows") or []
-    lone = [f"{row[1]}/{row[2]}" for row in rows if row[0] is None]
-    if lone:
-        more = "" if len(lone) <= _SHOWN else f" and {len(lone) - _SHOWN} more"
-        yield Finding(
+    rows: list[Any] = create_client(os.environ[URL_VARIABLE], None).get(api_path("sessions")).get("rows") or []
+    without_session = [f"{row[1]}/{row[2]}" for row in rows if row[0] is None]
+    if without_session:
+        more = "" if len(without_session) <= _MAX_SHOWN else f" and {len(without_session) - _MAX_SHOWN} more"
+        yield CheckResult(
             "warn",
-            f"{len(lone)} servers run without a session, so without rights: {', '.join(lone[:_SHOWN])}{more}",
-            "their people stop and start them again",
+            f"{len(without_session)} servers run without a session and have no rights: "
+            f"{', '.join(without_session[:_MAX_SHOWN])}{more}",
+            "their users have to restart them",
         )
     else:
-        yield Finding("ok", f"every one of {len(rows)} servers has its session")
+        yield CheckResult("ok", f"each of {len(rows)} servers has its session")

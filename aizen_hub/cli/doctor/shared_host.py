@@ -1,4 +1,4 @@
-"""Machines that people share: what their accounts see of each other's notebooks (R35)."""
+"""Checks of machines with several accounts: what each can see of the notebooks of others (R35)."""
 
 from __future__ import annotations
 
@@ -7,54 +7,58 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.cli.doctor.finding import Finding
+from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.settings import Settings
 
-PROC = Path("/proc/self/mountinfo")
+MOUNTINFO = Path("/proc/self/mountinfo")
 _HIDDEN = re.compile(r"\bhidepid=(1|2|4|noaccess|invisible|ptraceable)\b")
-_ELSEWHERE = re.compile("systemd|batch|slurm|torque|pbs|condor|lsf|gridengine", re.IGNORECASE)
-"""Spawners under accounts of their own of which `configure` does not know what machine they use."""
+_OTHER_HOST_SPAWNER = re.compile("systemd|batch|slurm|torque|pbs|condor|lsf|gridengine", re.IGNORECASE)
+"""Spawners that use one account per user, on machines that `configure` does not know."""
 
 
-def look(hub: Any, settings: Settings) -> Iterator[Finding]:
-    """Look at what ``jupyterhub_config.py`` has set, and at this machine."""
-    from aizen_hub.hub.configure import shares_machine
+def check_shared_host(hub: Any, settings: Settings) -> Iterator[CheckResult]:
+    """Check the configuration in ``jupyterhub_config.py`` and this machine."""
+    from aizen_hub.hub.configure import runs_servers_locally
 
     if settings.insecure_same_uid:
         return
-    here = shares_machine(hub)
-    if here and (hidden := _hides_processes()) is not None:
+    shares_this_machine = runs_servers_locally(hub)
+    if shares_this_machine and (hidden := _hides_processes()) is not None:
         if hidden:
-            yield Finding("ok", "accounts of this machine do not see each other's processes")
+            yield CheckResult("ok", "accounts of this machine cannot see each other's processes")
         else:
-            yield Finding(
+            yield CheckResult(
                 "warn",
-                "accounts of this machine see each other's processes with their arguments",
+                "accounts of this machine can see each other's processes with their arguments",
                 "hidepid=2 for /proc; in /etc/fstab: proc /proc proc hidepid=2 0 0",
             )
-    kind = hub.JupyterHub.get("spawner_class")
-    name = str(getattr(kind, "__name__", kind))
-    if not here and _ELSEWHERE.search(name) and not _transport(hub, name.rpartition(".")[2]):
-        yield Finding(
+    spawner_class = hub.JupyterHub.get("spawner_class")
+    name = str(getattr(spawner_class, "__name__", spawner_class))
+    if (
+        not shares_this_machine
+        and _OTHER_HOST_SPAWNER.search(name)
+        and not _sets_transport(hub, name.rpartition(".")[2])
+    ):
+        yield CheckResult(
             "warn",
-            f"kernels of `{name[:80]}` listen on TCP and talk in clear: other accounts of their machine can listen",
+            f"kernels of `{name[:80]}` use unencrypted TCP: other accounts of their machine can read the traffic",
             'c.Spawner.args = ["--KernelManager.transport=ipc"]',
         )
 
 
 def _hides_processes() -> bool | None:
-    """Say whether /proc shows everybody their own processes only; None where that is not known."""
+    """Return whether /proc shows each account its own processes only; None if unknown."""
     try:
-        lines = PROC.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = MOUNTINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     mounts = [line for line in lines if line.split()[4:5] == ["/proc"]]
     return bool(_HIDDEN.search(mounts[-1])) if mounts else None
 
 
-def _transport(hub: Any, name: str) -> bool:
-    given = [*_list(hub.Spawner.get("args")), *_list(hub.get(name, {}).get("args"))]
-    return any("transport" in str(one) for one in given)
+def _sets_transport(hub: Any, name: str) -> bool:
+    arguments = [*_list(hub.Spawner.get("args")), *_list(hub.get(name, {}).get("args"))]
+    return any("transport" in str(argument) for argument in arguments)
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,1 +1,1 @@
-"""Who is this? Providers prove it, the authenticator asks the service who may come in."""
+"""Authentication of users by providers; the service decides which users may sign in."""

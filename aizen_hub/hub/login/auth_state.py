@@ -1,4 +1,4 @@
-"""What the hub keeps of a sign-in, encrypted, in its own record of the person (``auth_state``)."""
+"""The login that the hub stores, encrypted, with its user (``auth_state``)."""
 
 from __future__ import annotations
 
@@ -7,65 +7,65 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aizen_hub.hub.login.provider import Proof
+from aizen_hub.hub.login.provider import AuthenticatedIdentity
 
 _KEY = "aizen"
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSignIn:
-    """By whom somebody was proven to be whom, and what their provider needs to look them up again.
+class SavedLogin:
+    """The identity of the last login, and what its provider needs to refresh it.
 
     Attributes
     ----------
     provider, subject, name : str
-        See `Proof`.
+        See `AuthenticatedIdentity`.
     checked_at : float
-        When the provider and the service last said yes, in seconds since the epoch.
-    keep : mapping
-        See `Proof.keep`; may hold credentials.
+        When provider and service last admitted the user, in seconds since the epoch.
+    provider_state : mapping
+        See `AuthenticatedIdentity.provider_state`; may hold credentials.
     """
 
     provider: str
     subject: str
     name: str
     checked_at: float
-    keep: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    _others: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    provider_state: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _other_entries: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of_proof(cls, proof: Proof) -> KeptSignIn:
-        """Return what is kept of a proof that the service has just admitted."""
-        return cls(proof.provider, proof.subject, proof.name, time.time(), dict(proof.keep))
+    def from_identity(cls, identity: AuthenticatedIdentity) -> SavedLogin:
+        """Return the record of an identity that the service has just admitted."""
+        return cls(identity.provider, identity.subject, identity.name, time.time(), dict(identity.provider_state))
 
     @classmethod
-    async def of_user(cls, user: Any) -> KeptSignIn | None:
-        """Read it off a user of the hub; None where nothing of ours is kept, or nothing that we wrote."""
-        state = await user.get_auth_state()
-        known = state.get(_KEY) if isinstance(state, dict) else None
-        if not isinstance(known, dict):
+    async def load(cls, user: Any) -> SavedLogin | None:
+        """Read the record of a hub user; None where there is none, or not one of this form."""
+        auth_state = await user.get_auth_state()
+        saved = auth_state.get(_KEY) if isinstance(auth_state, dict) else None
+        if not isinstance(saved, dict):
             return None
         try:
             return cls(
-                str(known["provider"]),
-                str(known["subject"]),
-                str(known["name"]),
-                float(known["checked_at"]),
-                dict(known.get("keep") or {}),
-                {key: value for key, value in state.items() if key != _KEY},
+                str(saved["provider"]),
+                str(saved["subject"]),
+                str(saved["name"]),
+                float(saved["checked_at"]),
+                dict(saved.get("provider_state") or {}),
+                {key: value for key, value in auth_state.items() if key != _KEY},
             )
         except (KeyError, TypeError, ValueError):
             return None
 
-    def state(self, keep: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the whole ``auth_state``, with another ``keep`` where one is given."""
+    def to_auth_state(self, provider_state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the complete ``auth_state``, with ``provider_state`` replaced where it is given."""
         return {
-            **self._others,
+            **self._other_entries,
             _KEY: {
                 "provider": self.provider,
                 "subject": self.subject,
                 "name": self.name,
                 "checked_at": self.checked_at,
-                "keep": dict(self.keep if keep is None else keep),
+                "provider_state": dict(self.provider_state if provider_state is None else provider_state),
             },
         }

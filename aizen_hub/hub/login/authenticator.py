@@ -1,4 +1,4 @@
-"""The authenticator of the hub: one login page, several providers, and a session for every server start."""
+"""Authenticator of the hub: one login page for several providers, and a session for every server start."""
 
 from __future__ import annotations
 
@@ -11,52 +11,51 @@ from typing import Any
 from jupyterhub.auth import Authenticator
 from traitlets import Unicode, default
 
-from aizen_hub.client.responses import LoginAnswer, Projection
-from aizen_hub.client.secret_file import SecretFileError, read_or_make_secret
-from aizen_hub.client.service_client import HubRoad
+from aizen_hub.api_models.logins import HubUserModel
+from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.config_guard import enforce
-from aizen_hub.hub.hub_groups import hub_groups
-from aizen_hub.hub.login import login_errors as refusal
-from aizen_hub.hub.login import reauthentication as again
-from aizen_hub.hub.login.auth_state import KeptSignIn
-from aizen_hub.hub.login.login_page import LoginPage
-from aizen_hub.hub.login.oidc.handlers import Proven, handlers_of
-from aizen_hub.hub.login.oidc.logout import OidcLogout
+from aizen_hub.hub.hub_groups import hub_group_names
+from aizen_hub.hub.login import login_errors, reauthentication
+from aizen_hub.hub.login.auth_state import SavedLogin
+from aizen_hub.hub.login.client_address import request_address
+from aizen_hub.hub.login.login_page import LoginPageHandler
+from aizen_hub.hub.login.login_report import report_login
+from aizen_hub.hub.login.oidc.handlers import OidcIdentity, oidc_handlers
+from aizen_hub.hub.login.oidc.logout import OidcLogoutHandler
 from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider import (
-    LoginFailed,
-    NotLetIn,
+    AccessDeniedError,
+    AuthenticatedIdentity,
+    LoginError,
     PasswordProvider,
-    Proof,
     Provider,
-    ProviderUnreachable,
-    Throttled,
-    WrongCredentials,
-    show,
+    ProviderUnreachableError,
+    ThrottledError,
+    WrongCredentialsError,
+    printable,
 )
 from aizen_hub.hub.login.provider_factory import build_providers
-from aizen_hub.hub.spawn.batch_port import PortHandler
-from aizen_hub.hub.spawn.revocation_handler import RevokeHandler
-from aizen_hub.hub.spawn.server_monitor import ServerLife
-from aizen_hub.hub.spawn.server_session import SessionKeeper
-from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.hub.spawn.batch_port import BatchPortHandler
+from aizen_hub.hub.spawn.revocation_handler import RevocationHandler
+from aizen_hub.hub.spawn.server_monitor import ServerMonitor
+from aizen_hub.hub.spawn.server_session import SessionManager
+from aizen_hub.secret_files import SecretFileError, read_or_create_secret
 from aizen_hub.settings import ConfigurationError, Settings
-from aizen_hub.validation.client_address import source_of
 
 
 class AizenAuthenticator(Authenticator):
-    """Proves who somebody is by one of the providers of aizen.yaml; the service says who may come in.
+    """Authenticates users by the providers of aizen.yaml; the service decides which of them may sign in.
 
-    The registration at the service is the one thing that lets a person in. ``allowed_users`` and ``blocked_users`` of
-    the hub hold in addition; ``allow_all`` has no effect, and nobody becomes an administrator of the hub by its own
-    configuration: the role AIZEN_ADMIN does that, for as long as it is held.
+    A user is admitted by the registration at the service only. ``allowed_users`` and ``blocked_users`` of the hub
+    apply in addition; ``allow_all`` has no effect. Administrators are not configured at the hub: its admin page is
+    open to holders of the role AIZEN_ADMIN.
     """
 
     config_file = Unicode(
         "aizen.yaml",
         config=True,
         help="""
-        The one configuration file, read by the hub and by the service.
+        The configuration file, read by the hub and by the service.
 
         Example: `c.AizenAuthenticator.config_file = "/etc/aizen/aizen.yaml"`; `configure(c, …)` sets it.
         """,
@@ -64,8 +63,8 @@ class AizenAuthenticator(Authenticator):
     instance = Unicode(
         config=True,
         help="""
-        The id that the hub gave to the service it started. Set by `configure`; leave it alone. Warning: without it any
-        process that takes the service's port on this machine can pose as the service.
+        The id that the hub gave to the service it started. Set by `configure`; do not change it. Warning: without it
+        any process that listens on the service's port on this machine can impersonate the service.
         """,
     )
 
@@ -74,24 +73,24 @@ class AizenAuthenticator(Authenticator):
         path = Path(self.config_file).absolute()
         self.aizen_settings = settings = Settings.load(path)
         try:
-            secret = read_or_make_secret(settings.hub_secret_path)
+            secret = read_or_create_secret(settings.hub_secret_path)
         except SecretFileError as error:
             raise ConfigurationError(str(error)) from None
-        self.road = HubRoad(
+        self.service = ServiceClient(
             settings.service_url,
             secret,
             deadline=settings.service.deadline_seconds,
             instance=self.instance if settings.service.managed else None,
         )
-        self.providers: dict[str, Provider] = build_providers(settings, self.road, path.parent)
-        self.sessions = SessionKeeper(self.road, settings)
-        self.turned_away: set[str] = set()
-        self.one_by_one = asyncio.Lock()
-        """Held by the sign-in that the hub's database is being told of."""
-        self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
-        self._life: ServerLife | None = None
+        self.providers: dict[str, Provider] = build_providers(settings, self.service, path.parent)
+        self.sessions = SessionManager(self.service, settings)
+        self.denied_users: set[str] = set()
+        self.hub_db_lock = asyncio.Lock()
+        """Held while a login is written to the hub's database."""
+        self._refresh_tasks: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
+        self._monitor: ServerMonitor | None = None
 
-    # Each of these is a protection; `protections` refuses to start if the operator's configuration undoes one.
+    # Each of these is a protection; `config_guard` refuses to start if the operator's configuration disables one.
     @default("manage_groups")
     def _manage_groups(self) -> bool:
         return True
@@ -117,56 +116,68 @@ class AizenAuthenticator(Authenticator):
         return False
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
-        """Check the hub's final configuration, start the background loops, and add the revocation address."""
+        """Check the hub's final configuration, start the background loops, and return the handlers."""
         try:
             enforce(app, self.aizen_settings)
         except ConfigurationError as error:
             self.log.critical("%s", error)
             app.exit(1)
-        self._life = ServerLife(app, self)
-        self._life.start()
-        revoke = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "life": self._life}
-        # Ours first: the base class lists a login page of its own.
-        found = [(r"/login", LoginPage), *super().get_handlers(app), (r"/api/aizen/revoke", RevokeHandler, revoke)]
-        # Before batchspawner's own, also where that is loaded later.
-        found.append((r"/api/batchspawner", PortHandler))
-        for one in self.providers.values():
-            if isinstance(one, OidcProvider):
-                found += handlers_of(one, app, self._life)
-        return [*found, *again.handlers("aizen"), (r"/logout", OidcLogout)]
+        self._monitor = ServerMonitor(app, self)
+        self._monitor.start()
+        revocation_options = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "monitor": self._monitor}
+        # First, because the base class lists a login page of its own.
+        handlers = [
+            (r"/login", LoginPageHandler),
+            *super().get_handlers(app),
+            (r"/api/aizen/revoke", RevocationHandler, revocation_options),
+        ]
+        # Replaces batchspawner's handler, also where batchspawner is loaded later.
+        handlers.append((r"/api/batchspawner", BatchPortHandler))
+        for provider in self.providers.values():
+            if isinstance(provider, OidcProvider):
+                handlers += oidc_handlers(provider, app, self._monitor)
+        return [*handlers, *reauthentication.reauthentication_handlers("aizen"), (r"/logout", OidcLogoutHandler)]
 
-    def without_session(self, name: str) -> list[str]:
-        """Return the servers of a person that run without a session, as of the last heartbeat, for the home page."""
-        return [] if self._life is None else self._life.without(name)
+    def servers_without_session(self, name: str) -> list[str]:
+        """Return a user's servers that run without a session, as of the last heartbeat, for the home page."""
+        return [] if self._monitor is None else self._monitor.servers_without_session(name)
 
-    def local_names(self) -> frozenset[str]:
-        """Return the providers whose accounts are kept by the service, which may ask for one-time codes."""
-        return frozenset(one.name for one in self.aizen_settings.providers if one.kind == "local")
+    def local_provider_names(self) -> frozenset[str]:
+        """Return the providers whose accounts the service stores; those may require one-time codes."""
+        return frozenset(provider.name for provider in self.aizen_settings.providers if provider.kind == "local")
 
     @default("request_otp")
     def _request_otp(self) -> bool:
-        return bool(self.local_names())
+        return bool(self.local_provider_names())
 
     @default("otp_prompt")
     def _otp_prompt(self) -> str:
         return "One-time code (if you use one):"
 
-    def login_choices(self) -> list[tuple[str, str]]:
+    def provider_labels(self) -> list[tuple[str, str]]:
         """Return name and label of each provider, for the login page."""
-        return [(one.name, one.label) for one in self.providers.values()]
+        return [(provider.name, provider.label) for provider in self.providers.values()]
 
-    def password_choices(self) -> list[tuple[str, str]]:
-        """Return name and label of each provider that takes a password in the form."""
-        return [(one.name, one.label) for one in self.providers.values() if isinstance(one, PasswordProvider)]
+    def password_provider_labels(self) -> list[tuple[str, str]]:
+        """Return name and label of each provider that checks a password from the form."""
+        return [
+            (provider.name, provider.label)
+            for provider in self.providers.values()
+            if isinstance(provider, PasswordProvider)
+        ]
 
-    def button_choices(self) -> list[tuple[str, str]]:
-        """Return name and label of each provider that signs in at its own pages."""
-        return [(one.name, one.label) for one in self.providers.values() if isinstance(one, OidcProvider)]
+    def redirect_provider_labels(self) -> list[tuple[str, str]]:
+        """Return name and label of each provider that signs users in on its own pages."""
+        return [
+            (provider.name, provider.label)
+            for provider in self.providers.values()
+            if isinstance(provider, OidcProvider)
+        ]
 
     # -- names -----------------------------------------------------------------------------------------------------
 
     def normalize_username(self, username: str) -> str:
-        """Fold case only: a ``username_map`` could make one registered person another."""
+        """Fold case only: a ``username_map`` could turn one registered user into another."""
         return username.casefold()
 
     def validate_username(self, username: str) -> bool:
@@ -181,192 +192,175 @@ class AizenAuthenticator(Authenticator):
     def check_allowed(self, username: str, authentication: dict[str, Any] | None = None) -> bool:
         """Apply ``allowed_users`` where it is configured, also when it is empty (R6, R25)."""
         configured = any(
-            "allowed_users" in self.config[kind.__name__] for kind in type(self).mro() if _is_section(kind)
+            "allowed_users" in self.config[base.__name__] for base in type(self).mro() if _is_section(base)
         )
         return not configured or username in self.allowed_users
 
-    # -- signing in ------------------------------------------------------------------------------------------------
+    # -- login -----------------------------------------------------------------------------------------------------
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
-        """Prove a password and ask the service; see `Authenticator.authenticate`.
+        """Check a password and report the login to the service; see `Authenticator.authenticate`.
+
+        Returns
+        -------
+        dict or None
+            None for a wrong name or password.
 
         Raises
         ------
-        LoginRefused
-            With the reason for the login page; None stands for a wrong name or password.
+        LoginDeniedError
+            With the reason for the login page.
         """
-        source = self.source(handler)
-        if isinstance(data, Proven):
-            return await self._admit(handler, self.providers[data.proof.provider], data.proof, source)
+        source = self.client_address(handler)
+        if isinstance(data, OidcIdentity):
+            return await self._admit_identity(handler, self.providers[data.identity.provider], data.identity, source)
         fields = _text_fields(data)
-        provider = self._chosen(fields.get("provider"))
+        provider = self._select_password_provider(fields.get("provider"))
         name, password = fields.get("username"), fields.get("password")
         if provider is None or name is None or password is None:
             return None
         try:
-            proof = await provider.prove(name, password, totp=fields.get("otp") or None, source=source)
-        except WrongCredentials:
+            identity = await provider.authenticate(name, password, totp=fields.get("otp") or None, source=source)
+        except WrongCredentialsError:
             return None
-        except Throttled as error:
-            raise refusal.throttled(error) from None
-        except NotLetIn as error:
-            raise refusal.not_let_in(str(error), provider.label) from None
-        except ProviderUnreachable as error:
-            raise refusal.unreachable(str(error)) from None
-        return await self._admit(handler, provider, proof, source)
+        except ThrottledError as error:
+            raise login_errors.throttled(error) from None
+        except AccessDeniedError as error:
+            raise login_errors.access_denied(str(error), provider.label) from None
+        except ProviderUnreachableError as error:
+            raise login_errors.provider_unreachable(str(error)) from None
+        return await self._admit_identity(handler, provider, identity, source)
 
-    def source(self, handler: Any) -> str | None:
-        """Return the network address that a request came from, as far as that can be believed (R121)."""
+    def client_address(self, handler: Any) -> str | None:
+        """Return the client's network address, from ``X-Forwarded-For`` only where the proxy is trusted (R121)."""
         request = getattr(handler, "request", None)
-        if request is None:
-            return None
-        # Tornado's `remote_ip` believes `X-Real-Ip` of anybody, and so would let each guess come from a new address.
-        context = getattr(getattr(request, "connection", None), "context", None)
-        peer = str(getattr(context, "_orig_remote_ip", None) or request.remote_ip or "")
-        forwarded = request.headers.get_list("X-Forwarded-For")
-        return source_of(peer, forwarded, self.aizen_settings.service.trusted_proxies)
+        return None if request is None else request_address(request, self.aizen_settings.service.trusted_proxies)
 
-    async def _admit(self, handler: Any, provider: Provider, proof: Proof, source: str | None) -> dict[str, Any]:
+    async def _admit_identity(
+        self, handler: Any, provider: Provider, identity: AuthenticatedIdentity, source: str | None
+    ) -> dict[str, Any]:
         try:
-            answer = await self._report(proof, source)
-        except NotLetIn as error:
-            raise refusal.not_let_in(str(error), provider.label) from None
-        except ProviderUnreachable as error:
-            raise refusal.unreachable(str(error)) from None
-        if answer.outcome != "admitted" or answer.user is None:
-            self.log.warning("`%s` by `%s` is not admitted: %s", show(proof.name), provider.name, answer.outcome)
-            raise refusal.not_admitted(answer, proof, provider.label)
+            response = await report_login(self.service, identity, source)
+        except AccessDeniedError as error:
+            raise login_errors.access_denied(str(error), provider.label) from None
+        except ProviderUnreachableError as error:
+            raise login_errors.provider_unreachable(str(error)) from None
+        if response.outcome != "admitted" or response.user is None:
+            self.log.warning(
+                "`%s` of provider `%s` is not admitted: %s", printable(identity.name), provider.name, response.outcome
+            )
+            raise login_errors.login_denied(response, identity, provider.label)
         if handler is not None:
             handler.aizen_provider = provider.name
-        return self._model(answer.user, proof, answer.projection)
+        return self._auth_model(response.user, identity, response.hub_user)
 
     async def refresh_user(self, user: Any, handler: Any = None) -> dict[str, Any] | bool:
-        """Ask again who this is and whether they may be here; see `Authenticator.refresh_user`.
+        """Check again who the user is and whether they may stay; see `Authenticator.refresh_user`.
 
-        A directory or service that does not answer leaves people in for ``group_max_age_seconds`` after the last
-        success and no longer; a start of a server needs the service anyway.
+        While a directory or the service does not respond, users stay signed in for ``group_max_age_seconds`` after the
+        last success; a server start requires the service in any case.
         """
-        task = self._refreshing.get(user.name)
+        task = self._refresh_tasks.get(user.name)
         if task is None:
-            # One page load asks many times at once; the directory is asked once.
+            # One page load causes many concurrent calls, which share one query to the provider.
             task = asyncio.ensure_future(self._refresh(user))
-            self._refreshing[user.name] = task
-            task.add_done_callback(lambda _: self._refreshing.pop(user.name, None))
+            self._refresh_tasks[user.name] = task
+            task.add_done_callback(lambda _: self._refresh_tasks.pop(user.name, None))
         result = await asyncio.shield(task)
         if result is False and handler is not None and not hasattr(handler, "_token_authenticated"):
-            # JupyterHub 6.1.1 reads this of every handler after a failed refresh and sets it for tokens only; without
-            # it, a person with an expired sign-in sees an error 500 instead of the login page.
+            # JupyterHub 6.1.1 reads this attribute of every handler after a failed refresh but sets it for tokens only;
+            # without it, a user with an expired login sees an error 500 instead of the login page.
             handler._token_authenticated = False
         return dict(result) if isinstance(result, dict) else result
 
     async def _refresh(self, user: Any) -> dict[str, Any] | bool:
-        known = await KeptSignIn.of_user(user)
-        provider = self.providers.get(known.provider) if known is not None else None
-        if provider is None or known is None:
+        saved = await SavedLogin.load(user)
+        provider = self.providers.get(saved.provider) if saved is not None else None
+        if provider is None or saved is None:
             return False
         try:
-            proof = await provider.look_up(known.subject, known.name, known.keep)
-            if proof is not None and proof.keep != known.keep:
-                # At once: a refresh token that was replaced is worth nothing, and whoever asked may not store the rest.
-                await user.save_auth_state(known.state(proof.keep))
-            answer = None if proof is None else await self._report(proof, None, refresh=True)
-        except NotLetIn as error:
-            self.log.warning("`%s` may not be here any more: %s", user.name, error)
-            self.turned_away.add(user.name)
+            identity = await provider.refresh(saved.subject, saved.name, saved.provider_state)
+            if identity is not None and identity.provider_state != saved.provider_state:
+                # At once: a replaced refresh token is unusable, and the caller may not store the result.
+                await user.save_auth_state(saved.to_auth_state(identity.provider_state))
+            response = None if identity is None else await report_login(self.service, identity, None, refresh=True)
+        except AccessDeniedError as error:
+            self.log.warning("`%s` may not stay signed in: %s", user.name, error)
+            self.denied_users.add(user.name)
             return False
-        except LoginFailed as error:
-            if isinstance(error, ProviderUnreachable) and error.keep is not None:
-                await user.save_auth_state(known.state(error.keep))
-            fresh = time.time() - known.checked_at < self.aizen_settings.group_max_age_seconds
-            self.log.warning("`%s` cannot be checked again (%s)%s", user.name, error, "" if fresh else ": signed out")
-            return fresh
-        if proof is None or answer is None or answer.outcome != "admitted" or answer.user != user.name:
-            self.log.warning("`%s` may not be here any more: %s", user.name, answer.outcome if answer else "gone")
-            self.turned_away.add(user.name)
-            return False
-        self.turned_away.discard(user.name)
-        return self._model(str(answer.user), proof, answer.projection)
-
-    async def _report(self, proof: Proof, source: str | None, *, refresh: bool = False) -> LoginAnswer:
-        try:
-            return await self.road.login(
-                proof.provider,
-                proof.subject,
-                proof.name,
-                display_name=proof.display_name,
-                email=proof.email,
-                groups=proof.groups,
-                source=source,
-                typed=proof.typed,
-                refresh=refresh,
+        except LoginError as error:
+            if isinstance(error, ProviderUnreachableError) and error.provider_state is not None:
+                await user.save_auth_state(saved.to_auth_state(error.provider_state))
+            is_recent = time.time() - saved.checked_at < self.aizen_settings.group_max_age_seconds
+            self.log.warning(
+                "`%s` could not be refreshed (%s)%s", user.name, error, "" if is_recent else ": signed out"
             )
-        except Unavailable as error:
-            self.log.error("login report: %s", error.detail)
-            raise ProviderUnreachable(
-                "your password was right, but the access service does not answer; try again in a moment"
-            ) from None
-        except Problem as error:
-            self.log.error("login report for `%s`: %s", show(proof.name), error.detail)
-            raise NotLetIn(f"the access service refused this sign-in: {error.detail}") from None
+            return is_recent
+        if identity is None or response is None or response.outcome != "admitted" or response.user != user.name:
+            self.log.warning("`%s` may not stay signed in: %s", user.name, response.outcome if response else "gone")
+            self.denied_users.add(user.name)
+            return False
+        self.denied_users.discard(user.name)
+        return self._auth_model(str(response.user), identity, response.hub_user)
 
-    def _chosen(self, name: str | None) -> PasswordProvider | None:
-        found = [one for one in self.providers.values() if isinstance(one, PasswordProvider)]
-        return next((one for one in found if not name or one.name == name), None)
+    def _select_password_provider(self, name: str | None) -> PasswordProvider | None:
+        providers = [provider for provider in self.providers.values() if isinstance(provider, PasswordProvider)]
+        return next((provider for provider in providers if not name or provider.name == name), None)
 
-    async def signed_in_again(self, handler: Any, proof: Proof) -> None:
-        """Hear that the person at this browser has just proven again who they are; an ordinary sign-in follows.
+    async def handle_reauthentication(self, handler: Any, identity: AuthenticatedIdentity) -> None:
+        """Report a repeated login in this browser as a recent login, or as the login to link; a normal login follows.
 
-        Where somebody is signed in already, it counts as their fresh sign-in, or links a login if they set out to.
+        Does nothing where no user is signed in.
 
         Raises
         ------
-        LoginRefused
-            It was somebody else, whom this browser must not become in passing; or the login was not linked.
+        LoginDeniedError
+            The login belongs to another user than the one who is signed in, or it was not linked.
         """
-        user, label = handler.current_user, self.providers[proof.provider].label
+        user, label = handler.current_user, self.providers[identity.provider].label
         if user is None:
             return
-        if again.linking(handler, proof.provider):
-            fault = await again.report_link(handler, proof)
-            if fault is not None:
-                raise refusal.not_counted(f"the login was not linked: {fault}", label)
+        if reauthentication.consume_link_intent(handler, identity.provider):
+            error = await reauthentication.report_link(handler, identity)
+            if error is not None:
+                raise login_errors.reauthentication_failed(f"the login was not linked: {error}", label)
             return
-        known = await KeptSignIn.of_user(user)
-        if known is not None:
-            fault = await again.report_fresh(handler, known, proof)
-            if fault is not None:
-                raise refusal.not_counted(fault, label)
+        saved = await SavedLogin.load(user)
+        if saved is not None:
+            error = await reauthentication.report_recent_login(handler, saved, identity)
+            if error is not None:
+                raise login_errors.reauthentication_failed(error, label)
 
-    async def logout_address(self, user: Any, back: str) -> str | None:
-        """Return where somebody who signs out goes to end their session at the provider too, or None."""
-        known = await KeptSignIn.of_user(user)
-        provider = self.providers.get(known.provider) if known is not None else None
-        if not isinstance(provider, OidcProvider) or known is None:
+    async def provider_logout_url(self, user: Any, return_url: str) -> str | None:
+        """Return the URL that ends the user's session at the provider too, or None."""
+        saved = await SavedLogin.load(user)
+        provider = self.providers.get(saved.provider) if saved is not None else None
+        if not isinstance(provider, OidcProvider) or saved is None:
             return None
-        return await provider.logout_url(known.keep, back)
+        return await provider.logout_url(saved.provider_state, return_url)
 
-    def _model(self, name: str, proof: Proof, projection: Projection | None) -> dict[str, Any]:
+    def _auth_model(self, name: str, identity: AuthenticatedIdentity, info: HubUserModel | None) -> dict[str, Any]:
         return {
             "name": name,
-            # Explicit: an omitted value would never take the flag away again, and the flag opens every server.
+            # Explicit: an omitted value would never remove the flag, and the flag opens every server.
             "admin": False,
-            "groups": hub_groups(projection or Projection()),
-            "auth_state": KeptSignIn.of_proof(proof).state(),
+            "groups": hub_group_names(info or HubUserModel()),
+            "auth_state": SavedLogin.from_identity(identity).to_auth_state(),
         }
 
     # -- servers ---------------------------------------------------------------------------------------------------
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
-        """Open the session of this start, whatever road it came by; see `SessionKeeper.open`."""
-        await self.sessions.open(user, spawner)
+        """Open the session of this start, however it was requested; see `SessionManager.open_session`."""
+        await self.sessions.open_session(user, spawner)
 
     async def post_spawn_stop(self, user: Any, spawner: Any) -> None:
         """End the session of this server."""
-        await self.sessions.close(user, spawner)
+        await self.sessions.end_session(user, spawner)
 
 
 def _text_fields(data: Any) -> dict[str, str]:
-    # The hub's password-for-token address passes JSON of any shape here.
+    # The hub's password-for-token endpoint passes arbitrary JSON here.
     if not isinstance(data, dict):
         return {}
     return {key: value for key, value in data.items() if isinstance(key, str) and isinstance(value, str)}

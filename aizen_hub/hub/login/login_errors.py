@@ -1,4 +1,4 @@
-"""What the login page shows to somebody who does not come in."""
+"""Errors that the login page explains to the user."""
 
 from __future__ import annotations
 
@@ -6,77 +6,81 @@ import math
 
 from tornado import web
 
-from aizen_hub.client.responses import LoginAnswer
-from aizen_hub.hub.login.provider import Proof, Throttled, show
+from aizen_hub.api_models.logins import LoginResponse
+from aizen_hub.hub.login.provider import AuthenticatedIdentity, ThrottledError, printable
 
 TITLES = {
     "not-registered": "You are not registered here yet",
     "locked": "Your account is locked",
     "not-active": "Your account is not active",
-    "name-taken": "Your user name belongs to somebody else here",
-    "not-let-in": "You may not use this hub",
-    "not-counted": "This sign-in did not count",
+    "name-taken": "Your user name belongs to another user here",
+    "access-denied": "You may not use this hub",
+    "reauthentication-failed": "You could not be signed in again",
 }
-_DEFAULTS = {
+_DEFAULT_REASONS = {
     "not-registered": "ask an administrator of this hub to register you",
-    "locked": "ask an administrator of this hub why, and to unlock it",
     "not-active": "ask an administrator of this hub to activate it",
     "name-taken": "ask an administrator of this hub to register you under another name",
 }
 
 
-class LoginRefused(web.HTTPError):
-    """A refusal that the login page explains.
+class LoginDeniedError(web.HTTPError):
+    """A denied login, with its explanation.
 
     Attributes
     ----------
     aizen : dict
-        For the template: ``kind``, and for a recognised person ``title``, ``name`` and ``provider``.
+        For the template: ``kind``, and for an authenticated user ``title``, ``name`` and ``provider``.
     """
 
-    def __init__(self, status: int, sentence: str, kind: str, **facts: str) -> None:
+    def __init__(self, status: int, message: str, kind: str, **details: str) -> None:
         super().__init__(status)
-        # The hub shows this; as `log_message` it would be %-formatted.
-        self.jupyterhub_message = sentence
-        self.aizen = {"kind": kind, **facts}
+        # The hub shows this text; as `log_message` it would be %-formatted.
+        self.jupyterhub_message = message
+        self.aizen = {"kind": kind, **details}
         self.headers: dict[str, str] = {}
 
     def __str__(self) -> str:
-        return f"login refused: {self.aizen['kind']}: {show(self.jupyterhub_message, 300)}"
+        return f"login denied: {self.aizen['kind']}: {printable(self.jupyterhub_message, 300)}"
 
 
-def not_admitted(answer: LoginAnswer, proof: Proof, label: str) -> LoginRefused:
-    """Say who was recognised, what is missing, and whom to ask."""
-    kind = answer.outcome if answer.outcome in TITLES else "not-active"
-    name = show(proof.name)
-    sentence = f"{label} knows you as {name}. {_sentence(answer.reason or _DEFAULTS.get(kind, ''))}"
-    return LoginRefused(403, sentence, kind, title=TITLES[kind], name=name, provider=label)
+def login_denied(response: LoginResponse, identity: AuthenticatedIdentity, label: str) -> LoginDeniedError:
+    """Return the error for an authenticated user whom the service does not admit."""
+    kind = response.outcome if response.outcome in TITLES else "not-active"
+    name = printable(identity.name)
+    if kind == "locked":
+        message = f"Your account ({name}) is locked. Contact an administrator."
+    else:
+        message = f"{label} recognised you as {name}. {_to_sentence(response.reason or _DEFAULT_REASONS.get(kind, ''))}"
+    return LoginDeniedError(403, message, kind, title=TITLES[kind], name=name, provider=label)
 
 
-def not_let_in(sentence: str, label: str) -> LoginRefused:
-    return LoginRefused(403, _sentence(sentence), "not-let-in", title=TITLES["not-let-in"], provider=label)
+def access_denied(message: str, label: str) -> LoginDeniedError:
+    return LoginDeniedError(403, _to_sentence(message), "access-denied", title=TITLES["access-denied"], provider=label)
 
 
-def not_counted(sentence: str, label: str) -> LoginRefused:
-    """Say why signing in again was for nothing; whoever was signed in still is."""
-    return LoginRefused(403, _sentence(sentence), "not-counted", title=TITLES["not-counted"], provider=label)
+def reauthentication_failed(message: str, label: str) -> LoginDeniedError:
+    """Return the error for a repeated login that did not count; the user stays signed in as before."""
+    return LoginDeniedError(
+        403, _to_sentence(message), "reauthentication-failed", title=TITLES["reauthentication-failed"], provider=label
+    )
 
 
-def throttled(error: Throttled) -> LoginRefused:
+def throttled(error: ThrottledError) -> LoginDeniedError:
     seconds = max(1, math.ceil(error.retry_after))
-    refusal = LoginRefused(429, _sentence(f"{error}; try again in {seconds} seconds"), "throttled")
-    refusal.headers["Retry-After"] = str(seconds)
-    return refusal
+    denied = LoginDeniedError(429, _to_sentence(f"{error}; try again in {seconds} seconds"), "throttled")
+    denied.headers["Retry-After"] = str(seconds)
+    return denied
 
 
-def start_again(sentence: str) -> LoginRefused:
-    return LoginRefused(400, _sentence(sentence), "start-again")
+def restart_required(message: str) -> LoginDeniedError:
+    return LoginDeniedError(400, _to_sentence(message), "start-again")
 
 
-def unreachable(sentence: str) -> LoginRefused:
-    return LoginRefused(503, _sentence(sentence), "unreachable")
+def provider_unreachable(message: str) -> LoginDeniedError:
+    return LoginDeniedError(503, _to_sentence(message), "unreachable")
 
 
-def _sentence(text: str) -> str:
+def _to_sentence(text: str) -> str:
     text = text.strip()
     return text if not text else text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -1,4 +1,4 @@
-"""What every way to prove who one is has in common."""
+"""Interface of login providers: protocols, the authenticated identity, and errors."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from aizen_hub.validation.printable import visible
+from aizen_hub.validation.printable import escape_nonprintable
 
-WRONG = "the user name or the password is wrong"
+WRONG_CREDENTIALS = "the user name or the password is wrong"
 MAX_NAME = 256
 MAX_PASSWORD = 1024
-"""Characters of what is typed in the form; longer ones are wrong before anybody is asked."""
+"""Characters; longer input is rejected without a query to the provider."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """A proven identity.
+class AuthenticatedIdentity:
+    """An identity that a provider has authenticated.
 
     Attributes
     ----------
     provider : str
-        The name of the provider that proved it.
+        The name of the provider.
     subject : str
-        What never changes there: entryUUID, objectGUID, `sub`, the id of a local account.
+        The immutable id there: entryUUID, objectGUID, `sub`, the id of a local account.
     name : str
-        The name that the provider gives, with its domain where it is a mail address; not yet checked by the service,
-        and a label, not the identity.
+        The name that the provider returns, with its domain where it is an e-mail address; a label that the service has
+        not checked, not the identity.
     groups : tuple of str, optional
-        Names of the groups there; None where this provider does not know them now.
-    keep : mapping
-        What the provider needs to look this person up again, kept encrypted by the hub; may hold credentials.
+        Names of the groups there; None where this provider does not know them at present.
+    provider_state : mapping
+        What the provider needs to refresh this identity, stored encrypted by the hub; may hold credentials.
     authenticated_at : float, optional
-        When the person last proved it in person, in seconds since the epoch, where the provider says so.
-    typed : str, optional
-        What was typed as the name, where the attempt was counted.
+        When the user last signed in at the provider, in seconds since the epoch, where it reports that.
+    entered_name : str, optional
+        The name as entered in the form, where the attempt was counted.
     """
 
     provider: str
@@ -43,40 +43,41 @@ class Proof:
     display_name: str | None = None
     email: str | None = None
     groups: tuple[str, ...] | None = None
-    keep: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    provider_state: Mapping[str, Any] = field(default_factory=dict, repr=False)
     authenticated_at: float | None = None
-    typed: str | None = None
+    entered_name: str | None = None
 
 
-class LoginFailed(Exception):
-    """The proof failed; the message is a sentence for the person at the form and never says which part was wrong."""
+class LoginError(Exception):
+    """Authentication failed; the message is for the user at the form and never says which part was wrong."""
 
 
-class WrongCredentials(LoginFailed):
-    """Unknown name, wrong password, or a name that no directory could hold: one text for all of them."""
+class WrongCredentialsError(LoginError):
+    """Unknown name, wrong password, or an impossible name: one text for all of them."""
 
 
-class NotLetIn(LoginFailed):
-    """The password was right, but this person may not come in by this provider."""
+class AccessDeniedError(LoginError):
+    """The password was right, but this user may not sign in through this provider."""
 
 
-class Throttled(LoginFailed):
+class ThrottledError(LoginError):
     """Too many failed attempts; ``retry_after`` is in seconds."""
 
-    def __init__(self, sentence: str, retry_after: float) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
-class ProviderUnreachable(LoginFailed):
-    """The directory or identity provider does not answer, or answers nonsense; nobody's fault at the form.
+class ProviderUnreachableError(LoginError):
+    """The directory or identity provider does not respond, or sends an invalid response.
 
-    ``keep`` is what `Proof.keep` must become nevertheless: half a look-up may have used up a credential.
+    ``provider_state`` replaces `AuthenticatedIdentity.provider_state` all the same: an interrupted refresh may have
+    used up a credential.
     """
 
-    def __init__(self, sentence: str, keep: Mapping[str, Any] | None = None) -> None:
-        super().__init__(sentence)
-        self.keep = keep
+    def __init__(self, message: str, provider_state: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.provider_state = provider_state
 
 
 class Provider(Protocol):
@@ -85,42 +86,46 @@ class Provider(Protocol):
     name: str
     label: str
 
-    async def look_up(self, subject: str, name: str, keep: Mapping[str, Any] | None = None) -> Proof | None:
-        """Read an identity again without the person; None if it is gone or may not come in any more.
+    async def refresh(
+        self, subject: str, name: str, provider_state: Mapping[str, Any] | None = None
+    ) -> AuthenticatedIdentity | None:
+        """Read an identity again without the user; None if it is gone or may not sign in any more.
 
         Parameters
         ----------
-        keep : mapping
-            `Proof.keep` of the last time.
+        provider_state : mapping
+            `AuthenticatedIdentity.provider_state` of the last time.
 
         Raises
         ------
-        ProviderUnreachable
+        ProviderUnreachableError
         """
 
     def close(self) -> None:
-        """Give back threads and connections."""
+        """Release threads and connections."""
 
 
 @runtime_checkable
 class PasswordProvider(Provider, Protocol):
-    """A provider that takes a name and a password from the form."""
+    """A provider that checks a name and a password from the form."""
 
-    async def prove(self, name: str, password: str, *, totp: str | None, source: str | None) -> Proof:
+    async def authenticate(
+        self, name: str, password: str, *, totp: str | None, source: str | None
+    ) -> AuthenticatedIdentity:
         """Check a password.
 
         Raises
         ------
-        WrongCredentials, NotLetIn, Throttled, ProviderUnreachable
+        WrongCredentialsError, AccessDeniedError, ThrottledError, ProviderUnreachableError
         """
 
 
 def short_name(name: str) -> str:
-    """Return the local part where the name is a mail address, else the name; the Aizen user id is the short name."""
+    """Return the local part where the name is an e-mail address, else the name; it becomes the Aizen user id."""
     local, at, domain = name.partition("@")
     return local if at and local and domain else name
 
 
-def show(text: str, limit: int = 64) -> str:
-    """Return text from outside so that it can stand in a log line or a sentence: bounded, one line, visible (R99)."""
-    return visible(text[:limit]) + ("…" if len(text) > limit else "")
+def printable(text: str, limit: int = 64) -> str:
+    """Return untrusted text in a form that is safe in a log line or message: bounded, one line, printable (R99)."""
+    return escape_nonprintable(text[:limit]) + ("…" if len(text) > limit else "")

@@ -1,52 +1,54 @@
-"""From ``providers`` in aizen.yaml to the objects that do it."""
+"""Construction of the providers that aizen.yaml configures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from aizen_hub.catalogs.loader import CatalogError, load_catalog
-from aizen_hub.client.service_client import HubRoad
+from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.ldap.provider import LdapProvider
 from aizen_hub.hub.login.local_provider import LocalProvider
 from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider import Provider
-from aizen_hub.hub.login.throttled_provider import Counted
+from aizen_hub.hub.login.throttled_provider import ThrottledProvider
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
 
 
-def build_providers(settings: Settings, road: HubRoad, folder: Path) -> dict[str, Provider]:
+def build_providers(settings: Settings, service: ServiceClient, base_dir: Path) -> dict[str, Provider]:
     """Return the providers by name, in the order of the file.
 
     Parameters
     ----------
-    folder : Path
-        Where relative paths in provider settings start: the folder of aizen.yaml.
+    base_dir : Path
+        Base of relative paths in provider settings: the directory of aizen.yaml.
 
     Raises
     ------
     ConfigurationError
-        A provider cannot work as it is configured; names the key and the fix.
+        A provider's settings are invalid; names the key and the fix.
     """
     providers: dict[str, Provider] = {}
-    for one in settings.providers:
-        if one.authenticator and one.kind != "oidc":
-            raise ConfigurationError(f"`providers.{one.name}.authenticator`: has no effect for `{one.kind}`: remove it")
-        providers[one.name] = _provider(one, settings, road, folder)
+    for entry in settings.providers:
+        if entry.authenticator and entry.kind != "oidc":
+            raise ConfigurationError(
+                f"`providers.{entry.name}.authenticator`: has no effect for `{entry.kind}`: remove it"
+            )
+        providers[entry.name] = _build_provider(entry, settings, service, base_dir)
     return providers
 
 
-def _provider(one: ProviderSettings, settings: Settings, road: HubRoad, folder: Path) -> Provider:
-    match one.kind:
+def _build_provider(entry: ProviderSettings, settings: Settings, service: ServiceClient, base_dir: Path) -> Provider:
+    match entry.kind:
         case "ldap":
-            return Counted(LdapProvider(one, folder), road)
+            return ThrottledProvider(LdapProvider(entry, base_dir), service)
         case "local":
-            return LocalProvider(one, road)
+            return LocalProvider(entry, service)
         case "oidc":
-            return OidcProvider(one, folder, groups_required=groups_required(settings))
+            return OidcProvider(entry, base_dir, groups_required=is_groups_claim_required(settings))
 
 
-def groups_required(settings: Settings) -> bool:
-    """Whether the catalog lets nobody in of whom an identity provider tells no groups."""
+def is_groups_claim_required(settings: Settings) -> bool:
+    """Return whether the catalog requires that identity providers report groups of every user."""
     try:
         return load_catalog(settings.catalog, settings.overlays).groups_claim_required
     except CatalogError as error:

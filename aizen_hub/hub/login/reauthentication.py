@@ -1,7 +1,7 @@
-"""Pages of the hub for somebody who is signed in: sign in again with the same provider, or prove a further login.
+"""Pages for signed-in users: sign in again with the same provider, or link a login of another provider.
 
-The hub is the only one who can tell that the same person sits at the same browser, so it reports to the service: who,
-by which provider, when, in which browser session (R77). Passwords go to the provider and nowhere else.
+Only the hub can tell that both logins happened in the same browser, so it reports user, provider, time and browser
+session to the service (R77). Passwords are sent to the provider only.
 """
 
 from __future__ import annotations
@@ -15,199 +15,213 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.utils import url_path_join
 from tornado import web
 
-from aizen_hub.hub.login.auth_state import KeptSignIn
+from aizen_hub.hub.login.auth_state import SavedLogin
 from aizen_hub.hub.login.oidc.provider import OidcProvider
-from aizen_hub.hub.login.provider import LoginFailed, PasswordProvider, Proof, Provider, Throttled, WrongCredentials
-from aizen_hub.hub.login.throttled_provider import Counted
+from aizen_hub.hub.login.provider import (
+    AuthenticatedIdentity,
+    LoginError,
+    PasswordProvider,
+    Provider,
+    ThrottledError,
+    WrongCredentialsError,
+)
+from aizen_hub.hub.login.throttled_provider import ThrottledProvider
 from aizen_hub.problems import Problem
 from aizen_hub.tokens.opaque_token import hash_credential
 from aizen_hub.validation import strict_json
 
-LINKING = "aizen-linking"
+LINK_COOKIE = "aizen-linking"
 _LINK_SECONDS = 600
-_PAGE = re.compile(r"(?:[a-z]{1,20}(?:/[A-Za-z0-9-]{1,64})?)?")
-_WRONG = "that was not right; try again"
+_PAGE_PATTERN = re.compile(r"(?:[a-z]{1,20}(?:/[A-Za-z0-9-]{1,64})?)?")
+_TRY_AGAIN = "that was not right; try again"
 
 
-class SignedInPage(BaseHandler):
-    """What these pages share: whose browser it is, and the way back to the service."""
+class ReauthenticationHandler(BaseHandler):
+    """Base of these pages: the saved login of the user, and the URL back to the service."""
 
     def initialize(self, service: str) -> None:
         self._service = service
 
-    async def known(self) -> tuple[Provider, KeptSignIn]:
-        """Return the provider that signed this person in, and what it said."""
-        known = await KeptSignIn.of_user(self.current_user)
-        provider = self.authenticator.providers.get(known.provider) if known is not None else None
-        if provider is None or known is None:
-            raise web.HTTPError(403, "Nobody can tell how you signed in. Sign out, and sign in again.")
-        return provider, known
+    async def saved_login(self) -> tuple[Provider, SavedLogin]:
+        """Return the provider that signed this user in, and the login it reported."""
+        saved = await SavedLogin.load(self.current_user)
+        provider = self.authenticator.providers.get(saved.provider) if saved is not None else None
+        if provider is None or saved is None:
+            raise web.HTTPError(403, "Your login is not known any more. Sign out, and sign in again.")
+        return provider, saved
 
     @property
-    def session(self) -> str:
-        """SHA-256 of the id of this browser session, as the service knows it from the hub's tokens."""
-        found = self.get_session_cookie()
-        if not found:
+    def session_hash(self) -> str:
+        """SHA-256 of the id of this browser session, which the service reads from the hub's tokens."""
+        session_id = self.get_session_cookie()
+        if not session_id:
             raise web.HTTPError(403, "Your browser sent no session. Allow cookies, sign out, and sign in again.")
-        return hash_credential(found)
+        return hash_credential(session_id)
 
-    def page(self) -> str:
-        """Return the page of the service to go back to: a name, never an address from outside (R120)."""
-        given = self.get_query_argument("page", "")
-        if not _PAGE.fullmatch(given):
+    def target_page(self) -> str:
+        """Return the service's page to return to: a page name, never a URL from outside (R120)."""
+        page = self.get_query_argument("page", "")
+        if not _PAGE_PATTERN.fullmatch(page):
             raise web.HTTPError(400, "There is no such page.")
-        return given
+        return page
 
-    def back_to(self, page: str, query: str = "") -> str:
-        """Return the address of a page of the service, on the service's own host where it has one."""
+    def service_page_url(self, page: str, query: str = "") -> str:
+        """Return the URL of a page of the service, on the service's own host where it has one."""
         return str(self.services[self._service].href).rstrip("/") + "/" + page + query
 
-    def form(self, title: str, provider: Provider, *, account: str | None, fault: str | None = None) -> Any:
-        """Return the page that asks for a password; ``account`` is None where it is asked too."""
+    def render_form(self, title: str, provider: Provider, *, account: str | None, error: str | None = None) -> Any:
+        """Return the page with the password form.
+
+        Parameters
+        ----------
+        account : str or None
+            The user name; None where the form asks for it too, empty where the provider has pages of its own.
+        """
         return self.render_template(
-            "again.html",
+            "reauthentication.html",
             title=title,
             provider=provider,
             account=account,
-            fault=fault,
-            codes=provider.name in self.authenticator.local_names(),
+            error=error,
+            codes=provider.name in self.authenticator.local_provider_names(),
             action=self.request.uri,
         )
 
-    async def prove(self, provider: PasswordProvider, name: str) -> Proof | str:
-        """Return the proof of the password in the form, or what to say."""
+    async def check_password(self, provider: PasswordProvider, name: str) -> AuthenticatedIdentity | str:
+        """Check the password in the form; return the identity, or an error message for the user."""
         password = self.get_body_argument("password", "", strip=False)
         code = self.get_body_argument("otp", "") or None
         try:
-            source = self.authenticator.source(self)
-            proof = await provider.prove(name, password, totp=code, source=source)
-            if isinstance(provider, Counted):
-                # No login report follows that would take the count of this attempt back.
-                await provider.take_back(name, source)
-            return proof
-        except Throttled as error:
+            client_address = self.authenticator.client_address(self)
+            identity = await provider.authenticate(name, password, totp=code, source=client_address)
+            if isinstance(provider, ThrottledProvider):
+                # No login report follows that would reset the count of this attempt.
+                await provider.undo_attempt(name, client_address)
+            return identity
+        except ThrottledError as error:
             return f"too many failed attempts; try again in {max(1, round(error.retry_after))} seconds"
-        except WrongCredentials:
-            return _WRONG
-        except LoginFailed as error:
+        except WrongCredentialsError:
+            return _TRY_AGAIN
+        except LoginError as error:
             return str(error)
 
-    def to_provider(self, provider: OidcProvider, onward: str) -> None:
-        """Send the browser to a provider that signs in at its own pages, as if it knew nobody."""
-        begin = url_path_join(self.hub.base_url, f"oidc/{provider.name}/login")
-        self.redirect(f"{begin}?fresh=1&next={onward}", permanent=False)
+    def redirect_to_provider(self, provider: OidcProvider, next_url: str) -> None:
+        """Redirect to a provider with pages of its own, which must ask for credentials again."""
+        login_url = url_path_join(self.hub.base_url, f"oidc/{provider.name}/login")
+        self.redirect(f"{login_url}?fresh=1&next={next_url}", permanent=False)
 
 
-class ConfirmPage(SignedInPage):
-    """``/hub/aizen/confirm?page=…``: the person signs in again, and goes back to that page of the service."""
+class ConfirmHandler(ReauthenticationHandler):
+    """``/hub/aizen/confirm?page=…``: the user signs in again, and returns to that page of the service."""
 
     _TITLE = "Sign in again"
 
     @web.authenticated
     async def get(self) -> None:
-        page = self.page()
+        page = self.target_page()
         if self.get_query_argument("back", ""):
-            self.redirect(self.back_to(page), permanent=False)
+            self.redirect(self.service_page_url(page), permanent=False)
             return
-        provider, known = await self.known()
-        _ = self.session
+        provider, saved = await self.saved_login()
+        _ = self.session_hash
         if isinstance(provider, OidcProvider):
-            onward = url_path_join(self.hub.base_url, "aizen/confirm") + f"%3Fback=1%26page={page}"
-            self.to_provider(provider, onward)
+            next_url = url_path_join(self.hub.base_url, "aizen/confirm") + f"%3Fback=1%26page={page}"
+            self.redirect_to_provider(provider, next_url)
             return
-        self.finish(await self.form(self._TITLE, provider, account=known.name))
+        self.finish(await self.render_form(self._TITLE, provider, account=saved.name))
 
     @web.authenticated
     async def post(self) -> None:
-        page, (provider, known) = self.page(), await self.known()
+        page, (provider, saved) = self.target_page(), await self.saved_login()
         if not isinstance(provider, PasswordProvider):
             raise web.HTTPError(405)
-        proof = await self.prove(provider, known.name)
-        fault = proof if isinstance(proof, str) else None
-        if isinstance(proof, Proof):
-            fault = await report_fresh(self, known, proof)
-        if fault is not None:
+        identity = await self.check_password(provider, saved.name)
+        error = identity if isinstance(identity, str) else None
+        if isinstance(identity, AuthenticatedIdentity):
+            error = await report_recent_login(self, saved, identity)
+        if error is not None:
             self.set_status(403)
-            self.finish(await self.form(self._TITLE, provider, account=known.name, fault=fault))
+            self.finish(await self.render_form(self._TITLE, provider, account=saved.name, error=error))
             return
-        self.redirect(self.back_to(page), permanent=False)
+        self.redirect(self.service_page_url(page), permanent=False)
 
 
-class LinkPage(SignedInPage):
-    """``/hub/aizen/link?provider=…``: a signed-in person proves a login of another provider, which is then theirs too.
+class LinkHandler(ReauthenticationHandler):
+    """``/hub/aizen/link?provider=…``: a signed-in user links a login of another provider.
 
-    The service asks for a fresh sign-in with the login known so far, in the same browser session.
+    The service requires a recent login with an existing login of the user, in the same browser session.
     """
 
-    _TITLE = "Link a further login"
+    _TITLE = "Link another login"
 
     @web.authenticated
     async def get(self) -> None:
-        further, (_, known) = self._further(), await self.known()
+        target, (_, saved) = self._target_provider(), await self.saved_login()
         if self.get_query_argument("back", ""):
-            self.redirect(self.back_to("account"), permanent=False)
+            self.redirect(self.service_page_url("account"), permanent=False)
             return
-        self._other(further, known)
-        self.finish(await self.form(self._TITLE, further, account="" if isinstance(further, OidcProvider) else None))
+        self._require_other_provider(target, saved)
+        self.finish(
+            await self.render_form(self._TITLE, target, account="" if isinstance(target, OidcProvider) else None)
+        )
 
     @web.authenticated
     async def post(self) -> None:
-        further, (_, known) = self._further(), await self.known()
-        self._other(further, known)
-        if isinstance(further, OidcProvider):
-            intent = {"provider": further.name, "user": self.current_user.name, "at": int(time.time())}
+        target, (_, saved) = self._target_provider(), await self.saved_login()
+        self._require_other_provider(target, saved)
+        if isinstance(target, OidcProvider):
+            intent = {"provider": target.name, "user": self.current_user.name, "at": int(time.time())}
             self._set_cookie(
-                LINKING,
+                LINK_COOKIE,
                 json.dumps(intent),
-                path=url_path_join(self.hub.base_url, f"oidc/{further.name}/"),
+                path=url_path_join(self.hub.base_url, f"oidc/{target.name}/"),
                 max_age=_LINK_SECONDS,
                 expires_days=None,
                 samesite="Lax",
             )
-            onward = url_path_join(self.hub.base_url, "aizen/link") + f"%3Fback=1%26provider={further.name}"
-            self.to_provider(further, onward)
+            next_url = url_path_join(self.hub.base_url, "aizen/link") + f"%3Fback=1%26provider={target.name}"
+            self.redirect_to_provider(target, next_url)
             return
-        assert isinstance(further, PasswordProvider)
-        proof = await self.prove(further, self.get_body_argument("username", ""))
-        fault = proof if isinstance(proof, str) else await report_link(self, proof)
-        if fault is not None:
+        assert isinstance(target, PasswordProvider)
+        identity = await self.check_password(target, self.get_body_argument("username", ""))
+        error = identity if isinstance(identity, str) else await report_link(self, identity)
+        if error is not None:
             self.set_status(403)
-            self.finish(await self.form(self._TITLE, further, account=None, fault=fault))
+            self.finish(await self.render_form(self._TITLE, target, account=None, error=error))
             return
-        self.redirect(self.back_to("account", "?done=linked"), permanent=False)
+        self.redirect(self.service_page_url("account", "?done=linked"), permanent=False)
 
-    def _further(self) -> Provider:
-        found = self.authenticator.providers.get(self.get_query_argument("provider", ""))
-        if found is None:
+    def _target_provider(self) -> Provider:
+        provider: Provider | None = self.authenticator.providers.get(self.get_query_argument("provider", ""))
+        if provider is None:
             raise web.HTTPError(404, "There is no such provider.")
-        provider: Provider = found
         return provider
 
     @staticmethod
-    def _other(further: Provider, known: KeptSignIn) -> None:
-        if further.name == known.provider:
-            raise web.HTTPError(400, "You are signed in with this one.")
+    def _require_other_provider(target: Provider, saved: SavedLogin) -> None:
+        if target.name == saved.provider:
+            raise web.HTTPError(400, "You are signed in with this provider.")
 
 
-async def report_fresh(handler: Any, known: KeptSignIn, proof: Proof) -> str | None:
-    """Tell the service of a fresh sign-in of whoever is signed in at this browser; return what to say if it failed."""
-    if (proof.provider, proof.subject) != (known.provider, known.subject):
-        return "that is somebody else's account; sign out first to become somebody else"
-    more = {} if proof.authenticated_at is None else {"authenticated_at": proof.authenticated_at}
-    return await _tell(handler, "/api/v1/login/fresh", proof, more)
+async def report_recent_login(handler: Any, saved: SavedLogin, identity: AuthenticatedIdentity) -> str | None:
+    """Report a recent login of the user of this browser; return an error message for the user if it failed."""
+    if (identity.provider, identity.subject) != (saved.provider, saved.subject):
+        return "that account belongs to another user; sign out first to switch users"
+    extra = {} if identity.authenticated_at is None else {"authenticated_at": identity.authenticated_at}
+    return await _report(handler, "/api/v1/login/recent", identity, extra)
 
 
-async def report_link(handler: Any, proof: Proof) -> str | None:
-    """Have the service link a proven login to whoever is signed in at this browser; return what to say if it failed."""
-    return await _tell(handler, "/api/v1/login/link", proof, {})
+async def report_link(handler: Any, identity: AuthenticatedIdentity) -> str | None:
+    """Link a login to the user of this browser; return an error message for the user if it failed."""
+    return await _report(handler, "/api/v1/login/link", identity, {})
 
 
-def linking(handler: Any, provider: str) -> bool:
-    """Whether this browser set out a moment ago to link a login of that provider; asked once."""
-    cookie = handler.get_secure_cookie(LINKING, max_age_days=1)
+def consume_link_intent(handler: Any, provider: str) -> bool:
+    """Return whether this browser started to link a login of that provider; the intent is deleted."""
+    cookie = handler.get_secure_cookie(LINK_COOKIE, max_age_days=1)
     if cookie is None:
         return False
-    handler.clear_cookie(LINKING, path=url_path_join(handler.hub.base_url, f"oidc/{provider}/"))
+    handler.clear_cookie(LINK_COOKIE, path=url_path_join(handler.hub.base_url, f"oidc/{provider}/"))
     try:
         intent = strict_json.loads(cookie, max_bytes=1024)
     except Problem:
@@ -220,27 +234,27 @@ def linking(handler: Any, provider: str) -> bool:
     )
 
 
-async def _tell(handler: Any, path: str, proof: Proof, more: dict[str, Any]) -> str | None:
-    session = handler.get_session_cookie()
-    if not session:
+async def _report(handler: Any, path: str, identity: AuthenticatedIdentity, extra: dict[str, Any]) -> str | None:
+    session_id = handler.get_session_cookie()
+    if not session_id:
         return "your browser sent no session; sign out, and sign in again"
     body = {
         "user": handler.current_user.name,
-        "provider": proof.provider,
-        "subject": proof.subject,
-        "session": hash_credential(session),
-        "source": handler.authenticator.source(handler),
-        **more,
+        "provider": identity.provider,
+        "subject": identity.subject,
+        "session": hash_credential(session_id),
+        "source": handler.authenticator.client_address(handler),
+        **extra,
     }
     try:
-        await handler.authenticator.road.call("POST", path, body)
+        await handler.authenticator.service.request("POST", path, body)
     except Problem as error:
         handler.log.warning("%s of `%s`: %s", path, handler.current_user.name, error.detail)
         return error.detail
     return None
 
 
-def handlers(service: str) -> list[tuple[Any, ...]]:
-    """Return these pages, for `Authenticator.get_handlers`."""
+def reauthentication_handlers(service: str) -> list[tuple[Any, ...]]:
+    """Return the handlers of these pages, for `Authenticator.get_handlers`."""
     shared = {"service": service}
-    return [(r"/aizen/confirm", ConfirmPage, shared), (r"/aizen/link", LinkPage, shared)]
+    return [(r"/aizen/confirm", ConfirmHandler, shared), (r"/aizen/link", LinkHandler, shared)]

@@ -1,66 +1,72 @@
-"""Guessing at a directory's passwords is counted by the service, as it is for local accounts (R123, R124)."""
+"""Throttling of password attempts at a directory; the service counts them as for local accounts (R123, R124)."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from aizen_hub.client.service_client import HubRoad
+from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.provider import (
     MAX_NAME,
-    WRONG,
+    WRONG_CREDENTIALS,
+    AuthenticatedIdentity,
     PasswordProvider,
-    Proof,
-    ProviderUnreachable,
-    Throttled,
-    WrongCredentials,
+    ProviderUnreachableError,
+    ThrottledError,
+    WrongCredentialsError,
 )
 from aizen_hub.problems import Problem, Unavailable
 
+log = logging.getLogger("aizen_hub.login")
 
-class Counted:
-    """A provider whose attempts are counted before it sees them; the report of a success takes its count back."""
 
-    def __init__(self, inner: PasswordProvider, road: HubRoad) -> None:
-        self.inner = inner
-        self.name = inner.name
-        self.label = inner.label
-        self._road = road
+class ThrottledProvider:
+    """A provider whose attempts are counted before each check; the login report of a success resets the count."""
 
-    async def prove(self, name: str, password: str, *, totp: str | None, source: str | None) -> Proof:
-        """Check a password; see `Provider.prove`."""
+    def __init__(self, provider: PasswordProvider, service: ServiceClient) -> None:
+        self.provider = provider
+        self.name = provider.name
+        self.label = provider.label
+        self._service = service
+
+    async def authenticate(
+        self, name: str, password: str, *, totp: str | None, source: str | None
+    ) -> AuthenticatedIdentity:
+        """Check a password; see `PasswordProvider.authenticate`."""
         if not 0 < len(name) <= MAX_NAME:
-            raise WrongCredentials(WRONG)
-        wait = await self._enter(name, source)
-        if wait is not None:
-            raise Throttled("too many failed attempts", wait)
+            raise WrongCredentialsError(WRONG_CREDENTIALS)
+        retry_after = await self._count_attempt(name, source)
+        if retry_after is not None:
+            raise ThrottledError("too many failed attempts", retry_after)
         try:
-            proof = await self.inner.prove(name, password, totp=totp, source=source)
-        except ProviderUnreachable:
-            # Nobody guessed anything: an outage must not make people wait after it.
-            await self.take_back(name, source)
+            identity = await self.provider.authenticate(name, password, totp=totp, source=source)
+        except ProviderUnreachableError:
+            # No password was guessed: an outage must not throttle users afterwards.
+            await self.undo_attempt(name, source)
             raise
-        return replace(proof, typed=name)
+        return replace(identity, entered_name=name)
 
-    async def take_back(self, name: str, source: str | None) -> None:
-        """Let an attempt count for nothing."""
-        await self._enter(name, source, void=True)
+    async def undo_attempt(self, name: str, source: str | None) -> None:
+        """Remove an attempt from the count."""
+        await self._count_attempt(name, source, undo=True)
 
-    async def look_up(self, subject: str, name: str, keep: Mapping[str, Any] | None = None) -> Proof | None:
-        """Read an identity again; see `Provider.look_up`."""
-        return await self.inner.look_up(subject, name, keep)
+    async def refresh(
+        self, subject: str, name: str, provider_state: Mapping[str, Any] | None = None
+    ) -> AuthenticatedIdentity | None:
+        """Read an identity again; see `Provider.refresh`."""
+        return await self.provider.refresh(subject, name, provider_state)
 
     def close(self) -> None:
-        self.inner.close()
+        self.provider.close()
 
-    async def _enter(self, name: str, source: str | None, *, void: bool = False) -> float | None:
+    async def _count_attempt(self, name: str, source: str | None, *, undo: bool = False) -> float | None:
         try:
-            return await self._road.attempt(self.name, name, source, void=void)
+            return await self._service.count_attempt(self.name, name, source, undo=undo)
         except Unavailable as error:
-            raise ProviderUnreachable(
-                f"nobody can sign in at the moment: the access service does not answer ({error.detail})"
-            ) from None
+            log.error("login attempt: %s", error.detail)
+            raise ProviderUnreachableError("signing in is not possible at the moment; try again in a minute") from None
         except Problem:
-            # The service found the name malformed; for the person that is the same as wrong.
-            raise WrongCredentials(WRONG) from None
+            # The service rejected the form of the name; for the user that is the same as wrong.
+            raise WrongCredentialsError(WRONG_CREDENTIALS) from None

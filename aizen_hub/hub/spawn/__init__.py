@@ -1,1 +1,1 @@
-"""One server, one session: the picker, opening and ending, the heartbeat, revocation."""
+"""Sessions of user servers: options form, opening and ending, heartbeat, revocation."""

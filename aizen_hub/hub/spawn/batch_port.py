@@ -1,7 +1,7 @@
-"""Where a server that a batch system started tells on which port it listens.
+"""Endpoint by which a server started by a batch system reports its port.
 
-batchspawner 1.3 adds an address for it that sets whatever attribute of the spawner it is sent: limits, environment,
-command. Code in a notebook holds the token for it. Ours stands before it and takes the port alone.
+The endpoint of batchspawner 1.3 sets any attribute of the spawner that a request names: limits, environment, command.
+Code in a notebook has the token for it. This handler replaces it and accepts the port only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jupyterhub.apihandlers import APIHandler
 from tornado import web
 
 from aizen_hub.problems import Problem
-from aizen_hub.tokens.opaque_token import same
+from aizen_hub.tokens.opaque_token import constant_time_equals
 from aizen_hub.validation import strict_json
 
 log = logging.getLogger("aizen_hub.spawn")
@@ -22,31 +22,31 @@ log = logging.getLogger("aizen_hub.spawn")
 MAX_BODY = 1024
 
 
-class PortHandler(APIHandler):
+class BatchPortHandler(APIHandler):
     """``POST /hub/api/batchspawner`` with ``{"port": number}`` and the server's own token, once, while it starts."""
 
     @web.authenticated
     def post(self) -> None:
-        spawner = self._starting()
+        spawner = self._starting_spawner()
         if spawner is None:
-            raise web.HTTPError(403, "Only a server that is starting, with its own token, tells its port here.")
+            raise web.HTTPError(403, "Only a starting server can report its port here, with its own token.")
         try:
             body = strict_json.loads(self.request.body, max_bytes=MAX_BODY)
         except Problem as error:
             raise web.HTTPError(400, error.detail) from None
         port = body.get("port") if isinstance(body, dict) and set(body) == {"port"} else None
         if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65_536:
-            log.warning("server `%s` of `%s` sent more or less than its port", spawner.name, spawner.user.name)
+            log.warning("server `%s` of `%s` sent an invalid port report", spawner.name, spawner.user.name)
             raise web.HTTPError(400, 'Expected `{"port": <number>}` and nothing else.')
         spawner.port = port
         self.set_status(201)
-        self.finish(json.dumps({"message": "the port is known"}))
+        self.finish(json.dumps({"message": "port recorded"}))
 
-    def _starting(self) -> Any | None:
+    def _starting_spawner(self) -> Any | None:
         token, user = self.get_auth_token(), self.current_user
         if not token or user.kind != "user":
             return None
         for spawner in user.spawners.values():
-            if spawner.api_token and same(spawner.api_token, token):
+            if spawner.api_token and constant_time_equals(spawner.api_token, token):
                 return spawner if spawner.pending == "spawn" and spawner.port == 0 else None
         return None

@@ -1,4 +1,4 @@
-"""The address by which the service tells the hub that a person has no way in any more."""
+"""Endpoint by which the service revokes a user's access at the hub."""
 
 from __future__ import annotations
 
@@ -6,135 +6,131 @@ import asyncio
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 from jupyterhub import orm
 from jupyterhub.utils import new_token, url_escape_path, url_path_join
 from tornado import web
 
-from aizen_hub.client.secret_file import SecretFileError, read_secret
-from aizen_hub.problems import BadInput, NotAuthenticated, NotFound, Problem, Unavailable
-from aizen_hub.tokens.opaque_token import same
+from aizen_hub.api_models.revocation import RevocationRequest, RevocationResponse
+from aizen_hub.api_models.schema import read_json
+from aizen_hub.hub.spawn.server_monitor import ServerMonitor
+from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
+from aizen_hub.secret_files import SecretFileError, read_secret
+from aizen_hub.tokens.opaque_token import constant_time_equals
 from aizen_hub.validation import strict_json
-
-if TYPE_CHECKING:
-    from aizen_hub.hub.spawn.server_monitor import ServerLife
 
 log = logging.getLogger("aizen_hub.spawn")
 
 MAX_BODY = 4096
-_SIGNED_OUT: dict[str, int] = {}
-"""By name the revision that somebody was signed out for, since this hub started."""
-_BUSY: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+_SIGNED_OUT_REVISIONS: dict[str, int] = {}
+"""The last revision that each user was signed out for, since this hub started."""
+_USER_LOCKS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
-def sign_out(app: Any, orm_user: orm.User, *, everything: bool, keep: frozenset[int] = frozenset()) -> int:
-    """End a person's browser sessions at the hub and at their servers; return how many tokens are gone.
+def sign_out(app: Any, orm_user: orm.User, *, all_tokens: bool, keep: frozenset[int] = frozenset()) -> int:
+    """End a user's browser sessions at the hub and at their servers; return the number of deleted tokens.
 
     Parameters
     ----------
-    everything : bool
-        Whether the tokens of their servers and those they made themselves go too.
+    all_tokens : bool
+        Whether tokens of servers and tokens the user created are deleted too.
     keep : frozenset of int
-        Ids of tokens that stay all the same.
+        Ids of tokens that are not deleted.
     """
-    # The cookie that signs in holds this; every copy of it is worth nothing from here on.
+    # Login cookies contain this id, so a new one invalidates all of them.
     orm_user.cookie_id = new_token()
-    # Tokens with a session belong to browsers; the others are those of servers and the person's own.
-    tokens = [one for one in orm_user.api_tokens if (everything or one.session_id) and one.id not in keep]
+    # Tokens with a session id belong to browsers; the others are those of servers and the user's own.
+    tokens = [token for token in orm_user.api_tokens if (all_tokens or token.session_id) and token.id not in keep]
     for token in tokens:
         app.db.delete(token)
     app.db.commit()
-    # What comes next is looked up again, whatever was found out a moment ago.
+    # The next request refreshes the user, even if the last refresh was a moment ago.
     app.users[orm_user]._auth_refreshed = None
     return len(tokens)
 
 
-class RevokeHandler(web.RequestHandler):
+class RevocationHandler(web.RequestHandler):
     """``POST /hub/api/aizen/revoke`` with ``{"user": name}`` and the hub secret as bearer.
 
-    Ends the person's browser sessions, deletes their hub tokens and stops their servers. The service cannot do that
-    itself: it holds no scope of the hub at all.
+    Ends the user's browser sessions, deletes their hub tokens and stops their servers. The service cannot do that
+    itself, because it has no scope of the hub.
 
-    With ``"sign_out": revision`` servers go on, with their own tokens: how the person signs in has changed, by the
-    change of that revision. Every replica of the service tells of it; the first one counts.
+    With ``"sign_out": revision`` servers keep running, with their own tokens: that revision changed the user's
+    credentials. Every replica of the service sends it; requests after the first one do nothing.
     """
 
-    def initialize(self, app: Any, secret_path: Path, life: ServerLife) -> None:
+    def initialize(self, app: Any, secret_path: Path, monitor: ServerMonitor) -> None:
         self._app = app
         self._secret_path = secret_path
-        self._life = life
+        self._monitor = monitor
 
     def check_xsrf_cookie(self) -> None:
-        """Nothing here: cookies mean nothing at this address, a page in a browser cannot know the secret."""
+        """Do nothing: this endpoint ignores cookies, and a page in a browser does not have the secret."""
 
     async def post(self) -> None:
         try:
             self._authenticate()
-            name, revision = self._body()
-            orm_user = orm.User.find(self._app.db, name)
+            request = self._parse_body()
+            orm_user = orm.User.find(self._app.db, request.user)
             if orm_user is None:
                 raise NotFound("the hub has no such user")
-            # Two replicas may ask at once, and one deletes what the other has in hand.
-            async with _BUSY.setdefault(name, asyncio.Lock()):
-                answer = await (self._revoke(orm_user) if revision is None else self._sign_out(orm_user, revision))
-            self._answer(200, "application/json", answer)
+            # Two replicas may send requests at once, and one would delete rows that the other uses.
+            async with _USER_LOCKS.setdefault(request.user, asyncio.Lock()):
+                revision = request.sign_out
+                result = await (self._revoke(orm_user) if revision is None else self._sign_out(orm_user, revision))
+            self._respond(200, "application/json", result.model_dump())
         except Problem as problem:
-            self._answer(problem.status, "application/problem+json", problem.to_json())
+            self._respond(problem.status, "application/problem+json", problem.to_json())
 
     def _authenticate(self) -> None:
-        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
+        scheme, _, credential = self.request.headers.get("Authorization", "").partition(" ")
         try:
             secret = read_secret(self._secret_path)
         except SecretFileError as error:
             raise Unavailable(str(error)) from None
-        if scheme.lower() != "bearer" or not same(given, secret):
-            raise NotAuthenticated("this address takes the hub secret and nothing else")
+        if scheme.lower() != "bearer" or not constant_time_equals(credential, secret):
+            raise NotAuthenticated("this endpoint accepts the hub secret only")
 
-    def _body(self) -> tuple[str, int | None]:
-        body = strict_json.loads(self.request.body, max_bytes=MAX_BODY)
-        if not isinstance(body, dict) or not {"user"} <= set(body) <= {"user", "sign_out"}:
-            raise BadInput('expected `{"user": "<name>"}`')
-        name, revision = body["user"], body.get("sign_out")
-        if not isinstance(name, str) or isinstance(revision, bool) or not isinstance(revision, int | None):
-            raise BadInput("`user` is a name, and `sign_out` a number")
-        return name, revision
+    def _parse_body(self) -> RevocationRequest:
+        strict_json.loads(self.request.body, max_bytes=MAX_BODY)
+        return read_json(RevocationRequest, self.request.body)
 
-    async def _revoke(self, orm_user: orm.User) -> dict[str, int]:
+    async def _revoke(self, orm_user: orm.User) -> RevocationResponse:
         name = orm_user.name
-        # First what could start something new, then what runs.
-        tokens = sign_out(self._app, orm_user, everything=True)
-        servers = await self._life.stop_all(name)
+        # Tokens first, since they could start new servers.
+        tokens = sign_out(self._app, orm_user, all_tokens=True)
+        servers = await self._monitor.stop_servers(name)
         log.warning("revoked `%s`: %d tokens, %d servers", name, tokens, servers)
-        return {"tokens": tokens, "servers": servers}
+        return RevocationResponse(tokens=tokens, servers=servers)
 
-    async def _sign_out(self, orm_user: orm.User, revision: int) -> dict[str, int]:
+    async def _sign_out(self, orm_user: orm.User, revision: int) -> RevocationResponse:
         name = orm_user.name
-        if _SIGNED_OUT.get(name, -1) >= revision:
-            return {"tokens": 0, "servers": 0}
-        user, keep, lost = self._app.users[orm_user], set(), []
-        for server in [one for owner, one in self._life.live() if owner == name]:
+        if _SIGNED_OUT_REVISIONS.get(name, -1) >= revision:
+            return RevocationResponse()
+        user, kept_tokens, untraceable = self._app.users[orm_user], set(), []
+        for server in [server for owner, server in self._monitor.live_servers() if owner == name]:
             spawner = user.spawners.get(server)
             token = orm.APIToken.find(self._app.db, spawner.api_token) if spawner and spawner.api_token else None
             if token is None:
-                # Since a restart of the hub nobody knows which token is the server's: it goes with the others.
-                lost.append(server)
+                # After a restart of the hub the server's token cannot be identified: it is deleted with the others.
+                untraceable.append(server)
             else:
-                keep.add(token.id)
-        # A server from before the adoption gives no rights here, and nobody loses their work in it.
-        for server in (await self._life.adopted(name)).intersection(lost):
-            lost.remove(server)
+                kept_tokens.add(token.id)
+        # A server without a session has no rights, so it keeps running and no work is lost.
+        for server in (await self._monitor.fetch_servers_without_session(name)).intersection(untraceable):
+            untraceable.remove(server)
             note = f"Server at {url_path_join(user.base_url, url_escape_path(server), '/')}"
-            keep |= {one.id for one in orm_user.api_tokens if one.note == note}
-        tokens = sign_out(self._app, orm_user, everything=True, keep=frozenset(keep))
-        stopped = await self._life.stop_all(name, lost)
-        _SIGNED_OUT[name] = revision
-        log.warning("signed `%s` out: %d tokens, %d servers", name, tokens, stopped)
-        return {"tokens": tokens, "servers": stopped}
+            kept_tokens |= {token.id for token in orm_user.api_tokens if token.note == note}
+        tokens = sign_out(self._app, orm_user, all_tokens=True, keep=frozenset(kept_tokens))
+        stopped = await self._monitor.stop_servers(name, untraceable)
+        _SIGNED_OUT_REVISIONS[name] = revision
+        log.warning("signed out `%s`: %d tokens, %d servers", name, tokens, stopped)
+        return RevocationResponse(tokens=tokens, servers=stopped)
 
-    def _answer(self, status: int, kind: str, body: dict[str, Any]) -> None:
+    def _respond(self, status: int, content_type: str, body: dict[str, Any]) -> None:
         self.set_status(status)
-        self.set_header("Content-Type", kind)
+        self.set_header("Content-Type", content_type)
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(body))

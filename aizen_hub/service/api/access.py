@@ -1,4 +1,4 @@
-"""Who has what: assignments, limits and locks."""
+"""Routes for assignments, limits and locks."""
 
 from __future__ import annotations
 
@@ -6,125 +6,126 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.roles import assignments, limits
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, first, table
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, table_result, truncated_table
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
-from aizen_hub.service.api.change_response import change
+from aizen_hub.service.api.change_response import authorized_result
 from aizen_hub.service.api.schemas.access import (
     AssignmentsQuery,
-    Grant,
     LimitSetting,
     LimitsQuery,
+    LockRemoval,
     NewLock,
-    Revocation,
-    Unlock,
+    RoleGrant,
+    RoleRevocation,
     canonical_identity,
 )
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import WriteTransaction
 
 _a = tables.assignments
-_MOST = 1000
+_MAX_ROWS = 1000
 
 
-async def list_assignments(call: Call) -> Answer:
-    query = call.query
+async def list_assignments(ctx: RequestContext) -> JsonResponse:
+    query = ctx.query
 
-    def work(tx: Write) -> Result:
-        own = str(call.identity)
+    def operation(tx: WriteTransaction) -> Result:
         scope = query.scope
-        if query.identity != own:
+        if query.identity != str(ctx.identity):
             if scope not in (None, SYSTEM):
-                gate.need_project(tx, scope)
-            gate.need(tx, gate.permission(tx, "access"), scope or SYSTEM)
-            details = {"question": "assignments", "target": query.identity}
+                checks.require_visible_project(tx, scope)
+            checks.require(tx, checks.endpoint_permission(tx, "access"), scope or SYSTEM)
+            details = {"query": "assignments", "target": query.identity}
             tx.audit("access.read", project=project_of(scope), details=details)
-        wanted = [
+        conditions = [
             column == value
             for column, value in ((_a.c.identity, query.identity), (_a.c.scope, scope), (_a.c.role, query.role))
             if value is not None
         ]
         rows = tx.conn.execute(
-            select(_a).where(*wanted).order_by(_a.c.scope, _a.c.role, _a.c.identity).limit(_MOST + 1)
+            select(_a).where(*conditions).order_by(_a.c.scope, _a.c.role, _a.c.identity).limit(_MAX_ROWS + 1)
         ).all()
-        return first(
+        return truncated_table(
             ("id", "role", "scope", "identity", "from", "until", "reason", "granted by", "granted"),
             [
                 (
-                    str(one.id),
-                    one.role,
-                    one.scope,
-                    one.identity,
-                    one.starts,
-                    one.ends,
-                    one.reason,
-                    one.granted_by,
-                    one.granted,
+                    str(row.id),
+                    row.role,
+                    row.scope,
+                    row.identity,
+                    row.starts,
+                    row.ends,
+                    row.reason,
+                    row.granted_by,
+                    row.granted,
                 )
-                for one in rows
+                for row in rows
             ],
-            _MOST,
+            _MAX_ROWS,
         )
 
-    return await change(call, work)
+    return await authorized_result(ctx, operation)
 
 
-async def grant(call: Call) -> Answer:
-    body = call.body
+async def grant_roles(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
     interval = Interval(body.starts, body.ends)
-    return await change(
-        call,
-        lambda tx: assignments.grant(
+    return await authorized_result(
+        ctx,
+        lambda tx: assignments.grant_roles(
             tx, body.roles, body.scope, Identity.parse(body.identity), interval=interval, reason=body.reason
         ),
         201,
     )
 
 
-async def revoke(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call,
-        lambda tx: assignments.revoke(tx, body.roles, body.scope, Identity.parse(body.identity), reason=body.reason),
+async def revoke_roles(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: assignments.revoke_roles(
+            tx, body.roles, body.scope, Identity.parse(body.identity), reason=body.reason
+        ),
     )
 
 
-async def show_limits(call: Call) -> Answer:
-    query = call.query
+async def list_limits(ctx: RequestContext) -> JsonResponse:
+    query = ctx.query
 
-    def work(tx: Write) -> Result:
-        whom = call.identity if query.identity is None else Identity.parse(query.identity)
+    def operation(tx: WriteTransaction) -> Result:
+        identity = ctx.identity if query.identity is None else Identity.parse(query.identity)
         if query.scope != SYSTEM:
-            gate.need_project(tx, query.scope)
-        if whom != call.identity:
-            gate.need(tx, gate.permission(tx, "access"), query.scope)
+            checks.require_visible_project(tx, query.scope)
+        if identity != ctx.identity:
+            checks.require(tx, checks.endpoint_permission(tx, "access"), query.scope)
             tx.audit(
                 "access.read",
                 project=project_of(query.scope),
-                details={"question": "limits", "target": str(whom)},
+                details={"query": "limits", "target": str(identity)},
             )
-        found = limits.of(tx, whom, query.scope)
-        return table(
-            ("limit", "value", "source"), [(str(kind), bound.value, bound.source) for kind, bound in found.items()]
+        effective = limits.limits_of(tx, identity, query.scope)
+        return table_result(
+            ("limit", "value", "source"), [(str(kind), limit.value, limit.source) for kind, limit in effective.items()]
         )
 
-    return await change(call, work)
+    return await authorized_result(ctx, operation)
 
 
-async def set_limit(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call, lambda tx: limits.put(tx, Identity.parse(body.identity), body.scope, body.kind, body.value)
+async def set_limit(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx, lambda tx: limits.set_limit(tx, Identity.parse(body.identity), body.scope, body.kind, body.value)
     )
 
 
-def _locked(body: NewLock | Unlock) -> str:
+def _lock_target_name(body: NewLock | LockRemoval) -> str:
     if body.target != LockTarget.IDENTITY.value:
         return body.name
     try:
@@ -133,101 +134,107 @@ def _locked(body: NewLock | Unlock) -> str:
         raise BadInput(str(error)) from None
 
 
-async def list_locks(call: Call) -> Answer:
-    return await change(call, locks.list_locks)
+async def list_locks(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, locks.list_locks)
 
 
-async def lock(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call, lambda tx: locks.lock(tx, LockTarget(body.target), _locked(body), reason=body.reason, ends=body.ends), 201
+async def create_lock(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: locks.lock_target(
+            tx, LockTarget(body.target), _lock_target_name(body), reason=body.reason, ends=body.ends
+        ),
+        201,
     )
 
 
-async def unlock(call: Call) -> Answer:
-    return await change(call, lambda tx: locks.unlock(tx, LockTarget(call.body.target), _locked(call.body)))
+async def remove_lock(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(
+        ctx, lambda tx: locks.unlock_target(tx, LockTarget(ctx.body.target), _lock_target_name(ctx.body))
+    )
 
 
-GRANT, REVOKE = Need.like("grant_role", "scope"), Need.like("revoke_role", "scope")
-LIMITS, LOCKS = Need.operation("limits", "scope"), Need.operation("locks")
+GRANT, REVOKE = Requirement.same_as_command("grant_role", "scope"), Requirement.same_as_command("revoke_role", "scope")
+LIMITS, LOCKS = Requirement.endpoint("limits", "scope"), Requirement.endpoint("locks")
 
 ROUTES = (
     Route(
         "GET",
         "/api/v1/assignments",
-        PEOPLE,
-        REGISTERED,
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
         list_assignments,
-        "Who has which role where: one's own, or with the right to read access.",
+        "List assignments: your own, or those of others with the permission to read access.",
         query=AssignmentsQuery,
-        answer=ResultView,
+        response=ResultView,
     ),
     Route(
         "POST",
         "/api/v1/assignments",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         GRANT,
-        grant,
+        grant_roles,
         "Grant roles.",
-        body=Grant,
-        answer=ResultView,
+        body=RoleGrant,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
     Route(
         "POST",
         "/api/v1/assignments/revoke",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         REVOKE,
-        revoke,
-        "Take roles away.",
-        body=Revocation,
-        answer=ResultView,
-        keyed=True,
+        revoke_roles,
+        "Revoke roles.",
+        body=RoleRevocation,
+        response=ResultView,
+        idempotent=True,
     ),
     Route(
         "GET",
         "/api/v1/limits",
-        PEOPLE,
-        REGISTERED,
-        show_limits,
-        "The limits that bind somebody, and where they come from.",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        list_limits,
+        "List the limits of an identity, and their sources.",
         query=LimitsQuery,
-        answer=ResultView,
+        response=ResultView,
     ),
     Route(
         "PUT",
         "/api/v1/limits",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         LIMITS,
         set_limit,
-        "Set a limit on an identity, or take it away.",
+        "Set or remove a limit of an identity.",
         body=LimitSetting,
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
-    Route("GET", "/api/v1/locks", PEOPLE, LOCKS, list_locks, "List the locks.", answer=ResultView),
+    Route("GET", "/api/v1/locks", ROLE_CHECKED_METHODS, LOCKS, list_locks, "List the locks.", response=ResultView),
     Route(
         "POST",
         "/api/v1/locks",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         LOCKS,
-        lock,
-        "Stop a person, a project or a session now.",
+        create_lock,
+        "Lock an identity, a project or a session now.",
         body=NewLock,
-        answer=ResultView,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
     Route(
         "POST",
         "/api/v1/locks/remove",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         LOCKS,
-        unlock,
-        "Take a lock away.",
-        body=Unlock,
-        answer=ResultView,
-        keyed=True,
+        remove_lock,
+        "Remove a lock.",
+        body=LockRemoval,
+        response=ResultView,
+        idempotent=True,
     ),
 )

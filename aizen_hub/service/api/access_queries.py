@@ -1,165 +1,178 @@
-"""Questions about access, and the audit."""
+"""Routes for access queries and the audit search."""
 
 from __future__ import annotations
 
-from aizen_hub.audit.archive.manifest import sealed_until
-from aizen_hub.audit.search import AuditFilter, newest
-from aizen_hub.authorization import checks as gate
-from aizen_hub.authorization.queries import access_queries as questions
-from aizen_hub.commands.result import Result, table
+from aizen_hub.audit.archive.manifest import archived_until
+from aizen_hub.audit.search import AuditFilter, search_newest
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.queries import access_queries
+from aizen_hub.commands.result import Result, table_result
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
-from aizen_hub.service.api.change_response import answered, change
-from aizen_hub.service.api.schemas.access_queries import AuditQuery, CanI, ProjectsOf, WhatIf, WhoCan
+from aizen_hub.service.api.change_response import authorized_result, result_response
+from aizen_hub.service.api.schemas.access_queries import (
+    AuditQuery,
+    CanIQuery,
+    ProjectsOfQuery,
+    WhatIfQuery,
+    WhoCanQuery,
+)
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-ACCESS = Need.operation("access", "scope")
+ACCESS = Requirement.endpoint("access", "scope")
 
 
-def _identity(text: str | None) -> Identity | None:
+def _parse_identity(text: str | None) -> Identity | None:
     return None if text is None else Identity.parse(text)
 
 
-async def can_i(call: Call) -> Answer:
-    body = call.body
+async def can_i(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
 
-    def work(tx: Write) -> Result:
-        decision = questions.can_i(tx, body.permission, body.scope, _identity(body.identity))
+    def operation(tx: WriteTransaction) -> Result:
+        decision = access_queries.can_i(tx, body.permission, body.scope, _parse_identity(body.identity))
         data = {
             "allowed": decision.allowed,
             "reason": str(decision.reason),
             "sentence": decision.sentence,
-            "assignment": decision.assignment,
+            "assignment": decision.assignment_id,
             "role": decision.role,
-            "via": [str(one) for one in decision.via],
+            "via": [str(group) for group in decision.via],
         }
         return Result("object", decision.sentence, data=data)
 
-    return await change(call, work)
+    return await authorized_result(ctx, operation)
 
 
-async def why(call: Call) -> Answer:
-    body = call.body
-    return await change(call, lambda tx: questions.why(tx, body.permission, body.scope, _identity(body.identity)))
-
-
-async def who_can(call: Call) -> Answer:
-    body = call.body
-    project = project_of(body.scope)
-    return await call.read(
-        lambda tx: answered(questions.who_can(tx, call.actor, body.permission, body.scope), tx),
-        noted=lambda _: {"project": project, "details": {"question": "who-can", "permission": body.permission}},
-        pool=call.house.pools.questions,
+async def why(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx, lambda tx: access_queries.explain_access(tx, body.permission, body.scope, _parse_identity(body.identity))
     )
 
 
-async def what_if(call: Call) -> Answer:
-    body = call.body
-    supposed = questions.Supposed(
-        tuple((one.role, one.scope, Identity.parse(one.identity)) for one in body.assignments),
+async def who_can(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    project = project_of(body.scope)
+    return await ctx.authorized_read(
+        lambda tx: result_response(access_queries.who_can(tx, ctx.actor, body.permission, body.scope), tx),
+        audit_details=lambda _: {"project": project, "details": {"query": "who-can", "permission": body.permission}},
+        pool=ctx.service.pools.queries,
+    )
+
+
+async def what_if(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    hypothetical = access_queries.HypotheticalState(
+        tuple((item.role, item.scope, Identity.parse(item.identity)) for item in body.assignments),
         tuple(body.groups),
         body.at,
     )
-    return await change(
-        call, lambda tx: questions.what_if(tx, body.permission, body.scope, Identity.parse(body.identity), supposed)
+    return await authorized_result(
+        ctx,
+        lambda tx: access_queries.what_if(tx, body.permission, body.scope, Identity.parse(body.identity), hypothetical),
     )
 
 
-async def projects_of(call: Call) -> Answer:
-    return await change(call, lambda tx: questions.projects_of(tx, _identity(call.body.identity)))
+async def projects_of(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(
+        ctx, lambda tx: access_queries.list_projects_of(tx, _parse_identity(ctx.body.identity))
+    )
 
 
-async def audit(call: Call) -> Answer:
-    query = call.query
-    where = AuditFilter(query.identity, query.project, query.event, query.id, query.since, query.until)
+async def search_audit(ctx: RequestContext) -> JsonResponse:
+    query = ctx.query
+    audit_filter = AuditFilter(query.identity, query.project, query.event, query.id, query.since, query.until)
 
-    def work(tx: Read) -> Answer:
-        # At the system for everything, in a project for its rows; the filter is in the query either way (R72, R100).
-        gate.need_of(tx, call.actor, gate.permission(tx, "audit"), query.project or SYSTEM)
-        rows = newest(tx.conn, where, query.limit)
-        found = table(
+    def operation(tx: ReadTransaction) -> JsonResponse:
+        # Required system-wide for all rows, or in one project for its rows; the query filters either way (R72, R100).
+        checks.require_for(tx, ctx.actor, checks.endpoint_permission(tx, "audit"), query.project or SYSTEM)
+        records = search_newest(tx.conn, audit_filter, query.limit)
+        result = table_result(
             ("at", "event", "identity", "project", "allowed", "sentence", "id"),
             [
-                tuple(row.get(name) for name in ("at", "event", "identity", "project", "allowed", "sentence", "id"))
-                for row in rows
+                tuple(record.get(name) for name in ("at", "event", "identity", "project", "allowed", "sentence", "id"))
+                for record in records
             ],
-            audit=rows,
-            sealed_until=None if (sealed := sealed_until(tx.conn)) is None else sealed.isoformat(),
+            audit=records,
+            archived_until=None if (archived := archived_until(tx.conn)) is None else archived.isoformat(),
         )
-        return answered(found, tx)
+        return result_response(result, tx)
 
-    def noted(answer: Answer) -> dict[str, object]:
-        details = {"rows": len(answer.value["rows"]), "event": query.event, "of": query.identity}
+    def audit_details(response: JsonResponse) -> dict[str, object]:
+        details = {"rows": len(response.value["rows"]), "event": query.event, "of": query.identity}
         return {"project": query.project, "details": details}
 
-    # A search can take long, and nobody is to wait for it.
-    return await call.read(work, noted=noted, event="audit.read", pool=call.house.pools.questions)
+    # In the pool for long queries: a search must not delay other requests.
+    return await ctx.authorized_read(
+        operation, audit_details=audit_details, event="audit.read", pool=ctx.service.pools.queries
+    )
 
 
-_Q = "/api/v1/questions"
+_PATH = "/api/v1/access-queries"
 
 ROUTES = (
     Route(
         "POST",
-        _Q + "/can-i",
-        PEOPLE,
-        REGISTERED,
+        _PATH + "/can-i",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
         can_i,
-        "May I; or somebody else, with the right to read access.",
-        body=CanI,
-        answer=ResultView,
+        "Ask whether you hold a permission, or another identity, with the permission to read access.",
+        body=CanIQuery,
+        response=ResultView,
     ),
     Route(
         "POST",
-        _Q + "/why",
-        PEOPLE,
-        REGISTERED,
+        _PATH + "/why",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
         why,
-        "Why a permission is held or not, and who could give it.",
-        body=CanI,
-        answer=ResultView,
+        "Explain why a permission is held or not, and who can grant it.",
+        body=CanIQuery,
+        response=ResultView,
     ),
     Route(
         "POST",
-        _Q + "/who-can",
-        PEOPLE,
+        _PATH + "/who-can",
+        ROLE_CHECKED_METHODS,
         ACCESS,
         who_can,
-        "Who holds a permission in a scope.",
-        body=WhoCan,
-        answer=ResultView,
+        "List the holders of a permission in a scope.",
+        body=WhoCanQuery,
+        response=ResultView,
     ),
     Route(
         "POST",
-        _Q + "/what-if",
-        PEOPLE,
+        _PATH + "/what-if",
+        ROLE_CHECKED_METHODS,
         ACCESS,
         what_if,
-        "The decision in a state that is not.",
-        body=WhatIf,
-        answer=ResultView,
+        "Decide under hypothetical assignments and group memberships.",
+        body=WhatIfQuery,
+        response=ResultView,
     ),
     Route(
         "POST",
-        _Q + "/projects-of",
-        PEOPLE,
-        REGISTERED,
+        _PATH + "/projects-of",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
         projects_of,
-        "The projects and roles of somebody.",
-        body=ProjectsOf,
-        answer=ResultView,
+        "List the projects and roles of an identity.",
+        body=ProjectsOfQuery,
+        response=ResultView,
     ),
     Route(
         "GET",
         "/api/v1/audit",
-        PEOPLE,
-        Need.operation("audit", "project"),
-        audit,
-        "Read the audit; itself recorded.",
+        ROLE_CHECKED_METHODS,
+        Requirement.endpoint("audit", "project"),
+        search_audit,
+        "Search the audit; the search itself is recorded.",
         query=AuditQuery,
-        answer=ResultView,
+        response=ResultView,
     ),
 )

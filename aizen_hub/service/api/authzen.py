@@ -1,6 +1,6 @@
-"""OpenID AuthZEN Authorization API 1.0 for the platform's other tools, over the same store and engine.
+"""Routes of the OpenID AuthZEN Authorization API 1.0, for other tools of the platform.
 
-For service accounts only, and each sees only scopes in which it may read access. Every decision is a row of the audit.
+For service accounts only; each sees only the scopes in which it may read access. The audit records every decision.
 """
 
 from __future__ import annotations
@@ -11,104 +11,104 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aizen_hub.authorization.queries import authzen as evaluations
-from aizen_hub.authorization.queries.authzen import Asked, Entity
+from aizen_hub.authorization.queries import authzen
+from aizen_hub.authorization.queries.authzen import Entity, EvaluationRequest
 from aizen_hub.problems import BadInput, Problem
 from aizen_hub.service.api.schemas.authzen import (
     ActionSearch,
-    DecisionAnswer,
-    DecisionsAnswer,
     Evaluation,
+    EvaluationResponse,
     Evaluations,
+    EvaluationsResponse,
     Metadata,
     PartialEvaluation,
     ResourceSearch,
-    SearchAnswer,
+    SearchResponse,
     SubjectSearch,
 )
-from aizen_hub.service.http.request import joined
-from aizen_hub.service.http.route import REGISTERED, ROAD, Answer, Credential, Route
-from aizen_hub.service.pipeline.denial_response import reason_of
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.denial_response import recorded_reason
+from aizen_hub.service.http.headers import joined_header
+from aizen_hub.service.http.route import ANY_REGISTERED, CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.service.thread_pools import Pool
 from aizen_hub.store.actor import Actor
-from aizen_hub.store.audit_log.record import AuditRow
-from aizen_hub.store.transaction import Read
+from aizen_hub.store.audit_log.record import AuditRecord
+from aizen_hub.store.transaction import ReadTransaction
 
 _V1 = "/access/v1"
-_STOPS_AT = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
+_STOP_ON = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One answer and its row."""
+class RecordedEvaluation:
+    """One response and its audit record."""
 
-    answer: dict[str, Any]
-    row: AuditRow
-
-
-async def evaluation(call: Call) -> Answer:
-    return await _one(call, call.body)
+    response: dict[str, Any]
+    record: AuditRecord
 
 
-async def evaluations_(call: Call) -> Answer:
-    body: Evaluations = call.body
+async def evaluate(ctx: RequestContext) -> JsonResponse:
+    return await _evaluate_one(ctx, ctx.body)
+
+
+async def evaluate_many(ctx: RequestContext) -> JsonResponse:
+    body: Evaluations = ctx.body
     if not body.evaluations:
-        return await _one(call, body)
-    stops_at = _STOPS_AT[body.options.evaluations_semantic]
+        return await _evaluate_one(ctx, body)
+    stop_on = _STOP_ON[body.options.evaluations_semantic]
 
-    def work(tx: Read) -> list[Outcome]:
-        out: list[Outcome] = []
-        for one in body.evaluations:
-            out.append(_answered(tx, call.actor, _asked(one, above=body)))
-            if out[-1].row.allowed is stops_at:
+    def operation(tx: ReadTransaction) -> list[RecordedEvaluation]:
+        results: list[RecordedEvaluation] = []
+        for evaluation in body.evaluations:
+            results.append(_evaluate_or_error(tx, ctx.actor, _evaluation_request(evaluation, defaults=body)))
+            if results[-1].record.allowed is stop_on:
                 break
-        return out
+        return results
 
-    # A hundred subjects of whom nobody asked before take their time, so they wait with the long questions.
-    found = await _judged(call, work, call.house.pools.questions)
-    return Answer({"evaluations": [one.answer for one in found]}, headers=_echoed(call))
+    # In the pool for long queries: compiling the rights of a hundred new subjects takes time.
+    results = await _evaluate_recorded(ctx, operation, ctx.service.pools.queries)
+    return JsonResponse({"evaluations": [result.response for result in results]}, headers=_request_id_header(ctx))
 
 
-async def search_subject(call: Call) -> Answer:
-    body: SubjectSearch = call.body
+async def search_subject(ctx: RequestContext) -> JsonResponse:
+    body: SubjectSearch = ctx.body
     kind = body.subject.type
     return await _search(
-        call,
-        lambda tx, after, limit: evaluations.subjects(
-            tx, call.actor, kind, body.action.name, _entity(body.resource), after, limit
+        ctx,
+        lambda tx, after, limit: authzen.search_subjects(
+            tx, ctx.actor, kind, body.action.name, _entity(body.resource), after, limit
         ),
         lambda name: {"type": kind, "id": name},
     )
 
 
-async def search_resource(call: Call) -> Answer:
-    body: ResourceSearch = call.body
-    if body.resource.type != evaluations.PROJECT:
+async def search_resource(ctx: RequestContext) -> JsonResponse:
+    body: ResourceSearch = ctx.body
+    if body.resource.type != authzen.PROJECT:
         raise BadInput("only resources of the type `project` can be searched for")
     return await _search(
-        call,
-        lambda tx, after, limit: evaluations.projects(
-            tx, call.actor, _entity(body.subject), body.action.name, after, limit
+        ctx,
+        lambda tx, after, limit: authzen.search_projects(
+            tx, ctx.actor, _entity(body.subject), body.action.name, after, limit
         ),
-        lambda name: {"type": evaluations.PROJECT, "id": name},
+        lambda name: {"type": authzen.PROJECT, "id": name},
     )
 
 
-async def search_action(call: Call) -> Answer:
-    body: ActionSearch = call.body
+async def search_action(ctx: RequestContext) -> JsonResponse:
+    body: ActionSearch = ctx.body
     return await _search(
-        call,
-        lambda tx, after, limit: evaluations.actions(
-            tx, call.actor, _entity(body.subject), _entity(body.resource), after, limit
+        ctx,
+        lambda tx, after, limit: authzen.search_actions(
+            tx, ctx.actor, _entity(body.subject), _entity(body.resource), after, limit
         ),
         lambda name: {"name": name},
     )
 
 
-async def metadata(call: Call) -> Answer:
-    root = call.house.settings.service_url
-    return Answer(
+async def show_metadata(ctx: RequestContext) -> JsonResponse:
+    root = ctx.service.settings.service_url
+    return JsonResponse(
         {
             "policy_decision_point": root,
             "access_evaluation_endpoint": f"{root}{_V1}/evaluation",
@@ -120,47 +120,56 @@ async def metadata(call: Call) -> Answer:
     )
 
 
-async def _one(call: Call, asked: PartialEvaluation | Evaluation) -> Answer:
-    (found,) = await _judged(call, lambda tx: [_told(evaluations.evaluate(tx, call.actor, _asked(asked)))])
-    call.decision = found.row.id
-    return Answer(found.answer, headers=_echoed(call))
+async def _evaluate_one(ctx: RequestContext, evaluation: PartialEvaluation | Evaluation) -> JsonResponse:
+    def operation(tx: ReadTransaction) -> list[RecordedEvaluation]:
+        return [_to_response(authzen.evaluate(tx, ctx.actor, _evaluation_request(evaluation)))]
+
+    (result,) = await _evaluate_recorded(ctx, operation)
+    ctx.decision_id = result.record.id
+    return JsonResponse(result.response, headers=_request_id_header(ctx))
 
 
-async def _judged(call: Call, work: Callable[[Read], list[Outcome]], pool: Pool | None = None) -> list[Outcome]:
-    late: list[AuditRow] = []
+async def _evaluate_recorded(
+    ctx: RequestContext, operation: Callable[[ReadTransaction], list[RecordedEvaluation]], pool: Pool | None = None
+) -> list[RecordedEvaluation]:
+    discarded: list[AuditRecord] = []  # of the last attempt, which came too late
 
-    def rows(found: list[Outcome]) -> list[AuditRow]:
-        out = [one.row for one in found]
-        for index, before in enumerate(late[: len(out)]):
-            out[index] = replace(out[index], details={**out[index].details, "again": before.id})
-        late[:] = out
-        return out
+    def audit_records(results: list[RecordedEvaluation]) -> list[AuditRecord]:
+        records = [result.record for result in results]
+        for index, before in enumerate(discarded[: len(records)]):
+            records[index] = replace(records[index], details={**records[index].details, "supersedes": before.id})
+        discarded[:] = records
+        return records
 
-    found = await call.judge(work, rows, pool=pool)
-    for one in found:
-        call.house.metrics.decision(bool(one.row.allowed), str(one.row.reason))
-    return found
+    results = await ctx.authorized_evaluation(operation, audit_records, pool=pool)
+    for result in results:
+        ctx.service.metrics.count_decision(bool(result.record.allowed), str(result.record.reason))
+    return results
 
 
-def _answered(tx: Read, actor: Actor, asked: Asked) -> Outcome:
-    """Answer one of several questions: what is wrong with it is told in its place and spoils no other."""
+def _evaluate_or_error(tx: ReadTransaction, actor: Actor, request: EvaluationRequest) -> RecordedEvaluation:
+    """Evaluate one of several requests; an error is returned in its place and does not affect the others."""
     try:
-        return _told(evaluations.evaluate(tx, actor, asked))
+        return _to_response(authzen.evaluate(tx, actor, request))
     except Problem as problem:
         error = {"status": problem.status, "message": problem.detail}
-        row = evaluations.refused(tx, actor, asked, reason_of(problem), problem.detail)
-        return Outcome({"decision": False, "context": {"id": row.id, "error": error}}, row)
+        record = authzen.denied_evaluation(tx, actor, request, recorded_reason(problem), problem.detail)
+        return RecordedEvaluation({"decision": False, "context": {"id": record.id, "error": error}}, record)
 
 
-def _told(row: AuditRow) -> Outcome:
-    context = {"id": row.id, "reason": row.reason, "revision": row.revision}
-    return Outcome({"decision": bool(row.allowed), "context": context}, row)
+def _to_response(record: AuditRecord) -> RecordedEvaluation:
+    context = {"id": record.id, "reason": record.reason, "revision": record.revision}
+    return RecordedEvaluation({"decision": bool(record.allowed), "context": context}, record)
 
 
-def _asked(one: PartialEvaluation | Evaluation, above: PartialEvaluation | None = None) -> Asked:
-    rest = one if above is None else above
-    subject, action, resource = one.subject or rest.subject, one.action or rest.action, one.resource or rest.resource
-    return Asked(
+def _evaluation_request(
+    evaluation: PartialEvaluation | Evaluation, defaults: PartialEvaluation | None = None
+) -> EvaluationRequest:
+    fallback = evaluation if defaults is None else defaults
+    subject = evaluation.subject or fallback.subject
+    action = evaluation.action or fallback.action
+    resource = evaluation.resource or fallback.resource
+    return EvaluationRequest(
         None if subject is None else _entity(subject),
         None if action is None else action.name,
         None if resource is None else _entity(resource),
@@ -168,99 +177,99 @@ def _asked(one: PartialEvaluation | Evaluation, above: PartialEvaluation | None 
 
 
 async def _search(
-    call: Call,
-    find: Callable[[Read, str, int], tuple[list[str], str | None]],
-    shown: Callable[[str], dict[str, str]],
-) -> Answer:
-    page = call.body.page
-    after = _position(page.token)
-    found, more = await call.read(
+    ctx: RequestContext,
+    find: Callable[[ReadTransaction, str, int], tuple[list[str], str | None]],
+    to_entity: Callable[[str], dict[str, str]],
+) -> JsonResponse:
+    page = ctx.body.page
+    after = _decode_page_token(page.token)
+    names, next_name = await ctx.authorized_read(
         lambda tx: find(tx, after, page.limit),
-        noted=lambda result: {"details": {"question": call.route.path, "found": len(result[0])}},
-        pool=call.house.pools.questions,
+        audit_details=lambda result: {"details": {"query": ctx.route.path, "found": len(result[0])}},
+        pool=ctx.service.pools.queries,
     )
-    following = "" if more is None else base64.urlsafe_b64encode(more.encode()).decode()
-    answer = {"results": [shown(name) for name in found], "page": {"next_token": following, "count": len(found)}}
-    return Answer(answer, headers=_echoed(call))
+    next_token = "" if next_name is None else base64.urlsafe_b64encode(next_name.encode()).decode()
+    response = {"results": [to_entity(name) for name in names], "page": {"next_token": next_token, "count": len(names)}}
+    return JsonResponse(response, headers=_request_id_header(ctx))
 
 
-def _position(token: str) -> str:
+def _decode_page_token(token: str) -> str:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
-        raise BadInput("`page.token` is not one that we gave") from None
+        raise BadInput("`page.token` was not issued by this service") from None
 
 
-def _entity(given: Any) -> Entity:
-    return Entity(given.type, given.id)
+def _entity(document: Any) -> Entity:
+    return Entity(document.type, document.id)
 
 
-def _echoed(call: Call) -> dict[str, str]:
-    given = joined(call.headers, "X-Request-ID")
-    return {"X-Request-ID": given} if 0 < len(given) <= 128 and given.isascii() and given.isprintable() else {}
+def _request_id_header(ctx: RequestContext) -> dict[str, str]:
+    value = joined_header(ctx.headers, "X-Request-ID")
+    return {"X-Request-ID": value} if 0 < len(value) <= 128 and value.isascii() and value.isprintable() else {}
 
 
-_ACCOUNTS = frozenset({Credential.SERVICE_ACCOUNT})
+_SERVICE_ACCOUNTS = frozenset({AuthMethod.SERVICE_ACCOUNT})
 
 ROUTES = (
     Route(
         "POST",
         f"{_V1}/evaluation",
-        _ACCOUNTS,
-        REGISTERED,
-        evaluation,
-        "AuthZEN: may this subject do this action on this resource.",
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
+        evaluate,
+        "AuthZEN: decide whether a subject may do an action on a resource.",
         body=Evaluation,
-        answer=DecisionAnswer,
+        response=EvaluationResponse,
     ),
     Route(
         "POST",
         f"{_V1}/evaluations",
-        _ACCOUNTS,
-        REGISTERED,
-        evaluations_,
-        "AuthZEN: several questions at once.",
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
+        evaluate_many,
+        "AuthZEN: decide several requests at once.",
         body=Evaluations,
-        answer=DecisionsAnswer,
+        response=EvaluationsResponse,
     ),
     Route(
         "POST",
         f"{_V1}/search/subject",
-        _ACCOUNTS,
-        REGISTERED,
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
         search_subject,
-        "AuthZEN: who may do this action on this resource.",
+        "AuthZEN: list the subjects that may do an action on a resource.",
         body=SubjectSearch,
-        answer=SearchAnswer,
+        response=SearchResponse,
     ),
     Route(
         "POST",
         f"{_V1}/search/resource",
-        _ACCOUNTS,
-        REGISTERED,
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
         search_resource,
-        "AuthZEN: on which projects this subject may do this action.",
+        "AuthZEN: list the projects on which a subject may do an action.",
         body=ResourceSearch,
-        answer=SearchAnswer,
+        response=SearchResponse,
     ),
     Route(
         "POST",
         f"{_V1}/search/action",
-        _ACCOUNTS,
-        REGISTERED,
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
         search_action,
-        "AuthZEN: which actions this subject may do on this resource.",
+        "AuthZEN: list the actions that a subject may do on a resource.",
         body=ActionSearch,
-        answer=SearchAnswer,
+        response=SearchResponse,
     ),
     Route(
         "GET",
         "/.well-known/authzen-configuration",
-        frozenset({Credential.NONE}),
-        ROAD,
-        metadata,
-        "AuthZEN: where these endpoints are.",
-        answer=Metadata,
-        always=True,
+        frozenset({AuthMethod.NONE}),
+        CREDENTIAL_SUFFICES,
+        show_metadata,
+        "AuthZEN: addresses of these endpoints.",
+        response=Metadata,
+        available_when_sealed=True,
     ),
 )

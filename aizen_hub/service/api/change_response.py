@@ -1,88 +1,90 @@
-"""From a Result of the accounts layer to an answer."""
+"""Responses of routes that change or list accounts: authorized, or tried out as a dry run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from aizen_hub.accounts.dry_run import preview
-from aizen_hub.authorization.decisions.decision_service import Question, Ruling
+from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, NotFound, Problem
-from aizen_hub.service.http.request import joined
-from aizen_hub.service.http.route import Answer
-from aizen_hub.service.pipeline.request_context import Call, etag, need_allowed
-from aizen_hub.store.transaction import Read, Write
-
-DRY_RUN = "dry-run"
-"""The preference (RFC 7240) that asks what a change would do: who gains and who loses which rights."""
+from aizen_hub.service.http.headers import DRY_RUN, etag, joined_header
+from aizen_hub.service.http.route import JsonResponse
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.service.pipeline.request_decisions import require_allowed
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
-def answered(result: Result, tx: Read, status: int | None = None) -> Answer:
-    """Return a result with its revision; 202 where the change waits for confirmation."""
-    value = result.at(tx.revision).to_json()
+def result_response(result: Result, tx: ReadTransaction, status: int | None = None) -> JsonResponse:
+    """Return a result with its revision; status 202 where the change needs confirmation first."""
+    value = result.at_revision(tx.revision).to_json()
     version = value["data"].get("version") if isinstance(value.get("data"), dict) else None
     headers = {"ETag": etag(version)} if isinstance(version, int) else {}
-    return Answer(value, 202 if result.pending else status, headers)
+    return JsonResponse(value, 202 if result.pending_id else status, headers)
 
 
-async def change(call: Call, work: Callable[[Write], Result], status: int | None = None) -> Answer:
-    """Do what changes or lists something, in one transaction with its decision; or try it, if that is preferred."""
-    if wants_dry_run(call):
-        return await _tried(call, work)
-    return await call.write(lambda tx, ruling: answered(work(tx), tx, status))
+async def authorized_result(
+    ctx: RequestContext, operation: Callable[[WriteTransaction], Result], status: int | None = None
+) -> JsonResponse:
+    """Run a change or a listing in one transaction with its decision; a dry run, if the request prefers that."""
+    if wants_dry_run(ctx):
+        return await _dry_run(ctx, operation)
+    return await ctx.authorized_write(lambda tx, _: result_response(operation(tx), tx, status))
 
 
-def wants_dry_run(call: Call) -> bool:
-    preferences = joined(call.headers, "Prefer")[:200].split(",")
-    return call.route.method != "GET" and any(one.strip().lower() == DRY_RUN for one in preferences)
+def wants_dry_run(ctx: RequestContext) -> bool:
+    """Return whether a change was sent with ``Prefer: dry-run``."""
+    preferences = joined_header(ctx.headers, "Prefer")[:200].split(",")
+    return ctx.route.method != "GET" and any(preference.strip().lower() == DRY_RUN for preference in preferences)
 
 
-async def _tried(call: Call, work: Callable[[Write], Result]) -> Answer:
-    house = call.house
-    asked: list[tuple[Ruling, Question]] = []
+async def _dry_run(ctx: RequestContext, operation: Callable[[WriteTransaction], Result]) -> JsonResponse:
+    service = ctx.service
+    decided: list[tuple[RecordedDecision, DecisionRequest]] = []
 
-    def checked(tx: Write) -> Result:
-        asked.append(call.judged(tx))
-        need_allowed(tx, *asked[0])
-        return work(tx)
+    def authorized_operation(tx: WriteTransaction) -> Result:
+        decided.append(ctx.decide_in(tx))
+        require_allowed(tx, *decided[0])
+        return operation(tx)
 
     def run() -> Result:
-        # The try itself changes nothing and leaves no row, so the decision is recorded on its own.
+        # The transaction of a dry run is rolled back, so its decision is recorded separately.
         problem: Problem | None = None
         try:
-            return preview(house.store, call.actor, checked)
+            return dry_run(service.store, ctx.actor, authorized_operation)
         except Problem as error:
             problem = error
             raise
         finally:
-            rows = [call.row(ruling, question, problem) for ruling, question in asked]
-            house.store.record([replace(row, details={**row.details, "dry_run": True}) for row in rows])
+            records = [ctx.audit_record(recorded, request, problem) for recorded, request in decided]
+            service.store.append_audit(
+                [replace(record, details={**record.details, "dry_run": True}) for record in records]
+            )
 
-    result = await house.pools.writes.run(run)
-    return Answer(result.to_json(), 200, {"Preference-Applied": DRY_RUN})
+    result = await service.pools.writes.run(run)
+    return JsonResponse(result.to_json(), 200, {"Preference-Applied": DRY_RUN})
 
 
-def number_in(call: Call, member: str, what: str) -> int:
-    """Return the number in the address; NotFound for anything that none of ours can be."""
-    text = call.members[member]
+def id_param(ctx: RequestContext, param: str, noun: str) -> int:
+    """Return a numeric id from the path; NotFound for text that cannot be one."""
+    text = ctx.path_params[param]
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise NotFound(f"there is no such {what}")
+        raise NotFound(f"there is no such {noun}")
     return int(text)
 
 
-def if_match(call: Call) -> int | None:
-    """Return the version that a replacement is based on (RFC 9110, 13.1.1); None where it is left open.
+def parse_if_match(ctx: RequestContext) -> int | None:
+    """Return the version that a replacement is based on (RFC 9110, 13.1.1); None where none is given.
 
     Raises
     ------
     BadInput
     """
-    given = joined(call.headers, "If-Match").strip()
-    if given in ("", "*"):
+    value = joined_header(ctx.headers, "If-Match").strip()
+    if value in ("", "*"):
         return None
-    inner: Any = given[1:-1] if len(given) > 2 and given[0] == given[-1] == '"' else ""
-    if not (inner.isascii() and inner.isdigit() and len(inner) < 19):
-        raise BadInput("`If-Match` must be one ETag that we gave")
-    return int(inner)
+    version = value[1:-1] if len(value) > 2 and value[0] == value[-1] == '"' else ""
+    if not (version.isascii() and version.isdigit() and len(version) < 19):
+        raise BadInput("`If-Match` must be one ETag of this service")
+    return int(version)

@@ -1,4 +1,4 @@
-"""Commands and decisions: the heart of the service."""
+"""Routes for commands and decisions."""
 
 from __future__ import annotations
 
@@ -6,83 +6,108 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from aizen_hub.accounts.command_handlers import carry_out
-from aizen_hub.authorization.decisions.decision_service import Question, Ruling
+from aizen_hub.accounts.command_handlers import execute_account_command
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
 from aizen_hub.catalogs.catalog import Executor
-from aizen_hub.commands.authorization_request import request_for
+from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
-from aizen_hub.problems import BadInput, Fault, NotFound, Problem, SyntaxRefused, TooLarge, UnknownCommand
-from aizen_hub.rbac.decision import Decision, Reason, Request
+from aizen_hub.problems import BadInput, CommandSyntaxError, Fault, NotFound, Problem, TooLarge, UnknownCommand
+from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
+from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.schemas.commands import CommandAnswer, CommandState, CommandText, DecisionReply
-from aizen_hub.service.api.schemas.commands import Question as QuestionBody
-from aizen_hub.service.core import gateway as core_road
-from aizen_hub.service.http.route import COMMAND, PEOPLE, REGISTERED, Answer, Route, Stream
-from aizen_hub.service.pipeline import denial_response as refusal
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Write, make_row
+from aizen_hub.service.api.schemas.commands import (
+    CommandResponse,
+    CommandState,
+    CommandText,
+    DecisionRequestBody,
+    DecisionResponse,
+)
+from aizen_hub.service.core.command_log import recorded_state
+from aizen_hub.service.denial_response import decision_view
+from aizen_hub.service.http.route import (
+    ANY_REGISTERED,
+    DECIDED_BY_COMMAND,
+    ROLE_CHECKED_METHODS,
+    JsonResponse,
+    NdjsonResponse,
+    Route,
+)
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction, make_audit_record
 
 _MAX_BODY = 2 << 20
 
 
-async def command(call: Call) -> Answer | Stream:
-    _take_project(call)
-    parsed = await _read(call, call.body.text, "/text")
-    question = _question(call, parsed)
-    if parsed.entry.executor is Executor.ACCOUNTS:
-        return await _by_accounts(call, parsed, question)
-    return await _by_core(call, parsed, question)
+async def execute_command(ctx: RequestContext) -> JsonResponse | NdjsonResponse:
+    """Decide one command, and execute it here or at the core."""
+    _use_body_project(ctx)
+    command = await _parse(ctx, ctx.body.text, "/text")
+    request = _decision_request(ctx, command)
+    if command.entry.executor is Executor.ACCOUNTS:
+        return await _execute_here(ctx, command, request)
+    return await _execute_at_core(ctx, command, request)
 
 
-async def decide(call: Call) -> Answer:
-    """Decide without doing anything; recorded like every decision."""
-    body = call.body
+async def create_decision(ctx: RequestContext) -> JsonResponse:
+    """Decide without executing anything; recorded like every decision."""
+    body = ctx.body
     if body.command is not None:
-        question = _question(call, await _read(call, body.command, "/command"))
+        request = _decision_request(ctx, await _parse(ctx, body.command, "/command"))
     else:
         try:
             permission = Permission.parse(body.permission)
         except ValueError as error:
             raise BadInput(str(error), faults=[Fault("/permission", "not `verb:noun`")]) from None
-        scope = body.project or call.actor.project or SYSTEM
-        question = call.question(Request(permission, scope, call.actor.session))
-    ruling = await call.rule(question)
-    if ruling.code is not None:
-        raise await refusal.problem(call, ruling, question)
-    return Answer({"decision": await refusal.shown(call, ruling, question)})
+        scope = body.project or ctx.actor.project or SYSTEM
+        request = ctx.decision_request(AuthorizationRequest(permission, scope, ctx.actor.session))
+    recorded = await ctx.decide(request)
+    if recorded.code is not None:
+        raise await ctx.denial_problem(recorded, request)
+    return JsonResponse({"decision": await ctx.visible_decision(recorded, request)})
 
 
-async def state(call: Call) -> Answer:
-    """What became of a command of one's own."""
-    found = await core_road.state_of(call, call.members["id"])
-    if found is None:
-        raise NotFound("there is no such command of yours")
-    return Answer(found)
+async def show_command(ctx: RequestContext) -> JsonResponse:
+    """Return the state of a command of this identity."""
+    state = await _command_state(ctx, ctx.path_params["id"])
+    if state is None:
+        raise NotFound("you have no such command")
+    return JsonResponse(state)
 
 
-async def _read(call: Call, text: str, pointer: str) -> Command:
+async def _command_state(ctx: RequestContext, decision_id: str) -> Mapping[str, Any] | None:
+    # None for another identity's command, as for one that does not exist.
+    identity = ctx.identity
+    user = identity.name if identity.kind is IdentityKind.USER else str(identity)
+    running = ctx.service.core.runner.find(decision_id)
+    if running is not None and running.command.user == user:
+        await ctx.authorized_read(lambda tx: tx.revision)
+        return running.to_json()
+    return await ctx.authorized_read(lambda tx: recorded_state(tx, decision_id, identity))
+
+
+async def _parse(ctx: RequestContext, text: str, pointer: str) -> Command:
     try:
-        return call.house.reader.read(text)
-    except (SyntaxRefused, UnknownCommand, TooLarge) as problem:
-        # Refused before any right was looked at, but recorded all the same (R87).
+        return ctx.service.parsed_commands.parse(text)
+    except (CommandSyntaxError, UnknownCommand, TooLarge) as problem:
+        # Refused before any permission was checked, but recorded all the same (R87).
         reason = Reason.UNKNOWN_COMMAND if isinstance(problem, UnknownCommand) else Reason.SYNTAX
-        number = await _record_unread(call, text, reason, problem)
+        decision_id = await _record_unparsed(ctx, text, reason, problem)
         problem.faults = (*problem.faults, Fault(pointer, problem.detail))
-        problem.more.setdefault(
-            "decision", {"id": number, "allowed": False, "reason": str(reason), "sentence": problem.detail}
+        problem.extensions.setdefault(
+            "decision", {"id": decision_id, "allowed": False, "reason": str(reason), "sentence": problem.detail}
         )
         raise
 
 
-async def _record_unread(call: Call, text: str, reason: Reason, problem: Problem) -> str:
-    house, actor = call.house, call.actor
+async def _record_unparsed(ctx: RequestContext, text: str, reason: Reason, problem: Problem) -> str:
+    service, actor = ctx.service, ctx.actor
 
-    def work() -> str:
-        with house.store.read() as tx:
+    def record() -> str:
+        with service.store.read() as tx:
             now = tx.now
-        # The text may hold a secret in a place that nobody can know, since it was not understood: only its first words.
-        row = make_row(
+        # Only the first words: a secret can be anywhere in text that could not be parsed.
+        row = make_audit_record(
             actor,
             "decision",
             now,
@@ -90,92 +115,120 @@ async def _record_unread(call: Call, text: str, reason: Reason, problem: Problem
             command=" ".join(text.split()[:2])[:80],
             length=len(text),
         )
-        house.store.record([row])
+        service.store.append_audit([row])
         return row.id
 
-    call.decision = await house.pools.writes.run(work)
-    house.metrics.decision(False, str(reason))
-    return call.decision
+    ctx.decision_id = await service.pools.writes.run(record)
+    service.metrics.count_decision(False, str(reason))
+    return ctx.decision_id
 
 
-def _question(call: Call, parsed: Command) -> Question:
-    actor = call.actor
-    return call.question(request_for(parsed, actor.project, actor.identity, actor.session), parsed)
+def _decision_request(ctx: RequestContext, command: Command) -> DecisionRequest:
+    actor = ctx.actor
+    return ctx.decision_request(
+        build_authorization_request(command, actor.project, actor.identity, actor.session), command
+    )
 
 
-def _take_project(call: Call) -> None:
-    project: str | None = call.body.project
+def _use_body_project(ctx: RequestContext) -> None:
+    project: str | None = ctx.body.project
     if project is None:
         return
-    if call.actor.session is not None:
+    if ctx.actor.session is not None:
         raise BadInput(
-            "the project of a session is the session's",
+            "a session has its own project, so `project` cannot be given",
             faults=[Fault("/project", "only without a session")],
             remedy="`set project` changes it",
         )
-    call.caller = replace(call.caller, actor=replace(call.actor, project=project))
+    ctx.principal = replace(ctx.principal, actor=replace(ctx.actor, project=project))
 
 
-async def _by_accounts(call: Call, parsed: Command, question: Question) -> Answer:
-    files: Mapping[str, str] = call.body.files or {}
+async def _execute_here(ctx: RequestContext, command: Command, request: DecisionRequest) -> JsonResponse:
+    files: Mapping[str, str] = ctx.body.files or {}
 
-    def work(tx: Write, ruling: Ruling) -> Answer:
-        result = carry_out(tx, parsed, files).at(tx.revision)
-        return Answer(
+    def operation(tx: WriteTransaction, recorded: RecordedDecision) -> JsonResponse:
+        result = execute_account_command(tx, command, files).at_revision(tx.revision)
+        return JsonResponse(
             {
-                "id": ruling.id,
-                "canonical": parsed.canonical,
-                "decision": refusal.view(ruling),
+                "id": recorded.id,
+                "canonical": command.canonical,
+                "decision": decision_view(recorded),
                 "result": result.to_json(),
             },
-            202 if result.pending else 200,
+            202 if result.pending_id else 200,
         )
 
-    return await call.write(work, question)
+    return await ctx.authorized_write(operation, request)
 
 
-async def _by_core(call: Call, parsed: Command, question: Question) -> Answer | Stream:
-    known = await core_road.replayed(call)
-    ruling = await call.rule(question)
-    if not ruling.decision.allowed:
-        raise await refusal.problem(call, ruling, question)
-    if known is not None:
-        return Answer(known, headers={"Idempotency-Replayed": "true"})
-    running = await core_road.start(call, parsed, question, ruling)
-    first = {"event": "decision", "id": ruling.id, "canonical": parsed.canonical, "decision": refusal.view(ruling)}
+async def _execute_at_core(
+    ctx: RequestContext, command: Command, request: DecisionRequest
+) -> JsonResponse | NdjsonResponse:
+    earlier = await _replayed_state(ctx)
+    recorded = await ctx.decide(request)
+    if not recorded.decision.allowed:
+        raise await ctx.denial_problem(recorded, request)
+    if earlier is not None:
+        return JsonResponse(earlier, headers={"Idempotency-Replayed": "true"})
+    files: Mapping[str, str] = ctx.body.files or {}
+    running = await ctx.service.core.start(ctx.actor, command, files, request, recorded, ctx.idempotency_key())
+    first = {
+        "event": "decision",
+        "id": recorded.id,
+        "canonical": command.canonical,
+        "decision": decision_view(recorded),
+    }
 
     async def events() -> AsyncIterator[Mapping[str, Any]]:
         yield first
         async for event in running.events():
             yield event
 
-    return Stream(events())
+    return NdjsonResponse(events())
+
+
+async def _replayed_state(ctx: RequestContext) -> Mapping[str, Any] | None:
+    # The state of the command that an earlier request with the same idempotency key started.
+    stored = await ctx.stored_response()
+    if stored is None or not isinstance(stored.value, dict):
+        return None
+    decision_id = str(stored.value["id"])
+    unknown = {"id": decision_id, "canonical": "", "state": "unknown", "result": None}
+    return await _command_state(ctx, decision_id) or unknown
 
 
 ROUTES = (
     Route(
         "POST",
         "/api/v1/decisions",
-        PEOPLE,
-        REGISTERED,
-        decide,
-        "Ask whether something is allowed.",
-        body=QuestionBody,
-        answer=DecisionReply,
-        in_time=True,
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        create_decision,
+        "Ask whether a command or a permission is allowed.",
+        body=DecisionRequestBody,
+        response=DecisionResponse,
+        own_deadline=True,
     ),
     Route(
         "POST",
         "/api/v1/commands",
-        PEOPLE,
-        COMMAND,
-        command,
-        "Carry out one command.",
+        ROLE_CHECKED_METHODS,
+        DECIDED_BY_COMMAND,
+        execute_command,
+        "Execute one command.",
         body=CommandText,
-        answer=CommandAnswer,
-        stream=True,
-        keyed=True,
+        response=CommandResponse,
+        streams=True,
+        idempotent=True,
         max_body=_MAX_BODY,
     ),
-    Route("GET", "/api/v1/commands/{id}", PEOPLE, REGISTERED, state, "What became of a command.", answer=CommandState),
+    Route(
+        "GET",
+        "/api/v1/commands/{id}",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        show_command,
+        "Show the state of a command.",
+        response=CommandState,
+    ),
 )

@@ -1,117 +1,103 @@
-"""Life signs, figures and the description of the API."""
+"""Routes for health checks and metrics."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.api.schemas.health import Health
-from aizen_hub.service.auth.rate_limits import Buckets
+from aizen_hub.service.auth.rate_limits import TokenBuckets
 from aizen_hub.service.clock_check import REMEDY
-from aizen_hub.service.http.route import ROAD, Answer, Credential, Document, Route
-from aizen_hub.service.openapi import document
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Read
+from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, RawResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import ReadTransaction
 
 if TYPE_CHECKING:
-    from aizen_hub.service.context import House
+    from aizen_hub.service.context import ServiceContext
 
-NOBODY = frozenset({Credential.NONE})
-PAGES_PER_SECOND, PAGES_AT_ONCE = 10.0, 20
-"""Pages of figures that are made anew; who asks more often gets the last one again."""
+WITHOUT_CREDENTIAL = frozenset({AuthMethod.NONE})
+SCRAPES_PER_SECOND, SCRAPE_BURST = 10.0, 20
+"""Metrics are computed this often; more frequent requests get the last result."""
 
 
-class Unfit(NamedTuple):
-    """Why it cannot decide, and what helps."""
+class NotReady(NamedTuple):
+    """The reason why the service cannot decide, and the remedy."""
 
-    why: str
+    reason: str
     remedy: str
 
 
-_looks: WeakKeyDictionary[House, asyncio.Task[Unfit | None]] = WeakKeyDictionary()
-_pages: WeakKeyDictionary[House, _Pages] = WeakKeyDictionary()
+_checks: WeakKeyDictionary[ServiceContext, asyncio.Task[NotReady | None]] = WeakKeyDictionary()
+_expositions: WeakKeyDictionary[ServiceContext, _Exposition] = WeakKeyDictionary()
 
 
-async def livez(call: Call) -> Answer:
-    return Answer({"status": "alive", "instance": call.house.instance})
+async def livez(ctx: RequestContext) -> JsonResponse:
+    return JsonResponse({"status": "alive", "instance": ctx.service.instance})
 
 
-async def readyz(call: Call) -> Answer:
-    house = call.house
-    if house.sealed is not None:
-        more = {"sealed": True, "instance": house.instance}
-        raise Unavailable(f"sealed: {house.sealed}", remedy=house.remedy, more=more)
-    if house.ending:
-        raise Unavailable("ending", more={"instance": house.instance})
-    unfit = await _fitness(call)
-    if unfit is not None:
-        raise Unavailable(unfit.why, remedy=unfit.remedy, more={"instance": house.instance})
-    return Answer({"status": "ready", "instance": house.instance})
+async def readyz(ctx: RequestContext) -> JsonResponse:
+    service = ctx.service
+    if service.state.sealed is not None:
+        more = {"sealed": True, "instance": service.instance}
+        raise Unavailable(f"sealed: {service.state.sealed}", remedy=service.state.seal_remedy, extensions=more)
+    if service.state.stopping:
+        raise Unavailable("stopping", extensions={"instance": service.instance})
+    not_ready = await _readiness(ctx)
+    if not_ready is not None:
+        raise Unavailable(not_ready.reason, remedy=not_ready.remedy, extensions={"instance": service.instance})
+    return JsonResponse({"status": "ready", "instance": service.instance})
 
 
-async def _fitness(call: Call) -> Unfit | None:
-    # No flood of others stands before a probe, so nothing may be gained by a flood of probes: all that come while the
-    # store is looked at share the answer.
-    house = call.house
-    running = _looks.get(house)
-    if running is None or running.done():
-        running = _looks[house] = asyncio.ensure_future(call.look(lambda tx: _unfit(house, tx)))
-        running.add_done_callback(lambda look: look.cancelled() or look.exception())  # nobody may be waiting any more
-    return await asyncio.shield(running)
+async def _readiness(ctx: RequestContext) -> NotReady | None:
+    # Probes are not rate limited, so a flood of them must cost nothing: concurrent probes share one check.
+    service = ctx.service
+    check = _checks.get(service)
+    if check is None or check.done():
+        check = asyncio.ensure_future(ctx.unauthorized_read(lambda tx: _check_readiness(service, tx)))
+        check.add_done_callback(lambda done: done.cancelled() or done.exception())  # all clients may have gone
+        _checks[service] = check
+    return await asyncio.shield(check)
 
 
-def _unfit(house: House, tx: Read) -> Unfit | None:
-    if tx.state.catalog_hash != house.catalog.hash:
-        return Unfit("another catalog is in force than this service was started with", "restart it with that one")
-    house.clock.look(tx.now)
-    fault = house.clock.fault
-    return None if fault is None else Unfit(fault, REMEDY)
+def _check_readiness(service: ServiceContext, tx: ReadTransaction) -> NotReady | None:
+    if tx.state.catalog_hash != service.catalog.hash:
+        return NotReady(
+            "the store was changed to another catalog than this service was started with",
+            "restart it with that catalog",
+        )
+    service.clock.compare_with_store(tx.now)
+    fault = service.clock.fault
+    return None if fault is None else NotReady(fault, REMEDY)
 
 
-async def metrics(call: Call) -> Document:
-    house = call.house
-    pages = _pages.get(house)
-    if pages is None:
-        pages = _pages[house] = _Pages()
-    if not pages.ration.take(""):
-        pages.last = house.metrics.page()
-    return Document(pages.last, house.metrics.content_type)
+async def metrics(ctx: RequestContext) -> RawResponse:
+    service = ctx.service
+    exposition = _expositions.get(service)
+    if exposition is None:
+        exposition = _expositions[service] = _Exposition()
+    if not exposition.rate.take(""):
+        exposition.content = service.metrics.exposition()
+    return RawResponse(exposition.content, service.metrics.content_type)
 
 
-class _Pages:
+class _Exposition:
     def __init__(self) -> None:
-        self.ration, self.last = Buckets(PAGES_PER_SECOND, PAGES_AT_ONCE), b""
-
-
-@cache
-def _described(url: str, cookie: str) -> bytes:
-    from aizen_hub.service.routes import routes
-
-    return json.dumps(document(routes(), url, cookie), ensure_ascii=False, separators=(",", ":")).encode()
-
-
-async def openapi(call: Call) -> Document:
-    return Document(_described(call.house.settings.service_url, call.house.browsers.cookie), "application/json")
+        self.rate, self.content = TokenBuckets(SCRAPES_PER_SECOND, SCRAPE_BURST), b""
 
 
 ROUTES = (
     Route(
-        "GET", "/livez", NOBODY, ROAD, livez, "Whether the process lives.",
-        answer=Health, always=True, rationed=False,
+        "GET", "/livez", WITHOUT_CREDENTIAL, CREDENTIAL_SUFFICES, livez, "Liveness of the process.",
+        response=Health, available_when_sealed=True, rate_limited=False,
     ),
     Route(
-        "GET", "/readyz", NOBODY, ROAD, readyz, "Whether it can decide.",
-        answer=Health, always=True, rationed=False,
+        "GET", "/readyz", WITHOUT_CREDENTIAL, CREDENTIAL_SUFFICES, readyz, "Readiness: whether the service can decide.",
+        response=Health, available_when_sealed=True, rate_limited=False,
     ),
     Route(
-        "GET", "/metrics", NOBODY, ROAD, metrics, "Figures for Prometheus.",
-        always=True, rationed=False, media="text/plain",
-    ),
-    Route(
-        "GET", "/api/v1/openapi.json", NOBODY, ROAD, openapi, "This document.", always=True, media="application/json"
+        "GET", "/metrics", WITHOUT_CREDENTIAL, CREDENTIAL_SUFFICES, metrics, "Metrics in the format of Prometheus.",
+        available_when_sealed=True, rate_limited=False, media_type="text/plain",
     ),
 )  # fmt: skip

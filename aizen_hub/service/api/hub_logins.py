@@ -1,47 +1,44 @@
-"""The hub reports who proved to be whom, and has passwords of local accounts checked; accounts are activated."""
+"""Routes by which the hub reports logins and checks local passwords, and the activation of accounts."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from aizen_hub.accounts.credentials import activation, passwords, second_factor
-from aizen_hub.accounts.credentials import login_throttle as throttle
-from aizen_hub.accounts.credentials import recent_logins as sign_ins
-from aizen_hub.accounts.logins import linked_logins as further_logins
-from aizen_hub.accounts.logins import logins
-from aizen_hub.commands.result import plain
-from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.api.schemas.hub_logins import (
-    Activation,
-    Fresh,
-    FreshSignIn,
-    Linked,
+from aizen_hub.accounts.credentials import activation, login_throttle, passwords, recent_logins, second_factor
+from aizen_hub.accounts.logins import linked_logins, login_report
+from aizen_hub.api_models.logins import (
     LinkReport,
+    LinkResponse,
     LoginAttempt,
-    LoginOutcome,
     LoginReport,
-    LoginTurn,
+    LoginResponse,
     PasswordCheck,
-    PasswordOutcome,
+    PasswordCheckResponse,
+    RecentLoginReport,
+    RecentLoginResponse,
+    ThrottleResponse,
 )
+from aizen_hub.commands.result import to_json_value
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.api.schemas.activation import Activation
 from aizen_hub.service.auth.authenticator import HUB
-from aizen_hub.service.http.route import ROAD, Answer, Credential, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.transaction import Write
+from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.transaction import WriteTransaction
 
-BY_HUB = frozenset({Credential.HUB_SECRET})
-NOBODY = frozenset({Credential.NONE})
+BY_HUB_SECRET = frozenset({AuthMethod.HUB_SECRET})
+WITHOUT_CREDENTIAL = frozenset({AuthMethod.NONE})
 _LINK_HOLDER = Identity.service_account("activation-link")
 
 
-async def report(call: Call) -> Answer:
-    body = call.body
+async def report_login(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
 
-    def work(tx: Write) -> logins.LoginAnswer:
-        if body.typed is not None:
-            throttle.forgive(tx, body.provider, body.typed, body.source)
-        return logins.report(
+    def operation(tx: WriteTransaction) -> login_report.LoginResult:
+        if body.entered_name is not None:
+            login_throttle.reset_failures(tx, body.provider, body.entered_name, body.source)
+        return login_report.report_login(
             tx,
             body.provider,
             body.subject,
@@ -52,122 +49,136 @@ async def report(call: Call) -> Answer:
             refresh=body.refresh,
         )
 
-    answer = await call.alone(Actor(HUB, Road.HUB, source=body.source or call.caller.source), work)
-    call.house.metrics.login(f"refresh-{answer.outcome}" if body.refresh else str(answer.outcome))
-    return Answer(answer.to_json())
+    result = await ctx.unauthorized_write(_hub_actor(ctx), operation)
+    ctx.service.metrics.count_login(f"refresh-{result.outcome}" if body.refresh else str(result.outcome))
+    return JsonResponse(result.to_json())
 
 
-async def attempt(call: Call) -> Answer:
-    """Count an attempt to sign in that a provider will judge, and say whether it may be made at all."""
-    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
-    work = throttle.void if body.void else throttle.enter
-    wait = await call.alone(actor, lambda tx: work(tx, body.provider, body.name, body.source))
+async def count_attempt(ctx: RequestContext) -> JsonResponse:
+    """Count a login attempt before its provider checks it; returns how long it is throttled."""
+    body, actor = ctx.body, _hub_actor(ctx)
+    operation = login_throttle.undo_attempt if body.undo else login_throttle.count_attempt
+    wait = await ctx.unauthorized_write(actor, lambda tx: operation(tx, body.provider, body.name, body.source))
     if wait is not None:
-        call.house.metrics.login("attempt-throttled")
-    return Answer({"retry_after": wait})
+        ctx.service.metrics.count_login("attempt-throttled")
+    return JsonResponse({"retry_after": wait})
 
 
-async def password(call: Call) -> Answer:
-    """Check a password: counted in one transaction, compared outside of any, closed in a second one."""
-    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
-    attempt = await call.alone(actor, lambda tx: passwords.begin(tx, body.provider, body.name, body.source))
-    matched = await call.house.pools.passwords.run(lambda: attempt.verify(body.password))
-    encryption = call.house.keys.encryption
+async def check_password(ctx: RequestContext) -> JsonResponse:
+    """Check a password: the attempt is counted in one transaction, compared outside, and finished in a second one."""
+    body, actor = ctx.body, _hub_actor(ctx)
+    attempt = await ctx.unauthorized_write(
+        actor, lambda tx: passwords.start_check(tx, body.provider, body.name, body.source)
+    )
+    matches = await ctx.service.pools.passwords.run(lambda: attempt.verify(body.password))
+    encryption = ctx.service.keys.encryption
 
-    def close(tx: Write) -> passwords.PasswordAnswer:
-        # One answer for a wrong password and a wrong code, and no code is used up by a wrong password.
-        passed = matched and second_factor.passes(tx, encryption, str(attempt.user), body.totp)
-        return passwords.finish(tx, attempt, passed)
+    def finish(tx: WriteTransaction) -> passwords.PasswordResult:
+        # A wrong password and a wrong code have the same response, and a wrong password uses up no code.
+        is_valid = matches and second_factor.check_code(tx, encryption, str(attempt.user), body.totp)
+        return passwords.finish_check(tx, attempt, is_valid)
 
-    answer = await call.alone(actor, close)
-    call.house.metrics.login(f"password-{answer.outcome}")
-    return Answer(answer.to_json())
+    result = await ctx.unauthorized_write(actor, finish)
+    ctx.service.metrics.count_login(f"password-{result.outcome}")
+    return JsonResponse(result.to_json())
 
 
-async def fresh(call: Call) -> Answer:
-    """Note that the person at a browser session has just proven again who they are (R77)."""
-    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
+async def report_recent_login(ctx: RequestContext) -> JsonResponse:
+    """Record that the user of a browser session has signed in again (R77)."""
+    body, actor = ctx.body, _hub_actor(ctx)
     at = None if body.authenticated_at is None else datetime.fromtimestamp(body.authenticated_at, UTC)
-    until = await call.alone(
-        actor, lambda tx: sign_ins.report(tx, body.user, body.provider, body.subject, body.session, at)
+    until = await ctx.unauthorized_write(
+        actor, lambda tx: recent_logins.record_login(tx, body.user, body.provider, body.subject, body.session, at)
     )
-    return Answer({"fresh_until": plain(until)})
+    return JsonResponse({"recent_until": to_json_value(until)})
 
 
-async def link(call: Call) -> Answer:
-    """Link a further login of a person who proved both in one browser session."""
-    body, actor = call.body, Actor(HUB, Road.HUB, source=call.body.source or call.caller.source)
-    result = await call.alone(
-        actor, lambda tx: further_logins.link_own(tx, body.user, body.provider, body.subject, body.session)
+async def link_login(ctx: RequestContext) -> JsonResponse:
+    """Link a further login of a user who signed in with both in one browser session."""
+    body, actor = ctx.body, _hub_actor(ctx)
+    result = await ctx.unauthorized_write(
+        actor, lambda tx: linked_logins.link_own_login(tx, body.user, body.provider, body.subject, body.session)
     )
-    return Answer({"message": result.message})
+    return JsonResponse({"message": result.message})
 
 
-async def activate(call: Call) -> Answer:
+def _hub_actor(ctx: RequestContext) -> Actor:
+    # The client address that the hub reports, where it does.
+    return Actor(HUB, Channel.HUB, source=ctx.body.source or ctx.principal.source)
+
+
+async def activate_account(ctx: RequestContext) -> JsonResponse:
     """Redeem an activation link: the token in the body is the credential."""
-    body = call.body
-    actor = Actor(_LINK_HOLDER, Road.PANEL, source=call.caller.source)
-    # Hashed before the transaction, as it is slow on purpose, and only where the link is good.
+    body = ctx.body
+    actor = Actor(_LINK_HOLDER, Channel.PANEL, source=ctx.principal.source)
+    # Hashed before the transaction, since hashing is slow by design, and only if the link is valid.
     password: str | passwords.NewPassword = body.password
-    if await call.look(lambda tx: activation.is_good(tx, body.token)):
-        password = await call.house.pools.passwords.run(lambda: passwords.NewPassword.of(body.password))
-    await call.alone(actor, lambda tx: activation.redeem(tx, body.token, password))
-    return Answer(status=204)
+    if await ctx.unauthorized_read(lambda tx: activation.is_link_valid(tx, body.token)):
+        password = await ctx.service.pools.passwords.run(lambda: passwords.NewPassword.from_text(body.password))
+    await ctx.unauthorized_write(actor, lambda tx: activation.redeem_link(tx, body.token, password))
+    return JsonResponse(status=204)
 
 
 ROUTES = (
     Route(
         "POST",
         "/api/v1/login",
-        BY_HUB,
-        ROAD,
-        report,
-        "Report a proven login.",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        report_login,
+        "Report a login that a provider authenticated.",
         body=LoginReport,
-        answer=LoginOutcome,
+        response=LoginResponse,
         max_body=1 << 20,  # a thousand distinguished names
     ),
     Route(
         "POST",
         "/api/v1/login/attempts",
-        BY_HUB,
-        ROAD,
-        attempt,
-        "Count an attempt to sign in by a provider's password.",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        count_attempt,
+        "Count a login attempt with a provider's password.",
         body=LoginAttempt,
-        answer=LoginTurn,
+        response=ThrottleResponse,
     ),
     Route(
         "POST",
         "/api/v1/login/password",
-        BY_HUB,
-        ROAD,
-        password,
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        check_password,
         "Check the password of a local account.",
         body=PasswordCheck,
-        answer=PasswordOutcome,
+        response=PasswordCheckResponse,
     ),
     Route(
         "POST",
-        "/api/v1/login/fresh",
-        BY_HUB,
-        ROAD,
-        fresh,
-        "Report that somebody at a browser has signed in again.",
-        body=FreshSignIn,
-        answer=Fresh,
+        "/api/v1/login/recent",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        report_recent_login,
+        "Report that the user of a browser session has signed in again.",
+        body=RecentLoginReport,
+        response=RecentLoginResponse,
     ),
     Route(
         "POST",
         "/api/v1/login/link",
-        BY_HUB,
-        ROAD,
-        link,
-        "Link a further login that somebody has proven beside their own.",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        link_login,
+        "Link a further login that a user has signed in with.",
         body=LinkReport,
-        answer=Linked,
+        response=LinkResponse,
     ),
     Route(
-        "POST", "/api/v1/activate", NOBODY, ROAD, activate, "Redeem an activation link.", body=Activation, status=204
+        "POST",
+        "/api/v1/activate",
+        WITHOUT_CREDENTIAL,
+        CREDENTIAL_SUFFICES,
+        activate_account,
+        "Redeem an activation link.",
+        body=Activation,
+        status=204,
     ),
 )

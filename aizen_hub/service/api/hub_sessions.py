@@ -1,68 +1,67 @@
-"""What the hub does with sessions: it asks which projects to offer, opens, ends, and names those that live."""
+"""Routes by which the hub opens and ends sessions, sends heartbeats, and reads the options of the spawn page."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from aizen_hub.accounts.sessions import heartbeat, sessions
-from aizen_hub.accounts.sessions import spawn_options as choices
-from aizen_hub.commands.result import plain
-from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.api.schemas.sessions import (
-    Choices,
-    ChoicesQuery,
-    Ended,
-    Ending,
-    Heartbeat,
-    HeartbeatAnswer,
-    Opened,
-    Opening,
+from aizen_hub.accounts.sessions import heartbeat, project_entry, server_sessions, spawn_options
+from aizen_hub.api_models.sessions import (
+    EndSessionsRequest,
+    EndSessionsResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    OpenSessionRequest,
+    OpenSessionResponse,
+    SpawnOptionsQuery,
+    SpawnOptionsResponse,
 )
+from aizen_hub.commands.result import to_json_value
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.auth.authenticator import HUB
-from aizen_hub.service.http.route import ROAD, Answer, Credential, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.transaction import Write
-from aizen_hub.tokens.role_token import issue
+from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.tokens.role_token import issue_role_token
 
-BY_HUB = frozenset({Credential.HUB_SECRET})
-_AT_SPAWN = ("memory", "cpu")
+BY_HUB_SECRET = frozenset({AuthMethod.HUB_SECRET})
+_SPAWNER_LIMITS = ("memory", "cpu")
 
 
-async def offer(call: Call) -> Answer:
-    found = await call.look(lambda tx: choices.of(tx, call.query.user))
-    return Answer(
+async def list_spawn_options(ctx: RequestContext) -> JsonResponse:
+    options = await ctx.unauthorized_read(lambda tx: spawn_options.get_spawn_options(tx, ctx.query.user))
+    return JsonResponse(
         {
             "projects": [
                 {
-                    "name": one.name,
-                    "description": one.description,
-                    "roles": list(one.roles),
-                    "limits": plain(dict(one.limits)),
+                    "name": project.name,
+                    "description": project.description,
+                    "roles": list(project.roles),
+                    "limits": to_json_value(dict(project.limits)),
                 }
-                for one in found.projects
+                for project in options.projects
             ],
-            "system_session": found.system_session,
-            "notice": found.notice,
+            "system_session": options.system_session,
+            "notice": options.notice,
         }
     )
 
 
-async def open_session(call: Call) -> Answer:
-    body, house = call.body, call.house
-    settings = house.settings
+async def open_session(ctx: RequestContext) -> JsonResponse:
+    body, service = ctx.body, ctx.service
+    settings = service.settings
 
-    def work(tx: Write) -> dict[str, Any]:
-        house.clock.check()
-        opened = sessions.open(tx, body.user, body.requester, body.server, body.project, body.credential)
+    def operation(tx: WriteTransaction) -> dict[str, Any]:
+        service.clock.check()
+        opened = server_sessions.open_session(tx, body.user, body.requester, body.server, body.project, body.credential)
         lifetime = timedelta(seconds=settings.role_token.lifetime_seconds)
-        token = issue(
-            house.keys.ring(tx),
+        token = issue_role_token(
+            service.keys.ring(tx),
             settings.service_url,
             settings.service_url,
             subject=opened.user,
-            session=opened.session_id,
+            session_id=opened.session_id,
             project=opened.project,
             roles=opened.roles,
             revision=tx.revision,
@@ -75,40 +74,45 @@ async def open_session(call: Call) -> Answer:
             "expires_in": settings.role_token.lifetime_seconds,
             "project": opened.project,
             "environment": {"AIZEN_URL": settings.service_url, "AIZEN_PROJECT": opened.project or ""},
-            "limits": {kind: opened.limits[kind] for kind in _AT_SPAWN if kind in opened.limits},
+            "limits": {kind: opened.limits[kind] for kind in _SPAWNER_LIMITS if kind in opened.limits},
             "notice": opened.notice,
         }
 
-    answer = await call.alone(Actor(Identity.user(body.user), Road.HUB, source=call.caller.source), work)
-    house.metrics.session("opened")
-    return Answer(answer, 201)
+    session = await ctx.unauthorized_write(_user_actor(ctx), operation)
+    service.metrics.count_session_event("opened")
+    return JsonResponse(session, 201)
 
 
-async def end(call: Call) -> Answer:
-    body = call.body
-    number = await call.alone(
-        Actor(Identity.user(body.user), Road.HUB, source=call.caller.source),
-        lambda tx: sessions.end(tx, body.user, body.server, body.reason),
+def _user_actor(ctx: RequestContext) -> Actor:
+    return Actor(Identity.user(ctx.body.user), Channel.HUB, source=ctx.principal.source)
+
+
+async def end_sessions(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    count = await ctx.unauthorized_write(
+        _user_actor(ctx), lambda tx: server_sessions.end_sessions(tx, body.user, body.server, body.reason)
     )
-    call.house.metrics.session("ended", number)
-    return Answer({"ended": number})
+    ctx.service.metrics.count_session_event("ended", count)
+    return JsonResponse({"ended": count})
 
 
-async def beat(call: Call) -> Answer:
-    live = [(one.user, one.server) for one in call.body.live]
+async def receive_heartbeat(ctx: RequestContext) -> JsonResponse:
+    live = [(server.user, server.server) for server in ctx.body.live]
 
-    def work(tx: Write) -> tuple[heartbeat.Heard, list[str]]:
-        return heartbeat.take(tx, live), [one for one in call.body.admins if not sessions.is_admin(tx, one)]
+    def operation(tx: WriteTransaction) -> tuple[heartbeat.HeartbeatResult, list[str]]:
+        former_admins = [name for name in ctx.body.admins if not project_entry.is_admin(tx, name)]
+        return heartbeat.process_heartbeat(tx, live), former_admins
 
-    heard, no_admins = await call.alone(Actor(HUB, Road.HUB, source=call.caller.source), work)
-    call.house.metrics.session("ended", len(heard.ended))
-    call.house.without_session = heard.without
-    return Answer(
+    actor = Actor(HUB, Channel.HUB, source=ctx.principal.source)
+    result, former_admins = await ctx.unauthorized_write(actor, operation)
+    ctx.service.metrics.count_session_event("ended", len(result.ended))
+    ctx.service.state.servers_without_session = result.without_session
+    return JsonResponse(
         {
-            "ended": [{"user": user, "server": server} for user, server in heard.ended],
-            "stop": [{"user": user, "server": server} for user, server in heard.stop],
-            "without": [{"user": user, "server": server} for user, server in heard.without],
-            "no_admins": no_admins,
+            "ended": [{"user": user, "server": server} for user, server in result.ended],
+            "stop": [{"user": user, "server": server} for user, server in result.stop],
+            "without_session": [{"user": user, "server": server} for user, server in result.without_session],
+            "former_admins": former_admins,
         }
     )
 
@@ -117,36 +121,43 @@ ROUTES = (
     Route(
         "GET",
         "/api/v1/sessions/choices",
-        BY_HUB,
-        ROAD,
-        offer,
-        "What a person may start a server for.",
-        query=ChoicesQuery,
-        answer=Choices,
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        list_spawn_options,
+        "List the projects that a user may start a server for.",
+        query=SpawnOptionsQuery,
+        response=SpawnOptionsResponse,
     ),
     Route(
         "POST",
         "/api/v1/sessions",
-        BY_HUB,
-        ROAD,
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
         open_session,
-        "Open the session of one server start.",
-        body=Opening,
-        answer=Opened,
+        "Open the session of a server that is about to start.",
+        body=OpenSessionRequest,
+        response=OpenSessionResponse,
         status=201,
     ),
     Route(
-        "POST", "/api/v1/sessions/end", BY_HUB, ROAD, end, "End the sessions of one server.", body=Ending, answer=Ended
+        "POST",
+        "/api/v1/sessions/end",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        end_sessions,
+        "End the sessions of one server.",
+        body=EndSessionsRequest,
+        response=EndSessionsResponse,
     ),
     Route(
         "POST",
         "/api/v1/sessions/heartbeat",
-        BY_HUB,
-        ROAD,
-        beat,
-        "Name every live server.",
-        body=Heartbeat,
-        answer=HeartbeatAnswer,
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        receive_heartbeat,
+        "Report all running servers.",
+        body=HeartbeatRequest,
+        response=HeartbeatResponse,
         max_body=4 << 20,
         max_members=50_000,
     ),

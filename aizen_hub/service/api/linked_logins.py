@@ -1,58 +1,68 @@
-"""The logins of a user: listed, linked and unlinked by those who manage users."""
+"""Routes for the logins of a user, for managers of users."""
 
 from __future__ import annotations
 
-from aizen_hub.accounts.logins import linked_logins as further_logins
-from aizen_hub.service.api.change_response import change, number_in
+from aizen_hub.accounts.logins import linked_logins
+from aizen_hub.service.api.change_response import authorized_result, id_param
 from aizen_hub.service.api.schemas.linked_logins import NewLogin, UnlinkQuery
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 
-MANAGE = Need.operation("users")
-
-
-async def listing(call: Call) -> Answer:
-    return await change(call, lambda tx: further_logins.list_of(tx, call.members["user"]))
+MANAGE = Requirement.endpoint("users")
 
 
-async def link(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call, lambda tx: further_logins.link(tx, call.members["user"], body.provider, body.subject), 201
+async def list_logins(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: linked_logins.list_logins(tx, ctx.path_params["user"]))
+
+
+async def link_login(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx, lambda tx: linked_logins.link_login(tx, ctx.path_params["user"], body.provider, body.subject), 201
     )
 
 
-async def unlink(call: Call) -> Answer:
-    number = number_in(call, "login", "further login")
-    return await change(call, lambda tx: further_logins.unlink(tx, call.members["user"], number, last=call.query.last))
+async def unlink_login(ctx: RequestContext) -> JsonResponse:
+    login_id = id_param(ctx, "login", "further login")
+    return await authorized_result(
+        ctx, lambda tx: linked_logins.unlink_login(tx, ctx.path_params["user"], login_id, last=ctx.query.last)
+    )
 
 
-_L = "/api/v1/users/{user}/logins"
+_PATH = "/api/v1/users/{user}/logins"
 
 ROUTES = (
-    Route("GET", _L, PEOPLE, REGISTERED, listing, "List the ways by which a user signs in.", answer=ResultView),
+    Route(
+        "GET",
+        _PATH,
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        list_logins,
+        "List the logins of a user.",
+        response=ResultView,
+    ),
     Route(
         "POST",
-        _L,
-        PEOPLE,
+        _PATH,
+        ROLE_CHECKED_METHODS,
         MANAGE,
-        link,
-        "Let a further login sign in as a user.",
+        link_login,
+        "Link a further login to a user.",
         body=NewLogin,
-        answer=ResultView,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
     Route(
         "DELETE",
-        _L + "/{login}",
-        PEOPLE,
+        _PATH + "/{login}",
+        ROLE_CHECKED_METHODS,
         MANAGE,
-        unlink,
-        "Take a further login from a user.",
+        unlink_login,
+        "Unlink a further login from a user.",
         query=UnlinkQuery,
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
 )

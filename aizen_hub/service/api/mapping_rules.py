@@ -1,46 +1,57 @@
-"""Rules that map groups of a provider to roles; `Prefer: dry-run` shows who gains and who loses."""
+"""Routes for rules that map groups of a provider to roles; ``Prefer: dry-run`` shows gained and lost rights."""
 
 from __future__ import annotations
 
-from aizen_hub.accounts.groups import mapping_rules as mappings
-from aizen_hub.service.api.change_response import change, number_in
+from aizen_hub.accounts.groups import mapping_rules
+from aizen_hub.service.api.change_response import authorized_result, id_param
 from aizen_hub.service.api.schemas.mapping_rules import NewMapping
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 
-GROUPS = Need.operation("groups")
-
-
-async def list_rules(call: Call) -> Answer:
-    return await change(call, mappings.list_rules)
+GROUPS = Requirement.endpoint("groups")
 
 
-async def put(call: Call) -> Answer:
-    body = call.body
-    return await change(call, lambda tx: mappings.put(tx, body.provider, body.group, body.role, body.project), 201)
+async def list_rules(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, mapping_rules.list_rules)
 
 
-async def remove(call: Call) -> Answer:
-    number = number_in(call, "mapping", "mapping rule")
-    return await change(call, lambda tx: mappings.remove(tx, number))
+async def create_rule(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx, lambda tx: mapping_rules.create_rule(tx, body.provider, body.group, body.role, body.project), 201
+    )
 
 
-_M = "/api/v1/mappings"
+async def delete_rule(ctx: RequestContext) -> JsonResponse:
+    rule_id = id_param(ctx, "mapping", "mapping rule")
+    return await authorized_result(ctx, lambda tx: mapping_rules.delete_rule(tx, rule_id))
+
+
+_PATH = "/api/v1/mappings"
 
 ROUTES = (
-    Route("GET", _M, PEOPLE, GROUPS, list_rules, "List the mapping rules.", answer=ResultView),
+    Route("GET", _PATH, ROLE_CHECKED_METHODS, GROUPS, list_rules, "List the mapping rules.", response=ResultView),
     Route(
         "POST",
-        _M,
-        PEOPLE,
+        _PATH,
+        ROLE_CHECKED_METHODS,
         GROUPS,
-        put,
+        create_rule,
         "Map a group of a provider to a role in a project.",
         body=NewMapping,
-        answer=ResultView,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
-    Route("DELETE", _M + "/{mapping}", PEOPLE, GROUPS, remove, "Delete a mapping rule.", answer=ResultView, keyed=True),
+    Route(
+        "DELETE",
+        _PATH + "/{mapping}",
+        ROLE_CHECKED_METHODS,
+        GROUPS,
+        delete_rule,
+        "Delete a mapping rule.",
+        response=ResultView,
+        idempotent=True,
+    ),
 )

@@ -1,4 +1,4 @@
-"""About oneself, and the catalog."""
+"""Routes for the requesting identity itself, and for the catalog."""
 
 from __future__ import annotations
 
@@ -7,58 +7,61 @@ from typing import Any
 from sqlalchemy import select
 
 from aizen_hub.accounts.roles import limits
-from aizen_hub.commands.result import plain
-from aizen_hub.rbac.identity import Kind
+from aizen_hub.commands.result import to_json_value
+from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.schemas.commands import CatalogView, Me
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.api.schemas.commands import CatalogView, MeView
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Read
+from aizen_hub.store.transaction import ReadTransaction
 
-_MOST_ROLES = 1000
+_MAX_ROLES = 1000
 
 
-async def me(call: Call) -> Answer:
-    actor, token = call.actor, call.caller.token
+async def show_me(ctx: RequestContext) -> JsonResponse:
+    actor, token = ctx.actor, ctx.principal.token
     identity = actor.identity
 
-    def work(tx: Read) -> dict[str, Any]:
+    def operation(tx: ReadTransaction) -> dict[str, Any]:
         users, now = tables.users.c, tx.now
-        shown = None
-        if identity.kind is Kind.USER:
-            shown = tx.conn.scalar(select(users.display_name).where(users.name == identity.name))
-        held = [one for one in tx.rights(identity).held if one.gives(now)][:_MOST_ROLES]
+        display_name = None
+        if identity.kind is IdentityKind.USER:
+            display_name = tx.conn.scalar(select(users.display_name).where(users.name == identity.name))
+        held_roles = [role for role in tx.rights(identity).held_roles if role.is_effective(now)][:_MAX_ROLES]
         return {
             "user": identity.name,
             "kind": str(identity.kind),
-            "display_name": shown or identity.name,
+            "display_name": display_name or identity.name,
             "session": actor.session,
             "project": actor.project,
             "acting": None if actor.acting is None else actor.acting.name,
-            "roles": [{"role": one.role, "scope": one.scope, "via": [str(group) for group in one.via]} for one in held],
-            "limits": plain(limits.numbers(tx, identity, actor.project or SYSTEM)),
-            "expires_at": None if token is None else plain(token.expires_at),
+            "roles": [
+                {"role": held.role, "scope": held.scope, "via": [str(group) for group in held.via]}
+                for held in held_roles
+            ],
+            "limits": to_json_value(limits.limit_values(tx, identity, actor.project or SYSTEM)),
+            "expires_at": None if token is None else to_json_value(token.expires_at),
             "revision": tx.revision,
         }
 
-    return Answer(await call.read(work))
+    return JsonResponse(await ctx.authorized_read(operation))
 
 
-async def catalog(call: Call) -> Answer:
-    def work(tx: Read) -> dict[str, Any]:
-        found = tx.catalog
+async def show_catalog(ctx: RequestContext) -> JsonResponse:
+    def operation(tx: ReadTransaction) -> dict[str, Any]:
+        catalog = tx.catalog
         return {
-            "name": found.name,
-            "version": found.version,
-            "hash": found.hash,
+            "name": catalog.name,
+            "version": catalog.version,
+            "hash": catalog.hash,
             "roles": [
                 {
                     "name": role.name,
                     "description": role.description,
                     "category": role.category,
                     "scopes": sorted(str(scope) for scope in role.scopes),
-                    "permissions": sorted(str(one) for one in role.permissions),
+                    "permissions": sorted(str(permission) for permission in role.permissions),
                     "limits": {str(kind): value for kind, value in role.limits.items()},
                     "built_in": role.built_in,
                 }
@@ -75,16 +78,32 @@ async def catalog(call: Call) -> Answer:
                     "least_role": entry.least_role,
                 }
                 for words, entry in (
-                    *found.commands.items(),
-                    *((alias, found.commands[name]) for alias, name in found.aliases.items()),
+                    *catalog.commands.items(),
+                    *((alias, catalog.commands[name]) for alias, name in catalog.aliases.items()),
                 )
             ],
         }
 
-    return Answer(await call.read(work))
+    return JsonResponse(await ctx.authorized_read(operation))
 
 
 ROUTES = (
-    Route("GET", "/api/v1/me", PEOPLE, REGISTERED, me, "Who one is here, with which roles and limits.", answer=Me),
-    Route("GET", "/api/v1/catalog", PEOPLE, REGISTERED, catalog, "Commands and roles.", answer=CatalogView),
+    Route(
+        "GET",
+        "/api/v1/me",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        show_me,
+        "Show your own identity, roles and limits.",
+        response=MeView,
+    ),
+    Route(
+        "GET",
+        "/api/v1/catalog",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        show_catalog,
+        "Show the catalog: commands and roles.",
+        response=CatalogView,
+    ),
 )

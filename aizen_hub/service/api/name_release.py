@@ -1,16 +1,16 @@
-"""Reserved names: each kind of thing that was deleted gives its name back by an act of its own (R31)."""
+"""Routes that release the reserved names of what was deleted, for each kind of name (R31)."""
 
 from __future__ import annotations
 
-from aizen_hub.accounts.names import name_release as releases
-from aizen_hub.accounts.names.names import NameKind
-from aizen_hub.service.api.change_response import change
+from aizen_hub.accounts.names import name_release
+from aizen_hub.accounts.names.normalization import NameKind
+from aizen_hub.service.api.change_response import authorized_result
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.api.user_stop import need_gone_at_hub
-from aizen_hub.service.http.route import PEOPLE, Answer, Handle, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.api.user_stop import require_deleted_at_hub
+from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, Handler, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 
-_PLACES = {
+_PATHS = {
     NameKind.USER: ("users/{user}", "users"),
     NameKind.PROJECT: ("projects/{project}", "users"),
     NameKind.GROUP: ("groups/{group}", "groups"),
@@ -19,12 +19,12 @@ _PLACES = {
 }
 
 
-def _release(kind: NameKind) -> Handle:
-    async def release(call: Call) -> Answer:
-        (name,) = call.members.values()
+def _release_handler(kind: NameKind) -> Handler:
+    async def release(ctx: RequestContext) -> JsonResponse:
+        (name,) = ctx.path_params.values()
         if kind is NameKind.USER:
-            await need_gone_at_hub(call, name)
-        return await change(call, lambda tx: releases.release(tx, kind, name))
+            await require_deleted_at_hub(ctx, name)
+        return await authorized_result(ctx, lambda tx: name_release.release_name(tx, kind, name))
 
     return release
 
@@ -33,12 +33,12 @@ ROUTES = tuple(
     Route(
         "POST",
         f"/api/v1/{place}/release",
-        PEOPLE,
-        Need.operation(operation),
-        _release(kind),
+        ROLE_CHECKED_METHODS,
+        Requirement.endpoint(operation),
+        _release_handler(kind),
         f"Release the name of a deleted {kind}.",
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     )
-    for kind, (place, operation) in _PLACES.items()
+    for kind, (place, operation) in _PATHS.items()
 )

@@ -1,113 +1,124 @@
-"""Projects and their members."""
+"""Routes for projects and their members."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from aizen_hub.accounts.projects import members as project_members
-from aizen_hub.accounts.projects import projects
-from aizen_hub.service.api.change_response import change, if_match
-from aizen_hub.service.api.schemas.access import Members, NewProject
+from aizen_hub.accounts.projects import lifecycle, members, queries
+from aizen_hub.service.api.change_response import authorized_result, parse_if_match
+from aizen_hub.service.api.schemas.access import NewProject, ProjectMembers
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 
-_MEMBERS = 1 << 20
-
-
-def _file(members: list[dict[str, Any]] | None) -> str | None:
-    # The same reader as for `alter project …,config=<file>`, so that every fault is found and named in the same way.
-    return None if members is None else json.dumps(members, ensure_ascii=False)
+_MAX_BODY = 1 << 20
 
 
-async def listing(call: Call) -> Answer:
-    return await change(call, projects.list_projects)
+def _to_config_file(entries: list[dict[str, Any]] | None) -> str | None:
+    # Parsed like the file of `alter project …,config=<file>`, so that faults are reported in the same way.
+    return None if entries is None else json.dumps(entries, ensure_ascii=False)
 
 
-async def create(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call, lambda tx: projects.create(tx, body.name, description=body.description, config=_file(body.members)), 201
+async def list_projects(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, queries.list_projects)
+
+
+async def create_project(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: lifecycle.create_project(
+            tx, body.name, description=body.description, config=_to_config_file(body.members)
+        ),
+        201,
     )
 
 
-async def show(call: Call) -> Answer:
-    return await change(call, lambda tx: projects.show(tx, call.members["project"]))
+async def show_project(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: queries.show_project(tx, ctx.path_params["project"]))
 
 
-async def export(call: Call) -> Answer:
-    return await change(call, lambda tx: projects.export(tx, call.members["project"]))
+async def export_config(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: queries.export_project(tx, ctx.path_params["project"]))
 
 
-async def replace(call: Call) -> Answer:
-    version = if_match(call)
-    return await change(
-        call,
-        lambda tx: project_members.replace(
-            tx, call.members["project"], _file(call.body.members) or "[]", if_match=version
+async def replace_members(ctx: RequestContext) -> JsonResponse:
+    version = parse_if_match(ctx)
+    return await authorized_result(
+        ctx,
+        lambda tx: members.replace_members(
+            tx, ctx.path_params["project"], _to_config_file(ctx.body.members) or "[]", if_match=version
         ),
     )
 
 
-async def remove(call: Call) -> Answer:
-    return await change(call, lambda tx: projects.remove(tx, call.members["project"]))
+async def delete_project(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: lifecycle.delete_project(tx, ctx.path_params["project"]))
 
 
 ROUTES = (
-    Route("GET", "/api/v1/projects", PEOPLE, REGISTERED, listing, "List one's projects.", answer=ResultView),
+    Route(
+        "GET",
+        "/api/v1/projects",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        list_projects,
+        "List your projects.",
+        response=ResultView,
+    ),
     Route(
         "POST",
         "/api/v1/projects",
-        PEOPLE,
-        Need.like("create_project"),
-        create,
-        "Make a project; one becomes its admin.",
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("create_project"),
+        create_project,
+        "Create a project and become its administrator.",
         body=NewProject,
-        answer=ResultView,
+        response=ResultView,
         status=201,
-        keyed=True,
-        max_body=_MEMBERS,
+        idempotent=True,
+        max_body=_MAX_BODY,
     ),
     Route(
         "GET",
         "/api/v1/projects/{project}",
-        PEOPLE,
-        Need.like("show_project", "project"),
-        show,
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("show_project", "project"),
+        show_project,
         "Show a project.",
-        answer=ResultView,
+        response=ResultView,
     ),
     Route(
         "GET",
         "/api/v1/projects/{project}/config",
-        PEOPLE,
-        Need.like("exportconfig_project", "project"),
-        export,
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("exportconfig_project", "project"),
+        export_config,
         "Export a project's configuration.",
-        answer=ResultView,
+        response=ResultView,
     ),
     Route(
         "PUT",
         "/api/v1/projects/{project}/members",
-        PEOPLE,
-        Need.like("alter_project", "project"),
-        replace,
-        "Replace a project's users, roles and alerts in their entirety.",
-        body=Members,
-        answer=ResultView,
-        keyed=True,
-        versioned=True,
-        max_body=_MEMBERS,
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("alter_project", "project"),
+        replace_members,
+        "Replace all users, roles and alerts of a project.",
+        body=ProjectMembers,
+        response=ResultView,
+        idempotent=True,
+        if_match=True,
+        max_body=_MAX_BODY,
     ),
     Route(
         "DELETE",
         "/api/v1/projects/{project}",
-        PEOPLE,
-        Need.like("delete_project", "project"),
-        remove,
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("delete_project", "project"),
+        delete_project,
         "Delete a project; its name stays reserved.",
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
 )

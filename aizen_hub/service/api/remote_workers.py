@@ -1,78 +1,85 @@
-"""For remote workers: act for somebody else, and keep signed copies. Service accounts only."""
+"""Routes for remote workers: impersonation tokens and signed copies; for service accounts only."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aizen_hub.accounts.sessions.impersonation import impersonate
-from aizen_hub.policy.bundle import download, listing
-from aizen_hub.service.api.schemas.remote_workers import ActingToken, FileQuery, Files, Impersonation, SignedFile
-from aizen_hub.service.http.route import REGISTERED, Answer, Credential, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Write
+from aizen_hub.policy import bundle
+from aizen_hub.service.api.schemas.remote_workers import (
+    ActingToken,
+    FileList,
+    FileQuery,
+    ImpersonationRequest,
+    SignedFile,
+)
+from aizen_hub.service.http.route import ANY_REGISTERED, AuthMethod, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction
 
-_ACCOUNTS = frozenset({Credential.SERVICE_ACCOUNT})
+_SERVICE_ACCOUNTS = frozenset({AuthMethod.SERVICE_ACCOUNT})
 
 
-async def act(call: Call) -> Answer:
-    call.house.clock.check()
+async def impersonate_user(ctx: RequestContext) -> JsonResponse:
+    ctx.service.clock.check()
 
-    def work(tx: Write, _: Any) -> Answer:
-        acting = impersonate(tx, call.house.keys.ring(tx), call.body.user, call.body.project)
-        return Answer(
+    def operation(tx: WriteTransaction, _: Any) -> JsonResponse:
+        issued = impersonate(tx, ctx.service.keys.ring(tx), ctx.body.user, ctx.body.project)
+        return JsonResponse(
             {
-                "token": acting.token,
+                "token": issued.token,
                 "token_type": "Bearer",
-                "expires_in": int(acting.lifetime.total_seconds()),
-                "session": acting.session,
-                "user": acting.user,
-                "project": acting.project,
+                "expires_in": int(issued.lifetime.total_seconds()),
+                "session": issued.session_id,
+                "user": issued.user,
+                "project": issued.project,
             }
         )
 
-    return await call.write(work)
+    return await ctx.authorized_write(operation)
 
 
-async def files(call: Call) -> Answer:
-    def work(tx: Write, _: Any) -> Answer:
-        found = listing(tx)
-        return Answer({"authoritative": False, "revision": tx.revision, "files": found})
+async def list_files(ctx: RequestContext) -> JsonResponse:
+    def operation(tx: WriteTransaction, _: Any) -> JsonResponse:
+        files = bundle.list_files(tx)
+        return JsonResponse({"authoritative": False, "revision": tx.revision, "files": files})
 
-    return await call.write(work)
+    return await ctx.authorized_write(operation)
 
 
-async def file(call: Call) -> Answer:
-    return await call.write(lambda tx, _: Answer(download(tx, call.house.keys.ring(tx), call.query.name)))
+async def download_file(ctx: RequestContext) -> JsonResponse:
+    keys, name = ctx.service.keys, ctx.query.name
+    return await ctx.authorized_write(lambda tx, _: JsonResponse(bundle.download_file(tx, keys.ring(tx), name)))
 
 
 ROUTES = (
     Route(
         "POST",
         "/api/v1/impersonate",
-        _ACCOUNTS,
-        REGISTERED,
-        act,
-        "A short token with which a service account acts for a user; both are judged at every decision.",
-        body=Impersonation,
-        answer=ActingToken,
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
+        impersonate_user,
+        "Issue a short token with which a service account acts for a user; every decision checks the rights of both.",
+        body=ImpersonationRequest,
+        response=ActingToken,
     ),
     Route(
         "GET",
         "/api/v1/sync",
-        _ACCOUNTS,
-        REGISTERED,
-        files,
-        "What remote workers may keep a copy of; no copy is authoritative.",
-        answer=Files,
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
+        list_files,
+        "List the files that remote workers may copy; no copy is authoritative.",
+        response=FileList,
     ),
     Route(
         "GET",
         "/api/v1/sync/file",
-        _ACCOUNTS,
-        REGISTERED,
-        file,
-        "One copy, dated and signed.",
+        _SERVICE_ACCOUNTS,
+        ANY_REGISTERED,
+        download_file,
+        "Download one copy, dated and signed.",
         query=FileQuery,
-        answer=SignedFile,
+        response=SignedFile,
     ),
 )

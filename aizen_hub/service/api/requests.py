@@ -1,152 +1,169 @@
-"""Requests for access, and changes that wait for confirmation."""
+"""Routes for access requests and pending changes."""
 
 from __future__ import annotations
 
-from aizen_hub.accounts import command_handlers as carry_out
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.roles import access_requests as requests
-from aizen_hub.authorization import checks as gate
+from aizen_hub.accounts import command_handlers, pending_changes
+from aizen_hub.accounts.roles import access_requests
+from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
-from aizen_hub.service.api.change_response import change
+from aizen_hub.service.api.change_response import authorized_result
 from aizen_hub.service.api.schemas.access import Comment
-from aizen_hub.service.api.schemas.groups import Approval, NewRequest, RequestsQuery
+from aizen_hub.service.api.schemas.groups import Approval, NewAccessRequest, RequestsQuery
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Credential, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Write
+from aizen_hub.service.http.route import (
+    ANY_REGISTERED,
+    ROLE_CHECKED_METHODS,
+    AuthMethod,
+    JsonResponse,
+    Requirement,
+    Route,
+)
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction
 
-IN_PANEL = frozenset({Credential.BROWSER})
+IN_PANEL = frozenset({AuthMethod.BROWSER})
 
 
-async def listing(call: Call) -> Answer:
-    if call.query.which == "mine":
-        return await change(call, lambda tx: requests.mine(tx, call.identity))
-    return await change(call, requests.to_decide)
+async def list_requests(ctx: RequestContext) -> JsonResponse:
+    if ctx.query.which == "mine":
+        return await authorized_result(ctx, lambda tx: access_requests.list_own_requests(tx, ctx.identity))
+    return await authorized_result(ctx, access_requests.list_decidable_requests)
 
 
-async def ask(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call, lambda tx: requests.ask(tx, body.role, body.scope, reason=body.reason, until=body.until), 201
+async def create_request(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: access_requests.request_access(tx, body.role, body.scope, reason=body.reason, until=body.until),
+        201,
     )
 
 
-async def approve(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call, lambda tx: requests.approve(tx, call.members["request"], comment=body.comment, until=body.until)
+async def approve_request(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: access_requests.approve_request(
+            tx, ctx.path_params["request"], comment=body.comment, until=body.until
+        ),
     )
 
 
-async def deny(call: Call) -> Answer:
-    return await change(call, lambda tx: requests.deny(tx, call.members["request"], comment=call.body.comment))
+async def deny_request(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(
+        ctx, lambda tx: access_requests.deny_request(tx, ctx.path_params["request"], comment=ctx.body.comment)
+    )
 
 
-async def withdraw(call: Call) -> Answer:
-    return await change(call, lambda tx: requests.withdraw(tx, call.members["request"]))
+async def withdraw_request(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: access_requests.withdraw_request(tx, ctx.path_params["request"]))
 
 
-async def waiting(call: Call) -> Answer:
-    def work(tx: Write) -> Result:
-        gate.need(tx, gate.permission(tx, "users"))
-        return pending.waiting(tx)
+async def list_pending(ctx: RequestContext) -> JsonResponse:
+    def operation(tx: WriteTransaction) -> Result:
+        checks.require(tx, checks.endpoint_permission(tx, "users"))
+        return pending_changes.list_pending(tx)
 
-    return await change(call, work)
-
-
-async def confirm(call: Call) -> Answer:
-    return await change(call, lambda tx: carry_out.confirm(tx, call.members["change"]))
+    return await authorized_result(ctx, operation)
 
 
-async def reject(call: Call) -> Answer:
-    return await change(call, lambda tx: pending.reject(tx, call.members["change"], call.body.comment))
+async def confirm_change(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(
+        ctx, lambda tx: command_handlers.confirm_pending_change(tx, ctx.path_params["change"])
+    )
 
 
-_R, _P = "/api/v1/requests", "/api/v1/pending"
+async def reject_change(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(
+        ctx, lambda tx: pending_changes.reject_change(tx, ctx.path_params["change"], ctx.body.comment)
+    )
+
+
+_REQUESTS, _PENDING = "/api/v1/requests", "/api/v1/pending"
 
 ROUTES = (
     Route(
         "GET",
-        _R,
-        PEOPLE,
-        REGISTERED,
-        listing,
-        "One's own requests for access, or those that one could grant.",
+        _REQUESTS,
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        list_requests,
+        "List your own access requests, or those that you may decide.",
         query=RequestsQuery,
-        answer=ResultView,
+        response=ResultView,
     ),
     Route(
         "POST",
-        _R,
-        PEOPLE,
-        REGISTERED,
-        ask,
-        "Ask for a role.",
-        body=NewRequest,
-        answer=ResultView,
+        _REQUESTS,
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        create_request,
+        "Request a role.",
+        body=NewAccessRequest,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
-    # Whether one may approve depends on the role that is asked for; the request's own function judges it as a grant.
+    # Who may approve depends on the requested role: the account function authorizes it as a grant.
     Route(
         "POST",
-        _R + "/{request}/approve",
-        PEOPLE,
-        REGISTERED,
-        approve,
-        "Grant what was asked for.",
+        _REQUESTS + "/{request}/approve",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        approve_request,
+        "Approve a request: grant the role.",
         body=Approval,
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
     Route(
         "POST",
-        _R + "/{request}/deny",
-        PEOPLE,
-        REGISTERED,
-        deny,
-        "Refuse a request.",
+        _REQUESTS + "/{request}/deny",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        deny_request,
+        "Deny a request.",
         body=Comment,
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
     Route(
         "POST",
-        _R + "/{request}/withdraw",
-        PEOPLE,
-        REGISTERED,
-        withdraw,
-        "Take back one's own request.",
-        answer=ResultView,
-        keyed=True,
+        _REQUESTS + "/{request}/withdraw",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        withdraw_request,
+        "Withdraw your own request.",
+        response=ResultView,
+        idempotent=True,
     ),
     Route(
         "GET",
-        _P,
-        PEOPLE,
-        Need.operation("users"),
-        waiting,
-        "List the changes that wait for confirmation.",
-        answer=ResultView,
+        _PENDING,
+        ROLE_CHECKED_METHODS,
+        Requirement.endpoint("users"),
+        list_pending,
+        "List the pending changes.",
+        response=ResultView,
     ),
     Route(
         "POST",
-        _P + "/{change}/confirm",
+        _PENDING + "/{change}/confirm",
         IN_PANEL,
-        REGISTERED,
-        confirm,
-        "Confirm a waiting change, after a fresh sign-in.",
-        answer=ResultView,
+        ANY_REGISTERED,
+        confirm_change,
+        "Confirm a pending change; needs a recent sign-in.",
+        response=ResultView,
     ),
     Route(
         "POST",
-        _P + "/{change}/reject",
-        PEOPLE,
-        REGISTERED,
-        reject,
-        "Reject a waiting change.",
+        _PENDING + "/{change}/reject",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        reject_change,
+        "Reject a pending change.",
         body=Comment,
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
 )

@@ -1,24 +1,24 @@
-"""Built-in and custom roles."""
+"""Routes for built-in and custom roles."""
 
 from __future__ import annotations
 
-from aizen_hub.accounts.roles import roles
-from aizen_hub.service.api.change_response import change, if_match
-from aizen_hub.service.api.schemas.access import Clone, NewRole, RoleChange
+from aizen_hub.accounts.roles import custom_roles, lookup
+from aizen_hub.service.api.change_response import authorized_result, parse_if_match
+from aizen_hub.service.api.schemas.access import NewRole, RoleChange, RoleCopy
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 
 
-async def listing(call: Call) -> Answer:
-    return await change(call, roles.catalogue)
+async def list_roles(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lookup.list_roles)
 
 
-async def create(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call,
-        lambda tx: roles.create(
+async def create_role(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: custom_roles.create_role(
             tx,
             body.name,
             permissions=body.permissions,
@@ -31,13 +31,13 @@ async def create(call: Call) -> Answer:
     )
 
 
-async def alter(call: Call) -> Answer:
-    body, version = call.body, if_match(call)
-    return await change(
-        call,
-        lambda tx: roles.alter(
+async def update_role(ctx: RequestContext) -> JsonResponse:
+    body, version = ctx.body, parse_if_match(ctx)
+    return await authorized_result(
+        ctx,
+        lambda tx: custom_roles.update_role(
             tx,
-            call.members["role"],
+            ctx.path_params["role"],
             permissions=body.permissions,
             limits=body.limits,
             description=body.description,
@@ -47,62 +47,66 @@ async def alter(call: Call) -> Answer:
     )
 
 
-async def clone(call: Call) -> Answer:
-    return await change(call, lambda tx: roles.clone(tx, call.members["role"], call.body.name), 201)
+async def clone_role(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(
+        ctx, lambda tx: custom_roles.clone_role(tx, ctx.path_params["role"], ctx.body.name), 201
+    )
 
 
-async def remove(call: Call) -> Answer:
-    return await change(call, lambda tx: roles.remove(tx, call.members["role"]))
+async def delete_role(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: custom_roles.delete_role(tx, ctx.path_params["role"]))
 
 
-ROLES = Need.operation("roles")
+ROLES = Requirement.endpoint("roles")
 
 ROUTES = (
-    Route("GET", "/api/v1/roles", PEOPLE, REGISTERED, listing, "List all roles.", answer=ResultView),
+    Route(
+        "GET", "/api/v1/roles", ROLE_CHECKED_METHODS, ANY_REGISTERED, list_roles, "List all roles.", response=ResultView
+    ),
     Route(
         "POST",
         "/api/v1/roles",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         ROLES,
-        create,
-        "Make a custom role.",
+        create_role,
+        "Create a custom role.",
         body=NewRole,
-        answer=ResultView,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
     Route(
         "PATCH",
         "/api/v1/roles/{role}",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         ROLES,
-        alter,
+        update_role,
         "Change a custom role.",
         body=RoleChange,
-        answer=ResultView,
-        keyed=True,
-        versioned=True,
+        response=ResultView,
+        idempotent=True,
+        if_match=True,
     ),
     Route(
         "POST",
         "/api/v1/roles/{role}/clone",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         ROLES,
-        clone,
+        clone_role,
         "Copy a role.",
-        body=Clone,
-        answer=ResultView,
+        body=RoleCopy,
+        response=ResultView,
         status=201,
-        keyed=True,
+        idempotent=True,
     ),
     Route(
         "DELETE",
         "/api/v1/roles/{role}",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         ROLES,
-        remove,
+        delete_role,
         "Delete a custom role.",
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""Live sessions: one's own, and everybody's for administrators (R130)."""
+"""Routes for active sessions: the user's own, and those of all users for administrators (R130)."""
 
 from __future__ import annotations
 
@@ -6,72 +6,73 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from aizen_hub.accounts.sessions import sessions
-from aizen_hub.authorization import checks as gate
-from aizen_hub.commands.result import Result, first
-from aizen_hub.rbac.identity import Kind
-from aizen_hub.service.api.change_response import change
+from aizen_hub.accounts.sessions import server_sessions
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, truncated_table
+from aizen_hub.rbac.identity import IdentityKind
+from aizen_hub.service.api.change_response import authorized_result
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.api.schemas.sessions import EndOne, SessionsQuery
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.api.schemas.sessions import SessionEnd, SessionsQuery
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import WriteTransaction
 
 _s = tables.sessions
-_MOST = 1000
+_MAX_ROWS = 1000
 
 
-def _own(call: Call) -> str | None:
-    return call.identity.name if call.identity.kind is Kind.USER else None
+def _own_name(ctx: RequestContext) -> str | None:
+    return ctx.identity.name if ctx.identity.kind is IdentityKind.USER else None
 
 
-async def listing(call: Call) -> Answer:
-    wanted = call.query.user
+async def list_sessions(ctx: RequestContext) -> JsonResponse:
+    user = ctx.query.user
 
-    def work(tx: Write) -> Result:
-        if wanted is None or wanted != _own(call):
-            gate.need(tx, gate.permission(tx, "sessions"))
-            tx.audit("access.read", details={"question": "sessions", "target": wanted})
-        where = [_s.c.ended.is_(None)] if wanted is None else [_s.c.ended.is_(None), _s.c.user == wanted]
-        rows = tx.conn.execute(select(_s).where(*where).order_by(_s.c.started.desc()).limit(_MOST + 1)).all()
-        found = first(
-            ("session", "user", "server", "project", "started", "heard"),
-            [(row.id, row.user, row.server, row.project, row.started, row.heard) for row in rows],
-            _MOST,
+    def operation(tx: WriteTransaction) -> Result:
+        if user is None or user != _own_name(ctx):
+            checks.require(tx, checks.endpoint_permission(tx, "sessions"))
+            tx.audit("access.read", details={"query": "sessions", "target": user})
+        active = [_s.c.ended.is_(None)] if user is None else [_s.c.ended.is_(None), _s.c.user == user]
+        rows = tx.conn.execute(select(_s).where(*active).order_by(_s.c.started.desc()).limit(_MAX_ROWS + 1)).all()
+        result = truncated_table(
+            ("session", "user", "server", "project", "started", "last seen"),
+            [(row.id, row.user, row.server, row.project, row.started, row.last_seen) for row in rows],
+            _MAX_ROWS,
         )
-        # Started before this hub used the service: without rights, until their people start them again.
-        without = [(None, *one, None, None, None) for one in call.house.without_session if wanted in (None, one[0])]
-        return replace(found, rows=(*found.rows, *without))
+        # Servers started before this hub used the service have no session and no rights until they are restarted.
+        servers = ctx.service.state.servers_without_session
+        without_session = [(None, *server, None, None, None) for server in servers if user in (None, server[0])]
+        return replace(result, rows=(*result.rows, *without_session))
 
-    return await change(call, work)
+    return await authorized_result(ctx, operation)
 
 
-async def end(call: Call) -> Answer:
-    number, reason = call.members["session"], call.body.reason
-    return await change(call, lambda tx: sessions.end_one(tx, number, reason))
+async def end_session(ctx: RequestContext) -> JsonResponse:
+    session_id, reason = ctx.path_params["session"], ctx.body.reason
+    return await authorized_result(ctx, lambda tx: server_sessions.end_session_by_id(tx, session_id, reason))
 
 
 ROUTES = (
     Route(
         "GET",
         "/api/v1/sessions",
-        PEOPLE,
-        REGISTERED,
-        listing,
-        "List live sessions; one's own with `user`, or everybody's for administrators.",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        list_sessions,
+        "List active sessions: your own with `user`, or those of all users for administrators.",
         query=SessionsQuery,
-        answer=ResultView,
+        response=ResultView,
     ),
     Route(
         "POST",
         "/api/v1/sessions/{session}/end",
-        PEOPLE,
-        REGISTERED,
-        end,
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        end_session,
         "End a session.",
-        body=EndOne,
-        answer=ResultView,
-        keyed=True,
+        body=SessionEnd,
+        response=ResultView,
+        idempotent=True,
     ),
 )

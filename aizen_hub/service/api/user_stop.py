@@ -1,40 +1,41 @@
-"""Stop a person now: lock, sessions, hub tokens, browser sessions, servers, in one call."""
+"""Route that stops a user now: a lock, and the end of sessions, hub tokens, browser sessions and servers."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from aizen_hub.accounts.names import names
+from aizen_hub.accounts.names import normalization, reservation
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import Conflict
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.service.api.schemas.access import Stop
+from aizen_hub.service.api.schemas.access import UserStop
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.background import hub_revocation as stopping
-from aizen_hub.service.http.route import PEOPLE, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Write
+from aizen_hub.service.background.hub_revocation import revoke_at_hub, with_hub_result
+from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction
 
 
-async def stop_person(call: Call, name: str, reason: str, ends: datetime | None = None) -> tuple[Result, str]:
-    """Lock a person and have the hub end everything; returns the lock's result and what was done."""
-    known = names.known_as(name) or name
+async def stop_user(ctx: RequestContext, name: str, reason: str, ends: datetime | None = None) -> tuple[Result, str]:
+    """Lock a user and revoke at the hub; returns the result of the lock, and a sentence about both."""
+    user = normalization.canonical_or_none(name) or name
 
-    def work(tx: Write) -> Result:
-        return locks.lock(tx, LockTarget.IDENTITY, f"user:{known}", reason=reason, ends=ends).at(tx.revision)
+    def operation(tx: WriteTransaction) -> Result:
+        result = locks.lock_target(tx, LockTarget.IDENTITY, f"user:{user}", reason=reason, ends=ends)
+        return result.at_revision(tx.revision)
 
-    result: Result = (await call.write(lambda tx, _: Answer(work(tx)))).value
-    return result, stopping.said(result, await stopping.tell_hub(call.house, known))
-
-
-async def stop(call: Call) -> Answer:
-    result, sentence = await stop_person(call, call.members["user"], call.body.reason, call.body.ends)
-    return Answer({**result.to_json(), "message": sentence})
+    result: Result = (await ctx.authorized_write(lambda tx, _: JsonResponse(operation(tx)))).value
+    return result, with_hub_result(result, await revoke_at_hub(ctx.service, user))
 
 
-async def need_gone_at_hub(call: Call, name: str) -> None:
-    """Refuse while the hub has a user of the name of somebody deleted (R31); what they have there ends with this.
+async def stop_user_now(ctx: RequestContext) -> JsonResponse:
+    result, sentence = await stop_user(ctx, ctx.path_params["user"], ctx.body.reason, ctx.body.ends)
+    return JsonResponse({**result.to_json(), "message": sentence})
+
+
+async def require_deleted_at_hub(ctx: RequestContext, name: str) -> None:
+    """Refuse while the hub still has a user with the name of a deleted one (R31); revokes everything of theirs there.
 
     Raises
     ------
@@ -42,15 +43,15 @@ async def need_gone_at_hub(call: Call, name: str) -> None:
     Unavailable
         The hub cannot be asked now.
     """
-    known, house = names.known_as(name), call.house
-    if known is None or not house.hub.known or house.hub_secret is None:
+    user, service = normalization.canonical_or_none(name), ctx.service
+    if user is None or not service.hub_api.is_configured or service.hub_secret is None:
         return
-    if not await call.read(lambda tx: names.is_retired(tx, known, names.NameKind.USER)):
+    if not await ctx.authorized_read(lambda tx: reservation.is_name_retired(tx, user, normalization.NameKind.USER)):
         return
-    if await house.hub.revoke(known, house.hub_secret) is not None:
+    if await service.hub_api.revoke_user(user, service.hub_secret) is not None:
         raise Conflict(
-            f"the hub still has the user `{known}`, and whoever gets the name would get that user's servers and files",
-            remedy=f"delete the user `{known}` at the hub, and their files; then release the name",
+            f"the hub still has the user `{user}`; a new user of that name would get their servers and files",
+            remedy=f"delete the user `{user}` and their files at the hub, then release the name",
         )
 
 
@@ -58,12 +59,12 @@ ROUTES = (
     Route(
         "POST",
         "/api/v1/users/{user}/stop",
-        PEOPLE,
-        Need.operation("locks"),
-        stop,
-        "Stop a person now: lock them, and end their sessions, servers, hub tokens and browser sessions.",
-        body=Stop,
-        answer=ResultView,
-        in_time=True,
+        ROLE_CHECKED_METHODS,
+        Requirement.endpoint("locks"),
+        stop_user_now,
+        "Stop a user now: lock the account, and end all sessions, servers, hub tokens and browser sessions.",
+        body=UserStop,
+        response=ResultView,
+        own_deadline=True,
     ),
 )

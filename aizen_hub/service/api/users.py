@@ -1,4 +1,4 @@
-"""The registered people."""
+"""Routes for registered users."""
 
 from __future__ import annotations
 
@@ -6,36 +6,30 @@ from typing import Any
 
 from aizen_hub.accounts.credentials import activation
 from aizen_hub.accounts.credentials.passwords import NewPassword
-from aizen_hub.accounts.users import users
-from aizen_hub.authorization import checks as gate
-from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.change_response import answered, change
+from aizen_hub.accounts.users import profiles, registration
+from aizen_hub.service.api.change_response import authorized_result, result_response
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.api.schemas.users import NewUser, NewUserAnswer, ProjectQuery, UserChange
-from aizen_hub.service.http.route import PEOPLE, REGISTERED, Answer, Need, Route
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.service.api.schemas.users import NewUser, NewUserResponse, ProjectQuery, UserChange
+from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction
 
-MANAGE = Need.operation("users")
-
-
-async def listing(call: Call) -> Answer:
-    return await change(call, lambda tx: users.list_users(tx, call.query.project or call.actor.project))
+MANAGE = Requirement.endpoint("users")
 
 
-def _may(tx: Read, call: Call) -> bool:
-    return gate.ask(tx, call.identity, gate.permission(tx, "users"), SYSTEM).allowed
+async def list_users(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: profiles.list_users(tx, ctx.query.project or ctx.actor.project))
 
 
-async def create(call: Call) -> Answer:
-    body = call.body
+async def create_user(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
     password: str | NewPassword | None = body.password
-    if password is not None and await call.look(lambda tx: _may(tx, call)):
-        # Before the transaction, as it is slow on purpose; who may not create anybody is refused in it.
-        password = await call.house.pools.passwords.run(lambda: NewPassword.of(body.password))
+    if password is not None and await ctx.would_be_allowed():
+        # Hashed before the transaction, since hashing is slow by design. The transaction itself authorizes the request.
+        password = await ctx.service.pools.passwords.run(lambda: NewPassword.from_text(body.password))
 
-    def work(tx: Write, _: Any) -> Answer:
-        result = users.create(
+    def operation(tx: WriteTransaction, _: Any) -> JsonResponse:
+        result = registration.create_user(
             tx,
             body.name,
             provider=body.provider,
@@ -46,19 +40,19 @@ async def create(call: Call) -> Answer:
             roles=body.roles,
             password=password,
         )
-        value = answered(result, tx).value
-        return Answer({**value, "user": result.data["user"], "activation": result.data.get("activation")}, 201)
+        response = result_response(result, tx).value
+        return JsonResponse({**response, "user": result.data["user"], "activation": result.data.get("activation")}, 201)
 
-    return await call.write(work)
+    return await ctx.authorized_write(operation)
 
 
-async def alter(call: Call) -> Answer:
-    body = call.body
-    return await change(
-        call,
-        lambda tx: users.alter(
+async def update_user(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    return await authorized_result(
+        ctx,
+        lambda tx: profiles.update_user(
             tx,
-            call.members["user"],
+            ctx.path_params["user"],
             display_name=body.display_name,
             email=body.email,
             phone=body.phone,
@@ -67,66 +61,66 @@ async def alter(call: Call) -> Answer:
     )
 
 
-async def remove(call: Call) -> Answer:
-    return await change(call, lambda tx: users.remove(tx, [call.members["user"]]))
+async def delete_user(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: registration.delete_users(tx, [ctx.path_params["user"]]))
 
 
-async def reissue(call: Call) -> Answer:
-    return await change(call, lambda tx: activation.reissue(tx, call.members["user"]), 201)
+async def create_activation_link(ctx: RequestContext) -> JsonResponse:
+    return await authorized_result(ctx, lambda tx: activation.reissue_link(tx, ctx.path_params["user"]), 201)
 
 
 ROUTES = (
     Route(
         "GET",
         "/api/v1/users",
-        PEOPLE,
-        Need.like("list_users", "project"),
-        listing,
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("list_users", "project"),
+        list_users,
         "List the registered users.",
         query=ProjectQuery,
-        answer=ResultView,
+        response=ResultView,
     ),
-    # Not keyed: the answer holds an activation link, and answers of keyed requests are kept.
+    # Not idempotent: the response contains an activation link, and responses to idempotent requests are stored.
     Route(
         "POST",
         "/api/v1/users",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         MANAGE,
-        create,
+        create_user,
         "Register a user.",
         body=NewUser,
-        answer=NewUserAnswer,
+        response=NewUserResponse,
         status=201,
     ),
     Route(
         "PATCH",
         "/api/v1/users/{user}",
-        PEOPLE,
-        REGISTERED,
-        alter,
-        "Change contact data; one's own, or as a manager of users.",
+        ROLE_CHECKED_METHODS,
+        ANY_REGISTERED,
+        update_user,
+        "Change contact data: your own, or that of others as a manager of users.",
         body=UserChange,
-        answer=ResultView,
-        keyed=True,
+        response=ResultView,
+        idempotent=True,
     ),
     Route(
         "DELETE",
         "/api/v1/users/{user}",
-        PEOPLE,
-        Need.like("delete_users"),
-        remove,
-        "Delete a registration.",
-        answer=ResultView,
-        keyed=True,
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("delete_users"),
+        delete_user,
+        "Delete a user.",
+        response=ResultView,
+        idempotent=True,
     ),
     Route(
         "POST",
         "/api/v1/users/{user}/activation",
-        PEOPLE,
+        ROLE_CHECKED_METHODS,
         MANAGE,
-        reissue,
-        "Make a new activation link; the old one is void.",
-        answer=ResultView,
+        create_activation_link,
+        "Create a new activation link, which invalidates the old one.",
+        response=ResultView,
         status=201,
     ),
 )

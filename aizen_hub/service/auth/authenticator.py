@@ -1,271 +1,244 @@
-"""Which credential is accepted where, and whose it is. No road accepts another road's credential (T-13, T-49)."""
+"""Authentication of requests: each endpoint accepts only the credential types it declares (T-13, T-49)."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from aizen_hub.accounts.credentials import recent_logins as sign_ins
+from aiohttp.web import BaseRequest
+
+from aizen_hub.accounts.credentials import recent_logins
+from aizen_hub.accounts.sessions import server_sessions
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.auth.failed_auth_throttle import Doubts
-from aizen_hub.service.auth.hub_api import HubClient
-from aizen_hub.service.auth.service_account_auth import Machines, Presented, speaks_dpop
-from aizen_hub.service.http.request import Request
-from aizen_hub.service.http.route import Credential, Route
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.tokens.opaque_token import hash_credential, same
-from aizen_hub.tokens.role_token import RoleToken
-from aizen_hub.validation.client_address import source_of
-
-if TYPE_CHECKING:
-    from aizen_hub.service.context import House
+from aizen_hub.service.async_store import AsyncStore
+from aizen_hub.service.auth.browser_login import BrowserLogin
+from aizen_hub.service.auth.failed_auth_throttle import FailedAuthThrottle
+from aizen_hub.service.auth.hub_api import HubApiClient, HubUser
+from aizen_hub.service.auth.principal import Principal
+from aizen_hub.service.auth.service_account_auth import PresentedCredential, ServiceAccountAuthenticator, uses_dpop
+from aizen_hub.service.http.route import AuthMethod, Route
+from aizen_hub.service.metrics import Metrics
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.tokens.opaque_token import constant_time_equals, hash_credential
+from aizen_hub.tokens.role_token import RoleTokenVerifier
+from aizen_hub.validation.client_address import resolve_client_address
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 HUB = Identity.service_account("hub")
 CORE = Identity.service_account("core")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sent a request, proven.
-
-    Attributes
-    ----------
-    credential : Credential
-        What proved it.
-    actor : Actor or None
-        None where nobody is proven.
-    source : str
-        Network address; a forwarded one only if a configured proxy says so (R121).
-    token : RoleToken or None
-    xsrf : str or None
-        What every change from this browser must carry.
-    secure : bool
-        Whether a browser without a credential came by TLS.
-    rationed : bool
-        Whether, without a credential, it takes from the bucket of its source.
-    """
-
-    credential: Credential
-    source: str
-    actor: Actor | None = None
-    token: RoleToken | None = None
-    xsrf: str | None = None
-    secure: bool = False
-    rationed: bool = True
-
-    @property
-    def unlimited(self) -> bool:
-        """The hub and the core are machines of ours: to slow them down would slow everybody down."""
-        return self.credential in (Credential.HUB_SECRET, Credential.CORE)
-
-    @property
-    def identity_key(self) -> str | None:
-        return None if self.actor is None else str(self.actor.identity)
-
-    @property
-    def session(self) -> str | None:
-        return None if self.actor is None else self.actor.session
+def not_authenticated(code: str, detail: str, remedy: str | None = None) -> NotAuthenticated:
+    """Return the problem of a refused credential, with the code that clients and metrics see."""
+    return NotAuthenticated(detail, remedy=remedy, extensions={"code": code})
 
 
-def refuse(code: str, detail: str, remedy: str | None = None) -> NotAuthenticated:
-    return NotAuthenticated(detail, remedy=remedy, more={"code": code})
-
-
-class Roads:
-    """Proves callers.
+class RequestAuthenticator:
+    """Authenticates requests.
 
     Parameters
     ----------
-    house : House
-    hub : HubClient
-        Asked about hub tokens, each time anew (F1).
+    settings : Settings
+    store : AsyncStore
+    metrics : Metrics
+    verifier : RoleTokenVerifier
+    browser_login : BrowserLogin
+    hub_api : HubApiClient
+        Validates hub tokens, anew for every request (F1).
     hub_secret, core_credential : str or None
-        None: nobody can come that way.
+        None: that credential type is not accepted.
 
     Attributes
     ----------
-    doubts : Doubts
-        Where credentials stand that proved nothing yet.
+    service_accounts : ServiceAccountAuthenticator
+    failed_auth_throttle : FailedAuthThrottle
+        Slows down clients that send invalid credentials.
     """
 
-    def __init__(self, house: House, hub: HubClient, hub_secret: str | None, core_credential: str | None) -> None:
-        self._house, self._hub = house, hub
-        self._machines = Machines(house)
-        self.doubts = Doubts(house.settings.service.deadline_seconds, house.metrics.limited)
-        self._secrets = {Credential.HUB_SECRET: hub_secret, Credential.CORE: core_credential}
-        self._ways: dict[Credential, Callable[[str, str], Awaitable[Caller]]] = {
-            Credential.HUB_SECRET: self._by_hub_secret,
-            Credential.CORE: self._by_core_credential,
-            Credential.ROLE_TOKEN: self._by_role_token,
+    def __init__(
+        self,
+        settings: Settings,
+        store: AsyncStore,
+        metrics: Metrics,
+        verifier: RoleTokenVerifier,
+        browser_login: BrowserLogin,
+        hub_api: HubApiClient,
+        *,
+        hub_secret: str | None,
+        core_credential: str | None,
+    ) -> None:
+        self._service_url, self._trusted_proxies = settings.service_url, settings.service.trusted_proxies
+        self._store, self._metrics, self._verifier = store, metrics, verifier
+        self._browser_login, self._hub_api = browser_login, hub_api
+        self.service_accounts = ServiceAccountAuthenticator(settings.rate, store, metrics)
+        self.failed_auth_throttle = FailedAuthThrottle(settings.service.deadline_seconds, metrics.count_limited)
+        self._secrets = {AuthMethod.HUB_SECRET: hub_secret, AuthMethod.CORE: core_credential}
+        self._methods: dict[AuthMethod, Callable[[str, str], Awaitable[Principal]]] = {
+            AuthMethod.HUB_SECRET: self._authenticate_hub,
+            AuthMethod.CORE: self._authenticate_core,
+            AuthMethod.ROLE_TOKEN: self._authenticate_role_token,
         }
 
-    async def identify(self, route: Route, request: Request, *, proxied: bool) -> Caller:
-        """Prove who sent this request, by what the route takes on this side of the proxy and by nothing else.
+    async def authenticate(self, route: Route, request: BaseRequest, *, proxied: bool) -> Principal:
+        """Authenticate a request by a credential type that its route accepts on this side of the proxy.
 
         Raises
         ------
         NotAuthenticated
-            With a ``code``; counted, never recorded (DESIGN, *audit*).
-        TooMany
-            Too many bad ones came from there, and this one proved nothing before.
+            With a ``code``. It is counted in the metrics; the audit does not record it.
+        TooManyRequests
+            Too many invalid credentials came from this network, and this one was not valid before.
         """
-        source = self.source(request, proxied=proxied)
-        if Credential.NONE in route.takes:
-            secure = proxied and self._house.browsers.secure(request)
-            return Caller(Credential.NONE, source, secure=secure, rationed=route.rationed)
-        kind = self.kind(request, proxied=proxied)
+        source = self.client_address(request, proxied=proxied)
+        if AuthMethod.NONE in route.auth:
+            secure = proxied and self._browser_login.is_secure(request)
+            return Principal(AuthMethod.NONE, source, secure=secure, rate_limited_by_source=route.rate_limited)
+        method = self.credential_type(request, proxied=proxied)
         try:
-            if kind not in route.takes:
-                raise refuse("wrong-road", f"this address does not take a {kind.value.replace('-', ' ')}")
-            if kind is Credential.BROWSER:
-                return await self._by_browser(request, source)
-            token = self._bearer(request)
-            if (way := self._ways.get(kind)) is not None:
-                return await way(token, source)
-            # Only the store or the hub can tell the others good from bad.
-            if kind is Credential.HUB_TOKEN:
-                async with self.doubts.looking_at(token, source):
-                    return await self._by_hub_token(token, source)
-            return await self._by_service_account(request, token, source)
+            if method not in route.auth:
+                name = method.value.replace("-", " ")
+                raise not_authenticated("wrong-credential-type", f"this address does not accept a {name}")
+            if method is AuthMethod.BROWSER:
+                return await self._authenticate_browser(request, source)
+            token = self._bearer_token(request)
+            if (authenticate := self._methods.get(method)) is not None:
+                return await authenticate(token, source)
+            # The remaining types need a query to the store or the hub, so they are throttled.
+            if method is AuthMethod.HUB_TOKEN:
+                async with self.failed_auth_throttle.guard(token, source):
+                    return await self._authenticate_hub_token(token, source)
+            return await self._authenticate_presented(request, token, source)
         except NotAuthenticated as error:
-            self._house.metrics.credential_refused(kind.value, str(error.more.get("code", "refused")))
+            self._metrics.count_refused_credential(method.value, str(error.extensions.get("code", "refused")))
             raise
 
-    async def machine(self, token: str, source: str) -> Actor:
-        """Prove a service account by a credential that came in a form, where no proof of possession stands beside it.
+    async def authenticate_service_account(self, token: str, source: str) -> Actor:
+        """Authenticate a service account by a credential in a form field, which carries no proof of possession.
 
         Raises
         ------
-        NotAuthenticated, TooMany
-            As `identify`; a credential that is bound to a key is refused.
+        NotAuthenticated, TooManyRequests
+            As `authenticate`; a credential that is bound to a key is refused.
         """
-        presented = Presented(token, None)
-        async with self.doubts.looking_at(presented.mark, source):
-            return await self._machines.identify(presented, source)
+        presented = PresentedCredential(token, None)
+        async with self.failed_auth_throttle.guard(presented.cache_key, source):
+            return await self.service_accounts.authenticate(presented, source)
 
-    def kind(self, request: Request, *, proxied: bool) -> Credential:
-        """Tell what kind of credential this request carries, from the form of the credential alone.
+    def credential_type(self, request: BaseRequest, *, proxied: bool) -> AuthMethod:
+        """Return the type of a request's credential, judged by its form alone.
 
         Raises
         ------
         NotAuthenticated
-            There is none, or not exactly one.
+            There is no credential, or more than one.
         """
         headers = request.headers.getall("Authorization", ())
         if len(headers) > 1:
-            raise refuse("malformed", "more than one credential was sent")
+            raise not_authenticated("malformed", "more than one credential was sent")
         if not headers:
-            if proxied and self._house.browsers.carried(request):
-                return Credential.BROWSER
-            raise refuse("missing", "no credential was sent")
+            if proxied and self._browser_login.has_cookie(request):
+                return AuthMethod.BROWSER
+            raise not_authenticated("missing", "no credential was sent")
         scheme, _, token = headers[0].partition(" ")
         if not _TOKEN.fullmatch(token):
-            raise refuse("malformed", "the credential is malformed")
+            raise not_authenticated("malformed", "the credential is malformed")
         if proxied:
             if scheme.lower() not in ("token", "bearer"):
-                raise refuse("malformed", "through the hub's proxy only `Authorization: token …` is read")
-            return Credential.HUB_TOKEN
+                raise not_authenticated(
+                    "malformed", "through the hub's proxy only `Authorization: token …` is accepted"
+                )
+            return AuthMethod.HUB_TOKEN
         if scheme.lower() != "bearer":
-            if speaks_dpop(headers[0]):
-                return Credential.SERVICE_ACCOUNT  # nobody else's credential is bound to a key
-            raise refuse(
-                "wrong-road",
-                "this address reads `Authorization: Bearer …`, or `DPoP …` of service accounts",
-                "hub tokens belong to the hub's own address",
+            if uses_dpop(headers[0]):
+                return AuthMethod.SERVICE_ACCOUNT  # no other credential type is bound to a key
+            raise not_authenticated(
+                "wrong-credential-type",
+                "this address accepts `Authorization: Bearer …`, or `DPoP …` of service accounts",
+                "send hub tokens to the service's address behind the hub's proxy",
             )
         if "." in token:
-            return Credential.ROLE_TOKEN
-        for kind, secret in self._secrets.items():
-            if secret is not None and same(token, secret):
-                return kind
-        return Credential.SERVICE_ACCOUNT
+            return AuthMethod.ROLE_TOKEN
+        for method, secret in self._secrets.items():
+            if secret is not None and constant_time_equals(token, secret):
+                return method
+        return AuthMethod.SERVICE_ACCOUNT
 
-    def source(self, request: Request, *, proxied: bool) -> str:
+    def client_address(self, request: BaseRequest, *, proxied: bool) -> str:
         """Return the network address a request came from (R121)."""
-        # Nobody of ours stands in front of the service's own address, so that nothing forwarded counts there.
-        trusted = self._house.settings.service.trusted_proxies if proxied else ()
-        return source_of(request.peer, request.headers.getall("X-Forwarded-For", ()), trusted)
+        # No trusted proxy stands in front of the direct address, so forwarded headers are ignored there.
+        trusted = self._trusted_proxies if proxied else ()
+        return resolve_client_address((request.remote or ""), request.headers.getall("X-Forwarded-For", ()), trusted)
 
     @staticmethod
-    def _bearer(request: Request) -> str:
+    def _bearer_token(request: BaseRequest) -> str:
         return request.headers["Authorization"].partition(" ")[2]
 
-    async def _by_hub_secret(self, token: str, source: str) -> Caller:
-        return Caller(Credential.HUB_SECRET, source, Actor(HUB, Road.HUB, source=source))
+    async def _authenticate_hub(self, token: str, source: str) -> Principal:
+        return Principal(AuthMethod.HUB_SECRET, source, Actor(HUB, Channel.HUB, source=source))
 
-    async def _by_core_credential(self, token: str, source: str) -> Caller:
-        return Caller(Credential.CORE, source, Actor(CORE, Road.SERVICE_ACCOUNT, source=source))
+    async def _authenticate_core(self, token: str, source: str) -> Principal:
+        return Principal(AuthMethod.CORE, source, Actor(CORE, Channel.SERVICE_ACCOUNT, source=source))
 
-    async def _by_role_token(self, token: str, source: str) -> Caller:
-        found = self._house.verifier.verify(token, datetime.now(UTC))
-        return Caller(
-            Credential.ROLE_TOKEN,
-            source,
-            Actor(
-                Identity.user(found.subject),
-                Road.KERNEL,
-                session=found.session,
-                project=found.project,
-                acting=None if found.actor is None else Identity.parse(found.actor),
-                token_id=found.token_id,
-                source=source,
-            ),
-            found,
+    async def _authenticate_role_token(self, text: str, source: str) -> Principal:
+        token = self._verifier.verify(text, datetime.now(UTC))
+        actor = Actor(
+            Identity.user(token.subject),
+            Channel.KERNEL,
+            session=token.session_id,
+            project=token.project,
+            acting=None if token.actor is None else Identity.parse(token.actor),
+            token_id=token.token_id,
+            source=source,
         )
+        return Principal(AuthMethod.ROLE_TOKEN, source, actor, token)
 
-    async def _by_service_account(self, request: Request, token: str, source: str) -> Caller:
-        presented = Presented.of(request, token, self._house.settings.service_url)
-        async with self.doubts.looking_at(presented.mark, source):
-            return Caller(Credential.SERVICE_ACCOUNT, source, await self._machines.identify(presented, source))
+    async def _authenticate_presented(self, request: BaseRequest, token: str, source: str) -> Principal:
+        presented = PresentedCredential.from_request(request, token, self._service_url)
+        async with self.failed_auth_throttle.guard(presented.cache_key, source):
+            actor = await self.service_accounts.authenticate(presented, source)
+        return Principal(AuthMethod.SERVICE_ACCOUNT, source, actor)
 
-    async def _by_hub_token(self, token: str, source: str) -> Caller:
-        # First our own table: whatever the hub says about it, a server's own token is never a person at a command line.
-        if await self._house.was_session_credential(hash_credential(token)):
-            raise refuse(
+    async def _authenticate_hub_token(self, token: str, source: str) -> Principal:
+        # Checked before the hub is asked: a server's own token never identifies a user at a command line.
+        credential = hash_credential(token)
+        if await self._store.read(lambda tx: server_sessions.is_session_credential(tx, credential)):
+            raise not_authenticated(
                 "server-token",
-                "this is the token of a user server, which proves a server and not a person",
-                "make a token of your own on the hub's Token page",
+                "this is the token of a user server, which identifies a server and not a user",
+                "create your own token on the hub's Token page",
             )
-        person = await self._hub.person(token)
-        return Caller(
-            Credential.HUB_TOKEN,
+        user = await self._hub_api.user_of_token(token)
+        return Principal(AuthMethod.HUB_TOKEN, source, _user_actor(user, Channel.CLI, source))
+
+    async def _authenticate_browser(self, request: BaseRequest, source: str) -> Principal:
+        browser_session = self._browser_login.read_session(request)
+        try:
+            user = await self._hub_api.user_of_token(browser_session.token)
+        except NotAuthenticated as error:
+            if error.extensions.get("code") != "unknown":
+                raise
+            raise not_authenticated("signed-out", "you were signed out", "sign in again") from None
+        recent_until = None
+        if user.session_hash is not None:
+            session = user.session_hash
+            recent_until = await self._store.read(lambda tx: recent_logins.recent_until(tx, user.name, session))
+        return Principal(
+            AuthMethod.BROWSER,
             source,
-            Actor(
-                Identity.user(person.name),
-                Road.CLI,
-                token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
-                source=source,
-            ),
+            _user_actor(user, Channel.PANEL, source, recent_until),
+            xsrf=self._browser_login.xsrf_token(browser_session),
         )
 
-    async def _by_browser(self, request: Request, source: str) -> Caller:
-        browsers = self._house.browsers
-        signed_in = browsers.read(request)
-        try:
-            person = await self._hub.person(signed_in.token)
-        except NotAuthenticated as error:
-            if error.more.get("code") != "unknown":
-                raise
-            raise refuse("signed-out", "you were signed out", "sign in again") from None
-        fresh = None
-        if person.session is not None:
-            session = person.session
-            fresh = await self._house.look(lambda tx: sign_ins.fresh_until(tx, person.name, session))
-        return Caller(
-            Credential.BROWSER,
-            source,
-            Actor(
-                Identity.user(person.name),
-                Road.PANEL,
-                token_id=hashlib.sha256(person.token_id.encode()).hexdigest()[:32],
-                source=source,
-                fresh_until=fresh,
-            ),
-            xsrf=browsers.xsrf(signed_in),
-        )
+
+def _user_actor(user: HubUser, channel: Channel, source: str, recent_login_until: datetime | None = None) -> Actor:
+    return Actor(
+        Identity.user(user.name),
+        channel,
+        token_id=hashlib.sha256(user.token_id.encode()).hexdigest()[:32],
+        source=source,
+        recent_login_until=recent_login_until,
+    )

@@ -1,9 +1,9 @@
-"""The browser road: people who are signed in at the hub, at pages of the service, on any replica.
+"""OAuth login of browsers through the hub, and their cookie sessions, on any replica.
 
-Nothing is kept in the process: what a sign-in needs travels encrypted in its state value, and the person's hub token
-encrypted in a cookie that only this service's addresses get. Whose token it is, the hub is asked at every request, so
-that no answer outlives a sign-out or a revocation (F1). HubOAuth of JupyterHub keeps both in memory, which several
-replicas cannot share, and remembers identities for minutes.
+The process keeps no state: the data of a login in progress is encrypted in its ``state`` value, and the user's hub
+token is encrypted in a cookie that only this service receives. The hub validates the token at every request, so that
+no cached identity outlives a sign-out or a revocation (F1). JupyterHub's own HubOAuth keeps both in memory, which
+replicas cannot share, and caches identities for minutes.
 """
 
 from __future__ import annotations
@@ -15,44 +15,43 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from aizen_hub.problems import Denied, NotAuthenticated, Problem, Unavailable
-from aizen_hub.service.http.request import Headers, Request, joined
-from aizen_hub.tokens.key_encryption import KeyEncryption
-from aizen_hub.tokens.opaque_token import same
-from aizen_hub.validation import strict_json
+from aiohttp.web import BaseRequest
 
-if TYPE_CHECKING:
-    from aizen_hub.service.context import House
+from aizen_hub.problems import Denied, NotAuthenticated, Problem, Unavailable
+from aizen_hub.service.auth.hub_api import HubApiClient
+from aizen_hub.service.http.headers import Headers, joined_header
+from aizen_hub.tokens.key_encryption import KeyEncryption
+from aizen_hub.tokens.opaque_token import constant_time_equals
+from aizen_hub.validation import strict_json
 
 FLOW_SECONDS = 600
 SESSION_SECONDS = 12 * 3600
-XSRF_HEADER = "X-XSRF-Token"
-MAX_COOKIE = 4096
+MAX_COOKIE_LENGTH = 4096
 COOKIE = "aizen-panel"
-"""Holds the sign-in of a browser; its name has a prefix besides, see `Browsers.cookie`."""
-_SEALED = re.compile(r"[A-Za-z0-9_-]{16,4000}")
+"""Name of the session cookie, before its prefix; see `BrowserLogin.cookie_name`."""
+_ENCRYPTED = re.compile(r"[A-Za-z0-9_-]{16,4000}")
 _NEXT = re.compile(r"[A-Za-z0-9/_.?=&-]{0,300}")
 
 
 @dataclass(frozen=True, slots=True)
-class HubPlace:
-    """Where the hub is for browsers, and who the service is there.
+class HubLocation:
+    """The hub's address for browsers, and the service's OAuth client there.
 
     Attributes
     ----------
     address : str
-        Of the hub's pages, with a final slash: a path, or a whole address where the hub has a host of its own.
+        Address of the hub's pages, with a final slash: a path, or a full URL where the hub has its own host.
     client_id, api_token : str or None
-        The service's OAuth client; None where it was started without a hub.
+        The service's OAuth client; None where the service was started without a hub.
     own_host : bool
-        The service shares no host with user servers (``subdomain_host``).
+        The service does not share its host with user servers (``subdomain_host``).
     https : bool or None
-        Whether browsers reach it by TLS; None: each request says so.
+        Whether browsers use TLS; None: decided for each request.
     """
 
     address: str
@@ -62,7 +61,7 @@ class HubPlace:
     https: bool | None
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> HubPlace:
+    def from_environ(cls, environ: Mapping[str, str]) -> HubLocation:
         base = environ.get("JUPYTERHUB_BASE_URL", "/").rstrip("/") + "/"
         host = environ.get("JUPYTERHUB_HOST", "").rstrip("/")
         public = environ.get("JUPYTERHUB_PUBLIC_URL", "")
@@ -76,215 +75,235 @@ class HubPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """What the cookie of a signed-in browser holds."""
+class BrowserSession:
+    """Content of the session cookie: the user's hub token and the key of its XSRF token."""
 
     token: str
     key: str
 
 
-class Browsers:
-    """Signs browsers in through the hub, and reads and checks what they send.
+class BrowserLogin:
+    """Signs browsers in through the hub, and reads and checks their cookies.
 
     Parameters
     ----------
-    house : House
-    place : HubPlace
+    hub_api : HubApiClient
+    hub_location : HubLocation
     encryption : KeyEncryption or None
-        Shared by all replicas; None while the service is sealed, then nobody comes in this way.
+        Shared by all replicas; None while the service is sealed: then no browser can sign in.
+    prefix : str
+        Path of the service, with a slash at both ends.
+    trusted_proxies : collection of str
+        Addresses whose ``X-Forwarded-Proto`` is believed (R121).
     """
 
-    def __init__(self, house: House, place: HubPlace, encryption: KeyEncryption | None) -> None:
-        self._house, self.place = house, place
-        self._seal = None if encryption is None else KeyEncryption(encryption.derive("browser cookies"))
-        self._xsrf = None if encryption is None else encryption.derive("browser xsrf")
+    def __init__(
+        self,
+        hub_api: HubApiClient,
+        hub_location: HubLocation,
+        encryption: KeyEncryption | None,
+        *,
+        prefix: str,
+        trusted_proxies: Collection[str],
+    ) -> None:
+        self._hub_api, self.hub_location = hub_api, hub_location
+        self._prefix, self._trusted_proxies = prefix, trusted_proxies
+        self._encryption = None if encryption is None else KeyEncryption(encryption.derive("browser cookies"))
+        self._xsrf_key = None if encryption is None else encryption.derive("browser xsrf")
 
-    # -- signing in ------------------------------------------------------------------------------------------------
+    # -- login -----------------------------------------------------------------------------------------------------
 
-    def begin(self, request: Request, onward: str) -> tuple[str, str]:
-        """Return where to send the browser, and the cookie that binds the sign-in to it.
+    def start_login(self, request: BaseRequest, next_page: str) -> tuple[str, str]:
+        """Return the URL to redirect the browser to, and the cookie that binds the login to it.
 
         Parameters
         ----------
-        onward : str
+        next_page : str
             The page to open afterwards, below the service's prefix.
 
         Raises
         ------
         Unavailable
         """
-        if self.place.client_id is None or not self._house.hub.known:
-            raise Unavailable("this service was started without a hub, so nobody can sign in at its pages")
-        kept = self._cookie(request.headers, self._flow_cookie(request))
-        # Kept where there is one, so that two tabs can sign in at once.
-        browser = kept if kept is not None and re.fullmatch(r"[A-Za-z0-9_-]{43}", kept) else secrets.token_urlsafe(32)
+        if self.hub_location.client_id is None or not self._hub_api.is_configured:
+            raise Unavailable("this service was started without a hub, so its pages have no sign-in")
+        browser = self._single_cookie(request.headers, self._flow_cookie_name(request))
+        # An existing value is reused, so that two tabs can sign in at once.
+        if browser is None or not re.fullmatch(r"[A-Za-z0-9_-]{43}", browser):
+            browser = secrets.token_urlsafe(32)
         verifier = secrets.token_urlsafe(48)
-        state = self._close({"b": _digest(browser), "n": onward, "v": verifier, "t": int(time.time())}, "state")
+        state = self._encrypt({"b": _digest(browser), "n": next_page, "v": verifier, "t": int(time.time())}, "state")
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
-            "client_id": self.place.client_id,
-            "redirect_uri": self.callback,
+            "client_id": self.hub_location.client_id,
+            "redirect_uri": self.callback_path,
             "response_type": "code",
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        cookie = self._set(request, self._flow_cookie(request), browser, FLOW_SECONDS)
-        return f"{self.place.address}api/oauth2/authorize?{urlencode(query)}", cookie
+        cookie = self._set_cookie(request, self._flow_cookie_name(request), browser, FLOW_SECONDS)
+        return f"{self.hub_location.address}api/oauth2/authorize?{urlencode(query)}", cookie
 
-    async def finish(self, headers: Headers, secure: bool, state: str, code: str) -> tuple[str, tuple[str, ...]]:
-        """Return where to go on, and the cookies of a browser that came back with a code.
+    async def finish_login(self, headers: Headers, secure: bool, state: str, code: str) -> tuple[str, tuple[str, ...]]:
+        """Return the URL of the next page and the cookies, for a browser that returns from the hub with a code.
 
         Raises
         ------
         NotAuthenticated
-            Not begun in this browser, too long ago, or the hub refuses the code.
+            The login was started in another browser or too long ago, or the hub refuses the code.
         Unavailable
         """
-        flow = self._open(state, "state", FLOW_SECONDS)
-        browser = self._cookie(headers, self._name("aizen-signin", secure))
-        if flow is None or browser is None or not same(_digest(browser), str(flow.get("b"))):
+        flow = self._decrypt(state, "state", FLOW_SECONDS)
+        browser = self._single_cookie(headers, self._prefixed_name("aizen-signin", secure))
+        if flow is None or browser is None or not constant_time_equals(_digest(browser), str(flow.get("b"))):
             raise NotAuthenticated(
-                "this sign-in was not begun in this browser, or took too long",
+                "this sign-in was not started in this browser, or took too long",
                 remedy="open the page again; cookies must be allowed",
-                more={"code": "sign-in"},
+                extensions={"code": "sign-in"},
             )
-        token = await self._house.hub.token_for_code(
+        token = await self._hub_api.exchange_code(
             {
-                "client_id": str(self.place.client_id),
-                "client_secret": str(self.place.api_token),
+                "client_id": str(self.hub_location.client_id),
+                "client_secret": str(self.hub_location.api_token),
                 "grant_type": "authorization_code",
                 "code": code,
-                "redirect_uri": self.callback,
+                "redirect_uri": self.callback_path,
                 "code_verifier": str(flow["v"]),
             }
         )
-        sealed = self._close({"o": token, "k": secrets.token_urlsafe(24), "t": int(time.time())}, "signed in")
-        return self.onward(str(flow["n"])), (
-            self._make(self._name(COOKIE, secure), sealed, secure, SESSION_SECONDS),
-            self._make(self._name("aizen-signin", secure), "", secure, 0),
+        session = self._encrypt({"o": token, "k": secrets.token_urlsafe(24), "t": int(time.time())}, "signed in")
+        return self.next_url(str(flow["n"])), (
+            self._format_cookie(self._prefixed_name(COOKIE, secure), session, secure, SESSION_SECONDS),
+            self._format_cookie(self._prefixed_name("aizen-signin", secure), "", secure, 0),
         )
 
     @property
-    def callback(self) -> str:
-        return self._house.prefix + "oauth_callback"
+    def callback_path(self) -> str:
+        """The redirect URI of the OAuth client, as a path."""
+        return self._prefix + "oauth_callback"
 
-    def onward(self, page: str) -> str:
-        """Return the address of one of our own pages, and of nothing else (R120)."""
-        return self._house.prefix + (page.lstrip("/") if _NEXT.fullmatch(page) and "//" not in page else "")
+    def next_url(self, page: str) -> str:
+        """Return the URL of a page of this service; any other address becomes the start page (R120)."""
+        return self._prefix + (page.lstrip("/") if _NEXT.fullmatch(page) and "//" not in page else "")
 
-    # -- what a signed-in browser sends ------------------------------------------------------------------------------
+    # -- requests of signed-in browsers ------------------------------------------------------------------------------
 
     @property
-    def cookie(self) -> str:
-        """The name of our cookie, as browsers that come by TLS carry it."""
-        return self._name(COOKIE, self.place.https is not False)
+    def cookie_name(self) -> str:
+        """The name of the session cookie in browsers that use TLS."""
+        return self._prefixed_name(COOKIE, self.hub_location.https is not False)
 
-    def carried(self, request: Request) -> bool:
-        """Whether a request comes with our cookie."""
-        return bool(_values(request.headers, self._name(COOKIE, self.secure(request))))
+    def has_cookie(self, request: BaseRequest) -> bool:
+        """Return whether a request carries a session cookie."""
+        return bool(_cookie_values(request.headers, self._prefixed_name(COOKIE, self.is_secure(request))))
 
-    def read(self, request: Request) -> SignedIn:
-        """Read the cookie.
+    def read_session(self, request: BaseRequest) -> BrowserSession:
+        """Decrypt the session cookie.
 
         Raises
         ------
         NotAuthenticated
-            There is none that is ours and young enough.
+            There is no cookie, or it is invalid or expired.
         """
-        value = self._cookie(request.headers, self._name(COOKIE, self.secure(request)))
-        found = None if value is None else self._open(value, "signed in", SESSION_SECONDS)
-        if found is None:
-            raise NotAuthenticated("you are not signed in here", more={"code": "signed-out"})
-        return SignedIn(str(found["o"]), str(found["k"]))
+        value = self._single_cookie(request.headers, self._prefixed_name(COOKIE, self.is_secure(request)))
+        session = None if value is None else self._decrypt(value, "signed in", SESSION_SECONDS)
+        if session is None:
+            raise NotAuthenticated("you are not signed in here", extensions={"code": "signed-out"})
+        return BrowserSession(str(session["o"]), str(session["k"]))
 
-    def xsrf(self, signed_in: SignedIn) -> str:
+    def xsrf_token(self, session: BrowserSession) -> str:
         """Return the token that every change from this browser must carry (R115)."""
-        if self._xsrf is None:
+        if self._xsrf_key is None:
             raise Unavailable("the service is sealed")
-        text = f"{signed_in.key}:{_digest(signed_in.token)}"
-        return base64.urlsafe_b64encode(hmac.digest(self._xsrf, text.encode(), "sha256")).rstrip(b"=").decode()
+        text = f"{session.key}:{_digest(session.token)}"
+        return base64.urlsafe_b64encode(hmac.digest(self._xsrf_key, text.encode(), "sha256")).rstrip(b"=").decode()
 
     @staticmethod
-    def check(request: Request, expected: str, sent: str | None, *, page: bool) -> None:
-        """Refuse what another site, or another page of this one, may have made the browser send (R115, R116).
+    def check_csrf(request: BaseRequest, expected: str, sent: str | None, *, page: bool) -> None:
+        """Refuse requests that another site, or a page of a user server, may have made the browser send (R115, R116).
 
         Parameters
         ----------
+        expected : str
+            The XSRF token of this browser session.
         sent : str or None
-            The XSRF token that came.
+            The XSRF token of the request.
         page : bool
-            A page, which is read by opening it; everything else needs the token, also to be read.
+            Whether it is a page, which needs no token to be opened; all other requests need it, also for reading.
 
         Raises
         ------
         Denied
         """
-        site, mode, dest = (joined(request.headers, f"Sec-Fetch-{one}") for one in ("Site", "Mode", "Dest"))
+        site, mode, dest = (joined_header(request.headers, f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest"))
         if page and request.method == "GET":
-            # Code in a page of a user server cannot pretend that the person opens a page.
+            # A script in a page of a user server cannot forge a navigation by the user.
             if mode not in ("", "navigate") or dest not in ("", "document"):
-                raise Denied("this page is for opening, not for reading by a program", more={"reason": "fetch"})
+                raise Denied(
+                    "this page can be opened in a browser, but not fetched by a script", extensions={"reason": "fetch"}
+                )
             return
         if site not in ("", "same-origin", "none"):
-            raise Denied("this came from another site", more={"reason": "cross-site"})
-        if sent is None or not same(sent, expected):
+            raise Denied("this request came from another site", extensions={"reason": "cross-site"})
+        if sent is None or not constant_time_equals(sent, expected):
             raise Denied(
-                "this did not come from a page of ours, or from one that is too old",
+                "this request did not come from a page of this service, or the page is too old",
                 remedy="open the page again",
-                more={"reason": "xsrf"},
+                extensions={"reason": "xsrf"},
             )
 
     # -- cookies -----------------------------------------------------------------------------------------------------
 
-    def secure(self, request: Request) -> bool:
-        """Whether the browser came by TLS; a forwarded word counts only from a configured proxy (R121)."""
-        if self.place.https is not None:
-            return self.place.https
-        if request.peer not in self._house.settings.service.trusted_proxies:
-            return False  # we speak no TLS ourselves
-        # Each proxy adds how it was reached; the outermost stands first. Who makes one up names their own cookie wrong.
-        said = [one.strip().lower() for one in joined(request.headers, "X-Forwarded-Proto").split(",")]
-        return next(filter(None, said), "") == "https"
+    def is_secure(self, request: BaseRequest) -> bool:
+        """Return whether the browser uses TLS; a forwarded header counts only from a configured proxy (R121)."""
+        if self.hub_location.https is not None:
+            return self.hub_location.https
+        if (request.remote or "") not in self._trusted_proxies:
+            return False  # the service itself does not serve TLS
+        # Each proxy appends how it was reached, so the outermost is first. A client that forges the header only
+        # changes the name of its own cookie.
+        protocols = [text.strip().lower() for text in joined_header(request.headers, "X-Forwarded-Proto").split(",")]
+        return next(filter(None, protocols), "") == "https"
 
-    def _name(self, name: str, secure: bool) -> str:
+    def _prefixed_name(self, name: str, secure: bool) -> str:
         if not secure:
             return name
-        # On a host shared with user servers the path keeps the cookie from them, which `__Host-` would not allow.
-        return ("__Host-" if self.place.own_host else "__Secure-") + name
+        # On a host shared with user servers, the cookie's path hides it from them; `__Host-` would not allow a path.
+        return ("__Host-" if self.hub_location.own_host else "__Secure-") + name
 
-    def _flow_cookie(self, request: Request) -> str:
-        return self._name("aizen-signin", self.secure(request))
+    def _flow_cookie_name(self, request: BaseRequest) -> str:
+        return self._prefixed_name("aizen-signin", self.is_secure(request))
 
-    def _set(self, request: Request, name: str, value: str, seconds: int) -> str:
-        return self._make(name, value, self.secure(request), seconds)
+    def _set_cookie(self, request: BaseRequest, name: str, value: str, seconds: int) -> str:
+        return self._format_cookie(name, value, self.is_secure(request), seconds)
 
-    def _make(self, name: str, value: str, secure: bool, seconds: int) -> str:
-        path = "/" if name.startswith("__Host-") else self._house.prefix
+    def _format_cookie(self, name: str, value: str, secure: bool, seconds: int) -> str:
+        path = "/" if name.startswith("__Host-") else self._prefix
         return f"{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax" + (
             "; Secure" if secure else ""
         )
 
     @staticmethod
-    def _cookie(headers: Headers, name: str) -> str | None:
-        found = _values(headers, name)
-        # Of two of one name one was planted by a neighbour: neither counts.
-        return found[0] if len(found) == 1 and len(found[0]) <= MAX_COOKIE else None
+    def _single_cookie(headers: Headers, name: str) -> str | None:
+        values = _cookie_values(headers, name)
+        # Of two cookies with one name, one was planted by another site: neither counts.
+        return values[0] if len(values) == 1 and len(values[0]) <= MAX_COOKIE_LENGTH else None
 
-    def _close(self, value: Mapping[str, Any], purpose: str) -> str:
-        if self._seal is None:
+    def _encrypt(self, value: Mapping[str, Any], purpose: str) -> str:
+        if self._encryption is None:
             raise Unavailable("the service is sealed")
-        sealed = self._seal.seal(json.dumps(value, separators=(",", ":")).encode(), purpose)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        ciphertext = self._encryption.encrypt(json.dumps(value, separators=(",", ":")).encode(), purpose)
+        return base64.urlsafe_b64encode(ciphertext).rstrip(b"=").decode()
 
-    def _open(self, text: str, purpose: str, seconds: int) -> dict[str, Any] | None:
-        if self._seal is None:
+    def _decrypt(self, text: str, purpose: str, seconds: int) -> dict[str, Any] | None:
+        if self._encryption is None:
             raise Unavailable("the service is sealed")
-        if not _SEALED.fullmatch(text):
+        if not _ENCRYPTED.fullmatch(text):
             return None
         try:
-            plain = self._seal.open(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), purpose)
-            value = strict_json.loads(plain, max_bytes=MAX_COOKIE)
+            plain = self._encryption.decrypt(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), purpose)
+            value = strict_json.loads(plain, max_bytes=MAX_COOKIE_LENGTH)
         except (ValueError, Problem):
             return None
         if not isinstance(value, dict) or not 0 <= time.time() - value["t"] <= seconds:
@@ -296,7 +315,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _values(headers: Headers, name: str) -> list[str]:
+def _cookie_values(headers: Headers, name: str) -> list[str]:
     out = []
     for line in headers.getall("Cookie", ()):
         for part in line.split(";"):

@@ -1,4 +1,4 @@
-"""Credentials that proved nothing yet: a flood of them waits in a line of its own (R125, R127, T-36)."""
+"""Throttle for invalid credentials: floods of them are checked one at a time (R125, R127, T-36)."""
 
 from __future__ import annotations
 
@@ -8,109 +8,110 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aizen_hub.accounts.credentials.login_throttle import place
-from aizen_hub.problems import NotAuthenticated, TooMany
-from aizen_hub.service.auth.rate_limits import Buckets
+from aizen_hub.accounts.credentials.login_throttle import network_of
+from aizen_hub.problems import NotAuthenticated, TooManyRequests
+from aizen_hub.service.auth.rate_limits import TokenBuckets
 from aizen_hub.tokens.opaque_token import hash_credential
 
-FAILURES = 50
-"""Refused credentials of one place before unproven ones from there stand in line."""
-PER_SECOND = 5.0
-CROWDED_SECONDS = 10.0
-"""How long they do so after the last one too many."""
-MOST_WAITING = 32
+MAX_FAILURES = 50
+"""Invalid credentials from one network before unknown ones from there are queued."""
+FAILURES_PER_SECOND = 5.0
+OVER_THRESHOLD_SECONDS = 10.0
+"""How long they are queued after the last failure over the threshold."""
+MAX_QUEUED = 32
 PAUSE_SECONDS = 0.01
-"""What a line stands still after each bad one, so that what guessing costs us does not grow with its speed."""
-MAX_PROVEN = 20_000
-_MAX_PLACES = 2_000
+"""Pause of a queue after each invalid credential, so that the cost of guessing does not grow with its speed."""
+MAX_KNOWN_GOOD = 20_000
+_MAX_NETWORKS = 2_000
 
 
-class Doubts:
-    """Keeps what it costs to refuse a credential small, and shuts nobody out who has a good one.
+class FailedAuthThrottle:
+    """Bounds the cost of refusing credentials without delaying valid ones.
 
-    A credential that was good once is always looked at, at once, when it comes from there again: that it is remembered
-    lets nobody in, and a thief elsewhere who fails with it takes nothing from its owner. Of others, from a place that
-    sent too many bad ones, one is looked at after the other; who comes when that line is long is turned away.
+    A credential that was valid before is checked immediately when it comes from the same network again. Being
+    remembered admits no one: it is still checked. An attacker on another network who fails with a stolen credential
+    does not affect its owner. Unknown credentials from a network over the threshold are checked one after the other;
+    when that queue is full, requests are refused.
 
     Parameters
     ----------
     deadline : float
-        Longest wait in line, in seconds.
-    turned_away : callable
-        Counts.
+        Longest wait in a queue, in seconds.
+    on_rejected : callable
+        Counts refused requests, by the name of the limit.
     """
 
-    def __init__(self, deadline: float, turned_away: Callable[[str], None]) -> None:
-        self._deadline, self._turned_away = deadline, turned_away
-        self._failures = Buckets(PER_SECOND, FAILURES, _MAX_PLACES)
-        self._crowded: OrderedDict[str, float] = OrderedDict()
-        self._proven: OrderedDict[str, None] = OrderedDict()
-        self._lines: dict[str, _Line] = {}
+    def __init__(self, deadline: float, on_rejected: Callable[[str], None]) -> None:
+        self._deadline, self._on_rejected = deadline, on_rejected
+        self._failures = TokenBuckets(FAILURES_PER_SECOND, MAX_FAILURES, _MAX_NETWORKS)
+        self._over_threshold: OrderedDict[str, float] = OrderedDict()
+        self._known_good: OrderedDict[str, None] = OrderedDict()
+        self._queues: dict[str, _Queue] = {}
 
     @asynccontextmanager
-    async def looking_at(self, token: str, source: str) -> AsyncIterator[None]:
-        """Hold a place for looking at one credential; what is raised inside says whether it was good.
+    async def guard(self, token: str, source: str) -> AsyncIterator[None]:
+        """Guard the check of one credential; NotAuthenticated raised inside counts as a failure.
 
         Raises
         ------
-        TooMany
-            The line of this source is full.
+        TooManyRequests
+            The queue of this network is full.
         """
-        where = place(source)
-        key = hash_credential(f"{where} {token}")
-        if key in self._proven:
+        network = network_of(source)
+        key = hash_credential(f"{network} {token}")
+        if key in self._known_good:
             try:
                 yield
             except NotAuthenticated:
-                self._proven.pop(key, None)
+                self._known_good.pop(key, None)
                 raise
-            self._proven[key] = None
-            self._proven.move_to_end(key)
+            self._known_good[key] = None
+            self._known_good.move_to_end(key)
             return
         try:
-            if self._crowded.get(where, 0.0) > time.monotonic():
-                async with self._in_line(where):
+            if self._over_threshold.get(network, 0.0) > time.monotonic():
+                async with self._queued(network):
                     yield
             else:
                 yield
         except NotAuthenticated:
-            self._failed(where)
+            self._record_failure(network)
             raise
-        self._proven[key] = None
-        if len(self._proven) > MAX_PROVEN:
-            self._proven.popitem(last=False)
+        self._known_good[key] = None
+        if len(self._known_good) > MAX_KNOWN_GOOD:
+            self._known_good.popitem(last=False)
 
-    def _failed(self, where: str) -> None:
-        wait = self._failures.take(where)
+    def _record_failure(self, network: str) -> None:
+        wait = self._failures.take(network)
         if wait:
-            self._crowded[where] = time.monotonic() + wait + CROWDED_SECONDS
-            self._crowded.move_to_end(where)
-            if len(self._crowded) > _MAX_PLACES:
-                self._crowded.popitem(last=False)
+            self._over_threshold[network] = time.monotonic() + wait + OVER_THRESHOLD_SECONDS
+            self._over_threshold.move_to_end(network)
+            if len(self._over_threshold) > _MAX_NETWORKS:
+                self._over_threshold.popitem(last=False)
 
     @asynccontextmanager
-    async def _in_line(self, where: str) -> AsyncIterator[None]:
-        line = self._lines.setdefault(where, _Line())
-        if line.waiting >= MOST_WAITING:
-            self._turned_away("unproven")
-            raise TooMany("too many refused credentials came from this address", more={"retry_after": 1})
-        line.waiting += 1
+    async def _queued(self, network: str) -> AsyncIterator[None]:
+        queue = self._queues.setdefault(network, _Queue())
+        if queue.length >= MAX_QUEUED:
+            self._on_rejected("unproven")
+            raise TooManyRequests("too many refused credentials came from this address", extensions={"retry_after": 1})
+        queue.length += 1
         try:
             async with asyncio.timeout(self._deadline):
-                await line.turn.acquire()
+                await queue.lock.acquire()
             try:
                 yield
             except NotAuthenticated:
                 await asyncio.sleep(PAUSE_SECONDS)
                 raise
             finally:
-                line.turn.release()
+                queue.lock.release()
         finally:
-            line.waiting -= 1
-            if not line.waiting:
-                del self._lines[where]
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[network]
 
 
-class _Line:
+class _Queue:
     def __init__(self) -> None:
-        self.turn, self.waiting = asyncio.Lock(), 0
+        self.lock, self.length = asyncio.Lock(), 0

@@ -1,44 +1,44 @@
-"""Asks the hub whose token this is; each time, because a remembered answer outlives a revocation (F1)."""
+"""Client of the hub's API; every token is validated anew, since a cached identity would outlive a revocation (F1)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from tornado.httpclient import AsyncHTTPClient, HTTPError
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, StreamReader, TCPConnector
 
+from aizen_hub.api_models.revocation import RevocationRequest, RevocationResponse
 from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
 from aizen_hub.tokens.opaque_token import hash_credential
 from aizen_hub.validation import strict_json
 
-MAX_ANSWER = 4 << 20
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-_REVOKE_SECONDS = 30.0  # servers are stopped while it waits
+MAX_RESPONSE_BYTES = 4 << 20
+_MAX_CONNECTIONS = 32
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_REVOKE_SECONDS = 30.0  # the hub stops servers before it answers
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Whom the hub knows a token to belong to."""
+class HubUser:
+    """The hub user that a token belongs to."""
 
     name: str
     token_id: str
-    session: str | None = None
+    session_hash: str | None = None
     """SHA-256 of the hub's id of the browser session that the token belongs to."""
 
 
-class HubClient:
-    """A client of the hub's API that holds no credential of its own.
+class HubApiClient:
+    """A client of the hub's API that has no credential of its own.
 
     Parameters
     ----------
     api_url : str or None
-        ``JUPYTERHUB_API_URL``; None where the service was started without a hub, then no hub token is accepted.
+        ``JUPYTERHUB_API_URL``; None where the service was started without a hub: then no hub token is accepted.
     service : str
-        Our name at the hub, which the token's scopes must reach.
+        Name of this service at the hub; the scopes of a token must include it.
     deadline : float
         Seconds.
     """
@@ -47,113 +47,137 @@ class HubClient:
         self._url = None if api_url is None else api_url.rstrip("/")
         self._scope = f"access:services!service={service}"
         self._deadline = deadline
-        self._client: AsyncHTTPClient | None = None
+        self._session: ClientSession | None = None
 
-    async def person(self, token: str) -> Person:
-        """Return the person whose token this is.
+    async def user_of_token(self, token: str) -> HubUser:
+        """Return the user that a hub token belongs to.
 
         Raises
         ------
         NotAuthenticated
-            Unknown to the hub, not a person's, or without the scope for this service.
+            The hub does not know the token, it is not a user's, or it lacks the scope for this service.
         Unavailable
-            The hub does not answer: nobody is let in on a guess.
+            The hub does not answer.
         """
-        model = await self._ask(token)
+        model = await self._request("GET", "/user", None, {"Authorization": f"token {token}"}, "token")
         if not isinstance(model, dict) or model.get("kind") != "user" or not isinstance(model.get("name"), str):
-            raise NotAuthenticated("the hub token is not a person's", more={"code": "not-a-person"})
+            raise NotAuthenticated("the hub token does not belong to a user", extensions={"code": "not-a-person"})
         scopes = model.get("scopes")
         if not isinstance(scopes, list) or not {"access:services", self._scope} & set(map(str, scopes)):
             raise NotAuthenticated(
-                "the hub token does not reach this service",
-                more={"code": "wrong-scope"},
-                remedy=f"make a token with the scope `{self._scope}`",
+                "the hub token has no scope for this service",
+                extensions={"code": "wrong-scope"},
+                remedy=f"create a token with the scope `{self._scope}`",
             )
-        session = model.get("session_id")
-        return Person(
+        session_id = model.get("session_id")
+        return HubUser(
             model["name"],
             str(model.get("token_id") or ""),
-            hash_credential(session) if isinstance(session, str) and session else None,
+            hash_credential(session_id) if isinstance(session_id, str) and session_id else None,
         )
 
-    async def token_for_code(self, form: Mapping[str, str]) -> str:
-        """Exchange the code of a sign-in for the person's token (RFC 6749, 4.1.3).
+    async def exchange_code(self, form: Mapping[str, str]) -> str:
+        """Exchange the authorization code of a login for the user's token (RFC 6749, 4.1.3).
 
         Raises
         ------
         NotAuthenticated
-            The code is unknown, used, or another's.
+            The code is unknown, used, or was issued to another client.
         Unavailable
         """
-        answer = await self._send("POST", "/oauth2/token", urlencode(form), FORM, "sign-in")
-        token = answer.get("access_token") if isinstance(answer, dict) else None
+        response = await self._request("POST", "/oauth2/token", urlencode(form), _FORM, "sign-in")
+        token = response.get("access_token") if isinstance(response, dict) else None
         if not isinstance(token, str) or not token:
-            raise NotAuthenticated("the hub did not sign you in", more={"code": "sign-in"})
+            raise NotAuthenticated("the hub did not sign you in", extensions={"code": "sign-in"})
         return token
 
-    async def revoke(self, name: str, secret: str, *, sign_out: int | None = None) -> dict[str, int] | None:
-        """Have the hub end everything of a person: browser sessions, tokens, servers; None if it does not know them.
+    async def revoke_user(self, name: str, secret: str, *, sign_out: int | None = None) -> dict[str, int] | None:
+        """Have the hub end all browser sessions, tokens and servers of a user; None if the hub has no such user.
 
         Parameters
         ----------
         sign_out : int, optional
-            The revision of a change of how the person signs in: servers go on with their own tokens.
+            The revision of a change of how the user signs in: servers and their tokens are kept.
 
         Raises
         ------
         Unavailable
         """
-        body = json.dumps({"user": name} if sign_out is None else {"user": name, "sign_out": sign_out})
+        body = RevocationRequest(user=name, sign_out=sign_out).model_dump_json(exclude_none=True)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         try:
-            answer = await self._send("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)
+            response = await self._request("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)
         except NotFound:
             return None
         except NotAuthenticated:
-            raise Unavailable("the hub has another hub secret than this service") from None
-        return {key: int(answer.get(key, 0)) for key in ("tokens", "servers")} if isinstance(answer, dict) else {}
+            raise Unavailable("the hub has a different hub secret than this service") from None
+        if not isinstance(response, dict):
+            return {}
+        result = RevocationResponse.model_validate(response)
+        return {"tokens": result.tokens, "servers": result.servers}
 
     @property
-    def known(self) -> bool:
-        """Whether there is a hub at all."""
+    def is_configured(self) -> bool:
+        """Whether the service was started with a hub."""
         return self._url is not None
 
-    async def _ask(self, token: str) -> Any:
-        return await self._send("GET", "/user", None, {"Authorization": f"token {token}"}, "token")
-
-    async def _send(
+    async def _request(
         self,
         method: str,
         path: str,
         body: str | None,
         headers: Mapping[str, str],
-        what: str,
+        subject: str,
         seconds: float | None = None,
     ) -> Any:
         if self._url is None:
-            raise NotAuthenticated("no hub is configured, so hub tokens are not accepted", more={"code": "no-hub"})
-        if self._client is None:
-            self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=32, max_body_size=MAX_ANSWER)
-        try:
-            answer = await self._client.fetch(
-                self._url + path,
-                method=method,
-                body=body,
-                headers={**headers, "Accept": "application/json"},
-                follow_redirects=False,
-                connect_timeout=self._deadline,
-                request_timeout=seconds or self._deadline,
+            raise NotAuthenticated(
+                "no hub is configured, so hub tokens are not accepted", extensions={"code": "no-hub"}
             )
-            return strict_json.loads(answer.body, max_bytes=MAX_ANSWER)
-        except HTTPError as error:
-            if error.code == 404 and method == "POST":
-                raise NotFound("the hub has no such user") from None
-            if error.code in (400, 401, 403, 404):
-                raise NotAuthenticated(f"the hub does not know this {what}", more={"code": "unknown"}) from None
-            raise Unavailable(f"the hub cannot be asked about this {what} now") from None
-        except (OSError, Problem):
-            raise Unavailable(f"the hub cannot be asked about this {what} now") from None
+        if self._session is None:
+            self._session = self._new_session()
+        try:
+            async with self._session.request(
+                method,
+                self._url + path,
+                data=None if body is None else body.encode(),
+                headers=headers,
+                allow_redirects=False,
+                timeout=ClientTimeout(total=seconds or self._deadline, connect=self._deadline),
+            ) as response:
+                status = response.status
+                content = await _read_bounded(response.content) if 200 <= status < 300 else b""
+        except (OSError, ClientError):  # a timeout is an OSError
+            raise Unavailable(f"the hub cannot be asked about this {subject} now") from None
+        if status == 404 and method == "POST":
+            raise NotFound("the hub has no such user")
+        if status in (400, 401, 403, 404):
+            raise NotAuthenticated(f"the hub does not know this {subject}", extensions={"code": "unknown"})
+        try:
+            return strict_json.loads(content, max_bytes=MAX_RESPONSE_BYTES)
+        except Problem:  # not JSON, too large, or an error of the hub
+            raise Unavailable(f"the hub cannot be asked about this {subject} now") from None
 
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+    @staticmethod
+    def _new_session() -> ClientSession:
+        # A new connection for every request: none can be closed by the hub just as a code or a revocation is sent.
+        return ClientSession(
+            connector=TCPConnector(limit=_MAX_CONNECTIONS, force_close=True),
+            cookie_jar=DummyCookieJar(),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+async def _read_bounded(stream: StreamReader) -> bytes:
+    content = bytearray()
+    async for chunk in stream.iter_any():
+        content += chunk
+        if len(content) > MAX_RESPONSE_BYTES:
+            break  # too long for the JSON reader, which refuses it
+    return bytes(content)

@@ -1,4 +1,4 @@
-"""Rate and concurrency limits: one flooder waits, nobody else does (R125). Tables are bounded (R127)."""
+"""Rate and concurrency limits, so that one client's flood delays no other client (R125); tables are bounded (R127)."""
 
 from __future__ import annotations
 
@@ -9,53 +9,52 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from aizen_hub.problems import TooMany
+from aizen_hub.problems import TooManyRequests
 
 if TYPE_CHECKING:
-    from aizen_hub.service.auth.authenticator import Caller
+    from aizen_hub.service.auth.principal import Principal
     from aizen_hub.settings import RateSettings
 
 MAX_ENTRIES = 20_000
-LINGER_SECONDS = 0.25
-"""How long a refusal is held back at least."""
-LONGEST_SECONDS = 10.0
+MIN_REFUSAL_DELAY_SECONDS = 0.25
+MAX_REFUSAL_DELAY_SECONDS = 10.0
 REFUSALS_PER_SECOND = 128.0
-"""To one session, or whoever else was refused, on up to 1,280 connections; on more, one to each in ten seconds."""
+"""Per session or other key, for up to 1,280 connections; with more, each connection gets one in ten seconds."""
 
 
-class Buckets:
+class TokenBuckets:
     """Token buckets by key.
 
     Parameters
     ----------
     rate : float
-        Tokens per second that flow back.
+        Tokens per second that are added.
     burst : int
         Tokens of a full bucket.
-    entries : int
-        The table's bound; the key longest unused is forgotten first, which by then is a full bucket unless more keys
-        than this are busy at once.
+    max_entries : int
+        Bound of the table. The least recently used key is dropped first; its bucket is full by then, unless more keys
+        than this are active at once.
     """
 
     def __init__(
-        self, rate: float, burst: int, entries: int = MAX_ENTRIES, clock: Callable[[], float] = time.monotonic
+        self, rate: float, burst: int, max_entries: int = MAX_ENTRIES, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._rate, self._burst, self._entries, self._clock = rate, float(burst), entries, clock
+        self._rate, self._burst, self._max_entries, self._clock = rate, float(burst), max_entries, clock
         self._table: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> float:
-        """Take one token; returns 0, or the seconds until one is there."""
+        """Take one token; returns 0, or the seconds until one is available."""
         now = self._clock()
         tokens, at = self._table.pop(key, (self._burst, now))
         tokens = min(self._burst, tokens + (now - at) * self._rate)
         wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
         self._table[key] = (tokens if wait else tokens - 1, now)
-        if len(self._table) > self._entries:
+        if len(self._table) > self._max_entries:
             self._table.popitem(last=False)
         return wait
 
     def wait(self, key: str) -> float:
-        """Return the seconds until a token is there, and take none; an unknown key has a full bucket."""
+        """Return the seconds until a token is available, without taking one; an unknown key has a full bucket."""
         tokens, at = self._table.get(key, (self._burst, 0.0))
         return max(0.0, (1 - tokens) / self._rate - (self._clock() - at)) if tokens < 1 else 0.0
 
@@ -63,163 +62,163 @@ class Buckets:
         return len(self._table)
 
 
-class Line:
-    """Who waits for something that is done so many times a second for each key.
+class Pacer:
+    """Spaces out events of each key evenly, at a given rate.
 
     Parameters
     ----------
     rate : float
-        Per second.
-    longest : float
-        Seconds that nobody waits longer than, and that a line is not longer than: who left it in vain is forgotten.
-    entries : int
-        The table's bound; the key longest unused is forgotten first.
+        Events per second and key.
+    max_delay : float
+        Longest delay, in seconds, and the time after which reservations that were not used are forgotten.
+    max_entries : int
+        Bound of the table; the least recently used key is dropped first.
     """
 
     def __init__(
         self,
         rate: float,
-        longest: float = LONGEST_SECONDS,
-        entries: int = MAX_ENTRIES,
+        max_delay: float = MAX_REFUSAL_DELAY_SECONDS,
+        max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._step, self._longest, self._entries, self._clock = 1 / rate, longest, entries, clock
-        self._ends: OrderedDict[str, float] = OrderedDict()
+        self._step, self._max_delay, self._max_entries, self._clock = 1 / rate, max_delay, max_entries, clock
+        self._next_free: OrderedDict[str, float] = OrderedDict()
 
-    def join(self, key: str) -> float:
-        """Take the next place of a key; returns the seconds until its turn."""
+    def reserve(self, key: str) -> float:
+        """Reserve the next free time of a key; returns the seconds until then."""
         now = self._clock()
-        turn = min(max(self._ends.pop(key, now), now), now + self._longest)
-        self._ends[key] = turn + self._step
-        if len(self._ends) > self._entries:
-            self._ends.popitem(last=False)
-        return turn - now
+        reserved = min(max(self._next_free.pop(key, now), now), now + self._max_delay)
+        self._next_free[key] = reserved + self._step
+        if len(self._next_free) > self._max_entries:
+            self._next_free.popitem(last=False)
+        return reserved - now
 
 
-class Limits:
-    """What one identity, one session and one unknown source may ask of the service.
+class RateLimiter:
+    """Limits the requests of each identity, session and unauthenticated client address.
 
     Parameters
     ----------
     settings : RateSettings
-    refused : callable
-        Counts, by the name of the limit.
+    on_refused : callable
+        Counts refusals, by the name of the limit.
     """
 
-    def __init__(self, settings: RateSettings, refused: Callable[[str], None]) -> None:
-        self._by_identity = Buckets(settings.requests_per_second, settings.burst)
-        self._by_session = Buckets(settings.requests_per_second, settings.burst)
-        # Kernels of one host share an address: what one of them asks for without a credential, it takes from the
-        # others. So nothing that anybody needs may stand in this line (see `Route.rationed`).
-        self._by_source = Buckets(10 * settings.requests_per_second, 10 * settings.burst, entries=2_000)
-        self._minted = Buckets(settings.tokens_per_minute / 60, settings.token_burst)
-        self._most = settings.in_flight_per_session
-        self._flying: dict[str, int] = {}
-        self._refusals = Line(REFUSALS_PER_SECOND)
-        self._refused = refused
+    def __init__(self, settings: RateSettings, on_refused: Callable[[str], None]) -> None:
+        self._by_identity = TokenBuckets(settings.requests_per_second, settings.burst)
+        self._by_session = TokenBuckets(settings.requests_per_second, settings.burst)
+        # Kernels on one host share an address, so one of them can use up the limit of all. Endpoints that others depend
+        # on must therefore not be limited by source (see `Route.rate_limited`).
+        self._by_source = TokenBuckets(10 * settings.requests_per_second, 10 * settings.burst, max_entries=2_000)
+        self._issued_tokens = TokenBuckets(settings.tokens_per_minute / 60, settings.token_burst)
+        self._in_flight_limit = settings.in_flight_per_session
+        self._in_flight: dict[str, int] = {}
+        self._refusal_pacer = Pacer(REFUSALS_PER_SECOND)
+        self._on_refused = on_refused
 
-    def admitted(self, caller: Caller) -> AbstractContextManager[None]:
-        """Return a place for one request of this caller, to be held while it is answered.
+    def admit(self, principal: Principal) -> AbstractContextManager[None]:
+        """Return a slot for one request of a principal, to be held until it is answered.
 
         Raises
         ------
-        TooMany
+        TooManyRequests
             With ``retry_after`` in seconds.
         """
-        if caller.unlimited:
+        if principal.is_unlimited:
             return _UNLIMITED
-        identity, session = caller.identity_key, caller.session
+        identity, session = principal.identity_key, principal.session_id
         if identity is None:
-            if caller.rationed:
-                self._pass(self._by_source, caller.source or "", "source")
+            if principal.rate_limited_by_source:
+                self._take(self._by_source, principal.source or "", "source")
             return _UNLIMITED
         if session is not None:
-            self._pass(self._by_session, session, "session")
-        self._pass(self._by_identity, identity, "identity")
-        return self._place(session or identity)
+            self._take(self._by_session, session, "session")
+        self._take(self._by_identity, identity, "identity")
+        return self._in_flight_slot(session or identity)
 
     @asynccontextmanager
-    async def minting(self, key: str) -> AsyncIterator[None]:
-        """Hold a place for making one token.
+    async def issuing_token(self, key: str) -> AsyncIterator[None]:
+        """Hold a slot for issuing one token.
 
         Parameters
         ----------
         key : str
-            Of a session or credential that is known to be there: the tables are filled by no other (R127).
+            Of an existing session or credential: no other key may fill the tables (R127).
 
         Raises
         ------
-        TooMany
+        TooManyRequests
             With ``retry_after`` in seconds.
         """
-        place = self._place(f"minting {key}")  # first: whoever gets none has made no token
-        await self._deny_slowly(key, self._minted.take(key))
-        with place:
+        slot = self._in_flight_slot(f"issuing {key}")  # first: a request without a slot takes no token
+        await self._require_tokens_slowly(key, self._issued_tokens.take(key))
+        with slot:
             yield
 
-    async def need_minting(self, key: str) -> None:
-        """Refuse what `minting` would refuse, and take nothing: before the store is asked who this is.
+    async def require_token_budget(self, key: str) -> None:
+        """Refuse what `issuing_token` would refuse, before the key is looked up in the store; takes nothing.
 
         Raises
         ------
-        TooMany
+        TooManyRequests
         """
-        await self._deny_slowly(key, self._minted.wait(key))
+        await self._require_tokens_slowly(key, self._issued_tokens.wait(key))
 
-    async def linger(self, caller: Caller) -> None:
-        """Hold back the refusal of a caller who was not admitted."""
-        await self._linger(caller.session or caller.identity_key or caller.source)
+    async def delay_refusal(self, principal: Principal) -> None:
+        """Delay the response to a principal that was not admitted."""
+        await self._delay(principal.session_id or principal.identity_key or principal.source)
 
-    async def _deny_slowly(self, key: str, wait: float) -> None:
+    async def _require_tokens_slowly(self, key: str, wait: float) -> None:
         if wait:
-            await self._linger(key)
-        self._deny("session", wait)
+            await self._delay(key)
+        self._require_no_wait("session", wait)
 
-    async def _linger(self, key: str) -> None:
-        # Who is told to wait and asks again at once, as fast as we answer, would have us do little else.
-        await asyncio.sleep(max(self._refusals.join(key), LINGER_SECONDS))
+    async def _delay(self, key: str) -> None:
+        # A client that repeats its request as soon as it is refused would otherwise keep the service busy.
+        await asyncio.sleep(max(self._refusal_pacer.reserve(key), MIN_REFUSAL_DELAY_SECONDS))
 
-    def _place(self, key: str) -> AbstractContextManager[None]:
-        flying = self._flying.get(key, 0)
-        if flying >= self._most:
-            self._refused("in-flight")
-            raise TooMany(
-                f"{flying} requests of this session are still being answered",
-                more={"retry_after": 1},
+    def _in_flight_slot(self, key: str) -> AbstractContextManager[None]:
+        count = self._in_flight.get(key, 0)
+        if count >= self._in_flight_limit:
+            self._on_refused("in-flight")
+            raise TooManyRequests(
+                f"{count} requests of this session are still being answered",
+                extensions={"retry_after": 1},
                 remedy="wait until one of them has ended",
             )
-        return _Place(self._flying, key)
+        return _InFlightSlot(self._in_flight, key)
 
-    def _pass(self, buckets: Buckets, key: str, what: str) -> None:
-        self._deny(what, buckets.take(key))
+    def _take(self, buckets: TokenBuckets, key: str, limit: str) -> None:
+        self._require_no_wait(limit, buckets.take(key))
 
-    def _deny(self, what: str, wait: float) -> None:
+    def _require_no_wait(self, limit: str, wait: float) -> None:
         if wait:
-            self._refused(what)
-            raise TooMany(
-                f"too many requests from this {what}",
-                more={"retry_after": max(1, round(wait + 0.5))},
+            self._on_refused(limit)
+            raise TooManyRequests(
+                f"too many requests from this {limit}",
+                extensions={"retry_after": max(1, round(wait + 0.5))},
                 remedy="wait and send fewer at a time",
             )
 
 
-class _Place:
-    """One of the places that a session has."""
+class _InFlightSlot:
+    """One of the concurrent requests that a session may have."""
 
-    __slots__ = ("_flying", "_key")
+    __slots__ = ("_in_flight", "_key")
 
-    def __init__(self, flying: dict[str, int], key: str) -> None:
-        self._flying, self._key = flying, key
+    def __init__(self, in_flight: dict[str, int], key: str) -> None:
+        self._in_flight, self._key = in_flight, key
 
     def __enter__(self) -> None:
-        self._flying[self._key] = self._flying.get(self._key, 0) + 1
+        self._in_flight[self._key] = self._in_flight.get(self._key, 0) + 1
 
     def __exit__(self, *_: object) -> None:
-        left = self._flying[self._key] - 1
+        left = self._in_flight[self._key] - 1
         if left:
-            self._flying[self._key] = left
+            self._in_flight[self._key] = left
         else:
-            del self._flying[self._key]
+            del self._in_flight[self._key]
 
 
 _UNLIMITED = nullcontext()

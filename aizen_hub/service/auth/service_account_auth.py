@@ -1,166 +1,187 @@
-"""Programs with a credential of a service account: which account it is, and whether they show what it is bound to."""
+"""Authentication of service accounts: their credentials, and the keys and networks these are bound to."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from aizen_hub.accounts.audit_quota import Rations
-from aizen_hub.accounts.service_accounts import dpop_replay as proofs
-from aizen_hub.problems import NotAuthenticated, TooMany
+from aiohttp.web import BaseRequest
+
+from aizen_hub.accounts.audit_quota import AuditQuotas
+from aizen_hub.accounts.service_accounts import credentials, dpop_replay
+from aizen_hub.accounts.service_accounts.credentials import CredentialRecord
+from aizen_hub.problems import NotAuthenticated, TooManyRequests
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.auth.rate_limits import Buckets
-from aizen_hub.service.http.request import Request
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.transaction import Write, make_row
+from aizen_hub.service.async_store import AsyncStore
+from aizen_hub.service.auth.rate_limits import TokenBuckets
+from aizen_hub.service.http.request_parsing import raw_path
+from aizen_hub.service.metrics import Metrics
+from aizen_hub.settings import RateSettings
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.transaction import WriteTransaction, make_audit_record
 from aizen_hub.tokens import dpop
-from aizen_hub.tokens.dpop import Proof, ProofFault, ProofRefused
+from aizen_hub.tokens.dpop import DpopProof, ProofError, ProofErrorCode
 
-if TYPE_CHECKING:
-    from aizen_hub.accounts.service_accounts.service_accounts import Held
-    from aizen_hub.service.context import House
-
-EVENT = "credential.refused"
-BURST = 10
-PER_SECOND = 1 / 60
-"""Rows about one credential that is shown without what it is bound to; the next row says how many were left out."""
+REFUSED_EVENT = "credential.refused"
+AUDIT_BURST = 10
+AUDIT_ROWS_PER_SECOND = 1 / 60
+"""Audit rows about one credential that is sent without what it is bound to; the next row counts those left out."""
+MAX_USED_CREDENTIALS = 1000
 
 
-class Presented:
-    """A credential as it came, with the proof beside it, which is read here and judged when the account is known.
+class PresentedCredential:
+    """A credential as it was sent, with its DPoP proof, which is matched once the account is known.
 
     Attributes
     ----------
-    proof : Proof, ProofRefused or None
+    proof : DpopProof, ProofError or None
         None where the scheme is ``Bearer``.
-    mark : str
-        What this is remembered by once it was good: of a proven one nobody has it who has not the key.
+    cache_key : str
+        Identifies the credential in the throttle's memory of valid ones; with a proof it includes the key's
+        thumbprint, so that only the holder of the key can match it.
     """
 
-    def __init__(self, token: str, proof: Proof | ProofRefused | None) -> None:
+    def __init__(self, token: str, proof: DpopProof | ProofError | None) -> None:
         self.token, self.proof = token, proof
-        self.mark = f"{token} {proof.thumbprint}" if isinstance(proof, Proof) else token
+        self.cache_key = f"{token} {proof.thumbprint}" if isinstance(proof, DpopProof) else token
 
     @classmethod
-    def of(cls, request: Request, token: str, root: str) -> Presented:
-        """Read it off a request.
+    def from_request(cls, request: BaseRequest, token: str, root: str) -> PresentedCredential:
+        """Read credential and proof from a request.
 
         Parameters
         ----------
         root : str
-            The service's own root address: what the request itself says of it, whoever sends it on may have chosen.
+            The service's own root address, from the settings: a request's own host can be chosen by a proxy.
         """
-        if not speaks_dpop(request.headers["Authorization"]):
+        if not uses_dpop(request.headers["Authorization"]):
             return cls(token, None)
-        sent = request.headers.getall("DPoP", ())
+        proofs = request.headers.getall("DPoP", ())
         try:
-            if len(sent) != 1:
-                raise ProofRefused(ProofFault.MISSING, "there must be one proof, in one `DPoP` header")
+            if len(proofs) != 1:
+                raise ProofError(ProofErrorCode.MISSING, "there must be one proof, in one `DPoP` header")
             return cls(
                 token,
-                dpop.read(
-                    sent[0],
+                dpop.verify_proof(
+                    proofs[0],
                     method=request.method,
-                    address=root + request.path,
+                    address=root + raw_path(request),
                     credential=token,
                     now=datetime.now(UTC),
                 ),
             )
-        except ProofRefused as refused:
-            return cls(token, refused)
+        except ProofError as error:
+            return cls(token, error)
 
 
-def speaks_dpop(authorization: str) -> bool:
-    """Tell whether a credential comes as one that is proven."""
+def uses_dpop(authorization: str) -> bool:
+    """Return whether an ``Authorization`` header uses the DPoP scheme (RFC 9449)."""
     return authorization.partition(" ")[0].lower() == dpop.SCHEME.lower()
 
 
-class Machines:
-    """Proves service accounts.
+class ServiceAccountAuthenticator:
+    """Authenticates service accounts.
 
     Parameters
     ----------
-    house : House
+    rate : RateSettings
+    store : AsyncStore
+    metrics : Metrics
+
+    Attributes
+    ----------
+    used_credentials : set of str
+        Credentials that were used since the last `take_used_credentials`; bounded.
     """
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        rate = house.settings.rate
-        # A proof costs a write before the limits of its account are asked, so those who send too many wait here.
-        self._proving = Buckets(rate.requests_per_second, rate.burst)
-        self._rations = Rations(BURST, PER_SECOND)
+    def __init__(self, rate: RateSettings, store: AsyncStore, metrics: Metrics) -> None:
+        self._store, self._metrics = store, metrics
+        self.used_credentials: set[str] = set()
+        # A proof costs a write before the account's own rate limit applies, so proofs have a limit of their own.
+        self._proof_rate = TokenBuckets(rate.requests_per_second, rate.burst)
+        self._audit_quotas = AuditQuotas(AUDIT_BURST, AUDIT_ROWS_PER_SECOND)
 
-    async def identify(self, presented: Presented, source: str) -> Actor:
-        """Return the service account behind a credential.
+    async def authenticate(self, presented: PresentedCredential, source: str) -> Actor:
+        """Return the service account that a credential belongs to.
 
         Raises
         ------
         NotAuthenticated
-            It is not valid; or it is, and came from elsewhere or without a good proof, which is recorded.
-        TooMany
-            More proofs than the account may have requests.
+            The credential is invalid; or it is valid, but came from a wrong network or without a valid proof, which
+            the audit records.
+        TooManyRequests
+            More proofs than the account may send requests.
         """
-        house = self._house
-        held = await house.service_account_of(presented.token)
-        if held is None:
-            raise NotAuthenticated("the credential is unknown, expired or withdrawn", more={"code": "unknown"})
-        actor = Actor(Identity.service_account(held.account), Road.SERVICE_ACCOUNT, source=source)
+        record = await self.find_credential(presented.token)
+        if record is None:
+            raise NotAuthenticated("the credential is unknown, expired or withdrawn", extensions={"code": "unknown"})
+        actor = Actor(Identity.service_account(record.account), Channel.SERVICE_ACCOUNT, source=source)
         try:
-            proof = _met(held, presented, source)
+            proof = _check_binding(record, presented, source)
             if proof is not None:
-                await self._spend(held, proof)
+                await self._mark_proof_used(record, proof)
         except NotAuthenticated as problem:
-            await self._record(held, actor, problem)
+            await self._record_refusal(record, actor, problem)
             raise
-        house.note_used(presented.token)
+        if len(self.used_credentials) < MAX_USED_CREDENTIALS:
+            self.used_credentials.add(presented.token)
         return actor
 
-    async def _spend(self, held: Held, proof: Proof) -> None:
-        wait = self._proving.take(held.account)
+    async def find_credential(self, token: str) -> CredentialRecord | None:
+        """Return the record of a credential that is valid now; None for any other token."""
+        return await self._store.read(lambda tx: credentials.authenticate_credential(tx, token))
+
+    def take_used_credentials(self) -> set[str]:
+        """Return the credentials that were used since the last call."""
+        used, self.used_credentials = self.used_credentials, set()
+        return used
+
+    async def _mark_proof_used(self, record: CredentialRecord, proof: DpopProof) -> None:
+        wait = self._proof_rate.take(record.account)
         if wait:
-            self._house.metrics.limited("proofs")
-            raise TooMany(
+            self._metrics.count_limited("proofs")
+            raise TooManyRequests(
                 "too many requests from this identity",
-                more={"retry_after": max(1, round(wait + 0.5))},
+                extensions={"retry_after": max(1, round(wait + 0.5))},
                 remedy="wait and send fewer at a time",
             )
 
-        def work(tx: Write) -> bool:
-            return proofs.spend(tx, proof.thumbprint, proof.id, proof.expires)
+        def mark(tx: WriteTransaction) -> bool:
+            return dpop_replay.mark_proof_used(tx, proof.thumbprint, proof.id, proof.expires_at)
 
-        if not await self._house.change(Actor(Identity.service_account(held.account), Road.SERVICE_ACCOUNT), work):
-            raise ProofRefused(ProofFault.REPLAYED, "this proof was used before")
+        actor = Actor(Identity.service_account(record.account), Channel.SERVICE_ACCOUNT)
+        if not await self._store.write(actor, mark):
+            raise ProofError(ProofErrorCode.REPLAYED, "this proof was used before")
 
-    async def _record(self, held: Held, actor: Actor, problem: NotAuthenticated) -> None:
-        # Whoever is behind the account may want to know that its credential is in other hands; but rows cost, and
-        # whoever holds it could cause any number of them.
+    async def _record_refusal(self, record: CredentialRecord, actor: Actor, problem: NotAuthenticated) -> None:
+        # Shows the account's owner that its credential may be stolen. Limited, since a thief could cause many rows.
         now = datetime.now(UTC)
-        left_out = self._rations.take(str(held.number), now)
+        left_out = self._audit_quotas.acquire(str(record.credential_id), now)
         if left_out is None:
             return
-        code, store = str(problem.more["code"]), self._house.store
-        row = make_row(
-            actor, EVENT, now, allowed=False, reason=code, sentence=problem.detail,
-            credential=held.number, left_out=left_out,
+        row = make_audit_record(
+            actor, REFUSED_EVENT, now, allowed=False, reason=str(problem.extensions["code"]), sentence=problem.detail,
+            credential=record.credential_id, left_out=left_out,
         )  # fmt: skip
-        await self._house.pools.writes.run(lambda: store.record([row]))
+        await self._store.append_audit([row])
 
 
-def _met(held: Held, presented: Presented, source: str) -> Proof | None:
-    if not held.binding.reaches(source):
+def _check_binding(record: CredentialRecord, presented: PresentedCredential, source: str) -> DpopProof | None:
+    if not record.binding.allows_source(source):
         raise NotAuthenticated(
-            "this credential is not good from this network address",
-            remedy="send it from where it was made for, or let a credential be made for your network",
-            more={"code": "wrong-network"},
+            "this credential is not valid from this network address",
+            remedy="send it from a network it was issued for, or have a credential issued for your network",
+            extensions={"code": "wrong-network"},
         )
-    key, proof = held.binding.key, presented.proof
+    key, proof = record.binding.key, presented.proof
     if key is None:
         if proof is not None:
-            raise ProofRefused(ProofFault.NOT_BOUND, "the credential is bound to no key, so nothing can be proven")
+            raise ProofError(
+                ProofErrorCode.NOT_BOUND, "the credential is not bound to a key, so a proof is not accepted"
+            )
         return None
     if proof is None:
-        raise ProofRefused(ProofFault.MISSING, "the credential is bound to a key, and comes without a proof")
-    if isinstance(proof, ProofRefused):
+        raise ProofError(ProofErrorCode.MISSING, "the credential is bound to a key, but no proof was sent")
+    if isinstance(proof, ProofError):
         raise proof
-    proof.need_key(key)
+    proof.require_key(key)
     return proof

@@ -1,10 +1,10 @@
-"""To stop a person: at the service at once, and at the hub within seconds.
+"""Revocation at the hub: users who were locked, or whose way to sign in changed, lose what the hub gave them.
 
-The lock is what counts: no decision allows anything afterwards. The hub is told because it can end what is no command:
-browser sessions, tokens and servers. It is told again every second until it has heard.
+A lock takes effect at the service at once: no decision allows anything afterwards. The hub ends, within seconds, what
+is not a command: browser sessions, tokens and servers. The request is repeated every second until the hub confirms it.
 
-Somebody whose way to sign in has changed (password, second factor, a login taken away) is signed out there likewise,
-but their servers go on (ASVS 7.4.3).
+Users whose way to sign in has changed (password, second factor, a login removed) are signed out at the hub as well, but
+their servers keep running (ASVS 7.4.3).
 """
 
 from __future__ import annotations
@@ -18,133 +18,142 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
-from aizen_hub.accounts.sessions import locks
-from aizen_hub.authorization import checks as gate
+from aizen_hub.authorization import checks, lock_state
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.service.context import House
-    from aizen_hub.store.transaction import Read
+    from aizen_hub.service.context import ServiceContext
+    from aizen_hub.store.transaction import ReadTransaction
 
 log = logging.getLogger(__name__)
 
 _SIGN_IN_CHANGES = frozenset({"password", "second-factor"})
 _LOOK_BACK = timedelta(minutes=2)
-"""At the start: whoever followed these changes may have ended before the hub was told."""
+"""Read again at the start: the process that handled these changes may have ended before it reached the hub."""
 _BATCH = 500
-_AT_A_TIME = 20
-_MOST = 5_000
+_USERS_PER_POLL = 20
+_MAX_PENDING = 5_000
 
 
-async def tell_hub(house: House, name: str) -> dict[str, int] | None:
-    """Have the hub end what a person has there; None where the hub could not be told now (it is told again).
+async def revoke_at_hub(service: ServiceContext, name: str) -> dict[str, int] | None:
+    """Have the hub end everything of a user; None where the hub does not answer (`RevocationWorker` tries again).
 
-    Whoever asks for the same person meanwhile gets the same answer.
+    Concurrent calls for the same user share one request and its result.
     """
-    if not house.hub.known or house.hub_secret is None:
+    if not service.hub_api.is_configured or service.hub_secret is None:
         return None
-    task = house.revoking.get(name)
+    task = service.hub_revocations.get(name)
     if task is None:
-        task = house.revoking[name] = asyncio.ensure_future(house.hub.revoke(name, house.hub_secret))
-        task.add_done_callback(lambda _: house.revoking.pop(name, None))
+        task = asyncio.ensure_future(service.hub_api.revoke_user(name, service.hub_secret))
+        service.hub_revocations[name] = task
+        task.add_done_callback(lambda _: service.hub_revocations.pop(name, None))
     try:
-        found = await asyncio.shield(task)
+        counts = await asyncio.shield(task)
     except Problem as error:
-        log.warning("the hub was not told", extra={"data": {"why": error.detail}})
+        _log_failure(error)
         return None
-    return found or {"tokens": 0, "servers": 0}
+    return counts or {"tokens": 0, "servers": 0}
 
 
-def said(result: Result, done: dict[str, int] | None) -> str:
-    """Return what was done, as one sentence."""
+def with_hub_result(result: Result, counts: dict[str, int] | None) -> str:
+    """Return one sentence about a lock's result and what the hub ended."""
     ended = result.data.get("sessions_ended", 0)
     here = f"{result.message}; {ended} sessions ended"
-    if done is None:
-        return f"{here}; the hub does not answer, its servers and tokens end as soon as it does"
-    return f"{here}, {done['servers']} servers stopped, {done['tokens']} tokens deleted, signed out everywhere"
+    if counts is None:
+        return f"{here}; the hub does not answer, servers and tokens there end as soon as it does"
+    return f"{here}, {counts['servers']} servers stopped, {counts['tokens']} tokens deleted, signed out everywhere"
 
 
-class Followers:
-    """Follows the changes of the store, and tells the hub of everybody who has no way in any more, or another one."""
+class RevocationWorker:
+    """Follows the changes of the store and revokes at the hub."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._seen: int | None = None
-        self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._changed: OrderedDict[str, int] = OrderedDict()
+    def __init__(self, service: ServiceContext) -> None:
+        self._service = service
+        self._last_revision: int | None = None
+        self._pending_users: OrderedDict[str, None] = OrderedDict()
+        self._sign_in_changes: OrderedDict[str, int] = OrderedDict()
 
-    async def follow(self) -> None:
-        """Look once: at the start at everybody who is locked, afterwards at what changed."""
-        house = self._house
-        if not house.hub.known or house.hub_secret is None:
+    async def poll(self) -> None:
+        """Process what changed since the last call; the first call processes all locked users."""
+        service = self._service
+        if not service.hub_api.is_configured or service.hub_secret is None:
             return
-        seen, names, changed = await house.look(self._look)
-        self._seen = seen
+        revision, names, sign_in_changes = await service.async_store.read(self._read_changes)
+        self._last_revision = revision
         for name in names:
-            self._waiting[name] = None
-        self._changed |= changed
-        for queue in (self._waiting, self._changed):
-            while len(queue) > _MOST:
+            self._pending_users[name] = None
+        self._sign_in_changes |= sign_in_changes
+        for queue in (self._pending_users, self._sign_in_changes):
+            while len(queue) > _MAX_PENDING:
                 queue.popitem(last=False)
-        for name in list(self._waiting)[:_AT_A_TIME]:
-            if await tell_hub(house, name) is None:
-                # It may be this person's server alone that does not stop: the others come first next time.
-                self._waiting.move_to_end(name)
+        for name in list(self._pending_users)[:_USERS_PER_POLL]:
+            if await revoke_at_hub(service, name) is None:
+                # The failure may concern this user's server only: the next poll starts with the others.
+                self._pending_users.move_to_end(name)
                 break
-            self._waiting.pop(name, None)
-        for name, revision in list(self._changed.items())[:_AT_A_TIME]:
+            self._pending_users.pop(name, None)
+        for name, changed_at in list(self._sign_in_changes.items())[:_USERS_PER_POLL]:
             try:
-                await house.hub.revoke(name, house.hub_secret, sign_out=revision)
+                await service.hub_api.revoke_user(name, service.hub_secret, sign_out=changed_at)
             except Problem as error:
-                log.warning("the hub was not told", extra={"data": {"why": error.detail}})
-                self._changed.move_to_end(name)
+                _log_failure(error)
+                self._sign_in_changes.move_to_end(name)
                 break
-            self._changed.pop(name, None)
+            self._sign_in_changes.pop(name, None)
 
-    def _look(self, tx: Read) -> tuple[int, list[str], dict[str, int]]:
+    def _read_changes(self, tx: ReadTransaction) -> tuple[int, list[str], dict[str, int]]:
         c = tables.changes.c
-        query = select(c.revision, c.touches, c.payload, c.at).order_by(c.revision)
-        if self._seen is None:
+        query = select(c.revision, c.invalidates, c.payload, c.at).order_by(c.revision)
+        if self._last_revision is None:
             locked = select(tables.locks.c.name).where(
                 tables.locks.c.target == LockTarget.IDENTITY.value,
                 or_(tables.locks.c.ends.is_(None), tables.locks.c.ends > tx.now),
             )
-            touched: set[str] = {f"lock:identity:{one}" for one in tx.conn.execute(locked).scalars()}
-            seen = tx.revision
+            keys: set[str] = {f"lock:identity:{name}" for name in tx.conn.execute(locked).scalars()}
+            revision = tx.revision
             recent = query.where(c.revision > tx.revision - _BATCH)
             rows = [row for row in tx.conn.execute(recent) if row.at > tx.now - _LOOK_BACK]
         else:
-            rows = list(tx.conn.execute(query.where(c.revision > self._seen).limit(_BATCH)))
-            seen = rows[-1].revision if rows else self._seen
-            touched = {one for row in rows for one in row.touches}
-        changed = {
-            str(one["user"]): int(row.revision) for row in rows for one in row.payload if _signs_in_otherwise(one)
+            rows = list(tx.conn.execute(query.where(c.revision > self._last_revision).limit(_BATCH)))
+            revision = rows[-1].revision if rows else self._last_revision
+            keys = {key for row in rows for key in row.invalidates}
+        sign_in_changes = {
+            str(change["user"]): int(row.revision)
+            for row in rows
+            for change in row.payload
+            if _is_sign_in_change(change)
         }
-        return seen, sorted(one for one in _people(tx, touched) if not _may_come_in(tx, one)), changed
+        names = sorted(name for name in _affected_users(tx, keys) if not _may_sign_in(tx, name))
+        return revision, names, sign_in_changes
 
 
-def _signs_in_otherwise(change: Mapping[str, Any]) -> bool:
+def _log_failure(error: Problem) -> None:
+    log.warning("revocation at the hub failed", extra={"data": {"why": error.detail}})
+
+
+def _is_sign_in_change(change: Mapping[str, Any]) -> bool:
     return change["kind"] in _SIGN_IN_CHANGES or (change["kind"] == "login" and change["did"] == "unlink")
 
 
-def _people(tx: Read, touched: Iterable[str]) -> set[str]:
-    found: set[Identity] = set()
-    for one in touched:
-        text = one.removeprefix("lock:identity:")
+def _affected_users(tx: ReadTransaction, keys: Iterable[str]) -> set[str]:
+    identities: set[Identity] = set()
+    for key in keys:
+        text = key.removeprefix("lock:identity:")
         kind, _, name = text.partition(":")
-        if name and (kind == Kind.USER.value or (kind == Kind.GROUP.value and text != one)):
-            found.add(Identity(Kind(kind), name))
-    groups = [one for one in found if one.kind is Kind.GROUP]
-    return {one.name for one in found | gate.members_below(tx, groups) if one.kind is Kind.USER}
+        if name and (kind == IdentityKind.USER.value or (kind == IdentityKind.GROUP.value and text != key)):
+            identities.add(Identity(IdentityKind(kind), name))
+    groups = [identity for identity in identities if identity.kind is IdentityKind.GROUP]
+    affected = identities | checks.transitive_members(tx, groups)
+    return {identity.name for identity in affected if identity.kind is IdentityKind.USER}
 
 
-def _may_come_in(tx: Read, name: str) -> bool:
+def _may_sign_in(tx: ReadTransaction, name: str) -> bool:
     identity: Any = Identity.user(name)
     if not tx.rights(identity).active:
         return False
-    held = {identity, *gate.reached_groups(tx, identity)}
-    return not any(locks.is_locked(tx, LockTarget.IDENTITY, str(one)) for one in held)
+    identities = {identity, *checks.transitive_groups(tx, identity)}
+    return not any(lock_state.is_locked(tx, LockTarget.IDENTITY, str(identity)) for identity in identities)

@@ -1,4 +1,4 @@
-"""Work that nobody asks for: each task in its own loop, none can end the service or another task."""
+"""Scheduler of periodic tasks: each runs in its own loop, and a failure ends neither the service nor another task."""
 
 from __future__ import annotations
 
@@ -14,16 +14,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One kind of periodic work; ``every`` is in seconds, ``name`` a label of ours, ``at_once`` for a first run now."""
+class ScheduledTask:
+    """One periodic task.
+
+    Attributes
+    ----------
+    name : str
+        A constant, used as a metric label.
+    interval : float
+        Seconds between the end of a run and the next one.
+    run : coroutine function
+    run_at_start : bool
+        Whether the first run does not wait for the interval.
+    """
 
     name: str
-    every: float
-    work: Callable[[], Awaitable[object]]
-    at_once: bool = False
+    interval: float
+    run: Callable[[], Awaitable[object]]
+    run_at_start: bool = False
 
 
-class Background:
+class Scheduler:
     """Runs tasks until it is stopped.
 
     Parameters
@@ -36,27 +47,29 @@ class Background:
         self._metrics = metrics
         self._running: list[asyncio.Task[None]] = []
 
-    def start(self, *tasks: Task) -> None:
+    def start(self, *tasks: ScheduledTask) -> None:
+        """Start tasks; needs a running event loop."""
         self._running += [asyncio.create_task(self._repeat(task), name=f"background {task.name}") for task in tasks]
 
     async def stop(self) -> None:
+        """Cancel all tasks and wait for their end."""
         for running in self._running:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running.clear()
 
-    async def _repeat(self, task: Task) -> None:
-        pause = 0.0 if task.at_once else task.every
+    async def _repeat(self, task: ScheduledTask) -> None:
+        pause = 0.0 if task.run_at_start else task.interval
         while True:
             await asyncio.sleep(pause)
-            pause = task.every
+            pause = task.interval
             try:
-                await task.work()
+                await task.run()
             except Problem as problem:
-                self._metrics.background(task.name, "failed")
-                log.warning("background work failed", extra={"data": {"task": task.name, "why": problem.detail}})
+                self._metrics.count_background_run(task.name, "failed")
+                log.warning("background task failed", extra={"data": {"task": task.name, "why": problem.detail}})
             except Exception as error:
-                self._metrics.background(task.name, "failed")
-                log.error("background work failed", exc_info=error, extra={"data": {"task": task.name}})
+                self._metrics.count_background_run(task.name, "failed")
+                log.error("background task failed", exc_info=error, extra={"data": {"task": task.name}})
             else:
-                self._metrics.background(task.name, "done")
+                self._metrics.count_background_run(task.name, "done")

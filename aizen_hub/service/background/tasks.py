@@ -1,4 +1,4 @@
-"""What a service does unasked: keys, checkpoints, alerts, expiry, and taking up jobs again."""
+"""Scheduled tasks of the service: keys, revocation, jobs, checkpoints, gauges, alerts, and deletion of old rows."""
 
 from __future__ import annotations
 
@@ -11,128 +11,130 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.credentials import login_throttle as throttle
-from aizen_hub.accounts.credentials import recent_logins as sign_ins
-from aizen_hub.accounts.groups import mapping_sync as mapping_reports
-from aizen_hub.accounts.roles import access_requests as requests
-from aizen_hub.accounts.service_accounts import dpop_replay as proofs
-from aizen_hub.accounts.service_accounts import service_accounts
-from aizen_hub.alerts.delivery import Courier
-from aizen_hub.alerts.expiry import announce_expiring
+from aizen_hub.accounts import pending_changes
+from aizen_hub.accounts.credentials import login_throttle, recent_logins
+from aizen_hub.accounts.groups import mapping_sync
+from aizen_hub.accounts.roles import access_requests
+from aizen_hub.accounts.service_accounts import credentials, dpop_replay
+from aizen_hub.alerts.delivery import AlertDelivery
+from aizen_hub.alerts.expiry import alert_expiring_assignments
 from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
-from aizen_hub.audit.checkpoints.signing import signer
-from aizen_hub.audit.integrity.chain_verifier import heads
+from aizen_hub.audit.checkpoints.heads import chain_heads
+from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.problems import Unavailable
-from aizen_hub.service.background.hub_revocation import Followers
-from aizen_hub.service.background.scheduler import Task
-from aizen_hub.service.core import gateway as core_road
-from aizen_hub.service.factory import OWN, refresh_keys
-from aizen_hub.service.pipeline import idempotency as replay
+from aizen_hub.service import idempotency
+from aizen_hub.service.background.hub_revocation import RevocationWorker
+from aizen_hub.service.background.scheduler import ScheduledTask
+from aizen_hub.service.core.gateway import POLL_SECONDS
+from aizen_hub.service.factory import SERVICE_ACTOR, refresh_keys
 from aizen_hub.service.thread_pools import Pool
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Read, Write
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 if TYPE_CHECKING:
-    from aizen_hub.service.context import House
+    from aizen_hub.service.context import ServiceContext
 
 log = logging.getLogger(__name__)
 
-_KEEP_REPLAYS = timedelta(hours=24)
-_SIGN_EVERY = 20.0
-"""Seconds; at least once a minute (R96)."""
-_FIGURES = {
+_IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
+_CHECKPOINT_SECONDS = 20.0
+"""The audit is signed at least once a minute (R96)."""
+_GAUGES = {
     "revision": "The store's revision.",
     "sessions_live": "Sessions that have not ended.",
     "jobs_running": "Jobs that count against limits.",
-    "requests_waiting": "Requests for access that nobody decided yet.",
+    "requests_waiting": "Access requests that are not decided yet.",
     "revision_lag": "Revisions of the store that no decision of this process has seen yet.",
 }
 
 
-class Chores:
-    """The periodic work of one service.
+class ScheduledTasks:
+    """The periodic tasks of one service.
 
     Parameters
     ----------
-    house : House
+    service : ServiceContext
     """
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._checkpoints = CheckpointFile(house.settings.checkpoint_path)
-        self._courier = Courier(house.settings.alerts, self._transaction)
-        self._followers = Followers(house)
-        self._posting = Pool("alert", 1, 1)
-        self._signing = Pool("checkpoint", 1, 1)
-        self._figures = dict.fromkeys(_FIGURES, 0.0)
-        for name, text in _FIGURES.items():
-            house.metrics.gauge(name, text, self._shower(name))
+    def __init__(self, service: ServiceContext) -> None:
+        self._service = service
+        self._checkpoints = CheckpointFile(service.settings.checkpoint_path)
+        self._alert_delivery = AlertDelivery(service.settings.alerts, self._transaction)
+        self._revocation_worker = RevocationWorker(service)
+        self._alert_pool = Pool("alert", 1, 1)
+        self._checkpoint_pool = Pool("checkpoint", 1, 1)
+        self._gauge_values = dict.fromkeys(_GAUGES, 0.0)
+        for name, text in _GAUGES.items():
+            service.metrics.add_gauge(name, text, self._gauge_reader(name))
 
-    def tasks(self) -> tuple[Task, ...]:
-        """Return the work with its rhythm."""
-        house = self._house
+    def tasks(self) -> tuple[ScheduledTask, ...]:
+        """Return the tasks with their intervals."""
+        service, guarded = self._service, self._unless_data_missing
         return (
-            Task("keys", 1.0, lambda: house.pools.reads.run(lambda: refresh_keys(house))),
-            Task("revocation", 1.0, self._followers.follow, at_once=True),
-            Task("jobs", core_road.LOOK_SECONDS, self._unless_old(lambda: core_road.resume(house)), at_once=True),
-            Task("checkpoint", 5.0, self._checkpoint_when_due, at_once=True),
-            Task("figures", 15.0, self._count, at_once=True),
-            Task("alerts", 5.0, self._unless_old(self._post)),
-            Task("expiring", 300.0, self._unless_old(self._announce)),
-            Task("tidy", 60.0, self._unless_old(lambda: house.change(OWN, self._tidy))),
+            ScheduledTask("keys", 1.0, lambda: service.pools.reads.run(lambda: refresh_keys(service))),
+            ScheduledTask("revocation", 1.0, self._revocation_worker.poll, run_at_start=True),
+            ScheduledTask("jobs", POLL_SECONDS, guarded(service.core.resume_commands), run_at_start=True),
+            ScheduledTask("checkpoint", 5.0, self._checkpoint_when_due, run_at_start=True),
+            ScheduledTask("gauges", 15.0, self._update_gauges, run_at_start=True),
+            ScheduledTask("alerts", 5.0, guarded(self._deliver_alerts)),
+            ScheduledTask("expiring", 300.0, guarded(self._alert_expiring)),
+            ScheduledTask("prune", 60.0, guarded(lambda: service.async_store.write(SERVICE_ACTOR, self._prune))),
         )
 
-    async def last(self) -> None:
-        """Sign what was recorded until the end, so that nothing of it can be cut off unseen (R96)."""
-        self._courier.stop()
+    async def shut_down(self) -> None:
+        """Sign a last checkpoint, so that the end of the audit cannot be cut off unnoticed (R96), and stop."""
+        self._alert_delivery.stop()
         try:
             await self.checkpoint()
         except Unavailable as problem:
             log.warning("no last checkpoint", extra={"data": {"why": problem.detail}})
-        # Off the event loop: closing waits for the alert that is on its way.
-        for pool in (self._signing, self._posting):
+        # Off the event loop: closing waits for an alert that is being sent.
+        for pool in (self._checkpoint_pool, self._alert_pool):
             await asyncio.get_running_loop().run_in_executor(None, pool.close)
 
-    def _unless_old(self, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
-        # Nothing is written to a database, and nothing signed about it, that may be taken away again (T-40).
-        async def run() -> None:
-            if self._house.lacks is None:
-                await work()
+    def _unless_data_missing(self, run: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+        # Nothing is written to a database that was set back, since it may be replaced by a newer one (T-40).
+        async def run_if_complete() -> None:
+            if self._service.state.missing_data is None:
+                await run()
 
-        return run
+        return run_if_complete
 
     async def checkpoint(self) -> bool:
-        """Sign the heads of all chains into the file outside the database; False if none moved since.
+        """Sign the heads of all audit chains into the file outside the database; False if none has changed.
 
         Raises
         ------
         Unavailable
-            The file cannot be written, the store does not answer, or no key signs.
+            The file cannot be written, the store does not answer, or no key can sign.
         """
-        house = self._house
-        if house.lacks is not None:
+        service = self._service
+        if service.state.missing_data is not None:
             return False
-        begun = house.sink.begin()
-        found, revision, now, ring = await house.look(
-            lambda tx: (heads(tx.conn), tx.revision, tx.now, house.keys.ring(tx))
+        started = service.checkpoint_health.start()
+        heads, revision, now, ring = await service.async_store.read(
+            lambda tx: (chain_heads(tx.conn), tx.revision, tx.now, service.keys.ring(tx))
         )
         try:
-            # In a thread of its own: a disk that does not answer holds up no read of the database.
-            moved = await self._signing.run(lambda: self._checkpoints.append(found, revision, now, signer(ring)))
+            # In a thread of its own: a disk that does not answer blocks no read of the database.
+            has_changed = await self._checkpoint_pool.run(
+                lambda: self._checkpoints.append(heads, revision, now, checkpoint_signer(ring))
+            )
         except OSError as error:
-            house.sink.failed(error)
-            raise Unavailable(f"a checkpoint was not written: {error}", remedy=house.sink.remedy) from error
-        house.sink.reached(begun)
-        return moved
+            service.checkpoint_health.failed(error)
+            raise Unavailable(
+                f"a checkpoint was not written: {error}", remedy=service.checkpoint_health.remedy
+            ) from error
+        service.checkpoint_health.succeeded(started)
+        return has_changed
 
     async def _checkpoint_when_due(self) -> None:
-        sink = self._house.sink
-        if sink.failing or sink.age >= _SIGN_EVERY:
+        health = self._service.checkpoint_health
+        if health.failing or health.age >= _CHECKPOINT_SECONDS:
             await self.checkpoint()
 
-    async def _count(self) -> None:
-        def work(tx: Read) -> dict[str, float]:
+    async def _update_gauges(self) -> None:
+        def read_values(tx: ReadTransaction) -> dict[str, float]:
             s, j = tables.sessions, tables.jobs
             live = tx.conn.scalar(select(func.count()).select_from(s).where(s.c.ended.is_(None)))
             running = tx.conn.scalar(select(func.count()).select_from(j).where(j.c.ended.is_(None)))
@@ -140,37 +142,36 @@ class Chores:
                 "revision": float(tx.revision),
                 "sessions_live": float(live or 0),
                 "jobs_running": float(running or 0),
-                "requests_waiting": float(requests.waiting_count(tx)),
-                "revision_lag": float(max(0, tx.revision - self._house.court.seen)),
+                "requests_waiting": float(access_requests.count_pending_requests(tx)),
+                "revision_lag": float(max(0, tx.revision - self._service.decisions.last_revision)),
             }
 
-        self._figures.update(await self._house.look(work))
+        self._gauge_values.update(await self._service.async_store.read(read_values))
 
-    async def _post(self) -> None:
+    async def _deliver_alerts(self) -> None:
         now = datetime.now(UTC)
-        await self._posting.run(lambda: self._courier.deliver_due(now))
+        await self._alert_pool.run(lambda: self._alert_delivery.deliver_due(now))
 
-    async def _announce(self) -> None:
-        ahead = timedelta(hours=self._house.settings.alerts.expiry_notice_hours)
-        await self._house.change(OWN, lambda tx: announce_expiring(tx, ahead))
+    async def _alert_expiring(self) -> None:
+        ahead = timedelta(hours=self._service.settings.alerts.expiry_notice_hours)
+        await self._service.async_store.write(SERVICE_ACTOR, lambda tx: alert_expiring_assignments(tx, ahead))
         now = datetime.now(UTC)
-        await self._posting.run(lambda: self._courier.forget_old(now))
+        await self._alert_pool.run(lambda: self._alert_delivery.delete_old(now))
 
-    def _tidy(self, tx: Write) -> None:
-        replay.prune(tx, tx.now - _KEEP_REPLAYS)
-        pending.expire(tx)
-        throttle.forget_old(tx)
-        sign_ins.forget_old(tx)
-        mapping_reports.forget_old(tx)
-        proofs.forget_old(tx)
-        used, self._house.used = self._house.used, set()
-        for credential in used:
-            service_accounts.used(tx, credential)
+    def _prune(self, tx: WriteTransaction) -> None:
+        idempotency.prune_responses(tx, tx.now - _IDEMPOTENCY_KEY_LIFETIME)
+        pending_changes.expire_changes(tx)
+        login_throttle.prune_failures(tx)
+        recent_logins.prune_logins(tx)
+        mapping_sync.prune_reported_groups(tx)
+        dpop_replay.prune_proofs(tx)
+        for credential in self._service.authenticator.service_accounts.take_used_credentials():
+            credentials.mark_credential_used(tx, credential)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._house.store.write(OWN) as tx:
+        with self._service.store.write(SERVICE_ACTOR) as tx:
             yield tx.conn
 
-    def _shower(self, name: str) -> Callable[[], float]:
-        return lambda: self._figures[name]
+    def _gauge_reader(self, name: str) -> Callable[[], float]:
+        return lambda: self._gauge_values[name]

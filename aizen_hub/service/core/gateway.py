@@ -1,4 +1,4 @@
-"""Hands allowed commands to the core, and keeps asking whether they are still allowed."""
+"""The gateway to the core: starts allowed commands there, re-authorizes them while they run, and resumes them."""
 
 from __future__ import annotations
 
@@ -7,225 +7,257 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aizen_hub.authorization.decisions.decision_service import Question, Ruling
-from aizen_hub.commands.authorization_request import request_for
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest, DecisionService, RecordedDecision
+from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
-from aizen_hub.commands.parser import read
-from aizen_hub.jobs import leases as watch
+from aizen_hub.commands.parser import parse_command
+from aizen_hub.jobs import leases
 from aizen_hub.jobs.core_client import ACCEPT_SECONDS, CoreClient
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.runner import Runner
-from aizen_hub.jobs.running_command import Running, unknown
+from aizen_hub.jobs.running_command import RunningCommand, unknown_end
 from aizen_hub.problems import Problem, Unavailable
-from aizen_hub.rbac.identity import Identity, Kind
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import project_of
-from aizen_hub.service.core.command_log import SERVICE, Commission, Ledger, recorded
-from aizen_hub.service.pipeline import denial_response as refusal
-from aizen_hub.service.pipeline.idempotency import Key
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.tokens.decision_token import issue_decision
-
-if TYPE_CHECKING:
-    from aizen_hub.service.context import House
-    from aizen_hub.service.pipeline.request_context import Call
-    from aizen_hub.store.transaction import Write
+from aizen_hub.service.async_store import AsyncStore
+from aizen_hub.service.clock_check import ClockCheck
+from aizen_hub.service.core.command_log import SERVICE, CommandLog, InFlightCommand
+from aizen_hub.service.denial_response import decision_view, denial_problem_in
+from aizen_hub.service.idempotency import IdempotencyKey
+from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.thread_pools import Pools
+from aizen_hub.settings import Settings
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.sql_store import Store
+from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.tokens.decision_token import issue_decision_token
+from aizen_hub.tokens.role_token import RoleTokenVerifier
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
-"""Between two looks for commands that nobody watches over."""
-_NOBODY = "nobody answers for it any more"
-_MOST = 200
-"""Commands that one look takes."""
+POLL_SECONDS = 2.0
+"""Between two polls for commands without an owner."""
+_UNOWNED = "no process is responsible for it any more"
+_MAX_CLAIMED = 200
+"""Commands that one poll claims."""
 
 
-class _Judge:
-    def __init__(self, house: House) -> None:
-        self._house = house
+class CoreGateway:
+    """Starts commands at the core and resumes those without an owner.
 
-    async def before(self, order: Order) -> str | None:
-        house = self._house
-        commission = house.ledger.open.get(order.id)
-        if commission is None:
-            return _NOBODY
-        return await house.pools.reads.run(lambda: _ask_before(house, order, commission))
+    Without a configured core every command is refused.
 
-    async def again(self, orders: Collection[Order]) -> Mapping[str, str | None]:
-        # One place among the reads for all that run: many commands keep nobody from reading.
-        house = self._house
-        asked = {order.id: house.ledger.open.get(order.id) for order in orders}
-        return await house.pools.reads.run(lambda: _ask_again(house, asked))
+    Attributes
+    ----------
+    command_log : CommandLog
+    runner : Runner
+    """
 
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        store: Store,
+        pools: Pools,
+        decisions: DecisionService,
+        verifier: RoleTokenVerifier,
+        clock: ClockCheck,
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._catalog, self._pools, self._decisions = settings, catalog, pools, decisions
+        self._verifier, self._clock = verifier, clock
+        self._store = AsyncStore(store, pools)
+        self.command_log = CommandLog(store, metrics.observe_core_seconds)
+        core = settings.core
+        self.runner = Runner(
+            None if core is None else CoreClient(core, self._sign),
+            self.command_log,
+            _Authorizer(store, pools, decisions, self.command_log, metrics),
+            total_seconds=core.total_seconds if core else 3_600.0,
+        )
 
-def core_runner(house: House) -> Runner:
-    """Make the runner of a service; without a configured core it refuses every order."""
-    settings = house.settings.core
-    house.ledger = Ledger(house.store, house.metrics.core)
+    async def start(
+        self,
+        actor: Actor,
+        command: Command,
+        files: Mapping[str, str],
+        request: DecisionRequest,
+        recorded: RecordedDecision,
+        key: IdempotencyKey | None,
+    ) -> RunningCommand:
+        """Start one allowed command at the core.
 
-    def sign(order: Order, body: bytes) -> str:
-        assert settings is not None
+        Parameters
+        ----------
+        files : mapping of str to str
+            Contents by name; those that the command does not name are not sent.
+        recorded : RecordedDecision
+            The decision that allowed it.
+
+        Raises
+        ------
+        CoreFailed, LimitReached, Denied, Conflict
+            With the decision, which stays recorded.
+        """
+        named = {value for value in command.arguments.values() if isinstance(value, str)}
+        core_command = CoreCommand(
+            recorded.id,
+            command.canonical,
+            command.verb,
+            command.noun,
+            command.arguments,
+            user=actor.identity.name if actor.identity.kind is IdentityKind.USER else str(actor.identity),
+            project=project_of(request.request.scope),
+            session=actor.session,
+            job=None if command.entry.job is None else command.entry.job.value,
+            files={name: content for name, content in files.items() if name in named},
+        )
+        in_flight = InFlightCommand(request, self._decisions.redacted_text(command), key)
+        self.command_log.in_flight[core_command.id] = in_flight
+        try:
+            return await self.runner.start(core_command, decided_at=recorded.revision_read_at)
+        except Problem as failure:
+            self.command_log.in_flight.pop(core_command.id, None)
+            denial = in_flight.denial
+            problem = failure
+            if denial is not None:
+                problem = await self._store.read(lambda tx: denial_problem_in(tx, denial, request))
+            problem.extensions.setdefault("decision", decision_view(recorded))
+            problem.extensions.setdefault("id", recorded.id)
+            raise problem from None
+
+    async def resume_commands(self) -> None:
+        """Renew the leases of the commands that this process follows, and claim those without an owner (T-08).
+
+        Called every few seconds on every replica. Where no command is open it reads one index.
+        """
+        running = self.runner.running
+        if not running and not await self._store.read(leases.any_unowned):
+            return
+        owner, limit = self.command_log.owner, min(_MAX_CLAIMED, self.runner.capacity)
+
+        def renew_and_claim(tx: WriteTransaction) -> Sequence[Any]:
+            leases.renew(tx, owner, running)
+            # With another catalog than the one in force nothing may be decided here.
+            return leases.claim(tx, owner, limit) if tx.state.catalog_hash == self._catalog.hash else ()
+
+        for row in await self._store.write(SERVICE, renew_and_claim):
+            if row.decision_id in self.runner.running:
+                continue
+            core_command, in_flight = self._restore(row)
+            if in_flight is not None:
+                self.command_log.in_flight[core_command.id] = in_flight
+            if self._settings.core is not None:
+                self.runner.resume(core_command)
+            else:
+                end = unknown_end("no core is configured any more; it may still be running there")
+                try:
+                    await self._pools.writes.run(partial(self.command_log.finish, core_command, end))
+                finally:
+                    self.command_log.drop(core_command)
+
+    def _restore(self, row: Any) -> tuple[CoreCommand, InFlightCommand | None]:
+        restored = partial(
+            CoreCommand,
+            row.decision_id,
+            row.command,
+            user=row.user,
+            project=row.project,
+            session=row.session,
+            job=row.job,
+        )
+        try:
+            command = parse_command(row.command, self._catalog)
+            identity = Identity.parse(row.user) if ":" in row.user else Identity.user(row.user)
+            acting = None if row.acting is None else Identity.parse(row.acting)
+        except (Problem, ValueError):
+            # Another catalog is in force: a command that can no longer be decided is stopped, but its end is recorded.
+            return restored("", "", {}), None
+        actor = Actor(identity, Channel.KERNEL, session=row.session, project=row.project, acting=acting)
+        request = build_authorization_request(command, row.project, identity, row.session)
+        core_command = restored(command.verb, command.noun, command.arguments)
+        decision_request = DecisionRequest(actor, request, command=command, token=None)
+        return core_command, InFlightCommand(decision_request, row.command, intent_recorded=True, is_lost=row.lost)
+
+    def _sign(self, core_command: CoreCommand, body: bytes) -> str:
+        core = self._settings.core
+        assert core is not None
         if body:
-            # What has no body starts nothing: it follows a command, or stops one that somebody has lost the right to,
-            # and that must not hang on a clock.
-            house.clock.check()
-        return issue_decision(
-            house.verifier.ring,
-            house.settings.service_url,
-            settings.audience or settings.url.rstrip("/"),
-            subject=order.user,
-            project=order.project,
-            decision=order.id,
+            # A request without a body starts nothing: it follows a command, or stops one whose right was lost, which
+            # must not depend on a clock.
+            self._clock.check()
+        return issue_decision_token(
+            self._verifier.ring,
+            self._settings.service_url,
+            core.audience or core.url.rstrip("/"),
+            subject=core_command.user,
+            project=core_command.project,
+            decision_id=core_command.id,
             body=body,
             now=datetime.now(UTC),
         )
 
-    client = None if settings is None else CoreClient(settings, sign)
-    return Runner(client, house.ledger, _Judge(house), total_seconds=settings.total_seconds if settings else 3_600.0)
 
+class _Authorizer:
+    """Decides again, on the current state, before a command starts and while it runs."""
 
-def _ask_before(house: House, order: Order, commission: Commission) -> str | None:
-    # As a new command is decided, token and session included. The decision on record said yes: a no has its own row.
-    question = commission.question
-    with house.store.read() as tx:
-        ruling = house.court.decide_in(tx, question)
-        watched = not commission.begun or watch.holds(tx, order.id, house.ledger.watcher, ACCEPT_SECONDS)
-    if not ruling.decision.allowed:
-        row = house.court.row(ruling, question)
-        house.store.record([replace(row, details={**row.details, "again": order.id})])
-        house.metrics.decision(False, str(ruling.decision.reason))
-        commission.refused = ruling
-        return ruling.decision.sentence
-    if not watched:
-        # Whoever watches over it now finds that the core does not know it, and frees its job: so it may not be sent.
-        raise Unavailable("the command took too long to reach the core", remedy="give it again")
-    return None
+    def __init__(
+        self, store: Store, pools: Pools, decisions: DecisionService, command_log: CommandLog, metrics: Metrics
+    ) -> None:
+        self._store, self._pools, self._decisions = store, pools, decisions
+        self._command_log, self._metrics = command_log, metrics
 
+    async def authorize_start(self, command: CoreCommand) -> str | None:
+        in_flight = self._command_log.in_flight.get(command.id)
+        if in_flight is None:
+            return _UNOWNED
+        return await self._pools.reads.run(lambda: self._authorize_start(command, in_flight))
 
-def _ask_again(house: House, asked: Mapping[str, Commission | None]) -> Mapping[str, str | None]:
-    # No row while the answer stays yes: the decision has one, and a second one per second would bury it. The turn to no
-    # ends the command, and its outcome row says why.
-    answers: dict[str, str | None] = {}
-    with house.store.read() as tx:
-        for number, commission in asked.items():
-            if commission is None:
-                answers[number] = _NOBODY
-                continue
-            try:
-                decision = house.court.judge(tx, commission.standing)
-            except Unavailable:
-                raise
-            except (Problem, LookupError, TypeError, ValueError) as error:
-                # What is wrong with one keeps none of the others from being decided.
-                log.warning("command %s could not be decided again (%s)", number, type(error).__name__)
-                continue
-            answers[number] = None if decision.allowed else decision.sentence
-    return answers
+    async def reauthorize(self, commands: Collection[CoreCommand]) -> Mapping[str, str | None]:
+        # One slot of the read pool for all running commands: many commands must not block other reads.
+        in_flight = {command.id: self._command_log.in_flight.get(command.id) for command in commands}
+        return await self._pools.reads.run(lambda: self._reauthorize(in_flight))
 
-
-async def start(call: Call, parsed: Command, question: Question, ruling: Ruling) -> Running:
-    """Give one allowed command to the core.
-
-    Raises
-    ------
-    CoreFailed, LimitReached, Denied, Conflict
-        With the decision, which stays recorded.
-    """
-    house, actor = call.house, call.actor
-    scope = question.request.scope
-    files = call.body.files or {}
-    named = {value for value in parsed.arguments.values() if isinstance(value, str)}
-    order = Order(
-        ruling.id,
-        parsed.canonical,
-        parsed.verb,
-        parsed.noun,
-        parsed.arguments,
-        user=actor.identity.name if actor.identity.kind is Kind.USER else str(actor.identity),
-        project=project_of(scope),
-        session=actor.session,
-        job=None if parsed.entry.job is None else parsed.entry.job.value,
-        files={name: content for name, content in files.items() if name in named},
-    )
-    commission = house.ledger.open[order.id] = Commission(question, house.court.text(parsed), Key.of(call))
-    try:
-        return await house.runner.start(order, decided=ruling.read_at)
-    except Problem as failure:
-        house.ledger.open.pop(order.id, None)
-        refused = commission.refused
-        problem = failure if refused is None else await refusal.problem(call, refused, question)
-        problem.more.setdefault("decision", refusal.view(ruling))
-        problem.more.setdefault("id", ruling.id)
-        raise problem from None
-
-
-async def replayed(call: Call) -> Mapping[str, Any] | None:
-    """Return the state of the command that an earlier request with the same key began, or None."""
-    key = Key.of(call)
-    if key is None:
+    def _authorize_start(self, core_command: CoreCommand, in_flight: InFlightCommand) -> str | None:
+        # Decided like a new command, token and session included. The recorded decision is an allow, so a denial gets a
+        # record of its own.
+        request = in_flight.decision_request
+        with self._store.read() as tx:
+            recorded = self._decisions.decide_in_transaction(tx, request)
+            is_owner = not in_flight.intent_recorded or leases.is_owner(
+                tx, core_command.id, self._command_log.owner, ACCEPT_SECONDS
+            )
+        if not recorded.decision.allowed:
+            record = self._decisions.audit_record(recorded, request)
+            self._store.append_audit([replace(record, details={**record.details, "supersedes": core_command.id})])
+            self._metrics.count_decision(False, str(recorded.decision.reason))
+            in_flight.denial = recorded
+            return recorded.decision.sentence
+        if not is_owner:
+            # The process that claimed it finds that the core does not know it, and releases its job: it must not be
+            # sent any more.
+            raise Unavailable("the command took too long to reach the core", remedy="send it again")
         return None
-    before = await call.look(key.find)
-    if before is None or not isinstance(before.value, dict):
-        return None
-    number = str(before.value["id"])
-    return await state_of(call, number) or {"id": number, "canonical": "", "state": "unknown", "result": None}
 
-
-async def state_of(call: Call, number: str) -> Mapping[str, Any] | None:
-    """Return what is known of a command of the caller's own; None for somebody else's as for none."""
-    identity = call.identity
-    running = call.house.runner.find(number)
-    user = identity.name if identity.kind is Kind.USER else str(identity)
-    if running is not None and running.order.user == user:
-        await call.read(lambda tx: tx.revision)
-        return running.to_json()
-    return await call.read(lambda tx: recorded(tx, number, identity))
-
-
-async def resume(house: House) -> None:
-    """Go on watching over what this process follows, and take up what nobody watches over (T-08).
-
-    Called every few seconds on every replica. Without anything to watch over it is one look at an index.
-    """
-    running = house.runner.running
-    if not running and not await house.look(watch.anybody_waits):
-        return
-    watcher, most = house.ledger.watcher, min(_MOST, house.runner.room)
-
-    def work(tx: Write) -> Sequence[Any]:
-        watch.keep(tx, watcher, running)
-        # With another catalog than is in force nothing may be decided here.
-        return watch.take(tx, watcher, most) if tx.state.catalog_hash == house.catalog.hash else ()
-
-    for row in await house.change(SERVICE, work):
-        if row.decision_id in house.runner.running:
-            continue
-        order, commission = _again(house, row)
-        if commission is not None:
-            house.ledger.open[order.id] = commission
-        if house.settings.core is not None:
-            house.runner.resume(order)
-        else:
-            end = unknown("no core is configured any more; it may still be running there")
-            try:
-                await house.pools.writes.run(partial(house.ledger.finish, order, end))
-            finally:
-                house.ledger.forget(order)
-
-
-def _again(house: House, row: Any) -> tuple[Order, Commission | None]:
-    given = partial(
-        Order, row.decision_id, row.command, user=row.user, project=row.project, session=row.session, job=row.job
-    )
-    try:
-        parsed = read(row.command, house.catalog)
-        identity = Identity.parse(row.user) if ":" in row.user else Identity.user(row.user)
-        acting = None if row.acting is None else Identity.parse(row.acting)
-    except (Problem, ValueError):
-        # Another catalog is in force: what nobody can decide any more is stopped, but its end is still heard of.
-        return given("", "", {}), None
-    actor = Actor(identity, Road.KERNEL, session=row.session, project=row.project, acting=acting)
-    question = Question(actor, request_for(parsed, row.project, identity, row.session), command=parsed, token=None)
-    order = given(parsed.verb, parsed.noun, parsed.arguments)
-    return order, Commission(question, row.command, begun=True, lost=row.lost)
+    def _reauthorize(self, commands: Mapping[str, InFlightCommand | None]) -> Mapping[str, str | None]:
+        # No record while the command stays allowed: one per second would bury the others. A denial ends the command,
+        # and its outcome record names the reason.
+        denials: dict[str, str | None] = {}
+        with self._store.read() as tx:
+            for decision_id, in_flight in commands.items():
+                if in_flight is None:
+                    denials[decision_id] = _UNOWNED
+                    continue
+                try:
+                    decision = self._decisions.evaluate_unrecorded(tx, in_flight.reauthorization_request)
+                except Unavailable:
+                    raise
+                except (Problem, LookupError, TypeError, ValueError) as error:
+                    # A failure for one command does not keep the others from being decided.
+                    log.warning("command %s could not be re-authorized (%s)", decision_id, type(error).__name__)
+                    continue
+                denials[decision_id] = None if decision.allowed else decision.sentence
+        return denials

@@ -1,29 +1,29 @@
-"""Reads command lines, and remembers short ones: what a line means depends on nothing but the line and the catalog."""
+"""Cache of parsed command lines: the meaning of a line depends only on the line and the catalog."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from aizen_hub.accounts.names.command_names import settle
+from aizen_hub.accounts.names.command_names import canonicalize_names
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.commands.command import Command
-from aizen_hub.commands.parser import read
+from aizen_hub.commands.parser import parse_command
 
-_REMEMBERED = 4096
-_LONGEST = 200
+_MAX_ENTRIES = 4096
+_MAX_CACHED_LENGTH = 200
 
 
-class Reader:
-    """The parser of `aizen_hub.commands.parser` with a bounded memory (R127); a refusal is not remembered."""
+class ParsedCommandCache:
+    """The parser of `aizen_hub.commands.parser` with a bounded cache of short lines (R127); errors are not cached."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._remember = lru_cache(_REMEMBERED)(self._read)
+        self._cached_parse = lru_cache(_MAX_ENTRIES)(self._parse)
 
-    def read(self, text: str) -> Command:
-        """Read one line; raises what the parser raises."""
-        return self._remember(text) if len(text) <= _LONGEST else self._read(text)
+    def parse(self, text: str) -> Command:
+        """Parse one line; raises what the parser raises."""
+        return self._cached_parse(text) if len(text) <= _MAX_CACHED_LENGTH else self._parse(text)
 
-    def _read(self, text: str) -> Command:
-        # Settled here and nowhere else, so that what is decided, recorded and carried out is one spelling (R27, R83).
-        return settle(read(text, self._catalog))
+    def _parse(self, text: str) -> Command:
+        # The only place where names become canonical: decision, audit and execution use one spelling (R27, R83).
+        return canonicalize_names(parse_command(text, self._catalog))

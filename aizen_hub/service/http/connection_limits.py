@@ -1,4 +1,4 @@
-"""What a request is on its connection: how long its parts may be, how long they are waited for, and when it ends."""
+"""Bounds of one request on its connection: length of its parts, time to receive them, and when the connection ends."""
 
 from __future__ import annotations
 
@@ -9,62 +9,76 @@ from aiohttp import HttpVersion10, HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from aizen_hub.problems import BadInput, Problem, TooLarge, Unavailable
-from aizen_hub.service.http.request import joined
+from aizen_hub.service.http.headers import joined_header
 
 MAX_URL = 4096
 MAX_HEADERS = 64
 MAX_HEADER = 16 << 10
 BODY_SECONDS = 30.0
 """How long the rest of a body is waited for."""
+READER_SECONDS = 30.0
+"""How long a response, or a line of a stream, waits for a client that does not read."""
 _VERSIONS = (HttpVersion10, HttpVersion11)
-_GONE = getattr(select, "POLLRDHUP", select.POLLHUP)  # half closed is given up: aiohttp would not answer either
+# A half-closed connection counts as closed: aiohttp would not send the response either.
+_HANGUP_EVENTS = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 
-class BodyLate(Problem):
-    """Part of the body did not come."""
+class RequestTimeout(Problem):
+    """Part of the body did not arrive."""
 
     slug, title, status = "request-timeout", "The request did not come in time", 408
 
 
-class NobodyWaits(Problem):
-    """The connection was closed before the request was looked at; for our logs, since nobody hears it."""
+class ClientDisconnected(Problem):
+    """The connection was closed before the request was handled; for our logs, since no client receives it."""
 
-    slug, title, status = "nobody-waits", "The request was given up", 408
+    slug, title, status = "client-disconnected", "The client closed the connection", 408
 
 
-def check_head(http: BaseRequest) -> None:
-    """Refuse a head that we do not read (R126).
+def check_head(request: BaseRequest) -> None:
+    """Refuse a request line or header fields outside our bounds (R126).
 
     Raises
     ------
     BadInput, TooLarge
     """
-    headers = http.headers
-    if http.version not in _VERSIONS:
-        raise BadInput("only HTTP/1.1 and HTTP/1.0 are spoken here")
-    if joined(headers, "Transfer-Encoding").lower() not in ("", "chunked"):
-        raise BadInput("of all transfer codings only `chunked` is read")
-    if len(http.raw_path) > MAX_URL:
+    headers = request.headers
+    if request.version not in _VERSIONS:
+        raise BadInput("only HTTP/1.1 and HTTP/1.0 are supported")
+    if joined_header(headers, "Transfer-Encoding").lower() not in ("", "chunked"):
+        raise BadInput("the only supported transfer coding is `chunked`")
+    if len(request.raw_path) > MAX_URL:
         raise TooLarge(f"the address has more than {MAX_URL} characters")
     if sum([len(name) + len(value) for name, value in headers.items()]) > MAX_HEADER:
         raise TooLarge(f"the header fields have more than {MAX_HEADER} characters")
 
 
-async def body(http: BaseRequest, limit: int) -> bytes:
-    """Take the body in.
+def check_content_length(request: BaseRequest, limit: int) -> None:
+    """Refuse a body that is announced as too long before it is received.
 
     Raises
     ------
-    TooLarge, BadInput, BodyLate
-    Unavailable
-        The service ends before the whole of it is here.
+    TooLarge
     """
-    stream = http.content
+    if int(request.headers.get("Content-Length", 0)) > limit:  # digits only: the HTTP parser checked it
+        raise TooLarge(f"the body has more than {limit} bytes")
+
+
+async def read_body(request: BaseRequest, limit: int) -> bytes:
+    """Receive the body.
+
+    Raises
+    ------
+    TooLarge, BadInput, RequestTimeout
+    Unavailable
+        The service stops before the body is complete.
+    """
+    stream = request.content
     try:
-        if stream.is_eof():  # it came with its headers, as nearly always
+        if stream.is_eof():  # it arrived with its headers, as nearly always
             data = stream.read_nowait()
         else:
-            data = await _slow_body(http, limit)
+            data = await _read_slow_body(request, limit)
     except (RequestPayloadError, ConnectionError) as error:
         raise BadInput("the body is malformed, or ended too early") from error
     if len(data) > limit:
@@ -72,49 +86,49 @@ async def body(http: BaseRequest, limit: int) -> bytes:
     return data
 
 
-async def _slow_body(http: BaseRequest, limit: int) -> bytes:
-    if joined(http.headers, "Expect").lower() == "100-continue":
-        await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+async def _read_slow_body(request: BaseRequest, limit: int) -> bytes:
+    if joined_header(request.headers, "Expect").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     data = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while len(data) <= limit and (chunk := await http.content.readany()):
+            while len(data) <= limit and (chunk := await request.content.readany()):
                 data += chunk
-                await asyncio.sleep(0)  # what lies ready is read without waiting, however many small chunks it is
+                await asyncio.sleep(0)  # buffered chunks are read without waiting, however many and small they are
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise Unavailable("the service is ending") from None  # this is how the library tells who reads a body
+        raise Unavailable("the service is stopping") from None  # aiohttp cancels the reader of a body at shutdown
     except TimeoutError:
-        raise BodyLate(f"the body did not come within {BODY_SECONDS:g} seconds") from None
+        raise RequestTimeout(f"the body did not come within {BODY_SECONDS:g} seconds") from None
     return bytes(data)
 
 
-def is_last(http: BaseRequest) -> bool:
-    """Whether nothing that follows on this connection may be taken for a request.
+def must_close(request: BaseRequest) -> bool:
+    """Whether bytes that follow on this connection must not be read as another request.
 
-    Where the end of this one is not certain, or what was behind it: aiohttp hands the trailers of a chunked body to
-    the next request as headers, and loses what follows an upgrade.
+    True where the end of this request is ambiguous: aiohttp attaches the trailers of a chunked body to the next request
+    as headers, and loses what follows an upgrade.
     """
-    odd = "Transfer-Encoding" in http.headers or "Upgrade" in http.headers
-    return odd or http.method == "CONNECT" or http.version not in _VERSIONS
+    ambiguous = "Transfer-Encoding" in request.headers or "Upgrade" in request.headers
+    return ambiguous or request.method == "CONNECT" or request.version not in _VERSIONS
 
 
-def hung_up(http: BaseRequest) -> bool:
-    """Whether the other end has closed the connection, also where the event loop does not know yet.
+def client_disconnected(request: BaseRequest) -> bool:
+    """Whether the client closed the connection, also where the event loop has not noticed yet.
 
-    After this process stood still, requests lie ready whose senders gave up meanwhile, and told somebody so.
+    After this process was suspended, requests are buffered whose senders gave up meanwhile and reported a failure.
     """
-    transport = http.transport
+    transport = request.transport
     if transport is None or transport.is_closing():
         return True
     poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), _GONE)
+    poll.register(transport.get_extra_info("socket"), _HANGUP_EVENTS)
     return bool(poll.poll(0))
 
 
-def cut_off(http: BaseRequest) -> None:
-    """End a connection at once, with whatever is still on its way."""
-    if http.transport is not None:
-        http.transport.abort()
+def abort(request: BaseRequest) -> None:
+    """Close the connection at once, with whatever is still buffered."""
+    if request.transport is not None:
+        request.transport.abort()

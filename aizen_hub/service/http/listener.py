@@ -1,74 +1,74 @@
-"""How connections are taken in: none is waited for too long, and nothing that it says is too long."""
+"""The HTTP server: hardened connections of an aiohttp application on bound sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
 
 from aiohttp import web
 
 from aizen_hub.problems import BadInput, Unavailable
-from aizen_hub.service.http.connection_limits import MAX_HEADERS, cut_off
-from aizen_hub.service.pipeline import endpoint as handler
-from aizen_hub.service.pipeline.endpoint import refused
+from aizen_hub.service.http import connection_limits, wire_bounds
+from aizen_hub.service.http.problem_response import bad_request_response
 
 IDLE_SECONDS = 120.0
-"""How long a connection may say nothing, or be at its headers."""
+"""How long a connection may be idle, or take to send its header fields."""
 LINGER_SECONDS = 2.0
-"""How long a body is thrown away that was refused before it came."""
-MAX_LINE = 8_400  # of the request, and of each header; the handler has closer limits, and words for them
-MAX_HEAD = 48 << 10  # of the bytes before a head is whole, and of the requests sent ahead of an answer; likewise
+"""How long the rest of a refused body is read and discarded."""
+MAX_LINE = 8_400  # of the request, and of each header; `connection_limits` has closer bounds, with a message
+MAX_HEAD = 48 << 10  # of the bytes before a head is complete, and of the requests sent ahead of a response
 READ_BYTES = 16 << 10
-BUFFERED_BYTES = 4 << 10  # of each body that comes before it is asked for
+BUFFERED_BYTES = 4 << 10  # of each body that arrives before it is read
 SMALL_BYTES = 16 << 10
-"""An answer that an empty buffer takes whole, so that nobody waits for its reader."""
+"""A response that an empty send buffer takes whole, so that it never waits for its reader."""
 BACKLOG = 1_024
 
 log = logging.getLogger(__name__)
 
 
-class Connection(web.RequestHandler):
-    """One connection; what is no HTTP is refused in our words, and not logged: the noise is anybody's to make (R99).
+class HardenedConnection(web.RequestHandler):
+    """One connection, with the bounds that aiohttp does not have.
 
-    Beside its own limits the library has none for a head as a whole, for how much is parsed in one go, or for an answer
-    that nobody reads (R126, R128).
+    It bounds a head as a whole, how much is parsed at once, and how long a response waits for its reader (R126, R128).
+    Bytes that are not HTTP are refused with a problem document and not logged, since any client can send any number of
+    them (R99).
     """
 
-    __slots__ = ("_head",)
+    __slots__ = ("_head_bytes",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._head = 0
-        if hasattr(transport, "max_size"):  # of one read; asyncio's own default is 256 KiB
-            transport.max_size = READ_BYTES
+        self._head_bytes = 0
+        wire_bounds.limit_read_size(transport, READ_BYTES)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        now, known = self._current_request, self._request_count
-        ahead = now is not None and now.content.is_eof()
-        head = self._waiter is not None or ahead
+        count, ahead = wire_bounds.request_count(self), wire_bounds.is_body_complete(self)
+        at_head = wire_bounds.is_at_head(self)
         super().data_received(data)
-        if not head:  # but a body
+        if not at_head:
             return
-        self._head = 0 if self._request_count != known and not ahead else self._head + len(data)
-        if self._head > MAX_HEAD and self.transport is not None:
+        is_complete = wire_bounds.request_count(self) != count and not ahead
+        self._head_bytes = 0 if is_complete else self._head_bytes + len(data)
+        if self._head_bytes > MAX_HEAD and self.transport is not None:
             self.transport.abort()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        answer = super().finish_response(request, resp, start_time)
-        waits = self.transport is not None and self.transport.get_write_buffer_size()
-        # A timer for each answer would cost more than most of them.
-        if not waits and resp.content_length is not None and resp.content_length < SMALL_BYTES:
-            return await answer
+        sending = super().finish_response(request, resp, start_time)
+        unsent = self.transport is not None and self.transport.get_write_buffer_size()
+        # A timer for each response would cost more than sending most of them.
+        if not unsent and resp.content_length is not None and resp.content_length < SMALL_BYTES:
+            return await sending
         try:
-            async with asyncio.timeout(handler.READER_SECONDS):
-                return await answer
+            async with asyncio.timeout(connection_limits.READER_SECONDS):
+                return await sending
         except TimeoutError:
-            cut_off(request)
+            connection_limits.abort(request)
             return resp, True
 
     def handle_error(
@@ -79,29 +79,23 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
+            raise ConnectionError("the response has begun already")
         if status < 500:
-            return refused(BadInput("this cannot be read as HTTP, or its header fields are too many or too long"))
+            problem = BadInput("this cannot be read as HTTP, or its header fields are too many or too long")
+            return bad_request_response(problem)
         log.error("a request failed outside its handler", exc_info=exc)
-        return refused(Unavailable("this could not be done now"))
+        return bad_request_response(Unavailable("this could not be done now"))
 
 
-class Listener:
-    """The server of an `Intake`.
+class HardenedRunner(web.AppRunner):
+    """Runs an application on hardened connections."""
 
-    Parameters
-    ----------
-    serve : async function of a request
-    """
-
-    def __init__(self, serve: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
-        self._serve = serve
-        self._server: web.Server | None = None
-        self._listening: list[asyncio.Server] = []
-
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        server = self._server = web.Server(self._serve)
+    @property
+    def server(self) -> web.Server | None:
+        """What a site calls to make the protocol of each connection."""
+        server = super().server
+        if server is None:
+            return None
         options: dict[str, Any] = {
             "keepalive_timeout": IDLE_SECONDS,
             "lingering_time": LINGER_SECONDS,
@@ -109,20 +103,38 @@ class Listener:
             "auto_decompress": False,
             "max_line_size": MAX_LINE,
             "max_field_size": MAX_LINE,
-            "max_headers": MAX_HEADERS,
+            "max_headers": connection_limits.MAX_HEADERS,
             "read_bufsize": BUFFERED_BYTES,
         }
-        for one in sockets:
-            made = loop.create_server(lambda: Connection(server, loop=loop, **options), sock=one, backlog=BACKLOG)
-            self._listening.append(await made)
+        factory = partial(HardenedConnection, server, loop=asyncio.get_running_loop(), **options)
+        return cast("web.Server", factory)
 
-    def stop(self) -> None:
-        """Take no more connections; those that are there are still answered."""
-        for one in self._listening:
-            one.close()
 
-    async def close(self, seconds: float) -> None:
-        """Wait so long for what is being answered, then cut it off."""
-        if self._server is not None:
-            self._server.pre_shutdown()
-            await self._server.shutdown(seconds / 2)  # it waits twice: for the answer, and for what read the body
+class Listener:
+    """The HTTP server of one application.
+
+    Parameters
+    ----------
+    app : aiohttp.web.Application
+    drain_seconds : float
+        How long `close` waits for responses under way.
+    """
+
+    def __init__(self, app: web.Application, drain_seconds: float = 5.0) -> None:
+        # aiohttp waits twice: for the responses, and for handlers that still read a body.
+        self._runner = HardenedRunner(app, shutdown_timeout=drain_seconds / 2)
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on bound sockets."""
+        await self._runner.setup()
+        for bound in sockets:
+            await web.SockSite(self._runner, bound, backlog=BACKLOG).start()
+
+    async def stop(self) -> None:
+        """Accept no more connections; open ones are still served."""
+        for site in self._runner.sites:
+            await site.stop()
+
+    async def close(self) -> None:
+        """Wait for the responses under way, then close every connection."""
+        await self._runner.cleanup()

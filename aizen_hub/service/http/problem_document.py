@@ -1,17 +1,17 @@
-"""The shape of every error (RFC 9457)."""
+"""The schema of problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
-from aizen_hub.service.http.schema import Open
+from aizen_hub.api_models.schema import ResponseModel
 
 
-class FaultView(Open):
+class FaultView(ResponseModel):
     pointer: str
     detail: str
     allowed: list[str] | None = None
 
 
-class ProblemDocument(Open):
+class ProblemDocument(ResponseModel):
     type: str
     title: str
     status: int

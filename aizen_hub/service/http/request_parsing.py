@@ -1,91 +1,98 @@
-"""What a request carries: the members of its address, its body and its query, read by what its route declares."""
+"""The parsing of a request: path parameters, query and body, each checked against what its route declares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from aiohttp.web import BaseRequest
+
+from aizen_hub.api_models.schema import read_json, read_strings
 from aizen_hub.problems import BadInput, Problem
-from aizen_hub.service.http.request import Headers, joined
+from aizen_hub.service.http.headers import FORM, JSON, Headers, joined_header
 from aizen_hub.service.http.route import Route
-from aizen_hub.service.http.schema import read_json, read_strings
 from aizen_hub.validation import strict_json
 
-JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 64
 MAX_SEGMENT = 300
 
 
-class MediaRefused(Problem):
-    """The body is not in the one form that this address reads."""
+class UnsupportedMediaType(Problem):
+    """The body does not have the one media type that this address reads."""
 
     slug, title, status = "media-type", "The body has the wrong media type", 415
 
 
-def members(route: Route, segments: Sequence[str]) -> dict[str, str]:
-    """Read the members of an address.
+def raw_path(request: BaseRequest) -> str:
+    """Return the path as it was sent, without the query: nothing in it is decoded."""
+    return request.raw_path.partition("?")[0]
+
+
+def raw_query(request: BaseRequest) -> str:
+    """Return the query as it was sent, without the ``?``."""
+    return request.raw_path.partition("?")[2]
+
+
+def path_params(segments: Mapping[str, str]) -> dict[str, str]:
+    """Decode the segments of a path that stand for its parameters.
 
     Raises
     ------
     BadInput
     """
-    if not segments:
-        return {}
     try:
-        texts = [unquote_to_bytes(one).decode() for one in segments]
+        params = {name: unquote_to_bytes(segment).decode() for name, segment in segments.items()}
     except UnicodeDecodeError:
         raise BadInput("the address cannot be read") from None
-    found = dict(zip(route.members(), texts, strict=True))
-    for name, value in found.items():
+    for name, value in params.items():
         if len(value) > MAX_SEGMENT or not value.isprintable():
-            raise BadInput(f"the member `{name}` of the address is too long or holds characters that no name has")
-    return found
+            raise BadInput(f"the path parameter `{name}` is too long or contains invalid characters")
+    return params
 
 
-def body(route: Route, headers: Headers, data: bytes) -> Any:
-    """Read a body in the one form that the route declares.
+def parse_body(route: Route, headers: Headers, data: bytes) -> Any:
+    """Parse a body of the one media type that the route declares.
 
     Raises
     ------
-    BadInput, MediaRefused
+    BadInput, UnsupportedMediaType
     """
     if route.body is None:
         if data:
             raise BadInput("this address takes no body")
         return None
-    kind = joined(headers, "Content-Type").partition(";")[0].strip().lower()
-    wanted = FORM if route.form else JSON
-    if kind != wanted:
-        raise MediaRefused(f"this address reads `{wanted}`")
-    if joined(headers, "Content-Encoding").lower() not in ("", "identity"):
-        raise MediaRefused("the body must not be compressed")
+    media_type = joined_header(headers, "Content-Type").partition(";")[0].strip().lower()
+    expected = FORM if route.form else JSON
+    if media_type != expected:
+        raise UnsupportedMediaType(f"this address reads `{expected}`")
+    if joined_header(headers, "Content-Encoding").lower() not in ("", "identity"):
+        raise UnsupportedMediaType("the body must not be compressed")
     if route.form:
-        return read_strings(route.body, fields(data))
-    # Read twice on purpose: the strict reader refuses what two readers could understand differently, the schema then
+        return read_strings(route.body, form_fields(data))
+    # Parsed twice on purpose: the strict parser refuses what two parsers could understand differently, the schema then
     # checks shape and types in compiled code.
     strict_json.loads(data, max_bytes=route.max_body, max_keys=route.max_members)
     return read_json(route.body, data)
 
 
-def query(route: Route, text: str) -> Any:
-    """Read a query.
+def parse_query(route: Route, query: str) -> Any:
+    """Parse a query.
 
     Raises
     ------
     BadInput
     """
-    data = text.encode("ascii", "replace")
+    data = query.encode("ascii", "replace")
     if route.query is None:
         if data:
             raise BadInput("this address takes no query")
         return None
-    return read_strings(route.query, fields(data))
+    return read_strings(route.query, form_fields(data))
 
 
-def fields(data: bytes) -> dict[str, str]:
-    """Read a query or form; a repeated member, text that is not UTF-8 or too many members are refused.
+def form_fields(data: bytes) -> dict[str, str]:
+    """Parse a query or form; a repeated field, text that is not UTF-8 and too many fields are refused.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def fields(data: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise BadInput("the query or form cannot be read") from None
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        raise BadInput("a member of the query or form stands twice")
-    return out
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise BadInput("a field of the query or form is repeated")
+    return fields

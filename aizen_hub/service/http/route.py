@@ -1,24 +1,21 @@
-"""Routes are data: what an address takes, what it needs and what it answers, declared where it is written (R60)."""
+"""Routes as data: the credentials that an address accepts, what it requires, and what it answers (R60)."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aizen_hub.service.http.schema import Open, Schema
+from aizen_hub.api_models.schema import ResponseModel, Schema
 from aizen_hub.validation import strict_json
 
-if TYPE_CHECKING:
-    from aizen_hub.service.pipeline.request_context import Call
 
-
-class Credential(StrEnum):
-    """What can prove a caller; no address takes one that it does not declare (T-13, T-49)."""
+class AuthMethod(StrEnum):
+    """Types of credentials; an address accepts none that it does not declare (T-13, T-49)."""
 
     NONE = "none"
-    HUB_SECRET = "hub-secret"  # noqa: S105 - the name of a road, not a secret
+    HUB_SECRET = "hub-secret"  # noqa: S105 - a type of credential, not a secret
     ROLE_TOKEN = "role-token"  # noqa: S105
     SERVICE_ACCOUNT = "service-account"
     CORE = "core"
@@ -26,56 +23,59 @@ class Credential(StrEnum):
     BROWSER = "browser"
 
 
-AT_ROOT = frozenset({Credential.HUB_SECRET, Credential.ROLE_TOKEN, Credential.SERVICE_ACCOUNT, Credential.CORE})
-"""Taken at the service's own address only."""
-THROUGH_PROXY = frozenset({Credential.HUB_TOKEN, Credential.BROWSER})
-"""Taken under the hub's proxy only."""
-PEOPLE = frozenset({Credential.ROLE_TOKEN, Credential.SERVICE_ACCOUNT, Credential.HUB_TOKEN, Credential.BROWSER})
-"""Everybody who is judged by roles."""
+DIRECT_METHODS = frozenset({AuthMethod.HUB_SECRET, AuthMethod.ROLE_TOKEN, AuthMethod.SERVICE_ACCOUNT, AuthMethod.CORE})
+"""Accepted at the service's own address only."""
+PROXIED_METHODS = frozenset({AuthMethod.HUB_TOKEN, AuthMethod.BROWSER})
+"""Accepted below the hub's proxy only."""
+ROLE_CHECKED_METHODS = frozenset(
+    {AuthMethod.ROLE_TOKEN, AuthMethod.SERVICE_ACCOUNT, AuthMethod.HUB_TOKEN, AuthMethod.BROWSER}
+)
+"""Those of principals whose roles decide what they may do."""
 
 
-class Kind(StrEnum):
-    ROAD = "road"  # the credential itself is the right; nobody judged by roles comes this way
-    REGISTERED = "registered"  # open to every registered, active, unlocked identity, about itself
+class RequirementKind(StrEnum):
+    CREDENTIAL_SUFFICES = "credential"  # the credential is the whole right; no principal with roles uses the address
+    ANY_REGISTERED = "registered"  # open to every registered, active, unlocked identity, about itself
     COMMAND = "command"  # decided by the catalog entry of the command in the body
-    OPERATION = "operation"  # an action that is no command; the catalog's ``endpoints`` say which permission
-    HANDLER = "handler"  # the same as the command that this account function carries out
+    ENDPOINT = "endpoint"  # an action that is no command; the catalog's ``endpoints`` name its permission
+    SAME_AS_COMMAND = "same-as-command"  # the permission of the command that has this handler
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What a caller needs, beside a credential.
+class Requirement:
+    """What a principal needs besides its credential.
 
     Attributes
     ----------
+    kind : RequirementKind
     name : str
-        Of the operation or account function: permissions themselves stand in the catalog only.
+        Of the endpoint or command handler in the catalog: permissions themselves are named in the catalog only.
     scope : str
-        ``system``, or the name of the path, query or body member that holds the project. A member that is absent means
-        the system.
+        ``system``, or the name of the path, query or body parameter that holds the project. If that is absent, the
+        scope is the system.
     """
 
-    kind: Kind
+    kind: RequirementKind
     name: str = ""
     scope: str = "system"
 
     @classmethod
-    def operation(cls, name: str, scope: str = "system") -> Need:
-        return cls(Kind.OPERATION, name, scope)
+    def endpoint(cls, name: str, scope: str = "system") -> Requirement:
+        return cls(RequirementKind.ENDPOINT, name, scope)
 
     @classmethod
-    def like(cls, handler: str, scope: str = "system") -> Need:
-        return cls(Kind.HANDLER, handler, scope)
+    def same_as_command(cls, handler: str, scope: str = "system") -> Requirement:
+        return cls(RequirementKind.SAME_AS_COMMAND, handler, scope)
 
 
-ROAD = Need(Kind.ROAD)
-REGISTERED = Need(Kind.REGISTERED)
-COMMAND = Need(Kind.COMMAND)
+CREDENTIAL_SUFFICES = Requirement(RequirementKind.CREDENTIAL_SUFFICES)
+ANY_REGISTERED = Requirement(RequirementKind.ANY_REGISTERED)
+DECIDED_BY_COMMAND = Requirement(RequirementKind.COMMAND)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back: a JSON value, or nothing; without a status, with the one that the route declares."""
+class JsonResponse:
+    """A JSON value, or no content; without a status, it has the one that the route declares."""
 
     value: Any = None
     status: int | None = None
@@ -83,15 +83,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """An answer of JSON lines that grows while it is read."""
+class NdjsonResponse:
+    """A stream of JSON lines."""
 
     events: AsyncIterator[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """An answer that is not JSON: the metrics, a page."""
+class RawResponse:
+    """A response that is not JSON: metrics, a page, a file."""
 
     body: bytes
     content_type: str
@@ -100,7 +100,8 @@ class Document:
     cookies: tuple[str, ...] = ()
 
 
-Handle = Callable[["Call"], Awaitable[Answer | Stream | Document]]
+# The argument is a `pipeline.request_context.RequestContext`, which is built on this module.
+Handler = Callable[[Any], Awaitable[JsonResponse | NdjsonResponse | RawResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,79 +110,84 @@ class Route:
 
     Attributes
     ----------
-    path : str
-        With ``{members}``; below the root address, and below the proxy's prefix where a credential of that side is
-        taken.
-    takes : frozenset of Credential
-    needs : Need
-    handle : async function of a Call
-    body, query, answer : Schema type or None
+    method, path : str
+        The path has ``{parameters}``. It is reached at the service's own address and below the proxy's prefix, each
+        where a credential of that side is accepted.
+    auth : frozenset of AuthMethod
+    requires : Requirement
+    handler : async function of a RequestContext
+    summary : str
+        For the OpenAPI document.
+    body, query, response : Schema type or None
+    status : int
+        Of a response that names none.
     form : bool
-        The body is ``application/x-www-form-urlencoded`` (OAuth) instead of JSON.
-    stream : bool
-        It may answer JSON lines.
+        The body is ``application/x-www-form-urlencoded`` (OAuth, forms) instead of JSON.
+    streams : bool
+        It may respond with JSON lines.
     max_body : int
         Bytes.
     max_members : int
         Members of all objects of the body together (R110).
-    keyed : bool
-        A write that takes an ``Idempotency-Key``.
-    versioned : bool
-        A replacement that takes ``If-Match``.
-    media : str or None
-        Media type of an answer that is not JSON.
-    page : bool
-        For browsers: reached below the proxy's prefix although it is no part of the API.
-    in_time : bool
-        Keeps the deadline by itself: everything that it waits for does.
-    always : bool
-        Answers also while the service is sealed (R7).
-    rationed : bool
-        Without a credential it takes from the bucket of its source, which everybody behind that address shares. False
-        for what must always be heard and costs little, and for what the handler limits by whom it turns out to be.
-    wraps : callable or None
-        Turns a Problem into another error document (RFC 6749, 5.2); gets the problem, returns an Answer.
+    idempotent : bool
+        A write that accepts an ``Idempotency-Key``.
+    if_match : bool
+        A replacement that accepts ``If-Match``.
+    available_when_sealed : bool
+        Also answered while the service is sealed (R7).
+    rate_limited : bool
+        Whether requests without a credential count against the rate limit of their client address, which all clients
+        behind that address share. False for cheap endpoints that must always answer, and for those whose handler limits
+        the principal that it authenticates itself.
+    own_deadline : bool
+        The handler keeps the deadline itself: everything that it awaits does.
+    media_type : str or None
+        Of a response that is not JSON.
+    browser_page : bool
+        For browsers: reached below the proxy's prefix although it is not part of the API.
+    error_formatter : callable or None
+        Turns a Problem into another error document (RFC 6749, 5.2).
     """
 
     method: str
     path: str
-    takes: frozenset[Credential]
-    needs: Need
-    handle: Handle
+    auth: frozenset[AuthMethod]
+    requires: Requirement
+    handler: Handler
     summary: str
     body: type[Schema] | None = None
     query: type[Schema] | None = None
-    answer: type[Open] | None = None
+    response: type[ResponseModel] | None = None
     status: int = 200
     form: bool = False
-    stream: bool = False
+    streams: bool = False
     max_body: int = 64 << 10
     max_members: int = strict_json.MAX_KEYS
-    keyed: bool = False
-    versioned: bool = False
-    always: bool = False
-    rationed: bool = True
-    in_time: bool = False
-    media: str | None = None
-    page: bool = False
-    wraps: Callable[[Exception], Answer] | None = None
+    idempotent: bool = False
+    if_match: bool = False
+    available_when_sealed: bool = False
+    rate_limited: bool = True
+    own_deadline: bool = False
+    media_type: str | None = None
+    browser_page: bool = False
+    error_formatter: Callable[[Exception], JsonResponse] | None = None
 
     @property
     def name(self) -> str:
         """A label for metrics, logs and the OpenAPI document; never user-controlled."""
         return f"{self.method} {self.path}"
 
-    def members(self) -> tuple[str, ...]:
-        """Names of the members of the path, in order."""
+    def path_params(self) -> tuple[str, ...]:
+        """Names of the parameters of the path, in order."""
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
 
 class RouteError(ValueError):
-    """A route does not declare what it must; the service does not start (R60)."""
+    """A route lacks a declaration; the service does not start (R60)."""
 
 
-def check(routes: tuple[Route, ...]) -> None:
-    """Refuse a table in which a route misses a declaration, contradicts itself or stands twice.
+def check_routes(routes: tuple[Route, ...]) -> None:
+    """Refuse a table in which a route lacks a declaration, contradicts itself or is defined twice.
 
     Raises
     ------
@@ -189,36 +195,37 @@ def check(routes: tuple[Route, ...]) -> None:
     """
     seen: set[tuple[str, str]] = set()
     for route in routes:
-        _check_one(route)
+        _check_route(route)
         key = (route.method, "/".join("{}" if part.startswith("{") else part for part in route.path.split("/")))
         if key in seen:
-            raise RouteError(f"{route.name}: stands twice in the table")
+            raise RouteError(f"{route.name}: is defined twice")
         seen.add(key)
 
 
-def _check_one(route: Route) -> None:
+def _check_route(route: Route) -> None:
     def fail(what: str) -> None:
         raise RouteError(f"{route.name}: {what}")
 
+    kind = route.requires.kind if isinstance(route.requires, Requirement) else None
     if (
-        not isinstance(route.takes, frozenset)
-        or not route.takes
-        or not all(isinstance(c, Credential) for c in route.takes)
+        not isinstance(route.auth, frozenset)
+        or not route.auth
+        or not all(isinstance(method, AuthMethod) for method in route.auth)
     ):
-        fail("declares no credential; one that takes none says so with Credential.NONE")
-    if not isinstance(route.needs, Need):
-        fail("declares no permission")
-    if Credential.NONE in route.takes and len(route.takes) > 1:
-        fail("takes a credential and none")
-    if route.needs.kind is Kind.ROAD and route.takes & PEOPLE:
-        fail("people come this way, so the road alone is no right")
-    if route.needs.kind is not Kind.ROAD and not route.takes <= PEOPLE:
-        fail("only people are judged by roles")
-    if (route.needs.kind in (Kind.OPERATION, Kind.HANDLER)) != bool(route.needs.name):
-        fail("does not name the operation or account function that it needs")
+        fail("declares no credential; an address without one declares AuthMethod.NONE")
+    if kind is None:
+        fail("declares no requirement")
+    if AuthMethod.NONE in route.auth and len(route.auth) > 1:
+        fail("accepts a credential and none")
+    if kind is RequirementKind.CREDENTIAL_SUFFICES and route.auth & ROLE_CHECKED_METHODS:
+        fail("accepts principals with roles, so the credential alone is no right")
+    if kind is not RequirementKind.CREDENTIAL_SUFFICES and not route.auth <= ROLE_CHECKED_METHODS:
+        fail("requires a role of a principal that has none")
+    if (kind in (RequirementKind.ENDPOINT, RequirementKind.SAME_AS_COMMAND)) != bool(route.requires.name):
+        fail("does not name the endpoint or command handler whose permission it requires")
     if route.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
         fail("has no such method")
-    if route.method == "GET" and (route.body or route.keyed):
+    if route.method == "GET" and (route.body or route.idempotent):
         fail("changes nothing, so it takes no body and no key")
     if not route.summary:
-        fail("says nothing about itself")
+        fail("has no summary")

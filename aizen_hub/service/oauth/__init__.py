@@ -1,1 +1,1 @@
-"""The OAuth side of the service: exchange, introspection, revocation, and how to find them."""
+"""OAuth endpoints: token exchange, introspection, revocation and discovery."""

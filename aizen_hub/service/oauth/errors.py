@@ -1,4 +1,4 @@
-"""From our problems to the error documents of OAuth (RFC 6749, 5.2)."""
+"""Error documents of OAuth (RFC 6749, 5.2), made from problems."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from aizen_hub.problems import (
     NotFound,
     Problem,
     ProjectRequired,
-    TooMany,
+    TooManyRequests,
     Unavailable,
 )
-from aizen_hub.service.http.route import Answer
+from aizen_hub.service.http.route import JsonResponse
 
 _NAMES: tuple[tuple[type[Problem], str, int], ...] = (
     (NotAuthenticated, "invalid_grant", 400),
@@ -26,7 +26,7 @@ _NAMES: tuple[tuple[type[Problem], str, int], ...] = (
     (Escalation, "invalid_target", 400),
     (ProjectRequired, "invalid_target", 400),
     (Conflict, "invalid_target", 400),
-    (TooMany, "temporarily_unavailable", 429),
+    (TooManyRequests, "temporarily_unavailable", 429),
     (Unavailable, "temporarily_unavailable", 503),
     (BadInput, "invalid_request", 400),
 )
@@ -34,22 +34,22 @@ _NAMES: tuple[tuple[type[Problem], str, int], ...] = (
 _NOT_ALLOWED = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
-def oauth_error(error: Exception) -> Answer:
-    """Return the error document of a problem; what is no problem of ours says nothing but that it failed."""
+def format_oauth_error(error: Exception) -> JsonResponse:
+    """Return the error document of a problem; any other exception becomes a generic error."""
     if not isinstance(error, Problem):
-        return Answer({"error": "temporarily_unavailable", "error_description": "this cannot be done now"}, 503)
+        return JsonResponse({"error": "temporarily_unavailable", "error_description": "this cannot be done now"}, 503)
     name, status = next(
         ((name, status) for kind, name, status in _NAMES if isinstance(error, kind)), ("invalid_request", error.status)
     )
     document: dict[str, Any] = {
-        "error": error.more.get("oauth", name),
+        "error": error.extensions.get("oauth", name),
         "error_description": _NOT_ALLOWED.sub("?", error.detail),
     }
-    if "code" in error.more:
-        document["code"] = error.more["code"]
+    if "code" in error.extensions:
+        document["code"] = error.extensions["code"]
     if error.remedy:
         document["remedy"] = error.remedy
     headers = {"Pragma": "no-cache"}
     if status in (429, 503):
-        headers["Retry-After"] = str(int(error.more.get("retry_after", 1)) or 1)
-    return Answer(document, status if 400 <= status < 600 and status != 500 else 503, headers)
+        headers["Retry-After"] = str(int(error.extensions.get("retry_after", 1)) or 1)
+    return JsonResponse(document, status if 400 <= status < 600 and status != 500 else 503, headers)

@@ -1,4 +1,4 @@
-"""``POST /oauth/token``: a server's hub token, or a role token, for a new role token (RFC 8693)."""
+"""``POST /oauth/token``: exchange of a server's hub token or a role token for a new role token (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -6,121 +6,128 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from aizen_hub.accounts.sessions.token_exchange import Exchange, Exchanged, find, unknown_credential
+from aizen_hub.accounts.sessions.token_exchange import (
+    IssuedToken,
+    TokenExchange,
+    find_credential_holder,
+    unknown_credential_error,
+)
 from aizen_hub.problems import BadInput, Denied, Escalation, NotAuthenticated, NotFound
-from aizen_hub.service.auth.authenticator import Caller
-from aizen_hub.service.http.route import Answer, Credential
+from aizen_hub.service.auth.principal import Principal
+from aizen_hub.service.http.route import AuthMethod, JsonResponse
 from aizen_hub.service.oauth.schemas import ExchangeForm
-from aizen_hub.service.oauth.token_parameter import role_token
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.oauth.token_parameter import verify_role_token
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.tokens.opaque_token import hash_credential
 
 if TYPE_CHECKING:
-    from aizen_hub.service.context import House
+    from aizen_hub.service.context import ServiceContext
 
-GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
-ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret
-JWT = "urn:ietf:params:oauth:token-type:jwt"
+TOKEN_EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, not a secret
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 
-_exchanges: WeakKeyDictionary[House, Exchange] = WeakKeyDictionary()
-
-
-def exchange_of(house: House) -> Exchange:
-    """Return the one exchange of a service."""
-    found = _exchanges.get(house)
-    if found is None:
-        found = _exchanges[house] = Exchange(house.store, house.keys, house.clock.check)
-    return found
+_exchanges: WeakKeyDictionary[ServiceContext, TokenExchange] = WeakKeyDictionary()
 
 
-async def token(call: Call) -> Answer:
-    form: ExchangeForm = call.body
-    _check(form, call.house.settings.service_url)
-    metrics = call.house.metrics
+def exchange_for(service: ServiceContext) -> TokenExchange:
+    """Return the token exchange of a service, created at the first call."""
+    exchange = _exchanges.get(service)
+    if exchange is None:
+        exchange = _exchanges[service] = TokenExchange(service.store, service.keys, service.clock.check)
+    return exchange
+
+
+async def exchange_token(ctx: RequestContext) -> JsonResponse:
+    form: ExchangeForm = ctx.body
+    _check_form(form, ctx.service.settings.service_url)
+    metrics = ctx.service.metrics
     try:
-        done = await _way(form)(call, form)
+        issued = await _exchange_for_form(form)(ctx, form)
     except (NotAuthenticated, Denied, Escalation, NotFound, BadInput):
-        metrics.exchange("refused")
+        metrics.count_exchange("refused")
         raise
-    metrics.exchange("granted")
-    return Answer(_document(done), headers={"Pragma": "no-cache"})
+    metrics.count_exchange("granted")
+    return JsonResponse(_token_response(issued), headers={"Pragma": "no-cache"})
 
 
-async def _renewed(call: Call, form: ExchangeForm) -> Exchanged:
-    house, exchange, source = call.house, exchange_of(call.house), call.caller.source
-    # A token is a durable write, and everybody waits for the same writer: each session has a share of its own, and who
-    # has used it up is turned away before anything is asked of the store (R125, T-37).
-    await house.limits.need_minting(hash_credential(form.subject_token))
-    beside = None if form.actor_token is None else await role_token(call, form.actor_token)
-    async with house.roads.doubts.looking_at(form.subject_token, source):
-        holder = await call.look(lambda tx: find(tx, form.subject_token))
+async def _renew(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
+    service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
+    # Each token is a durable write, and all writes share one queue. Sessions therefore have a budget, and a session
+    # that has used it up is refused before the store is queried (R125, T-37).
+    await service.rate_limiter.require_token_budget(hash_credential(form.subject_token))
+    own_token = None if form.actor_token is None else await verify_role_token(ctx, form.actor_token)
+    async with service.authenticator.failed_auth_throttle.guard(form.subject_token, source):
+        holder = await ctx.unauthorized_read(lambda tx: find_credential_holder(tx, form.subject_token))
         if holder is None:
-            note = exchange.note_unknown(beside, source)
-            if note is not None:
-                await house.pools.writes.run(note)
-            raise unknown_credential()
-    async with house.limits.minting(holder.credential):
-        return await house.pools.writes.run(
-            lambda: exchange.renew(holder, project=form.project, scope=form.scope, beside=beside, source=source)
+            record = exchange.record_unknown_credential(own_token, source)
+            if record is not None:
+                await service.pools.writes.run(record)
+            raise unknown_credential_error()
+    async with service.rate_limiter.issuing_token(holder.credential_hash):
+        return await service.pools.writes.run(
+            lambda: exchange.renew(holder, project=form.project, scope=form.scope, role_token=own_token, source=source)
         )
 
 
-def _way(form: ExchangeForm) -> Callable[[Call, ExchangeForm], Awaitable[Exchanged]]:
-    if form.subject_token_type != JWT:
-        return _renewed
-    return _narrowed if form.actor_token is None else _acted
+def _exchange_for_form(form: ExchangeForm) -> Callable[[RequestContext, ExchangeForm], Awaitable[IssuedToken]]:
+    if form.subject_token_type != JWT_TYPE:
+        return _renew
+    return _downscope if form.actor_token is None else _impersonate
 
 
-async def _acted(call: Call, form: ExchangeForm) -> Exchanged:
-    # RFC 8693, 1.1, delegation: the subject token is the person's, the actor token the service account's.
-    house, exchange, source = call.house, exchange_of(call.house), call.caller.source
-    actor = await house.roads.machine(form.actor_token or "", source)
-    with house.limits.admitted(Caller(Credential.SERVICE_ACCOUNT, source, actor)):
-        subject = await role_token(call, form.subject_token)
-        async with house.limits.minting(f"acting {subject.session}"):
-            return await house.pools.writes.run(
-                lambda: exchange.act(actor, subject, scope=form.scope, project=form.project)
+async def _impersonate(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
+    # Delegation (RFC 8693, 1.1): the subject token is the user's, the actor token is the service account's.
+    service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
+    actor = await service.authenticator.authenticate_service_account(form.actor_token or "", source)
+    with service.rate_limiter.admit(Principal(AuthMethod.SERVICE_ACCOUNT, source, actor)):
+        subject = await verify_role_token(ctx, form.subject_token)
+        async with service.rate_limiter.issuing_token(f"acting {subject.session_id}"):
+            return await service.pools.writes.run(
+                lambda: exchange.impersonate(actor, subject, scope=form.scope, project=form.project)
             )
 
 
-async def _narrowed(call: Call, form: ExchangeForm) -> Exchanged:
-    house, exchange, source = call.house, exchange_of(call.house), call.caller.source
-    subject = await role_token(call, form.subject_token)
-    async with house.limits.minting(subject.session):
-        return await house.pools.writes.run(
-            lambda: exchange.narrow(subject, scope=form.scope, project=form.project, source=source)
+async def _downscope(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
+    service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
+    subject = await verify_role_token(ctx, form.subject_token)
+    async with service.rate_limiter.issuing_token(subject.session_id):
+        return await service.pools.writes.run(
+            lambda: exchange.downscope(subject, scope=form.scope, project=form.project, source=source)
         )
 
 
-def _document(done: Exchanged) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "access_token": done.text,
-        "issued_token_type": JWT,
+def _token_response(issued: IssuedToken) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "access_token": issued.token,
+        "issued_token_type": JWT_TYPE,
         "token_type": "Bearer",
-        "expires_in": done.expires_in,
-        "project": done.project,
-        "session": done.session,
+        "expires_in": issued.expires_in,
+        "project": issued.project,
+        "session": issued.session_id,
     }
-    if done.scope is not None:
-        out["scope"] = " ".join(done.scope)
-    return out
+    if issued.scope is not None:
+        response["scope"] = " ".join(issued.scope)
+    return response
 
 
-def _check(form: ExchangeForm, own: str) -> None:
-    def fail(error: str, sentence: str) -> BadInput:
-        return BadInput(sentence, more={"oauth": error})
+def _check_form(form: ExchangeForm, issuer: str) -> None:
+    def fail(error: str, detail: str) -> BadInput:
+        return BadInput(detail, extensions={"oauth": error})
 
-    if form.grant_type != GRANT:
-        raise fail("unsupported_grant_type", f"the only grant type here is `{GRANT}`")
-    if form.subject_token_type not in (ACCESS_TOKEN, JWT):
-        raise fail("invalid_request", f"the subject token is of the type `{ACCESS_TOKEN}` or `{JWT}`")
-    if form.requested_token_type not in (None, ACCESS_TOKEN, JWT):
-        raise fail("invalid_request", "only role tokens are issued here")
-    if form.audience not in (None, own) or form.resource not in (None, own):
-        raise fail("invalid_target", "role tokens are good for this service only")
+    if form.grant_type != TOKEN_EXCHANGE_GRANT:
+        raise fail("unsupported_grant_type", f"the only supported grant type is `{TOKEN_EXCHANGE_GRANT}`")
+    if form.subject_token_type not in (ACCESS_TOKEN_TYPE, JWT_TYPE):
+        raise fail("invalid_request", f"the subject token type is `{ACCESS_TOKEN_TYPE}` or `{JWT_TYPE}`")
+    if form.requested_token_type not in (None, ACCESS_TOKEN_TYPE, JWT_TYPE):
+        raise fail("invalid_request", "only role tokens are issued")
+    if form.audience not in (None, issuer) or form.resource not in (None, issuer):
+        raise fail("invalid_target", "role tokens are valid for this service only")
     if (form.actor_token is None) != (form.actor_token_type is None):
-        raise fail("invalid_request", "an actor token and its type come together")
-    if form.subject_token_type == JWT and form.actor_token_type not in (None, ACCESS_TOKEN):
-        raise fail("invalid_request", f"who acts for somebody else is a service account: its type is `{ACCESS_TOKEN}`")
-    if form.subject_token_type == ACCESS_TOKEN and form.actor_token_type not in (None, JWT):
-        raise fail("invalid_request", "beside a server's hub token the actor token is the session's own role token")
+        raise fail("invalid_request", "`actor_token` and `actor_token_type` must be given together")
+    if form.subject_token_type == JWT_TYPE and form.actor_token_type not in (None, ACCESS_TOKEN_TYPE):
+        raise fail(
+            "invalid_request", f"only a service account acts for a user: the actor token type is `{ACCESS_TOKEN_TYPE}`"
+        )
+    if form.subject_token_type == ACCESS_TOKEN_TYPE and form.actor_token_type not in (None, JWT_TYPE):
+        raise fail("invalid_request", "with a server's hub token, the actor token is the session's own role token")

@@ -1,41 +1,41 @@
-"""``POST /oauth/introspect``: what a role token says and whether it still counts (RFC 7662)."""
+"""``POST /oauth/introspect``: claims and validity of a role token (RFC 7662)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.authorization.decisions.token_status import ended_because
+from aizen_hub.authorization.decisions.token_status import token_invalid_reason
 from aizen_hub.problems import NotAuthenticated
-from aizen_hub.service.http.route import Answer
+from aizen_hub.service.http.route import JsonResponse
 from aizen_hub.service.oauth.schemas import TokenForm
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Read
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import ReadTransaction
 
 INACTIVE = {"active": False}
 
 
-async def introspect(call: Call) -> Answer:
-    form: TokenForm = call.body
-    house = call.house
+async def introspect_token(ctx: RequestContext) -> JsonResponse:
+    form: TokenForm = ctx.body
+    service = ctx.service
 
-    def work(tx: Read) -> dict[str, Any]:
-        ring = house.keys.ring(tx)
-        house.verifier.advance(ring)
+    def operation(tx: ReadTransaction) -> dict[str, Any]:
+        ring = service.keys.ring(tx)
+        service.verifier.update_keys(ring)
         try:
-            token = house.verifier.verify(form.token, tx.now)
+            token = service.verifier.verify(form.token, tx.now)
         except NotAuthenticated:
             return INACTIVE
-        # Whatever the cause, an outsider learns only that it does not count (RFC 7662, 2.2).
-        if ended_because(tx, ring, token) is not None:
+        # The response does not tell why a token is invalid (RFC 7662, 2.2).
+        if token_invalid_reason(tx, ring, token) is not None:
             return INACTIVE
-        own = house.settings.service_url
-        known = {
+        issuer = service.settings.service_url
+        claims = {
             "active": True,
             "token_type": "Bearer",
-            "iss": own,
-            "aud": own,
+            "iss": issuer,
+            "aud": issuer,
             "sub": token.subject,
-            "sid": token.session,
+            "sid": token.session_id,
             "project": token.project,
             "jti": token.token_id,
             "iat": int(token.issued_at.timestamp()),
@@ -44,6 +44,6 @@ async def introspect(call: Call) -> Answer:
             "scope": None if token.scope is None else " ".join(sorted(token.scope)),
             "act": None if token.actor is None else {"sub": token.actor},
         }
-        return {name: value for name, value in known.items() if value is not None}
+        return {name: value for name, value in claims.items() if value is not None}
 
-    return Answer(await call.read(work))
+    return JsonResponse(await ctx.authorized_read(operation))

@@ -1,44 +1,86 @@
-"""The OAuth addresses, for the table of routes."""
+"""Routes of the OAuth endpoints."""
 
 from __future__ import annotations
 
-from aizen_hub.service.http.route import ROAD, Credential, Need, Route
+from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, Requirement, Route
 from aizen_hub.service.oauth import discovery, exchange, introspection, revocation
-from aizen_hub.service.oauth.errors import oauth_error
+from aizen_hub.service.oauth.errors import format_oauth_error
 from aizen_hub.service.oauth.schemas import (
-    ExchangeAnswer,
+    EmptyObject,
     ExchangeForm,
-    IntrospectionAnswer,
+    ExchangeResponse,
+    IntrospectionResponse,
     KeySet,
-    Nothing,
     ServerMetadata,
     TokenForm,
 )
 
-# The token in the form is itself the credential: whoever has it is the client (RFC 6749, 2.1: public clients).
-BEARERS = frozenset({Credential.NONE})
-_FORM = 24 << 10
+# The token in the form is itself the credential (public clients; RFC 6749, 2.1).
+WITHOUT_CREDENTIAL = frozenset({AuthMethod.NONE})
+_MAX_FORM = 24 << 10
 
 ROUTES = (
     Route(
-        "POST", "/oauth/token", BEARERS, ROAD, exchange.token, "Exchange a token for a new role token (RFC 8693).",
-        body=ExchangeForm, answer=ExchangeAnswer, form=True, max_body=_FORM, wraps=oauth_error, rationed=False,
+        "POST",
+        "/oauth/token",
+        WITHOUT_CREDENTIAL,
+        CREDENTIAL_SUFFICES,
+        exchange.exchange_token,
+        "Exchange a token for a new role token (RFC 8693).",
+        body=ExchangeForm,
+        response=ExchangeResponse,
+        form=True,
+        max_body=_MAX_FORM,
+        error_formatter=format_oauth_error,
+        rate_limited=False,
     ),
     Route(
-        "POST", "/oauth/revoke", BEARERS, ROAD, revocation.revoke, "End a session's role tokens (RFC 7009).",
-        body=TokenForm, answer=Nothing, form=True, max_body=_FORM, wraps=oauth_error, rationed=False,
+        "POST",
+        "/oauth/revoke",
+        WITHOUT_CREDENTIAL,
+        CREDENTIAL_SUFFICES,
+        revocation.revoke_token,
+        "Revoke a session's role tokens (RFC 7009).",
+        body=TokenForm,
+        response=EmptyObject,
+        form=True,
+        max_body=_MAX_FORM,
+        error_formatter=format_oauth_error,
+        rate_limited=False,
     ),
     Route(
-        "POST", "/oauth/introspect", frozenset({Credential.SERVICE_ACCOUNT}), Need.operation("access"),
-        introspection.introspect, "Ask whether a role token counts (RFC 7662).",
-        body=TokenForm, answer=IntrospectionAnswer, form=True, max_body=_FORM,
+        "POST",
+        "/oauth/introspect",
+        frozenset({AuthMethod.SERVICE_ACCOUNT}),
+        Requirement.endpoint("access"),
+        introspection.introspect_token,
+        "Introspect a role token (RFC 7662).",
+        body=TokenForm,
+        response=IntrospectionResponse,
+        form=True,
+        max_body=_MAX_FORM,
     ),
     Route(
-        "GET", "/.well-known/jwks.json", BEARERS, ROAD, discovery.key_set, "Our public keys (RFC 7517).",
-        answer=KeySet, media="application/jwk-set+json", always=True, rationed=False,
+        "GET",
+        "/.well-known/jwks.json",
+        WITHOUT_CREDENTIAL,
+        CREDENTIAL_SUFFICES,
+        discovery.show_key_set,
+        "Public keys of this service (RFC 7517).",
+        response=KeySet,
+        media_type="application/jwk-set+json",
+        available_when_sealed=True,
+        rate_limited=False,
     ),
     Route(
-        "GET", "/.well-known/oauth-authorization-server", BEARERS, ROAD, discovery.metadata,
-        "Where the OAuth endpoints are (RFC 8414).", answer=ServerMetadata, always=True, rationed=False,
+        "GET",
+        "/.well-known/oauth-authorization-server",
+        WITHOUT_CREDENTIAL,
+        CREDENTIAL_SUFFICES,
+        discovery.show_metadata,
+        "Metadata of the OAuth endpoints (RFC 8414).",
+        response=ServerMetadata,
+        available_when_sealed=True,
+        rate_limited=False,
     ),
-)  # fmt: skip
+)

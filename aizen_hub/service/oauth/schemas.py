@@ -1,4 +1,4 @@
-"""Forms and answers of the OAuth endpoints."""
+"""Forms and responses of the OAuth endpoints."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aizen_hub.service.http.schema import Name, Open, Schema, Secret
+from aizen_hub.api_models.schema import Name, ResponseModel, Schema, Secret
 
-Word = Annotated[str, Field(min_length=1, max_length=200)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 Token = Annotated[str, Field(min_length=1, max_length=8192, repr=False)]
 
 
 class ExchangeForm(Schema):
-    """RFC 8693, 2.1, and ``project``, which changes the session's project first."""
+    """RFC 8693, 2.1; ``project`` changes the session's project first."""
 
-    grant_type: Word
+    grant_type: ShortText
     subject_token: Token
-    subject_token_type: Word
+    subject_token_type: ShortText
     actor_token: Annotated[str | None, Field(min_length=1, max_length=8192, repr=False)] = None
-    actor_token_type: Word | None = None
-    requested_token_type: Word | None = None
-    audience: Word | None = None
-    resource: Word | None = None
+    actor_token_type: ShortText | None = None
+    requested_token_type: ShortText | None = None
+    audience: ShortText | None = None
+    resource: ShortText | None = None
     scope: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     project: Name | None = None
 
 
-class ExchangeAnswer(Open):
+class ExchangeResponse(ResponseModel):
     access_token: Secret
     issued_token_type: str
     token_type: str
@@ -40,22 +40,22 @@ class TokenForm(Schema):
     """RFC 7662, 2.1 and RFC 7009, 2.1."""
 
     token: Token
-    token_type_hint: Word | None = None
+    token_type_hint: ShortText | None = None
 
 
-class IntrospectionAnswer(Open):
+class IntrospectionResponse(ResponseModel):
     active: bool
 
 
-class Nothing(Open):
+class EmptyObject(ResponseModel):
     """An empty object."""
 
 
-class KeySet(Open):
+class KeySet(ResponseModel):
     keys: list[dict[str, str]]
 
 
-class ServerMetadata(Open):
+class ServerMetadata(ResponseModel):
     """RFC 8414, 2."""
 
     issuer: str

@@ -1,33 +1,33 @@
-"""Role tokens that come in a form, verified with the keys of now."""
+"""Verification of role tokens in form fields, with the current keys."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from aizen_hub.problems import NotAuthenticated
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.tokens.role_token import RoleToken
 
 
-async def role_token(call: Call, text: str) -> RoleToken:
-    """Return the content of a good role token.
+async def verify_role_token(ctx: RequestContext, text: str) -> RoleToken:
+    """Verify a role token and return its content.
 
-    The ring at hand may be a second old, and another replica may sign with a newer key already: a key that is unknown
-    here is looked up before the token is refused. Otherwise its revocation would be acknowledged and do nothing (R48).
+    The cached keys may be a second old, and another replica may already sign with a newer one: an unknown key is looked
+    up before the token is refused. Otherwise its revocation would be confirmed without any effect (R48).
 
     Raises
     ------
     NotAuthenticated
-    TooMany
-        Too many refused credentials came from there.
+    TooManyRequests
+        Too many invalid credentials came from this network.
     Unavailable
     """
-    house, now = call.house, datetime.now(UTC)
+    service, now = ctx.service, datetime.now(UTC)
     try:
-        return house.verifier.verify(text, now)
+        return service.verifier.verify(text, now)
     except NotAuthenticated as error:
-        if error.more.get("code") != "unknown-key":
+        if error.extensions.get("code") != "unknown-key":
             raise
-    async with house.roads.doubts.looking_at(text, call.caller.source):
-        house.verifier.advance(await call.look(house.keys.ring))
-        return house.verifier.verify(text, now)
+    async with service.authenticator.failed_auth_throttle.guard(text, ctx.principal.source):
+        service.verifier.update_keys(await ctx.unauthorized_read(service.keys.ring))
+        return service.verifier.verify(text, now)

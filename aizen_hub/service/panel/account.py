@@ -1,4 +1,4 @@
-"""My account: password, second factor and further logins."""
+"""Page *My account*: password, second factor and linked logins."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aizen_hub.accounts import pending_changes as pending
+from aizen_hub.accounts import identities, pending_changes
 from aizen_hub.accounts.credentials import passwords, second_factor
-from aizen_hub.accounts.logins import linked_logins as further_logins
-from aizen_hub.accounts.users import users
-from aizen_hub.authorization import checks as gate
-from aizen_hub.problems import BadInput, Denied, NotFound, TooMany
-from aizen_hub.service.api.schemas.hub_logins import Provider
-from aizen_hub.service.http.route import REGISTERED, Document, Route
-from aizen_hub.service.http.schema import Schema, Secret
-from aizen_hub.service.panel.approvals import Plain
-from aizen_hub.service.panel.rendering import HTML, IN_BROWSER, Form, do, form, render, see_other
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Write
+from aizen_hub.accounts.logins import linked_logins
+from aizen_hub.api_models.schema import ProviderName, Schema, Secret
+from aizen_hub.authorization import checks
+from aizen_hub.problems import BadInput, Denied, NotFound, TooManyRequests
+from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.headers import HTML
+from aizen_hub.service.http.route import ANY_REGISTERED, RawResponse, Route
+from aizen_hub.service.panel.approvals import EmptyForm
+from aizen_hub.service.panel.rendering import IN_BROWSER, authorized_value, form_route, render, see_other
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction
 
-_OUT = "You are signed out everywhere in a moment, and your hub tokens end; running servers go on."
-_SAID = {
-    "password": f"Your password was changed. {_OUT}",
-    "on": f"Every sign-in now asks for a code too. {_OUT}",
-    "off": f"No codes are asked any more. {_OUT}",
-    "linked": "You can sign in with that login too.",
-    "unlinked": f"That login opens your account no more. {_OUT}",
+_SIGNED_OUT = "You will be signed out everywhere and your hub tokens will end; running servers keep running."
+_MESSAGES = {
+    "password": f"Your password was changed. {_SIGNED_OUT}",
+    "on": f"Every sign-in now asks for a code as well. {_SIGNED_OUT}",
+    "off": f"Codes are no longer asked for. {_SIGNED_OUT}",
+    "linked": "You can now sign in with that login as well.",
+    "unlinked": f"That login can no longer be used. {_SIGNED_OUT}",
 }
 
 
@@ -34,104 +34,108 @@ class AccountQuery(Schema):
     done: Literal["password", "on", "off", "linked", "unlinked"] | None = None
 
 
-class NewPassword(Form):
-    present: Annotated[str, Field(max_length=1024)]
+class PasswordForm(Form):
+    current: Annotated[str, Field(max_length=1024)]
     password: Secret
-    again: Secret
+    repeated: Secret
 
 
-class Enabling(Form):
-    sealed: Annotated[str, Field(max_length=500)]
+class SecondFactorForm(Form):
+    encrypted_secret: Annotated[str, Field(max_length=500)]
     code: Annotated[str, Field(max_length=16)]
 
 
-class Unlinking(Form):
-    provider: Provider
+class UnlinkForm(Form):
+    provider: ProviderName
 
 
-async def account(call: Call) -> Document:
-    found = await do(call, _found)
-    return render(call, "account.html", said=_SAID.get(call.query.done), enrolment=None, **found)
+async def show_account(ctx: RequestContext) -> RawResponse:
+    data = await authorized_value(ctx, _account_data)
+    return render(ctx, "account.html", notice=_MESSAGES.get(ctx.query.done), enrolment=None, **data)
 
 
-def _found(tx: Write) -> dict[str, Any]:
-    gate.in_person(tx)
-    row = users.row_of(tx, tx.actor.identity.name)
-    labels = {one.name: one.label or one.name for one in tx.settings.providers}
-    further = further_logins.linked(tx, row.name)
+def _account_data(tx: WriteTransaction) -> dict[str, Any]:
+    checks.forbid_impersonation(tx)
+    user = identities.get_user(tx, tx.actor.identity.name)
+    labels = {provider.name: provider.label or provider.name for provider in tx.settings.providers}
     return {
-        "user": row,
-        "local": users.is_local(tx, row.name),
-        "codes": second_factor.is_on(tx, row.name),
+        "user": user,
+        "is_local": identities.is_local_user(tx, user.name),
+        "has_second_factor": second_factor.has_second_factor(tx, user.name),
         "labels": labels,
-        "further": further,
-        "others": [one for one in labels if one != row.provider],
-        "least": passwords.MIN_CHARACTERS,
+        "linked_providers": linked_logins.linked_providers(tx, user.name),
+        "other_providers": [name for name in labels if name != user.provider],
+        "min_characters": passwords.MIN_CHARACTERS,
     }
 
 
-async def password(call: Call) -> Document:
-    body, name = call.body, call.identity.name
-    if body.password != body.again:
+async def change_password(ctx: RequestContext) -> RawResponse:
+    body, name = ctx.body, ctx.identity.name
+    if body.password != body.repeated:
         raise BadInput("the two new passwords differ")
 
-    def begin(tx: Write) -> passwords.Attempt:
-        gate.in_person(tx)
-        row = users.row_of(tx, name)
-        if not users.is_local(tx, name):
-            raise NotFound("your password is not kept here", remedy="change it where you sign in")
-        passwords.check(body.password, name)
-        return passwords.begin(tx, row.provider, name, None)
+    def start(tx: WriteTransaction) -> passwords.PasswordAttempt:
+        checks.forbid_impersonation(tx)
+        user = identities.get_user(tx, name)
+        if not identities.is_local_user(tx, name):
+            raise NotFound("your password is not managed here", remedy="change it where you sign in")
+        passwords.check_password_rules(body.password, name)
+        return passwords.start_check(tx, user.provider, name, None)
 
-    # Counted in one transaction, compared outside of any, closed in a second one; as at the sign-in.
-    attempt = await do(call, begin)
-    matched = await call.house.pools.passwords.run(lambda: attempt.verify(body.present))
-    new = await call.house.pools.passwords.run(lambda: passwords.NewPassword.of(body.password)) if matched else None
+    # Counted in one transaction, compared outside, finished in a second one, as at a login.
+    attempt = await authorized_value(ctx, start)
+    pool = ctx.service.pools.passwords
+    matches = await pool.run(lambda: attempt.verify(body.current))
+    new = await pool.run(lambda: passwords.NewPassword.from_text(body.password)) if matches else None
 
-    def finish(tx: Write) -> passwords.PasswordAnswer:
-        answer = passwords.finish(tx, attempt, matched)
-        if answer.outcome == "verified" and new is not None:
-            passwords.put(tx, name, new)
-        return answer
+    def finish(tx: WriteTransaction) -> passwords.PasswordResult:
+        result = passwords.finish_check(tx, attempt, matches)
+        if result.outcome == "verified" and new is not None:
+            passwords.set_password(tx, name, new)
+        return result
 
-    answer = await do(call, finish)
-    if answer.outcome == "throttled":
-        raise TooMany("too many wrong passwords", more={"retry_after": answer.retry_after or 1}, remedy="wait a while")
-    if answer.outcome != "verified":
-        raise Denied("your present password is not that", remedy="try again")
-    return see_other(call, "account?done=password")
-
-
-async def begin_codes(call: Call) -> Document:
-    def check(tx: Write) -> dict[str, Any]:
-        found = _found(tx)
-        if not found["local"]:
-            raise NotFound("your sign-in is checked elsewhere", remedy="set a second factor up there")
-        pending.need_fresh(tx)
-        return found
-
-    found = await do(call, check)
-    encryption = call.house.keys.encryption
-    assert encryption is not None, "a sealed service answers no such request"
-    enrolment = second_factor.begin(call.identity.name, encryption)
-    return render(call, "account.html", said=None, enrolment=enrolment, **found)
+    result = await authorized_value(ctx, finish)
+    if result.outcome == "throttled":
+        raise TooManyRequests(
+            "too many wrong passwords", extensions={"retry_after": result.retry_after or 1}, remedy="wait a while"
+        )
+    if result.outcome != "verified":
+        raise Denied("your current password is wrong", remedy="try again")
+    return see_other(ctx, "account?done=password")
 
 
-async def enable_codes(call: Call) -> Document:
-    encryption = call.house.keys.encryption
-    assert encryption is not None, "a sealed service answers no such request"
-    await do(call, lambda tx: second_factor.enable(tx, encryption, call.body.sealed, call.body.code))
-    return see_other(call, "account?done=on")
+async def start_second_factor(ctx: RequestContext) -> RawResponse:
+    def check(tx: WriteTransaction) -> dict[str, Any]:
+        data = _account_data(tx)
+        if not data["is_local"]:
+            raise NotFound("your sign-in is not managed here", remedy="set up a second factor where you sign in")
+        pending_changes.require_recent_login(tx)
+        return data
+
+    data = await authorized_value(ctx, check)
+    encryption = ctx.service.keys.encryption
+    assert encryption is not None, "a sealed service does not handle this request"
+    enrolment = second_factor.begin_enrolment(ctx.identity.name, encryption)
+    return render(ctx, "account.html", notice=None, enrolment=enrolment, **data)
 
 
-async def disable_codes(call: Call) -> Document:
-    await do(call, lambda tx: second_factor.disable(tx, call.identity.name))
-    return see_other(call, "account?done=off")
+async def enable_second_factor(ctx: RequestContext) -> RawResponse:
+    encryption, body = ctx.service.keys.encryption, ctx.body
+    assert encryption is not None, "a sealed service does not handle this request"
+    await authorized_value(
+        ctx, lambda tx: second_factor.enable_second_factor(tx, encryption, body.encrypted_secret, body.code)
+    )
+    return see_other(ctx, "account?done=on")
 
 
-async def unlink(call: Call) -> Document:
-    await do(call, lambda tx: further_logins.unlink_own(tx, call.body.provider))
-    return see_other(call, "account?done=unlinked")
+async def disable_second_factor(ctx: RequestContext) -> RawResponse:
+    await authorized_value(ctx, lambda tx: second_factor.disable_second_factor(tx, ctx.identity.name))
+    return see_other(ctx, "account?done=off")
+
+
+async def unlink_login(ctx: RequestContext) -> RawResponse:
+    await authorized_value(ctx, lambda tx: linked_logins.unlink_own_logins(tx, ctx.body.provider))
+    return see_other(ctx, "account?done=unlinked")
 
 
 ROUTES = (
@@ -139,16 +143,16 @@ ROUTES = (
         "GET",
         "/account",
         IN_BROWSER,
-        REGISTERED,
-        account,
+        ANY_REGISTERED,
+        show_account,
         "My account.",
         query=AccountQuery,
-        media=HTML,
-        page=True,
+        media_type=HTML,
+        browser_page=True,
     ),
-    form("/account/password", password, "Change one's own password.", NewPassword),
-    form("/account/codes", begin_codes, "Begin to use a second factor.", Plain),
-    form("/account/codes/on", enable_codes, "Use a second factor.", Enabling),
-    form("/account/codes/off", disable_codes, "Use a second factor no more.", Plain),
-    form("/account/unlink", unlink, "Take a further login away.", Unlinking),
+    form_route("/account/password", change_password, "Change your own password.", PasswordForm),
+    form_route("/account/codes", start_second_factor, "Start to set up a second factor.", EmptyForm),
+    form_route("/account/codes/on", enable_second_factor, "Enable a second factor.", SecondFactorForm),
+    form_route("/account/codes/off", disable_second_factor, "Disable the second factor.", EmptyForm),
+    form_route("/account/unlink", unlink_login, "Unlink a further login.", UnlinkForm),
 )

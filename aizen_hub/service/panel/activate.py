@@ -1,14 +1,13 @@
-"""The page that an activation link opens."""
+"""Page of an activation link."""
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 
-from aizen_hub.service.http.route import ROAD, Credential, Document, Route
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
 
-NOBODY = frozenset({Credential.NONE})
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -16,33 +15,27 @@ _POLICY = (
 
 
 @cache
-def _file(name: str) -> bytes:
+def _read_file(name: str) -> bytes:
     return files("aizen_hub.service.panel").joinpath(name).read_bytes()
 
 
-async def page(call: Call) -> Document:
-    return Document(_file("activate.html"), "text/html; charset=utf-8", {"Content-Security-Policy": _POLICY})
+async def show_page(ctx: RequestContext) -> RawResponse:
+    headers = {"Content-Security-Policy": _POLICY}
+    return RawResponse(_read_file("activate.html"), "text/html; charset=utf-8", headers)
 
 
-async def script(call: Call) -> Document:
-    return Document(_file("activate.js"), "text/javascript; charset=utf-8")
+async def show_script(ctx: RequestContext) -> RawResponse:
+    return RawResponse(_read_file("activate.js"), "text/javascript; charset=utf-8")
 
 
-async def style(call: Call) -> Document:
-    return Document(_file("activate.css"), "text/css; charset=utf-8")
+async def show_stylesheet(ctx: RequestContext) -> RawResponse:
+    return RawResponse(_read_file("activate.css"), "text/css; charset=utf-8")
 
+
+_route = partial(Route, "GET", auth=frozenset({AuthMethod.NONE}), requires=CREDENTIAL_SUFFICES, browser_page=True)
 
 ROUTES = (
-    Route("GET", "/activate", NOBODY, ROAD, page, "The page of an activation link.", media="text/html", page=True),
-    Route(
-        "GET",
-        "/static/activate.js",
-        NOBODY,
-        ROAD,
-        script,
-        "Its script.",
-        media="text/javascript",
-        page=True,
-    ),
-    Route("GET", "/static/activate.css", NOBODY, ROAD, style, "Its looks.", media="text/css", page=True),
+    _route("/activate", handler=show_page, summary="The page of an activation link.", media_type="text/html"),
+    _route("/static/activate.js", handler=show_script, summary="The page's script.", media_type="text/javascript"),
+    _route("/static/activate.css", handler=show_stylesheet, summary="The page's style sheet.", media_type="text/css"),
 )

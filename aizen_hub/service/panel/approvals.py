@@ -1,4 +1,4 @@
-"""Waiting for confirmation: what would change, who would gain and lose what; confirm or reject."""
+"""Page *Pending changes*: changes to confirm or reject, with the rights they would change, and access requests."""
 
 from __future__ import annotations
 
@@ -6,121 +6,140 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from aizen_hub.accounts import command_handlers as carry_out
-from aizen_hub.accounts import pending_changes as pending
-from aizen_hub.accounts.dry_run import preview
-from aizen_hub.accounts.roles import access_requests as requests
-from aizen_hub.authorization import checks as gate
+from aizen_hub.accounts import command_handlers, pending_changes
+from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.roles import access_requests
+from aizen_hub.api_models.schema import Note, Schema
+from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.http.route import REGISTERED, Document, Route
-from aizen_hub.service.http.schema import Note, Schema
-from aizen_hub.service.panel.rendering import HTML, IN_BROWSER, Form, do, form, render, see_other
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Write
+from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.headers import HTML
+from aizen_hub.service.http.route import ANY_REGISTERED, RawResponse, Route
+from aizen_hub.service.panel.rendering import IN_BROWSER, authorized_value, form_route, render, see_other
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import WriteTransaction
 
-_SAID = {
+_MESSAGES = {
     "rejected": "The change was rejected.",
-    "approved": "The request was granted.",
-    "denied": "The request was refused.",
+    "approved": "The request was approved.",
+    "denied": "The request was denied.",
 }
-_SHOWN = 200
+_MAX_ROWS = 200
 
 
-class WaitingQuery(Schema):
+class PendingQuery(Schema):
     done: Literal["rejected", "approved", "denied"] | None = None
 
 
-class Verdict(Form):
+class DecisionForm(Form):
     comment: Note = ""
 
 
-class Plain(Form):
-    """A form with nothing to fill in."""
+class EmptyForm(Form):
+    """A form with a button and no fields."""
 
 
-def _visible(tx: Write, number: str | None = None) -> Result:
-    everybody = gate.allowed(tx, gate.permission(tx, "users"), SYSTEM)
-    return pending.waiting(tx, of=None if everybody else tx.actor.identity, number=number, most=_SHOWN)
+def _visible_changes(tx: WriteTransaction, change_id: str | None = None) -> Result:
+    sees_all = checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM)
+    requested_by = None if sees_all else tx.actor.identity
+    return pending_changes.list_pending(tx, requested_by=requested_by, change_id=change_id, limit=_MAX_ROWS)
 
 
-async def listing(call: Call) -> Document:
-    def work(tx: Write) -> dict[str, Any]:
-        gate.in_person(tx)
-        changes, grantable = _visible(tx), requests.to_decide(tx, _SHOWN)
+async def list_pending(ctx: RequestContext) -> RawResponse:
+    def operation(tx: WriteTransaction) -> dict[str, Any]:
+        checks.forbid_impersonation(tx)
+        changes, requests = _visible_changes(tx), access_requests.list_decidable_requests(tx, _MAX_ROWS)
         return {
             "changes": changes.rows,
             "more_changes": changes.data["more"],
-            "requests": grantable.rows,
-            "more_requests": grantable.data["more"],
+            "requests": requests.rows,
+            "more_requests": requests.data["more"],
         }
 
-    found = await do(call, work)
-    return render(call, "waiting.html", said=_SAID.get(call.query.done), **found)
+    data = await authorized_value(ctx, operation)
+    return render(ctx, "pending.html", notice=_MESSAGES.get(ctx.query.done), **data)
 
 
-async def detail(call: Call) -> Document:
-    number = call.members["change"]
+async def show_change(ctx: RequestContext) -> RawResponse:
+    change_id = ctx.path_params["change"]
 
-    def find(tx: Write) -> Any:
-        gate.in_person(tx)
-        rows = _visible(tx, number).rows
+    def find(tx: WriteTransaction) -> Any:
+        checks.forbid_impersonation(tx)
+        rows = _visible_changes(tx, change_id).rows
         if not rows:
-            raise pending.nothing()
-        # Only tried, and taken back: who may see it may see what it would do before signing in again.
+            raise pending_changes.pending_not_found()
         return rows[0], tx.now
 
-    row, now = await do(call, find)
-    trying = replace(call.actor, fresh_until=now + timedelta(minutes=1))
-    house, effect, refusal = call.house, None, None
+    row, now = await authorized_value(ctx, find)
+    # A dry run as if the user had just signed in: its effect is shown before the user signs in again to confirm.
+    actor = replace(ctx.actor, recent_login_until=now + timedelta(minutes=1))
+    service, effect, denial = ctx.service, None, None
     try:
-        effect = await house.pools.writes.run(
-            lambda: preview(house.store, trying, lambda tx: carry_out.confirm(tx, number))
+        effect = await service.pools.writes.run(
+            lambda: dry_run(service.store, actor, lambda tx: command_handlers.confirm_pending_change(tx, change_id))
         )
     except Problem as problem:
-        refusal = problem
-    return render(call, "change.html", change=row, effect=effect, refusal=refusal)
+        denial = problem
+    return render(ctx, "change.html", change=row, effect=effect, denial=denial)
 
 
-async def confirm(call: Call) -> Document:
-    result: Result = await do(call, lambda tx: carry_out.confirm(tx, call.members["change"]))
-    # Shown at once and once: it may hold links or a credential.
-    return render(call, "confirmed.html", result=result)
+async def confirm_change(ctx: RequestContext) -> RawResponse:
+    change_id = ctx.path_params["change"]
+    result: Result = await authorized_value(ctx, lambda tx: command_handlers.confirm_pending_change(tx, change_id))
+    # Rendered without a redirect, since it may contain links or a credential that are shown only once.
+    return render(ctx, "confirmed.html", result=result)
 
 
-async def reject(call: Call) -> Document:
-    await do(call, lambda tx: pending.reject(tx, call.members["change"], call.body.comment))
-    return see_other(call, "waiting?done=rejected")
+async def reject_change(ctx: RequestContext) -> RawResponse:
+    change_id, comment = ctx.path_params["change"], ctx.body.comment
+    await authorized_value(ctx, lambda tx: pending_changes.reject_change(tx, change_id, comment))
+    return see_other(ctx, "pending?done=rejected")
 
 
-async def approve(call: Call) -> Document:
-    result: Result = await do(call, lambda tx: requests.approve(tx, call.members["request"], comment=call.body.comment))
-    if result.pending:
-        return see_other(call, f"waiting/{result.pending}")
-    return see_other(call, "waiting?done=approved")
+async def approve_request(ctx: RequestContext) -> RawResponse:
+    request_id, comment = ctx.path_params["request"], ctx.body.comment
+    result: Result = await authorized_value(
+        ctx, lambda tx: access_requests.approve_request(tx, request_id, comment=comment)
+    )
+    if result.pending_id:
+        return see_other(ctx, f"pending/{result.pending_id}")
+    return see_other(ctx, "pending?done=approved")
 
 
-async def deny(call: Call) -> Document:
-    await do(call, lambda tx: requests.deny(tx, call.members["request"], comment=call.body.comment))
-    return see_other(call, "waiting?done=denied")
+async def deny_request(ctx: RequestContext) -> RawResponse:
+    request_id, comment = ctx.path_params["request"], ctx.body.comment
+    await authorized_value(ctx, lambda tx: access_requests.deny_request(tx, request_id, comment=comment))
+    return see_other(ctx, "pending?done=denied")
 
 
 ROUTES = (
     Route(
         "GET",
-        "/waiting",
+        "/pending",
         IN_BROWSER,
-        REGISTERED,
-        listing,
-        "What waits for confirmation.",
-        query=WaitingQuery,
-        media=HTML,
-        page=True,
+        ANY_REGISTERED,
+        list_pending,
+        "Pending changes.",
+        query=PendingQuery,
+        media_type=HTML,
+        browser_page=True,
     ),
-    Route("GET", "/waiting/{change}", IN_BROWSER, REGISTERED, detail, "One waiting change.", media=HTML, page=True),
-    form("/waiting/{change}/confirm", confirm, "Confirm a waiting change, from its page.", Plain),
-    form("/waiting/{change}/reject", reject, "Reject a waiting change, from its page.", Verdict),
-    form("/waiting/requests/{request}/approve", approve, "Grant a request, from the page.", Verdict),
-    form("/waiting/requests/{request}/deny", deny, "Refuse a request, from the page.", Verdict),
+    Route(
+        "GET",
+        "/pending/{change}",
+        IN_BROWSER,
+        ANY_REGISTERED,
+        show_change,
+        "One pending change.",
+        media_type=HTML,
+        browser_page=True,
+    ),
+    form_route("/pending/{change}/confirm", confirm_change, "Confirm a pending change, from its page.", EmptyForm),
+    form_route("/pending/{change}/reject", reject_change, "Reject a pending change, from its page.", DecisionForm),
+    form_route(
+        "/pending/requests/{request}/approve", approve_request, "Approve a request, from the page.", DecisionForm
+    ),
+    form_route("/pending/requests/{request}/deny", deny_request, "Deny a request, from the page.", DecisionForm),
 )

@@ -1,86 +1,88 @@
-"""My access: one's roles and limits in each project, and how to ask for more."""
+"""Page *My access*: the user's roles and limits in each project, and access requests."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from aizen_hub.accounts.roles import access_requests as requests
-from aizen_hub.accounts.roles import limits
-from aizen_hub.authorization import checks as gate
+from aizen_hub.accounts.roles import access_requests, limits
+from aizen_hub.api_models.schema import Name, Note, Schema
+from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.http.route import REGISTERED, Document, Route
-from aizen_hub.service.http.schema import Name, Note, Schema
-from aizen_hub.service.panel.rendering import HTML, IN_BROWSER, Form, do, render, see_other
-from aizen_hub.service.pipeline.request_context import Call
-from aizen_hub.store.transaction import Read
+from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.headers import HTML
+from aizen_hub.service.http.route import ANY_REGISTERED, RawResponse, Route
+from aizen_hub.service.panel.rendering import IN_BROWSER, authorized_value, form_route, render, see_other
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-_MOST = 1000
-_REQUESTS = 50
-_SAID = {
-    "asked": "Your request waits for somebody who may grant it.",
-    "withdrawn": "Your request was taken back.",
+_MAX_ROLES = 1000
+_MAX_REQUESTS = 50
+_MESSAGES = {
+    "requested": "Your request was sent to those who can approve it.",
+    "withdrawn": "Your request was withdrawn.",
 }
 
 
 class HomeQuery(Schema):
-    done: Literal["asked", "withdrawn"] | None = None
+    done: Literal["requested", "withdrawn"] | None = None
 
 
-class AskForAccess(Form):
+class AccessRequestForm(Form):
     scope: str = SYSTEM
     role: Name
     reason: Note = ""
 
 
-class Withdrawal(Form):
+class WithdrawalForm(Form):
     request: Name
 
 
-async def home(call: Call) -> Document:
-    who = call.identity
+async def show_home(ctx: RequestContext) -> RawResponse:
+    identity = ctx.identity
 
-    def work(tx: Read) -> dict[str, Any]:
-        mine = requests.mine(tx, who, _REQUESTS)
-        held = [one for one in tx.rights(who).held if one.gives(tx.now)][:_MOST]
-        scopes = sorted({one.scope for one in held}, key=lambda one: (one != SYSTEM, one))
+    def operation(tx: ReadTransaction) -> dict[str, Any]:
+        own_requests = access_requests.list_own_requests(tx, identity, _MAX_REQUESTS)
+        held_roles = [role for role in tx.rights(identity).held_roles if role.is_effective(tx.now)][:_MAX_ROLES]
+        scopes = sorted({role.scope for role in held_roles}, key=lambda scope: (scope != SYSTEM, scope))
         return {
-            "places": [
+            "scopes": [
                 {
                     "name": scope,
-                    "roles": [(one, tx.roles[one.role].description) for one in held if one.scope == scope],
-                    "limits": [(kind.value, one) for kind, one in sorted(limits.of(tx, who, scope).items())],
+                    "roles": [(held, tx.roles[held.role].description) for held in held_roles if held.scope == scope],
+                    "limits": [
+                        (kind.value, limit) for kind, limit in sorted(limits.limits_of(tx, identity, scope).items())
+                    ],
                 }
                 for scope in scopes
             ],
-            "requests": mine.rows,
-            "more_requests": mine.data["more"],
-            "roles": sorted(
-                (one for one in tx.roles.values()), key=lambda one: (min(one.scopes, default=""), one.name)
-            ),
-            "projects": [row.name for row in gate.visible_projects(tx, who)],
+            "requests": own_requests.rows,
+            "more_requests": own_requests.data["more"],
+            "roles": sorted(tx.roles.values(), key=lambda role: (min(role.scopes, default=""), role.name)),
+            "projects": [row.name for row in checks.visible_projects(tx, identity)],
         }
 
-    found = await call.read(work)
-    return render(call, "home.html", said=_SAID.get(call.query.done), **found)
+    data = await ctx.authorized_read(operation)
+    return render(ctx, "home.html", notice=_MESSAGES.get(ctx.query.done), **data)
 
 
-async def ask(call: Call) -> Document:
-    scope = call.body.scope.strip() or SYSTEM
+async def create_request(ctx: RequestContext) -> RawResponse:
+    body = ctx.body
+    scope = body.scope.strip() or SYSTEM
     if not scope.isprintable() or len(scope) > 255:
-        raise BadInput("this is no project's name")
+        raise BadInput("this is not the name of a project")
 
-    def work(tx: Any) -> Result:
-        return requests.ask(tx, call.body.role, scope, reason=call.body.reason)
+    def operation(tx: WriteTransaction) -> Result:
+        return access_requests.request_access(tx, body.role, scope, reason=body.reason)
 
-    await do(call, work)
-    return see_other(call, "?done=asked")
+    await authorized_value(ctx, operation)
+    return see_other(ctx, "?done=requested")
 
 
-async def withdraw(call: Call) -> Document:
-    await do(call, lambda tx: requests.withdraw(tx, call.body.request))
-    return see_other(call, "?done=withdrawn")
+async def withdraw_request(ctx: RequestContext) -> RawResponse:
+    await authorized_value(ctx, lambda tx: access_requests.withdraw_request(tx, ctx.body.request))
+    return see_other(ctx, "?done=withdrawn")
 
 
 ROUTES = (
@@ -88,35 +90,13 @@ ROUTES = (
         "GET",
         "/",
         IN_BROWSER,
-        REGISTERED,
-        home,
+        ANY_REGISTERED,
+        show_home,
         "My access.",
         query=HomeQuery,
-        media=HTML,
-        page=True,
+        media_type=HTML,
+        browser_page=True,
     ),
-    Route(
-        "POST",
-        "/ask",
-        IN_BROWSER,
-        REGISTERED,
-        ask,
-        "Ask for a role, from the page.",
-        body=AskForAccess,
-        form=True,
-        media=HTML,
-        page=True,
-    ),
-    Route(
-        "POST",
-        "/withdraw",
-        IN_BROWSER,
-        REGISTERED,
-        withdraw,
-        "Take a request back, from the page.",
-        body=Withdrawal,
-        form=True,
-        media=HTML,
-        page=True,
-    ),
+    form_route("/request", create_request, "Request a role, from the page.", AccessRequestForm),
+    form_route("/withdraw", withdraw_request, "Withdraw a request, from the page.", WithdrawalForm),
 )

@@ -1,4 +1,4 @@
-"""What all pages share: how one is made, what protects it, and how a refusal looks."""
+"""Rendering of the panel's pages: templates, security headers, redirects, and pages that show a problem."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from aiohttp.web import BaseRequest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aizen_hub.problems import NotAuthenticated, Problem
-from aizen_hub.service.http.request import Request
-from aizen_hub.service.http.route import REGISTERED, Answer, Credential, Document, Handle, Route
-from aizen_hub.service.http.schema import Schema, Secret
-from aizen_hub.store.transaction import Write
+from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.headers import HTML
+from aizen_hub.service.http.request_parsing import raw_path, raw_query
+from aizen_hub.service.http.route import ANY_REGISTERED, AuthMethod, Handler, JsonResponse, RawResponse, Route
+from aizen_hub.store.transaction import WriteTransaction
 
 if TYPE_CHECKING:
-    from aizen_hub.service.context import House
-    from aizen_hub.service.pipeline.request_context import Call
+    from aizen_hub.service.context import ServiceContext
+    from aizen_hub.service.pipeline.request_context import RequestContext
 
 T = TypeVar("T")
 
-HTML = "text/html; charset=utf-8"
-IN_BROWSER = frozenset({Credential.BROWSER})
-POLICY = (
+IN_BROWSER = frozenset({AuthMethod.BROWSER})
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-PAGES = (
+NAVIGATION = (
     ("", "My access"),
-    ("waiting", "Waiting for confirmation"),
+    ("pending", "Pending changes"),
     ("sessions", "Sessions and revocation"),
     ("account", "My account"),
 )
@@ -44,102 +45,96 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
-class Form(Schema):
-    """What a page of ours sends; a change without the token of its browser is refused (R115)."""
-
-    xsrf: Secret
-
-
-def form(path: str, handle: Handle, summary: str, body: type[Form], *, in_time: bool = False) -> Route:
-    """Return the route of a form: sent by a page of ours, answered by one."""
+def form_route(path: str, handler: Handler, summary: str, body: type[Form], *, own_deadline: bool = False) -> Route:
+    """Return the route of a form that a page of the panel sends."""
     return Route(
         "POST",
         path,
         IN_BROWSER,
-        REGISTERED,
-        handle,
+        ANY_REGISTERED,
+        handler,
         summary,
         body=body,
         form=True,
-        media=HTML,
-        page=True,
-        in_time=in_time,
+        media_type=HTML,
+        browser_page=True,
+        own_deadline=own_deadline,
     )
 
 
 @cache
 def _environment() -> Environment:
-    found = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    found.filters |= {"moment": _moment, "amount": _amount, "whom": _whom}
-    return found
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"utc": _format_time, "limit": _format_limit, "identity": _format_identity}
+    return environment
 
 
-def render(call: Call, template: str, *, status: int = 200, **names: Any) -> Document:
-    """Make a page for the person of a call."""
-    actor = call.actor
-    known = {
-        **_places(call.house),
+def render(ctx: RequestContext, template: str, *, status: int = 200, **variables: Any) -> RawResponse:
+    """Render a page for the user of a request."""
+    actor = ctx.actor
+    common = {
+        **_page_links(ctx.service),
         "me": actor.identity.name,
-        "xsrf": call.caller.xsrf,
-        "here": call.route.path.split("/")[1],
-        "fresh_until": actor.fresh_until,
+        "xsrf": ctx.principal.xsrf,
+        "here": ctx.route.path.split("/")[1],
+        "recent_login_until": actor.recent_login_until,
     }
-    body = _environment().get_template(template).render(known | names)
-    return Document(body.encode(), HTML, HEADERS, status)
+    body = _environment().get_template(template).render(common | variables)
+    return RawResponse(body.encode(), HTML, HEADERS, status)
 
 
-def see_other(call: Call, page: str) -> Document:
-    """Send the browser to a page of ours, by GET."""
-    return Document(b"", HTML, {**HEADERS, "Location": call.house.browsers.onward(page)}, 303)
+def see_other(ctx: RequestContext, page: str) -> RawResponse:
+    """Redirect the browser to a page of the panel (303)."""
+    return RawResponse(b"", HTML, {**HEADERS, "Location": ctx.service.browser_login.next_url(page)}, 303)
 
 
-def failed(house: House, route: Route, request: Request, problem: Problem) -> Document:
-    """Show a refusal; somebody who is not signed in is sent to sign in, where a page was opened."""
+def render_problem(service: ServiceContext, route: Route, request: BaseRequest, problem: Problem) -> RawResponse:
+    """Render a problem; a browser that is not signed in and opens a page is redirected to the sign-in."""
     try:
-        if _signed_out(problem) and request.method == "GET" and Credential.BROWSER in route.takes:
-            page = request.path.removeprefix(house.prefix)
-            address, cookie = house.browsers.begin(request, page + (f"?{request.query}" if request.query else ""))
-            return Document(b"", HTML, {**HEADERS, "Location": address}, 302, (cookie,))
+        if _is_signed_out(problem) and request.method == "GET" and AuthMethod.BROWSER in route.auth:
+            page, query = raw_path(request).removeprefix(service.prefix), raw_query(request)
+            address, cookie = service.browser_login.start_login(request, f"{page}?{query}" if query else page)
+            return RawResponse(b"", HTML, {**HEADERS, "Location": address}, 302, (cookie,))
     except Problem as error:
         problem = error
-    names = {
-        **_places(house),
+    variables = {
+        **_page_links(service),
         "me": None,
         "xsrf": None,
         "here": None,
-        "fresh_until": None,
+        "recent_login_until": None,
         "problem": problem,
-        "fresh": problem.more.get("reason") == "fresh-login-required",
+        "needs_recent_login": problem.extensions.get("reason") == "fresh-login-required",
         "page": route.path.split("/")[1],
     }
-    body = _environment().get_template("problem.html").render(names)
-    return Document(body.encode(), HTML, HEADERS, 503 if problem.status == 500 else problem.status)
+    body = _environment().get_template("problem.html").render(variables)
+    return RawResponse(body.encode(), HTML, HEADERS, 503 if problem.status == 500 else problem.status)
 
 
-async def do(call: Call, work: Callable[[Write], T]) -> T:
-    """Do ``work`` in one transaction with the decision of its route, and return what it returns."""
-    value: T = (await call.write(lambda tx, _: Answer(work(tx)))).value
+async def authorized_value(ctx: RequestContext, operation: Callable[[WriteTransaction], T]) -> T:
+    """Run a function in one transaction with the decision of its route; returns its result."""
+    value: T = (await ctx.authorized_write(lambda tx, _: JsonResponse(operation(tx)))).value
     return value
 
 
-def _signed_out(problem: Problem) -> bool:
-    return isinstance(problem, NotAuthenticated) and problem.more.get("code") in ("missing", "signed-out")
+def _is_signed_out(problem: Problem) -> bool:
+    return isinstance(problem, NotAuthenticated) and problem.extensions.get("code") in ("missing", "signed-out")
 
 
-def _places(house: House) -> dict[str, Any]:
+def _page_links(service: ServiceContext) -> dict[str, Any]:
     return {
-        "prefix": house.prefix,
-        "hub": house.browsers.place.address,
-        "pages": PAGES,
+        "prefix": service.prefix,
+        "hub": service.browser_login.hub_location.address,
+        "pages": NAVIGATION,
         "quote": lambda text: quote(text, safe=""),
     }
 
 
-def _moment(value: datetime | None) -> str:
+def _format_time(value: datetime | None) -> str:
     return "" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
 
 
-def _amount(value: float, kind: str) -> str:
+def _format_limit(value: float, kind: str) -> str:
     if kind != "memory":
         return f"{value:g}"
     step = 0
@@ -148,6 +143,6 @@ def _amount(value: float, kind: str) -> str:
     return f"{value:g} {_UNITS[step]}"
 
 
-def _whom(identity: str) -> str:
-    """Return an identity as people call it: a user by name alone."""
+def _format_identity(identity: str) -> str:
+    """Return an identity for readers: a user by name alone."""
     return identity.removeprefix("user:").replace(":", " ", 1)

@@ -1,4 +1,4 @@
-"""Sessions and revocation: one's own sessions, and for those who may: everybody's, and one button to stop a person."""
+"""Page *Sessions and revocation*: the user's own sessions; for administrators those of all users, and revocation."""
 
 from __future__ import annotations
 
@@ -7,109 +7,112 @@ from typing import Any, Literal
 from sqlalchemy import select
 
 from aizen_hub.accounts.credentials import activation, second_factor
-from aizen_hub.accounts.sessions import locks, sessions
-from aizen_hub.authorization import checks as gate
+from aizen_hub.accounts.sessions import locks, server_sessions
+from aizen_hub.api_models.schema import Label, Name, Schema
+from aizen_hub.authorization import checks
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.api.user_stop import stop_person
-from aizen_hub.service.http.route import REGISTERED, Document, Route
-from aizen_hub.service.http.schema import Label, Name, Schema
-from aizen_hub.service.panel.rendering import HTML, IN_BROWSER, Form, do, form, render, see_other
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.api.user_stop import stop_user
+from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.headers import HTML
+from aizen_hub.service.http.route import ANY_REGISTERED, RawResponse, Route
+from aizen_hub.service.panel.rendering import IN_BROWSER, authorized_value, form_route, render, see_other
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Write
+from aizen_hub.store.transaction import WriteTransaction
 
 _s, _l, _u = tables.sessions, tables.locks, tables.users
-_MOST = 500
-_SAID = {
-    "ended": "The session has ended; its server is stopped in a moment.",
-    "unlocked": "The lock is gone.",
-    "second-factor": "No codes are asked of that person any more.",
+_MAX_ROWS = 500
+_MESSAGES = {
+    "ended": "The session has ended; its server will stop in a moment.",
+    "unlocked": "The account is unlocked.",
+    "second-factor": "Codes are no longer asked for at the user's sign-in.",
 }
 
 
-class PeopleQuery(Schema):
+class SessionsPageQuery(Schema):
     done: Literal["ended", "unlocked", "second-factor"] | None = None
 
 
-class SessionEnding(Form):
+class SessionForm(Form):
     session: Name
 
 
-class Stopping(Form):
+class StopForm(Form):
     user: Name
     reason: Label
 
 
-class Unlocking(Form):
+class UnlockForm(Form):
     name: Name
 
 
-class Person(Form):
+class UserForm(Form):
     user: Name
 
 
-async def listing(call: Call) -> Document:
-    found = await do(call, _found)
-    return render(call, "people.html", said=_SAID.get(call.query.done), outcome=None, link=None, **found)
+async def show_sessions(ctx: RequestContext) -> RawResponse:
+    return await _render(ctx, notice=_MESSAGES.get(ctx.query.done))
 
 
-def _found(tx: Write) -> dict[str, Any]:
-    gate.in_person(tx)
-    everybody = gate.allowed(tx, gate.permission(tx, "sessions"), SYSTEM)
-    locking = gate.allowed(tx, gate.permission(tx, "locks"), SYSTEM)
-    managing = gate.allowed(tx, gate.permission(tx, "users"), SYSTEM)
-    query = select(_s).where(_s.c.ended.is_(None)).order_by(_s.c.started.desc()).limit(_MOST + 1)
-    if not everybody:
+async def _render(ctx: RequestContext, **variables: Any) -> RawResponse:
+    data = await authorized_value(ctx, _page_data)
+    return render(ctx, "sessions.html", **{"notice": None, "outcome": None, "link": None, **variables}, **data)
+
+
+def _page_data(tx: WriteTransaction) -> dict[str, Any]:
+    checks.forbid_impersonation(tx)
+    sees_all = checks.is_allowed(tx, checks.endpoint_permission(tx, "sessions"), SYSTEM)
+    may_lock = checks.is_allowed(tx, checks.endpoint_permission(tx, "locks"), SYSTEM)
+    may_manage = checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM)
+    query = select(_s).where(_s.c.ended.is_(None)).order_by(_s.c.started.desc()).limit(_MAX_ROWS + 1)
+    if not sees_all:
         query = query.where(_s.c.user == tx.actor.identity.name)
     else:
-        tx.audit("access.read", details={"question": "sessions", "target": None})
-    stopped = []
-    if locking:
-        stopped = list(
-            tx.conn.execute(
-                select(_l).where(_l.c.target == LockTarget.IDENTITY.value).order_by(_l.c.locked.desc()).limit(_MOST + 1)
-            ).all()
-        )
-    found = tx.conn.execute(query).all()
+        tx.audit("access.read", details={"query": "sessions", "target": None})
+    lock_rows = []
+    if may_lock:
+        identity_locks = select(_l).where(_l.c.target == LockTarget.IDENTITY.value)
+        lock_rows = list(tx.conn.execute(identity_locks.order_by(_l.c.locked.desc()).limit(_MAX_ROWS + 1)).all())
+    session_rows = tx.conn.execute(query).all()
+    names = select(_u.c.name).order_by(_u.c.name).limit(_MAX_ROWS)
     return {
-        "sessions": found[:_MOST],
-        "more_sessions": len(found) > _MOST,
-        "everybody": everybody,
-        "locking": locking,
-        "managing": managing,
-        "stopped": stopped[:_MOST],
-        "more_stopped": len(stopped) > _MOST,
-        "people": list(tx.conn.execute(select(_u.c.name).order_by(_u.c.name).limit(_MOST)).scalars())
-        if locking or managing
-        else [],
+        "sessions": session_rows[:_MAX_ROWS],
+        "more_sessions": len(session_rows) > _MAX_ROWS,
+        "sees_all": sees_all,
+        "may_lock": may_lock,
+        "may_manage": may_manage,
+        "locks": lock_rows[:_MAX_ROWS],
+        "more_locks": len(lock_rows) > _MAX_ROWS,
+        "user_names": list(tx.conn.execute(names).scalars()) if may_lock or may_manage else [],
     }
 
 
-async def end(call: Call) -> Document:
-    await do(call, lambda tx: sessions.end_one(tx, call.body.session, "ended in the panel"))
-    return see_other(call, "sessions?done=ended")
+async def end_session(ctx: RequestContext) -> RawResponse:
+    session_id = ctx.body.session
+    await authorized_value(ctx, lambda tx: server_sessions.end_session_by_id(tx, session_id, "ended in the panel"))
+    return see_other(ctx, "sessions?done=ended")
 
 
-async def stop(call: Call) -> Document:
-    _, sentence = await stop_person(call, call.body.user, call.body.reason)
-    return render(call, "people.html", said=None, outcome=sentence, link=None, **await do(call, _found))
+async def stop_user_now(ctx: RequestContext) -> RawResponse:
+    _, outcome = await stop_user(ctx, ctx.body.user, ctx.body.reason)
+    return await _render(ctx, outcome=outcome)
 
 
-async def unlock(call: Call) -> Document:
-    await do(call, lambda tx: locks.unlock(tx, LockTarget.IDENTITY, call.body.name))
-    return see_other(call, "sessions?done=unlocked")
+async def remove_lock(ctx: RequestContext) -> RawResponse:
+    await authorized_value(ctx, lambda tx: locks.unlock_target(tx, LockTarget.IDENTITY, ctx.body.name))
+    return see_other(ctx, "sessions?done=unlocked")
 
 
-async def reset(call: Call) -> Document:
-    """Make an activation link: the password of now goes on until the link is used."""
-    made = await do(call, lambda tx: activation.reissue(tx, call.body.user))
-    return render(call, "people.html", said=None, outcome=None, link=made.data, **await do(call, _found))
+async def create_activation_link(ctx: RequestContext) -> RawResponse:
+    """Create an activation link; the current password keeps working until the link is used."""
+    result = await authorized_value(ctx, lambda tx: activation.reissue_link(tx, ctx.body.user))
+    return await _render(ctx, link=result.data)
 
 
-async def no_codes(call: Call) -> Document:
-    await do(call, lambda tx: second_factor.disable(tx, call.body.user))
-    return see_other(call, "sessions?done=second-factor")
+async def disable_second_factor(ctx: RequestContext) -> RawResponse:
+    await authorized_value(ctx, lambda tx: second_factor.disable_second_factor(tx, ctx.body.user))
+    return see_other(ctx, "sessions?done=second-factor")
 
 
 ROUTES = (
@@ -117,17 +120,17 @@ ROUTES = (
         "GET",
         "/sessions",
         IN_BROWSER,
-        REGISTERED,
-        listing,
+        ANY_REGISTERED,
+        show_sessions,
         "Sessions and revocation.",
-        query=PeopleQuery,
-        media=HTML,
-        page=True,
+        query=SessionsPageQuery,
+        media_type=HTML,
+        browser_page=True,
     ),
-    form("/sessions/end", end, "End a session, from its page.", SessionEnding),
-    # The hub stops servers meanwhile, by its own deadline.
-    form("/sessions/stop", stop, "Stop a person now, from the page.", Stopping, in_time=True),
-    form("/sessions/unlock", unlock, "Let a person in again, from the page.", Unlocking),
-    form("/sessions/reset", reset, "Make an activation link for a person, from the page.", Person),
-    form("/sessions/no-codes", no_codes, "Switch off the second factor of a person, from the page.", Person),
+    form_route("/sessions/end", end_session, "End a session, from the page.", SessionForm),
+    # The hub stops servers before it answers, within a deadline of its own.
+    form_route("/sessions/stop", stop_user_now, "Stop a user now, from the page.", StopForm, own_deadline=True),
+    form_route("/sessions/unlock", remove_lock, "Unlock a user, from the page.", UnlockForm),
+    form_route("/sessions/reset", create_activation_link, "Create an activation link, from the page.", UserForm),
+    form_route("/sessions/no-codes", disable_second_factor, "Disable a user's second factor, from the page.", UserForm),
 )

@@ -1,125 +1,78 @@
-"""One request that is being answered: who asks, what for, and the three ways to the store."""
+"""The context of one authenticated request, as route handlers receive it: authorized access to the store."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from aizen_hub.authorization import checks as gate
-from aizen_hub.authorization.decisions.decision_service import Question, Ruling
-from aizen_hub.authorization.decisions.evaluation import clock
-from aizen_hub.commands.command import Command
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
+from aizen_hub.authorization.decisions.evaluation import boottime
 from aizen_hub.problems import Problem, Unavailable
-from aizen_hub.rbac.decision import Request
-from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.auth.authenticator import Caller
-from aizen_hub.service.http.request import Headers
-from aizen_hub.service.http.route import Answer, Document, Kind, Route, Stream
-from aizen_hub.service.pipeline import idempotency as replay
-from aizen_hub.service.pipeline.denial_response import problem_in, refused_row, view
+from aizen_hub.service.denial_response import decision_view
+from aizen_hub.service.http.route import JsonResponse, RequirementKind
+from aizen_hub.service.idempotency import IdempotencyKey
+from aizen_hub.service.pipeline.request_decisions import RequestDecisions, require_allowed
 from aizen_hub.service.thread_pools import Pool
-from aizen_hub.store import failpoints as kill_point
 from aizen_hub.store.actor import Actor
-from aizen_hub.store.audit_log.record import AuditRow
-from aizen_hub.store.transaction import Read, Write, make_row
-
-if TYPE_CHECKING:
-    from aizen_hub.service.context import House
+from aizen_hub.store.audit_log.record import AuditRecord
+from aizen_hub.store.failpoints import failpoint
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction, make_audit_record
 
 T = TypeVar("T")
 _ATTEMPTS = 3
 
 
-class Viewed(NamedTuple, Generic[T]):
-    """What was found in one view of the store, and the ruling that it was open to its asker."""
+class UnauthorizedAccessError(RuntimeError):
+    """A route that must be authorized touched the store without a check: a bug, refused before anything is read."""
 
-    ruling: Ruling
-    question: Question
+
+class AuthorizedResult(NamedTuple, Generic[T]):
+    """The result of a read, with the decision that was made on the same snapshot."""
+
+    recorded: RecordedDecision
+    request: DecisionRequest
     result: T | Problem
 
 
-class Call:
-    """One request, checked: what a route's function gets.
+class RequestContext(RequestDecisions):
+    """One authenticated request, as the handler of a route receives it.
 
-    Attributes
-    ----------
-    members : mapping of str to str
-        Of the path.
-    body, query : Schema or None
-    decision : str or None
-        Id of the decision that was made for it, for logs.
+    Handlers use `decide`, `authorized_read` and `authorized_write`. The two methods whose names begin with
+    ``unauthorized_`` check nothing: they are refused on every route that requires more than its credential.
     """
 
-    def __init__(
-        self,
-        house: House,
-        route: Route,
-        caller: Caller,
-        members: Mapping[str, str],
-        body: Any,
-        query: Any,
-        headers: Headers,
-    ) -> None:
-        self.house, self.route, self.caller = house, route, caller
-        self.members, self.body, self.query, self.headers = members, body, query, headers
-        self.decision: str | None = None
-
-    @property
-    def actor(self) -> Actor:
-        assert self.caller.actor is not None, "a route that takes no credential has no actor"
-        return self.caller.actor
-
-    @property
-    def identity(self) -> Identity:
-        return self.actor.identity
-
-    def question(self, request: Request, command: Command | None = None) -> Question:
-        """Put a request of this caller as a question to the court."""
-        return Question(self.actor, request, command=command, token=self.caller.token)
-
-    async def within_deadline(self, work: Awaitable[Answer | Stream | Document]) -> Answer | Stream | Document:
-        async with asyncio.timeout(self.house.settings.service.deadline_seconds):
-            return await work
-
-    async def rule(self, question: Question) -> Ruling:
-        """Let the court decide and record one question; a refusal to answer at all is an error of the credential.
+    def idempotency_key(self) -> IdempotencyKey | None:
+        """Return the key of this request; None where none was sent, or where the route takes none.
 
         Raises
         ------
-        NotAuthenticated
-            The token is good no longer: its session ended, its project changed, it was withdrawn.
+        BadInput
         """
-        asked = time.perf_counter()
-        ruling = await self.house.court.decide(question)
-        self.house.metrics.decided_in(time.perf_counter() - asked)
-        self._note(ruling)
-        return ruling
+        return IdempotencyKey.of_request(self.route, self.headers, self.identity, self.path_params, self.body)
 
-    async def read(
+    # -- authorized access -------------------------------------------------------------------------------------------
+
+    async def authorized_read(
         self,
-        work: Callable[[Read], T],
+        operation: Callable[[ReadTransaction], T],
         *,
-        noted: Callable[[T], Mapping[str, Any]] | None = None,
+        audit_details: Callable[[T], Mapping[str, Any]] | None = None,
         event: str = "access.read",
         pool: Pool | None = None,
     ) -> T:
-        """Decide what the route needs, and do ``work`` in the same view of the store.
+        """Decide what the route requires, and run ``operation`` on the same snapshot of the store.
 
-        What everybody may know about themselves is not recorded; whatever needs a right is.
+        What every user may read about themselves is not recorded; what requires a permission is.
 
         Parameters
         ----------
-        noted : callable, optional
-            What to record of a question about others; gets the result of ``work``.
+        audit_details : callable, optional
+            What to record of a query about other users; receives the result of ``operation``.
         event : str
-            As what it is recorded.
+            The audit event of that record.
         pool : Pool, optional
             Where it runs; by default with the short reads.
 
@@ -129,178 +82,177 @@ class Call:
             Recorded.
         """
 
-        def rows(result: T, at: datetime) -> list[AuditRow]:
-            return [] if noted is None else [make_row(self.actor, event, at, **noted(result))]
+        def audit_records(result: T, at: datetime) -> list[AuditRecord]:
+            return [] if audit_details is None else [make_audit_record(self.actor, event, at, **audit_details(result))]
 
-        result, _ = await self._read(lambda: self._view(work), rows, pool)
+        result, _ = await self._record_read(lambda: self._read_and_decide(operation), audit_records, pool)
         return result
 
-    async def judge(
-        self, work: Callable[[Read], T], rows: Callable[[T], Sequence[AuditRow]], *, pool: Pool | None = None
+    async def authorized_evaluation(
+        self,
+        operation: Callable[[ReadTransaction], T],
+        audit_records: Callable[[T], Sequence[AuditRecord]],
+        *,
+        pool: Pool | None = None,
     ) -> T:
-        """As `read`, for ``work`` that decides: what it found is handed out only while it is fresh, and on record.
+        """As `authorized_read`, for an ``operation`` that decides: its result is returned only while fresh.
 
-        Deciding may take long where many rights have to be compiled. That holds up nobody who writes, and what came too
-        late is decided again on what was compiled.
+        Deciding may take long where many rights have to be compiled. It does not block writers; a result that came too
+        late is decided again on the rights that are compiled by then.
 
         Parameters
         ----------
-        rows : callable
-            What to record of the result of ``work``; gets called again where that had to be done again.
+        audit_records : callable
+            What to record of the result of ``operation``; called again for each attempt.
 
         Raises
         ------
         Denied, NotFound, NotAuthenticated
             Recorded.
         Unavailable
-            Nothing was fresh enough within a few attempts.
+            No result was fresh enough within a few attempts.
         """
 
-        def decide() -> Viewed[T]:
+        def evaluate() -> AuthorizedResult[T]:
             for _ in range(_ATTEMPTS - 1):
-                viewed = self._view(work)
-                # A refusal is none the worse for its age. What nobody was told needs no row.
-                if isinstance(viewed.result, Problem) or viewed.ruling.fresh:
-                    return viewed
-            return self._view(work)
+                evaluated = self._read_and_decide(operation)
+                # A denial is correct at any age. An evaluation that is discarded needs no record.
+                if isinstance(evaluated.result, Problem) or evaluated.recorded.is_fresh:
+                    return evaluated
+            return self._read_and_decide(operation)
 
         for _ in range(_ATTEMPTS):
-            result, ruling = await self._read(decide, lambda result, _: rows(result), pool)
-            if ruling.fresh:
+            result, recorded = await self._record_read(evaluate, lambda result, _: audit_records(result), pool)
+            if recorded.is_fresh:
                 return result
         raise Unavailable("the service is too slow to decide on the present state", remedy="try again in a moment")
 
-    def _view(self, work: Callable[[Read], T]) -> Viewed[T]:
-        court = self.house.court
-        read_at = clock()
-        with self.house.store.read() as tx:
-            question = self._needed(tx)
-            ruling = replace(court.decide_in(tx, question), read_at=read_at)
-            try:
-                need_allowed(tx, ruling, question)
-                return Viewed(ruling, question, work(tx))
-            except Problem as problem:
-                return Viewed(ruling, question, problem)
-
-    async def _read(
+    async def authorized_write(
         self,
-        look: Callable[[], Viewed[T]],
-        rows: Callable[[T, datetime], Sequence[AuditRow]],
-        pool: Pool | None,
-    ) -> tuple[T, Ruling]:
-        store, route = self.house.store, self.route
+        operation: Callable[[WriteTransaction, RecordedDecision], JsonResponse],
+        request: DecisionRequest | None = None,
+    ) -> JsonResponse:
+        """Decide, and run ``operation`` or return the stored response, all in one transaction (R81, R93, R103).
 
-        def run() -> Viewed[T]:
-            viewed = look()
-            ruling, question, result = viewed
-            if isinstance(result, Problem):
-                store.record([self.row(ruling, question, result)])
-                return viewed
-            own = [self.row(ruling, question)] if route.needs.name else []
-            if recorded := [*own, *rows(result, ruling.at)]:
-                store.record(recorded)
-            return viewed
+        Parameters
+        ----------
+        request : DecisionRequest, optional
+            What to decide; by default what the route requires.
 
-        ruling, _, result = await (pool or self.house.pools.reads).run(run)
-        self._note(ruling)
-        if isinstance(result, Problem):
-            raise result
-        return result, ruling
-
-    async def write(self, work: Callable[[Write, Ruling], Answer], question: Question | None = None) -> Answer:
-        """Decide, and replay or do ``work``, all in one transaction (R81, R93, R103).
-
-        Without a question the route's own need is decided. A refusal changes nothing and is recorded on its own.
+        Raises
+        ------
+        Problem
+            Of ``operation``, or a denial: nothing is changed, and the refusal is recorded on its own.
         """
-        store, court = self.house.store, self.house.court
-        key = replay.Key.of(self)
+        store, decisions = self.service.store, self.service.decisions
+        key = self.idempotency_key()
 
-        def run() -> tuple[Answer | Problem, Ruling | None]:
-            ruling: Ruling | None = None
-            asked = question
+        def run() -> tuple[JsonResponse | Problem, RecordedDecision | None]:
+            recorded: RecordedDecision | None = None
+            decided = request
             try:
                 with store.write(self.actor) as tx:
-                    asked = asked or self._needed(tx)
-                    ruling = court.decide_in(tx, asked)
-                    kill_point.reached("decided")
-                    need_allowed(tx, ruling, asked)
-                    if key is not None and (before := key.find(tx)) is not None:
-                        return before, ruling
-                    answer = work(tx, ruling)
+                    decided = decided or self._required_decision(tx)
+                    recorded = decisions.decide_in_transaction(tx, decided)
+                    failpoint("decided")
+                    require_allowed(tx, recorded, decided)
+                    if key is not None and (stored := key.stored_response(tx)) is not None:
+                        return stored, recorded
+                    response = operation(tx, recorded)
                     if key is not None:
-                        key.keep(tx, answer)
-                    return answer, ruling
+                        key.store_response(tx, response)
+                    return response, recorded
             except Problem as problem:
-                if ruling is None or asked is None:
+                if recorded is None or decided is None:
                     raise
-                row = self.row(ruling, asked, problem)
-                store.record([row])
-                if "decision" not in problem.more and problem.status == HTTPStatus.FORBIDDEN:
-                    problem.more["decision"] = {
-                        **view(ruling),
+                record = self.audit_record(recorded, decided, problem)
+                store.append_audit([record])
+                if "decision" not in problem.extensions and problem.status == HTTPStatus.FORBIDDEN:
+                    problem.extensions["decision"] = {
+                        **decision_view(recorded),
                         "allowed": False,
-                        "reason": row.reason,
-                        "sentence": row.sentence,
+                        "reason": record.reason,
+                        "sentence": record.sentence,
                         "assignment": None,
                     }
-                return problem, ruling
+                return problem, recorded
 
-        answer, ruling = await self.house.pools.writes.run(run)
-        kill_point.reached("before-answer")
-        if ruling is not None:
-            self._note(ruling)
-        if isinstance(answer, Problem):
-            raise answer
-        return answer
+        response, recorded = await self.service.pools.writes.run(run)
+        failpoint("before-answer")
+        if recorded is not None:
+            self._count(recorded)
+        if isinstance(response, Problem):
+            raise response
+        return response
 
-    async def alone(self, actor: Actor, work: Callable[[Write], T]) -> T:
-        """Do ``work`` for a road whose credential is the right: the hub's secret, the core's, an activation token."""
-        return await self.house.change(actor, work)
+    async def stored_response(self) -> JsonResponse | None:
+        """Return the response to an earlier request of this identity with the same key, route and content."""
+        key = self.idempotency_key()
+        return None if key is None else await self.service.async_store.read(key.stored_response)
 
-    async def look(self, work: Callable[[Read], T]) -> T:
-        """Read for such a road."""
-        return await self.house.look(work)
+    # -- access without an authorization check -----------------------------------------------------------------------
 
-    def judged(self, tx: Read) -> tuple[Ruling, Question]:
-        """Decide what the route needs in somebody's transaction; `need_allowed` raises a denial."""
-        question = self._needed(tx)
-        return self.house.court.decide_in(tx, question), question
+    async def unauthorized_write(self, actor: Actor, operation: Callable[[WriteTransaction], T]) -> T:
+        """Run ``operation`` without an authorization check, for a route whose credential is the whole right.
 
-    def row(self, ruling: Ruling, question: Question, problem: Problem | None = None) -> AuditRow:
-        """Return the row of a ruling, or of the refusal that followed it."""
-        row = self.house.court.row(ruling, question)
-        if problem is not None:
-            return refused_row(row, ruling, self.route.name, problem)
-        return replace(row, details={**row.details, "route": self.route.name})
+        That is the hub's secret, the core's credential, or a secret in the request itself, such as an activation link.
 
-    def _needed(self, tx: Read) -> Question:
-        needs, session = self.route.needs, self.actor.session
-        if needs.kind is Kind.OPERATION:
-            wanted: str | None = gate.permission(tx, needs.name)
-        elif needs.kind is Kind.HANDLER:
-            wanted = gate.command_permission(tx, needs.name)
-        else:
-            wanted = None
-        scope = None
-        if needs.scope != SYSTEM:
-            scope = self.members.get(needs.scope) or _member(self.query, needs.scope) or _member(self.body, needs.scope)
-        permission = None if wanted is None else Permission.parse(wanted)
-        return self.question(Request(permission, scope or SYSTEM, session))
+        Raises
+        ------
+        UnauthorizedAccessError
+            The route requires more than its credential.
+        """
+        self._require_credential_suffices()
+        return await self.service.async_store.write(actor, operation)
 
-    def _note(self, ruling: Ruling) -> None:
-        self.decision = ruling.id
-        self.house.metrics.decision(ruling.decision.allowed, str(ruling.decision.reason))
+    async def unauthorized_read(self, operation: Callable[[ReadTransaction], T]) -> T:
+        """Read without an authorization check, for a route whose credential is the whole right.
 
+        Raises
+        ------
+        UnauthorizedAccessError
+            The route requires more than its credential.
+        """
+        self._require_credential_suffices()
+        return await self.service.async_store.read(operation)
 
-def _member(document: Any, name: str) -> str | None:
-    value = getattr(document, name, None)
-    return value if isinstance(value, str) else None
+    def _require_credential_suffices(self) -> None:
+        if self.route.requires.kind is not RequirementKind.CREDENTIAL_SUFFICES:
+            raise UnauthorizedAccessError(f"{self.route.name} requires more than its credential")
 
+    # -- how authorized reads are decided and recorded ---------------------------------------------------------------
 
-def need_allowed(tx: Read, ruling: Ruling, question: Question) -> None:
-    if not ruling.decision.allowed:
-        raise problem_in(tx, ruling, question)
+    def _read_and_decide(self, operation: Callable[[ReadTransaction], T]) -> AuthorizedResult[T]:
+        read_at = boottime()
+        with self.service.store.read() as tx:
+            recorded, request = self.decide_in(tx)
+            recorded = replace(recorded, revision_read_at=read_at)
+            try:
+                require_allowed(tx, recorded, request)
+                return AuthorizedResult(recorded, request, operation(tx))
+            except Problem as problem:
+                return AuthorizedResult(recorded, request, problem)
 
+    async def _record_read(
+        self,
+        read: Callable[[], AuthorizedResult[T]],
+        audit_records: Callable[[T, datetime], Sequence[AuditRecord]],
+        pool: Pool | None,
+    ) -> tuple[T, RecordedDecision]:
+        store, route = self.service.store, self.route
 
-def etag(version: int) -> str:
-    return f'"{version}"'
+        def run() -> AuthorizedResult[T]:
+            recorded, request, result = authorized = read()
+            if isinstance(result, Problem):
+                store.append_audit([self.audit_record(recorded, request, result)])
+                return authorized
+            records = [self.audit_record(recorded, request)] if route.requires.name else []
+            if records := [*records, *audit_records(result, recorded.at)]:
+                store.append_audit(records)
+            return authorized
+
+        recorded, _, result = await (pool or self.service.pools.reads).run(run)
+        self._count(recorded)
+        if isinstance(result, Problem):
+            raise result
+        return result, recorded

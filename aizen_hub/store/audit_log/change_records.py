@@ -1,8 +1,8 @@
-"""How a change records which rows it wrote, so that the tables can be compared with the changes (T-38).
+"""The rows that a change wrote, as its change record holds them, so that the tables can be compared with it (T-38).
 
-A change record names each row that the change wrote, with the values that were written and no others: a value that
-somebody slipped into the same row meanwhile is not taken up by the next honest change of it. What is secret, or would
-outlive the erasure of a person, is recorded as a hash that is bound to its place.
+A change record lists each row that the change wrote with exactly the values written. A value that an attacker puts into
+the same row is therefore not adopted by the next regular change of it. A value that is secret, or that must not survive
+the erasure of a user, is recorded as a hash that covers the table, the owner and the column.
 """
 
 from __future__ import annotations
@@ -15,103 +15,124 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from aizen_hub.store.audit_log.covered_tables import Compared, compared
-from aizen_hub.store.audit_log.record import canonical
+from aizen_hub.store.audit_log.covered_tables import CoveredTable, covered_table
+from aizen_hub.store.audit_log.record import canonical_json
 from aizen_hub.store.timestamps import to_microseconds
-from aizen_hub.tokens.keys import encode
+from aizen_hub.tokens.keys import base64url_encode
 
 ROWS = "rows"
-"""The member of a change that holds them, as a list of `Mark`."""
+"""The key of a change's payload that holds them, as a list of `RowChange`."""
 
 
-class Did(StrEnum):
-    """What a change did to a row, or to all rows of one owner."""
+class RowOperation(StrEnum):
+    """The operation of a change on a row, or on all rows of one owner."""
 
-    PUT = "put"
-    ALTER = "alter"
-    DROP = "drop"
-    DROP_ALL = "drop-all"
+    WRITE = "write"
+    UPDATE = "update"
+    DELETE = "delete"
+    DELETE_ALL = "delete-all"
 
 
-class Mark(NamedTuple):
-    """What a change did, as its record holds it; the values are by column."""
+class RowChange(NamedTuple):
+    """One row that a change wrote.
 
-    did: Did
+    Attributes
+    ----------
+    operation : RowOperation
+    table : str
+    owner : str
+        Key of the owner: the columns `CoveredTable.owner`.
+    part : str
+        Key of the row among those of the owner: the columns `CoveredTable.part`.
+    values : mapping or None
+        By column.
+    """
+
+    operation: RowOperation
     table: str
     owner: str
     part: str = ""
     values: Mapping[str, Any] | None = None
 
 
-def put(table: Table, owner: object, values: Mapping[str, Any], *part: object) -> Mark:
-    """Record that a row was made, or written without asking whether it is there; what is left out stays or is empty.
+def row_written(table: Table, owner: object, values: Mapping[str, Any], *part: object) -> RowChange:
+    """Record that a row was inserted or replaced; columns left out keep their former value, or are empty.
 
     Parameters
     ----------
     owner : str, int or tuple
-        The values of the columns that name whose it is.
+        The values of the columns that identify the owner.
     values : mapping
-        By column, as they were written; what is not compared is passed over.
+        By column, as written; columns that are not compared are ignored.
     *part
-        The values of the columns that say which of several.
+        The values of the columns that identify the row among those of the owner.
     """
-    return _mark(Did.PUT, table, owner, part, values)
+    return _row_change(RowOperation.WRITE, table, owner, part, values)
 
 
-def altered(table: Table, owner: object, values: Mapping[str, Any], *part: object) -> Mark:
-    """Record that columns of a row were written that must be there; what no change made is not made by this."""
-    return _mark(Did.ALTER, table, owner, part, values)
+def row_updated(table: Table, owner: object, values: Mapping[str, Any], *part: object) -> RowChange:
+    """Record that columns of an existing row were updated. If no change inserted the row, this does not insert it."""
+    return _row_change(RowOperation.UPDATE, table, owner, part, values)
 
 
-def gone(table: Table, owner: object, *part: object) -> Mark:
-    """Record that a row is gone; without a part, where there may be several, that all of the owner are."""
-    whole = bool(compared(table.name).part) and not part
-    return Mark(Did.DROP_ALL, table.name, _whose(owner)) if whole else _mark(Did.DROP, table, owner, part, None)
+def row_deleted(table: Table, owner: object, *part: object) -> RowChange:
+    """Record that a row was deleted; without a part, where an owner may have several rows, that all of them were."""
+    if covered_table(table.name).part and not part:
+        return RowChange(RowOperation.DELETE_ALL, table.name, _owner_key(owner))
+    return _row_change(RowOperation.DELETE, table, owner, part, None)
 
 
-def rows(*marks: Mark) -> dict[str, list[Mark]]:
-    """Return what a change adds to its payload, in the order in which it was done."""
-    return {ROWS: list(marks)}
+def change_payload(*changes: RowChange) -> dict[str, list[RowChange]]:
+    """Return the part of a change's payload that lists the rows it wrote, in order."""
+    return {ROWS: list(changes)}
 
 
-def _mark(did: Did, table: Table, owner: object, part: Iterable[object], values: Mapping[str, Any] | None) -> Mark:
-    spec, whose = compared(table.name), _whose(owner)
-    kept = None
+def change_hash(revision: int, payload: Any, invalidates: Any) -> str:
+    """Return the hash of a change record, which an audit record of the same transaction holds (T-38)."""
+    return hashlib.sha256(canonical_json([revision, payload, invalidates]).encode()).hexdigest()
+
+
+def _row_change(
+    operation: RowOperation, table: Table, owner: object, part: Iterable[object], values: Mapping[str, Any] | None
+) -> RowChange:
+    spec, owner_key = covered_table(table.name), _owner_key(owner)
+    recorded = None
     if values is not None:
-        kept = {one.name: plain(spec, whose, one.name, values[one.name]) for one in spec.values if one.name in values}
-    return Mark(did, table.name, whose, part_of(spec, whose, part), kept)
+        names = [column.name for column in spec.values if column.name in values]
+        recorded = {name: recorded_value(spec, owner_key, name, values[name]) for name in names}
+    return RowChange(operation, table.name, owner_key, row_key(spec, owner_key, part), recorded)
 
 
-def _whose(owner: object) -> str:
-    return joined(owner if isinstance(owner, tuple) else (owner,))
+def _owner_key(owner: object) -> str:
+    return join_key(owner if isinstance(owner, tuple) else (owner,))
 
 
-def joined(parts: Iterable[object]) -> str:
-    """Return the name that values of columns make up."""
-    return ":".join("" if one is None else str(one) for one in parts)
+def join_key(parts: Iterable[object]) -> str:
+    """Return the key that column values form."""
+    return ":".join("" if part is None else str(part) for part in parts)
 
 
-def part_of(spec: Compared, owner: str, part: Iterable[object]) -> str:
-    """Return which of several rows it is."""
+def row_key(spec: CoveredTable, owner: str, part: Iterable[object]) -> str:
+    """Return the key of a row among those of its owner."""
     if not spec.hashed:
-        return joined(part)
-    named = zip(spec.part, part, strict=True)
-    return joined(plain(spec, owner, column.name, one) for column, one in named)
+        return join_key(part)
+    columns = zip(spec.part, part, strict=True)
+    return join_key(recorded_value(spec, owner, column.name, value) for column, value in columns)
 
 
-def plain(spec: Compared, owner: str, column: str, value: Any) -> Any:
-    """Return a value as a record holds it: JSON, None for whatever is empty, a hash where the table says so."""
+def recorded_value(spec: CoveredTable, owner: str, column: str, value: Any) -> Any:
+    """Return a value as a change record holds it: JSON, None if it is empty, a hash for a hashed column."""
     if not value:
         return None
     if column in spec.hashed:
-        kept = encode(value) if isinstance(value, bytes) else value
-        return hashlib.sha256(canonical([spec.what, owner, column, kept]).encode()).hexdigest()
+        content = base64url_encode(value) if isinstance(value, bytes) else value
+        return hashlib.sha256(canonical_json([spec.kind, owner, column, content]).encode()).hexdigest()
     if isinstance(value, datetime):
         return to_microseconds(value)
     if isinstance(value, bytes):
-        return encode(value)
+        return base64url_encode(value)
     if isinstance(value, Mapping):
-        return {str(name): one for name, one in value.items()}
+        return {str(name): member for name, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return sorted(map(str, value))
     return value if isinstance(value, bool | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Which tables the audit compares with the recorded changes, and why it does not compare the others (T-38)."""
+"""The tables that the audit compares with the recorded changes, and the reasons to exclude the others (T-38)."""
 
 from __future__ import annotations
 
@@ -9,172 +9,181 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, FromClause, Table
 
 from aizen_hub.store import tables as t
-from aizen_hub.validation.printable import show
+from aizen_hub.validation.printable import excerpt
 
-LONGEST = 120
-"""Of a name that a finding carries."""
-_ID = "the name says which"
-_WORDS = "is for people to read"
-_WHO = "says who did it and when; the audit rows say it too"
+MAX_NAME = 120
+"""Characters of a name in a finding."""
+_IS_SURROGATE = "a surrogate key; the name identifies the row"
+_IS_INFORMATION = "text for people, without effect on access"
+_IS_PROVENANCE = "who did it and when, which audit rows record too"
+_IS_VERSION = "for optimistic locking; gives no access"
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A table that is compared, row by row.
+class CoveredTable:
+    """A table whose rows are compared.
 
     Attributes
     ----------
-    what : str
-        How findings call its rows.
+    kind : str
+        The name of its rows in findings.
+    template : str
+        Names a row in a sentence; with ``{owner}``, ``{part}``, and the two halves of the latter as ``{first}`` and
+        ``{second}``.
     owner, part : tuple of Column
-        Make up the name of a row: whose it is, and which of several. All but the last of each hold no colon.
+        Identify a row: its owner, and the row among those of the owner. Only the last column of each may hold a colon.
     values : tuple of Column
-        What is compared.
+        The columns that are compared.
     hashed : frozenset of str
-        The columns of which the record holds a hash.
-    left : mapping
+        The columns of which a change record holds a hash.
+    excluded_columns : mapping
         Why each of the other columns is not compared.
     source : FromClause
-        The table, with what names the owner.
-    where : ColumnElement, optional
-        Which rows count; the others give nothing.
+        The table, joined with the one that names the owner.
+    condition : ColumnElement, optional
+        The rows that are compared; the others have no effect.
     """
 
-    what: str
-    sentence: str
+    kind: str
+    template: str
     owner: tuple[Column[Any], ...]
     part: tuple[Column[Any], ...]
     values: tuple[Column[Any], ...]
-    left: Mapping[str, str]
+    excluded_columns: Mapping[str, str]
     source: FromClause
     hashed: frozenset[str] = frozenset()
-    where: ColumnElement[bool] | None = None
+    condition: ColumnElement[bool] | None = None
 
-    def name(self, owner: str, part: str) -> str:
+    def describe(self, owner: str, part: str) -> str:
         """Name a row in a finding."""
-        one, _, other = part.partition(":")
-        named = {"owner": owner, "part": part, "one": one, "other": other}
-        return self.sentence.format_map({what: show(text, LONGEST) for what, text in named.items()})
+        first, _, second = part.partition(":")
+        fields = {"owner": owner, "part": part, "first": first, "second": second}
+        return self.template.format_map({name: excerpt(text, MAX_NAME) for name, text in fields.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """A table that is not compared, and why not."""
+class ExcludedTable:
+    """A table that is not compared, and the reason."""
 
-    why: str
+    reason: str
 
 
-def _of_user(table: Table) -> FromClause:
+def _join_users(table: Table) -> FromClause:
     return table.join(t.users, t.users.c.id == table.c.user_id)
 
 
-COVERAGE: Mapping[str, Compared | Left] = {
-    "revision": Compared(
+COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
+    "revision": CoveredTable(
         "store",
         "the state of the store",
         (t.revision.c.id,),
         (),
         (t.revision.c.catalog_hash, t.revision.c.not_before),
-        {"value": "is compared with the last record"},
+        {"value": "compared with the last change record"},
         t.revision,
     ),
-    "names": Compared(
+    "names": CoveredTable(
         "name",
         "the name `{owner}`",
         (t.names.c.kind, t.names.c.name),
         (),
         (t.names.c.skeleton, t.names.c.retired),
-        {"id": _ID},
+        {"id": _IS_SURROGATE},
         t.names,
     ),
-    "users": Compared(
+    "users": CoveredTable(
         "user",
         "the user `{owner}`",
         (t.users.c.name,),
         (),
         (t.users.c.provider, t.users.c.domain, t.users.c.subject, t.users.c.active, t.users.c.not_before),
         {
-            "id": _ID,
-            "display_name": _WORDS,
-            "email": "says where alerts go, opens nothing, and must not outlive an erasure",
-            "phone": "as the mail address",
-            "alerts": "as the mail address",
-            "created": _WHO,
-            "last_seen": "moves with every login; one in the future is found",
+            "id": _IS_SURROGATE,
+            "display_name": _IS_INFORMATION,
+            "email": "receives alerts, gives no access, and must not survive an erasure",
+            "phone": "as the e-mail address",
+            "alerts": "as the e-mail address",
+            "created": _IS_PROVENANCE,
+            "last_seen": "changes with every login; a time in the future is found",
         },
         t.users,
         frozenset({"subject"}),
     ),
-    "logins": Compared(
+    "logins": CoveredTable(
         "login",
-        "a login of `{owner}` by {one}",
+        "a login of `{owner}` by {first}",
         (t.users.c.name,),
         (t.logins.c.provider, t.logins.c.subject),
         (),
-        {"id": _ID},
-        _of_user(t.logins),
+        {"id": _IS_SURROGATE},
+        _join_users(t.logins),
         frozenset({"subject"}),
     ),
-    "passwords": Compared(
+    "passwords": CoveredTable(
         "password",
         "the password of `{owner}`",
         (t.users.c.name,),
         (),
         (t.passwords.c.hash, t.passwords.c.totp_secret),
         {
-            "changed": _WHO,
-            "totp_step": "moves with every code; put back it makes a code good twice within its minute",
+            "changed": _IS_PROVENANCE,
+            "totp_step": "changes with every code; set back, it allows a code twice within its minute",
         },
-        _of_user(t.passwords),
+        _join_users(t.passwords),
         frozenset({"hash", "totp_secret"}),
     ),
-    "activations": Compared(
+    "activations": CoveredTable(
         "activation",
         "the activation link of `{owner}`",
         (t.users.c.name,),
         (),
-        (t.activations.c.token_hash, t.activations.c.expires, t.activations.c.issued_by, t.activations.c.proven),
+        (
+            t.activations.c.token_hash,
+            t.activations.c.expires,
+            t.activations.c.issued_by,
+            t.activations.c.with_recent_login,
+        ),
         {},
-        _of_user(t.activations),
+        _join_users(t.activations),
         frozenset({"token_hash"}),
     ),
-    "groups": Compared(
+    "groups": CoveredTable(
         "group",
         "the group `{owner}`",
         (t.groups.c.name,),
         (),
         (t.groups.c.provider, t.groups.c.is_default, t.groups.c.built_in),
-        {"id": _ID, "description": _WORDS},
+        {"id": _IS_SURROGATE, "description": _IS_INFORMATION},
         t.groups,
     ),
-    "memberships": Compared(
+    "memberships": CoveredTable(
         "membership",
-        "`{owner}` in the group `{other}`",
+        "`{owner}` in the group `{second}`",
         (t.memberships.c.member,),
         (t.memberships.c.provider, t.groups.c.name),
         (),
-        {"id": _ID, "seen_at": "moves with every report of the directory; one in the future is found"},
+        {"id": _IS_SURROGATE, "seen_at": "changes with every login; a time in the future is found"},
         t.memberships.join(t.groups, t.groups.c.id == t.memberships.c.group_id),
     ),
-    "mappings": Compared(
+    "mapping_rules": CoveredTable(
         "mapping",
         "the mapping rule {owner}",
-        (t.mappings.c.id,),
+        (t.mapping_rules.c.id,),
         (),
-        (t.mappings.c.provider, t.mappings.c.group, t.mappings.c.role, t.mappings.c.project),
-        {"created_by": _WHO, "created": _WHO},
-        t.mappings,
+        (t.mapping_rules.c.provider, t.mapping_rules.c.group, t.mapping_rules.c.role, t.mapping_rules.c.project),
+        {"created_by": _IS_PROVENANCE, "created": _IS_PROVENANCE},
+        t.mapping_rules,
     ),
-    "service_accounts": Compared(
+    "service_accounts": CoveredTable(
         "service-account",
         "the service account `{owner}`",
         (t.service_accounts.c.name,),
         (),
         (t.service_accounts.c.controller, t.service_accounts.c.active, t.service_accounts.c.built_in),
-        {"id": _ID, "description": _WORDS, "created": _WHO},
+        {"id": _IS_SURROGATE, "description": _IS_INFORMATION, "created": _IS_PROVENANCE},
         t.service_accounts,
     ),
-    "credentials": Compared(
+    "credentials": CoveredTable(
         "credential",
         "the credential {part} of `{owner}`",
         (t.service_accounts.c.name,),
@@ -186,61 +195,67 @@ COVERAGE: Mapping[str, Compared | Left] = {
             t.credentials.c.key,
             t.credentials.c.networks,
         ),
-        {"created": _WHO, "last_used": "moves with every use, and opens nothing"},
+        {"created": _IS_PROVENANCE, "last_used": "changes with every use, and gives no access"},
         t.credentials.join(t.service_accounts, t.service_accounts.c.id == t.credentials.c.service_account_id),
         frozenset({"hash"}),
     ),
-    "projects": Compared(
+    "projects": CoveredTable(
         "project",
         "the project `{owner}`",
         (t.projects.c.name,),
         (),
         (t.projects.c.created_by, t.projects.c.not_before),
-        {"id": _ID, "description": _WORDS, "created": _WHO, "version": "notices that two write at once, gives nothing"},
+        {"id": _IS_SURROGATE, "description": _IS_INFORMATION, "created": _IS_PROVENANCE, "version": _IS_VERSION},
         t.projects,
     ),
-    "roles": Compared(
+    "roles": CoveredTable(
         "role",
         "the role {owner}",
         (t.roles.c.name,),
         (),
         (t.roles.c.scopes, t.roles.c.permissions, t.roles.c.limits),
         {
-            "id": _ID,
-            "description": _WORDS,
-            "category": _WORDS,
-            "version": "notices that two write at once, gives nothing",
+            "id": _IS_SURROGATE,
+            "description": _IS_INFORMATION,
+            "category": _IS_INFORMATION,
+            "version": _IS_VERSION,
         },
         t.roles,
     ),
-    "assignments": Compared(
+    "assignments": CoveredTable(
         "assignment",
-        "{one} in `{other}` for `{owner}`",
+        "{first} in `{second}` for `{owner}`",
         (t.assignments.c.identity,),
         (t.assignments.c.role, t.assignments.c.scope),
         (t.assignments.c.starts, t.assignments.c.ends, t.assignments.c.creator, t.assignments.c.mapped),
-        {"id": _ID, "reason": _WORDS, "granted_by": _WHO, "granted": _WHO, "revision": _WHO},
+        {
+            "id": _IS_SURROGATE,
+            "reason": _IS_INFORMATION,
+            "granted_by": _IS_PROVENANCE,
+            "granted": _IS_PROVENANCE,
+            "revision": _IS_PROVENANCE,
+        },
         t.assignments,
     ),
-    "scope_limits": Compared(
+    "scope_limits": CoveredTable(
         "limit",
-        "the limit on {one} in `{other}` for `{owner}`",
+        "the limit on {first} in `{second}` for `{owner}`",
         (t.scope_limits.c.identity,),
         (t.scope_limits.c.kind, t.scope_limits.c.scope),
         (t.scope_limits.c.value,),
-        {"id": _ID},
+        {"id": _IS_SURROGATE},
         t.scope_limits,
     ),
-    "locks": Compared(
+    "locks": CoveredTable(
         "lock",
         "the lock on `{owner}`",
         (t.locks.c.target, t.locks.c.name),
         (),
         (t.locks.c.ends,),
-        {"id": _ID, "reason": _WORDS, "locked_by": _WHO, "locked": _WHO},
+        {"id": _IS_SURROGATE, "reason": _IS_INFORMATION, "locked_by": _IS_PROVENANCE, "locked": _IS_PROVENANCE},
         t.locks,
     ),
-    "sessions": Compared(
+    "sessions": CoveredTable(
         "session",
         "the session {owner}",
         (t.sessions.c.id,),
@@ -250,94 +265,101 @@ COVERAGE: Mapping[str, Compared | Left] = {
             t.sessions.c.server,
             t.sessions.c.project,
             t.sessions.c.credential,
-            t.sessions.c.tokens_from,
+            t.sessions.c.min_token_revision,
         ),
         {
-            "started": _WHO,
-            "heard": "moves with every heartbeat; one in the future is found",
-            "ended": "says which rows count: a live session that was opened by nobody, or ended by nobody, is found",
-            "end_reason": _WORDS,
+            "started": _IS_PROVENANCE,
+            "last_seen": "changes with every heartbeat; a time in the future is found",
+            "ended": "selects the rows: an active session opened or ended without a record is found",
+            "end_reason": _IS_INFORMATION,
         },
         t.sessions,
         frozenset({"credential"}),
         t.sessions.c.ended.is_(None),
     ),
-    "keys": Compared(
+    "keys": CoveredTable(
         "key",
         "the key `{owner}`",
         (t.keys.c.kid,),
         (),
         (t.keys.c.purpose, t.keys.c.public, t.keys.c.state),
         {
-            "private": "is encrypted for this key alone, so another one does not open",
-            "created": _WHO,
-            "changed": _WHO,
+            "private": "encrypted for this key only, so the private half of another key does not decrypt",
+            "created": _IS_PROVENANCE,
+            "changed": _IS_PROVENANCE,
         },
         t.keys,
     ),
-    "jobs": Compared(
+    "jobs": CoveredTable(
         "job",
         "the job {owner}",
         (t.jobs.c.decision_id,),
         (),
         (t.jobs.c.user, t.jobs.c.project, t.jobs.c.session, t.jobs.c.acting),
         {
-            "command": _WORDS,
-            "key": "says which jobs a `stop` means",
-            "started": _WHO,
-            "ended": "says which rows count: those that run take up a limit",
-            "outcome": _WORDS,
+            "command": _IS_INFORMATION,
+            "key": "selects the jobs that a `stop` refers to",
+            "started": _IS_PROVENANCE,
+            "ended": "selects the rows: running jobs count towards a limit",
+            "outcome": _IS_INFORMATION,
         },
         t.jobs,
-        where=t.jobs.c.ended.is_(None),
+        condition=t.jobs.c.ended.is_(None),
     ),
-    "pending": Compared(
+    "pending_changes": CoveredTable(
         "pending",
-        "the waiting change {owner}",
-        (t.pending.c.id,),
+        "the pending change {owner}",
+        (t.pending_changes.c.id,),
         (),
-        (t.pending.c.kind, t.pending.c.asked_by, t.pending.c.expires, t.pending.c.payload),
+        (
+            t.pending_changes.c.kind,
+            t.pending_changes.c.requested_by,
+            t.pending_changes.c.expires,
+            t.pending_changes.c.payload,
+        ),
         {
-            "asked": _WHO,
-            "state": "says which rows count: only what waits can be confirmed, and only once",
-            "decided_by": _WHO,
-            "decided": _WHO,
-            "comment": _WORDS,
+            "requested": _IS_PROVENANCE,
+            "state": "selects the rows: only a waiting change can be confirmed, and only once",
+            "decided_by": _IS_PROVENANCE,
+            "decided": _IS_PROVENANCE,
+            "comment": _IS_INFORMATION,
         },
-        t.pending,
+        t.pending_changes,
         frozenset({"payload"}),
-        t.pending.c.state == "waiting",
+        t.pending_changes.c.state == "waiting",
     ),
-    "changes": Left("is what the others are compared with; audit rows vouch for each record"),
-    "audit": Left("its chains and checkpoints prove themselves"),
-    "seals": Left("each line is signed"),
-    "sign_ins": Left("counts for minutes, in a browser session that the hub must know; one in the future is found"),
-    "reported_groups": Left(
-        "is replaced with every report, and gives only what an entitled person makes a rule of; "
-        "a report in the future is found"
+    "changes": ExcludedTable("the other tables are compared with it; audit rows hold a hash of each record"),
+    "audit": ExcludedTable("protected by hash chains and checkpoints"),
+    "archive_manifests": ExcludedTable("each manifest is signed"),
+    "recent_logins": ExcludedTable(
+        "valid for minutes, in a browser session that the hub must know; a time in the future is found"
     ),
-    "proofs": Left("remembers for a minute which proofs were used, beside a credential that is compared"),
-    "project_alerts": Left("says who is told of jobs, and opens nothing"),
-    "outbox": Left("holds notices that wait, and opens nothing"),
-    "open_commands": Left("says which replica follows what the core was given; the jobs among it are compared"),
-    "replays": Left("holds answers, which are given only to what is allowed again"),
-    "throttles": Left("counts failures; without it guessing is faster, and no less recorded"),
+    "reported_groups": ExcludedTable(
+        "replaced at every login, and gives only what a mapping rule by an entitled user gives; "
+        "a time in the future is found"
+    ),
+    "used_dpop_proofs": ExcludedTable("valid for a minute, in addition to a credential that is compared"),
+    "project_alerts": ExcludedTable("selects who is alerted of jobs, and gives no access"),
+    "outbox": ExcludedTable("holds undelivered alerts, and gives no access"),
+    "open_commands": ExcludedTable("selects the replica that follows a command; the jobs among them are compared"),
+    "idempotency_keys": ExcludedTable("holds responses, which are sent only if the repeated request is allowed"),
+    "attempt_counters": ExcludedTable("counts failures; without it guessing is faster, but still recorded"),
 }
-"""Every table of the schema, compared or with the reason why not."""
+"""Every table of the schema: covered, or excluded with the reason."""
 
-DATED: Mapping[str, tuple[FromClause, Column[Any], Column[Any]]] = {
+MOVING_TIMESTAMPS: Mapping[str, tuple[FromClause, Column[Any], Column[Any]]] = {
     "membership": (t.memberships, t.memberships.c.member, t.memberships.c.seen_at),
-    "report": (_of_user(t.reported_groups), t.users.c.name, t.reported_groups.c.seen_at),
-    "sign-in": (t.sign_ins, t.sign_ins.c.user, t.sign_ins.c.at),
-    "session": (t.sessions, t.sessions.c.id, t.sessions.c.heard),
+    "report": (_join_users(t.reported_groups), t.users.c.name, t.reported_groups.c.seen_at),
+    "login": (t.recent_logins, t.recent_logins.c.user, t.recent_logins.c.at),
+    "session": (t.sessions, t.sessions.c.id, t.sessions.c.last_seen),
     "user": (t.users, t.users.c.name, t.users.c.last_seen),
 }
-"""What counts only for so long since a moment that moves without a change: such a moment is never in the future."""
+"""Times that are updated without a change record, and after which a row expires: none may be in the future."""
 
 
-def compared(name: str) -> Compared:
-    """Return how a table is compared; KeyError for one that is not."""
-    found = COVERAGE[name]
-    if not isinstance(found, Compared):
+def covered_table(name: str) -> CoveredTable:
+    """Return the specification of a covered table; KeyError for an excluded one."""
+    spec = COVERAGE[name]
+    if not isinstance(spec, CoveredTable):
         raise KeyError(name)
-    return found
+    return spec

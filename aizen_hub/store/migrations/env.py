@@ -1,3 +1,3 @@
-"""Alembic asks for this file; `aizen_hub.store.migrate` alone runs migrations: it has the transaction and the lock."""
+"""Environment file required by Alembic. Migrations run only through `aizen_hub.store.migrate`, which locks first."""
 
 raise RuntimeError("run `aizen-hub db upgrade`")

@@ -1,4 +1,4 @@
-"""What all tables are made with."""
+"""Column types, naming convention and helpers that every table is built with."""
 
 from __future__ import annotations
 
@@ -15,15 +15,26 @@ _CONSTRAINTS = {
     "pk": "pk_%(table_name)s",
 }
 metadata = MetaData(naming_convention=_CONSTRAINTS)
-Id = BigInteger().with_variant(Integer, "sqlite")
-NAME = 255
-LIVE: dict[str, Any] = {f"{dialect}_where": text("ended IS NULL") for dialect in ("sqlite", "postgresql")}
-"""For an index over the rows that have not ended."""
+IdType = BigInteger().with_variant(Integer, "sqlite")
+NAME_LENGTH = 255
+"""Characters of a name."""
+IDENTITY_LENGTH = NAME_LENGTH + 20
+"""Characters of an identity, written as ``kind:name``."""
+WHERE_NOT_ENDED: dict[str, Any] = {f"{dialect}_where": text("ended IS NULL") for dialect in ("sqlite", "postgresql")}
+"""Arguments of an index over the rows that have not ended."""
 
 
-def identifier() -> Column[int]:
-    return Column("id", Id, primary_key=True, autoincrement=True)
+def id_column() -> Column[int]:
+    """Return the primary key column ``id``, numbered by the database."""
+    return Column("id", IdType, primary_key=True, autoincrement=True)
 
 
-def table(name: str, *parts: SchemaItem, never_reuse_ids: bool = False) -> Table:
+def make_table(name: str, *parts: SchemaItem, never_reuse_ids: bool = False) -> Table:
+    """Return a table of the schema.
+
+    Parameters
+    ----------
+    never_reuse_ids : bool
+        Whether the id of a deleted row must never come back (T-47). PostgreSQL never reuses one; SQLite must be told.
+    """
     return Table(name, metadata, *parts, sqlite_autoincrement=never_reuse_ids)

@@ -1,107 +1,108 @@
-"""The tables of what was done, and of what is still to be done; see `tables`."""
+"""Tables of records and of pending work: audit, changes, outbox, pending changes and commands in flight."""
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Text
 
-from aizen_hub.store.tables.columns import NAME, identifier, table
-from aizen_hub.store.timestamps import Instant
+from aizen_hub.store.tables.columns import IDENTITY_LENGTH, NAME_LENGTH, id_column, make_table
+from aizen_hub.store.timestamps import UtcDateTime
 
-changes = table(
+changes = make_table(
     "changes",
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", String(40), nullable=False),
-    Column("touches", JSON, nullable=False),  # names of what compiled rights may depend on, see Write.change
+    Column("invalidates", JSON, nullable=False),  # names that compiled rights depend on; see `record_change`
     Column("payload", JSON, nullable=False),  # the whole change, enough to replay it (T-38)
-    Column("at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("audit_id", String(64), nullable=False),
 )
 
-outbox = table(
+outbox = make_table(
     "outbox",
-    identifier(),
-    Column("recipient", String(NAME), nullable=False),
-    Column("channel", String(20), nullable=False),  # email, webhook
+    id_column(),
+    Column("recipient", String(NAME_LENGTH), nullable=False),
+    Column("channel", String(20), nullable=False),  # email, phone, webhook
     Column("event", String(40), nullable=False),
     Column("payload", JSON, nullable=False),
-    Column("created", Instant, nullable=False),
-    Column("next_try", Instant, nullable=False, index=True),
-    Column("tries", Integer, nullable=False, default=0),
-    Column("sent", Instant),
-    Column("failed", Text),
-    Column("once", String(120), unique=True),  # the same notice is never written twice
+    Column("created", UtcDateTime, nullable=False),
+    Column("next_attempt", UtcDateTime, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("sent", UtcDateTime),
+    Column("failure", Text),  # why it was given up
+    Column("deduplication_key", String(120), unique=True),  # an alert with the same key is not written again
 )
 
-pending = table(
-    # Changes that wait for confirmation, and requests for access.
-    "pending",
+pending_changes = make_table(
+    # Changes that need confirmation, and requests for access.
+    "pending_changes",
     Column("id", String(32), primary_key=True),
     Column("kind", String(40), nullable=False),
-    Column("asked_by", String(NAME + 20), nullable=False),
-    Column("asked", Instant, nullable=False),
-    Column("expires", Instant, nullable=False),
+    Column("requested_by", String(IDENTITY_LENGTH), nullable=False),
+    Column("requested", UtcDateTime, nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("state", String(20), nullable=False),  # waiting, confirmed, rejected, expired
-    Column("decided_by", String(NAME + 20)),
-    Column("decided", Instant),
+    Column("decided_by", String(IDENTITY_LENGTH)),
+    Column("decided", UtcDateTime),
     Column("comment", Text, nullable=False, default=""),
 )
 
-replays = table(
-    # Answers by idempotency key: per identity, route and body (R103).
-    "replays",
-    Column("identity", String(NAME + 20), primary_key=True),
+idempotency_keys = make_table(
+    # Responses by idempotency key, per identity, route and request body (R103).
+    "idempotency_keys",
+    Column("identity", String(IDENTITY_LENGTH), primary_key=True),
     Column("route", String(120), primary_key=True),
     Column("key", String(120), primary_key=True),
     Column("body_hash", String(64), nullable=False),
     Column("status", Integer, nullable=False),
-    Column("answer", JSON, nullable=False),
-    Column("at", Instant, nullable=False, index=True),
+    Column("response", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
 )
 
-throttles = table(
-    "throttles",
-    Column("subject", String(NAME + 80), primary_key=True),  # a kind of count and a hash
+attempt_counters = make_table(
+    # Failed attempts, for throttling.
+    "attempt_counters",
+    Column("subject", String(NAME_LENGTH + 80), primary_key=True),  # a kind of counter and a hash
     Column("failures", Integer, nullable=False),
-    Column("until", Instant, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
 )
 
-open_commands = table(
-    # What was given to the core and has not ended as far as anybody knows, and which replica watches over it.
+open_commands = make_table(
+    # Commands that the core was given and is not known to have ended, and which replica follows each of them.
     "open_commands",
     Column("decision_id", String(64), primary_key=True),
-    Column("user", String(NAME), nullable=False),
-    Column("project", String(NAME)),
+    Column("user", String(NAME_LENGTH), nullable=False),
+    Column("project", String(NAME_LENGTH)),
     Column("session", String(32)),
-    Column("acting", String(NAME + 20)),
-    Column("command", Text, nullable=False),  # as it may be recorded
+    Column("acting", String(IDENTITY_LENGTH)),
+    Column("command", Text, nullable=False),  # without secrets
     Column("job", String(10)),  # starts, stops
-    Column("watcher", String(40), nullable=False),
-    Column("until", Instant, nullable=False, index=True),  # then anybody may watch over it
-    Column("lost", Boolean, nullable=False, default=False),  # an outcome `unknown` is recorded; the job counts on
+    Column("owner", String(40), nullable=False),  # the replica that holds the lease
+    Column("lease_until", UtcDateTime, nullable=False, index=True),  # after that any replica may claim it
+    Column("lost", Boolean, nullable=False, default=False),  # outcome `unknown` is recorded; the job still counts
 )
 
-audit = table(
+audit = make_table(
     "audit",
     Column("writer", String(40), primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("id", String(64), nullable=False, unique=True),  # the decision's or the event's id
-    Column("at", Instant, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("event", String(40), nullable=False),
-    Column("identity", String(NAME + 20)),
-    Column("project", String(NAME)),
-    Column("body", LargeBinary, nullable=False),  # canonical JSON of the whole row: what the hash is over
+    Column("identity", String(IDENTITY_LENGTH)),
+    Column("project", String(NAME_LENGTH)),
+    Column("body", LargeBinary, nullable=False),  # canonical JSON of the whole record: what the hash covers
     Column("previous", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
-    # The only index for searching, and one that grows at its end: rows are written all the time, to the same few pages,
-    # and looked for now and then, through a narrow copy of them from its newest end. An index for each identity and
-    # project would be written in as many places as there are people, which was half the cost of a decision.
-    Index("ix_audit_found", "at", "event", "identity", "project"),
+    # The only index for searching, and one that grows at its end. Rows are written all the time, to the same few pages,
+    # and are searched rarely, through this narrow copy from its newest end. An index per identity and per project would
+    # be written in as many pages as there are identities, which was half the cost of a decision.
+    Index("ix_audit_search", "at", "event", "identity", "project"),
 )
 
-seals = table(
-    # Where the audit begins, after its oldest rows went into a signed file; see audit.seal.
-    "seals",
+archive_manifests = make_table(
+    # Where the audit begins after its oldest rows were moved to a signed file; see `audit.archive.manifest`.
+    "archive_manifests",
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("line", Text, nullable=False),
+    Column("signed_json", Text, nullable=False),
 )

@@ -1,11 +1,11 @@
-"""What a rule says of group names: one exact name, or a template that names the project."""
+"""Patterns of mapping rules for group names: exact names, and templates that contain the project."""
 
 from __future__ import annotations
 
 import pytest
 
-from aizen_hub.accounts.groups.mapping_pattern import Pattern
-from aizen_hub.accounts.names import names
+from aizen_hub.accounts.groups.mapping_pattern import GroupPattern
+from aizen_hub.accounts.names import normalization
 from aizen_hub.problems import BadInput
 
 
@@ -26,7 +26,7 @@ class TestPattern:
         ],
     )
     def test_a_template_names_the_project(self, group: str, project: str | None) -> None:
-        assert Pattern.parse("Aizen-{project}-Executors").project_in(group) == project
+        assert GroupPattern.parse("Aizen-{project}-Executors").extract_project(group) == project
 
     @pytest.mark.parametrize(
         "text",
@@ -34,7 +34,7 @@ class TestPattern:
     )
     def test_what_is_no_pattern(self, text: str) -> None:
         with pytest.raises(BadInput):
-            Pattern.parse(text)
+            GroupPattern.parse(text)
 
     @pytest.mark.proves("R19", "T-20")
     @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ class TestPattern:
         ],
     )
     def test_a_template_inside_a_distinguished_name(self, group: str, project: str | None) -> None:
-        pattern = Pattern.parse("CN=aizen-{project}-executors, OU=groups,DC=example,DC=org")
-        assert Pattern.parse(pattern.text) == pattern
-        name = names.known_as(group, names.NameKind.GROUP)
-        assert (None if name is None else pattern.project_in(name)) == project
+        pattern = GroupPattern.parse("CN=aizen-{project}-executors, OU=groups,DC=example,DC=org")
+        assert GroupPattern.parse(pattern.text) == pattern
+        name = normalization.canonical_or_none(group, normalization.NameKind.GROUP)
+        assert (None if name is None else pattern.extract_project(name)) == project
 
     @pytest.mark.parametrize(
         "text",
@@ -74,7 +74,7 @@ class TestPattern:
     )
     def test_what_is_no_template_of_a_distinguished_name(self, text: str) -> None:
         with pytest.raises(BadInput):
-            Pattern.parse(text)
+            GroupPattern.parse(text)
 
     @pytest.mark.parametrize(
         ("group", "project"),
@@ -90,11 +90,11 @@ class TestPattern:
         ],
     )
     def test_a_whole_path_is_the_name(self, group: str, project: str | None) -> None:
-        pattern = Pattern.parse("/projects/{project}")
-        name = names.known_as(group, names.NameKind.GROUP)
-        assert (None if name is None else pattern.project_in(name)) == project
+        pattern = GroupPattern.parse("/projects/{project}")
+        name = normalization.canonical_or_none(group, normalization.NameKind.GROUP)
+        assert (None if name is None else pattern.extract_project(name)) == project
 
     def test_an_exact_name_is_one_name(self) -> None:
-        pattern = Pattern.parse("/Projects/Ops")
+        pattern = GroupPattern.parse("/Projects/Ops")
         assert pattern.matches("/projects/ops")
         assert not pattern.matches("/projects/ops2")

@@ -1,4 +1,4 @@
-"""Rules from the groups of a provider to roles in projects."""
+"""Mapping rules from the groups of a provider to roles in projects."""
 
 from __future__ import annotations
 
@@ -6,122 +6,123 @@ from datetime import timedelta
 
 import pytest
 
-from aizen_hub.accounts import command_handlers as carry_out
-from aizen_hub.accounts.dry_run import preview
-from aizen_hub.accounts.groups import groups
-from aizen_hub.accounts.groups import mapping_rules as mappings
-from aizen_hub.accounts.logins import logins
-from aizen_hub.accounts.logins.logins import Outcome
-from aizen_hub.accounts.roles import assignments, roles
+from aizen_hub.accounts import command_handlers
+from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.groups import management, mapping_rules, mapping_sync
+from aizen_hub.accounts.logins import login_report
+from aizen_hub.accounts.logins.login_report import LoginOutcome
+from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotFound, Problem
-from aizen_hub.rbac.engine import effective
+from aizen_hub.rbac.engine import effective_permissions
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Road
-from tests.accounts.harness import HUB, OPERATOR, House
+from aizen_hub.store.actor import Channel
+from tests.accounts.harness import HUB, OPERATOR, AccountsHarness
 
 TEMPLATE = "aizen-{project}-executors"
 
 
-def sign_in(house: House, name: str, *reported: str) -> None:
-    answer = house.do(HUB, logins.report, "ldap", f"id-of-{name}", name, groups=reported)
-    assert answer.outcome is Outcome.ADMITTED
+def sign_in(harness: AccountsHarness, name: str, *reported: str) -> None:
+    result = harness.execute(HUB, login_report.report_login, "ldap", f"id-of-{name}", name, groups=reported)
+    assert result.outcome is LoginOutcome.ADMITTED
 
 
-def put(house: House, group: str = TEMPLATE, role: str = "PROJECT_EXECUTOR", project: str | None = None) -> int:
-    return int(house.do(OPERATOR, mappings.put, "ldap", group, role, project).data["mapping"])
+def put(
+    harness: AccountsHarness, group: str = TEMPLATE, role: str = "PROJECT_EXECUTOR", project: str | None = None
+) -> int:
+    return int(harness.execute(OPERATOR, mapping_rules.create_rule, "ldap", group, role, project).data["mapping"])
 
 
 @pytest.mark.proves("R63")
 class TestLogin:
-    def test_a_template_gives_the_role_in_the_project_it_names(self, town: House) -> None:
-        put(town)
-        sign_in(town, "tim", "aizen-p1-executors", "Aizen-P2-Executors", "aizen-p9-executors", "others")
-        assert town.roles_of("tim", "p1") == {"PROJECT_EXECUTOR"} == town.roles_of("tim", "p2")
-        assert town.roles_of("tim") == set()
-        with town.reading() as tx:
+    def test_a_template_gives_the_role_in_the_project_it_names(self, sandbox: AccountsHarness) -> None:
+        put(sandbox)
+        sign_in(sandbox, "tim", "aizen-p1-executors", "Aizen-P2-Executors", "aizen-p9-executors", "others")
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_EXECUTOR"} == sandbox.roles_of("tim", "p2")
+        assert sandbox.roles_of("tim") == set()
+        with sandbox.read() as tx:
             names = {row.name for row in tx.conn.execute(tables.groups.select()) if row.provider == "ldap"}
         assert names == {"aizen-p1-executors", "aizen-p2-executors"}, "groups that no rule names are not kept here"
 
-    def test_an_exact_name_gives_it_in_one_project(self, town: House) -> None:
-        put(town, "Data Team", "PROJECT_READER", "p1")
-        sign_in(town, "tim", "data team")
-        assert town.roles_of("tim", "p1") == {"PROJECT_READER"}
-        assert town.roles_of("tim", "p2") == set()
+    def test_an_exact_name_gives_it_in_one_project(self, sandbox: AccountsHarness) -> None:
+        put(sandbox, "Data Team", "PROJECT_READER", "p1")
+        sign_in(sandbox, "tim", "data team")
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_READER"}
+        assert sandbox.roles_of("tim", "p2") == set()
 
-    def test_the_next_login_takes_away_what_is_not_reported_any_more(self, town: House) -> None:
-        put(town)
-        sign_in(town, "tim", "aizen-p1-executors", "aizen-p2-executors")
-        sign_in(town, "tim", "aizen-p2-executors")
-        assert town.roles_of("tim", "p1") == set()
-        assert town.roles_of("tim", "p2") == {"PROJECT_EXECUTOR"}
-        sign_in(town, "tim")
-        assert town.roles_of("tim", "p2") == set()
+    def test_the_next_login_takes_away_what_is_not_reported_any_more(self, sandbox: AccountsHarness) -> None:
+        put(sandbox)
+        sign_in(sandbox, "tim", "aizen-p1-executors", "aizen-p2-executors")
+        sign_in(sandbox, "tim", "aizen-p2-executors")
+        assert sandbox.roles_of("tim", "p1") == set()
+        assert sandbox.roles_of("tim", "p2") == {"PROJECT_EXECUTOR"}
+        sign_in(sandbox, "tim")
+        assert sandbox.roles_of("tim", "p2") == set()
 
-    def test_it_lapses_when_it_was_not_seen_for_too_long(self, town: House) -> None:
-        put(town)
-        sign_in(town, "tim", "aizen-p1-executors")
-        age = timedelta(seconds=town.settings.group_max_age_seconds)
-        with town.reading() as tx:
-            (held,) = tx.rights(Identity.user("tim")).held
+    def test_it_lapses_when_it_was_not_seen_for_too_long(self, sandbox: AccountsHarness) -> None:
+        put(sandbox)
+        sign_in(sandbox, "tim", "aizen-p1-executors")
+        age = timedelta(seconds=sandbox.settings.group_max_age_seconds)
+        with sandbox.read() as tx:
+            (held,) = tx.rights(Identity.user("tim")).held_roles
             assert held.interval.ends == tx.now + age or held.interval.ends <= tx.now + age
-            assert not held.gives(tx.now + age)
+            assert not held.is_effective(tx.now + age)
 
-    def test_a_project_made_later_counts_from_the_next_login(self, town: House) -> None:
-        put(town)
-        sign_in(town, "tim", "aizen-later-executors")
-        assert town.roles_of("tim", "later") == set()
-        town.project("later", "olga")
-        sign_in(town, "tim", "aizen-later-executors")
-        assert town.roles_of("tim", "later") == {"PROJECT_EXECUTOR"}
+    def test_a_project_made_later_counts_from_the_next_login(self, sandbox: AccountsHarness) -> None:
+        put(sandbox)
+        sign_in(sandbox, "tim", "aizen-later-executors")
+        assert sandbox.roles_of("tim", "later") == set()
+        sandbox.create_project("later", "olga")
+        sign_in(sandbox, "tim", "aizen-later-executors")
+        assert sandbox.roles_of("tim", "later") == {"PROJECT_EXECUTOR"}
 
-    def test_the_groups_of_another_provider_meet_no_rule(self, house: House) -> None:
-        put(house)
-        house.do(HUB, logins.take_groups, "zoe", "other", ["aizen-p1-executors"])
-        assert house.roles_of("zoe", "p1") == set()
+    def test_groups_of_another_provider_match_no_rule(self, harness: AccountsHarness) -> None:
+        put(harness)
+        harness.execute(HUB, mapping_sync.sync_groups, "zoe", "other", ["aizen-p1-executors"])
+        assert harness.roles_of("zoe", "p1") == set()
 
-    def test_a_local_group_of_that_name_is_left_alone(self, town: House) -> None:
-        town.do(OPERATOR, groups.create, "aizen-p1-executors")
-        put(town)
-        sign_in(town, "tim", "aizen-p1-executors")
-        assert town.roles_of("tim", "p1") == set()
-        with pytest.raises(Conflict, match="nobody but us"):
-            put(town, "aizen-p1-executors", "PROJECT_READER", "p1")
+    def test_a_local_group_of_that_name_is_left_alone(self, sandbox: AccountsHarness) -> None:
+        sandbox.execute(OPERATOR, management.create_group, "aizen-p1-executors")
+        put(sandbox)
+        sign_in(sandbox, "tim", "aizen-p1-executors")
+        assert sandbox.roles_of("tim", "p1") == set()
+        with pytest.raises(Conflict, match="local management"):
+            put(sandbox, "aizen-p1-executors", "PROJECT_READER", "p1")
 
-    def test_nothing_changes_where_nothing_is_new(self, house: House) -> None:
-        put(house)
-        sign_in(house, "zoe", "aizen-p1-executors")
-        before = house.state()["assignments"]
-        sign_in(house, "zoe", "aizen-p1-executors")
-        assert house.state()["assignments"] == before
+    def test_nothing_changes_where_nothing_is_new(self, harness: AccountsHarness) -> None:
+        put(harness)
+        sign_in(harness, "zoe", "aizen-p1-executors")
+        before = harness.state()["assignments"]
+        sign_in(harness, "zoe", "aizen-p1-executors")
+        assert harness.state()["assignments"] == before
 
 
 class TestRules:
-    def test_it_acts_on_what_was_reported_before(self, town: House) -> None:
-        sign_in(town, "tim", "aizen-p1-executors")
-        number = put(town)
-        assert town.roles_of("tim", "p1") == {"PROJECT_EXECUTOR"}
-        town.do(OPERATOR, mappings.remove, number)
-        assert town.roles_of("tim", "p1") == set()
+    def test_it_acts_on_what_was_reported_before(self, sandbox: AccountsHarness) -> None:
+        sign_in(sandbox, "tim", "aizen-p1-executors")
+        rule_id = put(sandbox)
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_EXECUTOR"}
+        sandbox.execute(OPERATOR, mapping_rules.delete_rule, rule_id)
+        assert sandbox.roles_of("tim", "p1") == set()
 
-    def test_what_another_rule_or_a_person_gives_stays(self, town: House) -> None:
-        sign_in(town, "tim", "aizen-p1-executors", "aizen-p2-executors")
-        first, second = put(town), put(town, "aizen-p1-executors", "PROJECT_EXECUTOR", "p1")
+    def test_grants_of_another_rule_or_a_user_stay(self, sandbox: AccountsHarness) -> None:
+        sign_in(sandbox, "tim", "aizen-p1-executors", "aizen-p2-executors")
+        first, second = put(sandbox), put(sandbox, "aizen-p1-executors", "PROJECT_EXECUTOR", "p1")
         group = Identity.group("aizen-p2-executors")
-        town.do(OPERATOR, assignments.grant, ["PROJECT_EXECUTOR"], "p2", group)
-        town.do(OPERATOR, mappings.remove, first)
-        assert town.roles_of("tim", "p1") == {"PROJECT_EXECUTOR"} == town.roles_of("tim", "p2")
-        town.do(OPERATOR, mappings.remove, second)
-        assert town.roles_of("tim", "p1") == set()
-        assert town.roles_of("tim", "p2") == {"PROJECT_EXECUTOR"}
+        sandbox.execute(OPERATOR, assignments.grant_roles, ["PROJECT_EXECUTOR"], "p2", group)
+        sandbox.execute(OPERATOR, mapping_rules.delete_rule, first)
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_EXECUTOR"} == sandbox.roles_of("tim", "p2")
+        sandbox.execute(OPERATOR, mapping_rules.delete_rule, second)
+        assert sandbox.roles_of("tim", "p1") == set()
+        assert sandbox.roles_of("tim", "p2") == {"PROJECT_EXECUTOR"}
 
-    def test_what_a_rule_gives_is_not_revoked_by_hand(self, town: House) -> None:
-        sign_in(town, "tim", "aizen-p1-executors")
-        put(town)
+    def test_what_a_rule_gives_is_not_revoked_by_hand(self, sandbox: AccountsHarness) -> None:
+        sign_in(sandbox, "tim", "aizen-p1-executors")
+        put(sandbox)
         group = Identity.group("aizen-p1-executors")
         with pytest.raises(Conflict, match="mapping rule"):
-            town.do(OPERATOR, assignments.revoke, ["PROJECT_EXECUTOR"], "p1", group)
+            sandbox.execute(OPERATOR, assignments.revoke_roles, ["PROJECT_EXECUTOR"], "p1", group)
 
     @pytest.mark.parametrize(
         ("args", "problem"),
@@ -139,112 +140,121 @@ class TestRules:
         ],
     )
     def test_what_cannot_be_mapped(
-        self, town: House, args: tuple[str, str, str, str | None], problem: type[Problem]
+        self, sandbox: AccountsHarness, args: tuple[str, str, str, str | None], problem: type[Problem]
     ) -> None:
         with pytest.raises(problem):
-            town.do(OPERATOR, mappings.put, *args)
+            sandbox.execute(OPERATOR, mapping_rules.create_rule, *args)
 
-    def test_twice_is_once(self, town: House) -> None:
-        put(town)
-        assert town.do(OPERATOR, mappings.put, "ldap", "AIZEN-{project}-executors", "PROJECT_EXECUTOR").data == {
-            "changed": False
-        }
-        assert len(town.do(OPERATOR, mappings.list_rules).rows) == 1
+    def test_creating_a_rule_twice_changes_nothing(self, sandbox: AccountsHarness) -> None:
+        put(sandbox)
+        assert sandbox.execute(
+            OPERATOR, mapping_rules.create_rule, "ldap", "AIZEN-{project}-executors", "PROJECT_EXECUTOR"
+        ).data == {"changed": False}
+        assert len(sandbox.execute(OPERATOR, mapping_rules.list_rules).rows) == 1
 
-    def test_it_goes_with_its_project_and_keeps_its_role(self, town: House) -> None:
-        town.do(OPERATOR, roles.create, "LOOKER", permissions=["read"], scopes=["project"])
-        put(town, "crew", "LOOKER", "p2")
+    def test_it_goes_with_its_project_and_keeps_its_role(self, sandbox: AccountsHarness) -> None:
+        sandbox.execute(OPERATOR, custom_roles.create_role, "LOOKER", permissions=["read"], scopes=["project"])
+        put(sandbox, "crew", "LOOKER", "p2")
         with pytest.raises(Conflict, match="mapping rule"):
-            town.do(OPERATOR, roles.remove, "LOOKER")
-        town.run("olga", "delete project p2", project="p2")
-        assert town.do(OPERATOR, mappings.list_rules).rows == ()
+            sandbox.execute(OPERATOR, custom_roles.delete_role, "LOOKER")
+        sandbox.run_command("olga", "delete project p2", project="p2")
+        assert sandbox.execute(OPERATOR, mapping_rules.list_rules).rows == ()
 
-    def test_a_user_who_is_deleted_leaves_no_report(self, town: House) -> None:
-        sign_in(town, "tim", "x")
-        town.run("admin", "delete user tim")
-        with town.reading() as tx:
+    def test_a_user_who_is_deleted_leaves_no_report(self, sandbox: AccountsHarness) -> None:
+        sign_in(sandbox, "tim", "x")
+        sandbox.run_command("admin", "delete user tim")
+        with sandbox.read() as tx:
             assert tx.conn.execute(tables.reported_groups.select()).all() == []
 
 
 @pytest.mark.proves("T-04", "R66", "R67")
 class TestEscalation:
-    @pytest.mark.parametrize("who", ["carl", "paul", "emma", "zoe"])
-    def test_rules_are_for_those_who_manage_groups(self, town: House, who: str) -> None:
-        number = put(town)
-        for work, args in (
-            (mappings.put, ("ldap", "x", "PROJECT_READER", "p1")),
-            (mappings.remove, (number,)),
-            (mappings.list_rules, ()),
+    @pytest.mark.parametrize("user", ["carl", "paul", "emma", "zoe"])
+    def test_rules_need_the_permission_to_manage_groups(self, sandbox: AccountsHarness, user: str) -> None:
+        rule_id = put(sandbox)
+        for operation, args in (
+            (mapping_rules.create_rule, ("ldap", "x", "PROJECT_READER", "p1")),
+            (mapping_rules.delete_rule, (rule_id,)),
+            (mapping_rules.list_rules, ()),
         ):
             with pytest.raises(Denied):
-                town.do(who, work, *args)
+                sandbox.execute(user, operation, *args)
 
-    def test_nobody_maps_what_they_could_not_grant(self, town: House) -> None:
+    def test_mapping_needs_the_right_to_grant(self, sandbox: AccountsHarness) -> None:
         for args in (("x", "PROJECT_EXECUTOR", "p1"), (TEMPLATE, "PROJECT_EXECUTOR", None)):
             with pytest.raises(Escalation):
-                town.do("admin", mappings.put, "ldap", *args)
-        town.do("admin", mappings.put, "ldap", "x", "PROJECT_ADMIN", "p1")
-        town.give("PROJECT_CREATOR", SYSTEM, "admin")
-        answer = town.do("admin", mappings.put, "ldap", TEMPLATE, "PROJECT_EXECUTOR")
-        town.do("admin", mappings.remove, answer.data["mapping"])
+                sandbox.execute("admin", mapping_rules.create_rule, "ldap", *args)
+        sandbox.execute("admin", mapping_rules.create_rule, "ldap", "x", "PROJECT_ADMIN", "p1")
+        sandbox.grant("PROJECT_CREATOR", SYSTEM, "admin")
+        result = sandbox.execute("admin", mapping_rules.create_rule, "ldap", TEMPLATE, "PROJECT_EXECUTOR")
+        sandbox.execute("admin", mapping_rules.delete_rule, result.data["mapping"])
 
-    def test_a_role_in_some_projects_is_not_enough_for_every_project(self, town: House) -> None:
-        town.do(OPERATOR, roles.create, "GROUPER", permissions=["manage:groups"], scopes=["system"])
-        town.give("GROUPER", SYSTEM, "paul")
-        town.do("paul", mappings.put, "ldap", "x", "PROJECT_EXECUTOR", "p1")
-        with pytest.raises(Escalation, match="every project"):
-            town.do("paul", mappings.put, "ldap", TEMPLATE, "PROJECT_EXECUTOR")
+    def test_a_role_in_some_projects_is_not_enough_for_every_project(self, sandbox: AccountsHarness) -> None:
+        sandbox.execute(OPERATOR, custom_roles.create_role, "GROUPER", permissions=["manage:groups"], scopes=["system"])
+        sandbox.grant("GROUPER", SYSTEM, "paul")
+        sandbox.execute("paul", mapping_rules.create_rule, "ldap", "x", "PROJECT_EXECUTOR", "p1")
+        with pytest.raises(Escalation, match="all projects"):
+            sandbox.execute("paul", mapping_rules.create_rule, "ldap", TEMPLATE, "PROJECT_EXECUTOR")
 
     @pytest.mark.parametrize(("group", "project"), [("x-p1", "p1"), ("x-{project}", None)])
-    def test_nobody_maps_a_group_that_they_are_in(self, town: House, group: str, project: str | None) -> None:
-        town.give("PROJECT_CREATOR", SYSTEM, "admin")
-        sign_in(town, "admin", "x-p1")
-        with pytest.raises(Escalation, match="themselves"):
-            town.do("admin", mappings.put, "ldap", group, "PROJECT_EXECUTOR", project)
-        sign_in(town, "admin", "y-p1")
-        town.do("admin", mappings.put, "ldap", group, "PROJECT_EXECUTOR", project)
+    def test_no_actor_maps_their_own_group(self, sandbox: AccountsHarness, group: str, project: str | None) -> None:
+        sandbox.grant("PROJECT_CREATOR", SYSTEM, "admin")
+        sign_in(sandbox, "admin", "x-p1")
+        with pytest.raises(Escalation, match="granted to yourself"):
+            sandbox.execute("admin", mapping_rules.create_rule, "ldap", group, "PROJECT_EXECUTOR", project)
+        sign_in(sandbox, "admin", "y-p1")
+        sandbox.execute("admin", mapping_rules.create_rule, "ldap", group, "PROJECT_EXECUTOR", project)
 
-    def test_a_mapped_role_is_not_widened_by_who_lacks_the_right(self, town: House) -> None:
-        town.do(OPERATOR, roles.create, "LOOKER", permissions=["read"], scopes=["project"])
-        put(town, "x-{project}", "LOOKER")
+    def test_a_mapped_role_is_not_widened_without_the_right(self, sandbox: AccountsHarness) -> None:
+        sandbox.execute(OPERATOR, custom_roles.create_role, "LOOKER", permissions=["read"], scopes=["project"])
+        put(sandbox, "x-{project}", "LOOKER")
         with pytest.raises(Escalation, match="is assigned"):
-            town.do("admin", roles.alter, "LOOKER", permissions=["read", "delete"])
+            sandbox.execute("admin", custom_roles.update_role, "LOOKER", permissions=["read", "delete"])
 
 
 @pytest.mark.proves("R77")
 class TestConfirmation:
-    @pytest.mark.parametrize("road", [Road.CLI, Road.KERNEL, Road.SERVICE_ACCOUNT])
-    def test_a_rule_waits_until_it_is_confirmed(self, town: House, road: Road) -> None:
-        sign_in(town, "tim", "x")
-        held = town.do(town.actor("admin", road), mappings.put, "ldap", "x", "PROJECT_ADMIN", "p1")
-        assert held.pending
-        assert town.roles_of("tim", "p1") == set()
-        number = town.do("admin", carry_out.confirm, held.pending).data["mapping"]
-        assert town.roles_of("tim", "p1") == {"PROJECT_ADMIN"}
-        held = town.do(town.actor("admin", road), mappings.remove, number)
-        assert town.roles_of("tim", "p1") == {"PROJECT_ADMIN"}
-        town.do("admin", carry_out.confirm, held.pending)
-        assert town.roles_of("tim", "p1") == set()
+    @pytest.mark.parametrize("channel", [Channel.CLI, Channel.KERNEL, Channel.SERVICE_ACCOUNT])
+    def test_a_rule_waits_until_it_is_confirmed(self, sandbox: AccountsHarness, channel: Channel) -> None:
+        sign_in(sandbox, "tim", "x")
+        held = sandbox.execute(
+            sandbox.actor("admin", channel), mapping_rules.create_rule, "ldap", "x", "PROJECT_ADMIN", "p1"
+        )
+        assert held.pending_id
+        assert sandbox.roles_of("tim", "p1") == set()
+        rule_id = sandbox.execute("admin", command_handlers.confirm_pending_change, held.pending_id).data["mapping"]
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_ADMIN"}
+        held = sandbox.execute(sandbox.actor("admin", channel), mapping_rules.delete_rule, rule_id)
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_ADMIN"}
+        sandbox.execute("admin", command_handlers.confirm_pending_change, held.pending_id)
+        assert sandbox.roles_of("tim", "p1") == set()
 
-    def test_the_panel_asks_for_a_fresh_sign_in(self, town: House) -> None:
-        with pytest.raises(Denied, match="fresh"):
-            town.do(town.actor("admin", fresh_until=None), mappings.put, "ldap", "x", "PROJECT_ADMIN", "p1")
+    def test_the_panel_needs_a_recent_login(self, sandbox: AccountsHarness) -> None:
+        with pytest.raises(Denied, match="recent login"):
+            sandbox.execute(
+                sandbox.actor("admin", recent_login_until=None),
+                mapping_rules.create_rule,
+                "ldap",
+                "x",
+                "PROJECT_ADMIN",
+                "p1",
+            )
 
 
-@pytest.mark.parametrize("road", [Road.CLI, Road.PANEL])
-def test_who_gains_and_who_loses_is_shown_before_anything_changes(house: House, road: Road) -> None:
-    sign_in(house, "zoe", "x")
-    sign_in(house, "emma", "x")
-    before = house.state()
-    actor = house.actor("admin", road, fresh_until=None)
-    shown = preview(house.store, actor, lambda tx: mappings.put(tx, "ldap", "x", "PROJECT_ADMIN", "p1"))
+@pytest.mark.parametrize("channel", [Channel.CLI, Channel.PANEL])
+def test_who_gains_and_who_loses_is_shown_before_anything_changes(harness: AccountsHarness, channel: Channel) -> None:
+    sign_in(harness, "zoe", "x")
+    sign_in(harness, "emma", "x")
+    before = harness.state()
+    actor = harness.actor("admin", channel, recent_login_until=None)
+    shown = dry_run(harness.store, actor, lambda tx: mapping_rules.create_rule(tx, "ldap", "x", "PROJECT_ADMIN", "p1"))
     gains = {row[0]: row[2] for row in shown.rows}
     assert set(gains) == {"user:zoe", "user:emma"}
     assert any("delete" in one for one in gains["user:emma"])
     assert "2 people" in shown.data["answer"]
-    assert house.state() == before
-    number = put(house, "x", "PROJECT_ADMIN", "p1")
-    shown = preview(house.store, actor, lambda tx: mappings.remove(tx, number))
+    assert harness.state() == before
+    rule_id = put(harness, "x", "PROJECT_ADMIN", "p1")
+    shown = dry_run(harness.store, actor, lambda tx: mapping_rules.delete_rule(tx, rule_id))
     assert {row[0] for row in shown.rows} == {"user:zoe", "user:emma"}
     assert all(not row[2] and row[3] for row in shown.rows)
 
@@ -262,36 +272,38 @@ class TestDistinguishedNames:
 
     @pytest.mark.parametrize("spelling", SPELLINGS)
     @pytest.mark.parametrize("reported", SPELLINGS)
-    def test_every_spelling_is_the_one_group(self, town: House, spelling: str, reported: str) -> None:
-        put(town, spelling, "PROJECT_READER", "p1")
-        sign_in(town, "tim", reported, "cn=churn team,ou=groups,dc=example,dc=org,dc=evil", "churn team")
-        assert town.roles_of("tim", "p1") == {"PROJECT_READER"}
-        with town.reading() as tx:
+    def test_every_spelling_is_the_one_group(self, sandbox: AccountsHarness, spelling: str, reported: str) -> None:
+        put(sandbox, spelling, "PROJECT_READER", "p1")
+        sign_in(sandbox, "tim", reported, "cn=churn team,ou=groups,dc=example,dc=org,dc=evil", "churn team")
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_READER"}
+        with sandbox.read() as tx:
             assert {row.name for row in tx.conn.execute(tables.groups.select()) if row.provider == "ldap"} == {DN}
-        sign_in(town, "tim", "churn team", "cn=churn,ou=groups,dc=example,dc=org")
-        assert town.roles_of("tim", "p1") == set()
+        sign_in(sandbox, "tim", "churn team", "cn=churn,ou=groups,dc=example,dc=org")
+        assert sandbox.roles_of("tim", "p1") == set()
 
-    def test_what_the_preview_shows_is_what_happens(self, house: House) -> None:
+    def test_the_dry_run_shows_what_happens(self, harness: AccountsHarness) -> None:
         template = "cn={project}-executors,ou=groups,dc=example,dc=org"
-        sign_in(house, "zoe", "CN=P1-Executors,OU=Groups,DC=example,DC=org", "CN=P1-Executors,OU=Other,DC=example")
-        sign_in(house, "rita", "cn=p1-readers,ou=groups,dc=example,dc=org")
-        before = {name: house.roles_of(name, "p1") for name in ("zoe", "rita")}
-        shown = preview(house.store, OPERATOR, lambda tx: mappings.put(tx, "ldap", template, "PROJECT_EXECUTOR"))
-        assert {name: house.roles_of(name, "p1") for name in before} == before
+        sign_in(harness, "zoe", "CN=P1-Executors,OU=Groups,DC=example,DC=org", "CN=P1-Executors,OU=Other,DC=example")
+        sign_in(harness, "rita", "cn=p1-readers,ou=groups,dc=example,dc=org")
+        before = {name: harness.roles_of(name, "p1") for name in ("zoe", "rita")}
+        shown = dry_run(
+            harness.store, OPERATOR, lambda tx: mapping_rules.create_rule(tx, "ldap", template, "PROJECT_EXECUTOR")
+        )
+        assert {name: harness.roles_of(name, "p1") for name in before} == before
         assert [(row[0], row[1], row[3]) for row in shown.rows] == [("user:zoe", "p1", [])]
-        number = put(house, template)
-        with house.reading() as tx:
-            gained = {str(one) for one in effective(tx.rights(Identity.user("zoe")), "p1", tx.now)}
+        rule_id = put(harness, template)
+        with harness.read() as tx:
+            gained = {str(one) for one in effective_permissions(tx.rights(Identity.user("zoe")), "p1", tx.now)}
         assert set(shown.rows[0][2]) == gained
-        assert house.roles_of("rita", "p1") == before["rita"]
-        shown = preview(house.store, OPERATOR, lambda tx: mappings.remove(tx, number))
+        assert harness.roles_of("rita", "p1") == before["rita"]
+        shown = dry_run(harness.store, OPERATOR, lambda tx: mapping_rules.delete_rule(tx, rule_id))
         assert [(row[0], row[1], row[2]) for row in shown.rows] == [("user:zoe", "p1", [])]
         assert set(shown.rows[0][3]) == gained
-        house.do(OPERATOR, mappings.remove, number)
-        assert house.roles_of("zoe", "p1") == set()
+        harness.execute(OPERATOR, mapping_rules.delete_rule, rule_id)
+        assert harness.roles_of("zoe", "p1") == set()
 
-    def test_a_group_of_that_name_takes_roles_by_hand(self, town: House) -> None:
-        town.do(OPERATOR, groups.create, "CN=Churn Team,OU=Groups,DC=example,DC=org", provider="ldap")
-        town.give("PROJECT_READER", "p1", Identity.group(DN))
-        sign_in(town, "tim", self.SPELLINGS[0])
-        assert town.roles_of("tim", "p1") == {"PROJECT_READER"}
+    def test_a_group_of_that_name_takes_roles_by_hand(self, sandbox: AccountsHarness) -> None:
+        sandbox.execute(OPERATOR, management.create_group, "CN=Churn Team,OU=Groups,DC=example,DC=org", provider="ldap")
+        sandbox.grant("PROJECT_READER", "p1", Identity.group(DN))
+        sign_in(sandbox, "tim", self.SPELLINGS[0])
+        assert sandbox.roles_of("tim", "p1") == {"PROJECT_READER"}

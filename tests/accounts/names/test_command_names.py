@@ -1,13 +1,13 @@
-"""The names in a command get their one spelling before the decision."""
+"""Names in commands are canonical before the decision."""
 
 from __future__ import annotations
 
 import pytest
 
-from aizen_hub.accounts.names.command_names import settle
+from aizen_hub.accounts.names.command_names import canonicalize_names
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.commands.authorization_request import request_for
-from aizen_hub.commands.parser import read
+from aizen_hub.commands.authorization_request import build_authorization_request
+from aizen_hub.commands.parser import parse_command
 from aizen_hub.rbac.identity import Identity
 
 CATALOG = load_catalog("aizen")
@@ -25,14 +25,24 @@ CATALOG = load_catalog("aizen")
         ("list projects", "list projects", None),
     ],
 )
-def test_settled(text: str, canonical: str, project: str | None) -> None:
-    command = settle(read(text, CATALOG))
+def test_names_of_a_command_are_canonicalized(text: str, canonical: str, project: str | None) -> None:
+    command = canonicalize_names(parse_command(text, CATALOG))
     assert (command.canonical, command.project) == (canonical, project)
-    assert settle(command) == command
+    assert canonicalize_names(command) == command
 
 
 @pytest.mark.proves("R27")
-def test_one_s_own_roles_are_open_in_any_spelling() -> None:
-    asker = Identity.user("alice")
-    assert request_for(settle(read("list roles for ALICE", CATALOG)), None, asker).permission is None
-    assert request_for(settle(read("list roles for bob", CATALOG)), None, asker).permission is not None
+def test_own_roles_are_listed_in_any_spelling() -> None:
+    actor = Identity.user("alice")
+    assert (
+        build_authorization_request(
+            canonicalize_names(parse_command("list roles for ALICE", CATALOG)), None, actor
+        ).permission
+        is None
+    )
+    assert (
+        build_authorization_request(
+            canonicalize_names(parse_command("list roles for bob", CATALOG)), None, actor
+        ).permission
+        is not None
+    )

@@ -1,4 +1,4 @@
-"""What a credential is bound to: networks in one spelling, and what lies in them."""
+"""Credential bindings: canonical networks, and the addresses in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aizen_hub.accounts.service_accounts.credential_binding import MOST_NETWORKS, Binding
+from aizen_hub.accounts.service_accounts.credential_binding import MAX_NETWORKS, CredentialBinding
 from aizen_hub.problems import BadInput
 
 KEY = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
@@ -26,7 +26,7 @@ KEY = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
     ],
 )
 def test_a_network_has_one_spelling(given_: str, kept: str) -> None:
-    assert Binding.of(None, [given_, given_]).networks == (kept,)
+    assert CredentialBinding.parse(None, [given_, given_]).networks == (kept,)
 
 
 @pytest.mark.parametrize(
@@ -39,24 +39,26 @@ def test_a_network_has_one_spelling(given_: str, kept: str) -> None:
 )  # fmt: skip
 def test_what_is_no_network_or_every_one_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
-        Binding.of(None, [text])
+        CredentialBinding.parse(None, [text])
 
 
-def test_there_are_not_too_many() -> None:
-    assert len(Binding.of(None, (f"10.0.{n}.0/24" for n in range(MOST_NETWORKS))).networks) == MOST_NETWORKS
+def test_the_number_of_networks_is_limited() -> None:
+    assert len(CredentialBinding.parse(None, (f"10.0.{n}.0/24" for n in range(MAX_NETWORKS))).networks) == MAX_NETWORKS
     with pytest.raises(BadInput):
-        Binding.of(None, (f"10.0.{n}.0/24" for n in range(MOST_NETWORKS + 1)))
+        CredentialBinding.parse(None, (f"10.0.{n}.0/24" for n in range(MAX_NETWORKS + 1)))
 
 
 @pytest.mark.parametrize("key", ["", "x", KEY[:-1], KEY + "A", KEY[:-1] + "=", KEY[:-1] + "+", KEY + "\n"])
 def test_what_is_no_thumbprint_is_refused(key: str) -> None:
     with pytest.raises(BadInput):
-        Binding.of(key)
+        CredentialBinding.parse(key)
 
 
-@pytest.mark.parametrize("binding", [Binding(), Binding(KEY), Binding(KEY, ("10.0.0.0/8", "::1/128"))])
-def test_it_comes_back_from_where_it_waited(binding: Binding) -> None:
-    assert Binding.kept({"name": "x", "seconds": 7, **binding.to_json()}) == binding
+@pytest.mark.parametrize(
+    "binding", [CredentialBinding(), CredentialBinding(KEY), CredentialBinding(KEY, ("10.0.0.0/8", "::1/128"))]
+)
+def test_a_binding_survives_confirmation(binding: CredentialBinding) -> None:
+    assert CredentialBinding.from_json({"name": "x", "seconds": 7, **binding.to_json()}) == binding
 
 
 @pytest.mark.proves("T-46")
@@ -82,9 +84,9 @@ def test_it_comes_back_from_where_it_waited(binding: Binding) -> None:
     ],
 )
 def test_a_source_lies_in_a_network_or_not(source: str, inside: bool) -> None:
-    binding = Binding.of(None, ["10.20.0.0/16", "2001:db8:7::/48", "fe80::/64"])
-    assert binding.reaches(source) is inside
-    assert Binding.of(KEY).reaches(source) is True
+    binding = CredentialBinding.parse(None, ["10.20.0.0/16", "2001:db8:7::/48", "fe80::/64"])
+    assert binding.allows_source(source) is inside
+    assert CredentialBinding.parse(KEY).allows_source(source) is True
 
 
 @given(st.ip_addresses(), st.ip_addresses(), st.integers(1, 128))
@@ -93,11 +95,11 @@ def test_it_agrees_with_the_first_bits(address: object, base: object, length: in
     length = min(length, other.max_prefixlen)
     network = str(ip_network((other.packed, length), strict=False))
     try:
-        binding = Binding.of(None, [network])
+        binding = CredentialBinding.parse(None, [network])
     except BadInput:
         return  # an IPv4 network in IPv6 spelling
     one = getattr(one, "ipv4_mapped", None) or one
     expected = one.version == other.version and (
         f"{int(one):0{one.max_prefixlen}b}"[:length] == f"{int(other):0{other.max_prefixlen}b}"[:length]
     )
-    assert binding.reaches(str(address)) is expected
+    assert binding.allows_source(str(address)) is expected

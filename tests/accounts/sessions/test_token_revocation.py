@@ -1,4 +1,4 @@
-"""Who may end the role tokens of whom, and what that leaves behind."""
+"""Revocation of role tokens: who may revoke whose, and what is recorded."""
 
 from __future__ import annotations
 
@@ -8,64 +8,70 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from aizen_hub.accounts import command_handlers as carry_out
-from aizen_hub.accounts.roles import roles
-from aizen_hub.accounts.sessions import locks, sessions
-from aizen_hub.accounts.sessions.token_revocation import Whose, revoke
-from aizen_hub.audit.integrity.state_comparison import compare
+from aizen_hub.accounts import command_handlers
+from aizen_hub.accounts.roles import custom_roles
+from aizen_hub.accounts.sessions import locks, server_sessions
+from aizen_hub.accounts.sessions.token_revocation import RevocationTarget, revoke_tokens
+from aizen_hub.audit.integrity.state_comparison import compare_state
 from aizen_hub.problems import Denied, NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.actor import Road
+from aizen_hub.store.actor import Channel
 from aizen_hub.tokens.opaque_token import hash_credential
-from tests.accounts.harness import HUB, OPERATOR, House
+from tests.accounts.harness import HUB, OPERATOR, AccountsHarness
 
-USER, PROJECT, ALL = Whose.USER, Whose.PROJECT, Whose.ALL
+USER, PROJECT, ALL = RevocationTarget.USER, RevocationTarget.PROJECT, RevocationTarget.ALL
 
 
-def bounds(house: House) -> dict[str, Any]:
-    """Return what has a bound in time, by its name."""
-    with house.reading() as tx:
-        found = {"all": tx.conn.scalar(select(tables.revision.c.not_before))}
+def bounds(harness: AccountsHarness) -> dict[str, Any]:
+    """Return the names of the users and projects whose tokens are bounded in time."""
+    with harness.read() as tx:
+        bounds_by_name = {"all": tx.conn.scalar(select(tables.revision.c.not_before))}
         for table in (tables.users, tables.projects):
-            found |= {str(row.name): row.not_before for row in tx.conn.execute(select(table)).all()}
-    return {name: bound for name, bound in found.items() if bound is not None}
+            bounds_by_name |= {str(row.name): row.not_before for row in tx.conn.execute(select(table)).all()}
+    return {name: bound for name, bound in bounds_by_name.items() if bound is not None}
 
 
-def cut(house: House) -> set[str]:
-    """Return whose sessions' tokens ended by their revision."""
-    with house.reading() as tx:
-        return set(tx.conn.scalars(select(tables.sessions.c.user).where(tables.sessions.c.tokens_from.is_not(None))))
+def cut(harness: AccountsHarness) -> set[str]:
+    """Return the sessions whose tokens ended by revision."""
+    with harness.read() as tx:
+        return set(
+            tx.conn.scalars(select(tables.sessions.c.user).where(tables.sessions.c.min_token_revision.is_not(None)))
+        )
 
 
 @pytest.fixture
-def place(town: House) -> House:
-    """With a session of everybody, and `lola`, who may lock: in the whole system, or in `p1` only."""
-    town.people("lola")
-    town.do(
-        OPERATOR, roles.create, "LOCKER", permissions=["manage:locks", "enter:project"], scopes=["system", "project"]
+def place(sandbox: AccountsHarness) -> AccountsHarness:
+    """A harness with a session for every user, and `lola`, who may lock: in the whole system, or in `p1` only."""
+    sandbox.register_users("lola")
+    sandbox.execute(
+        OPERATOR,
+        custom_roles.create_role,
+        "LOCKER",
+        permissions=["manage:locks", "enter:project"],
+        scopes=["system", "project"],
     )
     for user, project in (("emma", "p1"), ("rita", "p1"), ("tim", "p2"), ("olga", "p2")):
         if user == "tim":
-            town.give("PROJECT_READER", "p2", "tim")
-        town.do(HUB, sessions.open, user, user, "", project, hash_credential(user))
-    return town
+            sandbox.grant("PROJECT_READER", "p2", "tim")
+        sandbox.execute(HUB, server_sessions.open_session, user, user, "", project, hash_credential(user))
+    return sandbox
 
 
 CASES = [
-    # who, where they may lock, whose tokens, of what name, refused as
+    # actor, scope of the right to lock, target, its name, expected error
     ("emma", None, USER, "emma", None),
     ("emma", None, USER, "EMMA", None),
     ("emma", None, USER, "rita", Denied),
-    ("emma", None, USER, "nobody", Denied),
+    ("emma", None, USER, "unknown", Denied),
     ("paul", None, PROJECT, "p1", Denied),
     ("emma", None, PROJECT, "p2", NotFound),
     ("emma", None, PROJECT, "p9", NotFound),
     ("emma", None, ALL, "", Denied),
     ("lola", SYSTEM, USER, "emma", None),
-    ("lola", SYSTEM, USER, "nobody", NotFound),
+    ("lola", SYSTEM, USER, "unknown", NotFound),
     ("lola", SYSTEM, USER, "", NotFound),
     ("lola", SYSTEM, PROJECT, "p1", None),
     ("lola", SYSTEM, PROJECT, "p9", NotFound),
@@ -81,67 +87,72 @@ CASES = [
 
 
 @pytest.mark.proves("R47", "R60", "R72")
-@pytest.mark.parametrize(("who", "where", "whose", "name", "refused"), CASES)
-def test_who_may(
-    place: House, who: str, where: str | None, whose: Whose, name: str, refused: type[Problem] | None
+@pytest.mark.parametrize(("user", "lock_scope", "target", "name", "error"), CASES)
+def test_who_may_revoke_tokens(
+    place: AccountsHarness,
+    user: str,
+    lock_scope: str | None,
+    target: RevocationTarget,
+    name: str,
+    error: type[Problem] | None,
 ) -> None:
-    if where is not None:
-        place.give("LOCKER", where, who)
-    if refused is not None:
-        with pytest.raises(refused):
-            place.do(who, revoke, whose, name)
+    if lock_scope is not None:
+        place.grant("LOCKER", lock_scope, user)
+    if error is not None:
+        with pytest.raises(error):
+            place.execute(user, revoke_tokens, target, name)
         assert (bounds(place), cut(place)) == ({}, set())
         return
     now = place.now()
-    place.do(who, revoke, whose, name, reason="seen elsewhere")
+    place.execute(user, revoke_tokens, target, name, reason="seen elsewhere")
     subject = name.lower() or "all"
     assert set(bounds(place)) == {subject}
     assert bounds(place)[subject] == now.replace(microsecond=0)
     members = {USER: {"emma"}, PROJECT: {"emma", "rita"}, ALL: {"emma", "rita", "tim", "olga"}}
-    assert cut(place) == members[whose]
+    assert cut(place) == members[target]
 
 
 @pytest.mark.proves("R70")
-def test_nobody_does_it_for_somebody_else_or_when_locked(place: House) -> None:
-    for whose, name in ((USER, "emma"), (PROJECT, "p1"), (ALL, "")):
+def test_it_is_refused_while_impersonating_or_locked(place: AccountsHarness) -> None:
+    for target, name in ((USER, "emma"), (PROJECT, "p1"), (ALL, "")):
         with pytest.raises(Denied):
-            place.do(place.actor("admin", acting=Identity.service_account("agent")), revoke, whose, name)
+            place.execute(place.actor("admin", acting=Identity.service_account("agent")), revoke_tokens, target, name)
     with pytest.raises(Denied):
-        place.do(place.actor("emma", acting=Identity.service_account("agent")), revoke, USER, "emma")
-    place.do("admin", locks.lock, LockTarget.IDENTITY, "user:lola", reason="x")
-    place.give("LOCKER", SYSTEM, "lola")
+        place.execute(place.actor("emma", acting=Identity.service_account("agent")), revoke_tokens, USER, "emma")
+    place.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:lola", reason="x")
+    place.grant("LOCKER", SYSTEM, "lola")
     with pytest.raises(Denied):
-        place.do("lola", revoke, USER, "emma")
+        place.execute("lola", revoke_tokens, USER, "emma")
     assert bounds(place) == {}
 
 
 @pytest.mark.proves("R77")
-@pytest.mark.parametrize("road", [Road.KERNEL, Road.CLI, Road.SERVICE_ACCOUNT])
-def test_to_end_all_waits_for_confirmation(place: House, road: Road) -> None:
-    answer = place.do(place.actor("admin", road), revoke, ALL, reason="leaked")
-    assert answer.pending
+@pytest.mark.parametrize("channel", [Channel.KERNEL, Channel.CLI, Channel.SERVICE_ACCOUNT])
+def test_revoking_all_tokens_waits_for_confirmation(place: AccountsHarness, channel: Channel) -> None:
+    result = place.execute(place.actor("admin", channel), revoke_tokens, ALL, reason="leaked")
+    assert result.pending_id
     assert (bounds(place), cut(place)) == ({}, set())
     with pytest.raises(Denied):
-        place.do("emma", carry_out.confirm, answer.pending)
-    place.do("admin", carry_out.confirm, answer.pending)
+        place.execute("emma", command_handlers.confirm_pending_change, result.pending_id)
+    place.execute("admin", command_handlers.confirm_pending_change, result.pending_id)
     assert set(bounds(place)) == {"all"}
-    for whose, name in ((USER, "emma"), (PROJECT, "p1")):
-        assert place.do(place.actor("admin", road), revoke, whose, name).pending is None
+    for target, name in ((USER, "emma"), (PROJECT, "p1")):
+        assert place.execute(place.actor("admin", channel), revoke_tokens, target, name).pending_id is None
 
 
 @pytest.mark.proves("R77")
-def test_in_the_panel_it_needs_a_fresh_sign_in(place: House) -> None:
+def test_in_the_panel_it_needs_a_recent_login(place: AccountsHarness) -> None:
     with pytest.raises(Denied) as caught:
-        place.do(place.actor("admin", fresh_until=None), revoke, ALL)
-    assert caught.value.more["reason"] == "fresh-login-required"
-    assert place.do(OPERATOR, revoke, ALL).pending is None
+        place.execute(place.actor("admin", recent_login_until=None), revoke_tokens, ALL)
+    assert caught.value.extensions["reason"] == "fresh-login-required"
+    assert place.execute(OPERATOR, revoke_tokens, ALL).pending_id is None
 
 
 @pytest.mark.proves("R47", "R93")
-def test_its_record_says_what_it_wrote(house: House) -> None:
-    house.do(HUB, sessions.open, "emma", "emma", "", "p1", hash_credential("emma"))
-    house.do("admin", revoke, USER, "emma", reason="x" * 2_000)
-    with house.reading() as tx:
+def test_its_record_says_what_it_wrote(harness: AccountsHarness) -> None:
+    harness.execute(HUB, server_sessions.open_session, "emma", "emma", "", "p1", hash_credential("emma"))
+    harness.execute("admin", revoke_tokens, USER, "emma", reason="x" * 2_000)
+    with harness.read() as tx:
         change = tx.conn.execute(select(tables.changes).order_by(tables.changes.c.revision.desc())).first()
         assert change is not None
         row = json.loads(tx.conn.scalars(select(tables.audit.c.body).where(tables.audit.c.id == change.audit_id)).one())
@@ -149,30 +160,32 @@ def test_its_record_says_what_it_wrote(house: House) -> None:
     assert bound is not None
     bound = int(bound.timestamp()) * 1_000_000
     assert change.payload == [
-        {"kind": "not-before", "subject": "user:emma", "not_before": bound, "tokens_from": change.revision}
+        {"kind": "not-before", "subject": "user:emma", "not_before": bound, "min_token_revision": change.revision}
     ]
     assert (row["event"], row["identity"], row["reason"]) == ("tokens.revoked", "user:admin", "x" * 500)
     assert (row["details"]["subject"], row["details"]["sessions"]) == ("user:emma", 1)
 
 
 @pytest.mark.proves("T-38")
-@pytest.mark.parametrize(("whose", "name"), [(USER, "emma"), (PROJECT, "p1"), (ALL, "")])
-def test_the_history_knows_it_and_misses_it(house: House, whose: Whose, name: str) -> None:
+@pytest.mark.parametrize(("target", "name"), [(USER, "emma"), (PROJECT, "p1"), (ALL, "")])
+def test_a_missing_revocation_is_found_in_the_change_records(
+    harness: AccountsHarness, target: RevocationTarget, name: str
+) -> None:
     for user in ("emma", "rita"):
-        house.do(HUB, sessions.open, user, user, "", "p1", hash_credential(user))
-    house.do("admin", revoke, whose, name)
+        harness.execute(HUB, server_sessions.open_session, user, user, "", "p1", hash_credential(user))
+    harness.execute("admin", revoke_tokens, target, name)
 
     def found() -> list[str]:
-        with house.reading() as tx:
-            return [one.what for one in compare(tx.conn)]
+        with harness.read() as tx:
+            return [one.kind for one in compare_state(tx.conn)]
 
     assert found() == []
-    table = {USER: tables.users, PROJECT: tables.projects, ALL: tables.revision}[whose]
-    ended = len(cut(house))
-    with house.store.read() as tx:
+    table = {USER: tables.users, PROJECT: tables.projects, ALL: tables.revision}[target]
+    ended = len(cut(harness))
+    with harness.store.read() as tx:
         engine = tx.conn.engine
     with engine.begin() as conn:
         conn.execute(update(table).values(not_before=None))
-        conn.execute(update(tables.sessions).values(tokens_from=None))
-    what = {USER: "user", PROJECT: "project", ALL: "store"}[whose]
+        conn.execute(update(tables.sessions).values(min_token_revision=None))
+    what = {USER: "user", PROJECT: "project", ALL: "store"}[target]
     assert sorted(found()) == sorted([what, *["session"] * ended])

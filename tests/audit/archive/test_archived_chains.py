@@ -1,4 +1,4 @@
-"""What goes on behind a seal: chains, checkpoints and seals still fit each other; a run gives way to another."""
+"""Chains, checkpoints and archive manifests after rows were archived, and concurrent runs."""
 
 from __future__ import annotations
 
@@ -9,172 +9,195 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.audit.archive import archiver as sealing
-from aizen_hub.audit.archive.archive_file import SegmentFault, SegmentFile
-from aizen_hub.audit.archive.manifest import Seals
+from aizen_hub.audit.archive import archiver
+from aizen_hub.audit.archive.archive_file import ArchiveFile, ArchiveFileError
+from aizen_hub.audit.archive.archiver import ArchiveResult
+from aizen_hub.audit.archive.manifest import ArchiveManifests
 from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFile, Head
-from aizen_hub.audit.checkpoints.signing import checker, signer
-from aizen_hub.audit.integrity.chain_verifier import Tampering, verify
-from aizen_hub.audit.integrity.rollback_detection import Loss, find_loss
+from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
+from aizen_hub.audit.integrity.chain_verifier import Tampering, verify_chains
+from aizen_hub.audit.integrity.rollback_detection import Rollback, detect_rollback
 from aizen_hub.problems import Conflict
 from aizen_hub.store import tables
-from tests.audit.archive.test_archiver import Kept, kept  # noqa: F401 - a fixture
+from tests.audit.archive.test_archiver import AuditedInstallation, installation  # noqa: F401 - a fixture
 
 FORGED = b"\x07" * 32
 
 
-def checkpoints(kept: Kept) -> list[Checkpoint]:  # noqa: F811
-    with kept.store.read() as tx:
-        good, faults = CheckpointFile(kept.settings.checkpoint_path).read(checker(kept.keys.list(tx)))
+def read_checkpoints(installation: AuditedInstallation) -> list[Checkpoint]:  # noqa: F811
+    with installation.store.read() as tx:
+        good, faults = CheckpointFile(installation.settings.checkpoint_path).read(
+            signature_check(installation.keys.list_keys(tx))
+        )
     assert not faults
     return good
 
 
-def with_seals(kept: Kept, work: Callable[[Any, Seals], Any]) -> Any:  # noqa: F811
-    with kept.store.read() as tx:
-        return work(tx, Seals.read(tx.conn, checker(kept.keys.list(tx))))
+def with_manifests(installation: AuditedInstallation, operation: Callable[[Any, ArchiveManifests], Any]) -> Any:  # noqa: F811
+    with installation.store.read() as tx:
+        return operation(tx, ArchiveManifests.read(tx.conn, signature_check(installation.keys.list_keys(tx))))
 
 
-def forged(signed: list[Checkpoint], number: int) -> list[Checkpoint]:
-    """The same checkpoints, but for what they say of the rows of one number."""
+def forge_heads(signed: list[Checkpoint], number: int) -> list[Checkpoint]:
+    """Return the checkpoints with forged hashes for all rows of one number."""
 
-    def heads(one: Checkpoint) -> dict[str, Head]:
+    def heads(checkpoint: Checkpoint) -> dict[str, Head]:
         return {
             writer: Head(head.number, FORGED if head.number == number else head.hash)
-            for writer, head in one.heads.items()
+            for writer, head in checkpoint.heads.items()
         }
 
-    return [replace(one, heads=heads(one)) for one in signed]
+    return [replace(checkpoint, heads=heads(checkpoint)) for checkpoint in signed]
 
 
 @pytest.mark.proves("T-40", "R96")
-def test_a_sealed_database_holds_all_that_was_signed(kept: Kept) -> None:  # noqa: F811
-    """Some checkpoints end before the seal, one at it, one behind it."""
+def test_an_archived_database_is_not_a_rollback(installation: AuditedInstallation) -> None:  # noqa: F811
+    """Some checkpoints end before the manifest, one at it, one after it."""
 
-    def loss(signed: list[Checkpoint]) -> Loss | None:
-        return with_seals(kept, lambda tx, seals: find_loss(tx.conn, tx.revision, seals, signed))
+    def rollback(signed: list[Checkpoint]) -> Rollback | None:
+        return with_manifests(
+            installation, lambda tx, manifests: detect_rollback(tx.conn, tx.revision, manifests, signed)
+        )
 
-    first, second = checkpoints(kept)
-    kept.seal(second.at)
-    assert loss([first, second]) is None
-    kept.seal(second.at + timedelta(microseconds=1))
-    kept.look(2)
-    kept.sign()
-    signed = checkpoints(kept)
+    first, second = read_checkpoints(installation)
+    installation.archive(second.at)
+    assert rollback([first, second]) is None
+    installation.archive(second.at + timedelta(microseconds=1))
+    installation.record_reads(2)
+    installation.write_checkpoint()
+    signed = read_checkpoints(installation)
     assert len(signed) == 3
     for known in (signed, [first, second], [first]):
-        assert loss(known) is None
-    at_the_seal = max(head.number for head in second.heads.values())
-    lost = loss(forged(signed[:2], at_the_seal))
-    assert lost is not None
-    assert "does not hold the audit" in lost.sentence
-    behind = max(head.number for head in signed[-1].heads.values())
-    assert loss(forged(signed, behind)) is not None
+        assert rollback(known) is None
+    at_manifest = max(head.number for head in second.heads.values())
+    found = rollback(forge_heads(signed[:2], at_manifest))
+    assert found is not None
+    assert "does not contain the audit" in found.sentence
+    after = max(head.number for head in signed[-1].heads.values())
+    assert rollback(forge_heads(signed, after)) is not None
 
 
 @pytest.mark.proves("R95", "R96", "T-39")
-def test_a_seal_and_a_checkpoint_that_disagree_are_found(kept: Kept) -> None:  # noqa: F811
-    done = kept.seal().seal
+def test_a_manifest_and_a_checkpoint_that_disagree_are_found(installation: AuditedInstallation) -> None:  # noqa: F811
+    done = installation.archive().manifest
     assert done is not None
-    (part,) = [part for part in done.parts.values() if part.last > 1]
-    kinds = with_seals(
-        kept,
-        lambda tx, seals: {one.kind for one in verify(tx.conn, forged(checkpoints(kept), part.last), seals).findings},
+    (segment,) = [segment for segment in done.segments.values() if segment.last > 1]
+    kinds = with_manifests(
+        installation,
+        lambda tx, manifests: {
+            finding.kind
+            for finding in verify_chains(
+                tx.conn, forge_heads(read_checkpoints(installation), segment.last), manifests
+            ).findings
+        },
     )
     assert kinds == {Tampering.REWRITTEN}
-    with pytest.raises(SegmentFault, match="is not the one that was signed"):
-        SegmentFile(kept.files()[0]).check(done, {writer: {one.last: FORGED} for writer, one in done.parts.items()})
-    parts = {writer: one._replace(hash=FORGED) for writer, one in done.parts.items()}
-    with pytest.raises(SegmentFault, match="is not the one that was sealed"):
-        SegmentFile(kept.files()[0]).check(replace(done, parts=parts), {})
+    with pytest.raises(ArchiveFileError, match="is not the one that was signed"):
+        ArchiveFile(installation.files()[0]).check(
+            done, {writer: {segment.last: FORGED} for writer, segment in done.segments.items()}
+        )
+    segments = {writer: segment._replace(hash=FORGED) for writer, segment in done.segments.items()}
+    with pytest.raises(ArchiveFileError, match="is not the one that was archived"):
+        ArchiveFile(installation.files()[0]).check(replace(done, segments=segments), {})
 
 
 @pytest.mark.proves("R95", "T-39")
-def test_a_row_changed_after_it_was_sealed_and_before_it_was_removed_is_found(
-    kept: Kept,  # noqa: F811
+def test_a_row_changed_after_it_was_archived_and_before_it_was_deleted_is_found(
+    installation: AuditedInstallation,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sealing.Sealing, "_remove", lambda self: 0)
-    done = kept.seal().seal
+    monkeypatch.setattr(archiver.Archiver, "_remove_archived", lambda self: 0)
+    done = installation.archive().manifest
     assert done is not None
-    last = max(part.last for part in done.parts.values())
-    kept.tamper(f"UPDATE audit SET hash = previous WHERE number = {last}")
-    assert "rewritten" in {one.kind for one in kept.examine().findings}
-    alone = with_seals(kept, lambda tx, seals: verify(tx.conn, (), seals).findings)
-    assert (Tampering.REWRITTEN, last) in {(one.kind, one.number) for one in alone}
+    last = max(segment.last for segment in done.segments.values())
+    installation.tamper(f"UPDATE audit SET hash = previous WHERE number = {last}")
+    assert "rewritten" in {finding.kind for finding in installation.audit().findings}
+    findings = with_manifests(installation, lambda tx, manifests: verify_chains(tx.conn, (), manifests).findings)
+    assert (Tampering.REWRITTEN, last) in {(finding.kind, finding.number) for finding in findings}
 
 
 @pytest.mark.proves("R95", "T-39")
-@pytest.mark.parametrize("sql", ["DELETE FROM seals WHERE number = 1", "UPDATE seals SET number = number + 1"])
-def test_a_seal_that_is_lost_from_the_middle_is_found(kept: Kept, sql: str) -> None:  # noqa: F811
-    first, _ = checkpoints(kept)
-    kept.seal(first.at + timedelta(microseconds=1))
-    assert kept.seal().seal is not None
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM archive_manifests WHERE number = 1", "UPDATE archive_manifests SET number = number + 1"]
+)
+def test_a_missing_manifest_is_found(installation: AuditedInstallation, sql: str) -> None:  # noqa: F811
+    first, _ = read_checkpoints(installation)
+    installation.archive(first.at + timedelta(microseconds=1))
+    assert installation.archive().manifest is not None
     if "+ 1" in sql:
-        kept.tamper("UPDATE seals SET number = number + 10")
-        sql = "UPDATE seals SET number = number - 9"
-    kept.tamper(sql)
-    found = kept.examine().findings
-    assert any(one.kind == "seal" and "does not follow" in one.sentence for one in found), found
-    with pytest.raises(Conflict, match="does not follow"):
-        kept.seal()
+        installation.tamper("UPDATE archive_manifests SET number = number + 10")
+        sql = "UPDATE archive_manifests SET number = number - 9"
+    installation.tamper(sql)
+    findings = installation.audit().findings
+    assert any(finding.kind == "manifest" and "does not continue" in finding.sentence for finding in findings), findings
+    with pytest.raises(Conflict, match="does not continue"):
+        installation.archive()
 
 
 @pytest.mark.proves("R95", "T-39")
-def test_a_seal_that_names_another_before_it_is_found(kept: Kept) -> None:  # noqa: F811
-    """Signed by us, but for another place: of a database that was set back, say."""
-    first, _ = checkpoints(kept)
-    kept.seal(first.at + timedelta(microseconds=1))
-    second = kept.seal().seal
+def test_a_manifest_with_another_predecessor_is_found(installation: AuditedInstallation) -> None:  # noqa: F811
+    """Signed with a valid key, but in another sequence, for example by a database that was rolled back."""
+    first, _ = read_checkpoints(installation)
+    installation.archive(first.at + timedelta(microseconds=1))
+    second = installation.archive().manifest
     assert second is not None
-    with kept.store.read() as tx:
-        line = replace(second, previous="0" * 64).line(signer(kept.keys.ring(tx)))
-    with kept.store.database.engine.connect() as conn:
-        conn.execute(tables.seals.update().where(tables.seals.c.number == 2).values(line=line))
-    assert any(one.kind == "seal" and "does not follow" in one.sentence for one in kept.examine().findings)
+    with installation.store.read() as tx:
+        line = replace(second, previous="0" * 64).to_signed_json(checkpoint_signer(installation.keys.ring(tx)))
+    with installation.store.database.engine.connect() as conn:
+        conn.execute(
+            tables.archive_manifests.update().where(tables.archive_manifests.c.number == 2).values(signed_json=line)
+        )
+    assert any(
+        finding.kind == "manifest" and "does not continue" in finding.sentence
+        for finding in installation.audit().findings
+    )
 
 
-def test_a_run_gives_way_to_another_that_was_faster(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    reached = sealing.kill_point.reached
-    others = []
+def test_a_run_stops_if_another_one_was_faster(
+    installation: AuditedInstallation,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    results: list[ArchiveResult | None] = []
 
-    def other(point: str) -> None:
-        reached(point)
-        if point == "segment-written" and not others:
-            others.append(point)
-            others.append(kept.seal())
+    def archive_meanwhile(point: str) -> None:
+        if point == "archive-written" and not results:
+            results.append(None)  # the second run must not start a third one
+            results[0] = installation.archive()
 
-    monkeypatch.setattr(sealing.kill_point, "reached", other)
-    with pytest.raises(Conflict, match="another run sealed meanwhile"):
-        kept.seal()
-    assert others[1].seal is not None, "it finds the file of the first, and uses it"
-    assert len(kept.files()) == 1
-    assert kept.examine(*kept.files()).findings == ()
+    monkeypatch.setattr(archiver, "failpoint", archive_meanwhile)
+    with pytest.raises(Conflict, match="another run archived rows in the meantime"):
+        installation.archive()
+    assert results[0] is not None
+    assert results[0].manifest is not None, "it uses the file of the first run"
+    assert len(installation.files()) == 1
+    assert installation.audit(*installation.files()).findings == ()
 
 
 @pytest.mark.proves("T-38", "T-39")
-def test_a_change_that_was_touched_before_is_not_sealed(kept: Kept) -> None:  # noqa: F811
-    kept.tamper("UPDATE changes SET payload = '[]' WHERE revision = 3")
-    rows = kept.rows()
+def test_a_change_record_that_was_tampered_with_is_not_archived(installation: AuditedInstallation) -> None:  # noqa: F811
+    installation.tamper("UPDATE changes SET payload = '[]' WHERE revision = 3")
+    rows = installation.count_rows()
     with pytest.raises(Conflict, match="change record of revision 3"):
-        kept.seal()
-    assert kept.rows() == rows
-    assert kept.files() == []
+        installation.archive()
+    assert installation.count_rows() == rows
+    assert installation.files() == []
 
 
 @pytest.mark.parametrize(
     "line", [b'{"body":{},"hash":"xx","number":1,"writer":"main"}', b'{"body":{},"hash":"00","number":1,"writer":7}']
 )
-def test_a_line_that_is_no_row_is_named(kept: Kept, line: bytes) -> None:  # noqa: F811
-    done = kept.seal().seal
+def test_an_invalid_line_is_reported(installation: AuditedInstallation, line: bytes) -> None:  # noqa: F811
+    done = installation.archive().manifest
     assert done is not None
-    lines = kept.files()[0].read_bytes().splitlines()
-    kept.files()[0].write_bytes(b"\n".join([lines[0], line, *lines[2:]]) + b"\n")
-    with pytest.raises(SegmentFault, match="line 2 is not a row"):
-        SegmentFile(kept.files()[0]).check(done, {})
+    lines = installation.files()[0].read_bytes().splitlines()
+    installation.files()[0].write_bytes(b"\n".join([lines[0], line, *lines[2:]]) + b"\n")
+    with pytest.raises(ArchiveFileError, match="line 2 is not a row"):
+        ArchiveFile(installation.files()[0]).check(done, {})
 
 
-def test_a_file_without_an_end_of_its_first_line_is_no_segment(kept: Kept) -> None:  # noqa: F811
-    kept.seal()
-    kept.files()[0].write_bytes(b'{"content":')
-    assert [one.sentence for one in kept.examine(kept.files()[0]).findings] == ["line 1 is cut off or too long"]
+def test_an_incomplete_first_line_is_reported(installation: AuditedInstallation) -> None:  # noqa: F811
+    installation.archive()
+    installation.files()[0].write_bytes(b'{"content":')
+    assert [finding.sentence for finding in installation.audit(installation.files()[0]).findings] == [
+        "line 1 is incomplete or too long"
+    ]

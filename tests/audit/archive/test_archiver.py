@@ -1,4 +1,4 @@
-"""Sealing: the oldest rows leave the database for a signed file, and everything is still proven (R95, R97, T-38)."""
+"""Archiving: the oldest rows are moved to a signed file, and the whole audit can still be verified (R95, R97, T-38)."""
 
 from __future__ import annotations
 
@@ -16,38 +16,36 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
 
-from aizen_hub.accounts.projects import projects
+from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.accounts.users import users
-from aizen_hub.audit.archive.archiver import Sealed, Sealing
-from aizen_hub.audit.archive.manifest import Seals
+from aizen_hub.accounts.users import registration
+from aizen_hub.audit.archive.archiver import Archiver, ArchiveResult
+from aizen_hub.audit.archive.manifest import ArchiveManifests
 from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
-from aizen_hub.audit.checkpoints.signing import checker, signer
-from aizen_hub.audit.integrity.audit_run import Examination, examine
-from aizen_hub.audit.integrity.chain_verifier import heads
+from aizen_hub.audit.checkpoints.heads import chain_heads
+from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
+from aizen_hub.audit.integrity.audit_run import AuditReport, run_audit
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.problems import Conflict, Denied
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
-from aizen_hub.store import failpoints as kill_point
-from aizen_hub.store import migrate as schema
-from aizen_hub.store import tables
-from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store import failpoints, migrate, tables
+from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.keystore import KeyStore
-from aizen_hub.store.store import Store
-from aizen_hub.store.transaction import make_row
+from aizen_hub.store.sql_store import Store
+from aizen_hub.store.transaction import make_audit_record
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.fixtures.sqlite import lay_down
+from tests.fixtures.sqlite import create_database_file
 
-OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 ADA, BEN = Identity.user("ada"), Identity.user("ben")
 
 
 @dataclass
-class Kept:
-    """An installation whose audit is kept: a database, its keys, and the checkpoints beside it."""
+class AuditedInstallation:
+    """An installation with a database, its keys, a checkpoint file and a folder for archive files."""
 
     settings: Settings
     store: Store
@@ -55,36 +53,38 @@ class Kept:
     folder: Path
 
     @classmethod
-    def open(cls, settings: Settings) -> Kept:
+    def open(cls, settings: Settings) -> AuditedInstallation:
         store = Store.open(settings, load_catalog("aizen"))
-        return cls(settings, store, KeyStore.open(settings, store), settings.data_dir / "sealed")
+        return cls(settings, store, KeyStore.open(settings, store), settings.data_dir / "archive")
 
-    def look(self, times: int) -> None:
+    def record_reads(self, times: int) -> None:
         for number in range(times):
             with self.store.read() as tx:
                 now = tx.now
-            self.store.record([make_row(OPERATOR, "looked", now, number=number, project=f"p{number % 3}")])
+            self.store.append_audit(
+                [make_audit_record(OPERATOR, "looked", now, number=number, project=f"p{number % 3}")]
+            )
 
-    def sign(self) -> None:
+    def write_checkpoint(self) -> None:
         with self.store.read() as tx:
-            found, revision, now, ring = heads(tx.conn), tx.revision, tx.now, self.keys.ring(tx)
-        assert CheckpointFile(self.settings.checkpoint_path).append(found, revision, now, signer(ring))
+            heads, revision, now, ring = chain_heads(tx.conn), tx.revision, tx.now, self.keys.ring(tx)
+        assert CheckpointFile(self.settings.checkpoint_path).append(heads, revision, now, checkpoint_signer(ring))
 
-    def sealing(self) -> Sealing:
+    def make_archiver(self) -> Archiver:
         with self.store.read() as tx:
-            known, ring = self.keys.list(tx), self.keys.ring(tx)
-        checkpoints, faults = CheckpointFile(self.settings.checkpoint_path).read(checker(known))
+            keys, ring = self.keys.list_keys(tx), self.keys.ring(tx)
+        checkpoints, faults = CheckpointFile(self.settings.checkpoint_path).read(signature_check(keys))
         assert not faults
-        return Sealing(self.store, OPERATOR, checkpoints, self.folder, signer(ring), checker(known))
+        return Archiver(self.store, OPERATOR, checkpoints, self.folder, checkpoint_signer(ring), signature_check(keys))
 
-    def seal(self, before: datetime | None = None) -> Sealed:
-        return self.sealing().run(before or datetime.now(UTC) + timedelta(hours=1))
+    def archive(self, before: datetime | None = None) -> ArchiveResult:
+        return self.make_archiver().run(before or datetime.now(UTC) + timedelta(hours=1))
 
-    def examine(self, *files: Path) -> Examination:
+    def audit(self, *files: Path) -> AuditReport:
         with self.store.read() as tx:
-            return examine(tx.conn, self.settings.checkpoint_path, self.keys.list(tx), files)
+            return run_audit(tx.conn, self.settings.checkpoint_path, self.keys.list_keys(tx), files)
 
-    def rows(self) -> int:
+    def count_rows(self) -> int:
         with self.store.read() as tx:
             return tx.conn.scalar(select(func.count()).select_from(tables.audit)) or 0
 
@@ -97,87 +97,90 @@ class Kept:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    """Two checkpoints, changes and decisions before the first, between them, and after the second."""
+def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AuditedInstallation]:
+    """Two checkpoints, with changes and reads before the first, between them and after the second."""
     data = tmp_path / "data"
     if request.param == "sqlite":
-        settings = Settings(data_dir=lay_down(data))
+        settings = Settings(data_dir=create_database_file(data))
     else:
         data.mkdir(mode=0o700)
         url = request.getfixturevalue("migrated_url")
         settings = Settings(data_dir=data, database=url)
-        KeyEncryption.make(settings.key_encryption_path)
-    kept = Kept.open(settings)
-    with kept.store.write(OPERATOR) as tx:
-        users.create(tx, "ada", password="a password, long and made up")
-        assignments.put(tx, "AIZEN_ADMIN", "system", ADA)
-        projects.create(tx, "p1", owner=ADA)
-    kept.look(10)
-    kept.sign()
-    with kept.store.write(OPERATOR) as tx:
-        users.create(tx, "ben", password="a password, long and made up")
-    with kept.store.write(OPERATOR) as tx:
-        assignments.grant(tx, ["PROJECT_READER"], "p1", BEN)
-    kept.look(5)
-    kept.sign()
-    with kept.store.write(OPERATOR) as tx:
-        locks.lock(tx, LockTarget.IDENTITY, "user:ben", reason="away")
-    kept.look(4)
-    yield kept
-    kept.store.close()
+        KeyEncryption.create(settings.key_encryption_path)
+    installation = AuditedInstallation.open(settings)
+    with installation.store.write(OPERATOR) as tx:
+        registration.create_user(tx, "ada", password="a password, long and made up")
+        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", ADA)
+        lifecycle.create_project(tx, "p1", owner=ADA)
+    installation.record_reads(10)
+    installation.write_checkpoint()
+    with installation.store.write(OPERATOR) as tx:
+        registration.create_user(tx, "ben", password="a password, long and made up")
+    with installation.store.write(OPERATOR) as tx:
+        assignments.grant_roles(tx, ["PROJECT_READER"], "p1", BEN)
+    installation.record_reads(5)
+    installation.write_checkpoint()
+    with installation.store.write(OPERATOR) as tx:
+        locks.lock_target(tx, LockTarget.IDENTITY, "user:ben", reason="away")
+    installation.record_reads(4)
+    yield installation
+    installation.store.close()
 
 
 @pytest.mark.proves("R95", "R96", "T-38", "T-39")
-def test_what_is_sealed_leaves_the_database_and_all_stays_proven(kept: Kept) -> None:
-    before = kept.rows()
-    done = kept.seal()
-    assert done.seal is not None
-    assert done.path == kept.files()[0]
+def test_archived_rows_leave_the_database_and_the_audit_stays_verifiable(installation: AuditedInstallation) -> None:
+    before = installation.count_rows()
+    done = installation.archive()
+    assert done.manifest is not None
+    assert done.path == installation.files()[0]
     assert done.path.stat().st_mode & 0o777 == 0o600
-    assert done.removed >= done.seal.rows - 1, "the row that a chain goes on from may stay"
-    assert kept.rows() == before - done.removed + 1, "the sealing is recorded"
-    without, whole = kept.examine(), kept.examine(done.path)
-    assert (without.findings, whole.findings) == ((), ())
-    assert (without.unread, whole.unread) == (done.seal.rows, 0)
-    assert whole.rows >= before
+    assert done.removed >= done.manifest.rows - 1, "the last row of a chain may stay"
+    assert installation.count_rows() == before - done.removed + 1, "archiving is recorded"
+    without_files, with_files = installation.audit(), installation.audit(done.path)
+    assert (without_files.findings, with_files.findings) == ((), ())
+    assert (without_files.unread_rows, with_files.unread_rows) == (done.manifest.rows, 0)
+    assert with_files.rows >= before
 
 
-def test_the_file_is_plain_json_lines(kept: Kept) -> None:
-    kept.seal()
-    seal, *rows = [json.loads(line) for line in kept.files()[0].read_text().splitlines()]
-    assert set(seal) == {"content", "kid", "signature"}
+def test_the_file_is_plain_json_lines(installation: AuditedInstallation) -> None:
+    installation.archive()
+    manifest, *rows = [json.loads(line) for line in installation.files()[0].read_text().splitlines()]
+    assert set(manifest) == {"content", "kid", "signature"}
     assert {"looked", "project.created"} <= {row["body"]["event"] for row in rows}
     assert set(rows[0]) == {"body", "hash", "number", "writer"}
 
 
-def test_chains_go_on_and_are_sealed_again(kept: Kept) -> None:
-    assert kept.seal().seal is not None
-    assert kept.seal().seal is None, "there is no newer checkpoint"
-    kept.look(5)
-    with kept.store.write(OPERATOR) as tx:
-        locks.unlock(tx, LockTarget.IDENTITY, "user:ben")
-    kept.sign()
-    second = kept.seal().seal
+def test_chains_continue_and_are_archived_again(installation: AuditedInstallation) -> None:
+    assert installation.archive().manifest is not None
+    assert installation.archive().manifest is None, "there is no newer checkpoint"
+    installation.record_reads(5)
+    with installation.store.write(OPERATOR) as tx:
+        locks.unlock_target(tx, LockTarget.IDENTITY, "user:ben")
+    installation.write_checkpoint()
+    second = installation.archive().manifest
     assert second is not None
     assert second.number == 2
-    again = Kept.open(kept.settings)  # a service that starts after the sealing goes on with the same chain
-    again.look(3)
-    again.store.close()
-    assert kept.examine().findings == ()
-    assert kept.examine(*kept.files()).findings == ()
-    assert kept.examine(*kept.files()).unread == 0
+    # A service that starts after archiving continues the same chain.
+    restarted = AuditedInstallation.open(installation.settings)
+    restarted.record_reads(3)
+    restarted.store.close()
+    assert installation.audit().findings == ()
+    assert installation.audit(*installation.files()).findings == ()
+    assert installation.audit(*installation.files()).unread_rows == 0
 
 
-def test_only_what_is_old_enough_is_sealed(kept: Kept) -> None:
-    with kept.store.read() as tx:
-        first = CheckpointFile(kept.settings.checkpoint_path).read(checker(kept.keys.list(tx)))[0][0]
-    assert kept.seal(first.at).seal is None
-    done = kept.seal(first.at + timedelta(microseconds=1)).seal
+def test_only_rows_that_are_old_enough_are_archived(installation: AuditedInstallation) -> None:
+    with installation.store.read() as tx:
+        first = CheckpointFile(installation.settings.checkpoint_path).read(
+            signature_check(installation.keys.list_keys(tx))
+        )[0][0]
+    assert installation.archive(first.at).manifest is None
+    done = installation.archive(first.at + timedelta(microseconds=1)).manifest
     assert done is not None
     assert (done.until, done.revision) == (first.at, first.revision)
-    assert kept.examine().findings == ()
-    kept.look(3)
-    assert kept.examine(*kept.files()).findings == ()
+    assert installation.audit().findings == ()
+    installation.record_reads(3)
+    assert installation.audit(*installation.files()).findings == ()
 
 
 def change_a_word(path: Path) -> None:
@@ -194,7 +197,7 @@ def swap_rows(path: Path) -> None:
     path.write_bytes(b"".join([*lines[:3], lines[4], lines[3], *lines[5:]]))
 
 
-def cut_off(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
@@ -203,7 +206,7 @@ def add_a_row(path: Path) -> None:
     path.write_bytes(b"".join([*lines, lines[-1]]))
 
 
-def another_seal(path: Path) -> None:
+def change_manifest(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"number":1', b'"number":2', 1))
 
 
@@ -213,177 +216,189 @@ def no_rows_at_all(path: Path) -> None:
 
 @pytest.mark.proves("R95", "T-39")
 @pytest.mark.parametrize(
-    "tampering", [change_a_word, drop_a_row, swap_rows, cut_off, add_a_row, another_seal, no_rows_at_all]
+    "tampering", [change_a_word, drop_a_row, swap_rows, truncate, add_a_row, change_manifest, no_rows_at_all]
 )
-def test_a_changed_file_is_noticed(kept: Kept, tampering: Callable[[Path], None]) -> None:
-    kept.seal()
-    tampering(kept.files()[0])
-    assert kept.examine().findings == (), "the database alone is as it was"
-    assert {one.kind for one in kept.examine(kept.files()[0]).findings} == {"segment"}
+def test_a_changed_file_is_noticed(installation: AuditedInstallation, tampering: Callable[[Path], None]) -> None:
+    installation.archive()
+    tampering(installation.files()[0])
+    assert installation.audit().findings == (), "the database itself is unchanged"
+    assert {finding.kind for finding in installation.audit(installation.files()[0]).findings} == {"archive"}
 
 
 BOUNDARY = {
-    "the seal is gone": ("DELETE FROM seals", "deleted"),
-    "the seal is changed": ("UPDATE seals SET line = replace(line, '\"revision\":', '\"revision\":1')", "seal"),
-    "the seal is another": ("UPDATE seals SET line = 'x'", "seal"),
-    "a row of the rest is changed": ("UPDATE audit SET identity = 'user:eve' WHERE event = 'lock.set'", "changed"),
-    "the row after the boundary is gone": (
+    "manifest deleted": ("DELETE FROM archive_manifests", "deleted"),
+    "manifest changed": (
+        "UPDATE archive_manifests SET signed_json = replace(signed_json, '\"revision\":', '\"revision\":1')",
+        "manifest",
+    ),
+    "manifest replaced": ("UPDATE archive_manifests SET signed_json = 'x'", "manifest"),
+    "later row changed": ("UPDATE audit SET identity = 'user:eve' WHERE event = 'lock.set'", "changed"),
+    "first row after the boundary deleted": (
         "DELETE FROM audit WHERE number = (SELECT min(number) FROM audit WHERE event = 'lock.set')",
         "deleted",
     ),
-    "the rest is gone": ("DELETE FROM audit", "truncated"),
-    "a sealed change is changed": ("UPDATE changes SET payload = '[]' WHERE revision = 3", "change"),
-    "a sealed change is gone": ("DELETE FROM changes WHERE revision = 3", "change"),
-    "an assignment from before is made": (
+    "all later rows deleted": ("DELETE FROM audit", "truncated"),
+    "archived change record changed": ("UPDATE changes SET payload = '[]' WHERE revision = 3", "change"),
+    "archived change record deleted": ("DELETE FROM changes WHERE revision = 3", "change"),
+    "archived assignment changed": (
         "UPDATE assignments SET identity = 'user:eve' WHERE role = 'PROJECT_READER'",
         "assignment",
     ),
-    "a sealed key is another": ("UPDATE keys SET state = 'withdrawn', private = NULL WHERE state = 'published'", "key"),
+    "archived key changed": ("UPDATE keys SET state = 'withdrawn', private = NULL WHERE state = 'published'", "key"),
 }
 
 
 @pytest.mark.proves("R95", "T-38", "T-39")
 @pytest.mark.parametrize("name", BOUNDARY)
-def test_a_changed_boundary_or_rest_is_noticed(kept: Kept, name: str) -> None:
-    kept.seal()
+def test_a_changed_boundary_or_rest_is_noticed(installation: AuditedInstallation, name: str) -> None:
+    installation.archive()
     sql, kind = BOUNDARY[name]
-    kept.tamper(sql)
-    found = kept.examine().findings
-    assert kind in {one.kind for one in found}, found
+    installation.tamper(sql)
+    findings = installation.audit().findings
+    assert kind in {finding.kind for finding in findings}, findings
 
 
 @pytest.mark.proves("T-38")
-def test_the_files_say_which_sealed_change_was_touched(kept: Kept) -> None:
-    kept.seal()
-    kept.tamper("UPDATE changes SET payload = '[]' WHERE revision = 3")
-    without, whole = kept.examine(), kept.examine(*kept.files())
-    assert any("are not those that were sealed" in one.sentence for one in without.findings)
-    assert any("record of revision 3 is not" in one.sentence for one in whole.findings)
+def test_the_files_show_which_archived_change_record_was_changed(installation: AuditedInstallation) -> None:
+    installation.archive()
+    installation.tamper("UPDATE changes SET payload = '[]' WHERE revision = 3")
+    without_files, with_files = installation.audit(), installation.audit(*installation.files())
+    assert any("are not those that were archived" in finding.sentence for finding in without_files.findings)
+    assert any("record of revision 3 is not" in finding.sentence for finding in with_files.findings)
 
 
 @pytest.mark.proves("T-38")
-def test_a_key_that_nobody_made_vouches_for_nothing(kept: Kept) -> None:
-    """Whoever writes to the database alone could bring a withdrawn key of theirs, and sign a seal with it."""
-    with kept.store.read() as tx:
-        real = next(key for key in kept.keys.list(tx) if key.purpose == "checkpoint")
-    forged = type(real).new(real.purpose, real.created, real.state)
-    assert forged.private is not None
-    private = forged.private
+def test_a_forged_key_makes_no_valid_manifest(installation: AuditedInstallation) -> None:
+    """An attacker who can only write to the database adds a withdrawn key and signs a manifest with it."""
+    with installation.store.read() as tx:
+        real = next(key for key in installation.keys.list_keys(tx) if key.purpose == "checkpoint")
+    forged = type(real).generate(real.purpose, real.created_at, real.state)
+    assert forged.private_key is not None
+    private = forged.private_key
     values = {"kid": forged.kid, "purpose": "checkpoint", "public": forged.public_bytes, "private": None}
-    values |= {"state": "withdrawn", "created": real.created, "changed": real.created}
-    with kept.store.database.engine.connect() as conn:
+    values |= {"state": "withdrawn", "created": real.created_at, "changed": real.created_at}
+    with installation.store.database.engine.connect() as conn:
         conn.execute(tables.keys.insert().values(values))
-    sealing = kept.sealing()
-    sealing._sign = lambda data: (forged.kid, private.sign(data))
-    sealing.run(datetime.now(UTC) + timedelta(hours=1))
-    found = kept.examine().findings
-    assert any(one.kind == "key" and forged.kid in one.sentence for one in found), found
+    archiver = installation.make_archiver()
+    archiver._sign = lambda data: (forged.kid, private.sign(data))
+    archiver.run(datetime.now(UTC) + timedelta(hours=1))
+    findings = installation.audit().findings
+    assert any(finding.kind == "key" and forged.kid in finding.sentence for finding in findings), findings
 
 
-def test_an_audit_that_was_touched_is_not_sealed(kept: Kept) -> None:
-    kept.tamper("UPDATE audit SET body = previous WHERE number = 3")
-    rows = kept.rows()
-    with pytest.raises(Conflict, match=r"does not fit|does not hold"):
-        kept.seal()
-    assert kept.rows() == rows
-    with kept.store.read() as tx:
-        assert Seals.read(tx.conn, lambda *_: True).seals == ()
+def test_an_audit_that_was_tampered_with_is_not_archived(installation: AuditedInstallation) -> None:
+    installation.tamper("UPDATE audit SET body = previous WHERE number = 3")
+    rows = installation.count_rows()
+    with pytest.raises(Conflict, match=r"does not match|does not hold"):
+        installation.archive()
+    assert installation.count_rows() == rows
+    with installation.store.read() as tx:
+        assert ArchiveManifests.read(tx.conn, lambda *_: True).manifests == ()
 
 
-def test_a_strange_file_is_not_written_over(kept: Kept) -> None:
-    other = kept.seal()
-    assert other.path is not None
-    kept.look(2)
-    kept.sign()
-    kept.seal()
-    mine = kept.files()[1]
-    with kept.store.read() as tx:
-        seals = Seals.read(tx.conn, checker(kept.keys.list(tx)))
-    assert len(seals.seals) == 2
-    # The same place, sealed once more by a database that was set back: the file there is another's.
-    kept.tamper("DELETE FROM seals WHERE number = 2")
-    mine.write_bytes(b"something of somebody\n")
+def test_an_existing_file_is_not_overwritten(installation: AuditedInstallation) -> None:
+    assert installation.archive().path is not None
+    installation.record_reads(2)
+    installation.write_checkpoint()
+    installation.archive()
+    second = installation.files()[1]
+    with installation.store.read() as tx:
+        manifests = ArchiveManifests.read(tx.conn, signature_check(installation.keys.list_keys(tx)))
+    assert len(manifests.manifests) == 2
+    # A database that was rolled back archives the same rows again, but the file exists already.
+    installation.tamper("DELETE FROM archive_manifests WHERE number = 2")
+    second.write_bytes(b"other content\n")
     with pytest.raises(Conflict):
-        kept.seal()
-    assert mine.read_bytes() == b"something of somebody\n"
+        installation.archive()
+    assert second.read_bytes() == b"other content\n"
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.audit.archive.test_archiver import Kept
+from tests.audit.archive.test_archiver import AuditedInstallation
 from aizen_hub.settings import Settings
-kept = Kept.open(Settings(data_dir=Path(sys.argv[1]), database=sys.argv[2] or None))
-kept.seal()
+installation = AuditedInstallation.open(Settings(data_dir=Path(sys.argv[1]), database=sys.argv[2] or None))
+installation.archive()
 """
 
 
 @pytest.mark.proves("T-45")
-@pytest.mark.parametrize("point", sorted(kill_point.SEALING))
-def test_a_crash_loses_nothing_and_can_be_repeated(kept: Kept, point: str) -> None:
-    rows = kept.rows()
+@pytest.mark.parametrize("point", sorted(failpoints.ARCHIVE_POINTS))
+def test_a_crash_loses_nothing_and_can_be_repeated(installation: AuditedInstallation, point: str) -> None:
+    rows = installation.count_rows()
     process = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(kept.settings.data_dir), kept.settings.database or ""],
-        env=os.environ | {kill_point.VARIABLE: point},
+        [sys.executable, "-c", SCRIPT, str(installation.settings.data_dir), installation.settings.database or ""],
+        env=os.environ | {failpoints.VARIABLE: point},
         cwd=Path(__file__).parents[3],
         timeout=60,
         check=False,
     )
     assert process.returncode == -signal.SIGKILL
-    assert kept.examine().findings == ()
-    assert kept.examine(*(kept.files() if point != "segment-written" else ())).findings == ()
-    again = kept.seal()
-    assert len(kept.files()) == 1
-    assert (again.seal is not None) == (point == "segment-written")
-    whole = kept.examine(*kept.files())
-    assert (whole.findings, whole.unread) == ((), 0)
-    assert whole.rows >= rows
-    assert kept.rows() < rows
-    if point == "sealed":
-        assert again.removed > 0
+    assert installation.audit().findings == ()
+    assert installation.audit(*(installation.files() if point != "archive-written" else ())).findings == ()
+    repeated = installation.archive()
+    assert len(installation.files()) == 1
+    assert (repeated.manifest is not None) == (point == "archive-written")
+    report = installation.audit(*installation.files())
+    assert (report.findings, report.unread_rows) == ((), 0)
+    assert report.rows >= rows
+    assert installation.count_rows() < rows
+    if point == "archived":
+        assert repeated.removed > 0
 
 
-def test_an_interrupted_removal_goes_on_only_with_its_file(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sealing, "_remove", lambda self: 0)
-    kept.seal()
+def test_an_interrupted_removal_resumes_only_with_its_file(
+    installation: AuditedInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Archiver, "_remove_archived", lambda self: 0)
+    installation.archive()
     monkeypatch.undo()
-    rows, file = kept.rows(), kept.files()[0]
-    elsewhere = file.rename(kept.settings.data_dir / "elsewhere")
+    rows, file = installation.count_rows(), installation.files()[0]
+    elsewhere = file.rename(installation.settings.data_dir / "elsewhere")
     with pytest.raises(Conflict, match="interrupted"):
-        kept.seal()
+        installation.archive()
     elsewhere.rename(file)
     change_a_word(file)
     with pytest.raises(Conflict, match="does not hold"):
-        kept.seal()
-    assert kept.rows() == rows
+        installation.archive()
+    assert installation.count_rows() == rows
 
 
 @pytest.mark.needs("postgres")
 @pytest.mark.proves("R97")
-def test_the_service_role_can_neither_seal_nor_forge_a_boundary(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_the_service_role_can_neither_archive_nor_forge_a_manifest(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     url = request.getfixturevalue("postgres_url")
     settings = Settings(data_dir=tmp_path, database=url)
-    KeyEncryption.make(settings.key_encryption_path)
-    schema.upgrade(url)
-    owner = Kept.open(settings)
-    role = "aizen_sealer"
+    KeyEncryption.create(settings.key_encryption_path)
+    migrate.upgrade(url)
+    owner = AuditedInstallation.open(settings)
+    role = "aizen_archive_test"
     with owner.store.database.engine.connect() as conn:
         conn.execute(text(f"DROP ROLE IF EXISTS {role}"))
         conn.execute(text(f"CREATE ROLE {role} LOGIN"))
     try:
-        schema.upgrade(url, role)
-        service = Kept.open(settings.model_copy(update={"database": url.replace("postgres@", f"{role}@")}))
-        service.look(5)
-        service.sign()
-        with pytest.raises(Denied, match="may not remove"):
-            service.seal()
-        for sql in ("INSERT INTO seals VALUES (1, 'x')", "DELETE FROM seals", "DELETE FROM audit"):
+        migrate.upgrade(url, role)
+        service = AuditedInstallation.open(
+            settings.model_copy(update={"database": url.replace("postgres@", f"{role}@")})
+        )
+        service.record_reads(5)
+        service.write_checkpoint()
+        with pytest.raises(Denied, match="may not delete"):
+            service.archive()
+        for sql in (
+            "INSERT INTO archive_manifests VALUES (1, 'x')",
+            "DELETE FROM archive_manifests",
+            "DELETE FROM audit",
+        ):
             with service.store.database.engine.connect() as conn, pytest.raises(ProgrammingError):
                 conn.execute(text(sql))
-        assert owner.seal().seal is not None
-        assert service.examine(*owner.files()).findings == ()
-        service.look(2)
-        assert service.examine().findings == ()
+        assert owner.archive().manifest is not None
+        assert service.audit(*owner.files()).findings == ()
+        service.record_reads(2)
+        assert service.audit().findings == ()
         service.store.close()
     finally:
         with owner.store.database.engine.connect() as conn:

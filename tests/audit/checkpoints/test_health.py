@@ -1,4 +1,4 @@
-"""How long decisions go on without a signed audit: bounded, and not stretched by starting anew."""
+"""Time for which decisions continue without a signed audit: bounded, and not extended by a restart."""
 
 from __future__ import annotations
 
@@ -7,69 +7,69 @@ import os
 
 import pytest
 
-from aizen_hub.audit.checkpoints import health as module
-from aizen_hub.audit.checkpoints.health import Sink
+from aizen_hub.audit.checkpoints import health as health_module
+from aizen_hub.audit.checkpoints.health import CheckpointHealth
 
 GRACE = 300.0
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/elsewhere/checkpoints")
 
 
-class Watch:
+class FakeClock:
     """A clock that a test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000.0
-        monkeypatch.setattr(module, "_now", lambda: self.now)
+        monkeypatch.setattr(health_module, "_now", lambda: self.now)
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    return Watch(monkeypatch)
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    return FakeClock(monkeypatch)
 
 
 @pytest.mark.proves("R7", "R96")
-@pytest.mark.parametrize("reached", [True, False])
+@pytest.mark.parametrize("succeeded", [True, False])
 @pytest.mark.parametrize("failed", [True, False])
 @pytest.mark.parametrize("late", [True, False])
-def test_when_nothing_more_is_decided(watch: Watch, reached: bool, failed: bool, late: bool) -> None:
-    sink = Sink(GRACE)
-    if reached:
-        sink.reached(sink.begin())
+def test_when_decisions_stop(clock: FakeClock, succeeded: bool, failed: bool, late: bool) -> None:
+    health = CheckpointHealth(GRACE)
+    if succeeded:
+        health.succeeded(health.start())
     if failed:
-        sink.failed(FULL)
-    watch.now += GRACE + (1 if late else 0)
-    assert (sink.fault is not None) == (late or (failed and not reached))
-    if sink.fault is not None:
-        assert ("no space left" in sink.fault) == failed
-        assert ("`checkpoint_file`" in sink.remedy) == failed
-    sink.reached(sink.begin())
-    assert sink.fault is None
-    assert sink.age == 0
+        health.failed(FULL)
+    clock.now += GRACE + (1 if late else 0)
+    assert (health.fault is not None) == (late or (failed and not succeeded))
+    if health.fault is not None:
+        assert ("no space left" in health.fault) == failed
+        assert ("`checkpoint_file`" in health.remedy) == failed
+    health.succeeded(health.start())
+    assert health.fault is None
+    assert health.age == 0
 
 
-def test_a_path_is_not_told(watch: Watch) -> None:
-    sink = Sink(GRACE)
-    sink.failed(FULL)
-    assert sink.fault is not None
-    assert "elsewhere" not in sink.fault
-    sink.failed(OSError("It ends with number 3"))
-    assert "it ends with number 3" in (sink.fault or "")
-    sink.failed(OSError())
-    assert "oserror" in (sink.fault or "")
+def test_the_path_is_not_shown(clock: FakeClock) -> None:
+    health = CheckpointHealth(GRACE)
+    health.failed(FULL)
+    assert health.fault is not None
+    assert "elsewhere" not in health.fault
+    health.failed(OSError("It ends with number 3"))
+    assert "it ends with number 3" in (health.fault or "")
+    health.failed(OSError())
+    assert "oserror" in (health.fault or "")
 
 
-def test_what_was_recorded_while_it_was_written_is_not_signed_yet(watch: Watch) -> None:
-    sink = Sink(GRACE)
-    begun = sink.begin()
-    watch.now += 250
-    sink.reached(begun)
-    assert sink.age == 250
+def test_records_made_during_signing_are_not_signed_yet(clock: FakeClock) -> None:
+    health = CheckpointHealth(GRACE)
+    started = health.start()
+    clock.now += 250
+    health.succeeded(started)
+    assert health.age == 250
 
 
-def test_it_says_the_same_while_nothing_changes(watch: Watch) -> None:
-    sink = Sink(GRACE)
-    said = set()
+def test_the_fault_stays_the_same(clock: FakeClock) -> None:
+    health = CheckpointHealth(GRACE)
+    faults = set()
     for _ in range(5):
-        watch.now += GRACE
-        said.add(sink.fault)
-    assert len(said - {None}) == 1
+        clock.now += GRACE
+        faults.add(health.fault)
+    assert len(faults - {None}) == 1

@@ -1,4 +1,4 @@
-"""The court's waiting room: nobody waits longer than their deadline, and one timer is enough."""
+"""Pending decisions: no request waits longer than its deadline, and one timer is enough."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ import asyncio
 
 import pytest
 
-from aizen_hub.authorization.decisions.decision_service import Question
-from aizen_hub.authorization.decisions.evaluation import clock
-from aizen_hub.authorization.decisions.pending_decisions import Room, Waiting, settle
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest
+from aizen_hub.authorization.decisions.evaluation import boottime
+from aizen_hub.authorization.decisions.pending_decisions import PendingDecision, PendingDecisions, resolve
 from aizen_hub.problems import Unavailable
-from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.decision import AuthorizationRequest
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.store.actor import Actor, Road
+from aizen_hub.store.actor import Actor, Channel
 
-QUESTION = Question(Actor(Identity.user("ann"), Road.KERNEL), Request(None, "system"))
-
-
-def enter(room: Room, seconds: float) -> Waiting:
-    one = Waiting(room, QUESTION, None, clock() + seconds, None)
-    room.enter(one)
-    return one
+REQUEST = DecisionRequest(Actor(Identity.user("ann"), Channel.KERNEL), AuthorizationRequest(None, "system"))
 
 
-async def refused(one: Waiting) -> None:
+def add(queue: PendingDecisions, seconds: float) -> PendingDecision:
+    pending = PendingDecision(queue, REQUEST, None, boottime() + seconds, None)
+    queue.add(pending)
+    return pending
+
+
+async def assert_timeout(pending: PendingDecision) -> None:
     with pytest.raises(Unavailable, match="in time"):
-        await asyncio.wait_for(one.future, 10)
+        await asyncio.wait_for(pending.future, 10)
 
 
-async def test_everybody_is_told_at_their_own_deadline() -> None:
-    room = Room(asyncio.get_running_loop())
-    late, early, middle = enter(room, 600), enter(room, 0.01), enter(room, 0.02)
-    await refused(early)
-    await refused(middle)
+async def test_each_request_times_out_at_its_own_deadline() -> None:
+    queue = PendingDecisions(asyncio.get_running_loop())
+    late, early, middle = add(queue, 600), add(queue, 0.01), add(queue, 0.02)
+    await assert_timeout(early)
+    await assert_timeout(middle)
     assert not late.future.done()
-    # Somebody comes whose deadline is before the one that is watched for.
-    await refused(enter(room, 0.01))
+    # A new request has an earlier deadline than the one the timer is set for.
+    await assert_timeout(add(queue, 0.01))
     assert not late.future.done()
 
 
-async def test_who_was_answered_is_left_alone() -> None:
-    room = Room(asyncio.get_running_loop())
-    gone, here, next_one = enter(room, 0.01), enter(room, 0.01), enter(room, 0.02)
-    gone.future.cancel()
+async def test_answered_and_cancelled_requests_do_not_time_out() -> None:
+    queue = PendingDecisions(asyncio.get_running_loop())
+    cancelled, answered, waiting = add(queue, 0.01), add(queue, 0.01), add(queue, 0.02)
+    cancelled.future.cancel()
     problem = Unavailable("something else")
-    settle([(one, problem) for one in (gone, here)])
-    room.leave(gone)
-    room.leave(here)
-    await refused(next_one)
-    assert gone.future.cancelled()
-    assert here.future.exception() is problem
+    resolve([(pending, problem) for pending in (cancelled, answered)])
+    queue.discard(cancelled)
+    queue.discard(answered)
+    await assert_timeout(waiting)
+    assert cancelled.future.cancelled()
+    assert answered.future.exception() is problem
 
 
-async def test_answers_for_a_loop_that_has_ended_are_dropped() -> None:
+async def test_outcomes_for_a_closed_loop_are_dropped() -> None:
     loop = asyncio.new_event_loop()
-    room = Room(loop)
-    one = Waiting(room, QUESTION, None, clock() + 600, None)
+    queue = PendingDecisions(loop)
+    pending = PendingDecision(queue, REQUEST, None, boottime() + 600, None)
     loop.close()
-    room.call(settle, [(one, Unavailable("too late"))])
-    assert not one.future.done()
+    queue.call_soon_threadsafe(resolve, [(pending, Unavailable("too late"))])
+    assert not pending.future.done()

@@ -1,4 +1,4 @@
-"""``aizen-hub audit`` on the service's own machine."""
+"""``aizen-hub audit`` on the service's machine."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from click.testing import CliRunner
 
 from aizen_hub.cli.commands.audit import audit
 from aizen_hub.problems import Conflict
-from aizen_hub.service.background.tasks import Chores
-from aizen_hub.service.factory import build
+from aizen_hub.service.background.tasks import ScheduledTasks
+from aizen_hub.service.factory import build_context
 from aizen_hub.settings import Settings
 
 
 @pytest.fixture
 async def config(tmp_path: Path) -> Path:
-    """A data folder that a service has used: first start, one checkpoint."""
+    """The configuration of a data folder that a service used: first start, one checkpoint."""
     file = tmp_path / "aizen.yaml"
     file.write_text("data_dir: data\nadmin_user: local:root\n")
-    house = build(Settings.load(file, {}), instance="test", environ={})
-    await Chores(house).checkpoint()
-    house.court.close()
-    house.store.close()
+    context = build_context(Settings.load(file, {}), instance="test", environ={})
+    await ScheduledTasks(context).checkpoint()
+    context.decisions.close()
+    context.store.close()
     return file
 
 
-def run(*args: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(audit, [*args], standalone_mode=False)
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(audit, [*arguments], standalone_mode=False)
     if result.exception is not None:
         raise result.exception
     return result.return_value, result.stdout, result.stderr
@@ -41,10 +41,10 @@ def tamper(config: Path, sql: str) -> None:
     db.close()
 
 
-async def test_an_untouched_audit_is_sound(config: Path) -> None:
-    code, _, said = run("verify", "-c", str(config))
-    assert code == 0, said
-    assert "nothing was touched" in said
+async def test_an_unmodified_audit_has_no_findings(config: Path) -> None:
+    code, _, stderr = run("verify", "-c", str(config))
+    assert code == 0, stderr
+    assert "no modification found" in stderr
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ async def test_tampering_is_found_by_the_command(config: Path, sql: str, kind: s
     tamper(config, sql)
     code, out, _ = run("verify", "-c", str(config), "-o", "json")
     assert code == 1
-    assert kind in {one["kind"] for one in json.loads(out)["findings"]}
+    assert kind in {finding["kind"] for finding in json.loads(out)["findings"]}
 
 
-async def test_an_export_holds_every_row_and_is_itself_recorded(config: Path) -> None:
+async def test_an_export_contains_every_row_and_is_recorded(config: Path) -> None:
     code, out, _ = run("export", "-c", str(config))
     rows = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -76,32 +76,32 @@ async def test_an_export_holds_every_row_and_is_itself_recorded(config: Path) ->
     assert len(out.splitlines()) == len(rows) + 2, "a header, and the row of the second export"
 
 
-def test_sealing_by_the_command(config: Path, tmp_path: Path) -> None:
-    """Every command says what is sealed; with the file the whole is checked."""
-    folder = tmp_path / "sealed"
-    code, out, said = run("seal", "-c", str(config), "--before", "2020-01-01", "--to", str(folder))
+def test_archiving_by_the_command(config: Path, tmp_path: Path) -> None:
+    """The commands report archived rows; with the archive file, verification covers everything."""
+    folder = tmp_path / "archive"
+    code, out, stderr = run("archive", "-c", str(config), "--before", "2020-01-01", "--to", str(folder))
     assert (code, out) == (0, "")
-    assert "nothing to seal" in said
-    code, out, said = run("seal", "-c", str(config), "--before", "2100-01-01", "--to", str(folder))
+    assert "nothing to archive" in stderr
+    code, out, stderr = run("archive", "-c", str(config), "--before", "2100-01-01", "--to", str(folder))
     assert code == 0
     file = Path(out.strip())
     assert file.parent == folder
-    assert "sealed" in said
-    code, out, said = run("verify", "-c", str(config), "-o", "json")
-    assert (code, json.loads(out)["unread"]) == (0, json.loads(out)["sealed"])
-    assert "--segment" in said
-    code, out, _ = run("verify", "-c", str(config), "--segment", str(file), "-o", "json")
+    assert "archived" in stderr
+    code, out, stderr = run("verify", "-c", str(config), "-o", "json")
+    assert (code, json.loads(out)["unread"]) == (0, json.loads(out)["archived"])
+    assert "--archive" in stderr
+    code, out, _ = run("verify", "-c", str(config), "--archive", str(file), "-o", "json")
     assert (code, json.loads(out)["unread"]) == (0, 0)
-    _, out, said = run("export", "-c", str(config))
-    assert "audit.sealed" in out
-    assert "is sealed" in said
+    _, out, stderr = run("export", "-c", str(config))
+    assert "audit.archived" in out
+    assert "are archived" in stderr
     file.write_bytes(file.read_bytes().replace(b"catalog", b"cat-log", 1))
-    code, out, _ = run("verify", "-c", str(config), "--segment", str(file), "-o", "json")
-    assert (code, json.loads(out)["findings"][0]["kind"]) == (1, "segment")
+    code, out, _ = run("verify", "-c", str(config), "--archive", str(file), "-o", "json")
+    assert (code, json.loads(out)["findings"][0]["kind"]) == (1, "archive")
 
 
-async def test_a_changed_checkpoint_file_stops_the_sealing(config: Path, tmp_path: Path) -> None:
+async def test_a_modified_checkpoint_file_prevents_archiving(config: Path, tmp_path: Path) -> None:
     file = config.parent / "data" / "audit-checkpoints.jsonl"
     file.write_bytes(file.read_bytes().replace(b'"revision":', b'"revision":1', 1))
-    with pytest.raises(Conflict, match="not as they were written"):
-        run("seal", "-c", str(config), "--before", "2100-01-01", "--to", str(tmp_path / "sealed"))
+    with pytest.raises(Conflict, match="was modified"):
+        run("archive", "-c", str(config), "--before", "2100-01-01", "--to", str(tmp_path / "archive"))

@@ -1,4 +1,4 @@
-"""``aizen-hub policy test``: exit codes and JSON Lines, with no service anywhere."""
+"""``aizen-hub policy test`` and ``apply``: exit codes, JSON Lines, and local checks of assertions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aizen_hub.cli.main import cli
-from tests.cli.conftest import Counter
+from tests.cli.conftest import RecordingServer
 
 DATA = Path(__file__).parents[2] / "data"
 FILES = sorted(DATA.glob("*.policy.yaml"))
@@ -56,7 +56,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert all(set(row) == {"index", "expected", "got", "reason"} and row["reason"] for row in rows)
 
 
-def test_a_miss_is_1_and_says_which(tmp_path: Path) -> None:
+def test_a_failed_assertion_exits_with_1_and_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(GOOD)
     assert run(file)[0] == 0
@@ -64,7 +64,7 @@ def test_a_miss_is_1_and_says_which(tmp_path: Path) -> None:
     status, answer = run(file)
     assert status == 1
     assert "assertion 1: expected allow, got deny" in answer.stdout
-    assert "1 as expected, 2 not" in answer.stderr
+    assert "1 passed, 2 failed" in answer.stderr
 
 
 def test_a_file_without_assertions_says_so(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_file_without_assertions_says_so(tmp_path: Path) -> None:
     file.write_text(GOOD.partition("assertions:")[0])
     status, answer = run(file)
     assert status == 0
-    assert "the file holds no assertions" in answer.stderr
+    assert "the file has no assertions" in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_file_without_assertions_says_so(tmp_path: Path) -> None:
     ],
     ids=["type", "unknown role", "unknown key", "no identity", "no yaml"],
 )
-def test_a_bad_file_is_2(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_exits_with_2(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(text)
     status, answer = run(file)
@@ -113,25 +113,27 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def test_what_an_overlay_adds_is_applied_unasked(counter: Counter, tmp_path: Path) -> None:
+def test_without_assertions_the_catalog_is_not_needed(recording_server: RecordingServer, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(OVERLAID)
-    answer = counter.run("policy", "apply", str(file), "--yes")
+    answer = recording_server.run("policy", "apply", str(file), "--yes")
     assert answer.return_value == 0, answer.output
-    ((method, path, body),) = counter.asked
+    ((method, path, body),) = recording_server.requests
     assert (method, path, body["policy"]["assignments"][0]["role"]) == ("POST", "policy", "PROJECT_SCORER")
 
 
-def test_assertions_are_asked_of_the_catalog_with_its_overlays(counter: Counter, tmp_path: Path, config: Path) -> None:
+def test_assertions_are_checked_with_the_overlays_of_the_configuration(
+    recording_server: RecordingServer, tmp_path: Path, config: Path
+) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(ASSERTED % "allow")
-    without = counter.run("policy", "apply", str(file), "--yes")
+    without = recording_server.run("policy", "apply", str(file), "--yes")
     assert without.return_value == 2
-    assert "say -c aizen.yaml" in without.stderr
-    assert counter.asked == []
-    answer = counter.run("policy", "apply", str(file), "--yes", "-c", str(config))
+    assert "set -c aizen.yaml" in without.stderr
+    assert recording_server.requests == []
+    answer = recording_server.run("policy", "apply", str(file), "--yes", "-c", str(config))
     assert answer.return_value == 0, answer.output
-    assert len(counter.asked) == 1
+    assert len(recording_server.requests) == 1
     file.write_text(ASSERTED % "deny")
-    assert counter.run("policy", "apply", str(file), "--yes", "-c", str(config)).return_value == 1
-    assert len(counter.asked) == 1, "an assertion that does not hold stops all"
+    assert recording_server.run("policy", "apply", str(file), "--yes", "-c", str(config)).return_value == 1
+    assert len(recording_server.requests) == 1, "nothing is applied if an assertion fails"

@@ -1,4 +1,4 @@
-"""What ``alter`` sends: exactly what was said, so that nothing else changes, and everything can be taken away."""
+"""``alter`` commands send exactly the given options, and can empty every field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from tests.cli.conftest import Counter
+from tests.cli.conftest import RecordingServer
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ from tests.cli.conftest import Counter
         (["--no-phone-alerts", "--alerts"], {"phone": False, "email": True}),
     ],
 )
-def test_one_way_of_alerts_leaves_the_other_alone(
-    counter: Counter, options: list[str], alerts: dict[str, bool]
+def test_one_alert_channel_does_not_change_the_other(
+    recording_server: RecordingServer, options: list[str], alerts: dict[str, bool]
 ) -> None:
-    answer = counter.run("user", "alter", "ada", *options)
+    answer = recording_server.run("user", "alter", "ada", *options)
     assert answer.return_value == 0, answer.output
-    assert counter.asked == [("PATCH", "users/ada", {"alerts": alerts})]
+    assert recording_server.requests == [("PATCH", "users/ada", {"alerts": alerts})]
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ def test_one_way_of_alerts_leaves_the_other_alone(
         (["--description", ""], {"description": ""}),
     ],
 )
-def test_a_role_can_be_emptied(counter: Counter, options: list[str], body: dict[str, Any]) -> None:
-    answer = counter.run("role", "alter", "AUDITOR", *options)
+def test_a_role_can_be_emptied(recording_server: RecordingServer, options: list[str], body: dict[str, Any]) -> None:
+    answer = recording_server.run("role", "alter", "AUDITOR", *options)
     assert answer.return_value == 0, answer.output
-    assert counter.asked == [("PATCH", "roles/AUDITOR", body)]
+    assert recording_server.requests == [("PATCH", "roles/AUDITOR", body)]
 
 
 @pytest.mark.parametrize("options", [["-p", "read", "--no-permissions"], ["--limit", "jobs=1", "--no-limits"], []])
-def test_what_contradicts_itself_or_says_nothing_is_not_sent(counter: Counter, options: list[str]) -> None:
-    answer = counter.run("role", "alter", "AUDITOR", *options)
+def test_contradicting_or_missing_options_are_rejected(recording_server: RecordingServer, options: list[str]) -> None:
+    answer = recording_server.run("role", "alter", "AUDITOR", *options)
     assert isinstance(answer.exception, click.UsageError)
-    assert counter.asked == []
+    assert recording_server.requests == []

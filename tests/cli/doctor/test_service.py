@@ -1,4 +1,4 @@
-"""What the doctor says of a service that runs: sealed or not, and what helps."""
+"""``aizen-hub doctor``: checks of the running service and their remedies."""
 
 from __future__ import annotations
 
@@ -8,49 +8,51 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.audit.checkpoints import health as sink
-from aizen_hub.cli.doctor import service as doctor
-from aizen_hub.cli.doctor.finding import Finding
+from aizen_hub.audit.checkpoints import health
+from aizen_hub.cli.doctor import service as service_checks
+from aizen_hub.cli.doctor.check_result import CheckResult
+from tests.fixtures.timing import until
 from tests.service.conftest import Driver
-from tests.service.core.test_gateway import until
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "apart").mkdir()
-    return {"checkpoint_file": tmp_path / "apart" / "checkpoints"}
+    (tmp_path / "checkpoints-disk").mkdir()
+    return {"checkpoint_file": tmp_path / "checkpoints-disk" / "checkpoints"}
 
 
-async def look(service: Driver) -> list[Finding]:
-    settings = service.house.settings
+async def run_checks(service: Driver) -> list[CheckResult]:
+    settings = service.context.settings
     there = settings.service.model_copy(update={"port": service.server.port})
-    return await asyncio.to_thread(lambda: list(doctor.look(settings.model_copy(update={"service": there}))))
+    return await asyncio.to_thread(
+        lambda: list(service_checks.check_service(settings.model_copy(update={"service": there})))
+    )
 
 
 @pytest.mark.proves("R7", "R96")
-async def test_it_says_why_a_service_is_sealed_and_what_helps(
+async def test_a_sealed_service_is_reported_with_reason_and_remedy(
     service: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = service.house
-    await until(lambda: not house.sink.failing)
-    assert {one.level for one in await look(service)} == {"ok"}
-    (tmp_path / "apart").rename(tmp_path / "unmounted")
+    context = service.context
+    await until(lambda: not context.checkpoint_health.failing)
+    assert {result.level for result in await run_checks(service)} == {"ok"}
+    (tmp_path / "checkpoints-disk").rename(tmp_path / "unmounted")
     await service.open("eve")  # something that has to be signed
-    now = sink._now
-    monkeypatch.setattr(sink, "_now", lambda: now() + 100)
-    await until(lambda: house.sink.failing, 15)
-    late = [one for one in await look(service) if one.level == "fail"]
-    assert ["was last signed 1" in one.what for one in late] == [True]
-    monkeypatch.setattr(sink, "_now", lambda: now() + 10_000)
-    await until(lambda: house.sealed is not None)
-    (sealed,) = await look(service)
+    now = health._now
+    monkeypatch.setattr(health, "_now", lambda: now() + 100)
+    await until(lambda: context.checkpoint_health.failing, 15)
+    late = [result for result in await run_checks(service) if result.level == "fail"]
+    assert ["was last signed 1" in result.message for result in late] == [True]
+    monkeypatch.setattr(health, "_now", lambda: now() + 10_000)
+    await until(lambda: context.state.sealed is not None)
+    (sealed,) = await run_checks(service)
     assert sealed.level == "fail"
-    assert "no such file" in sealed.what
+    assert "no such file" in sealed.message
     assert "`checkpoint_file`" in sealed.remedy
 
 
 async def test_a_wrong_clock_is_a_warning_with_its_remedy(service: Driver) -> None:
-    service.house.clock._base -= 3600
-    (one,) = await look(service)
-    assert (one.level, "jumped by 3600 s" in one.what) == ("warn", True)
-    assert "NTP" in one.remedy
+    service.context.clock._base -= 3600
+    (result,) = await run_checks(service)
+    assert (result.level, "jumped by 3600 s" in result.message) == ("warn", True)
+    assert "NTP" in result.remedy

@@ -1,4 +1,4 @@
-"""The doctor on a machine with accounts: whether they see each other's processes, and hear each other's kernels."""
+"""``aizen-hub doctor`` on a machine with several accounts: visibility of processes and kernel traffic."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from aizen_hub.cli.doctor import shared_host as host
+from aizen_hub.cli.doctor import shared_host
 from aizen_hub.settings import Settings
 
-OTHERS = "21 27 0:20 / /sys rw,hidepid=2 - sysfs sysfs rw\n"
-PLAIN = OTHERS + "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
-HIDDEN = OTHERS + "22 27 0:21 / /proc rw,relatime - proc proc rw,gid=4,hidepid={}\n"
+OTHER_MOUNT = "21 27 0:20 / /sys rw,hidepid=2 - sysfs sysfs rw\n"
+VISIBLE = OTHER_MOUNT + "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
+HIDDEN = OTHER_MOUNT + "22 27 0:21 / /proc rw,relatime - proc proc rw,gid=4,hidepid={}\n"
 
 
-def look(spawner: Any, *, same_uid: bool = False, args: list[str] | None = None) -> list[str]:
+def run_check(spawner: Any, *, same_uid: bool = False, args: list[str] | None = None) -> list[str]:
     hub = Config()
     if spawner is not None:
         hub.JupyterHub.spawner_class = spawner
     if args is not None:
         hub.Spawner.args = args
     settings = Settings.model_construct(insecure_same_uid=same_uid)
-    found = list(host.look(hub, settings))
-    assert all(one.remedy or one.level == "ok" for one in found)
-    return [one.level for one in found]
+    results = list(shared_host.check_shared_host(hub, settings))
+    assert all(result.remedy or result.level == "ok" for result in results)
+    return [result.level for result in results]
 
 
 @pytest.mark.proves("T-10")
@@ -33,30 +33,30 @@ def look(spawner: Any, *, same_uid: bool = False, args: list[str] | None = None)
 @pytest.mark.parametrize(
     ("mounts", "level"),
     [
-        (PLAIN, "warn"),
+        (VISIBLE, "warn"),
         (HIDDEN.format("0"), "warn"),
         (HIDDEN.format("off"), "warn"),
-        *((HIDDEN.format(one), "ok") for one in ("1", "2", "4", "noaccess", "invisible", "ptraceable")),
-        (HIDDEN.format("2") + PLAIN, "warn"),
+        *((HIDDEN.format(value), "ok") for value in ("1", "2", "4", "noaccess", "invisible", "ptraceable")),
+        (HIDDEN.format("2") + VISIBLE, "warn"),
     ],
 )
-def test_processes_that_everybody_sees(
+def test_visible_processes_are_reported(
     spawner: str | None, mounts: str, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mountinfo").write_text(mounts)
-    monkeypatch.setattr(host, "PROC", tmp_path / "mountinfo")
-    assert look(spawner) == [level]
-    assert look(spawner, same_uid=True) == [], "one account for all is another matter"
-    assert look("kubespawner.KubeSpawner") == []
+    monkeypatch.setattr(shared_host, "MOUNTINFO", tmp_path / "mountinfo")
+    assert run_check(spawner) == [level]
+    assert run_check(spawner, same_uid=True) == [], "one shared account is reported elsewhere"
+    assert run_check("kubespawner.KubeSpawner") == []
 
 
-def test_a_system_without_proc_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "PROC", tmp_path / "none")
-    assert look("localprocess") == []
+def test_a_system_without_proc_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_host, "MOUNTINFO", tmp_path / "none")
+    assert run_check("localprocess") == []
 
 
 @pytest.mark.parametrize("spawner", ["systemdspawner.SystemdSpawner", "batchspawner.SlurmSpawner", "systemd"])
-def test_kernels_that_talk_in_clear_where_others_listen(spawner: str) -> None:
-    assert look(spawner) == ["warn"]
-    assert look(spawner, args=["--KernelManager.transport=ipc"]) == []
-    assert look(spawner, args=["--debug"]) == ["warn"]
+def test_unencrypted_kernel_traffic_is_reported(spawner: str) -> None:
+    assert run_check(spawner) == ["warn"]
+    assert run_check(spawner, args=["--KernelManager.transport=ipc"]) == []
+    assert run_check(spawner, args=["--debug"]) == ["warn"]

@@ -1,4 +1,4 @@
-"""The realm in ``deploy/keycloak``: what it grants, read from the file; and imported by a real Keycloak."""
+"""The realm in ``deploy/keycloak``: the content of its file, and its behaviour in a real Keycloak."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ import pytest
 from oauthenticator.oauth2 import _serialize_state
 
 from aizen_hub.hub.login.oidc.provider import OidcProvider
-from aizen_hub.hub.login.provider import NotLetIn, Proof
+from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity
 from aizen_hub.settings import ProviderSettings
 from aizen_hub.validation import strict_json
 from tests.fixtures.keycloak import REALM, Keycloak, running_keycloak
 
 README = REALM.with_name("README.md")
-PASSWORD = "a password of somebody"
+PASSWORD = "a password of a user"
 
 
 class TestFile:
-    """Without a Keycloak: what everybody can check before importing it."""
+    """Without a Keycloak: what can be checked before the import."""
 
     @pytest.fixture
     def realm(self) -> dict[str, Any]:
-        found = strict_json.loads(REALM.read_bytes())
-        assert isinstance(found, dict)
-        return found
+        realm = strict_json.loads(REALM.read_bytes())
+        assert isinstance(realm, dict)
+        return realm
 
     def clients(self, realm: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        return {one["clientId"]: one for one in realm["clients"]}
+        return {client["clientId"]: client for client in realm["clients"]}
 
     @pytest.mark.proves("R8")
-    def test_it_holds_no_secret_and_no_person(self, realm: dict[str, Any]) -> None:
+    def test_it_contains_no_secret_and_no_user(self, realm: dict[str, Any]) -> None:
         text = REALM.read_text()
         assert not re.search(r'"(secret|password|credentials|privateKey|certificate|value)"', text)
-        assert [one["username"] for one in realm["users"]] == ["service-account-aizen-service"]
+        assert [user["username"] for user in realm["users"]] == ["service-account-aizen-service"]
         assert realm["registrationAllowed"] is False
 
     @pytest.mark.proves("R134")
-    def test_the_service_account_reads_people_and_nothing_else(self, realm: dict[str, Any]) -> None:
+    def test_the_service_account_reads_users_and_nothing_else(self, realm: dict[str, Any]) -> None:
         (account,) = realm["users"]
         assert account["clientRoles"] == {"realm-management": ["view-users"]}
         assert "realmRoles" not in account
@@ -68,25 +68,25 @@ class TestFile:
         assert hub["publicClient"] is False
         assert not any(hub[f"{flow}Enabled"] for flow in ("implicitFlow", "directAccessGrants", "serviceAccounts"))
         assert hub["attributes"]["pkce.code.challenge.method"] == "S256"
-        # Else the token of an administrator of Keycloak, kept by the hub, could administer Keycloak.
+        # Otherwise the token of a Keycloak administrator, stored by the hub, could administer Keycloak.
         assert hub["fullScopeAllowed"] is False
         addresses = [*hub["redirectUris"], *(v for k, v in hub["attributes"].items() if "redirect" in k or "url" in k)]
         assert len(addresses) == 3
-        assert all(one.startswith("${AIZEN_HUB_URL}/hub/") and "*" not in one for one in addresses)
+        assert all(address.startswith("${AIZEN_HUB_URL}/hub/") and "*" not in address for address in addresses)
 
     def test_groups_keep_their_path(self, realm: dict[str, Any]) -> None:
-        (groups,) = [one for one in realm["clientScopes"] if one["name"] == "groups"]
+        (groups,) = [scope for scope in realm["clientScopes"] if scope["name"] == "groups"]
         (mapper,) = groups["protocolMappers"]
         assert mapper["config"]["full.path"] == "true"
         assert mapper["config"]["claim.name"] == "groups"
         assert "groups" in self.clients(realm)["aizen-hub"]["defaultClientScopes"]
 
-    def test_every_scope_that_is_used_is_there(self, realm: dict[str, Any]) -> None:
-        there = {one["name"] for one in realm["clientScopes"]}
-        for one in realm["clients"]:
-            assert {*one["defaultClientScopes"], *one["optionalClientScopes"]} <= there
+    def test_every_scope_that_is_used_is_defined(self, realm: dict[str, Any]) -> None:
+        defined = {scope["name"] for scope in realm["clientScopes"]}
+        for client in realm["clients"]:
+            assert {*client["defaultClientScopes"], *client["optionalClientScopes"]} <= defined
 
-    def test_the_settings_in_the_readme_start(self) -> None:
+    def test_the_settings_in_the_readme_are_valid(self) -> None:
         import yaml
 
         (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.S)
@@ -98,8 +98,8 @@ class TestFile:
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[tuple[str, Queue[str]]]:
-    """A listener where the hub would be; gives its address and the logout tokens that it gets."""
+def logout_listener() -> Iterator[tuple[str, Queue[str]]]:
+    """A listener in place of the hub; returns its address and the logout tokens that it receives."""
     tokens: Queue[str] = Queue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -123,8 +123,8 @@ def told() -> Iterator[tuple[str, Queue[str]]]:
 
 
 @pytest.fixture(scope="module")
-def keycloak(told: tuple[str, Queue[str]]) -> Iterator[Keycloak]:
-    with running_keycloak(told[0]) as running:
+def keycloak(logout_listener: tuple[str, Queue[str]]) -> Iterator[Keycloak]:
+    with running_keycloak(logout_listener[0]) as running:
         yield running
 
 
@@ -144,8 +144,8 @@ def _follow(opener: urllib.request.OpenerDirector, url: str, form: dict[str, str
 
 
 def authorize(url: str, name: str) -> dict[str, str]:
-    """Sign in at the page of Keycloak; returns what the callback is told."""
-    # A browser sends secure cookies to this machine without TLS; this jar does so only when told.
+    """Sign in at the page of Keycloak; returns the parameters of the callback."""
+    # A browser sends secure cookies to this machine without TLS; this jar does so only if configured.
     jar = CookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar), _Stop()
@@ -159,11 +159,11 @@ def authorize(url: str, name: str) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(urlsplit(back).query).items()}
 
 
-async def sign_in(provider: OidcProvider, name: str, **query: str | None) -> Proof:
-    known = await provider.begin()
-    assert known is not None
+async def sign_in(provider: OidcProvider, name: str, **query: str | None) -> AuthenticatedIdentity:
+    metadata = await provider.prepare_login()
+    assert metadata is not None
     nonce, verifier = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
-    asked: dict[str, str | None] = {
+    parameters: dict[str, str | None] = {
         "response_type": "code",
         "client_id": provider.traits.client_id,
         "redirect_uri": provider.traits.oauth_callback_url,
@@ -174,28 +174,28 @@ async def sign_in(provider: OidcProvider, name: str, **query: str | None) -> Pro
         "code_challenge_method": "S256",
         **query,
     }
-    url = known.authorize_url + "?" + urlencode({key: value for key, value in asked.items() if value})
+    url = metadata.authorize_url + "?" + urlencode({key: value for key, value in parameters.items() if value})
     back = await asyncio.to_thread(authorize, url, name)
     if "code" not in back:
-        raise NotLetIn(back["error_description"])
+        raise AccessDeniedError(back["error_description"])
     assert back["iss"] == provider.issuer
     handler = SimpleNamespace(
         get_argument=lambda key, default="": back.get(key, default),
         get_state_cookie=lambda: _serialize_state({"code_verifier": verifier}),
     )
-    return await provider.finish(handler, nonce=nonce, fresh="prompt" in query)
+    return await provider.complete_login(handler, nonce=nonce, reauthenticated="prompt" in query)
 
 
 @pytest.mark.needs("keycloak")
 @pytest.mark.slow
 class TestKeycloak:
     @pytest.fixture
-    async def make(self, keycloak: Keycloak, told: tuple[str, Queue[str]]) -> Any:
-        made: list[OidcProvider] = []
-        secret = await asyncio.to_thread(keycloak.secret, "aizen-hub")
+    async def make(self, keycloak: Keycloak, logout_listener: tuple[str, Queue[str]]) -> Any:
+        providers: list[OidcProvider] = []
+        secret = await asyncio.to_thread(keycloak.client_secret, "aizen-hub")
 
         def build(**config: Any) -> OidcProvider:
-            known = {
+            values = {
                 "issuer": keycloak.issuer,
                 "client_id": "aizen-hub",
                 "client_secret": secret,
@@ -203,76 +203,76 @@ class TestKeycloak:
                 "scope": ["openid", "profile", "email", "groups"],
                 "auth_state_groups_key": "oauth_user.groups",
                 "require_groups": False,
-                "oauth_callback_url": f"{told[0]}/hub/oidc/keycloak/callback",
+                "oauth_callback_url": f"{logout_listener[0]}/hub/oidc/keycloak/callback",
                 **config,
             }
-            settings = ProviderSettings(name="keycloak", kind="oidc", deadline_seconds=20, config=known)
-            made.append(OidcProvider(settings))
-            return made[-1]
+            settings = ProviderSettings(name="keycloak", kind="oidc", deadline_seconds=20, config=values)
+            providers.append(OidcProvider(settings))
+            return providers[-1]
 
         yield build
-        for one in made:
-            one.close()
+        for provider in providers:
+            provider.close()
 
     @pytest.mark.proves("R22", "R24")
-    async def test_a_person_with_the_whole_paths_of_their_groups(
+    async def test_a_user_with_the_full_paths_of_their_groups(
         self, keycloak: Keycloak, make: Callable[..., OidcProvider]
     ) -> None:
         groups = ("/projects/admin", "/projects/churn/executors")
-        subject = keycloak.person("alice", PASSWORD, groups)
-        proof = await sign_in(make(), "alice")
-        assert proof.subject == f"{keycloak.issuer}#{subject}"
-        assert (proof.name, proof.email) == ("alice", "alice@example.org")
-        assert proof.groups == groups
-        # Whoever is in `/projects/admin` is not in a group `admin`, and not in `/projects` either.
+        subject = keycloak.create_user("alice", PASSWORD, groups)
+        identity = await sign_in(make(), "alice")
+        assert identity.subject == f"{keycloak.issuer}#{subject}"
+        assert (identity.name, identity.email) == ("alice", "alice@example.org")
+        assert identity.groups == groups
+        # A member of `/projects/admin` is in no group `admin`, and not in `/projects` either.
         for wrong in ("admin", "/projects", "projects/admin"):
-            with pytest.raises(NotLetIn):
+            with pytest.raises(AccessDeniedError):
                 await sign_in(make(allowed_groups=[wrong]), "alice")
 
     @pytest.mark.proves("R63", "T-50")
-    async def test_a_refresh_sees_groups_go_and_people_be_disabled(
+    async def test_a_refresh_sees_removed_groups_and_disabled_users(
         self, keycloak: Keycloak, make: Callable[..., OidcProvider]
     ) -> None:
-        subject = keycloak.person("bob", PASSWORD, ("/projects/churn", "/projects/fraud"))
+        subject = keycloak.create_user("bob", PASSWORD, ("/projects/churn", "/projects/fraud"))
         provider = make()
-        proof = await sign_in(provider, "bob")
-        keycloak.admin("DELETE", f"/users/{subject}/groups/{keycloak.group('/projects/fraud')}")
-        again = await provider.look_up(proof.subject, proof.name, proof.keep)
-        assert again is not None
-        assert again.groups == ("/projects/churn",)
+        identity = await sign_in(provider, "bob")
+        keycloak.admin("DELETE", f"/users/{subject}/groups/{keycloak.create_group('/projects/fraud')}")
+        refreshed = await provider.refresh(identity.subject, identity.name, identity.provider_state)
+        assert refreshed is not None
+        assert refreshed.groups == ("/projects/churn",)
         keycloak.admin("PUT", f"/users/{subject}", {"enabled": False})
-        assert await provider.look_up(proof.subject, proof.name, again.keep) is None
+        assert await provider.refresh(identity.subject, identity.name, refreshed.provider_state) is None
 
     async def test_realm_and_client_roles_as_groups(
         self, keycloak: Keycloak, make: Callable[..., OidcProvider]
     ) -> None:
-        subject = keycloak.person("carol", PASSWORD, ("/projects/churn",))
+        subject = keycloak.create_user("carol", PASSWORD, ("/projects/churn",))
         (hub,) = keycloak.admin("GET", "/clients?clientId=aizen-hub")
-        for where, user in (
+        for path, user_path in (
             ("/roles", f"/users/{subject}/role-mappings/realm"),
             (f"/clients/{hub['id']}/roles", f"/users/{subject}/role-mappings/clients/{hub['id']}"),
         ):
-            keycloak.admin("POST", where, {"name": "analyst"})
-            role = keycloak.admin("GET", f"{where}/analyst")
-            keycloak.admin("POST", user, [role])
-            if where == "/roles":
+            keycloak.admin("POST", path, {"name": "analyst"})
+            role = keycloak.admin("GET", f"{path}/analyst")
+            keycloak.admin("POST", user_path, [role])
+            if path == "/roles":
                 keycloak.admin("POST", f"/clients/{hub['id']}/scope-mappings/realm", [role])
         scope = ["openid", "profile", "groups", "roles"]
-        proof = await sign_in(make(scope=scope, realm_roles=True, client_roles=["aizen-hub"]), "carol")
-        assert proof.groups == ("/projects/churn", "client-role/aizen-hub/analyst", "realm-role/analyst")
+        identity = await sign_in(make(scope=scope, realm_roles=True, client_roles=["aizen-hub"]), "carol")
+        assert identity.groups == ("/projects/churn", "client-role/aizen-hub/analyst", "realm-role/analyst")
 
     @pytest.mark.proves("R26")
-    async def test_without_pkce_keycloak_itself_refuses(self, make: Callable[..., OidcProvider]) -> None:
-        with pytest.raises(NotLetIn, match="code_challenge"):
+    async def test_keycloak_refuses_a_request_without_pkce(self, make: Callable[..., OidcProvider]) -> None:
+        with pytest.raises(AccessDeniedError, match="code_challenge"):
             await sign_in(make(), "alice", code_challenge=None, code_challenge_method=None)
 
-    async def test_a_fresh_sign_in(self, keycloak: Keycloak, make: Callable[..., OidcProvider]) -> None:
-        keycloak.person("erin", PASSWORD)
-        proof = await sign_in(make(), "erin", prompt="login", max_age="0")
-        assert proof.authenticated_at is not None
-        # Somebody without a group: Keycloak leaves the claim out, which is no groups and not unknown ones.
-        assert proof.groups == ()
-        with pytest.raises(NotLetIn, match="is missing"):
+    async def test_a_recent_login(self, keycloak: Keycloak, make: Callable[..., OidcProvider]) -> None:
+        keycloak.create_user("erin", PASSWORD)
+        identity = await sign_in(make(), "erin", prompt="login", max_age="0")
+        assert identity.authenticated_at is not None
+        # A user without groups: Keycloak omits the claim, which means no groups, not unknown groups.
+        assert identity.groups == ()
+        with pytest.raises(AccessDeniedError, match="is missing"):
             await sign_in(make(require_groups=True), "erin")
 
     @pytest.mark.proves("R134")
@@ -280,12 +280,12 @@ class TestKeycloak:
         token = keycloak.token(
             grant_type="client_credentials",
             client_id="aizen-service",
-            client_secret=keycloak.secret("aizen-service"),
+            client_secret=keycloak.client_secret("aizen-service"),
         )
-        subject = keycloak.person("frank", PASSWORD, ("/projects/churn",))
-        found = keycloak.call("GET", f"/admin/realms/aizen/users/{subject}/groups", token=token)
-        assert [one["path"] for one in found] == ["/projects/churn"]
-        assert keycloak.call("GET", "/admin/realms/aizen/clients", token=token) == []
+        subject = keycloak.create_user("frank", PASSWORD, ("/projects/churn",))
+        groups = keycloak.request("GET", f"/admin/realms/aizen/users/{subject}/groups", token=token)
+        assert [group["path"] for group in groups] == ["/projects/churn"]
+        assert keycloak.request("GET", "/admin/realms/aizen/clients", token=token) == []
         for method, path, body in (
             ("PUT", f"/users/{subject}", {"enabled": False}),
             ("POST", "/users", {"username": "mallory"}),
@@ -295,28 +295,30 @@ class TestKeycloak:
             ("PUT", "", {"registrationAllowed": True}),
         ):
             with pytest.raises(urllib.error.HTTPError) as refused:
-                keycloak.call(method, f"/admin/realms/aizen{path}", body, token=token)
+                keycloak.request(method, f"/admin/realms/aizen{path}", body, token=token)
             assert refused.value.code == 403, path
 
-    async def test_keycloak_tells_that_a_session_ended(
-        self, keycloak: Keycloak, make: Callable[..., OidcProvider], told: tuple[str, Queue[str]]
+    async def test_keycloak_reports_the_end_of_a_session(
+        self, keycloak: Keycloak, make: Callable[..., OidcProvider], logout_listener: tuple[str, Queue[str]]
     ) -> None:
-        subject = keycloak.person("grace", PASSWORD)
+        subject = keycloak.create_user("grace", PASSWORD)
         provider = make()
-        proof = await sign_in(provider, "grace")
+        identity = await sign_in(provider, "grace")
         while True:
             try:
-                told[1].get_nowait()
+                logout_listener[1].get_nowait()
             except Empty:
                 break
         keycloak.admin("POST", f"/users/{subject}/logout")
-        token = await asyncio.to_thread(told[1].get, True, 20)
-        assert await provider.read_logout(token) == (proof.subject, proof.keep["sid"])
-        with pytest.raises(NotLetIn, match="used before"):
-            await provider.read_logout(token)
-        assert await provider.look_up(proof.subject, proof.name, proof.keep) is None
+        token = await asyncio.to_thread(logout_listener[1].get, True, 20)
+        assert await provider.verify_logout_token(token) == (identity.subject, identity.provider_state["sid"])
+        with pytest.raises(AccessDeniedError, match="used before"):
+            await provider.verify_logout_token(token)
+        assert await provider.refresh(identity.subject, identity.name, identity.provider_state) is None
 
-    async def test_signing_out_leads_to_keycloak(self, keycloak: Keycloak, make: Callable[..., OidcProvider]) -> None:
+    async def test_signing_out_redirects_to_keycloak(
+        self, keycloak: Keycloak, make: Callable[..., OidcProvider]
+    ) -> None:
         provider = make()
         url = await provider.logout_url({"id_token": "x"}, "http://127.0.0.1:1/hub/login")
         assert url is not None

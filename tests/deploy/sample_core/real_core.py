@@ -1,4 +1,4 @@
-"""A real sample core process, and a real key ring whose public half it reads over HTTP."""
+"""A real sample core process, and an issuer with a real key ring whose public keys it reads over HTTP."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +21,9 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from aizen_hub.jobs.core_client import CoreClient
-from aizen_hub.jobs.core_command import Order
+from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.settings import CoreSettings
-from aizen_hub.tokens.decision_token import issue_decision
+from aizen_hub.tokens.decision_token import issue_decision_token
 from aizen_hub.tokens.keys import KeyRing, Purpose, SigningKey
 
 ROOT = Path(__file__).parents[3]
@@ -34,17 +33,17 @@ CREDENTIAL = "core-credential-for-this-test"
 
 @dataclass
 class Issuer:
-    """The service as the core sees it: its keys, and where ends are reported."""
+    """The service as the core sees it: its keys, and the endpoint for reports."""
 
     address: str
     ring: KeyRing
     reports: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     fetched: int = 0
-    heard: int = 204
+    report_status: int = 204
 
     def new_keys(self) -> None:
         now = datetime.now(UTC)
-        self.ring = KeyRing([SigningKey.new(purpose, now) for purpose in (Purpose.ROLE, Purpose.DECISION)])
+        self.ring = KeyRing([SigningKey.generate(purpose, now) for purpose in (Purpose.ROLE, Purpose.DECISION)])
 
 
 class _Keys(RequestHandler):
@@ -57,23 +56,23 @@ class _Keys(RequestHandler):
 class _Events(RequestHandler):
     def post(self, id: str) -> None:
         issuer: Issuer = self.settings["issuer"]
-        self.set_status(issuer.heard)
-        if issuer.heard < 300:
+        self.set_status(issuer.report_status)
+        if issuer.report_status < 300:
             issuer.reports.append((id, self.request.headers.get("Authorization"), json.loads(self.request.body)))
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
     """Serve from a thread of its own, so that one issuer and one core can outlive the event loop of a test."""
-    found = Issuer("", KeyRing())
+    issuer = Issuer("", KeyRing())
     ready, over = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
         sockets = bind_sockets(0, "127.0.0.1")
-        found.address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+        issuer.address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
         routes = [(r"/.well-known/jwks.json", _Keys), (r"/api/v1/jobs/(.*)/events", _Events)]
-        server = HTTPServer(Application(routes, issuer=found))
+        server = HTTPServer(Application(routes, issuer=issuer))
         server.add_sockets(sockets)
         loops.append(asyncio.get_running_loop())
         ready.set()
@@ -81,11 +80,11 @@ def issuer() -> Iterator[Issuer]:
         server.stop()
         await server.close_all_connections()
 
-    found.new_keys()
+    issuer.new_keys()
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(10)
-    yield found
+    yield issuer
     loops[0].call_soon_threadsafe(over.set)
     thread.join(10)
 
@@ -99,9 +98,16 @@ class Core:
     issuer: Issuer
     data: Path
 
-    def sign(self, order: Order, body: bytes, **changes: Any) -> str:
-        claims = {"subject": order.user, "project": order.project, "decision": order.id, "now": datetime.now(UTC)}
-        return issue_decision(self.issuer.ring, self.issuer.address, self.address, body=body, **(claims | changes))
+    def sign(self, command: CoreCommand, body: bytes, **changes: Any) -> str:
+        claims = {
+            "subject": command.user,
+            "project": command.project,
+            "decision_id": command.id,
+            "now": datetime.now(UTC),
+        }
+        return issue_decision_token(
+            self.issuer.ring, self.issuer.address, self.address, body=body, **(claims | changes)
+        )
 
     @property
     def client(self) -> CoreClient:
@@ -135,17 +141,17 @@ def start_core(issuer: Issuer, data: Path) -> Core:
 
 @pytest.fixture(scope="module")
 def shared_core(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    found = start_core(issuer, tmp_path_factory.mktemp("core"))
-    yield found
-    found.stop()
+    core = start_core(issuer, tmp_path_factory.mktemp("core"))
+    yield core
+    core.stop()
 
 
 @pytest.fixture
 def core(shared_core: Core) -> Iterator[Core]:
-    """A core that several tests share, each with a project of its own; what a test leaves running is ended after it."""
+    """A core that several tests share, each with its own project; jobs left running are stopped after the test."""
     _tests.append("")
     shared_core.issuer.reports.clear()
-    shared_core.issuer.heard = 204
+    shared_core.issuer.report_status = 204
     yield shared_core
     for pid in children(shared_core.process.pid):
         os.kill(pid, signal.SIGTERM)
@@ -155,13 +161,13 @@ def core(shared_core: Core) -> Iterator[Core]:
 def own_core(issuer: Issuer, tmp_path: Path) -> Iterator[Core]:
     """A core that a test may kill."""
     _tests.append("")
-    found = start_core(issuer, tmp_path / "core")
-    yield found
-    found.stop()
+    core = start_core(issuer, tmp_path / "core")
+    yield core
+    core.stop()
 
 
 _tests: list[str] = []
-_orders: list[str] = []
+_commands: list[str] = []
 
 
 def own_project() -> str:
@@ -169,27 +175,27 @@ def own_project() -> str:
     return f"project-{len(_tests)}"
 
 
-def order(text: str, *, user: str = "alice", project: str | None = None, **more: Any) -> Order:
-    """Build an order as the service would: verb, noun, name and key=value words."""
-    _orders.append(text)
+def make_command(text: str, *, user: str = "alice", project: str | None = None, **more: Any) -> CoreCommand:
+    """Build a command as the service would: verb, noun, name and key=value words."""
+    _commands.append(text)
     verb, noun, *rest = text.split()
     arguments = {"name": rest[0]} if rest else {}
     arguments |= dict(word.split("=", 1) for word in rest[1:])
-    id = f"{os.getpid():08x}{len(_orders):024x}"
-    return Order(id, text, verb, noun, arguments, user, project or own_project(), **more)
+    id = f"{os.getpid():08x}{len(_commands):024x}"
+    return CoreCommand(id, text, verb, noun, arguments, user, project or own_project(), **more)
 
 
 def children(pid: int) -> set[int]:
-    """Return the living processes whose parent is ``pid``."""
-    found = set()
+    """Return the running processes whose parent is ``pid``."""
+    pids = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == pid and fields[0] != "Z":
-            found.add(int(stat.parent.name))
-    return found
+            pids.add(int(stat.parent.name))
+    return pids
 
 
 def is_alive(pid: int) -> bool:
@@ -199,16 +205,8 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until something holds."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "waited in vain"
-        await asyncio.sleep(0.02)
-
-
-async def carry_out(core: Core, what: Order) -> list[dict[str, Any]]:
-    """Carry an order out to its end and return all events."""
-    async with core.client.connect(what) as call:
-        await call.begin()
-        return [event.to_json() async for event in call.events()]
+async def execute(core: Core, command: CoreCommand) -> list[dict[str, Any]]:
+    """Execute a command to its end and return all events."""
+    async with core.client.connect(command) as request:
+        await request.send()
+        return [event.to_json() async for event in request.events()]

@@ -1,4 +1,4 @@
-"""What the hub keeps of a sign-in is read back as it was written, and everything else is nothing."""
+"""The saved login is read back as it was written, and any other value is ignored."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.hub.login.auth_state import KeptSignIn
-from aizen_hub.hub.login.provider import Proof
+from aizen_hub.hub.login.auth_state import SavedLogin
+from aizen_hub.hub.login.provider import AuthenticatedIdentity
 
-PROOF = Proof("idp", "sub-of-alice", "alice", keep={"refresh": "r1", "sid": "s1"})
-WHOLE = {"provider": "idp", "subject": "s", "name": "alice", "checked_at": 7.0, "keep": {}}
+IDENTITY = AuthenticatedIdentity("idp", "sub-of-alice", "alice", provider_state={"refresh": "r1", "sid": "s1"})
+STORED = {"provider": "idp", "subject": "s", "name": "alice", "checked_at": 7.0, "provider_state": {}}
 
 
-class Somebody:
+class FakeUser:
     def __init__(self, state: Any) -> None:
         self._state = state
 
@@ -22,22 +22,30 @@ class Somebody:
         return self._state
 
 
-def read(state: Any) -> KeptSignIn | None:
-    return asyncio.run(KeptSignIn.of_user(Somebody(state)))
+def read(state: Any) -> SavedLogin | None:
+    return asyncio.run(SavedLogin.load(FakeUser(state)))
 
 
-def test_it_comes_back_as_it_was_kept() -> None:
-    kept = KeptSignIn.of_proof(PROOF)
-    assert read(kept.state()) == kept
-    assert (kept.provider, kept.subject, kept.name, kept.keep) == ("idp", "sub-of-alice", "alice", PROOF.keep)
-    assert "r1" not in repr(kept)
+def test_it_is_read_back_as_written() -> None:
+    saved = SavedLogin.from_identity(IDENTITY)
+    assert read(saved.to_auth_state()) == saved
+    assert (saved.provider, saved.subject, saved.name, saved.provider_state) == (
+        "idp",
+        "sub-of-alice",
+        "alice",
+        IDENTITY.provider_state,
+    )
+    assert "r1" not in repr(saved)
 
 
-def test_what_others_keep_stays_when_a_credential_is_replaced() -> None:
-    kept = read({"aizen": WHOLE, "theirs": 1})
-    assert kept is not None
-    assert kept.state({"refresh": "r2"}) == {"aizen": {**WHOLE, "keep": {"refresh": "r2"}}, "theirs": 1}
-    assert kept.state() == {"aizen": WHOLE, "theirs": 1}
+def test_entries_of_others_stay_when_a_credential_is_replaced() -> None:
+    saved = read({"aizen": STORED, "theirs": 1})
+    assert saved is not None
+    assert saved.to_auth_state({"refresh": "r2"}) == {
+        "aizen": {**STORED, "provider_state": {"refresh": "r2"}},
+        "theirs": 1,
+    }
+    assert saved.to_auth_state() == {"aizen": STORED, "theirs": 1}
 
 
 @pytest.mark.parametrize(
@@ -50,12 +58,12 @@ def test_what_others_keep_stays_when_a_credential_is_replaced() -> None:
         {"aizen": None},
         {"aizen": []},
         {"aizen": {}},
-        *({"aizen": {key: value for key, value in WHOLE.items() if key != left}} for left in list(WHOLE)[:4]),
-        {"aizen": {**WHOLE, "checked_at": "yesterday"}},
-        {"aizen": {**WHOLE, "checked_at": None}},
-        {"aizen": {**WHOLE, "keep": "text"}},
-        {"aizen": {**WHOLE, "keep": 7}},
+        *({"aizen": {key: value for key, value in STORED.items() if key != missing}} for missing in list(STORED)[:4]),
+        {"aizen": {**STORED, "checked_at": "yesterday"}},
+        {"aizen": {**STORED, "checked_at": None}},
+        {"aizen": {**STORED, "provider_state": "text"}},
+        {"aizen": {**STORED, "provider_state": 7}},
     ],
 )
-def test_what_we_did_not_write_is_nothing(state: Any) -> None:
+def test_values_of_another_form_are_ignored(state: Any) -> None:
     assert read(state) is None

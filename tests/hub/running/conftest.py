@@ -1,4 +1,4 @@
-"""A real hub with a real directory, started once for these tests, and people at browsers."""
+"""A real hub with a real directory, started once for these tests, and signed-in browsers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ GROUPS = f"ou=groups,{SUFFIX}"
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.projects import lifecycle
     from aizen_hub.accounts.roles import assignments
     from aizen_hub.accounts.sessions import locks
-    from aizen_hub.accounts.users import users
+    from aizen_hub.accounts.users import registration
     from aizen_hub.rbac.assignment import LockTarget
     from aizen_hub.rbac.identity import Identity
 
-    users.create(tx, "alice", provider="lab")
-    users.create(tx, "gustav", provider="lab")
+    registration.create_user(tx, "alice", provider="lab")
+    registration.create_user(tx, "gustav", provider="lab")
     for name in ("churn", "fraud"):
-        projects.create(tx, name, description=f"About <{name}>", owner=Identity.user("maker"))
+        lifecycle.create_project(tx, name, description=f"About <{name}>", owner=Identity.user("maker"))
     for name in ("erin", "alice", "leaver", "gustav"):
-        assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user(name), reason="test")
+        assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user(name), reason="test")
     for name in ("guest", "leyla"):
-        assignments.grant(tx, ["PROJECT_READER"], "churn", Identity.user(name), reason="test")
-    locks.lock(tx, LockTarget.IDENTITY, "user:stopped", reason="test")
+        assignments.grant_roles(tx, ["PROJECT_READER"], "churn", Identity.user(name), reason="test")
+    locks.lock_target(tx, LockTarget.IDENTITY, "user:stopped", reason="test")
 
 
 @pytest.fixture(scope="package")
@@ -48,32 +48,32 @@ def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
     accounts = {
         "boss": "AIZEN_ADMIN",
         "maker": "PROJECT_CREATOR",
-        **dict.fromkeys(("erin", "leaver", "nobody", "stopped", "guest", "leyla"), ""),
+        **dict.fromkeys(("erin", "leaver", "newcomer", "stopped", "guest", "leyla"), ""),
     }
     with running_hub(
         folder,
         settings,
         accounts=accounts,
         seed=seed,
-        tiny=("erin", "leaver", "guest", "boss", "maker", "gustav", "leyla"),
+        fake_servers=("erin", "leaver", "guest", "boss", "maker", "gustav", "leyla"),
     ) as running:
         yield running
 
 
 @pytest.fixture
 def browser(hub: HubHandle) -> Iterator[Callable[..., Browser]]:
-    """Signed-in people, who stay signed in for the next test; their servers are stopped."""
+    """Sign users in; they stay signed in for the next test, and their servers are stopped."""
     used: list[Browser] = []
 
     def login(name: str, *args: Any, **more: Any) -> Browser:
-        known = SIGNED_IN.get((hub.url, name))
-        if known is None or known.api("GET", "/hub/api/user").status != 200:
-            known = SIGNED_IN[hub.url, name] = hub.login(name, *args, **more)
-        used.append(known)
-        return known
+        person = SIGNED_IN.get((hub.url, name))
+        if person is None or person.api("GET", "/hub/api/user").status != 200:
+            person = SIGNED_IN[hub.url, name] = hub.login(name, *args, **more)
+        used.append(person)
+        return person
 
     yield login
-    for one in used:
-        servers = one.api("GET", f"/hub/api/users/{one.name}")
+    for person in used:
+        servers = person.api("GET", f"/hub/api/users/{person.name}")
         for name in servers.json()["servers"] if servers.status == 200 else ():
-            one.stop(name)
+            person.stop(name)

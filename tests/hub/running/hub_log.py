@@ -1,4 +1,4 @@
-"""What a hub wrote into its log."""
+"""Unexpected errors in the log of a hub."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 
 def unexpected(log: str) -> list[str]:
-    """Every answer 500 and every traceback, but for those with which the hub itself logs a refused start."""
-    found = re.findall(r"^.*\b500 (?:GET|POST|PUT|PATCH|DELETE) .*$", log, re.MULTILINE)
+    """Return every response 500 and every traceback, except those by which the hub logs a denied start."""
+    errors = re.findall(r"^.*\b500 (?:GET|POST|PUT|PATCH|DELETE) .*$", log, re.MULTILINE)
     for match in re.finditer(r"^( *)Traceback \(most recent call last\):\n(?:\1 .*\n)+\1(\S.*)$", log, re.MULTILINE):
         error = match[2]
         if "SpawnException" not in error and "auth has expired" not in error:
-            found.append(error)
-    return found
+            errors.append(error)
+    return errors

@@ -1,4 +1,4 @@
-"""Directory and service while people are in: what changed counts, and silence is no yes."""
+"""Refresh of signed-in users: changes take effect, and a missing response is not a permission."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.demo.browser import Browser, LoginRefused
+from aizen_hub.demo.browser import Browser, LoginRejectedError
 from tests.fixtures.hub import HubHandle
-from tests.hub.roads import api_token, project_of_session, with_token
+from tests.hub.credentials import create_hub_token, project_of_session, request_with_token
 from tests.hub.running.conftest import GROUPS, SUFFIX
 from tests.hub.running.spawn_variants import by_api, by_form, by_link
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestRefresh:
-    """A person of the directory is looked up again before each start, and whenever the last time is too long ago."""
+    """A directory user is refreshed before each start, and whenever the last refresh is too old."""
 
     GUSTAV = f"uid=gustav,ou=people,{SUFFIX}"
 
@@ -30,15 +30,15 @@ class TestRefresh:
         directory.modify(f"cn=outside,{GROUPS}", "delete: member", f"member: {self.GUSTAV}")
 
     @pytest.mark.proves("R18", "R129")
-    def test_a_disabled_account_starts_nothing_more(self, hub: HubHandle, directory: Any, gustav: Browser) -> None:
-        token = api_token(gustav)
+    def test_a_disabled_account_cannot_start_a_server(self, hub: HubHandle, directory: Any, gustav: Browser) -> None:
+        token = create_hub_token(gustav)
         directory.modify(self.GUSTAV, "replace: userAccountControl", "userAccountControl: 514")
         try:
-            for road in (by_form, by_link):
-                page = road(gustav, hub, "churn")
+            for spawn in (by_form, by_link):
+                page = spawn(gustav, hub, "churn")
                 assert page.status == 403 or "/hub/login" in page.url, page.text
             body = {"user_options": {"project": "churn"}}
-            page = with_token(hub, token, "POST", "/hub/api/users/gustav/server", body)
+            page = request_with_token(hub, token, "POST", "/hub/api/users/gustav/server", body)
             assert page.status in (400, 403), page.text
             assert project_of_session(hub, "gustav") is None
         finally:
@@ -60,9 +60,7 @@ class TestRefresh:
             directory.modify(group, "add: member", f"member: {self.GUSTAV}")
 
     @pytest.mark.proves("T-22")
-    def test_a_hung_directory_takes_nobodys_sign_in_away_at_once(
-        self, hub: HubHandle, directory: Any, gustav: Browser
-    ) -> None:
+    def test_a_hung_directory_signs_no_user_out_at_once(self, hub: HubHandle, directory: Any, gustav: Browser) -> None:
         with directory.hung():
             gustav.spawn("churn")
         assert project_of_session(hub, "gustav") == "churn"
@@ -70,7 +68,7 @@ class TestRefresh:
 
 class TestStalledService:
     @pytest.mark.proves("R59", "R79")
-    def test_nobody_comes_in_and_nothing_starts_and_both_are_said(
+    def test_logins_and_starts_are_denied_with_the_reason(
         self, hub: HubHandle, browser: Callable[..., Browser]
     ) -> None:
         erin, service = browser("erin"), hub.service_process()
@@ -79,13 +77,13 @@ class TestStalledService:
             with ThreadPoolExecutor(2) as pool:
                 start = time.monotonic()
                 starting = pool.submit(by_api, erin, hub, "churn")
-                with pytest.raises(LoginRefused, match="Passwords cannot be checked at the moment"):
+                with pytest.raises(LoginRejectedError, match="Signing in is not possible at the moment"):
                     hub.login("maker")
                 page = starting.result()
             assert time.monotonic() - start < 20
         finally:
             service.resume()
         assert page.status == 503, page.text
-        assert "The access service does not answer" in page.json()["message"]
+        assert "The access service does not respond" in page.json()["message"]
         assert project_of_session(hub, "erin") is None
         erin.spawn("churn")

@@ -1,4 +1,4 @@
-"""The address by which the service has somebody put out."""
+"""The endpoint by which the service revokes a user's access."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from aizen_hub.demo.browser import Browser
-from aizen_hub.demo.page import Page
+from aizen_hub.demo.page import HtmlPage
 from tests.fixtures.hub import HubHandle
-from tests.hub.roads import api_token, project_of_session, with_token
+from tests.hub.credentials import create_hub_token, project_of_session, request_with_token
 
 pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
@@ -17,13 +17,13 @@ pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 class TestRevocation:
     PATH = "/hub/api/aizen/revoke"
 
-    def _post(self, hub: HubHandle, secret: str | None, body: bytes) -> Page:
+    def _post(self, hub: HubHandle, secret: str | None, body: bytes) -> HtmlPage:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
         return Browser(hub.url).request("POST", self.PATH, body, headers)
 
     @pytest.fixture
     def secret(self, hub: HubHandle) -> str:
-        from aizen_hub.client.secret_file import read_secret
+        from aizen_hub.secret_files import read_secret
 
         return read_secret(hub.settings.hub_secret_path)
 
@@ -32,21 +32,23 @@ class TestRevocation:
     ) -> None:
         maker = browser("maker")
         maker.spawn("")
-        token = api_token(maker)
-        assert with_token(hub, token, "GET", "/hub/api/user").status == 200
+        token = create_hub_token(maker)
+        assert request_with_token(hub, token, "GET", "/hub/api/user").status == 200
         page = self._post(hub, secret, b'{"user": "maker"}')
         assert page.status == 200, page.text
         assert page.json()["servers"] == 1
         assert page.json()["tokens"] >= 2
-        assert with_token(hub, token, "GET", "/hub/api/user").status == 403
+        assert request_with_token(hub, token, "GET", "/hub/api/user").status == 403
         assert "/hub/login" in maker.get("/hub/home").url
         assert project_of_session(hub, "maker") is None
         again = hub.login("maker")
         assert again.server() is None
 
-    def test_only_the_hub_secret_opens_it(self, hub: HubHandle, browser: Callable[..., Browser], secret: str) -> None:
+    def test_only_the_hub_secret_is_accepted(
+        self, hub: HubHandle, browser: Callable[..., Browser], secret: str
+    ) -> None:
         boss = browser("boss")
-        for wrong in (None, "", secret[:-1], secret + "x", api_token(boss)):
+        for wrong in (None, "", secret[:-1], secret + "x", create_hub_token(boss)):
             page = self._post(hub, wrong, b'{"user": "boss"}')
             assert page.status == 401, page.text
         assert boss.api("POST", self.PATH, {"user": "boss"}).status == 401

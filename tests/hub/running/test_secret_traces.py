@@ -1,4 +1,4 @@
-"""What a hub leaves in files and in its log."""
+"""Secrets in the files and the log of a hub."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class TestFiles:
         for password in (*hub.passwords.values(), "alice-has-a-secret", "only-looks-things-up"):
             assert password not in log
 
-    def test_nothing_failed_without_being_expected(self, hub: HubHandle) -> None:
+    def test_there_was_no_unexpected_error(self, hub: HubHandle) -> None:
         assert unexpected(hub.log) == []

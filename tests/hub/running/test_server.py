@@ -1,4 +1,4 @@
-"""What a server that started can do, and how it ends."""
+"""What a running server can do, and how it ends."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from aizen_hub.demo.browser import Browser, LoginRefused
+from aizen_hub.demo.browser import Browser, LoginRejectedError
 from aizen_hub.demo.kernel import Kernel
 from tests.fixtures.hub import HubHandle, environment_of
-from tests.hub.roads import api_token, project_of_session, runs, with_token
+from tests.hub.credentials import create_hub_token, has_running_server, project_of_session, request_with_token
 
 pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 
 class TestServer:
-    def test_a_person_of_the_directory_works_in_a_notebook(
-        self, hub: HubHandle, browser: Callable[..., Browser]
-    ) -> None:
+    def test_a_directory_user_works_in_a_notebook(self, hub: HubHandle, browser: Callable[..., Browser]) -> None:
         alice = browser("alice", "alice-has-a-secret", provider="lab")
         with Kernel(alice, alice.spawn("churn")) as kernel:
-            told = kernel.execute("import os; print(os.environ['AIZEN_PROJECT'], os.environ['AIZEN_URL'])")
-            assert told.text.split() == ["churn", hub.service_url]
+            output = kernel.execute("import os; print(os.environ['AIZEN_PROJECT'], os.environ['AIZEN_URL'])")
+            assert output.text.split() == ["churn", hub.service_url]
             assert "churn" in kernel.execute("show project churn").text
             assert "no core is configured" in kernel.execute("start training x").text
             refused = kernel.execute("grant role PROJECT_READER to erin").text
             assert "decision" in refused
 
     @pytest.mark.proves("T-03")
-    def test_a_notebook_can_neither_start_servers_nor_make_tokens(
+    def test_a_notebook_can_neither_start_servers_nor_create_tokens(
         self, hub: HubHandle, browser: Callable[..., Browser]
     ) -> None:
         erin = browser("erin")
@@ -41,10 +39,10 @@ class TestServer:
             ("DELETE", "/hub/api/users/erin/server", None),
             ("GET", "/hub/api/users", None),
         ):
-            assert with_token(hub, token, method, path, body).status in (403, 404), path
-        scopes = with_token(hub, token, "GET", "/hub/api/user").json()["scopes"]
-        assert not [one for one in scopes if one.startswith(("access:services", "tokens", "servers"))]
-        assert with_token(hub, token, "GET", "/services/aizen/api/v1/me").status in (401, 403)
+            assert request_with_token(hub, token, method, path, body).status in (403, 404), path
+        scopes = request_with_token(hub, token, "GET", "/hub/api/user").json()["scopes"]
+        assert not [scope for scope in scopes if scope.startswith(("access:services", "tokens", "servers"))]
+        assert request_with_token(hub, token, "GET", "/services/aizen/api/v1/me").status in (401, 403)
 
     @pytest.mark.proves("R35")
     def test_the_role_token_is_in_no_log_no_argument_and_no_hub_database(
@@ -53,9 +51,9 @@ class TestServer:
         erin = browser("erin")
         token = environment_of(erin, erin.spawn("churn"))["AIZEN_TOKEN"]
         assert token.count(".") == 2
-        arguments = [one.cmdline() for one in psutil.Process(hub.process.pid).children(recursive=True)]
+        arguments = [process.cmdline() for process in psutil.Process(hub.process.pid).children(recursive=True)]
         signature = token.rpartition(".")[2].encode()
-        assert not [one for one in arguments if signature.decode() in " ".join(one)]
+        assert not [line for line in arguments if signature.decode() in " ".join(line)]
         for path in hub.folder.rglob("*"):
             if path.is_file() and "homes" not in path.parts:
                 assert signature not in path.read_bytes(), path
@@ -72,12 +70,12 @@ class TestServer:
         leyla, boss = browser("leyla"), browser("boss")
         leyla.spawn("churn")
         body = {"target": "identity", "name": "user:leyla", "reason": "test"}
-        page = with_token(hub, api_token(boss), "POST", "/services/aizen/api/v1/locks", body)
+        page = request_with_token(hub, create_hub_token(boss), "POST", "/services/aizen/api/v1/locks", body)
         assert page.status == 201, page.text
         end = time.monotonic() + 15
-        while runs(hub, "leyla"):
+        while has_running_server(hub, "leyla"):
             assert time.monotonic() < end, "the server still runs"
             time.sleep(0.2)
         assert project_of_session(hub, "leyla") is None
-        with pytest.raises(LoginRefused, match="locked"):
+        with pytest.raises(LoginRejectedError, match="locked"):
             hub.login("leyla")

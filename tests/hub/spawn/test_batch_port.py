@@ -1,4 +1,4 @@
-"""Servers of a batch system: what starts them tells the hub its port, long after the session was opened."""
+"""Servers of a batch system, which report their port long after the session was opened."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
-from tests.hub.roads import api_token, may, project_of_session, with_token
+from tests.hub.credentials import create_hub_token, is_allowed_now, project_of_session, request_with_token
 
 pytestmark = pytest.mark.slow
 
 LATE = Path(__file__).parents[2] / "fixtures" / "fake_batch_server.py"
 
-# What batchspawner 1.3.0 does: wait for the port; and its address, which sets what it is sent.
+# As batchspawner 1.3.0: a spawner that waits for the port, and an endpoint that sets any attribute.
 SPAWNER = f"""
 import asyncio, json, subprocess, sys
 from jupyterhub.apihandlers import APIHandler, default_handlers
@@ -47,12 +47,12 @@ c.JupyterHub.spawner_class = Late
 
 
 def seed(tx: Any) -> None:
-    from aizen_hub.accounts.projects import projects
+    from aizen_hub.accounts.projects import lifecycle
     from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.identity import Identity
 
-    projects.create(tx, "churn", owner=Identity.user("maker"))
-    assignments.grant(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"), reason="test")
+    lifecycle.create_project(tx, "churn", owner=Identity.user("maker"))
+    assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"), reason="test")
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +64,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
 
 
 @pytest.mark.proves("T-03", "R34")
-def test_it_tells_its_port_and_can_set_nothing_else(hub: HubHandle) -> None:
+def test_a_server_reports_its_port_and_can_set_no_other_attribute(hub: HubHandle) -> None:
     erin = hub.login("erin")
     environ = environment_of(erin, erin.spawn("churn"))
     answers = json.loads(environ["LATE_ANSWERS"])
     assert answers == [400] * 10 + [403, 403, 201, 403]
     assert environ["AIZEN_PROJECT"] == "churn"
     assert project_of_session(hub, "erin") == "churn"
-    assert may(environ)
-    # A token of one's own is not the server's, and the server's is worth nothing here once it runs.
-    for token in (api_token(erin), environ["JUPYTERHUB_API_TOKEN"]):
-        assert with_token(hub, token, "POST", "/hub/api/batchspawner", {"port": 4242}).status == 403
+    assert is_allowed_now(environ)
+    # The user's own token is not the server's, and the server's is rejected here once it runs.
+    for token in (create_hub_token(erin), environ["JUPYTERHUB_API_TOKEN"]):
+        assert request_with_token(hub, token, "POST", "/hub/api/batchspawner", {"port": 4242}).status == 403
     erin.stop()
     assert project_of_session(hub, "erin") is None

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.users import users
-from aizen_hub.audit.search import AuditFilter, newest
-from aizen_hub.authorization.decisions import evaluation as court_case
-from aizen_hub.authorization.queries import authzen as evaluations
+from aizen_hub.accounts.users import registration
+from aizen_hub.audit.search import AuditFilter, search_newest
+from aizen_hub.authorization.decisions import evaluation
+from aizen_hub.authorization.queries import authzen
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.factory import OWN
-from aizen_hub.service.pipeline import request_context as call
+from aizen_hub.service.factory import SERVICE_ACTOR
+from aizen_hub.service.pipeline import request_context
 from tests.service.conftest import OPERATOR, Driver, Response
 
 
@@ -32,9 +32,9 @@ async def post(service: Driver, path: str, body: Any, **headers: str) -> Respons
 
 
 def recorded(service: Driver) -> list[dict[str, Any]]:
-    """Rows of evaluations, oldest first."""
-    with service.house.store.read() as tx:
-        return newest(tx.conn, AuditFilter(event="evaluation"), 200)[::-1]
+    """Return the audit records of evaluations, oldest first."""
+    with service.context.store.read() as tx:
+        return search_newest(tx.conn, AuditFilter(event="evaluation"), 200)[::-1]
 
 
 @pytest.mark.parametrize(
@@ -48,28 +48,28 @@ def recorded(service: Driver) -> list[dict[str, Any]]:
         ("user:boss", "manage:users", None, True),
         ("user:ada", "manage:users", None, False),
         ("group:eve", "execute:training", "p1", False),
-        ("user:nobody-at-all", "read:training", "p1", False),
+        ("user:unknown", "read:training", "p1", False),
         ("user:boss", "manage:users", "no-such-project", False),
     ],
 )
 @pytest.mark.proves("R30", "R62")
 async def test_an_evaluation_is_the_decision(service: Driver, subject, action, project, expected) -> None:
-    answer = await post(service, "evaluation", ask(subject, action, project))
-    assert answer.status == 200, answer.body
-    assert answer.json["decision"] is expected
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = await post(service, "evaluation", ask(subject, action, project))
+    assert response.status == 200, response.body
+    assert response.json["decision"] is expected
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.proves("R94")
-async def test_every_evaluation_has_its_audit_row(service: Driver) -> None:
-    answer = await post(service, "evaluation", ask("user:rob", "execute:training", "p1"))
+async def test_every_evaluation_is_recorded(service: Driver) -> None:
+    response = await post(service, "evaluation", ask("user:rob", "execute:training", "p1"))
     auth = f"Bearer {service.robot}"  # type: ignore[attr-defined]
-    found = await service.call("GET", f"/api/v1/audit?id={answer.json['context']['id']}", auth=auth)
-    (row,) = found.json["data"]["audit"]
+    audit = await service.call("GET", f"/api/v1/audit?id={response.json['context']['id']}", auth=auth)
+    (row,) = audit.json["data"]["audit"]
     assert (row["event"], row["allowed"], row["identity"]) == ("evaluation", False, "service-account:robot")
     assert row["details"]["subject"] == "user:rob"
     assert (row["project"], row["command"]) == ("p1", "execute:training")
-    assert row["revision"] == answer.json["context"]["revision"] == service.revision()
+    assert row["revision"] == response.json["context"]["revision"] == service.revision()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_every_evaluation_has_its_audit_row(service: Driver) -> None:
         (None, [True, False, True]),
     ],
 )
-async def test_the_three_semantics_of_several_questions(service: Driver, semantic, decisions) -> None:
+async def test_the_three_semantics_of_several_requests(service: Driver, semantic, decisions) -> None:
     common = ask("user:eve", "read:training", "p1")
     body = {
         **common,
@@ -89,38 +89,38 @@ async def test_the_three_semantics_of_several_questions(service: Driver, semanti
     }
     if semantic:
         body["options"] = {"evaluations_semantic": semantic}
-    answer = await post(service, "evaluations", body)
-    told = answer.json["evaluations"]
-    assert [one["decision"] for one in told] == decisions
+    response = await post(service, "evaluations", body)
+    evaluations = response.json["evaluations"]
+    assert [result["decision"] for result in evaluations] == decisions
     assert [(row["id"], row["allowed"]) for row in recorded(service)] == [
-        (one["context"]["id"], one["decision"]) for one in told
+        (result["context"]["id"], result["decision"]) for result in evaluations
     ]
 
 
-async def test_without_a_list_several_questions_are_one(service: Driver) -> None:
-    answer = await post(service, "evaluations", ask("user:eve", "read:training", "p1"))
-    assert answer.json["decision"] is True
+async def test_a_request_without_a_list_is_a_single_evaluation(service: Driver) -> None:
+    response = await post(service, "evaluations", ask("user:eve", "read:training", "p1"))
+    assert response.json["decision"] is True
 
 
-async def test_one_bad_question_does_not_spoil_the_others(service: Driver) -> None:
+async def test_an_invalid_request_does_not_affect_the_others(service: Driver) -> None:
     good, bad = ask("user:eve", "read:training", "p1"), ask("user:eve", "NOT ONE", "p1")
-    answer = await post(service, "evaluations", {"evaluations": [bad, good, {"action": {"name": "read:x"}}]})
-    first, second, third = answer.json["evaluations"]
+    response = await post(service, "evaluations", {"evaluations": [bad, good, {"action": {"name": "read:x"}}]})
+    first, second, third = response.json["evaluations"]
     assert (first["decision"], first["context"]["error"]["status"]) == (False, 400)
     assert second["decision"] is True
     assert (third["decision"], third["context"]["error"]["status"]) == (False, 400)
     rows = recorded(service)
-    assert [row["id"] for row in rows] == [one["context"]["id"] for one in (first, second, third)]
+    assert [row["id"] for row in rows] == [result["context"]["id"] for result in (first, second, third)]
     assert [(row["allowed"], row["reason"]) for row in rows] == [
         (False, "syntax"), (True, "granted"), (False, "syntax"),
     ]  # fmt: skip
 
 
 @pytest.mark.proves("R72", "R94")
-async def test_a_question_about_a_scope_that_is_not_the_askers_is_denied_and_on_record(service: Driver) -> None:
-    with service.house.store.write(OPERATOR) as tx:
-        assignments.put(tx, "PROJECT_ADMIN", "p1", Identity.service_account("robot"), reason="test")
-        assignments.revoke(tx, ["AIZEN_ADMIN"], "system", Identity.service_account("robot"))
+async def test_a_request_about_a_scope_that_the_account_cannot_see_is_denied_and_recorded(service: Driver) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.service_account("robot"), reason="test")
+        assignments.revoke_roles(tx, ["AIZEN_ADMIN"], "system", Identity.service_account("robot"))
     body = {"evaluations": [ask("user:eve", "read:training", name) for name in ("p1", "p2", "no-such-project")]}
     first, second, third = (await post(service, "evaluations", body)).json["evaluations"]
     assert first["decision"] is True
@@ -132,158 +132,160 @@ async def test_a_question_about_a_scope_that_is_not_the_askers_is_denied_and_on_
 
 @pytest.mark.proves("R93", "R94")
 @pytest.mark.parametrize("path", ["evaluation", "evaluations"])
-async def test_what_cannot_be_recorded_is_not_answered(
+async def test_a_decision_that_cannot_be_recorded_is_not_returned(
     service: Driver, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     def full(_: Any) -> None:
         raise Unavailable("the disk is full")
 
-    question = ask("user:eve", "read:training", "p1")
-    monkeypatch.setattr(service.house.store, "record", full)
-    answer = await post(service, path, question if path == "evaluation" else {"evaluations": [question]})
-    assert answer.status == 503
-    assert "decision" not in answer.json
-    assert "evaluations" not in answer.json
+    request = ask("user:eve", "read:training", "p1")
+    monkeypatch.setattr(service.context.store, "append_audit", full)
+    response = await post(service, path, request if path == "evaluation" else {"evaluations": [request]})
+    assert response.status == 503
+    assert "decision" not in response.json
+    assert "evaluations" not in response.json
 
 
 @pytest.mark.proves("R125")
-async def test_others_write_and_decide_while_many_subjects_are_looked_at(
+async def test_a_slow_evaluation_blocks_no_writes_and_decisions(
     service: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    found = evaluations.decide
+    started, go_on = threading.Event(), threading.Event()
+    decide = authzen.decide
 
-    def slow(*given: Any) -> Any:
-        begun.set()
+    def slow(*args: Any) -> Any:
+        started.set()
         assert go_on.wait(30)
-        return found(*given)
+        return decide(*args)
 
-    monkeypatch.setattr(evaluations, "decide", slow)
+    monkeypatch.setattr(authzen, "decide", slow)
     names = ("eve", "rob", "zoe")
     body = {"evaluations": [ask(f"user:{name}", "read:training", "p1") for name in names]}
-    one = asyncio.create_task(post(service, "evaluation", body["evaluations"][0]))
+    single = asyncio.create_task(post(service, "evaluation", body["evaluations"][0]))
     many = asyncio.create_task(post(service, "evaluations", body))
     try:
-        assert await asyncio.to_thread(begun.wait, 30)
-        with service.house.store.write(OWN) as tx:
-            users.register(tx, "late", provider="local")
+        assert await asyncio.to_thread(started.wait, 30)
+        with service.context.store.write(SERVICE_ACTOR) as tx:
+            registration.register_user(tx, "late", provider="local")
         eve = await service.open("eve")
-        asked = {"permission": "execute:training"}
-        decided = await service.call("POST", "/api/v1/decisions", asked, auth=eve.auth)
+        body = {"permission": "execute:training"}
+        decided = await service.call("POST", "/api/v1/decisions", body, auth=eve.auth)
         assert decided.json["decision"]["allowed"] is True
-        assert not one.done()
+        assert not single.done()
         assert not many.done()
     finally:
         go_on.set()
-    assert (await one).json["decision"] is True
-    assert [answer["decision"] for answer in (await many).json["evaluations"]] == [True, True, False]
+    assert (await single).json["decision"] is True
+    assert [response["decision"] for response in (await many).json["evaluations"]] == [True, True, False]
 
 
-class Late:
-    """A clock that jumps when a test says so."""
+class JumpingClock:
+    """A clock that a test can move forward."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        now = court_case.clock
-        for module in (court_case, call):
-            monkeypatch.setattr(module, "clock", lambda: now() + self.ahead)
+        now = evaluation.boottime
+        for module in (evaluation, request_context):
+            monkeypatch.setattr(module, "boottime", lambda: now() + self.ahead)
 
 
 @pytest.mark.proves("R48", "R79")
-@pytest.mark.parametrize("where", ["decided", "recorded"])
-async def test_what_came_too_late_is_decided_again(
-    service: Driver, monkeypatch: pytest.MonkeyPatch, where: str
+@pytest.mark.parametrize("delayed", ["decision", "record"])
+async def test_a_decision_that_is_too_old_is_made_again(
+    service: Driver, monkeypatch: pytest.MonkeyPatch, delayed: str
 ) -> None:
-    late, store = Late(monkeypatch), service.house.store
-    decide, record = evaluations.decide, store.record
-    took = []
+    clock, store = JumpingClock(monkeypatch), service.context.store
+    decide, record = authzen.decide, store.append_audit
+    revoked = []
 
     def lose_the_role() -> None:
-        if not took:
-            took.append(True)
-            late.ahead += 1
+        if not revoked:
+            revoked.append(True)
+            clock.ahead += 1
             with store.write(OPERATOR) as tx:
-                assignments.revoke(tx, ["PROJECT_EXECUTOR"], "p1", Identity.user("eve"))
+                assignments.revoke_roles(tx, ["PROJECT_EXECUTOR"], "p1", Identity.user("eve"))
 
-    def decided(*given: Any) -> Any:
+    def slow_decide(*args: Any) -> Any:
         try:
-            return decide(*given)
+            return decide(*args)
         finally:
-            if where == "decided":
+            if delayed == "decision":
                 lose_the_role()
 
-    def kept(rows: Any) -> None:
+    def slow_record(rows: Any) -> None:
         record(rows)
-        if where == "recorded":
+        if delayed == "record":
             lose_the_role()
 
-    monkeypatch.setattr(evaluations, "decide", decided)
-    monkeypatch.setattr(store, "record", kept)
-    answer = await post(service, "evaluations", {"evaluations": [ask("user:eve", "execute:training", "p1")]})
-    (one,) = answer.json["evaluations"]
-    assert one["decision"] is False
+    monkeypatch.setattr(authzen, "decide", slow_decide)
+    monkeypatch.setattr(store, "append_audit", slow_record)
+    response = await post(service, "evaluations", {"evaluations": [ask("user:eve", "execute:training", "p1")]})
+    (result,) = response.json["evaluations"]
+    assert result["decision"] is False
     rows = recorded(service)
-    assert [row["allowed"] for row in rows] == ([False] if where == "decided" else [True, False])
-    assert rows[-1]["id"] == one["context"]["id"]
-    if where == "recorded":
-        assert rows[-1]["details"]["again"] == rows[0]["id"]
+    assert [row["allowed"] for row in rows] == ([False] if delayed == "decision" else [True, False])
+    assert rows[-1]["id"] == result["context"]["id"]
+    if delayed == "record":
+        assert rows[-1]["details"]["supersedes"] == rows[0]["id"]
 
 
-async def test_what_is_always_too_late_is_never_answered(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    late, decide = Late(monkeypatch), evaluations.decide
+async def test_a_decision_that_is_always_too_old_is_not_returned(
+    service: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, decide = JumpingClock(monkeypatch), authzen.decide
 
-    def decided(*given: Any) -> Any:
-        late.ahead += 1
-        return decide(*given)
+    def slow_decide(*args: Any) -> Any:
+        clock.ahead += 1
+        return decide(*args)
 
-    monkeypatch.setattr(evaluations, "decide", decided)
-    answer = await post(service, "evaluation", ask("user:eve", "execute:training", "p1"))
-    assert (answer.status, "too slow" in answer.json["detail"]) == (503, True)
-    assert "decision" not in answer.json
+    monkeypatch.setattr(authzen, "decide", slow_decide)
+    response = await post(service, "evaluation", ask("user:eve", "execute:training", "p1"))
+    assert (response.status, "too slow" in response.json["detail"]) == (503, True)
+    assert "decision" not in response.json
 
 
-async def test_nobody_is_found_in_a_project_that_does_not_exist(service: Driver) -> None:
-    where = {"resource": {"type": "project", "id": "no-such-project"}}
-    people = await post(
-        service, "search/subject", {**where, "subject": {"type": "user"}, "action": {"name": "read:training"}}
+async def test_searches_in_a_project_that_does_not_exist_are_empty(service: Driver) -> None:
+    resource = {"resource": {"type": "project", "id": "no-such-project"}}
+    subjects = await post(
+        service, "search/subject", {**resource, "subject": {"type": "user"}, "action": {"name": "read:training"}}
     )
-    actions = await post(service, "search/action", {**where, "subject": {"type": "user", "id": "boss"}})
-    for answer in (people, actions):
-        assert (answer.status, answer.json["results"]) == (200, [])
+    actions = await post(service, "search/action", {**resource, "subject": {"type": "user", "id": "boss"}})
+    for response in (subjects, actions):
+        assert (response.status, response.json["results"]) == (200, [])
 
 
 @pytest.mark.proves("R80")
 async def test_searches_agree_with_evaluations(service: Driver) -> None:
     body = {**ask("user:eve", "execute:training", "p1"), "subject": {"type": "user"}}
-    people = {one["id"] for one in (await post(service, "search/subject", body)).json["results"]}
+    names = {subject["id"] for subject in (await post(service, "search/subject", body)).json["results"]}
     for name in ("boss", "maker", "ada", "eve", "rob", "nil", "zoe"):
         decided = await post(service, "evaluation", ask(f"user:{name}", "execute:training", "p1"))
-        assert decided.json["decision"] is (name in people)
-    assert people == {"ada", "eve"}
+        assert decided.json["decision"] is (name in names)
+    assert names == {"ada", "eve"}
     body = {**ask("user:eve", "read:training", "p1"), "resource": {"type": "project"}}
-    found = (await post(service, "search/resource", body)).json["results"]
-    assert found == [{"type": "project", "id": "p1"}]
+    projects = (await post(service, "search/resource", body)).json["results"]
+    assert projects == [{"type": "project", "id": "p1"}]
     body = {key: value for key, value in ask("user:rob", "-", "p1").items() if key != "action"}
-    actions = {one["name"] for one in (await post(service, "search/action", body)).json["results"]}
+    actions = {action["name"] for action in (await post(service, "search/action", body)).json["results"]}
     assert "read:training" in actions
     assert "execute:training" not in actions
 
 
-async def test_pages_of_a_search_meet_without_gap_or_overlap(service: Driver) -> None:
+async def test_pages_of_a_search_have_no_gap_and_no_overlap(service: Driver) -> None:
     body = {**ask("user:eve", "read:training", "p1"), "subject": {"type": "user"}}
-    whole = [one["id"] for one in (await post(service, "search/subject", body)).json["results"]]
+    names = [subject["id"] for subject in (await post(service, "search/subject", body)).json["results"]]
     seen, token = [], ""
-    for _ in range(len(whole)):
+    for _ in range(len(names)):
         page = (await post(service, "search/subject", {**body, "page": {"limit": 1, "token": token}})).json
-        seen += [one["id"] for one in page["results"]]
+        seen += [subject["id"] for subject in page["results"]]
         token = page["page"]["next_token"]
-    assert seen == whole == ["ada", "eve", "rob"]
+    assert seen == names == ["ada", "eve", "rob"]
     assert token == ""
-    refused = await post(service, "search/subject", {**body, "page": {"token": "no token of ours"}})
+    refused = await post(service, "search/subject", {**body, "page": {"token": "not a token"}})
     assert refused.status == 400
 
 
-async def test_pages_of_a_search_for_projects_meet(service: Driver) -> None:
+async def test_pages_of_a_search_for_projects(service: Driver) -> None:
     body = {**ask("user:boss", "manage:users", "p1"), "resource": {"type": "project"}}
     first = (await post(service, "search/resource", {**body, "page": {"limit": 1}})).json
     assert first["results"] == [{"type": "project", "id": "p1"}]
@@ -304,21 +306,21 @@ async def test_pages_of_a_search_for_projects_meet(service: Driver) -> None:
         ("search/action", {"resource": {"type": "system", "id": "p1"}}),
     ],
 )
-async def test_types_and_actions_we_do_not_know_are_refused(service: Driver, path: str, broken: dict[str, Any]) -> None:
+async def test_unknown_types_and_actions_are_refused(service: Driver, path: str, broken: dict[str, Any]) -> None:
     assert (await post(service, path, {**ask("user:eve", "read:training", "p1"), **broken})).status == 400
 
 
-async def test_members_we_do_not_know_are_allowed_and_the_request_id_comes_back(service: Driver) -> None:
+async def test_unknown_members_are_ignored_and_the_request_id_is_returned(service: Driver) -> None:
     body = {**ask("user:eve", "read:training", "p1"), "context": {"time": "now"}, "more": 1}
     body["subject"]["properties"] = {"department": "sales"}
-    answer = await post(service, "evaluation", body, **{"X-Request-ID": "abc-1"})
-    assert (answer.status, answer.headers["X-Request-ID"]) == (200, "abc-1")
+    response = await post(service, "evaluation", body, **{"X-Request-ID": "abc-1"})
+    assert (response.status, response.headers["X-Request-ID"]) == (200, "abc-1")
 
 
 @pytest.mark.parametrize(
     "broken", [{}, {"subject": "eve"}, {"subject": {"type": "user"}, "action": {}, "resource": {}}]
 )
-async def test_a_malformed_question_is_refused(service: Driver, broken) -> None:
+async def test_a_malformed_request_is_refused(service: Driver, broken) -> None:
     assert (await post(service, "evaluation", broken)).status == 400
 
 
@@ -328,18 +330,18 @@ async def test_only_service_accounts_that_may_read_access_are_answered(service: 
     ada = await service.open("ada")
     assert (await service.call("POST", "/access/v1/evaluation", body, auth=ada.auth)).status == 401
     assert (await service.call("POST", "/access/v1/evaluation", body)).status == 401
-    with service.house.store.write(OPERATOR) as tx:
-        assignments.revoke(tx, ["AIZEN_ADMIN"], "system", Identity.service_account("robot"))
+    with service.context.store.write(OPERATOR) as tx:
+        assignments.revoke_roles(tx, ["AIZEN_ADMIN"], "system", Identity.service_account("robot"))
     assert (await post(service, "evaluation", body)).status in (403, 404)
     assert (await post(service, "search/subject", {**body, "subject": {"type": "user"}})).status in (403, 404)
     listed = await post(service, "search/resource", {**body, "resource": {"type": "project"}})
     assert listed.json["results"] == []
 
 
-async def test_the_metadata_names_addresses_that_exist(service: Driver) -> None:
-    answer = await service.call("GET", "/.well-known/authzen-configuration")
-    assert answer.status == 200
-    for name, address in answer.json.items():
+async def test_the_metadata_lists_existing_addresses(service: Driver) -> None:
+    response = await service.call("GET", "/.well-known/authzen-configuration")
+    assert response.status == 200
+    for name, address in response.json.items():
         if name.endswith("_endpoint"):
-            path = address.removeprefix(answer.json["policy_decision_point"])
+            path = address.removeprefix(response.json["policy_decision_point"])
             assert (await service.call("POST", path, {})).status == 401

@@ -1,26 +1,26 @@
-"""Contact data and custom roles over HTTP: what is not named stays, and what is emptied is empty."""
+"""Changes of contact data and custom roles over HTTP: missing members keep their value, empty ones clear it."""
 
 from __future__ import annotations
 
-from aizen_hub.accounts.users import users
+from aizen_hub.accounts import identities
 from tests.service.conftest import Driver
 
 
-async def test_one_way_of_alerts_changes_alone(service: Driver) -> None:
+async def test_one_alert_channel_changes_alone(service: Driver) -> None:
     rob = await service.open("rob")
     for change in ({"email": True, "phone": True}, {"email": False}, {}, {"phone": None}):
-        answer = await service.call("PATCH", "/api/v1/users/rob", {"alerts": change}, auth=rob.auth)
-        assert answer.status == 200, answer.body
-    with service.house.store.read() as tx:
-        assert users.row_of(tx, "rob").alerts == {"email": False, "phone": True}
+        response = await service.call("PATCH", "/api/v1/users/rob", {"alerts": change}, auth=rob.auth)
+        assert response.status == 200, response.body
+    with service.context.store.read() as tx:
+        assert identities.get_user(tx, "rob").alerts == {"email": False, "phone": True}
 
 
-async def test_a_role_can_be_emptied(service: Driver) -> None:
+async def test_a_role_can_lose_all_permissions_and_limits(service: Driver) -> None:
     boss = await service.open("boss", None)
     role = {"name": "AUDITOR", "permissions": ["read:audit"], "limits": {"jobs": 2}}
     assert (await service.call("POST", "/api/v1/roles", role, auth=boss.auth)).status == 201
     empty = {"permissions": [], "limits": {}}
-    answer = await service.call("PATCH", "/api/v1/roles/AUDITOR", empty, auth=boss.auth)
-    assert answer.status == 200, answer.body
-    with service.house.store.read() as tx:
+    response = await service.call("PATCH", "/api/v1/roles/AUDITOR", empty, auth=boss.auth)
+    assert response.status == 200, response.body
+    with service.context.store.read() as tx:
         assert (tx.roles["AUDITOR"].permissions, dict(tx.roles["AUDITOR"].limits)) == (frozenset(), {})

@@ -1,4 +1,4 @@
-"""A stolen credential of a service account: what it can do is little, and a lock ends it at once (T-46)."""
+"""A stolen credential of a service account can do little, and a lock ends it at once (T-46)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.service_accounts import service_accounts
+from aizen_hub.accounts.service_accounts import accounts, credentials
 from aizen_hub.rbac.identity import Identity
 from tests.service.conftest import OPERATOR, Driver
 
@@ -16,11 +16,11 @@ WORKERS, EACH = 6, 10
 
 @pytest.fixture
 def thief(service: Driver) -> str:
-    """What a thief of the credential of ``scorer``, a reader of ``p1``, sends."""
-    with service.house.store.write(OPERATOR) as tx:
-        service_accounts.create(tx, "scorer")
-        assignments.put(tx, "PROJECT_READER", "p1", Identity.service_account("scorer"), reason="test")
-        credential: str = service_accounts.issue(tx, "scorer").data["credential"]
+    """The stolen credential of ``scorer``, a reader of ``p1``, as a header."""
+    with service.context.store.write(OPERATOR) as tx:
+        accounts.create_service_account(tx, "scorer")
+        assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.service_account("scorer"), reason="test")
+        credential: str = credentials.issue_credential(tx, "scorer").data["credential"]
     return f"Bearer {credential}"
 
 
@@ -30,26 +30,26 @@ async def ask(service: Driver, auth: str) -> int:
 
 
 @pytest.mark.proves("T-46", "R78")
-async def test_the_call_after_the_lock_is_denied(service: Driver, thief: str) -> None:
-    """Under load: every call that starts after the lock was acknowledged is refused."""
+async def test_requests_after_the_lock_are_denied(service: Driver, thief: str) -> None:
+    """Under load: every request that starts after the lock was acknowledged is refused."""
     locked, enough = asyncio.Event(), asyncio.Event()
     before: list[int] = []
     after: list[int] = []
 
-    async def work() -> None:
-        mine = 0
-        while mine < EACH:
-            late = locked.is_set()
-            (after if late else before).append(await ask(service, thief))
-            mine += late
+    async def send_requests() -> None:
+        count = 0
+        while count < EACH:
+            is_after = locked.is_set()
+            (after if is_after else before).append(await ask(service, thief))
+            count += is_after
             if len(before) >= EACH * WORKERS:
                 enough.set()
 
-    workers = [asyncio.create_task(work()) for _ in range(WORKERS)]
+    workers = [asyncio.create_task(send_requests()) for _ in range(WORKERS)]
     await asyncio.wait_for(enough.wait(), 60)
     lock = {"target": "identity", "name": "service-account:scorer", "reason": "its credential was stolen"}
-    answer = await service.call("POST", "/api/v1/locks", lock, auth=f"Bearer {service.robot}")  # type: ignore[attr-defined]
-    assert answer.status == 201, answer.body
+    response = await service.call("POST", "/api/v1/locks", lock, auth=f"Bearer {service.robot}")  # type: ignore[attr-defined]
+    assert response.status == 201, response.body
     locked.set()
     await asyncio.wait_for(asyncio.gather(*workers), 60)
     assert before[0] == 200
@@ -57,7 +57,7 @@ async def test_the_call_after_the_lock_is_denied(service: Driver, thief: str) ->
 
 
 @pytest.mark.proves("T-46", "R134")
-async def test_it_opens_nothing_beyond_its_role(service: Driver, thief: str) -> None:
+async def test_it_has_only_the_rights_of_its_role(service: Driver, thief: str) -> None:
     assert await ask(service, thief) == 200
     for method, path, body in (
         ("GET", "/api/v1/audit", None),
@@ -69,21 +69,21 @@ async def test_it_opens_nothing_beyond_its_role(service: Driver, thief: str) -> 
 
 
 @pytest.mark.proves("T-46", "R134")
-async def test_it_ends_by_itself_and_with_the_account(service: Driver, thief: str) -> None:
+async def test_it_expires_and_ends_with_its_account(service: Driver, thief: str) -> None:
     from sqlalchemy import update
 
     from aizen_hub.store import tables
 
     assert await ask(service, thief) == 200
-    with service.house.store.write(OPERATOR) as tx:
+    with service.context.store.write(OPERATOR) as tx:
         scorer = tables.service_accounts.select().where(tables.service_accounts.c.name == "scorer")
-        number = tx.conn.execute(scorer).one().id
-        expired = update(tables.credentials).where(tables.credentials.c.service_account_id == number)
+        account_id = tx.conn.execute(scorer).one().id
+        expired = update(tables.credentials).where(tables.credentials.c.service_account_id == account_id)
         tx.conn.execute(expired.values(expires=tx.now))
     assert await ask(service, thief) == 401
-    with service.house.store.write(OPERATOR) as tx:
-        again = f"Bearer {service_accounts.issue(tx, 'scorer').data['credential']}"
-    assert await ask(service, again) == 200
-    with service.house.store.write(OPERATOR) as tx:
-        service_accounts.remove(tx, "scorer")
-    assert await ask(service, again) == 401
+    with service.context.store.write(OPERATOR) as tx:
+        renewed = f"Bearer {credentials.issue_credential(tx, 'scorer').data['credential']}"
+    assert await ask(service, renewed) == 200
+    with service.context.store.write(OPERATOR) as tx:
+        accounts.delete_service_account(tx, "scorer")
+    assert await ask(service, renewed) == 401

@@ -1,4 +1,4 @@
-"""A service whose audit cannot be signed any more decides nothing, says why, and goes on by itself."""
+"""Scheduled tasks: checkpoints that seal and unseal the service, and the delivery of alerts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from aizen_hub.audit.checkpoints import health as module
+from aizen_hub.audit.checkpoints import health
 from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
-from aizen_hub.audit.checkpoints.signing import checker
+from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.problems import Unavailable
-from aizen_hub.service.background.tasks import Chores
-from aizen_hub.service.factory import OWN, build, refresh_keys
+from aizen_hub.service.background.tasks import ScheduledTasks
+from aizen_hub.service.factory import SERVICE_ACTOR, build_context, refresh_keys
 from aizen_hub.store.tables import outbox
+from tests.fixtures.timing import until
 from tests.service.conftest import INSTANCE, Driver, settings_for
-from tests.service.core.test_gateway import until
 
 GRACE = 60
 
@@ -35,10 +35,10 @@ def options(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let time pass for the audit's sink."""
+    """Let time pass for the health of checkpoints."""
     passed = [0.0]
-    now = module._now
-    monkeypatch.setattr(module, "_now", lambda: now() + passed[0])
+    now = health._now
+    monkeypatch.setattr(health, "_now", lambda: now() + passed[0])
 
     def wait(seconds: float) -> None:
         passed[0] += seconds
@@ -46,30 +46,30 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return wait
 
 
-def figure(page: bytes, name: str) -> float:
+def gauge_value(page: bytes, name: str) -> float:
     return float(page.decode().partition(f"\n{name} ")[2].partition("\n")[0])
 
 
-async def gone(chores: Chores) -> None:
+async def expect_missing_file(tasks: ScheduledTasks) -> None:
     with pytest.raises(Unavailable, match="No such file"):
-        await chores.checkpoint()
+        await tasks.checkpoint()
 
 
 @pytest.mark.proves("R7", "R96", "R108", "T-39")
-async def test_a_checkpoint_file_that_is_gone_seals_after_a_while(
+async def test_a_missing_checkpoint_file_seals_the_service_after_the_grace_period(
     service: Driver, tmp_path: Path, later: Callable[[float], None]
 ) -> None:
-    house, chores = service.house, service.server._chores
-    await until(lambda: not house.sink.failing)
+    context, tasks = service.context, service.server._scheduled_tasks
+    await until(lambda: not context.checkpoint_health.failing)
     eve = await service.open("eve")
     (tmp_path / "apart").rename(tmp_path / "unmounted")
-    await gone(chores)
-    refresh_keys(house)
-    assert (await service.call("GET", "/readyz")).status == 200, "within the grace"
+    await expect_missing_file(tasks)
+    refresh_keys(context)
+    assert (await service.call("GET", "/readyz")).status == 200, "within the grace period"
     assert (await service.command(eve, "list trainings")).status != 503
     later(GRACE)
-    await gone(chores)
-    refresh_keys(house)
+    await expect_missing_file(tasks)
+    refresh_keys(context)
     ready = await service.call("GET", "/readyz")
     assert (ready.status, ready.json["sealed"]) == (503, True)
     assert "no such file" in ready.json["detail"]
@@ -77,102 +77,104 @@ async def test_a_checkpoint_file_that_is_gone_seals_after_a_while(
     assert str(tmp_path) not in ready.body.decode()
     refused = await service.command(eve, "list trainings")
     assert (refused.status, refused.json["sealed"]) == (503, True)
-    question = {"permission": "read:training"}
-    assert (await service.call("POST", "/api/v1/decisions", question, auth=eve.auth)).status == 503
+    request = {"permission": "read:training"}
+    assert (await service.call("POST", "/api/v1/decisions", request, auth=eve.auth)).status == 503
     assert (await service.renew(eve)).status == 503
     assert (await service.call("GET", "/livez")).status == 200
     page = (await service.call("GET", "/metrics")).body
-    assert figure(page, "aizen_sealed") == 1
-    assert figure(page, "aizen_checkpoint_age_seconds") >= GRACE
+    assert gauge_value(page, "aizen_sealed") == 1
+    assert gauge_value(page, "aizen_checkpoint_age_seconds") >= GRACE
     (tmp_path / "unmounted").rename(tmp_path / "apart")
-    await until(lambda: house.sealed is None, 15)
+    await until(lambda: context.state.sealed is None, 15)
     assert (await service.call("GET", "/readyz")).status == 200
     assert (await service.command(eve, "list trainings")).status != 503
-    await chores.checkpoint()
-    with house.store.read() as tx:
-        check = checker(house.keys.list(tx))
-    checkpoints, faults = CheckpointFile(house.settings.checkpoint_path).read(check)
+    await tasks.checkpoint()
+    with context.store.read() as tx:
+        check = signature_check(context.keys.list_keys(tx))
+    checkpoints, faults = CheckpointFile(context.settings.checkpoint_path).read(check)
     assert (faults, len(checkpoints) >= 2) == ([], True)
 
 
 @pytest.mark.proves("R7", "R96")
-async def test_without_a_checkpoint_file_from_the_start_there_is_no_grace(
+async def test_without_a_checkpoint_file_at_the_start_there_is_no_grace_period(
     tmp_path: Path, later: Callable[[float], None]
 ) -> None:
     settings = settings_for(tmp_path, checkpoint_file=tmp_path / "apart" / "checkpoints")
-    house = build(settings, instance=INSTANCE, environ={})
-    chores = Chores(house)
+    context = build_context(settings, instance=INSTANCE, environ={})
+    tasks = ScheduledTasks(context)
     try:
-        await gone(chores)
-        refresh_keys(house)
-        assert house.sealed is not None
-        assert "no such file" in house.sealed
+        await expect_missing_file(tasks)
+        refresh_keys(context)
+        assert context.state.sealed is not None
+        assert "no such file" in context.state.sealed
         (tmp_path / "apart").mkdir()
-        assert await chores.checkpoint()
-        refresh_keys(house)
-        assert house.sealed is None
+        assert await tasks.checkpoint()
+        refresh_keys(context)
+        assert context.state.sealed is None
     finally:
-        await chores.last()
-        await asyncio.to_thread(house.court.close)
-        house.store.close()
+        await tasks.shut_down()
+        await asyncio.to_thread(context.decisions.close)
+        context.store.close()
 
 
 @pytest.mark.proves("R96")
-async def test_a_disk_that_does_not_answer_seals_too_and_holds_nobody_up(
+async def test_a_disk_that_does_not_answer_seals_the_service_and_blocks_no_request(
     service: Driver, later: Callable[[float], None]
 ) -> None:
-    house = service.house
-    await until(lambda: not house.sink.failing)
+    context = service.context
+    await until(lambda: not context.checkpoint_health.failing)
     eve = await service.open("eve")
-    with house.settings.checkpoint_path.open() as held:
+    with context.settings.checkpoint_path.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        stuck = asyncio.create_task(service.server._chores.checkpoint())
+        stuck = asyncio.create_task(service.server._scheduled_tasks.checkpoint())
         assert (await service.call("GET", "/api/v1/me", auth=eve.auth)).status == 200
         later(GRACE + 1)
-        refresh_keys(house)
+        refresh_keys(context)
         ready = await service.call("GET", "/readyz")
         assert (ready.status, ready.json["sealed"]) == (503, True)
         assert f"not signed for more than {GRACE} s" in ready.json["detail"]
         assert "`checkpoint`" in ready.json["remedy"]
         assert not stuck.done()
     assert await asyncio.wait_for(stuck, 10)
-    await until(lambda: house.sealed is None, 15)
+    await until(lambda: context.state.sealed is None, 15)
 
 
 @pytest.mark.proves("T-40")
-async def test_a_start_without_the_former_checkpoints_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_start_without_the_earlier_checkpoints_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = settings_for(tmp_path)
-    told = []
+    logged = []
     for lose in (False, False, True):
         caplog.clear()
         if lose:
             settings.checkpoint_path.unlink()
-        house = build(settings, instance=INSTANCE, environ={})
-        told.append("checkpoint file is not there" in caplog.text)
-        await Chores(house).last()
-        await asyncio.to_thread(house.court.close)
-        house.store.close()
-    assert told == [False, False, True]
+        context = build_context(settings, instance=INSTANCE, environ={})
+        logged.append("checkpoint file is missing" in caplog.text)
+        await ScheduledTasks(context).shut_down()
+        await asyncio.to_thread(context.decisions.close)
+        context.store.close()
+    assert logged == [False, False, True]
 
 
-async def test_what_did_not_move_is_signed_already(service: Driver) -> None:
-    house, chores = service.house, service.server._chores
-    await until(lambda: not house.sink.failing)
-    await chores.checkpoint()
-    before = house.settings.checkpoint_path.read_bytes()
-    assert not await chores.checkpoint()
-    assert house.settings.checkpoint_path.read_bytes() == before
+async def test_unchanged_chains_are_not_signed_again(service: Driver) -> None:
+    context, tasks = service.context, service.server._scheduled_tasks
+    await until(lambda: not context.checkpoint_health.failing)
+    await tasks.checkpoint()
+    before = context.settings.checkpoint_path.read_bytes()
+    assert not await tasks.checkpoint()
+    assert context.settings.checkpoint_path.read_bytes() == before
     assert json.loads(before.splitlines()[-1])["content"]["heads"]
 
 
 @pytest.fixture
 def slow_webhook() -> Iterator[Any]:
-    """A webhook that answers when it is told to, and counts who came."""
+    """A webhook that answers when the test lets it, and counts requests."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            server.got += 1
+            server.received += 1
             server.go_on.wait(60)
             self.send_response(204)
             self.end_headers()
@@ -181,7 +183,7 @@ def slow_webhook() -> Iterator[Any]:
             pass
 
     server: Any = HTTPServer(("127.0.0.1", 0), Handler)
-    server.got, server.go_on = 0, threading.Event()
+    server.received, server.go_on = 0, threading.Event()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -191,32 +193,32 @@ def slow_webhook() -> Iterator[Any]:
     thread.join()
 
 
-async def test_the_end_waits_for_one_alert_and_holds_nobody_up(tmp_path: Path, slow_webhook: Any) -> None:
+async def test_shutdown_waits_for_one_alert_without_blocking_the_event_loop(tmp_path: Path, slow_webhook: Any) -> None:
     url = f"http://127.0.0.1:{slow_webhook.server_port}/"
-    house = build(settings_for(tmp_path, alerts={"webhook_url": url}), instance=INSTANCE, environ={})
-    chores = Chores(house)
-    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "tries": 0}
+    context = build_context(settings_for(tmp_path, alerts={"webhook_url": url}), instance=INSTANCE, environ={})
+    tasks = ScheduledTasks(context)
+    row = {"recipient": "*", "channel": "webhook", "event": "job-done", "payload": {}, "attempts": 0}
     try:
-        with house.store.write(OWN) as tx:
-            tx.conn.execute(insert(outbox), [{**row, "created": tx.now, "next_try": tx.now} for _ in range(5)])
-        posting = asyncio.create_task(chores._post())
-        await until(lambda: slow_webhook.got == 1)
-        ending = asyncio.create_task(chores.last())
-        await until(lambda: chores._courier._ending.is_set())
-        # If closing held the loop, nobody could tell the webhook to answer.
+        with context.store.write(SERVICE_ACTOR) as tx:
+            tx.conn.execute(insert(outbox), [{**row, "created": tx.now, "next_attempt": tx.now} for _ in range(5)])
+        delivery = asyncio.create_task(tasks._deliver_alerts())
+        await until(lambda: slow_webhook.received == 1)
+        shutdown = asyncio.create_task(tasks.shut_down())
+        await until(lambda: tasks._alert_delivery._stopping.is_set())
+        # If shutdown blocked the event loop, this call could not happen.
         asyncio.get_running_loop().call_later(0.1, slow_webhook.go_on.set)
-        await asyncio.wait_for(ending, 30)
-        await asyncio.wait_for(posting, 30)
-        assert slow_webhook.got == 1
-        with house.store.read() as tx:
+        await asyncio.wait_for(shutdown, 30)
+        await asyncio.wait_for(delivery, 30)
+        assert slow_webhook.received == 1
+        with context.store.read() as tx:
             sent = tx.conn.scalar(select(func.count()).select_from(outbox).where(outbox.c.sent.is_not(None)))
         assert sent == 1
     finally:
-        await asyncio.to_thread(house.court.close)
-        house.store.close()
+        await asyncio.to_thread(context.decisions.close)
+        context.store.close()
 
 
-async def test_a_default_installation_has_no_alert_that_nobody_could_deliver(service: Driver) -> None:
-    """The first admin got a role at the first start, and nothing says how anybody would be told."""
-    with service.house.store.read() as tx:
+async def test_a_default_installation_has_no_undeliverable_alert(service: Driver) -> None:
+    """The first admin is granted a role at the first start, but no alert channel is configured."""
+    with service.context.store.read() as tx:
         assert tx.conn.scalar(select(func.count()).select_from(outbox)) == 0

@@ -1,4 +1,4 @@
-"""Whatever the core was given gets one outcome, and is watched over, whoever ends in between."""
+"""Commands at the core: one outcome each, and leases that survive the end of a process."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import pytest
 from sqlalchemy import update
 
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.authorization.decisions.decision_service import Question
-from aizen_hub.jobs import leases as watch
-from aizen_hub.jobs import reauthorizer as rounds
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest
+from aizen_hub.jobs import leases, reauthorizer
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.decision import Decision
-from aizen_hub.service.core import gateway as core_road
-from aizen_hub.service.core.command_log import Ledger
-from aizen_hub.service.factory import OWN, build
+from aizen_hub.service.background import tasks as tasks_module
+from aizen_hub.service.core.command_log import CommandLog
+from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Read
+from aizen_hub.store.transaction import ReadTransaction
+from tests.fixtures.timing import until
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, RawCore, line, raw_core
 from tests.service.conftest import Driver
-from tests.service.core.test_core_start import EVE, NOT_KNOWN, expire, left, served
-from tests.service.core.test_gateway import audit, until
+from tests.service.core.test_core_start import EVE, NOT_KNOWN, expire, open_commands_and_jobs, served
+from tests.service.core.test_gateway import audit
 
 
-class Holding:
-    """A core that goes on with everything until it is told to end."""
+class BusyCore:
+    """A core whose commands run until the test ends them."""
 
     def __init__(self) -> None:
         self.end, self.stopped = asyncio.Event(), dict[str, asyncio.Event]()
@@ -42,8 +42,8 @@ class Holding:
         if self.refuses:
             return
         method, path = request.split()
-        number = json.loads(core.bodies[-1])["id"] if method == "POST" else path.rpartition("/")[2]
-        stopped = self.stopped.setdefault(number, asyncio.Event())
+        decision_id = json.loads(core.bodies[-1])["id"] if method == "POST" else path.rpartition("/")[2]
+        stopped = self.stopped.setdefault(decision_id, asyncio.Event())
         if self.forgets:
             writer.write(NOT_KNOWN)
         elif method == "DELETE":
@@ -52,36 +52,38 @@ class Holding:
         else:
             writer.write(HEAD + ACCEPTED)
             await writer.drain()
-            waiting = [asyncio.create_task(one.wait()) for one in (self.end, stopped)]
+            waiting = [asyncio.create_task(event.wait()) for event in (self.end, stopped)]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             writer.write(STOPPED if stopped.is_set() else DONE)
         await writer.drain()
 
 
 @pytest.fixture
-async def holding() -> Holding:
-    return Holding()
+async def busy_core() -> BusyCore:
+    return BusyCore()
 
 
 @pytest.fixture
-async def core(holding: Holding) -> AsyncIterator[RawCore]:
-    async with raw_core(holding) as found:
-        yield found
+async def core(busy_core: BusyCore) -> AsyncIterator[RawCore]:
+    async with raw_core(busy_core) as core:
+        yield core
 
 
 def outcomes(service: Driver) -> dict[str, list[str]]:
-    """Return the states of the outcomes by command, for every intent."""
-    found: dict[str, list[str]] = {row["details"]["decision"]: [] for row in audit(service, "intent")}
+    """Return the recorded outcomes of every intent, by command."""
+    states: dict[str, list[str]] = {row["details"]["decision"]: [] for row in audit(service, "intent")}
     names = {row["details"]["decision"]: row["command"] for row in audit(service, "intent")}
     for row in audit(service, "outcome"):
-        found[row["details"]["decision"]].append(row["details"]["state"])
-    return {names[number]: states for number, states in found.items()}
+        states[row["details"]["decision"]].append(row["details"]["state"])
+    return {names[decision_id]: outcomes for decision_id, outcomes in states.items()}
 
 
-async def give(service: Driver, *texts: str) -> list[asyncio.Task[object]]:
+async def start_commands(service: Driver, *texts: str) -> list[asyncio.Task[object]]:
     eve = await service.open("eve")
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(service.command(eve, text)) for text in texts]
-    await until(lambda: len(left(service)[0]) == len(texts) == len(service.house.runner._follows))
+    await until(
+        lambda: len(open_commands_and_jobs(service)[0]) == len(texts) == len(service.context.core.runner._follow_tasks)
+    )
     return tasks
 
 
@@ -90,92 +92,94 @@ BOTH = ("start training churn", "list trainings")
 
 
 @pytest.mark.proves("R93", "T-45")
-async def test_a_restart_leaves_no_intent_without_an_outcome(tmp_path: Path, core: RawCore, holding: Holding) -> None:
+async def test_a_restart_leaves_no_intent_without_an_outcome(
+    tmp_path: Path, core: RawCore, busy_core: BusyCore
+) -> None:
     async with served(tmp_path, core) as service:
-        tasks = await give(service, *BOTH)
+        tasks = await start_commands(service, *BOTH)
     await asyncio.gather(*tasks, return_exceptions=True)
     async with served(tmp_path, core, new=False) as service:
         assert outcomes(service) == {text: [] for text in BOTH}
-        await until(lambda: len(service.house.runner.running) == 2)
-        number = audit(service, "intent")[0]["details"]["decision"]
+        await until(lambda: len(service.context.core.runner.running) == 2)
+        decision_id = audit(service, "intent")[0]["details"]["decision"]
         eve = await service.open("eve")
-        state = await service.call("GET", f"/api/v1/commands/{number}", auth=eve.auth)
+        state = await service.call("GET", f"/api/v1/commands/{decision_id}", auth=eve.auth)
         assert state.json["state"] == "running"
-        holding.end.set()
-        await until(lambda: left(service) == ([], []))
+        busy_core.end.set()
+        await until(lambda: open_commands_and_jobs(service) == ([], []))
         assert outcomes(service) == {text: ["done"] for text in BOTH}
 
 
 @pytest.mark.proves("R93", "T-45")
-@pytest.mark.parametrize("how", ["forgets", "refuses"])
-async def test_what_the_core_does_not_tell_after_a_restart_is_unknown(
-    tmp_path: Path, core: RawCore, holding: Holding, how: str
+@pytest.mark.parametrize("behaviour", ["forgets", "refuses"])
+async def test_a_command_without_an_answer_after_a_restart_is_unknown(
+    tmp_path: Path, core: RawCore, busy_core: BusyCore, behaviour: str
 ) -> None:
     async with served(tmp_path, core) as service:
-        tasks = await give(service, *BOTH)
+        tasks = await start_commands(service, *BOTH)
     await asyncio.gather(*tasks, return_exceptions=True)
-    setattr(holding, how, True)
+    setattr(busy_core, behaviour, True)
     async with served(tmp_path, core, new=False) as service:
         await until(lambda: all(outcomes(service).values()), 20)
         assert outcomes(service) == {text: ["unknown"] for text in BOTH}
-        if how == "forgets":
-            assert left(service) == ([], [])
+        if behaviour == "forgets":
+            assert open_commands_and_jobs(service) == ([], [])
             return
-        number = left(service)[1]
-        assert left(service) == (number, number), "the job may still run: it counts, and is asked after"
-        await until(lambda: not service.house.runner.running)
-        asked = len(core.requests)
-        expire(service.house)
-        await until(lambda: len(core.requests) >= asked + 4, 20)
-        await until(lambda: not service.house.runner.running)
-        assert outcomes(service)["start training churn"] == ["unknown"], "said once"
-        holding.refuses = False
-        holding.end.set()
-        expire(service.house)
-        await until(lambda: left(service) == ([], []), 20)
+        jobs = open_commands_and_jobs(service)[1]
+        assert open_commands_and_jobs(service) == (jobs, jobs), "the job may still run, so it counts and stays open"
+        await until(lambda: not service.context.core.runner.running)
+        request_count = len(core.requests)
+        expire(service.context)
+        await until(lambda: len(core.requests) >= request_count + 4, 20)
+        await until(lambda: not service.context.core.runner.running)
+        assert outcomes(service)["start training churn"] == ["unknown"], "recorded once"
+        busy_core.refuses = False
+        busy_core.end.set()
+        expire(service.context)
+        await until(lambda: open_commands_and_jobs(service) == ([], []), 20)
         assert outcomes(service)["start training churn"] == ["done", "unknown"], "the newest first"
 
 
-async def test_without_a_core_any_more_it_is_said(tmp_path: Path, core: RawCore) -> None:
+async def test_without_a_configured_core_commands_are_unknown(tmp_path: Path, core: RawCore) -> None:
     async with served(tmp_path, core) as service:
-        tasks = await give(service, *BOTH)
+        tasks = await start_commands(service, *BOTH)
     await asyncio.gather(*tasks, return_exceptions=True)
     async with served(tmp_path, None, new=False) as service:
         await until(lambda: all(outcomes(service).values()))
         assert outcomes(service) == {text: ["unknown"] for text in BOTH}
-        assert left(service)[0] == left(service)[1]
-        expire(service.house)
-        await core_road.resume(service.house)
+        assert open_commands_and_jobs(service)[0] == open_commands_and_jobs(service)[1]
+        expire(service.context)
+        await service.context.core.resume_commands()
         assert outcomes(service) == {text: ["unknown"] for text in BOTH}
 
 
-async def test_an_end_that_came_is_recorded_before_the_service_ends(
-    tmp_path: Path, core: RawCore, holding: Holding, monkeypatch: pytest.MonkeyPatch
+async def test_an_end_is_recorded_before_the_service_stops(
+    tmp_path: Path, core: RawCore, busy_core: BusyCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = Ledger.finish
-    begun = asyncio.Event()
+    finish = CommandLog.finish
+    started = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def slow(self: Ledger, *given: object) -> None:
-        loop.call_soon_threadsafe(begun.set)
+    def slow(self: CommandLog, *args: object) -> None:
+        loop.call_soon_threadsafe(started.set)
         time.sleep(0.3)
-        finish(self, *given)  # type: ignore[arg-type]
+        finish(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Ledger, "finish", slow)
+    monkeypatch.setattr(CommandLog, "finish", slow)
     async with served(tmp_path, core) as service:
-        tasks = await give(service, "list trainings")
-        holding.end.set()
-        await begun.wait()
+        tasks = await start_commands(service, "list trainings")
+        busy_core.end.set()
+        await started.wait()
     await asyncio.gather(*tasks, return_exceptions=True)
     async with served(tmp_path, None, new=False) as service:
         assert outcomes(service) == {"list trainings": ["done"]}
 
 
 @asynccontextmanager
-async def beside(service: Driver) -> AsyncIterator[Driver]:
+async def second_replica(service: Driver) -> AsyncIterator[Driver]:
     """Start a second replica on the same database."""
-    house = build(service.house.settings, instance="beside", environ={})
-    server = Server(house, "127.0.0.1", 0)
+    context = build_context(service.context.settings, instance="second", environ={})
+    server = Server(context, "127.0.0.1", 0)
     await server.start()
     driver = Driver(server)
     try:
@@ -186,24 +190,24 @@ async def beside(service: Driver) -> AsyncIterator[Driver]:
 
 
 @pytest.mark.proves("T-08", "R48", "R78")
-async def test_who_dies_is_followed_by_another_who_watches(
-    tmp_path: Path, core: RawCore, holding: Holding, monkeypatch: pytest.MonkeyPatch
+async def test_another_replica_claims_the_commands_of_a_dead_one(
+    tmp_path: Path, core: RawCore, busy_core: BusyCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "LEASE_SECONDS", 1.0)
-    monkeypatch.setattr(watch, "START_SECONDS", 1.0)
-    monkeypatch.setattr(core_road, "LOOK_SECONDS", 0.2)
-    async with served(tmp_path, core) as service, beside(service) as other:
-        tasks = await give(service, *BOTH)
-        await asyncio.sleep(2)
-        assert other.house.runner.running == (), "as long as somebody watches nobody else does"
-        # It is gone from one moment to the next: it says nothing, and keeps nothing.
-        await service.server._background.stop()
-        monkeypatch.setattr(Ledger, "release", lambda self, orders: None)
-        await service.house.runner.close()
-        await until(lambda: len(other.house.runner.running) == 2)
-        with other.house.store.write(OWN) as tx:
-            locks.lock(tx, LockTarget.IDENTITY, str(EVE), reason="test")
-        await until(lambda: left(other) == ([], []))
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 3.0)
+    monkeypatch.setattr(leases, "START_SECONDS", 3.0)
+    monkeypatch.setattr(tasks_module, "POLL_SECONDS", 0.2)
+    async with served(tmp_path, core) as service, second_replica(service) as other:
+        tasks = await start_commands(service, *BOTH)
+        await asyncio.sleep(4)
+        assert other.context.core.runner.running == (), "a command with an owner is not claimed"
+        # The replica dies suddenly: it releases no leases.
+        await service.server._scheduler.stop()
+        monkeypatch.setattr(CommandLog, "release", lambda self, orders: None)
+        await service.context.core.runner.close()
+        await until(lambda: len(other.context.core.runner.running) == 2)
+        with other.context.store.write(SERVICE_ACTOR) as tx:
+            locks.lock_target(tx, LockTarget.IDENTITY, str(EVE), reason="test")
+        await until(lambda: open_commands_and_jobs(other) == ([], []))
         assert outcomes(other) == {text: ["stopped"] for text in BOTH}
         for task in tasks:
             task.cancel()
@@ -211,73 +215,77 @@ async def test_who_dies_is_followed_by_another_who_watches(
 
 
 @pytest.mark.proves("T-08")
-async def test_what_can_no_longer_be_decided_is_stopped(tmp_path: Path, core: RawCore, holding: Holding) -> None:
+async def test_a_command_that_can_no_longer_be_decided_is_stopped(
+    tmp_path: Path, core: RawCore, busy_core: BusyCore
+) -> None:
     async with served(tmp_path, core) as service:
-        tasks = await give(service, "start training churn")
-        with service.house.store.write(OWN) as tx:
+        tasks = await start_commands(service, "start training churn")
+        with service.context.store.write(SERVICE_ACTOR) as tx:
             tx.conn.execute(update(tables.open_commands).values(command="paint training churn"))
     await asyncio.gather(*tasks, return_exceptions=True)
     async with served(tmp_path, core, new=False) as service:
-        await until(lambda: left(service) == ([], []))
+        await until(lambda: open_commands_and_jobs(service) == ([], []))
         assert outcomes(service) == {"start training churn": ["stopped"]}
 
 
 @pytest.mark.proves("R79", "R125", "T-08")
-async def test_one_read_decides_all_that_run_and_each_by_itself(
+async def test_one_read_reauthorizes_all_running_commands_independently(
     tmp_path: Path, core: RawCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(reauthorizer, "_INTERVAL_SECONDS", 0.05)
     async with served(tmp_path, core) as service:
-        judge, read = service.house.court.judge, service.house.pools.reads.run
-        asked, reads = list[str](), list[object]()
-        odd = BOTH[1]
+        evaluate, read = service.context.decisions.evaluate_unrecorded, service.context.pools.reads.run
+        evaluated, reads = list[str](), list[object]()
+        failing = BOTH[1]
 
-        def oddly(tx: Read, question: Question) -> Decision:
-            assert question.command is not None
-            asked.append(question.command.canonical)
-            if question.command.canonical == odd:
+        def failing_evaluate(tx: ReadTransaction, request: DecisionRequest) -> Decision:
+            assert request.command is not None
+            evaluated.append(request.command.canonical)
+            if request.command.canonical == failing:
                 raise ValueError("a bug")
-            return judge(tx, question)
+            return evaluate(tx, request)
 
-        def counted(work: Any) -> Any:
-            reads.append(work)
-            return read(work)
+        def counted(operation: Any) -> Any:
+            reads.append(operation)
+            return read(operation)
 
-        tasks = await give(service, *BOTH)
-        monkeypatch.setattr(service.house.court, "judge", oddly)
-        monkeypatch.setattr(service.house.pools.reads, "run", counted)
-        await until(lambda: asked.count(odd) >= 4)
-        assert abs(asked.count(BOTH[0]) - asked.count(odd)) <= 1
-        assert len(reads) <= asked.count(odd) + 1, "one for both"
-        monkeypatch.setattr(rounds, "_UNDECIDED_SECONDS", 0.1)
-        await until(lambda: outcomes(service)[odd] == ["stopped"])
+        tasks = await start_commands(service, *BOTH)
+        monkeypatch.setattr(service.context.decisions, "evaluate_unrecorded", failing_evaluate)
+        monkeypatch.setattr(service.context.pools.reads, "run", counted)
+        await until(lambda: evaluated.count(failing) >= 4)
+        assert abs(evaluated.count(BOTH[0]) - evaluated.count(failing)) <= 1
+        assert len(reads) <= evaluated.count(failing) + 1, "one read for both commands"
+        monkeypatch.setattr(reauthorizer, "_MAX_UNDECIDED_SECONDS", 0.1)
+        await until(lambda: outcomes(service)[failing] == ["stopped"])
         assert outcomes(service)[BOTH[0]] == []
-        await until(lambda: len(service.house.ledger.open) == 1)
-        with service.house.store.write(OWN) as tx:
-            locks.lock(tx, LockTarget.IDENTITY, str(EVE), reason="test")
+        await until(lambda: len(service.context.core.command_log.in_flight) == 1)
+        with service.context.store.write(SERVICE_ACTOR) as tx:
+            locks.lock_target(tx, LockTarget.IDENTITY, str(EVE), reason="test")
         await until(lambda: outcomes(service) == {text: ["stopped"] for text in BOTH})
-        await until(lambda: service.house.ledger.open == {})
+        await until(lambda: service.context.core.command_log.in_flight == {})
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_of_many_that_look_one_takes_each(tmp_path: Path, core: RawCore) -> None:
-    async with served(tmp_path, core) as service, beside(service) as other:
-        tasks = await give(service, *BOTH)
-        store, ledger = service.house.store, service.house.ledger
+async def test_each_command_is_claimed_once(tmp_path: Path, core: RawCore) -> None:
+    async with served(tmp_path, core) as service, second_replica(service) as other:
+        tasks = await start_commands(service, *BOTH)
+        store, command_log = service.context.store, service.context.core.command_log
         with store.read() as tx:
-            assert not watch.anybody_waits(tx)
-            assert all(watch.holds(tx, number, ledger.watcher, 5) for number in ledger.open)
-        expire(service.house)
+            assert not leases.any_unowned(tx)
+            assert all(leases.is_owner(tx, decision_id, command_log.owner, 5) for decision_id in command_log.in_flight)
+        expire(service.context)
         with store.read() as tx:
-            assert watch.anybody_waits(tx)
-        with store.write(OWN) as tx:
-            assert len(watch.take(tx, "first", 1)) == 1
-        with other.house.store.write(OWN) as tx:
-            assert len(watch.take(tx, "second", 10)) == 1
-        with store.write(OWN) as tx:
-            assert watch.take(tx, "third", 10) == []
-            watch.keep(tx, ledger.watcher, list(ledger.open))
-            assert not any(watch.holds(tx, number, ledger.watcher, 0) for number in ledger.open), "they are taken"
+            assert leases.any_unowned(tx)
+        with store.write(SERVICE_ACTOR) as tx:
+            assert len(leases.claim(tx, "first", 1)) == 1
+        with other.context.store.write(SERVICE_ACTOR) as tx:
+            assert len(leases.claim(tx, "second", 10)) == 1
+        with store.write(SERVICE_ACTOR) as tx:
+            assert leases.claim(tx, "third", 10) == []
+            leases.renew(tx, command_log.owner, list(command_log.in_flight))
+            assert not any(
+                leases.is_owner(tx, decision_id, command_log.owner, 0) for decision_id in command_log.in_flight
+            ), "they have another owner"
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

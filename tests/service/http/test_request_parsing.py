@@ -1,4 +1,4 @@
-"""Whatever is malformed gets a 4xx problem that names the place, changes nothing, and is never a 500."""
+"""Malformed input gets a 4xx problem that points to the fault, changes nothing, and is never a 500."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMANDS = "/api/v1/commands"
 SESSIONS = "/api/v1/sessions"
 GOOD_SESSION = {"user": "eve", "requester": "eve", "server": "", "project": "p1", "credential": "0" * 64}
 
-# road, path, body, status, pointer (None: any), what it is
+# channel, path, body, status, pointer (None: any), description
 BAD = [
     ("kernel", COMMANDS, b"{", 400, None, "half a document"),
     ("kernel", COMMANDS, b"", 400, None, "nothing"),
@@ -34,32 +34,46 @@ BAD = [
     ("kernel", COMMANDS, b'{"text":"list projects","id":"1"}', 400, "/id", "a member that is ours to set"),
     ("kernel", COMMANDS, b'{"text":"list projects","revision":1}', 400, "/revision", "another"),
     ("kernel", COMMANDS, b'{"text":"list projects","files":{"a":1}}', 400, "/files/a", "a file that is a number"),
-    ("kernel", COMMANDS, b'{"text":"list projects","project":"p2"}', 400, "/project", "a project beside the session's"),
+    (
+        "kernel",
+        COMMANDS,
+        b'{"text":"list projects","project":"p2"}',
+        400,
+        "/project",
+        "a project in addition to the session's",
+    ),
     ("kernel", COMMANDS, b'{"text":"' + b"x" * 9000 + b'"}', 400, "/text", "a line that is too long"),
     ("kernel", COMMANDS, b'{"text":"' + b"x" * (3 << 20) + b'"}', 413, None, "too large"),
     ("kernel", COMMANDS, b'{"text":""}', 400, "/text", "an empty line"),
     ("kernel", COMMANDS, b'{"text":"list projects\\nlist users"}', 400, "/text", "a line break"),
     ("kernel", COMMANDS, b'{"text":"list\\u0000projects"}', 400, "/text", "NUL"),
-    ("kernel", COMMANDS, b'{"text":"list\\u00a0projects"}', 400, "/text", "a blank that is none"),
-    ("kernel", COMMANDS, b'{"text":"list\\u200bprojects"}', 400, "/text", "a character of no width"),
+    ("kernel", COMMANDS, b'{"text":"list\\u00a0projects"}', 400, "/text", "a no-break space"),
+    ("kernel", COMMANDS, b'{"text":"list\\u200bprojects"}', 400, "/text", "a zero-width character"),
     ("kernel", COMMANDS, b'{"text":"list projects; list users"}', 400, "/text", "two commands"),
     ("kernel", COMMANDS, b'{"text":"show project \\"p1"}', 400, "/text", "an open quote"),
     ("kernel", COMMANDS, b'{"text":"lst projects"}', 400, "/text", "an unknown command"),
     ("kernel", COMMANDS, b'{"text":"list project"}', 400, "/text", "singular for plural"),
-    ("kernel", "/api/v1/decisions", b"{}", 400, "", "no question"),
-    ("kernel", "/api/v1/decisions", b'{"command":"list projects","permission":"read:x"}', 400, "", "two questions"),
+    ("kernel", "/api/v1/decisions", b"{}", 400, "", "no decision request"),
+    (
+        "kernel",
+        "/api/v1/decisions",
+        b'{"command":"list projects","permission":"read:x"}',
+        400,
+        "",
+        "two decision requests",
+    ),
     ("kernel", "/api/v1/decisions", b'{"permission":"Read Training"}', 400, "/permission", "not a permission"),
     ("hub", SESSIONS, {**GOOD_SESSION, "credential": "0" * 63}, 400, "/credential", "half a hash"),
     ("hub", SESSIONS, {**GOOD_SESSION, "credential": "0" * 64 + "\n"}, 400, "/credential", "a hash and more"),
     ("hub", SESSIONS, {**GOOD_SESSION, "user": 7}, 400, "/user", "a number for a name"),
     ("hub", SESSIONS, {**GOOD_SESSION, "user": "e\u202eve"}, 400, "/user", "a bidi character"),
     ("hub", SESSIONS, {**GOOD_SESSION, "user": "x" * 10_000}, 400, "/user", "a name of 10 kB"),
-    ("hub", SESSIONS, {**GOOD_SESSION, "is_admin": True}, 400, "/is_admin", "a member to be somebody with"),
+    ("hub", SESSIONS, {**GOOD_SESSION, "is_admin": True}, 400, "/is_admin", "a member that would make an admin"),
     ("hub", SESSIONS, {"user": "eve"}, 400, "/requester", "missing members"),
-    ("hub", SESSIONS, {**GOOD_SESSION, "user": "nobody", "requester": "nobody"}, 404, None, "an unknown user"),
+    ("hub", SESSIONS, {**GOOD_SESSION, "user": "unknown", "requester": "unknown"}, 404, None, "an unknown user"),
     ("hub", SESSIONS, {**GOOD_SESSION, "project": "p2"}, 404, None, "a foreign project"),
     ("hub", SESSIONS, {**GOOD_SESSION, "project": "p9"}, 404, None, "an unknown project"),
-    ("hub", SESSIONS, {**GOOD_SESSION, "requester": "boss"}, 403, None, "somebody else's server"),
+    ("hub", SESSIONS, {**GOOD_SESSION, "requester": "boss"}, 403, None, "another user's server"),
     ("hub", "/api/v1/login", {"provider": "local", "subject": "s"}, 400, "/name", "no name"),
     ("hub", "/api/v1/login", {"provider": "LDAP!", "subject": "s", "name": "n"}, 400, "/provider", "not a provider"),
     (
@@ -110,11 +124,11 @@ BAD = [
 @pytest.mark.proves("R110", "R114", "R74", "R87", "I8", "T-29")
 async def test_bad_input(service: Driver) -> None:
     eve, boss = await service.open("eve"), await service.open("boss", None)
-    roads = {"kernel": eve.auth, "boss": boss.auth, "hub": f"Bearer {service.hub_secret}"}
+    credentials = {"kernel": eve.auth, "boss": boss.auth, "hub": f"Bearer {service.hub_secret}"}
     revision = service.revision()
-    for road, path, body, status, pointer, what in BAD:
+    for channel, path, body, status, pointer, what in BAD:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = await service.call("POST", path, raw=raw, auth=roads[road])
+        answer = await service.call("POST", path, raw=raw, auth=credentials[channel])
         assert answer.status == status, (what, answer.status, answer.body[:300])
         assert answer.headers["Content-Type"] == "application/problem+json", what
         problem = answer.json
@@ -122,8 +136,8 @@ async def test_bad_input(service: Driver) -> None:
         assert problem["type"].startswith("urn:aizen:problem:"), what
         assert problem["detail"], what
         if pointer is not None:
-            assert pointer in [one["pointer"] for one in problem["errors"]], (what, problem)
-    assert service.revision() == revision, "nothing of all this changed anything"
+            assert pointer in [error["pointer"] for error in problem["errors"]], (what, problem)
+    assert service.revision() == revision, "no malformed request changed anything"
 
 
 async def test_an_unknown_command_comes_with_a_suggestion(service: Driver) -> None:
@@ -135,13 +149,13 @@ async def test_an_unknown_command_comes_with_a_suggestion(service: Driver) -> No
 
 
 @pytest.mark.proves("R87")
-async def test_a_line_that_cannot_be_read_is_recorded(service: Driver) -> None:
-    from aizen_hub.audit.search import AuditFilter, newest
+async def test_an_unparsable_command_is_recorded(service: Driver) -> None:
+    from aizen_hub.audit.search import AuditFilter, search_newest
 
     eve = await service.open("eve")
     answer = await service.command(eve, "start 'training")
-    with service.house.store.read() as tx:
-        rows = newest(tx.conn, AuditFilter(id=answer.json["decision"]["id"]))
+    with service.context.store.read() as tx:
+        rows = search_newest(tx.conn, AuditFilter(id=answer.json["decision"]["id"]))
     assert [(row["allowed"], row["reason"]) for row in rows] == [(False, "syntax")]
 
 
@@ -171,13 +185,13 @@ async def test_methods_and_media_types(service: Driver) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await service.call("POST", COMMANDS, raw=b"text=list+projects", auth=eve.auth, headers=form)
     assert answer.status == 415
-    packed = {"Content-Encoding": "gzip"}
-    answer = await service.call("POST", COMMANDS, {"text": "list projects"}, auth=eve.auth, headers=packed)
+    compressed = {"Content-Encoding": "gzip"}
+    answer = await service.call("POST", COMMANDS, {"text": "list projects"}, auth=eve.auth, headers=compressed)
     assert answer.status == 415
 
 
 @pytest.mark.proves("R126")
-async def test_a_body_without_end_is_cut_off(service: Driver) -> None:
+async def test_an_endless_body_is_refused(service: Driver) -> None:
     eve = await service.open("eve")
     reader, writer = await asyncio.open_connection("127.0.0.1", service.server.port)
     head = (
@@ -198,7 +212,7 @@ async def test_a_body_without_end_is_cut_off(service: Driver) -> None:
     assert (await service.call("GET", "/livez")).status == 200
 
 
-async def test_what_nobody_foresaw_is_503_with_an_id_and_nothing_else(
+async def test_an_unexpected_error_is_503_with_an_id_and_nothing_else(
     service: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from aizen_hub.accounts.roles import limits
@@ -206,7 +220,7 @@ async def test_what_nobody_foresaw_is_503_with_an_id_and_nothing_else(
     def fail(*_: object) -> None:
         raise RuntimeError("secret-in-a-message")
 
-    monkeypatch.setattr(limits, "numbers", fail)
+    monkeypatch.setattr(limits, "limit_values", fail)
     answer = await service.hub("GET", "/sessions/choices?user=eve")
     assert (answer.status, answer.json["type"]) == (503, "urn:aizen:problem:unavailable")
     assert b"secret" not in answer.body

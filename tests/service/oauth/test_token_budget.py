@@ -1,4 +1,4 @@
-"""Role tokens are made at a rate of each session's own: one flooder waits, with or without a good credential."""
+"""Each session has its own budget of role tokens, so that a flood from one client delays no other client."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ import pytest
 from sqlalchemy import func, select
 
 from aizen_hub.service.api import health
-from aizen_hub.service.api.health import Unfit
-from aizen_hub.service.auth import rate_limits as limits
-from aizen_hub.service.context import House
-from aizen_hub.service.oauth.exchange import ACCESS_TOKEN, GRANT, JWT
-from aizen_hub.service.pipeline.request_context import Call
+from aizen_hub.service.api.health import NotReady
+from aizen_hub.service.auth import rate_limits
+from aizen_hub.service.context import ServiceContext
+from aizen_hub.service.oauth.exchange import ACCESS_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE_GRANT
+from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import Read
+from aizen_hub.store.transaction import ReadTransaction
 from tests.service.conftest import Driver, Response, Session
 
 BURST = 6
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-NEIGHBOURS = [f"n{number}" for number in range(10)]
+OTHER_SERVERS = [f"n{number}" for number in range(10)]
 PROBES = ("/livez", "/readyz", "/metrics", "/.well-known/jwks.json")
 
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    # The bucket of a source address holds ten times `burst`: everything here comes from one.
+    # The bucket of a client address holds ten times `burst`; all requests of this test come from one address.
     return {"rate": {"requests_per_second": 5, "burst": 10, "tokens_per_minute": 0.01, "token_burst": BURST}}
 
 
 async def exchange(service: Driver, subject: str, **more: str) -> Response:
-    fields = {"grant_type": GRANT, "subject_token": subject, "subject_token_type": ACCESS_TOKEN, **more}
+    fields = {
+        "grant_type": TOKEN_EXCHANGE_GRANT,
+        "subject_token": subject,
+        "subject_token_type": ACCESS_TOKEN_TYPE,
+        **more,
+    }
     return await service.call("POST", "/oauth/token", raw=urlencode(fields).encode(), headers=FORM)
 
 
@@ -42,45 +47,47 @@ async def revoke(service: Driver, token: str) -> int:
 
 
 def recorded(service: Driver, event: str = "exchange") -> int:
-    with service.house.store.read() as tx:
+    with service.context.store.read() as tx:
         count = select(func.count()).select_from(tables.audit).where(tables.audit.c.event == event)
         return int(tx.conn.execute(count).scalar_one())
 
 
-async def flooded(service: Driver, sent: int, **form: str) -> Counter[int]:
-    """Send many exchanges over sixteen connections; returns how often each status came."""
-    found: Counter[int] = Counter()
-    left = iter(range(sent))
+async def flood_exchanges(service: Driver, sent: int, **form: str) -> Counter[int]:
+    """Send many exchanges over sixteen connections; returns the number of responses by status."""
+    statuses: Counter[int] = Counter()
+    remaining = iter(range(sent))
 
-    async def one() -> None:
-        for _ in left:
-            found[(await exchange(service, **form)).status] += 1
+    async def send() -> None:
+        for _ in remaining:
+            statuses[(await exchange(service, **form)).status] += 1
 
-    await asyncio.gather(*(one() for _ in range(16)))
-    return found
-
-
-async def neighbours(service: Driver) -> list[Session]:
-    return [await service.open("rob", server=name) for name in NEIGHBOURS]
+    await asyncio.gather(*(send() for _ in range(16)))
+    return statuses
 
 
-async def rounds(service: Driver, sessions: list[Session]) -> Counter[int]:
-    """Let everybody renew a few times, and everything be probed, while something else happens."""
-    found: Counter[int] = Counter()
+async def open_other_sessions(service: Driver) -> list[Session]:
+    return [await service.open("rob", server=name) for name in OTHER_SERVERS]
+
+
+async def renew_and_probe(service: Driver, sessions: list[Session]) -> Counter[int]:
+    """Renew all sessions and send probes a few times; returns the number of responses by status."""
+    statuses: Counter[int] = Counter()
     for _ in range(BURST - 1):
         for session in sessions:
-            found[(await service.renew(session)).status] += 1
+            statuses[(await service.renew(session)).status] += 1
         for path in PROBES:
-            found[(await service.call("GET", path)).status] += 1
-    return found
+            statuses[(await service.call("GET", path)).status] += 1
+    return statuses
 
 
 @pytest.mark.proves("R125", "T-36", "T-37")
-async def test_who_renews_without_end_is_refused_and_nobody_else(service: Driver) -> None:
-    eve, others = await service.open("eve"), await neighbours(service)
+async def test_a_flood_of_renewals_is_refused_and_no_other_request(service: Driver) -> None:
+    eve, others = await service.open("eve"), await open_other_sessions(service)
     before = recorded(service)
-    flood, calm = await asyncio.gather(flooded(service, 150, subject=eve.hub_token), rounds(service, others))
-    assert calm == {200: (BURST - 1) * (len(others) + len(PROBES))}
+    flood, others_statuses = await asyncio.gather(
+        flood_exchanges(service, 150, subject=eve.hub_token), renew_and_probe(service, others)
+    )
+    assert others_statuses == {200: (BURST - 1) * (len(others) + len(PROBES))}
     assert set(flood) == {200, 429}
     assert flood[200] == BURST
     assert recorded(service) - before == flood[200] + (BURST - 1) * len(others), "a refusal writes nothing"
@@ -88,33 +95,35 @@ async def test_who_renews_without_end_is_refused_and_nobody_else(service: Driver
     assert (refused.status, refused.json["error"]) == (429, "temporarily_unavailable")
     assert int(refused.headers["Retry-After"]) >= 1
     second = await service.open("eve", server="second")
-    assert (await service.renew(second)).status == 200, "another kernel of the same person has its own share"
+    assert (await service.renew(second)).status == 200, "another session of the same user has its own budget"
 
 
 @pytest.mark.proves("R125")
-async def test_who_asks_again_at_once_is_answered_slowly(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LINGER_SECONDS", 3600)
+async def test_refusals_are_delayed(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "MIN_REFUSAL_DELAY_SECONDS", 3600)
     eve, rob = await service.open("eve"), await service.open("rob")
     assert {(await service.renew(eve)).status for _ in range(BURST)} == {200}
-    asked = [asyncio.create_task(service.renew(eve)) for _ in range(3)]
+    tasks = [asyncio.create_task(service.renew(eve)) for _ in range(3)]
     assert (await service.renew(rob)).status == 200
-    assert {answer.status for answer in await asyncio.gather(*asked)} == {503}, "no longer than any request may take"
+    assert {response.status for response in await asyncio.gather(*tasks)} == {503}, "within the deadline of a request"
 
 
 @pytest.mark.proves("R125", "R127", "T-36", "T-37")
-async def test_a_flood_of_credentials_that_are_none_takes_nothing_from_others(service: Driver) -> None:
-    others = await neighbours(service)
-    flood, calm = await asyncio.gather(flooded(service, 400, subject="garbage"), rounds(service, others))
-    assert calm == {200: (BURST - 1) * (len(others) + len(PROBES))}
+async def test_a_flood_of_invalid_credentials_does_not_affect_others(service: Driver) -> None:
+    others = await open_other_sessions(service)
+    flood, others_statuses = await asyncio.gather(
+        flood_exchanges(service, 400, subject="garbage"), renew_and_probe(service, others)
+    )
+    assert others_statuses == {200: (BURST - 1) * (len(others) + len(PROBES))}
     assert set(flood) <= {400, 429}
-    assert len(service.house.limits._minted) == len(others), "no bucket for what is not known to be a session's"
+    assert len(service.context.rate_limiter._issued_tokens) == len(others), "no bucket for unknown credentials"
 
 
 @pytest.mark.proves("R125", "T-36", "T-37")
-async def test_to_narrow_without_end_is_refused_and_leaves_the_session_its_renewals(service: Driver) -> None:
+async def test_a_flood_of_downscoping_is_refused_and_leaves_renewals_possible(service: Driver) -> None:
     eve = await service.open("eve")
-    form = {"subject": eve.token, "subject_token_type": JWT, "scope": "read:training"}
-    flood = await flooded(service, 60, **form)
+    form = {"subject": eve.token, "subject_token_type": JWT_TYPE, "scope": "read:training"}
+    flood = await flood_exchanges(service, 60, **form)
     assert set(flood) == {200, 429}
     assert flood[200] == BURST
     assert (await service.renew(eve)).status == 200
@@ -125,13 +134,13 @@ async def test_a_role_token_without_its_credential_cannot_fill_the_audit(service
     eve = await service.open("eve")
     before = recorded(service)
     for number in range(40):
-        await exchange(service, f"guess{number}", actor_token=eve.token, actor_token_type=JWT)
+        await exchange(service, f"guess{number}", actor_token=eve.token, actor_token_type=JWT_TYPE)
     assert recorded(service) - before == 10
     assert (await service.renew(eve)).status == 200
 
 
 @pytest.mark.proves("R52", "R125", "T-37")
-async def test_who_keeps_a_dead_token_uses_up_nobody_s_revocations(service: Driver) -> None:
+async def test_a_revoked_token_does_not_use_up_the_budget_of_its_session(service: Driver) -> None:
     eve = await service.open("eve")
     statuses = [await revoke(service, eve.token) for _ in range(40)]
     assert set(statuses) == {200, 429}
@@ -142,37 +151,35 @@ async def test_who_keeps_a_dead_token_uses_up_nobody_s_revocations(service: Driv
 
 
 @pytest.mark.proves("R125")
-async def test_a_flood_of_probes_is_one_question_to_the_store(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, fitness, go = health._unfit, health._fitness, asyncio.Event()
-    loop, all_came = asyncio.get_running_loop(), asyncio.Event()
-    came: list[Call] = []
-    looks: list[House] = []
+async def test_concurrent_probes_share_one_query(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_readiness, readiness, go = health._check_readiness, health._readiness, asyncio.Event()
+    loop, all_arrived = asyncio.get_running_loop(), asyncio.Event()
+    arrived: list[RequestContext] = []
+    checks: list[ServiceContext] = []
 
-    async def counted(call: Call) -> Unfit | None:
-        came.append(call)
-        if len(came) == 40:
-            all_came.set()
-        return await fitness(call)
+    async def counted(ctx: RequestContext) -> NotReady | None:
+        arrived.append(ctx)
+        if len(arrived) == 40:
+            all_arrived.set()
+        return await readiness(ctx)
 
-    def slow(house: House, tx: Read) -> Unfit | None:
-        looks.append(house)
+    def slow(context: ServiceContext, tx: ReadTransaction) -> NotReady | None:
+        checks.append(context)
         asyncio.run_coroutine_threadsafe(go.wait(), loop).result(timeout=30)
-        return look(house, tx)
+        return check_readiness(context, tx)
 
-    monkeypatch.setattr(health, "_unfit", slow)
-    monkeypatch.setattr(health, "_fitness", counted)
+    monkeypatch.setattr(health, "_check_readiness", slow)
+    monkeypatch.setattr(health, "_readiness", counted)
     probes = [asyncio.create_task(service.call("GET", "/readyz")) for _ in range(40)]
-    await asyncio.wait_for(all_came.wait(), timeout=30)
+    await asyncio.wait_for(all_arrived.wait(), timeout=30)
     assert (await service.call("GET", "/livez")).status == 200
     go.set()
-    assert {answer.status for answer in await asyncio.gather(*probes)} == {200}
-    assert len(looks) == 1
+    assert {response.status for response in await asyncio.gather(*probes)} == {200}
+    assert len(checks) == 1
 
 
 @pytest.mark.proves("R125")
-async def test_figures_are_not_made_anew_for_everybody_who_asks(
-    service: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "PAGES_PER_SECOND", 1e-6)
+async def test_metrics_are_not_computed_for_every_request(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "SCRAPES_PER_SECOND", 1e-6)
     pages = {(await service.call("GET", "/metrics")).body for _ in range(60)}
-    assert len(pages) == health.PAGES_AT_ONCE
+    assert len(pages) == health.SCRAPE_BURST

@@ -1,4 +1,4 @@
-"""A service that a hub started, with people, and a window at it."""
+"""A service with a hub and users, and a browser."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import Driver, populate
-from tests.service.panel.window import Hub, Window, start
+from tests.service.panel.window import FakeHub, Window, start
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[Hub]:
-    found = Hub()
-    yield found
-    found.server.stop()
-    await found.server.close_all_connections()
+async def hub() -> AsyncIterator[FakeHub]:
+    hub = FakeHub()
+    yield hub
+    hub.server.stop()
+    await hub.server.close_all_connections()
 
 
 @pytest.fixture
-async def whole(tmp_path: Path, hub: Hub) -> AsyncIterator[Driver]:
+async def hub_service(tmp_path: Path, hub: FakeHub) -> AsyncIterator[Driver]:
     driver = await start(tmp_path, hub)
-    populate(driver.house)
+    populate(driver.context)
     yield driver
     driver.close()
     await driver.server.stop()
 
 
 @pytest.fixture
-def window(whole: Driver, hub: Hub) -> Window:
-    return Window(whole, hub)
+def window(hub_service: Driver, hub: FakeHub) -> Window:
+    return Window(hub_service, hub)

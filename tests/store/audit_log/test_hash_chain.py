@@ -1,4 +1,4 @@
-"""When the writing end of a chain reads the head, and when it may know it."""
+"""When an audit writer reads the head of its chain, and when it uses the cached one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.store.audit_log.hash_chain import Chain
-from aizen_hub.store.audit_log.record import Encoded
+from aizen_hub.store.audit_log.hash_chain import HashChain
+from aizen_hub.store.audit_log.record import EncodedRecord
 
 TABLE = "CREATE TABLE audit (writer, number, id, at, event, identity, project, body, previous, hash)"
 
 
-class Counting:
+class CountingCursor:
     """A cursor that counts how often the head was read."""
 
     def __init__(self, cursor: sqlite3.Cursor) -> None:
@@ -32,21 +32,21 @@ class Counting:
 
 
 @pytest.fixture
-def cursor() -> Iterator[Counting]:
+def cursor() -> Iterator[CountingCursor]:
     with sqlite3.connect(":memory:", isolation_level=None) as conn:
         conn.execute(TABLE)
-        yield Counting(conn.cursor())
+        yield CountingCursor(conn.cursor())
     conn.close()
 
 
-def row(number: int) -> Encoded:
-    return Encoded(f"{number:064x}", number, "looked", None, None, b"{}")
+def row(number: int) -> EncodedRecord:
+    return EncodedRecord(f"{number:064x}", number, "looked", None, None, b"{}")
 
 
 @pytest.mark.proves("R95")
 @pytest.mark.parametrize(("shared", "reads"), [(True, 3), (False, 1)])
-def test_a_chain_of_ones_own_is_read_once(cursor: Counting, shared: bool, reads: int) -> None:
-    chain = Chain("w", "?", shared=shared)
+def test_the_head_of_an_unshared_chain_is_read_once(cursor: CountingCursor, shared: bool, reads: int) -> None:
+    chain = HashChain("w", "?", shared=shared)
     for number in range(3):
         chain.append(cursor, [row(2 * number), row(2 * number + 1)])
         chain.confirm()
@@ -55,8 +55,8 @@ def test_a_chain_of_ones_own_is_read_once(cursor: Counting, shared: bool, reads:
 
 
 @pytest.mark.proves("R95", "R105")
-def test_after_a_transaction_that_nobody_confirmed_it_is_read_again(cursor: Counting) -> None:
-    chain = Chain("w", "?", shared=False)
+def test_after_an_unconfirmed_transaction_the_head_is_read_again(cursor: CountingCursor) -> None:
+    chain = HashChain("w", "?", shared=False)
     chain.append(cursor, [row(1)])
     chain.confirm()
     cursor.execute("BEGIN", ())
@@ -67,10 +67,10 @@ def test_after_a_transaction_that_nobody_confirmed_it_is_read_again(cursor: Coun
 
 
 @pytest.mark.proves("R95", "T-44")
-def test_another_server_has_another_head(cursor: Counting) -> None:
-    chain = Chain("w", "?", shared=False)
-    chain.append(cursor, [row(1), row(2)], server=1)
+def test_another_database_server_has_another_head(cursor: CountingCursor) -> None:
+    chain = HashChain("w", "?", shared=False)
+    chain.append(cursor, [row(1), row(2)], server_started=1)
     chain.confirm()
     cursor.execute("DELETE FROM audit WHERE number = 2", ())
-    chain.append(cursor, [row(3)], server=2)
+    chain.append(cursor, [row(3)], server_started=2)
     assert cursor.numbers() == [1, 2]

@@ -1,4 +1,4 @@
-"""One conversation with a directory server: verified TLS, a deadline for all of it, no referrals."""
+"""LDAP connection with verified TLS, one deadline for all operations, and no referrals."""
 
 from __future__ import annotations
 
@@ -24,25 +24,27 @@ from prometheus_client import Counter
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]
 
 from aizen_hub.hub.login.ldap.entry import Entry
-from aizen_hub.hub.login.ldap.server_pool import Place
+from aizen_hub.hub.login.ldap.server_pool import ServerPool
 
 log = logging.getLogger("aizen_hub.login")
 
-REFERRALS = Counter("aizen_login_referrals", "Referrals that a directory answered and nobody followed")
+REFERRALS = Counter("aizen_login_referrals", "Referrals returned by a directory, which are never followed")
 
-# What a wrong name or password looks like: inappropriateAuthentication, invalidCredentials, noSuchObject,
+# Result codes for a wrong name or password: inappropriateAuthentication, invalidCredentials, noSuchObject,
 # invalidDNSyntax, constraintViolation (too many failures), unwillingToPerform (account policies).
-_NOT_PROVEN = frozenset({48, 49, RESULT_NO_SUCH_OBJECT, 34, 19, 53})
-# ldap3 reads hostile bytes with these; a directory that sends nonsense is as good as none.
-_NONSENSE = (LDAPException, OSError, PyAsn1Error, ValueError, TypeError, LookupError, AttributeError)
+_INVALID_CREDENTIALS = frozenset({48, 49, RESULT_NO_SUCH_OBJECT, 34, 19, 53})
+# Of one connection: hundreds of times what a login needs, which reads a few entries and the names of groups.
+MAX_RECEIVED_BYTES = 16 << 20
+# ldap3 raises any of these while it parses malformed responses; they count as a failed connection.
+_CONNECTION_ERRORS = (LDAPException, OSError, PyAsn1Error, ValueError, TypeError, LookupError, AttributeError)
 
 
-class DirectoryFailed(Exception):
-    """The directory does not answer, not in time, not securely, or not sensibly; the message is for the log."""
+class DirectoryError(Exception):
+    """No valid response of the directory in time over a secure connection; the message is for the log."""
 
 
 class Deadline:
-    """The time that is left for one login, and the means to cut it off from another thread.
+    """The remaining time of one login; another thread can cancel its connections.
 
     Parameters
     ----------
@@ -54,33 +56,62 @@ class Deadline:
         self._end = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
-        self._cut = False
+        self._cancelled = False
 
-    def left(self) -> float:
-        """Return the seconds left; DirectoryFailed if there are none."""
-        left = self._end - time.monotonic()
-        if left <= 0 or self._cut:
-            raise DirectoryFailed("no answer within the deadline")
-        return left
+    @property
+    def is_over(self) -> bool:
+        return self._cancelled or time.monotonic() >= self._end
 
-    def watch(self, sock: socket.socket) -> None:
-        # A duplicate: TLS takes the descriptor over, and shutting one of them down ends the connection for both.
+    def remaining(self) -> float:
+        """Return the seconds left; raise DirectoryError if there are none."""
+        seconds = self._end - time.monotonic()
+        if seconds <= 0 or self._cancelled:
+            raise DirectoryError("no response within the deadline")
+        return seconds
+
+    def register(self, sock: socket.socket) -> None:
+        # A duplicate: TLS takes over the descriptor, and a shutdown of either one ends the connection.
         with self._lock:
             self._sockets.append(sock.dup())
-        if self._cut:
-            self.cut()
+        if self._cancelled:
+            self.cancel()
 
-    def cut(self) -> None:
-        """End every conversation now: a server that drips one byte a second never runs into a receive timeout."""
+    def cancel(self) -> None:
+        """Shut down every connection: a server that sends one byte a second never causes a receive timeout."""
         with self._lock:
-            self._cut = True
+            self._cancelled = True
             while self._sockets:
-                with self._sockets.pop() as sock, suppress(OSError):  # closed by the server already
+                with self._sockets.pop() as sock, suppress(OSError):  # already closed by the server
                     sock.shutdown(socket.SHUT_RDWR)
 
 
-class _WatchedTls(ldap3.Tls):
-    """Hands the socket to the deadline before the handshake, which no timeout of ldap3 bounds as a whole."""
+class _BoundedSocket:
+    """Raises an error at the deadline, and after `MAX_RECEIVED_BYTES`.
+
+    ldap3 decodes responses only when no more data is waiting. From a directory that never stops sending it would
+    collect everything until the deadline, and then decode all of it, while the thread is lost to other logins.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._socket = sock
+        self._deadline = deadline
+        self._received = 0
+
+    def recv(self, size: int) -> bytes:
+        data = self._socket.recv(size)
+        self._received += len(data)
+        if self._received > MAX_RECEIVED_BYTES:
+            raise OSError(f"more than {MAX_RECEIVED_BYTES} bytes received")
+        if self._deadline.is_over:
+            raise TimeoutError
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class _DeadlineTls(ldap3.Tls):
+    """Registers the socket with the deadline before the handshake, for which ldap3 has no total timeout."""
 
     def __init__(self, deadline: Deadline, seconds: float, **options: object) -> None:
         super().__init__(**options)
@@ -88,161 +119,161 @@ class _WatchedTls(ldap3.Tls):
         self._seconds = seconds
 
     def wrap_socket(self, connection: ldap3.Connection, do_handshake: bool = False) -> None:
-        self._deadline.watch(connection.socket)
+        self._deadline.register(connection.socket)
         connection.socket.settimeout(self._seconds)
         super().wrap_socket(connection, do_handshake)
 
 
-class Directory:
-    """One connection; use as a context manager so that it is always closed."""
+class LdapConnection:
+    """One connection to a directory; use as a context manager so that it is always closed."""
 
-    def __init__(self, place: Place, deadline: Deadline) -> None:
+    def __init__(self, servers: ServerPool, deadline: Deadline) -> None:
         self._deadline = deadline
-        self._place = place
+        self._servers = servers
         self._address = ""
-        self._connection = self._open(place)
+        self._connection = self._open(servers)
 
-    def __enter__(self) -> Directory:
+    def __enter__(self) -> LdapConnection:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._connection.strategy.close()
 
     def bind(self, dn: str, password: str) -> bool:
-        """Prove ``dn`` by its password; False if the directory says that it is not so.
+        """Authenticate ``dn`` by its password; False if the directory rejects it.
 
         Raises
         ------
-        DirectoryFailed
-            No answer, or one that says nothing about the password (busy, referral, stronger authentication needed).
+        DirectoryError
+            No response, or one that does not concern the password (busy, referral, stronger authentication needed).
         """
         if not dn or not password:
-            # Either would be an unauthenticated bind, which servers answer with success (RFC 4513, 5.1.2).
+            # Either would be an unauthenticated bind, which servers accept with success (RFC 4513, 5.1.2).
             return False
         connection = self._connection
         with self._operation("bind"):
             connection.authentication = ldap3.SIMPLE
             connection.user = dn
-            # Bytes go out as they are; text would be prepared by ldap3 and could become another password, or none.
+            # Bytes are sent unchanged; ldap3 would normalize text, which could yield another password, or an empty one.
             connection.password = password.encode("utf-8")
             try:
                 if connection.bind(read_server_info=False):
                     return True
             finally:
                 connection.password = None
-        code = self._code()
-        if code in _NOT_PROVEN:
+        code = self._result_code()
+        if code in _INVALID_CREDENTIALS:
             return False
-        raise DirectoryFailed(f"it refused to say whether a password is right (result {code})")
+        raise DirectoryError(f"it did not check the password (result {code})")
 
     def bind_anonymously(self) -> None:
-        """Become nobody, for lookups in a directory that lets anybody read."""
+        """Bind anonymously, for lookups in a directory that permits them."""
         connection = self._connection
         with self._operation("anonymous bind"):
             connection.authentication, connection.user, connection.password = ldap3.ANONYMOUS, None, None
             bound = connection.bind(read_server_info=False)
         if not bound:
-            raise DirectoryFailed(f"it refuses lookups without an account (result {self._code()})")
+            raise DirectoryError(f"it denies lookups without an account (result {self._result_code()})")
 
     def whoami(self) -> str | None:
-        """Return the authorisation identity of this connection (RFC 4532); None if the server does not tell."""
+        """Return the authorization identity of this connection (RFC 4532); None if the server does not support it."""
         with self._operation("whoami"):
-            answer = self._connection.extend.standard.who_am_i()
-        if self._code() == RESULT_SUCCESS:
-            return answer or ""
-        if self._code() in (RESULT_PROTOCOL_ERROR, 12, 53):
+            identity = self._connection.extend.standard.who_am_i()
+        if self._result_code() == RESULT_SUCCESS:
+            return identity or ""
+        if self._result_code() in (RESULT_PROTOCOL_ERROR, 12, 53):
             return None
-        raise DirectoryFailed(f"it does not say who is signed in (result {self._code()})")
+        raise DirectoryError(f"it does not return the authorization identity (result {self._result_code()})")
 
     def read(self, dn: str, attributes: Sequence[str], condition: str = "(objectClass=*)") -> Entry | None:
-        """Read one entry by its name; None if it does not exist, cannot be seen, or does not meet ``condition``."""
-        found = self.search(dn, condition, attributes, limit=1, scope=ldap3.BASE)
-        return found[0] if found else None
+        """Read one entry by its DN; None if it does not exist, is not visible, or does not match ``condition``."""
+        entries = self.search(dn, condition, attributes, limit=1, scope=ldap3.BASE)
+        return entries[0] if entries else None
 
     def search(
         self, base: str, condition: str, attributes: Sequence[str], *, limit: int, scope: str = ldap3.SUBTREE
     ) -> tuple[Entry, ...]:
-        """Return at most ``limit`` + 1 entries, so that the caller sees that there are too many.
+        """Return at most ``limit`` + 1 entries, so that the caller can detect an excess.
 
         Raises
         ------
-        DirectoryFailed
-            No answer, a referral instead of one, or an error.
+        DirectoryError
+            No response, a referral, or an error.
         """
         entries: list[Entry] = []
         cookie = None
-        paged = scope != ldap3.BASE and limit >= self._place.page_size
+        paged = scope != ldap3.BASE and limit >= self._servers.page_size
         while True:
-            answers = self._search(
-                base, condition, attributes, limit, scope, self._place.page_size if paged else 0, cookie
+            messages = self._search(
+                base, condition, attributes, limit, scope, self._servers.page_size if paged else 0, cookie
             )
-            code = self._code()
-            REFERRALS.inc(sum(one.get("type") == "searchResRef" for one in answers))
+            code = self._result_code()
+            REFERRALS.inc(sum(message.get("type") == "searchResRef" for message in messages))
             if code == RESULT_NO_SUCH_OBJECT:
                 return ()
             if code not in (RESULT_SUCCESS, RESULT_SIZE_LIMIT_EXCEEDED):
-                raise DirectoryFailed(f"it answered a search with result {code}")
-            entries += [_entry(one) for one in answers if one.get("type") == "searchResEntry"]
+                raise DirectoryError(f"a search failed with result {code}")
+            entries += [_to_entry(message) for message in messages if message.get("type") == "searchResEntry"]
             if code == RESULT_SIZE_LIMIT_EXCEEDED and len(entries) <= limit and scope != ldap3.BASE:
-                raise DirectoryFailed("its own size limit cut a search short")
-            cookie = self._cookie() if paged else None
-            if not cookie or len(entries) > limit or not answers:
+                raise DirectoryError("its size limit truncated a search")
+            cookie = self._next_page_cookie() if paged else None
+            if not cookie or len(entries) > limit or not messages:
                 return tuple(entries[: limit + 1])
 
     def _search(
-        self, base: str, condition: str, attributes: Sequence[str], limit: int, scope: str, page: int, cookie: Any
+        self, base: str, condition: str, attributes: Sequence[str], limit: int, scope: str, page_size: int, cookie: Any
     ) -> list[dict[str, Any]]:
-        left = self._deadline.left()
+        remaining = self._deadline.remaining()
         with self._operation("search"):
             self._connection.search(
                 base,
                 condition,
                 search_scope=scope,
-                # A link inside the directory could lead an entry's name elsewhere.
+                # An alias inside the directory could point to another entry.
                 dereference_aliases=ldap3.DEREF_NEVER,
                 attributes=list(attributes),
-                # A server counts a limit over all pages, so with pages it is counted here.
-                size_limit=0 if page else limit + 1 if scope != ldap3.BASE else 1,
-                time_limit=max(1, math.ceil(left)),
-                paged_size=page or None,
+                # A server applies the limit to all pages together, so with pages it is enforced by the caller.
+                size_limit=0 if page_size else limit + 1 if scope != ldap3.BASE else 1,
+                time_limit=max(1, math.ceil(remaining)),
+                paged_size=page_size or None,
                 paged_cookie=cookie,
             )
             return list(self._connection.response or ())
 
-    def _cookie(self) -> bytes | None:
-        """Return where the next page begins; None after the last, or from a server without pages."""
+    def _next_page_cookie(self) -> bytes | None:
+        """Return the cookie of the next page; None after the last one, or from a server without paging."""
         try:
             value = self._connection.result["controls"]["1.2.840.113556.1.4.319"]["value"]["cookie"]
         except (KeyError, TypeError):
             return None
         return value if isinstance(value, bytes) else None
 
-    def _open(self, place: Place) -> ldap3.Connection:
+    def _open(self, servers: ServerPool) -> ldap3.Connection:
         failures = []
-        order = place.in_order()
-        for number, address in enumerate(order):
-            # One that does not answer costs its share, and leaves the others theirs.
-            share = self._deadline.left() / (len(order) - number)
+        addresses = servers.ordered_addresses()
+        for index, address in enumerate(addresses):
+            # A server that does not respond uses up its share of the time only.
+            share = self._deadline.remaining() / (len(addresses) - index)
             try:
                 self._address = address
-                return self._connect(place, address, share)
-            except _NONSENSE as error:
-                place.rest(address)
-                # The text of ldap3 names addresses and certificates, no secret.
-                failures.append(f"{address}:{place.port}: {str(error)[:300] or type(error).__name__}")
-                self._deadline.left()
-        raise DirectoryFailed("; ".join(failures))
+                return self._connect(servers, address, share)
+            except _CONNECTION_ERRORS as error:
+                servers.mark_down(address)
+                # The messages of ldap3 contain addresses and certificates, no secrets.
+                failures.append(f"{address}:{servers.port}: {str(error)[:300] or type(error).__name__}")
+                self._deadline.remaining()
+        raise DirectoryError("; ".join(failures))
 
-    def _connect(self, place: Place, address: str, seconds: float) -> ldap3.Connection:
+    def _connect(self, servers: ServerPool, address: str, seconds: float) -> ldap3.Connection:
         server = ldap3.Server(
             address,
-            port=place.port,
-            use_ssl=place.mode == "on_connect",
-            tls=_WatchedTls(self._deadline, seconds, **{"sni": address, **place.tls}),
+            port=servers.port,
+            use_ssl=servers.tls_mode == "on_connect",
+            tls=_DeadlineTls(self._deadline, seconds, **{"sni": address, **servers.tls_options}),
             # Schema and server information would be fetched at every connection and are not needed.
             get_info=ldap3.NONE,
             allowed_referral_hosts=[],
-            connect_timeout=min(place.connect_seconds, seconds),
+            connect_timeout=min(servers.connect_seconds, seconds),
         )
         connection = ldap3.Connection(
             server,
@@ -251,42 +282,44 @@ class Directory:
             raise_exceptions=False,
             check_names=False,
             return_empty_attributes=False,
-            receive_timeout=max(1, math.ceil(self._deadline.left())),
+            receive_timeout=max(1, math.ceil(self._deadline.remaining())),
         )
         try:
             connection.open(read_server_info=False)
-            if place.mode != "on_connect":
-                # Over LDAPS it is watched since before the handshake.
-                self._deadline.watch(connection.socket)
+            if servers.tls_mode != "on_connect":
+                # With LDAPS it is registered before the handshake.
+                self._deadline.register(connection.socket)
             connection.socket.settimeout(seconds)
-            if place.mode == "before_bind":
+            if servers.tls_mode == "before_bind":
                 connection.start_tls(read_server_info=False)
-        except _NONSENSE:
+            # Last, since TLS needs the socket itself.
+            connection.socket = _BoundedSocket(connection.socket, self._deadline)
+        except _CONNECTION_ERRORS:
             connection.strategy.close()
             raise
         return connection
 
     @contextmanager
-    def _operation(self, what: str) -> Iterator[None]:
-        left = self._deadline.left()
+    def _operation(self, name: str) -> Iterator[None]:
+        remaining = self._deadline.remaining()
         try:
-            self._connection.socket.settimeout(left)
+            self._connection.socket.settimeout(remaining)
             yield
-        except _NONSENSE as error:
-            self._place.rest(self._address)
-            self._deadline.left()
-            raise DirectoryFailed(f"{what}: {type(error).__name__}: {str(error)[:200]}") from None
+        except _CONNECTION_ERRORS as error:
+            self._servers.mark_down(self._address)
+            self._deadline.remaining()
+            raise DirectoryError(f"{name}: {type(error).__name__}: {str(error)[:200]}") from None
 
-    def _code(self) -> int:
+    def _result_code(self) -> int:
         result = self._connection.result
         if not isinstance(result, dict):
-            raise DirectoryFailed("it gave no result")
+            raise DirectoryError("it returned no result")
         if result["result"] == RESULT_REFERRAL:
             REFERRALS.inc()
         return int(result["result"])
 
 
-def _entry(answer: dict[str, Any]) -> Entry:
-    raw = answer["raw_attributes"]
-    # With its options: a value of `uid;lang-de` is none of `uid`.
-    return Entry(str(answer["dn"]), {name.lower(): tuple(values) for name, values in raw.items()})
+def _to_entry(message: dict[str, Any]) -> Entry:
+    raw = message["raw_attributes"]
+    # Options stay part of the name: a value of `uid;lang-de` is not one of `uid`.
+    return Entry(str(message["dn"]), {name.lower(): tuple(values) for name, values in raw.items()})

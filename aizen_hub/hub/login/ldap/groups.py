@@ -1,4 +1,4 @@
-"""The groups of a person in a directory: by names compared as names, nested ones within limits."""
+"""Group memberships of a user in a directory, with nested groups up to a limit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from aizen_hub.hub.login.ldap.config import LdapConfig
-from aizen_hub.hub.login.ldap.connection import Directory, DirectoryFailed
+from aizen_hub.hub.login.ldap.connection import DirectoryError, LdapConnection
 from aizen_hub.hub.login.ldap.entry import Entry
-from aizen_hub.hub.login.provider import show
-from aizen_hub.validation.distinguished_name import Dn, DnError, escape_filter, leaf_value
+from aizen_hub.hub.login.provider import printable
+from aizen_hub.validation.distinguished_name import Dn, DnError, escape_filter, leaf_rdn_value
 
 log = logging.getLogger("aizen_hub.login")
 
@@ -18,94 +18,94 @@ MAX_GROUPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """What was found: names for the service, and whether one of the allowed groups is among them."""
+class GroupMemberships:
+    """Group names for the service, and whether one of the allowed groups is among them."""
 
     names: tuple[str, ...]
     allowed: bool
 
 
 class GroupReader:
-    """Reads direct and nested groups as the settings say."""
+    """Reads direct and nested groups, as configured."""
 
     def __init__(self, traits: LdapConfig) -> None:
         self._traits = traits
-        self._allowed = frozenset(Dn.parse(one) for one in traits.allowed_groups or ())
+        self._allowed = frozenset(Dn.parse(dn) for dn in traits.allowed_groups or ())
         self._base = Dn.parse(traits.group_search_base) if traits.group_search_base else None
 
-    def read(self, directory: Directory, entry: Entry, uid: str) -> Groups:
-        """Return the groups of one person.
+    def read(self, connection: LdapConnection, entry: Entry, uid: str) -> GroupMemberships:
+        """Return the groups of one user.
 
         Raises
         ------
-        DirectoryFailed
-            No answer, or more than 1,000 groups: what cannot be read whole is not used at all.
+        DirectoryError
+            No response, or more than 1,000 groups: an incomplete list is not used at all.
         """
-        found = self._direct(directory, entry, uid)
-        self._follow(directory, found)
-        allowed = not self._allowed.isdisjoint(found) or self._asked(directory, entry, uid)
-        return Groups(self._names(found), allowed)
+        groups = self._direct_groups(connection, entry, uid)
+        self._add_nested_groups(connection, groups)
+        allowed = not self._allowed.isdisjoint(groups) or self._is_in_allowed_group(connection, entry, uid)
+        return GroupMemberships(self._group_names(groups), allowed)
 
-    def _direct(self, directory: Directory, entry: Entry, uid: str) -> dict[Dn, str]:
-        found: dict[Dn, str] = {}
-        for value in entry.texts("memberOf"):
-            _add(found, value)
+    def _direct_groups(self, connection: LdapConnection, entry: Entry, uid: str) -> dict[Dn, str]:
+        groups: dict[Dn, str] = {}
+        for value in entry.text_values("memberOf"):
+            _add_group(groups, value)
         if self._traits.group_search_base:
-            for group in self._members(directory, entry.dn, uid):
-                _add(found, group.dn)
-        return found
-
-    def _follow(self, directory: Directory, found: dict[Dn, str]) -> None:
-        # Breadth first over what is new: a cycle adds nothing and ends the walk.
-        fresh = list(found.values())
-        for _ in range(self._traits.nested_group_depth):
-            above: dict[Dn, str] = {}
-            for dn in fresh:
-                for group in self._members(directory, dn, ""):
-                    _add(above, group.dn)
-            new = {key: dn for key, dn in above.items() if key not in found}
-            if not new:
-                return
-            found |= new
-            if len(found) > MAX_GROUPS:
-                raise DirectoryFailed(f"a person is in more than {MAX_GROUPS} groups")
-            fresh = list(new.values())
-
-    def _members(self, directory: Directory, member: str, uid: str) -> tuple[Entry, ...]:
-        groups = directory.search(
-            self._traits.group_search_base, self._condition(member, uid), ["1.1"], limit=MAX_GROUPS
-        )
-        if len(groups) > MAX_GROUPS:
-            raise DirectoryFailed(f"a person is in more than {MAX_GROUPS} groups")
+            for group in self._groups_containing(connection, entry.dn, uid):
+                _add_group(groups, group.dn)
         return groups
 
-    def _asked(self, directory: Directory, entry: Entry, uid: str) -> bool:
-        """Ask each allowed group for the person, for directories without ``memberOf`` and groups outside the base."""
-        condition = self._condition(entry.dn, uid)
-        return any(directory.read(dn, ["1.1"], condition) is not None for dn in self._traits.allowed_groups or ())
+    def _add_nested_groups(self, connection: LdapConnection, groups: dict[Dn, str]) -> None:
+        # Breadth first over new groups only, so that a cycle ends the walk.
+        current = list(groups.values())
+        for _ in range(self._traits.nested_group_depth):
+            parents: dict[Dn, str] = {}
+            for dn in current:
+                for group in self._groups_containing(connection, dn, ""):
+                    _add_group(parents, group.dn)
+            new = {key: dn for key, dn in parents.items() if key not in groups}
+            if not new:
+                return
+            groups |= new
+            if len(groups) > MAX_GROUPS:
+                raise DirectoryError(f"a user is in more than {MAX_GROUPS} groups")
+            current = list(new.values())
 
-    def _condition(self, member: str, uid: str) -> str:
+    def _groups_containing(self, connection: LdapConnection, member: str, uid: str) -> tuple[Entry, ...]:
+        groups = connection.search(
+            self._traits.group_search_base, self._group_filter(member, uid), ["1.1"], limit=MAX_GROUPS
+        )
+        if len(groups) > MAX_GROUPS:
+            raise DirectoryError(f"a user is in more than {MAX_GROUPS} groups")
+        return groups
+
+    def _is_in_allowed_group(self, connection: LdapConnection, entry: Entry, uid: str) -> bool:
+        """Query each allowed group for the user, for directories without ``memberOf`` and groups outside the base."""
+        condition = self._group_filter(entry.dn, uid)
+        return any(connection.read(dn, ["1.1"], condition) is not None for dn in self._traits.allowed_groups or ())
+
+    def _group_filter(self, member: str, uid: str) -> str:
         condition = self._traits.group_search_filter.replace("{userdn}", escape_filter(member))
         if "{uid}" in condition and not uid:
             # A group has no login name; this value matches no memberUid.
             uid = "\0"
         return condition.replace("{uid}", escape_filter(uid))
 
-    def _names(self, found: dict[Dn, str]) -> tuple[str, ...]:
-        below = {key: dn for key, dn in found.items() if self._base is None or key.within(self._base)}
+    def _group_names(self, groups: dict[Dn, str]) -> tuple[str, ...]:
+        in_base = {key: dn for key, dn in groups.items() if self._base is None or key.is_within(self._base)}
         if self._traits.group_names == "dn":
-            return tuple(sorted(below.values()))
-        leaves = {dn: leaf_value(dn) for dn in below.values()}
-        times = Counter(leaf.casefold() for leaf in leaves.values())
+            return tuple(sorted(in_base.values()))
+        leaves = {dn: leaf_rdn_value(dn) for dn in in_base.values()}
+        counts = Counter(leaf.casefold() for leaf in leaves.values())
         for dn, leaf in leaves.items():
-            if times[leaf.casefold()] > 1:
-                # Taking the leaf for the name would make `cn=admin,ou=games` count as `cn=admin,ou=it`.
-                log.warning("group `%s` does not count: another group has the same short name", show(dn, 200))
-        return tuple(sorted(leaf for leaf in leaves.values() if times[leaf.casefold()] == 1))
+            if counts[leaf.casefold()] > 1:
+                # By the leaf name, `cn=admin,ou=games` would count as `cn=admin,ou=it`.
+                log.warning("group `%s` is ignored: another group has the same short name", printable(dn, 200))
+        return tuple(sorted(leaf for leaf in leaves.values() if counts[leaf.casefold()] == 1))
 
 
-def _add(found: dict[Dn, str], dn: str) -> None:
+def _add_group(groups: dict[Dn, str], dn: str) -> None:
     try:
-        found.setdefault(Dn.parse(dn), dn)
+        groups.setdefault(Dn.parse(dn), dn)
     except DnError:
-        log.warning("group `%s` does not count: malformed name", show(dn, 200))
+        log.warning("group `%s` is ignored: malformed name", printable(dn, 200))

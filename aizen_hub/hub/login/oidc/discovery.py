@@ -1,4 +1,4 @@
-"""What an OpenID provider says about itself (OpenID Connect Discovery 1.0): pinned, cached, last good kept."""
+"""Provider metadata (OpenID Connect Discovery 1.0): pinned issuer, cached, the last valid version kept."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aizen_hub.hub.login.oidc.http import IdpClient, IdpFailed, address_fault
-from aizen_hub.hub.login.provider import show
+from aizen_hub.hub.login.oidc.http import IdpClient, IdpError, url_fault
+from aizen_hub.hub.login.provider import printable
 
 log = logging.getLogger("aizen_hub.login")
 
-FRESH_SECONDS = 3600.0
+CACHE_SECONDS = 3600.0
 RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class ProviderMetadata:
     """The part of a discovery document that is used.
 
     Attributes
@@ -27,7 +27,7 @@ class Metadata:
     end_session_url : str or None
         For RP-initiated logout.
     iss_in_response : bool
-        Whether every answer of the authorization endpoint names its issuer (RFC 9207).
+        Whether every response of the authorization endpoint names its issuer (RFC 9207).
     """
 
     issuer: str
@@ -52,61 +52,63 @@ class Discovery:
         self.issuer = issuer
         self._client = client
         self._clock = clock
-        self._known: Metadata | None = None
-        self._next = float("-inf")
+        self._metadata: ProviderMetadata | None = None
+        self._next_read_at = float("-inf")
         self._lock = asyncio.Lock()
 
     @property
-    def last_good(self) -> Metadata | None:
-        return self._known
+    def last_metadata(self) -> ProviderMetadata | None:
+        return self._metadata
 
-    async def metadata(self) -> Metadata:
-        """Return the metadata, read anew every hour; where that fails, what was read last.
+    async def get_metadata(self) -> ProviderMetadata:
+        """Return the metadata, read again every hour; where that fails, the last valid version.
 
         Raises
         ------
-        IdpFailed
-            Nothing good was ever read.
+        IdpError
+            No valid metadata was read so far.
         """
         async with self._lock:
-            if self._known is not None and self._clock() < self._next:
-                return self._known
+            if self._metadata is not None and self._clock() < self._next_read_at:
+                return self._metadata
             try:
-                found = await self._read()
-            except IdpFailed as error:
-                if self._known is None:
+                metadata = await self._read()
+            except IdpError as error:
+                if self._metadata is None:
                     raise
-                log.warning("metadata of `%s` could not be read again, the last good one stays: %s", self.issuer, error)
-                self._next = self._clock() + RETRY_SECONDS
-                return self._known
-            self._known, self._next = found, self._clock() + FRESH_SECONDS
-            return found
+                log.warning(
+                    "metadata of `%s` could not be read again, the last valid version is used: %s", self.issuer, error
+                )
+                self._next_read_at = self._clock() + RETRY_SECONDS
+                return self._metadata
+            self._metadata, self._next_read_at = metadata, self._clock() + CACHE_SECONDS
+            return metadata
 
-    async def _read(self) -> Metadata:
+    async def _read(self) -> ProviderMetadata:
         document = await self._client.get_json(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
         if not isinstance(document, dict):
-            raise IdpFailed("its metadata is not a JSON object")
+            raise IdpError("its metadata is not a JSON object")
         if document.get("issuer") != self.issuer:
-            raise IdpFailed(f"its metadata names another issuer, `{show(str(document.get('issuer')), 200)}`")
+            raise IdpError(f"its metadata names another issuer, `{printable(str(document.get('issuer')), 200)}`")
         challenges = document.get("code_challenge_methods_supported")
         if isinstance(challenges, list) and "S256" not in challenges:
-            log.warning("`%s` does not announce PKCE with S256; it is sent nevertheless", self.issuer)
-        return Metadata(
+            log.warning("`%s` does not announce PKCE with S256; it is sent all the same", self.issuer)
+        return ProviderMetadata(
             issuer=self.issuer,
-            authorize_url=self._url(document, "authorization_endpoint"),
-            token_url=self._url(document, "token_endpoint"),
-            jwks_url=self._url(document, "jwks_uri"),
-            userinfo_url=self._optional(document, "userinfo_endpoint"),
-            end_session_url=self._optional(document, "end_session_endpoint"),
+            authorize_url=self._required_url(document, "authorization_endpoint"),
+            token_url=self._required_url(document, "token_endpoint"),
+            jwks_url=self._required_url(document, "jwks_uri"),
+            userinfo_url=self._optional_url(document, "userinfo_endpoint"),
+            end_session_url=self._optional_url(document, "end_session_endpoint"),
             iss_in_response=document.get("authorization_response_iss_parameter_supported") is True,
         )
 
-    def _optional(self, document: dict[str, Any], name: str) -> str | None:
-        return self._url(document, name) if document.get(name) is not None else None
+    def _optional_url(self, document: dict[str, Any], name: str) -> str | None:
+        return self._required_url(document, name) if document.get(name) is not None else None
 
-    def _url(self, document: dict[str, Any], name: str) -> str:
+    def _required_url(self, document: dict[str, Any], name: str) -> str:
         url = document.get(name)
-        fault = address_fault(url, loopback=self.issuer.startswith("http:"))
+        fault = url_fault(url, loopback=self.issuer.startswith("http:"))
         if fault:
-            raise IdpFailed(f"its metadata: `{name}` {fault}")
+            raise IdpError(f"its metadata: `{name}` {fault}")
         return str(url)

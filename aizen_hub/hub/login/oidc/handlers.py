@@ -1,4 +1,4 @@
-"""The addresses of one OIDC provider: to it, back from it, and where it tells that a session ended."""
+"""Handlers of one OIDC provider: login redirect and callback, with the back-channel logout of `logout`."""
 
 from __future__ import annotations
 
@@ -15,54 +15,60 @@ from jupyterhub.utils import url_path_join
 from oauthenticator.oauth2 import _serialize_state
 from tornado import web
 
-from aizen_hub.hub.login import login_errors as refusal
-from aizen_hub.hub.login.login_page import LoginPage, public_address
-from aizen_hub.hub.login.oidc.logout import OidcBackchannel
-from aizen_hub.hub.login.oidc.provider import GrantRefused, OidcProvider
-from aizen_hub.hub.login.provider import LoginFailed, NotLetIn, Proof, ProviderUnreachable, show
-from aizen_hub.hub.spawn.server_monitor import ServerLife
+from aizen_hub.hub.login import login_errors
+from aizen_hub.hub.login.login_page import LoginPageHandler, public_url
+from aizen_hub.hub.login.oidc.logout import BackchannelLogoutHandler
+from aizen_hub.hub.login.oidc.provider import GrantError, OidcProvider
+from aizen_hub.hub.login.provider import (
+    AccessDeniedError,
+    AuthenticatedIdentity,
+    LoginError,
+    ProviderUnreachableError,
+    printable,
+)
+from aizen_hub.hub.spawn.server_monitor import ServerMonitor
 from aizen_hub.problems import Problem
-from aizen_hub.tokens.opaque_token import same
+from aizen_hub.tokens.opaque_token import constant_time_equals
 from aizen_hub.validation import strict_json
 
-FLOW_SECONDS = 600
-MAX_USED = 10_000
-AGAIN = "this sign-in was not begun in this browser, took too long, or was used already; please start again"
+LOGIN_SECONDS = 600
+MAX_USED_STATES = 10_000
+RESTART_MESSAGE = "this login was not started in this browser, took too long, or was already used; please start again"
 
 
-class Proven(dict[str, Any]):
-    """Carries a proof through the hub's `login_user`; a type of its own, which no form or JSON body can become."""
+class OidcIdentity(dict[str, Any]):
+    """Passes an identity through the hub's `login_user`; a separate type, which no form or JSON body can produce."""
 
-    def __init__(self, proof: Proof) -> None:
-        super().__init__(username=proof.name)
-        self.proof = proof
+    def __init__(self, identity: AuthenticatedIdentity) -> None:
+        super().__init__(username=identity.name)
+        self.identity = identity
 
 
-class UsedStates:
-    """States that were used, for as long as their cookies could come again (R26); filled after verification only."""
+class UsedStateStore:
+    """Used ``state`` values, until their cookies expire (R26); recorded after verification only."""
 
     def __init__(self) -> None:
-        self._until: OrderedDict[str, float] = OrderedDict()
+        self._expiries: OrderedDict[str, float] = OrderedDict()
 
-    def use(self, state: str) -> bool:
+    def mark_used(self, state: str) -> bool:
         """Return whether this is the first time."""
         now = time.monotonic()
-        while self._until and (next(iter(self._until.values())) < now or len(self._until) >= MAX_USED):
-            self._until.popitem(last=False)
-        if state in self._until:
+        while self._expiries and (next(iter(self._expiries.values())) < now or len(self._expiries) >= MAX_USED_STATES):
+            self._expiries.popitem(last=False)
+        if state in self._expiries:
             return False
-        self._until[state] = now + FLOW_SECONDS
+        self._expiries[state] = now + LOGIN_SECONDS
         return True
 
 
-class OidcPage(LoginPage):
-    """What both addresses for browsers share; a failure is shown on the login page."""
+class OidcHandler(LoginPageHandler):
+    """Base of both handlers; errors are shown on the login page."""
 
     callback_path = ""
 
-    def initialize(self, provider: OidcProvider, used: UsedStates) -> None:
+    def initialize(self, provider: OidcProvider, used_states: UsedStateStore) -> None:
         self.provider = provider
-        self.used = used
+        self.used_states = used_states
         self.callback_path = f"oidc/{provider.name}/callback"
         self.cookie = f"aizen-oidc-{provider.name}"
 
@@ -73,12 +79,12 @@ class OidcPage(LoginPage):
         return BaseHandler.render_template(self, name, **names)
 
     def public_address(self, path: str) -> str:
-        """Return an address of this hub as browsers reach it; what the class of oauthenticator is given calls it."""
-        return public_address(self, path)
+        """Return a URL of this hub as browsers reach it; called by `OidcTraits.get_callback_url`."""
+        return public_url(self, path)
 
     def _request_summary(self) -> str:
         # Without the query: code and state are credentials (R98).
-        return f"{self.request.method} {self.request.path} ({self.authenticator.source(self)})"
+        return f"{self.request.method} {self.request.path} ({self.authenticator.client_address(self)})"
 
     @property
     def cookie_path(self) -> str:
@@ -88,151 +94,163 @@ class OidcPage(LoginPage):
         raise web.HTTPError(405)
 
 
-class OidcBegin(OidcPage):
-    """``/hub/oidc/<name>/login``: sends the browser to the provider. Mixed in before the class's own handler.
+class OidcLoginHandler(OidcHandler):
+    """``/hub/oidc/<name>/login``: redirects to the provider. Mixed in before the class's own handler.
 
-    With ``fresh`` the person is asked to sign in even where the provider knows them still.
+    With ``fresh`` the provider must ask for credentials, even where the user is signed in there.
     """
 
-    _for_class = False
+    _use_class_traits = False
 
     @property
     def authenticator(self) -> Any:
-        # The class's own redirect (CILogon's adds to it) reads its own traits; everything else reads the hub's.
-        return self.provider.traits if self._for_class else super().authenticator
+        # The redirect of the class (CILogon's adds to it) reads its own traits; all other code reads the hub's.
+        return self.provider.traits if self._use_class_traits else super().authenticator
 
     async def get(self) -> None:
         try:
-            await self.provider.begin()
-        except ProviderUnreachable as error:
-            raise refusal.unreachable(str(error)) from None
-        except LoginFailed as error:
-            raise refusal.not_let_in(str(error), self.provider.label) from None
-        traits, fresh = self.provider.traits, bool(self.get_argument("fresh", ""))
-        flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
-        challenge = urlsafe_b64encode(sha256(flow["verifier"].encode()).digest()).rstrip(b"=").decode()
-        more = {
+            await self.provider.prepare_login()
+        except ProviderUnreachableError as error:
+            raise login_errors.provider_unreachable(str(error)) from None
+        except LoginError as error:
+            raise login_errors.access_denied(str(error), self.provider.label) from None
+        traits, reauthenticate = self.provider.traits, bool(self.get_argument("fresh", ""))
+        login_state = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
+        challenge = urlsafe_b64encode(sha256(login_state["verifier"].encode()).digest()).rstrip(b"=").decode()
+        extra_params = {
             **traits.extra_authorize_params,
-            "state": flow["state"],
+            "state": login_state["state"],
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
         if self.provider.issuer:
-            more["nonce"] = flow["nonce"]
-        if fresh:
-            more |= {"prompt": "login", "max_age": "0"}
-        stored = {
-            **flow,
+            extra_params["nonce"] = login_state["nonce"]
+        if reauthenticate:
+            extra_params |= {"prompt": "login", "max_age": "0"}
+        cookie_value = {
+            **login_state,
             "next": self._validate_next_url(self.get_argument("next", "")),
             "at": int(time.time()),
-            "fresh": fresh,
+            "fresh": reauthenticate,
         }
         self._set_cookie(
             self.cookie,
-            json.dumps(stored),
+            json.dumps(cookie_value),
             path=self.cookie_path,
             expires_days=None,
-            max_age=FLOW_SECONDS,
+            max_age=LOGIN_SECONDS,
             samesite="Lax",
         )
         callback = traits.get_callback_url(self)
-        self._for_class = True
+        self._use_class_traits = True
         try:
             self.authorize_redirect(
                 redirect_uri=callback,
                 client_id=traits.client_id,
                 scope=traits.scope,
-                extra_params=more,
+                extra_params=extra_params,
                 response_type="code",
             )
         finally:
-            self._for_class = False
+            self._use_class_traits = False
 
 
-class OidcCallback(OidcPage):
-    """``/hub/oidc/<name>/callback``: the way back, good once, in the browser that began it."""
+class OidcCallbackHandler(OidcHandler):
+    """``/hub/oidc/<name>/callback``: completes a login once, in the browser that started it."""
 
     _verifier = ""
 
     async def get(self) -> None:
-        flow = self._flow()
+        login_state = self._take_login_state()
         self._check_issuer()
-        error = self._one("error")
+        error = self._single_argument("error")
         if error is not None:
-            self.log.warning("provider `%s` answers `%s`", self.provider.name, show(error))
-            raise refusal.not_let_in(f"{self.provider.label} did not sign you in ({show(error)})", self.provider.label)
-        if self._one("code") is None:
-            raise refusal.start_again(AGAIN)
-        self._verifier = flow["verifier"]
+            self.log.warning("provider `%s` responded with the error `%s`", self.provider.name, printable(error))
+            raise login_errors.access_denied(
+                f"{self.provider.label} did not sign you in ({printable(error)})", self.provider.label
+            )
+        if self._single_argument("code") is None:
+            raise login_errors.restart_required(RESTART_MESSAGE)
+        self._verifier = login_state["verifier"]
         try:
-            proof = await self.provider.finish(self, nonce=flow["nonce"], fresh=flow["fresh"])
-        except ProviderUnreachable as problem:
-            raise refusal.unreachable(str(problem)) from None
-        except GrantRefused:
-            raise refusal.start_again(AGAIN) from None
-        except NotLetIn as problem:
-            raise refusal.not_let_in(str(problem), self.provider.label) from None
-        if flow["fresh"]:
-            await self.authenticator.signed_in_again(self, proof)
-        user = await self.login_user(Proven(proof))
+            identity = await self.provider.complete_login(
+                self, nonce=login_state["nonce"], reauthenticated=login_state["fresh"]
+            )
+        except ProviderUnreachableError as problem:
+            raise login_errors.provider_unreachable(str(problem)) from None
+        except GrantError:
+            raise login_errors.restart_required(RESTART_MESSAGE) from None
+        except AccessDeniedError as problem:
+            raise login_errors.access_denied(str(problem), self.provider.label) from None
+        if login_state["fresh"]:
+            await self.authenticator.handle_reauthentication(self, identity)
+        user = await self.login_user(OidcIdentity(identity))
         if user is None:
-            raise refusal.not_let_in("your account is not among those that may use this hub", self.provider.label)
-        # The first name of the hub's own road: it checks `next` and leaves out our own arguments.
-        self.redirect(self._validate_next_url(flow["next"]) or self.get_next_url(user))
+            raise login_errors.access_denied("your account is not permitted to use this hub", self.provider.label)
+        # As the hub does after a login: it checks `next` and drops the arguments of this handler.
+        self.redirect(self._validate_next_url(login_state["next"]) or self.get_next_url(user))
 
     def get_state_cookie(self) -> str:
-        """What oauthenticator reads the PKCE verifier from."""
+        """Return the state from which oauthenticator reads the PKCE verifier."""
         return str(_serialize_state({"code_verifier": self._verifier}))
 
     def append_query_parameters(self, url: str, exclude: Any = None) -> str:
         return url
 
-    def _flow(self) -> dict[str, Any]:
+    def _take_login_state(self) -> dict[str, Any]:
         cookie = self.get_secure_cookie(self.cookie, max_age_days=1)
         self.clear_cookie(self.cookie, path=self.cookie_path)
         try:
-            flow = strict_json.loads(cookie or b"null", max_bytes=8192)
+            login_state = strict_json.loads(cookie or b"null", max_bytes=8192)
         except Problem:
-            flow = None
-        state = self._one("state")
+            login_state = None
+        state = self._single_argument("state")
         if (
-            not isinstance(flow, dict)
+            not isinstance(login_state, dict)
             or state is None
-            or not same(state, str(flow.get("state")))
-            or not 0 <= time.time() - float(flow.get("at", 0)) <= FLOW_SECONDS
-            or not self.used.use(state)
+            or not constant_time_equals(state, str(login_state.get("state")))
+            or not 0 <= time.time() - float(login_state.get("at", 0)) <= LOGIN_SECONDS
+            or not self.used_states.mark_used(state)
         ):
-            raise refusal.start_again(AGAIN)
-        return flow
+            raise login_errors.restart_required(RESTART_MESSAGE)
+        return login_state
 
     def _check_issuer(self) -> None:
-        """RFC 9207: the answer must be that of the provider that was asked (T-56)."""
-        given = self.get_query_arguments("iss", strip=False)
-        known = self.provider.last_metadata
-        if known is None:
+        """Check that the response comes from the provider of this login (RFC 9207, T-56)."""
+        issuers = self.get_query_arguments("iss", strip=False)
+        metadata = self.provider.last_metadata
+        if metadata is None:
             return
-        if (given or known.iss_in_response) and given != [known.issuer]:
+        if (issuers or metadata.iss_in_response) and issuers != [metadata.issuer]:
             self.log.warning(
-                "provider `%s`: the answer names the issuer `%s`", self.provider.name, show(" ".join(given), 200)
+                "provider `%s`: the response names the issuer `%s`",
+                self.provider.name,
+                printable(" ".join(issuers), 200),
             )
-            raise refusal.start_again(f"the answer did not come from {self.provider.label}; please start again")
+            raise login_errors.restart_required(
+                f"the response did not come from {self.provider.label}; please start again"
+            )
 
-    def _one(self, name: str) -> str | None:
+    def _single_argument(self, name: str) -> str | None:
         values = self.get_query_arguments(name, strip=False)
         if len(values) > 1:
-            raise refusal.start_again(AGAIN)
+            raise login_errors.restart_required(RESTART_MESSAGE)
         return values[0] if values and 0 < len(values[0]) <= 4096 else None
 
 
-def handlers_of(provider: OidcProvider, app: Any, life: ServerLife) -> list[tuple[Any, ...]]:
-    """Return the addresses of one provider, for `Authenticator.get_handlers`."""
-    begin = type("OidcBegin", (OidcBegin, provider.traits.login_handler, LoginPage), {"get": OidcBegin.get})
-    shared = {"provider": provider, "used": UsedStates()}
-    found: list[tuple[Any, ...]] = [
-        (rf"/oidc/{provider.name}/login", begin, shared),
-        (rf"/oidc/{provider.name}/callback", OidcCallback, shared),
+def oidc_handlers(provider: OidcProvider, app: Any, monitor: ServerMonitor) -> list[tuple[Any, ...]]:
+    """Return the handlers of one provider, for `Authenticator.get_handlers`."""
+    login_handler = type(
+        "OidcLoginHandler",
+        (OidcLoginHandler, provider.traits.login_handler, LoginPageHandler),
+        {"get": OidcLoginHandler.get},
+    )
+    options = {"provider": provider, "used_states": UsedStateStore()}
+    handlers: list[tuple[Any, ...]] = [
+        (rf"/oidc/{provider.name}/login", login_handler, options),
+        (rf"/oidc/{provider.name}/callback", OidcCallbackHandler, options),
     ]
     if provider.issuer:
-        told = {"provider": provider, "app": app, "life": life}
-        found.append((rf"/oidc/{provider.name}/backchannel-logout", OidcBackchannel, told))
-    return found
+        logout_options = {"provider": provider, "app": app, "monitor": monitor}
+        handlers.append((rf"/oidc/{provider.name}/backchannel-logout", BackchannelLogoutHandler, logout_options))
+    return handlers

@@ -1,4 +1,4 @@
-"""The signing keys of an OpenID provider: cached, last good kept, asked again for an unknown one once a minute."""
+"""Signing keys of an OpenID provider: cached, the last valid set kept, read again for unknown keys once a minute."""
 
 from __future__ import annotations
 
@@ -12,117 +12,117 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from aizen_hub.hub.login.oidc.http import IdpFailed
+from aizen_hub.hub.login.oidc.http import IdpError
 
 log = logging.getLogger("aizen_hub.login")
 
-FRESH_SECONDS = 3600.0
-UNKNOWN_SECONDS = 60.0
+CACHE_SECONDS = 3600.0
+RETRY_SECONDS = 60.0
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA",), "Ed448": ("EdDSA",)}
 ALGORITHMS = (*_RSA, "ES256", "ES384", "ES512", "EdDSA")
-"""Every algorithm that may be allowed at all: asymmetric ones, so that nobody who can verify can sign (R38)."""
+"""Every algorithm that can be allowed: asymmetric ones, so that a verifier cannot sign (R38)."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdpKey:
-    """One public key, with the algorithms that it is good for."""
+    """One public key, with the algorithms that it may be used with."""
 
     kid: str | None
     public: Any
     algorithms: frozenset[str]
 
 
-class IdpKeys:
+class IdpKeySet:
     """The key set of one provider.
 
     Parameters
     ----------
     read : callable
-        Reads the JSON Web Key Set (RFC 7517, 5); raises `IdpFailed`.
+        Reads the JSON Web Key Set (RFC 7517, 5); raises `IdpError`.
     """
 
     def __init__(self, read: Callable[[], Awaitable[Any]], clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._clock = clock
         self._keys: tuple[IdpKey, ...] | None = None
-        self._next = self._next_unknown = float("-inf")
+        self._next_read_at = self._next_unknown_read_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def find(self, kid: str | None, algorithm: str) -> IdpKey | None:
+    async def find_key(self, kid: str | None, algorithm: str) -> IdpKey | None:
         """Return the key with this id that may sign with this algorithm.
 
-        A signature without an id is checked only where exactly one key fits.
+        A token without a key id matches only where exactly one key may be used.
 
         Raises
         ------
-        IdpFailed
-            No key set was ever read.
+        IdpError
+            No valid key set was read so far.
         """
         async with self._lock:
-            due = self._keys is None or self._clock() >= self._next
-            if due:
+            is_stale = self._keys is None or self._clock() >= self._next_read_at
+            if is_stale:
                 await self._refresh()
-            found = self._match(kid, algorithm)
-            # A key that was rotated in must work at once, but whoever sends made-up ids must not make us ask for each.
-            if found is None and not due and self._clock() >= self._next_unknown:
-                self._next_unknown = self._clock() + UNKNOWN_SECONDS
+            key = self._match(kid, algorithm)
+            # A new key must work at once, but tokens with invented key ids must not cause a request each.
+            if key is None and not is_stale and self._clock() >= self._next_unknown_read_at:
+                self._next_unknown_read_at = self._clock() + RETRY_SECONDS
                 await self._refresh()
-                found = self._match(kid, algorithm)
-            return found
+                key = self._match(kid, algorithm)
+            return key
 
     def _match(self, kid: str | None, algorithm: str) -> IdpKey | None:
-        fitting = [one for one in self._keys or () if algorithm in one.algorithms and (kid is None or one.kid == kid)]
-        return fitting[0] if len(fitting) == 1 else None
+        matching = [key for key in self._keys or () if algorithm in key.algorithms and (kid is None or key.kid == kid)]
+        return matching[0] if len(matching) == 1 else None
 
     async def _refresh(self) -> None:
         try:
-            keys = read_keys(await self._read())
-        except IdpFailed as error:
+            keys = parse_keys(await self._read())
+        except IdpError as error:
             if self._keys is None:
                 raise
-            log.warning("the key set could not be read again, the last good one stays: %s", error)
-            self._next = self._clock() + UNKNOWN_SECONDS
+            log.warning("the key set could not be read again, the last valid one is used: %s", error)
+            self._next_read_at = self._clock() + RETRY_SECONDS
             return
-        self._keys, self._next = keys, self._clock() + FRESH_SECONDS
+        self._keys, self._next_read_at = keys, self._clock() + CACHE_SECONDS
 
 
-def read_keys(document: Any) -> tuple[IdpKey, ...]:
-    """Return the usable signing keys of a key set; others are passed over (RFC 7517, 5).
+def parse_keys(document: Any) -> tuple[IdpKey, ...]:
+    """Return the usable signing keys of a key set; others are ignored (RFC 7517, 5).
 
     Raises
     ------
-    IdpFailed
-        It is not a key set, or holds no usable key.
+    IdpError
+        It is not a key set, or contains no usable key.
     """
-    listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
-        raise IdpFailed("its key set is not a list of at most a hundred keys")
-    keys = tuple(key for one in listed if isinstance(one, dict) and (key := _key(one)) is not None)
+    jwks = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
+        raise IdpError("its key set is not a list of at most a hundred keys")
+    keys = tuple(key for jwk in jwks if isinstance(jwk, dict) and (key := _parse_key(jwk)) is not None)
     if not keys:
-        raise IdpFailed("its key set holds no usable signing key")
+        raise IdpError("its key set contains no usable signing key")
     return keys
 
 
-def _key(jwk: Mapping[str, Any]) -> IdpKey | None:
+def _parse_key(jwk: Mapping[str, Any]) -> IdpKey | None:
     if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
         return None
-    kind, kid = jwk.get("kty"), jwk.get("kid")
-    possible: tuple[str, ...] = (
-        _RSA if kind == "RSA" else _CURVES.get(str(jwk.get("crv")), ()) if kind in ("EC", "OKP") else ()
+    key_type, kid = jwk.get("kty"), jwk.get("kid")
+    algorithms: tuple[str, ...] = (
+        _RSA if key_type == "RSA" else _CURVES.get(str(jwk.get("crv")), ()) if key_type in ("EC", "OKP") else ()
     )
     if "alg" in jwk:
-        possible = tuple(one for one in possible if one == jwk["alg"])
-    if not possible or not (kid is None or isinstance(kid, str)):
+        algorithms = tuple(algorithm for algorithm in algorithms if algorithm == jwk["alg"])
+    if not algorithms or not (kid is None or isinstance(kid, str)):
         return None
-    # The public members only: a provider that publishes a private key by mistake must not make it usable here.
+    # Public parameters only: a private key published by mistake must not become usable here.
     public = {name: jwk[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in jwk}
     try:
-        key = jwt.PyJWK(public, algorithm=possible[0]).key
+        key = jwt.PyJWK(public, algorithm=algorithms[0]).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         return None
-    return IdpKey(kid, key, frozenset(possible))
+    return IdpKey(kid, key, frozenset(algorithms))

@@ -1,4 +1,4 @@
-"""Assignments, roles, limits, locks and projects; the comment on a decision of somebody."""
+"""Schemas for assignments, roles, limits, locks, projects and comments."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from aizen_hub.accounts.names import names
-from aizen_hub.accounts.names.names import NameKind
+from aizen_hub.accounts.names import normalization
+from aizen_hub.accounts.names.normalization import NameKind
+from aizen_hub.api_models.schema import Label, Name, Note, Schema, Timestamp
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.http.schema import Label, Moment, Name, Note, Schema
 
 
 def canonical_identity(text: str) -> str:
-    """Return the one spelling of an identity; ValueError for text that is none."""
-    found = Identity.parse(text)
-    name = names.known_as(found.name, NameKind(found.kind.value))
-    # What nothing can be called stays as it was typed, and is not found.
-    return text if name is None else f"{found.kind}:{name}"
+    """Return the canonical spelling of an identity; ValueError for text that is not an identity."""
+    identity = Identity.parse(text)
+    name = normalization.canonical_or_none(identity.name, NameKind(identity.kind.value))
+    # An impossible name stays as it was sent, so that it is not found.
+    return text if name is None else f"{identity.kind}:{name}"
 
 
 IdentityText = Annotated[Name, AfterValidator(canonical_identity)]
-"""``user:NAME``, ``group:NAME`` or ``service-account:NAME``; any spelling becomes the canonical one (R27)."""
+"""``user:NAME``, ``group:NAME`` or ``service-account:NAME``; every spelling becomes the canonical one (R27)."""
 Scope = Name
 """``system`` or a project's name."""
 LimitName = Literal["projects", "jobs", "memory", "cpu"]
 
 
-class Grant(Schema):
+class RoleGrant(Schema):
     roles: Annotated[list[Name], Field(min_length=1, max_length=20)]
     scope: Scope | None = None
     identity: IdentityText
-    starts: Moment | None = None
-    ends: Moment | None = None
+    starts: Timestamp | None = None
+    ends: Timestamp | None = None
     reason: Note = ""
 
 
-class Revocation(Schema):
+class RoleRevocation(Schema):
     roles: Annotated[list[Name], Field(min_length=1, max_length=20)]
     scope: Scope | None = None
     identity: IdentityText
@@ -65,12 +65,12 @@ class RoleChange(Schema):
     category: Label | None = None
 
 
-class Clone(Schema):
+class RoleCopy(Schema):
     name: Name
 
 
 class LimitSetting(Schema):
-    """A limit on an identity in a scope; null takes it away. Memory in bytes, cpu in cores."""
+    """A limit on an identity in a scope; null removes it. Memory in bytes, cpu in cores."""
 
     identity: IdentityText
     scope: Scope
@@ -87,21 +87,21 @@ class NewLock(Schema):
     target: Literal["identity", "project", "session"]
     name: Name
     reason: Note
-    ends: Moment | None = None
+    ends: Timestamp | None = None
 
 
-class Stop(Schema):
+class UserStop(Schema):
     reason: Note
-    ends: Moment | None = None
+    ends: Timestamp | None = None
 
 
-class Unlock(Schema):
+class LockRemoval(Schema):
     target: Literal["identity", "project", "session"]
     name: Name
 
 
 class TokenRevocation(Schema):
-    """Whose role tokens end: those of a user, for a project, or all; only these have no name."""
+    """The role tokens to revoke: those of a user, for a project, or all, which has no name."""
 
     target: Literal["user", "project", "all"]
     name: Name | None = None
@@ -114,8 +114,8 @@ class NewProject(Schema):
     members: Annotated[list[dict[str, Any]], Field(max_length=5000)] | None = None
 
 
-class Members(Schema):
-    """The whole of a project's users, as in `project_users_config.json`."""
+class ProjectMembers(Schema):
+    """All users of a project, as in `project_users_config.json`."""
 
     members: Annotated[list[dict[str, Any]], Field(max_length=5000)]
 

@@ -1,4 +1,4 @@
-"""Documents of the OpenID AuthZEN Authorization API 1.0; members that we do not use are allowed, as it demands."""
+"""Schemas of the OpenID AuthZEN Authorization API 1.0; it requires that unknown members are ignored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from aizen_hub.service.http.schema import Name, Open, Schema
+from aizen_hub.api_models.schema import Name, ResponseModel, Schema
 
 _Properties = Annotated[dict[str, Any], Field(max_length=100)]
 
@@ -36,7 +36,7 @@ class Action(_Extensible):
 
 
 class Evaluation(_Extensible):
-    """One question."""
+    """One evaluation request."""
 
     subject: Entity
     action: Action
@@ -45,7 +45,7 @@ class Evaluation(_Extensible):
 
 
 class PartialEvaluation(_Extensible):
-    """One of several questions; what it leaves out stands above."""
+    """One of several evaluation requests; missing members are taken from the enclosing document."""
 
     subject: Entity | None = None
     action: Action | None = None
@@ -58,7 +58,7 @@ class EvaluationsOptions(_Extensible):
 
 
 class Evaluations(PartialEvaluation):
-    """Several questions at once."""
+    """Several evaluation requests."""
 
     evaluations: Annotated[tuple[PartialEvaluation, ...], Field(max_length=100, strict=False)] = ()
     options: EvaluationsOptions = EvaluationsOptions()
@@ -92,23 +92,23 @@ class ActionSearch(_Extensible):
     page: PageRequest = PageRequest()
 
 
-class DecisionAnswer(Open):
+class EvaluationResponse(ResponseModel):
     decision: bool
     context: dict[str, Any] | None = None
 
 
-class DecisionsAnswer(Open):
-    """One answer a question, or the answer to the only one."""
+class EvaluationsResponse(ResponseModel):
+    """One response for each request, or the response to a single one."""
 
-    evaluations: list[DecisionAnswer] | None = None
+    evaluations: list[EvaluationResponse] | None = None
     decision: bool | None = None
 
 
-class SearchAnswer(Open):
+class SearchResponse(ResponseModel):
     results: list[dict[str, str]]
     page: dict[str, Any] | None = None
 
 
-class Metadata(Open):
+class Metadata(ResponseModel):
     policy_decision_point: str
     access_evaluation_endpoint: str

@@ -1,4 +1,4 @@
-"""Commands and decisions."""
+"""Schemas for commands, decisions, the requesting identity and the catalog."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from aizen_hub.service.http.schema import Name, Open, Schema
+from aizen_hub.api_models.schema import Name, ResponseModel, Schema
 
 MAX_TEXT = 8 << 10
 MAX_FILE = 1 << 20
@@ -16,7 +16,7 @@ MAX_FILES = 8
 class CommandText(Schema):
     """One command line, with the content of the files it names (R111).
 
-    ``project`` is for callers without a session; a session has its own.
+    ``project`` is for principals without a session; a session has its own.
     """
 
     text: Annotated[str, Field(max_length=MAX_TEXT)]
@@ -24,7 +24,7 @@ class CommandText(Schema):
     files: Annotated[dict[Name, Annotated[str, Field(max_length=MAX_FILE)]], Field(max_length=MAX_FILES)] | None = None
 
 
-class Question(Schema):
+class DecisionRequestBody(Schema):
     """Either a command line, or a permission in a project."""
 
     command: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
@@ -32,7 +32,7 @@ class Question(Schema):
     project: Name | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Question:
+    def _exactly_one(self) -> DecisionRequestBody:
         if (self.command is None) == (self.permission is None):
             raise ValueError("give either `command` or `permission`")
         if self.command is not None and self.project is not None:
@@ -40,7 +40,7 @@ class Question(Schema):
         return self
 
 
-class DecisionView(Open):
+class DecisionView(ResponseModel):
     id: str
     allowed: bool
     reason: str
@@ -51,41 +51,41 @@ class DecisionView(Open):
     at: str | None = None
 
 
-class DecisionReply(Open):
+class DecisionResponse(ResponseModel):
     decision: DecisionView
 
 
-class CommandAnswer(Open):
+class CommandResponse(ResponseModel):
     id: str
     canonical: str
     decision: DecisionView
     result: dict[str, Any]
 
 
-class CommandState(Open):
+class CommandState(ResponseModel):
     id: str
     canonical: str
     state: str
     result: dict[str, Any] | None = None
 
 
-class HeldRole(Open):
+class HeldRoleView(ResponseModel):
     role: str
     scope: str
     via: list[str]
 
 
-class Me(Open):
+class MeView(ResponseModel):
     user: str
     display_name: str
     session: str | None
     project: str | None
-    roles: list[HeldRole]
+    roles: list[HeldRoleView]
     limits: dict[str, Any]
     expires_at: str | None
 
 
-class CatalogCommand(Open):
+class CatalogCommand(ResponseModel):
     command: str
     group: str
     permission: str | None
@@ -94,7 +94,7 @@ class CatalogCommand(Open):
     description: str
 
 
-class CatalogView(Open):
+class CatalogView(ResponseModel):
     name: str
     version: str
     hash: str

@@ -1,4 +1,4 @@
-"""What the core reports."""
+"""Schemas of the events that the core reports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aizen_hub.service.http.schema import Open, Schema
+from aizen_hub.api_models.schema import ResponseModel, Schema
 
 
-class JobEvent(Schema):
+class JobEnd(Schema):
     """The end of a job."""
 
     event: Literal["end"]
@@ -17,5 +17,5 @@ class JobEvent(Schema):
     message: Annotated[str, Field(max_length=2000)] = ""
 
 
-class JobHeard(Open):
+class JobEndRecorded(ResponseModel):
     recorded: bool

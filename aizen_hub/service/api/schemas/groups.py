@@ -1,4 +1,4 @@
-"""Groups, service accounts, requests for access and waiting changes."""
+"""Schemas for groups, service accounts, access requests and pending changes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from aizen_hub.accounts.service_accounts.credential_binding import MOST_NETWORKS
+from aizen_hub.accounts.service_accounts.credential_binding import MAX_NETWORKS
+from aizen_hub.api_models.schema import Name, Note, ProviderName, Schema, Timestamp
 from aizen_hub.service.api.schemas.access import Scope
-from aizen_hub.service.api.schemas.hub_logins import Provider
-from aizen_hub.service.http.schema import Moment, Name, Note, Schema
-from aizen_hub.tokens.jwk import PRIVATE, PublicJwk
+from aizen_hub.tokens.jwk import PRIVATE_MEMBERS, PublicJwk
 
 
 class NewGroup(Schema):
     name: Name
     description: Note = ""
-    provider: Provider | None = None
+    provider: ProviderName | None = None
 
 
 class GroupChange(Schema):
     description: Note | None = None
-    joined_by_everybody: bool | None = None
+    joined_by_new_users: bool | None = None
 
 
 class NewAccount(Schema):
@@ -33,29 +32,29 @@ class AccountChange(Schema):
     active: bool
 
 
-Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+KeyMember = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 Network = Annotated[str, Field(min_length=2, max_length=49)]
 
 
 class Jwk(Schema):
-    """A public key (RFC 7517), with the members that make it and no others."""
+    """A public key (RFC 7517), with its required members only."""
 
     kty: Literal["OKP", "EC"]
     crv: Literal["Ed25519", "P-256"]
-    x: Part
-    y: Part | None = None
+    x: KeyMember
+    y: KeyMember | None = None
     _thumbprint: str = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
-    def _public(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.keys() & PRIVATE:
-            raise ValueError("holds the private half of a key, which is nobody's but its owner's: make a new key")
-        return given
+    def _reject_private_key(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.keys() & PRIVATE_MEMBERS:
+            raise ValueError("contains a private key, which must never be sent: create a new key pair")
+        return data
 
     @model_validator(mode="after")
-    def _is_a_key(self) -> Jwk:
-        self._thumbprint = PublicJwk.read(self.model_dump(exclude_none=True)).thumbprint
+    def _compute_thumbprint(self) -> Jwk:
+        self._thumbprint = PublicJwk.parse(self.model_dump(exclude_none=True)).thumbprint
         return self
 
     @property
@@ -67,19 +66,19 @@ class Jwk(Schema):
 class NewCredential(Schema):
     lifetime_seconds: Annotated[int, Field(ge=60, le=366 * 86_400)] | None = None
     jwk: Jwk | None = None
-    networks: Annotated[list[Network], Field(min_length=1, max_length=MOST_NETWORKS)] | None = None
+    networks: Annotated[list[Network], Field(min_length=1, max_length=MAX_NETWORKS)] | None = None
 
 
-class NewRequest(Schema):
+class NewAccessRequest(Schema):
     role: Name
     scope: Scope
     reason: Note = ""
-    until: Moment | None = None
+    until: Timestamp | None = None
 
 
 class Approval(Schema):
     comment: Note = ""
-    until: Moment | None = None
+    until: Timestamp | None = None
 
 
 class RequestsQuery(Schema):

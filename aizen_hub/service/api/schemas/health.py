@@ -1,10 +1,10 @@
-"""Health."""
+"""Schema of the health checks."""
 
 from __future__ import annotations
 
-from aizen_hub.service.http.schema import Open
+from aizen_hub.api_models.schema import ResponseModel
 
 
-class Health(Open):
+class Health(ResponseModel):
     status: str
     instance: str

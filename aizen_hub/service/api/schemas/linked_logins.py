@@ -1,17 +1,16 @@
-"""Further logins of a user."""
+"""Schemas for the linked logins of a user."""
 
 from __future__ import annotations
 
-from aizen_hub.service.api.schemas.hub_logins import Provider
-from aizen_hub.service.http.schema import Name, Schema
+from aizen_hub.api_models.schema import Name, ProviderName, Schema
 
 
 class NewLogin(Schema):
-    """A (provider, subject) that shall sign in as a user."""
+    """A (provider, subject) to link to a user."""
 
-    provider: Provider
+    provider: ProviderName
     subject: Name
 
 
 class UnlinkQuery(Schema):
-    last: bool = False  # also if nobody can sign in as this user afterwards
+    last: bool = False  # unlink it even if it is the user's last login

@@ -1,18 +1,18 @@
-"""What service accounts of remote workers send and get."""
+"""Schemas for remote workers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from aizen_hub.service.http.schema import Name, Open, Schema
+from aizen_hub.api_models.schema import Name, ResponseModel, Schema
 
 
-class Impersonation(Schema):
+class ImpersonationRequest(Schema):
     user: Name
     project: Name | None = None
 
 
-class ActingToken(Open):
+class ActingToken(ResponseModel):
     token: str
     token_type: Literal["Bearer"]
     expires_in: int
@@ -25,7 +25,7 @@ class FileQuery(Schema):
     name: Name
 
 
-class Files(Open):
+class FileList(ResponseModel):
     """A listing; no copy is authoritative."""
 
     authoritative: Literal[False]
@@ -33,7 +33,7 @@ class Files(Open):
     files: list[dict[str, str | int]]
 
 
-class SignedFile(Open):
+class SignedFile(ResponseModel):
     name: str
     content: str
     sha256: str

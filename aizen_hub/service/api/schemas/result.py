@@ -1,13 +1,13 @@
-"""What every change and list answers: a table, a sentence or an object."""
+"""Schema of the result of every change and list: a table, a sentence or an object."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from aizen_hub.service.http.schema import Open
+from aizen_hub.api_models.schema import ResponseModel
 
 
-class ResultView(Open):
+class ResultView(ResponseModel):
     """As `aizen_hub.commands.result.Result`."""
 
     kind: Literal["table", "message", "object"]

@@ -1,4 +1,4 @@
-"""Users."""
+"""Schemas for users."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from aizen_hub.service.api.schemas.hub_logins import Provider
-from aizen_hub.service.http.schema import Label, Name, Open, Schema
+from aizen_hub.api_models.schema import Label, Name, ProviderName, ResponseModel, Schema
 
 
-class Alerts(Schema):
-    """By which ways somebody wants to be told."""
+class AlertChannels(Schema):
+    """Channels by which a user receives alerts."""
 
     email: bool = False
     phone: bool = False
 
 
-class AlertsChange(Schema):
-    """As `Alerts`; a way that is not named stays as it is."""
+class AlertChannelsChange(Schema):
+    """As `AlertChannels`; a channel that is not given stays as it is."""
 
     email: bool | None = None
     phone: bool | None = None
@@ -26,11 +25,11 @@ class AlertsChange(Schema):
 
 class NewUser(Schema):
     name: Name
-    provider: Provider | None = None
+    provider: ProviderName | None = None
     display_name: Label | None = None
     email: Label | None = None
     phone: Annotated[str, Field(max_length=40)] | None = None
-    alerts: Alerts | None = None
+    alerts: AlertChannels | None = None
     roles: Annotated[list[Name], Field(max_length=20)] = Field(default=[])
     password: Annotated[str | None, Field(min_length=1, max_length=1024)] = None
 
@@ -39,10 +38,10 @@ class UserChange(Schema):
     display_name: Label | None = None
     email: Label | None = None
     phone: Annotated[str, Field(max_length=40)] | None = None
-    alerts: AlertsChange | None = None
+    alerts: AlertChannelsChange | None = None
 
 
-class NewUserAnswer(Open):
+class NewUserResponse(ResponseModel):
     user: str
     activation: dict[str, Any] | None = None
 

@@ -1,6 +1,6 @@
-"""A stand-in for a directory that lies: says yes to every bind, and misbehaves in one chosen way.
+"""A malicious directory: accepts every bind, and misbehaves in one chosen way.
 
-Only for what no honest server does; everything else is tested against OpenLDAP.
+Only for behaviour that no real server shows; everything else is tested against OpenLDAP.
 """
 
 from __future__ import annotations
@@ -24,81 +24,81 @@ def tlv(tag: int, body: bytes) -> bytes:
     return bytes([tag]) + length + body
 
 
-def message(number: bytes, tag: int, body: bytes) -> bytes:
-    return tlv(0x30, tlv(0x02, number) + tlv(tag, body))
+def message(message_id: bytes, tag: int, body: bytes) -> bytes:
+    return tlv(0x30, tlv(0x02, message_id) + tlv(tag, body))
 
 
-def entry(number: bytes, dn: bytes = DN, subject: bytes = SUBJECT, uid: bytes = b"alice") -> bytes:
+def entry(message_id: bytes, dn: bytes = DN, subject: bytes = SUBJECT, uid: bytes = b"alice") -> bytes:
     values = {b"uid": uid, b"entryUUID": subject}
     attributes = b"".join(tlv(0x30, tlv(4, name) + tlv(0x31, tlv(4, value))) for name, value in values.items())
-    return message(number, 0x64, tlv(4, dn) + tlv(0x30, attributes))
+    return message(message_id, 0x64, tlv(4, dn) + tlv(0x30, attributes))
 
 
-class LyingDirectory:
-    """What it answers can be replaced; the defaults are those of an honest server.
+class MaliciousDirectory:
+    """Its responses can be replaced; the defaults are those of a correct server.
 
     Attributes
     ----------
     whoami : bytes
-        The authorisation identity after a bind.
+        The authorization identity after a bind.
     entries : list of callables
-        For the n-th search (the last one for all further ones): message number to the bytes before the end of results.
+        For the n-th search (the last one for all later ones): message id to the bytes before the end of results.
     binds : list of bytes
-        Every bind request, whole.
+        Every bind request in full.
     """
 
     def __init__(self) -> None:
         self.whoami = b"dn:" + DN
         self.entries: list[Callable[[bytes], bytes]] = [entry]
         self.binds: list[bytes] = []
-        self.drip = 0.0
+        self.byte_delay = 0.0
         self.endless = False
-        self.rubbish = b""
+        self.garbage = b""
         self.cut_after = 0
         self.searches = 0
 
     def answer(self, request: bytes) -> Iterator[bytes]:
         size = request[1]
-        number, tag = request[2 : 2 + size], request[2 + size]
-        if self.rubbish:
-            yield self.rubbish
+        message_id, tag = request[2 : 2 + size], request[2 + size]
+        if self.garbage:
+            yield self.garbage
         elif tag == BIND:
             self.binds.append(request)
-            yield message(number, 0x61, OK)
+            yield message(message_id, 0x61, OK)
         elif tag == SEARCH:
             make = self.entries[min(self.searches, len(self.entries) - 1)]
             self.searches += 1
             while self.endless:
-                yield entry(number)
-            yield make(number) + message(number, 0x65, OK)
+                yield entry(message_id)
+            yield make(message_id) + message(message_id, 0x65, OK)
         elif tag == EXTENDED:
-            yield message(number, 0x78, OK + (tlv(0x8B, self.whoami)))
+            yield message(message_id, 0x78, OK + (tlv(0x8B, self.whoami)))
 
 
 @contextmanager
-def lying_directory() -> Iterator[tuple[LyingDirectory, int]]:
-    """Serve on a free loopback port; yields what it answers, and the port."""
-    liar = LyingDirectory()
+def malicious_directory() -> Iterator[tuple[MaliciousDirectory, int]]:
+    """Serve on a free loopback port; yield the directory and the port."""
+    directory = MaliciousDirectory()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             try:
                 while (request := _read(self.request)) is not None:
-                    for data in liar.answer(request):
+                    for data in directory.answer(request):
                         self._send(data)
             except OSError:
                 return
 
         def _send(self, data: bytes) -> None:
-            if liar.cut_after:
-                self.request.sendall(data[: liar.cut_after])
+            if directory.cut_after:
+                self.request.sendall(data[: directory.cut_after])
                 raise OSError
-            if not liar.drip:
+            if not directory.byte_delay:
                 self.request.sendall(data)
                 return
             for byte in data:
                 self.request.sendall(bytes([byte]))
-                time.sleep(liar.drip)
+                time.sleep(directory.byte_delay)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
@@ -107,13 +107,13 @@ def lying_directory() -> Iterator[tuple[LyingDirectory, int]]:
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
-        yield liar, server.server_address[1]
+        yield directory, server.server_address[1]
         server.shutdown()
         thread.join()
 
 
 def _read(sock: socket.socket) -> bytes | None:
-    """One request without its frame: the message number as a whole integer, then the operation."""
+    """Read one request without its frame: the message id, then the operation."""
     head = _exactly(sock, 2)
     if head is None:
         return None

@@ -1,4 +1,4 @@
-"""Settings of a directory: mistakes stop the start, and what is not secure needs its flag."""
+"""Settings of a directory: mistakes stop the start, and insecure settings need their flag."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.hub.login.ldap.config import lookup_password, read_ldap_config
+from aizen_hub.hub.login.ldap.config import read_ldap_config, read_lookup_password
 from aizen_hub.hub.login.ldap.provider import LdapProvider
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 from tests.hub.conftest import MakeProvider
-from tests.hub.people import PEOPLE, prove
+from tests.hub.directory_users import USERS_DN, authenticate
 
 pytestmark = pytest.mark.needs("slapd")
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.needs("slapd")
         ({"server_port": "many"}, "server_port"),
         ({"server_address": ""}, "server_address"),
         ({"lookup_dn": None}, "bind_dn_template"),
-        ({"bind_dn_template": f"uid={{username}},{PEOPLE}"}, "bind_dn_template"),
+        ({"bind_dn_template": f"uid={{username}},{USERS_DN}"}, "bind_dn_template"),
         ({"lookup_dn": None, "bind_dn_template": "alice"}, "bind_dn_template"),
         ({"lookup_dn": None, "bind_dn_template": "{username}@lab.test"}, "bind_dn_template"),
         ({"user_attribute": None}, "user_attribute"),
@@ -45,28 +45,28 @@ pytestmark = pytest.mark.needs("slapd")
     ],
 )
 @pytest.mark.proves("R1", "R4")
-def test_a_mistake_stops_the_start_and_is_named(ldap: MakeProvider, config: dict[str, Any], key: str) -> None:
+def test_a_mistake_stops_the_start_and_is_named(make_provider: MakeProvider, config: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        ldap(**config)
+        make_provider(**config)
     assert key in str(error.value)
 
 
 @pytest.mark.proves("R4")
 async def test_unverified_tls_needs_its_flag_and_is_measured(directory: Any, caplog: pytest.LogCaptureFixture) -> None:
-    from aizen_hub.hub.login.ldap.provider import INSECURE
+    from aizen_hub.hub.login.ldap.provider import INSECURE_TLS
 
     config = directory.settings(tls_kwargs={"validate": "CERT_NONE"})
     provider = LdapProvider(ProviderSettings(name="open", kind="ldap", config=config, insecure_tls=True))
     try:
         assert "TLS is not verified" in caplog.text
-        assert INSECURE.labels("ldap:open")._value.get() == 1
-        assert (await prove(provider, "alice")).name == "alice"
+        assert INSECURE_TLS.labels("ldap:open")._value.get() == 1
+        assert (await authenticate(provider, "alice")).name == "alice"
     finally:
         provider.close()
 
 
 def test_the_library_would_verify_nothing_by_itself() -> None:
-    """Why the settings above exist; if this fails, ldap3 changed its defaults."""
+    """The reason for the settings above; if this fails, ldap3 changed its defaults."""
     import ldap3
 
     assert ldap3.Tls().validate == ssl.CERT_NONE
@@ -84,4 +84,4 @@ def test_the_password_file_of_the_lookup_account_is_taken_from_the_folder_of_the
         "user_attribute": "uid",
     }
     traits = read_ldap_config(ProviderSettings(name="ldap", kind="ldap", config=config), tmp_path)
-    assert lookup_password(traits) == "a made-up password"
+    assert read_lookup_password(traits) == "a made-up password"

@@ -1,4 +1,4 @@
-"""What a directory entry may say, and what it then means."""
+"""Interpretation of directory entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aizen_hub.hub.login.ldap.entry import Entry, EntryRefused, subject_filter
+from aizen_hub.hub.login.ldap.entry import Entry, EntryError, subject_filter
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -47,7 +47,7 @@ def entry(**values: list[bytes]) -> Entry:
 )
 @pytest.mark.proves("R18")
 def test_the_state_of_an_account(values: dict[str, list[bytes]], state: str | None) -> None:
-    assert entry(**values).shut(NOW) == state
+    assert entry(**values).disabled_reason(NOW) == state
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_the_state_of_an_account(values: dict[str, list[bytes]], state: str | No
 )
 @pytest.mark.proves("R21", "T-20")
 def test_one_value_where_one_is_expected(values: list[bytes], text: str | None) -> None:
-    one = entry(uid=[value if isinstance(value, bytes) else b"" for value in values])
+    person = entry(uid=[value if isinstance(value, bytes) else b"" for value in values])
     if text is None:
-        with pytest.raises(EntryRefused, match="`uid`"):
-            one.one("uid", prefer="alice")
+        with pytest.raises(EntryError, match="`uid`"):
+            person.single_value("uid", prefer="alice")
     else:
-        assert one.one("uid", prefer="alice") == text
+        assert person.single_value("uid", prefer="alice") == text
 
 
 def test_the_subject_is_the_immutable_id() -> None:
@@ -95,8 +95,8 @@ def test_the_subject_is_the_immutable_id() -> None:
     "values", [{}, {"entryUUID": [b"a", b"b"]}, {"entryUUID": [b"a\0"]}, {"mail": [b"a@example.org"]}]
 )
 @pytest.mark.proves("R22")
-def test_without_an_immutable_id_nobody_is_anybody(values: dict[str, list[bytes]]) -> None:
-    with pytest.raises(EntryRefused):
+def test_an_entry_without_an_immutable_id_is_rejected(values: dict[str, list[bytes]]) -> None:
+    with pytest.raises(EntryError):
         entry(**values).subject()
 
 

@@ -1,4 +1,4 @@
-"""Sign-in by a real OpenLDAP server over StartTLS."""
+"""Login with a real OpenLDAP server over StartTLS."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.hub.login.provider import NotLetIn, WrongCredentials
+from aizen_hub.hub.login.provider import AccessDeniedError, WrongCredentialsError
 from tests.hub.conftest import MakeProvider
-from tests.hub.people import GROUPS, PEOPLE, SUFFIX, UUID, prove
+from tests.hub.directory_users import GROUPS_DN, SUFFIX, USERS_DN, UUID, authenticate
 
 pytestmark = pytest.mark.needs("slapd")
 
 
 @pytest.mark.proves("R13", "R14", "R15", "R22")
-async def test_a_person_is_who_the_directory_says(ldap: MakeProvider, directory: Any) -> None:
-    proof = await prove(ldap(), "alice")
-    assert (proof.provider, proof.name, proof.display_name) == ("lab", "alice", "Alice Ärmel")
-    assert UUID.fullmatch(proof.subject)
-    assert proof.email == "alice@example.org"
-    log = directory.asked()
+async def test_the_identity_is_read_from_the_directory(make_provider: MakeProvider, directory: Any) -> None:
+    identity = await authenticate(make_provider(), "alice")
+    assert (identity.provider, identity.name, identity.display_name) == ("lab", "alice", "Alice Ärmel")
+    assert UUID.fullmatch(identity.subject)
+    assert identity.email == "alice@example.org"
+    log = directory.requests_logged()
     assert "STARTTLS" in log
-    assert f'BIND dn="uid=alice,{PEOPLE}"' in log
+    assert f'BIND dn="uid=alice,{USERS_DN}"' in log
     assert "WHOAMI" in log
 
 
 @pytest.mark.parametrize("name", ["Alice", "ALICE"])
 @pytest.mark.proves("R27", "T-15")
-async def test_another_spelling_is_the_same_person_by_the_directorys_name(ldap: MakeProvider, name: str) -> None:
-    provider = ldap()
-    proof = await provider.prove(name, "alice-has-a-secret", totp=None, source=None)
-    assert proof.name == "alice"
-    assert proof.subject == (await prove(provider, "alice")).subject
+async def test_another_letter_case_is_the_same_user(make_provider: MakeProvider, name: str) -> None:
+    provider = make_provider()
+    identity = await provider.authenticate(name, "alice-has-a-secret", totp=None, source=None)
+    assert identity.name == "alice"
+    assert identity.subject == (await authenticate(provider, "alice")).subject
 
 
-async def test_unknown_and_wrong_are_told_in_the_same_words(ldap: MakeProvider) -> None:
-    provider = ldap()
-    with pytest.raises(WrongCredentials) as wrong:
-        await prove(provider, "alice", "not it")
-    with pytest.raises(WrongCredentials) as unknown:
-        await prove(provider, "nobody", "not it")
+async def test_unknown_name_and_wrong_password_have_the_same_message(make_provider: MakeProvider) -> None:
+    provider = make_provider()
+    with pytest.raises(WrongCredentialsError) as wrong:
+        await authenticate(provider, "alice", "not it")
+    with pytest.raises(WrongCredentialsError) as unknown:
+        await authenticate(provider, "unknown", "not it")
     assert str(wrong.value) == str(unknown.value)
 
 
@@ -62,11 +62,11 @@ async def test_unknown_and_wrong_are_told_in_the_same_words(ldap: MakeProvider) 
 )
 @pytest.mark.proves("R9", "R10", "T-18")
 async def test_a_blank_or_nul_password_is_refused_without_a_connection(
-    ldap: MakeProvider, directory: Any, password: str
+    make_provider: MakeProvider, directory: Any, password: str
 ) -> None:
-    with pytest.raises(WrongCredentials):
-        await prove(ldap(), "alice", password)
-    assert "ACCEPT" not in directory.asked()
+    with pytest.raises(WrongCredentialsError):
+        await authenticate(make_provider(), "alice", password)
+    assert "ACCEPT" not in directory.requests_logged()
 
 
 INJECTIONS = [
@@ -78,131 +78,139 @@ INJECTIONS = [
 
 @pytest.mark.parametrize("name", INJECTIONS)
 @pytest.mark.proves("R12", "T-17")
-async def test_text_from_the_form_stays_text_in_the_filter(ldap: MakeProvider, directory: Any, name: str) -> None:
-    with pytest.raises(WrongCredentials):
-        await prove(ldap(), name, "alice-has-a-secret")
-    log = directory.asked()
+async def test_text_from_the_form_stays_text_in_the_filter(
+    make_provider: MakeProvider, directory: Any, name: str
+) -> None:
+    with pytest.raises(WrongCredentialsError):
+        await authenticate(make_provider(), name, "alice-has-a-secret")
+    log = directory.requests_logged()
     filters = re.findall(r'filter="(.*)"', log)
     assert len(filters) <= 1
-    # One comparison and nothing else: no wildcard, no second condition.
-    assert all(re.fullmatch(r"\(uid=(?:[^()*\\]|\\[0-9A-Fa-f]{2})*\)|\(\?=undefined\)", one) for one in filters), (
+    # One comparison only: no wildcard, no second condition.
+    assert all(re.fullmatch(r"\(uid=(?:[^()*\\]|\\[0-9A-Fa-f]{2})*\)|\(\?=undefined\)", text) for text in filters), (
         filters
     )
-    assert f'BIND dn="uid=alice,{PEOPLE}"' not in log
+    assert f'BIND dn="uid=alice,{USERS_DN}"' not in log
 
 
 @pytest.mark.parametrize(
     "name", ["", " alice", "alice ", "alice\n", "alice\r", "al\0ice", "alice\u200b", "\u202ealice", "x" * 300]
 )
 @pytest.mark.proves("R28", "T-15")
-async def test_a_name_with_blanks_around_or_invisible_characters_is_never_asked_for(
-    ldap: MakeProvider, directory: Any, name: str
+async def test_a_name_with_surrounding_blanks_or_invisible_characters_causes_no_query(
+    make_provider: MakeProvider, directory: Any, name: str
 ) -> None:
-    with pytest.raises(WrongCredentials):
-        await prove(ldap(), name, "alice-has-a-secret")
-    assert "ACCEPT" not in directory.asked()
+    with pytest.raises(WrongCredentialsError):
+        await authenticate(make_provider(), name, "alice-has-a-secret")
+    assert "ACCEPT" not in directory.requests_logged()
 
 
 @pytest.mark.proves("R28")
-async def test_a_configured_pattern_matches_the_whole_name(ldap: MakeProvider, directory: Any) -> None:
-    provider = ldap(valid_username_regex="^[a-z]+$")
-    await prove(provider, "alice")
-    directory.forget()
-    with pytest.raises(WrongCredentials):
-        await prove(provider, "alice7", "x")
-    assert "ACCEPT" not in directory.asked()
+async def test_a_configured_pattern_matches_the_whole_name(make_provider: MakeProvider, directory: Any) -> None:
+    provider = make_provider(valid_username_regex="^[a-z]+$")
+    await authenticate(provider, "alice")
+    directory.clear_log()
+    with pytest.raises(WrongCredentialsError):
+        await authenticate(provider, "alice7", "x")
+    assert "ACCEPT" not in directory.requests_logged()
 
 
 @pytest.mark.proves("R13")
-async def test_two_entries_for_one_name_let_nobody_in(ldap: MakeProvider, directory: Any) -> None:
-    with pytest.raises(WrongCredentials):
-        await prove(ldap(), "twin")
-    assert 'BIND dn="cn=Twin' not in directory.asked()
+async def test_two_entries_for_one_name_deny_the_login(make_provider: MakeProvider, directory: Any) -> None:
+    with pytest.raises(WrongCredentialsError):
+        await authenticate(make_provider(), "twin")
+    assert 'BIND dn="cn=Twin' not in directory.requests_logged()
 
 
 @pytest.mark.parametrize(("name", "state"), [("dora", "disabled"), ("emil", "expired"), ("frida", "expired")])
 @pytest.mark.proves("R18")
-async def test_a_shut_account_stays_out_though_its_password_is_right(ldap: MakeProvider, name: str, state: str) -> None:
-    with pytest.raises(NotLetIn, match=state):
-        await prove(ldap(), name)
-    with pytest.raises(WrongCredentials):
-        await prove(ldap(), name, "wrong")
+async def test_a_disabled_account_is_denied_even_with_the_right_password(
+    make_provider: MakeProvider, name: str, state: str
+) -> None:
+    with pytest.raises(AccessDeniedError, match=state):
+        await authenticate(make_provider(), name)
+    with pytest.raises(WrongCredentialsError):
+        await authenticate(make_provider(), name, "wrong")
 
 
-async def test_an_account_that_never_expires_comes_in(ldap: MakeProvider) -> None:
-    assert (await prove(ldap(), "gustav")).name == "gustav"
+async def test_an_account_that_never_expires_is_accepted(make_provider: MakeProvider) -> None:
+    assert (await authenticate(make_provider(), "gustav")).name == "gustav"
 
 
 @pytest.mark.proves("R18")
-async def test_an_account_locked_by_the_password_policy_stays_out(ldap: MakeProvider, directory: Any) -> None:
-    carol = f"uid=carol,{PEOPLE}"
+async def test_an_account_locked_by_the_password_policy_is_denied(make_provider: MakeProvider, directory: Any) -> None:
+    carol = f"uid=carol,{USERS_DN}"
     directory.ldapmodify(
         f"dn: {carol}\nchangetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n",
         ["-e", "relax"],
     )
-    provider = ldap()
+    provider = make_provider()
     try:
-        with pytest.raises(WrongCredentials):
-            await prove(provider, "carol")
-        subject = directory.ldapsearch("(uid=carol)", PEOPLE, ["-LLL", "entryUUID"]).stdout.decode()
-        assert await provider.look_up(UUID.search(subject).group(), "carol") is None  # type: ignore[union-attr]
+        with pytest.raises(WrongCredentialsError):
+            await authenticate(provider, "carol")
+        subject = directory.ldapsearch("(uid=carol)", USERS_DN, ["-LLL", "entryUUID"]).stdout.decode()
+        assert await provider.refresh(UUID.search(subject).group(), "carol") is None  # type: ignore[union-attr]
     finally:
         directory.modify(carol, "delete: pwdAccountLockedTime")
-    assert (await prove(provider, "carol")).name == "carol"
+    assert (await authenticate(provider, "carol")).name == "carol"
 
 
 class TestTemplate:
-    async def test_the_name_is_built_and_read_back(self, ldap: MakeProvider, directory: Any) -> None:
-        provider = ldap(lookup_dn=None, bind_dn_template=f"uid={{username}},{PEOPLE}")
-        proof = await prove(provider, "alice")
-        assert (proof.name, bool(UUID.fullmatch(proof.subject))) == ("alice", True)
-        assert "WHOAMI" in directory.asked()
+    async def test_the_name_is_built_and_read_back(self, make_provider: MakeProvider, directory: Any) -> None:
+        provider = make_provider(lookup_dn=None, bind_dn_template=f"uid={{username}},{USERS_DN}")
+        identity = await authenticate(provider, "alice")
+        assert (identity.name, bool(UUID.fullmatch(identity.subject))) == ("alice", True)
+        assert "WHOAMI" in directory.requests_logged()
 
     @pytest.mark.parametrize("name", ["alice,ou=people", "alice , ou=people", "alice+uid=x,ou=people", "x,uid=alice"])
     @pytest.mark.proves("R12", "T-17")
-    async def test_text_from_the_form_stays_one_value(self, ldap: MakeProvider, directory: Any, name: str) -> None:
-        # Unescaped, the first of these would be alice's own name.
-        provider = ldap(lookup_dn=None, bind_dn_template=f"uid={{username}},{SUFFIX}")
-        with pytest.raises(WrongCredentials):
-            await prove(provider, name, "alice-has-a-secret")
-        for dn in re.findall(r'BIND dn="(.*?)" ', directory.asked()):
-            assert not dn.startswith(f"uid=alice,{PEOPLE}")
+    async def test_text_from_the_form_stays_one_value(
+        self, make_provider: MakeProvider, directory: Any, name: str
+    ) -> None:
+        # Unescaped, the first of these would be the DN of alice.
+        provider = make_provider(lookup_dn=None, bind_dn_template=f"uid={{username}},{SUFFIX}")
+        with pytest.raises(WrongCredentialsError):
+            await authenticate(provider, name, "alice-has-a-secret")
+        for dn in re.findall(r'BIND dn="(.*?)" ', directory.requests_logged()):
+            assert not dn.startswith(f"uid=alice,{USERS_DN}")
 
-    async def test_without_a_lookup_account_groups_are_unknown_later(self, ldap: MakeProvider) -> None:
-        provider = ldap(lookup_dn=None, bind_dn_template=f"uid={{username}},{PEOPLE}")
-        proof = await provider.look_up("some-subject", "alice")
-        assert proof is not None
-        assert proof.groups is None
+    async def test_without_a_lookup_account_groups_are_unknown_later(self, make_provider: MakeProvider) -> None:
+        provider = make_provider(lookup_dn=None, bind_dn_template=f"uid={{username}},{USERS_DN}")
+        identity = await provider.refresh("some-subject", "alice")
+        assert identity is not None
+        assert identity.groups is None
 
 
-class TestLookUp:
-    async def test_groups_are_read_again_without_a_password(self, ldap: MakeProvider, directory: Any) -> None:
-        provider = ldap(group_search_base=GROUPS)
-        before = await prove(provider, "alice")
-        directory.modify(f"cn=outside,{GROUPS}", "add: member", f"member: uid=alice,{PEOPLE}")
+class TestRefresh:
+    async def test_groups_are_read_again_without_a_password(self, make_provider: MakeProvider, directory: Any) -> None:
+        provider = make_provider(group_search_base=GROUPS_DN)
+        before = await authenticate(provider, "alice")
+        directory.modify(f"cn=outside,{GROUPS_DN}", "add: member", f"member: uid=alice,{USERS_DN}")
         try:
-            again = await provider.look_up(before.subject, "alice")
+            again = await provider.refresh(before.subject, "alice")
             assert again is not None
             assert (again.subject, again.groups) == (before.subject, ("outside", "team"))
         finally:
-            directory.modify(f"cn=outside,{GROUPS}", "delete: member", f"member: uid=alice,{PEOPLE}")
+            directory.modify(f"cn=outside,{GROUPS_DN}", "delete: member", f"member: uid=alice,{USERS_DN}")
 
     @pytest.mark.parametrize("subject", ["", "*", "00000000-0000-0000-0000-000000000000", "x)(uid=*", "a b"])
-    async def test_an_unknown_or_impossible_subject_is_nobody(self, ldap: MakeProvider, subject: str) -> None:
-        assert await ldap().look_up(subject, "alice") is None
+    async def test_an_unknown_or_impossible_subject_is_gone(self, make_provider: MakeProvider, subject: str) -> None:
+        assert await make_provider().refresh(subject, "alice") is None
 
     @pytest.mark.proves("R31", "R63")
-    async def test_somebody_new_under_an_old_name_is_not_the_same(self, ldap: MakeProvider, directory: Any) -> None:
-        ghost = f"uid=ghost,{PEOPLE}"
+    async def test_a_new_user_with_an_old_name_is_another_identity(
+        self, make_provider: MakeProvider, directory: Any
+    ) -> None:
+        ghost = f"uid=ghost,{USERS_DN}"
         entry = f"dn: {ghost}\nobjectClass: inetOrgPerson\nuid: ghost\ncn: G\nsn: G\nuserPassword: ghost-has-a-secret\n"
-        provider = ldap()
+        provider = make_provider()
         directory.ldapadd(entry)
-        old = await prove(provider, "ghost", "ghost-has-a-secret")
+        old = await authenticate(provider, "ghost", "ghost-has-a-secret")
         directory.ldapdelete(ghost)
-        assert await provider.look_up(old.subject, "ghost") is None
+        assert await provider.refresh(old.subject, "ghost") is None
         directory.ldapadd(entry)
         try:
-            assert await provider.look_up(old.subject, "ghost") is None
-            assert (await prove(provider, "ghost", "ghost-has-a-secret")).subject != old.subject
+            assert await provider.refresh(old.subject, "ghost") is None
+            assert (await authenticate(provider, "ghost", "ghost-has-a-secret")).subject != old.subject
         finally:
             directory.ldapdelete(ghost)

@@ -1,4 +1,4 @@
-"""The provider of these tests, and what is made to use it."""
+"""A real OpenID provider, and a factory of providers that use it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def idp() -> Iterator[Idp]:
 
 
 @pytest.fixture(autouse=True)
-def honest(idp: Idp) -> None:
-    idp.people.clear()
-    idp.person("alice", email="alice@example.org", email_verified=True, groups=["staff", "/projects/admin"])
+def reset_provider(idp: Idp) -> None:
+    idp.users.clear()
+    idp.add_user("alice", email="alice@example.org", email_verified=True, groups=["staff", "/projects/admin"])
     idp.control(faults={}, rotate=False, conform=True, logout={})
 
 
@@ -45,5 +45,5 @@ async def make(idp: Idp) -> AsyncIterator[Make]:
         return made[-1]
 
     yield build
-    for one in made:
-        one.close()
+    for provider in made:
+        provider.close()

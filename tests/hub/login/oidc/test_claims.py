@@ -1,4 +1,4 @@
-"""Sign-in by a real OpenID provider: who comes in, and with which groups."""
+"""Login with a real OpenID provider: admitted users, and their groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.hub.login.provider import NotLetIn
+from aizen_hub.hub.login.provider import AccessDeniedError
 from tests.fixtures.oidc_provider_server import Idp
 from tests.hub.login.oidc.login_flow import Make, sign_in
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.needs("oidc")
 
 
 @pytest.mark.proves("R22", "R23", "R24")
-async def test_a_person_is_issuer_and_subject(make: Make, idp: Idp) -> None:
-    proof = await sign_in(make(auth_state_groups_key="oauth_user.groups"), idp)
-    assert (proof.provider, proof.name, proof.display_name) == ("idp", "alice", "Alice")
-    assert proof.subject == f"{idp.issuer}#sub-of-alice"
-    assert proof.email == "alice@example.org"
-    # The whole path is the name, never its leaf.
-    assert proof.groups == ("/projects/admin", "staff")
+async def test_a_user_is_identified_by_issuer_and_subject(make: Make, idp: Idp) -> None:
+    identity = await sign_in(make(auth_state_groups_key="oauth_user.groups"), idp)
+    assert (identity.provider, identity.name, identity.display_name) == ("idp", "alice", "Alice")
+    assert identity.subject == f"{idp.issuer}#sub-of-alice"
+    assert identity.email == "alice@example.org"
+    # The whole path is the name, not its leaf.
+    assert identity.groups == ("/projects/admin", "staff")
 
 
 URL_CLAIM = "https://example.org/groups"
@@ -45,17 +45,17 @@ BAD_GROUPS = {
 @pytest.mark.proves("R24", "T-20")
 @pytest.mark.parametrize("groups", BAD_GROUPS.values(), ids=BAD_GROUPS)
 @pytest.mark.parametrize("configured", [True, False], ids=["configured", "by default"])
-async def test_groups_are_a_list_of_names_or_nobody_comes_in(
+async def test_groups_that_are_not_a_list_of_names_deny_the_login(
     make: Make, idp: Idp, groups: Any, configured: bool
 ) -> None:
-    idp.person("alice", groups=groups)
+    idp.add_user("alice", groups=groups)
     provider = make(**({"auth_state_groups_key": "oauth_user.groups"} if configured else {}))
-    with pytest.raises(NotLetIn, match=r"the claim `(oauth_user\.)?groups`"):
+    with pytest.raises(AccessDeniedError, match=r"the claim `(oauth_user\.)?groups`"):
         await sign_in(provider, idp)
 
 
 GROUP_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {
-    # id: (what the provider says, configuration, groups or what is refused)
+    # id: (claims, configuration, groups or the claim that is rejected)
     "default name": ({"groups": ["b", "a"]}, {}, ("a", "b")),
     "twice is once": ({"groups": ["a", "a"]}, {}, ("a",)),
     "empty list": ({"groups": []}, {"manage_groups": True}, ()),
@@ -122,10 +122,10 @@ GROUP_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {
 @pytest.mark.proves("R24", "T-20")
 @pytest.mark.parametrize(("claims", "config", "expected"), GROUP_ROWS.values(), ids=GROUP_ROWS)
 async def test_groups(make: Make, idp: Idp, claims: dict[str, Any], config: dict[str, Any], expected: Any) -> None:
-    idp.person("alice", **claims)
+    idp.add_user("alice", **claims)
     provider = make(**config)
     if isinstance(expected, str):
-        with pytest.raises(NotLetIn, match=f"the claim `{expected}`"):
+        with pytest.raises(AccessDeniedError, match=f"the claim `{expected}`"):
             await sign_in(provider, idp)
     else:
         assert (await sign_in(provider, idp)).groups == expected
@@ -133,27 +133,27 @@ async def test_groups(make: Make, idp: Idp, claims: dict[str, Any], config: dict
 
 @pytest.mark.proves("R24")
 @pytest.mark.parametrize("configured", [{}, {"auth_state_groups_key": "oauth_user.groups"}], ids=["default", "key"])
-async def test_a_catalog_can_require_the_groups_of_everybody(make: Make, idp: Idp, configured: dict[str, Any]) -> None:
+async def test_a_catalog_can_require_groups_of_every_user(make: Make, idp: Idp, configured: dict[str, Any]) -> None:
     provider = make(groups_required=True, **configured)
     assert (await sign_in(provider, idp)).groups == ("/projects/admin", "staff")
-    idp.person("alice", groups=[])
+    idp.add_user("alice", groups=[])
     assert (await sign_in(provider, idp)).groups == ()
     for wrong in (..., None, "staff", ["staff", 7]):
-        idp.person("alice", groups=wrong)
-        with pytest.raises(NotLetIn, match=r"the claim `oauth_user\.groups`"):
+        idp.add_user("alice", groups=wrong)
+        with pytest.raises(AccessDeniedError, match=r"the claim `oauth_user\.groups`"):
             await sign_in(provider, idp)
 
 
 @pytest.mark.proves("R24")
-async def test_who_lost_the_required_groups_does_not_stay(make: Make, idp: Idp) -> None:
+async def test_a_user_who_lost_the_required_groups_is_signed_out(make: Make, idp: Idp) -> None:
     provider = make(groups_required=True)
-    proof = await sign_in(provider, idp)
-    idp.person("alice", groups=...)
-    assert await provider.look_up(proof.subject, proof.name, proof.keep) is None
+    identity = await sign_in(provider, idp)
+    idp.add_user("alice", groups=...)
+    assert await provider.refresh(identity.subject, identity.name, identity.provider_state) is None
 
 
 ALICE = {"groups": ["staff"], "email": "alice@example.org", "email_verified": True}
-IN_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+RESTRICTION_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "nothing configured": (ALICE, {}, True),
     "user on the list": (ALICE, {"allowed_users": ["alice"]}, True),
     "user not on the list": (ALICE, {"allowed_users": ["bob"]}, False),
@@ -192,27 +192,27 @@ IN_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
 
 
 @pytest.mark.proves("R25", "R22")
-@pytest.mark.parametrize(("claims", "config", "enters"), IN_ROWS.values(), ids=IN_ROWS)
-async def test_who_comes_in(make: Make, idp: Idp, claims: dict[str, Any], config: dict[str, Any], enters: bool) -> None:
-    idp.person("alice", **claims)
+@pytest.mark.parametrize(("claims", "config", "enters"), RESTRICTION_ROWS.values(), ids=RESTRICTION_ROWS)
+async def test_restrictions(make: Make, idp: Idp, claims: dict[str, Any], config: dict[str, Any], enters: bool) -> None:
+    idp.add_user("alice", **claims)
     provider = make(**config)
     if enters:
         assert (await sign_in(provider, idp)).name == (claims or ALICE).get(config.get("username_claim", ""), "alice")
     else:
-        with pytest.raises(NotLetIn):
+        with pytest.raises(AccessDeniedError):
             await sign_in(provider, idp)
 
 
-async def test_an_unverified_mail_address_is_not_shown(make: Make, idp: Idp) -> None:
-    idp.person("alice", email="root@example.org", email_verified=False)
+async def test_an_unverified_email_is_not_reported(make: Make, idp: Idp) -> None:
+    idp.add_user("alice", email="root@example.org", email_verified=False)
     assert (await sign_in(make(), idp)).email is None
 
 
 @pytest.mark.proves("R22")
-async def test_equal_short_names_of_two_domains_are_two_people(make: Make, idp: Idp) -> None:
-    found = []
+async def test_equal_short_names_of_two_domains_are_two_users(make: Make, idp: Idp) -> None:
+    identities = []
     for domain in ("example.org", "example.com"):
-        idp.person("alice", sub=f"alice-of-{domain}", email=f"alice@{domain}", email_verified=True)
-        found.append(await sign_in(make(username_claim="email"), idp))
-    assert [one.name for one in found] == ["alice@example.org", "alice@example.com"]
-    assert found[0].subject != found[1].subject
+        idp.add_user("alice", sub=f"alice-of-{domain}", email=f"alice@{domain}", email_verified=True)
+        identities.append(await sign_in(make(username_claim="email"), idp))
+    assert [identity.name for identity in identities] == ["alice@example.org", "alice@example.com"]
+    assert identities[0].subject != identities[1].subject

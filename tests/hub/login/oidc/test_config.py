@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.client.service_client import HubRoad
-from aizen_hub.hub.login.oidc.http import address_fault
+from aizen_hub.client.service_client import ServiceClient
+from aizen_hub.hub.login.oidc.http import url_fault
 from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider_factory import build_providers
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
@@ -47,7 +47,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "issuer with a fragment": ({**GOOD, "issuer": "https://x.example.org/#a"}, ["config.issuer", "fragment"]),
     "token address in clear": ({**PLAIN, "subject_claim": "id", "token_url": "http://x.test/t"}, ["config.token_url"]),
     "endpoint in clear": ({**GOOD, "userdata_url": "http://127.0.0.1/u"}, ["config.userdata_url"]),
-    "no subject": (PLAIN, ["config.subject_claim", "never changes"]),
+    "no subject": (PLAIN, ["config.subject_claim", "immutable id"]),
     "other subject": ({**GOOD, "subject_claim": "email"}, ["config.subject_claim", "always `sub`"]),
     "unverified ID tokens": (
         {**PLAIN, "userdata_url": "", "userdata_from_id_token": True, "subject_claim": "sub"},
@@ -117,8 +117,8 @@ CLASSES: dict[str, tuple[dict[str, Any], str]] = {
 def test_every_class_of_oauthenticator(name: str, config: dict[str, Any], subject: str) -> None:
     provider = make({"client_id": "hub", "client_secret": "x", **config}, authenticator=name)
     assert provider.traits.subject_claim == subject
-    # Requests of the class itself go through the one bounded client too.
-    assert all(one.http_client is provider._client for one in provider._config.restrictions.values())
+    # Requests of the class itself use the bounded client too.
+    assert all(traits.http_client is provider._client for traits in provider._config.restrictions.values())
     assert provider.traits.http_client is provider._client
 
 
@@ -127,12 +127,12 @@ def test_every_class_of_oauthenticator(name: str, config: dict[str, Any], subjec
     [
         ("GithubOauthenticator", "did you mean `GitHubOAuthenticator`"),
         ("LocalGitHubOAuthenticator", "use `GitHubOAuthenticator`"),
-        ("jupyterhub.auth.DummyAuthenticator", "no class of oauthenticator"),
+        ("jupyterhub.auth.DummyAuthenticator", "not a class of oauthenticator"),
         ("nowhere.at.all", "cannot be loaded"),
         ("AzureAdOAuthenticator", "config.issuer"),
     ],
 )
-def test_a_class_that_cannot_be(name: str, says: str) -> None:
+def test_an_invalid_class(name: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         make({"client_id": "hub"}, authenticator=name)
 
@@ -144,14 +144,14 @@ def test_the_secret_comes_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("R25")
-async def test_a_domain_of_cilogon_holds_beside_a_list_of_users() -> None:
+async def test_a_domain_of_cilogon_applies_in_addition_to_a_list_of_users() -> None:
     idps = CLASSES["CILogonOAuthenticator"][0]["idps"]
     provider = make({"client_id": "hub", "idps": idps, "allowed_users": ["bob@example.org"]}, authenticator="cilogon")
 
     async def enters(name: str) -> bool:
-        told = {"idp": next(iter(idps)), "email": name}
-        model = {"name": name, "admin": None, "groups": [], "auth_state": {"cilogon_user": told}}
-        return all([await only.check_allowed(name, dict(model)) for only in provider._config.restrictions.values()])
+        user = {"idp": next(iter(idps)), "email": name}
+        model = {"name": name, "admin": None, "groups": [], "auth_state": {"cilogon_user": user}}
+        return all([await traits.check_allowed(name, dict(model)) for traits in provider._config.restrictions.values()])
 
     assert await enters("bob@example.org")
     assert not await enters("alice@example.org")
@@ -181,15 +181,15 @@ async def test_a_domain_of_cilogon_holds_beside_a_list_of_users() -> None:
         (7, False),
     ],
 )
-def test_addresses(url: Any, good: bool) -> None:
-    assert (address_fault(url) is None) is good
+def test_urls(url: Any, good: bool) -> None:
+    assert (url_fault(url) is None) is good
     if isinstance(url, str) and url.startswith("http:"):
-        assert address_fault(url, loopback=False) is not None
+        assert url_fault(url, loopback=False) is not None
 
 
 @pytest.mark.proves("R24")
 @pytest.mark.parametrize("key", ["manage_groups", "require_groups"])
-def test_what_contradicts_a_catalog_that_requires_groups(key: str) -> None:
+def test_settings_that_contradict_a_catalog_that_requires_groups(key: str) -> None:
     def provider(value: bool) -> OidcProvider:
         settings = ProviderSettings(name="idp", kind="oidc", config={**GOOD, key: value})
         return OidcProvider(settings, groups_required=True)
@@ -210,7 +210,7 @@ def test_what_contradicts_a_catalog_that_requires_groups(key: str) -> None:
         ("aihub", "groups_claim_required: [", False),
     ],
 )
-def test_the_catalog_says_whether_groups_are_required(
+def test_the_catalog_determines_whether_groups_are_required(
     tmp_path: Path, catalog: str, overlay: str | None, fits: bool
 ) -> None:
     entry = {"name": "idp", "kind": "oidc", "config": {**GOOD, "require_groups": False}}
@@ -219,10 +219,10 @@ def test_the_catalog_says_whether_groups_are_required(
         (tmp_path / "overlay.yaml").write_text(overlay)
         given["overlays"] = ["overlay.yaml"]
     (tmp_path / "aizen.yaml").write_text(json.dumps(given))
-    settings, road = Settings.load(tmp_path / "aizen.yaml", {}), HubRoad("http://127.0.0.1:9", "s" * 32)
+    settings, client = Settings.load(tmp_path / "aizen.yaml", {}), ServiceClient("http://127.0.0.1:9", "s" * 32)
     if fits:
-        for one in build_providers(settings, road, tmp_path).values():
-            one.close()
+        for built in build_providers(settings, client, tmp_path).values():
+            built.close()
     else:
         with pytest.raises(ConfigurationError):
-            build_providers(settings, road, tmp_path)
+            build_providers(settings, client, tmp_path)

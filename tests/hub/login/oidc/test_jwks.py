@@ -1,21 +1,21 @@
-"""Keys and metadata of a real OpenID provider: rotated, false, or not there (T-12)."""
+"""Keys and metadata of a real OpenID provider: rotated, invalid, or missing (T-12)."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
-from aizen_hub.hub.login.oidc.provider import GrantRefused
-from aizen_hub.hub.login.provider import NotLetIn, ProviderUnreachable
+from aizen_hub.hub.login.oidc.provider import GrantError
+from aizen_hub.hub.login.provider import AccessDeniedError, ProviderUnreachableError
 from tests.fixtures.oidc_provider_server import Idp
+from tests.fixtures.timing import within
 from tests.hub.login.oidc.login_flow import Make, sign_in
 
 pytestmark = pytest.mark.needs("oidc")
 
 
-async def test_rotated_keys_are_found_once_a_minute(make: Make, idp: Idp) -> None:
+async def test_rotated_keys_are_read_once_a_minute(make: Make, idp: Idp) -> None:
     provider = make()
     await sign_in(provider, idp)
     before = idp.control()["calls"]["jwks"]
@@ -24,7 +24,7 @@ async def test_rotated_keys_are_found_once_a_minute(make: Make, idp: Idp) -> Non
     assert idp.control()["calls"]["jwks"] == before + 1
     idp.control(faults={"id_token": {"header": {"kid": "made-up"}}})
     for _ in range(3):
-        with pytest.raises(NotLetIn):
+        with pytest.raises(AccessDeniedError):
             await sign_in(provider, idp)
     assert idp.control()["calls"]["jwks"] == before + 1
 
@@ -37,12 +37,12 @@ async def test_other_algorithms_work(make: Make, idp: Idp) -> None:
 
 
 @pytest.mark.proves("T-12")
-async def test_the_last_good_keys_and_metadata_stay(make: Make, idp: Idp) -> None:
+async def test_the_last_valid_keys_and_metadata_are_kept(make: Make, idp: Idp) -> None:
     provider = make()
     await sign_in(provider, idp)
     assert provider._discovery is not None
-    provider._discovery._next = 0.0
-    provider._tokens._keys._next = 0.0  # type: ignore[union-attr]
+    provider._discovery._next_read_at = 0.0
+    provider._token_verifier._keys._next_read_at = 0.0  # type: ignore[union-attr]
     idp.control(faults={"discovery": {"status": 500}, "jwks": {"raw": "{}"}})
     assert (await sign_in(provider, idp)).name == "alice"
 
@@ -61,20 +61,18 @@ METADATA: dict[str, dict[str, Any]] = {
     "not JSON": {"raw": "<html>"},
     "duplicate member": {"raw": '{"issuer": "a", "issuer": "b"}'},
     "error": {"status": 503},
-    "slow": {"delay": 1500},
+    "slow": {"delay": 60_000},
 }
 
 
 @pytest.mark.proves("T-12")
 @pytest.mark.parametrize("fault", METADATA.values(), ids=METADATA)
-async def test_false_metadata_is_no_provider(make: Make, idp: Idp, fault: dict[str, Any]) -> None:
+async def test_invalid_metadata_is_rejected(make: Make, idp: Idp, fault: dict[str, Any]) -> None:
     if fault.get("merge", {}).get("issuer") == "SLASH":
         fault = {"merge": {"issuer": idp.issuer + "/"}}
     idp.control(faults={"discovery": fault})
-    started = time.monotonic()
-    with pytest.raises(ProviderUnreachable):
-        await make(seconds=1).begin()
-    assert time.monotonic() - started < 2
+    with within(20), pytest.raises(ProviderUnreachableError):
+        await make(seconds=1 if "delay" in fault else 30).prepare_login()
 
 
 KEY_SETS: dict[str, dict[str, Any]] = {
@@ -83,20 +81,20 @@ KEY_SETS: dict[str, dict[str, Any]] = {
     "no keys": {"raw": '{"keys": []}'},
     "symmetric key": {"raw": '{"keys": [{"kty": "oct", "k": "AAAA"}]}'},
     "too many": {"merge": {"keys": [{"kty": "RSA"}] * 101}},
-    "slow": {"delay": 1500},
+    "slow": {"delay": 60_000},
     "error": {"status": 500},
 }
 
 
 @pytest.mark.proves("T-12")
 @pytest.mark.parametrize("fault", KEY_SETS.values(), ids=KEY_SETS)
-async def test_a_false_key_set_lets_nobody_in(make: Make, idp: Idp, fault: dict[str, Any]) -> None:
+async def test_an_invalid_key_set_denies_logins(make: Make, idp: Idp, fault: dict[str, Any]) -> None:
     idp.control(faults={"jwks": fault})
-    with pytest.raises(ProviderUnreachable):
-        await sign_in(make(seconds=1), idp)
+    with within(40), pytest.raises(ProviderUnreachableError):
+        await sign_in(make(seconds=3 if "delay" in fault else 60), idp)
 
 
-ANSWERS: dict[str, dict[str, Any]] = {
+RESPONSES: dict[str, dict[str, Any]] = {
     "token: error": {"token": {"status": 500}},
     "token: wrong client": {"token": {"status": 401, "error": "invalid_client"}},
     "token: redirect": {"token": {"redirect": True}},
@@ -108,30 +106,28 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "userinfo: error": {"userinfo": {"status": 502}},
     "userinfo: a list": {"userinfo": {"raw": "[]"}},
     "userinfo: not JSON": {"userinfo": {"raw": "eyJ.eyJ.sig"}},
-    "userinfo: slow": {"userinfo": {"delay": 1500}},
+    "userinfo: slow": {"userinfo": {"delay": 60_000}},
 }
 
 
-@pytest.mark.parametrize("faults", ANSWERS.values(), ids=ANSWERS)
-async def test_nonsense_at_sign_in_is_an_outage(make: Make, idp: Idp, faults: dict[str, Any]) -> None:
+@pytest.mark.parametrize("faults", RESPONSES.values(), ids=RESPONSES)
+async def test_an_invalid_response_at_login_is_an_outage(
+    make: Make, idp: Idp, faults: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
     idp.control(faults=faults)
-    started = time.monotonic()
-    with pytest.raises(ProviderUnreachable):
-        await sign_in(make(seconds=1), idp)
-    assert time.monotonic() - started < 3
+    with within(40), pytest.raises(ProviderUnreachableError):
+        await sign_in(make(seconds=3 if "slow" in request.node.callspec.id else 60), idp)
 
 
 @pytest.mark.proves("R98")
-async def test_no_credential_reaches_a_log_or_a_sentence(
-    make: Make, idp: Idp, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_credential_reaches_a_log_or_a_message(make: Make, idp: Idp, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    sentences = []
+    messages = []
     for faults in ({"token": {"merge": {"access_token": 7}}}, {"userinfo": {"status": 401}}, {"userinfo": {"raw": ""}}):
         idp.control(faults=faults)
-        with pytest.raises((ProviderUnreachable, GrantRefused, NotLetIn)) as refused:
+        with pytest.raises((ProviderUnreachableError, GrantError, AccessDeniedError)) as refused:
             await sign_in(make(), idp)
-        sentences.append(str(refused.value))
-    seen = caplog.text + "".join(sentences)
+        messages.append(str(refused.value))
+    seen = caplog.text + "".join(messages)
     for secret in ("the-secret-of-the-hub", "eyJ", "refresh_token"):
         assert secret not in seen

@@ -1,0 +1,56 @@
+"""Entry to a project: whether a user may open a session for it, and the roles in effect there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aizen_hub.accounts.names import normalization
+from aizen_hub.accounts.names.normalization import NameKind
+from aizen_hub.authorization import checks, lock_state
+from aizen_hub.problems import Denied
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.rights import Rights
+from aizen_hub.rbac.role import SYSTEM
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+
+
+def active_roles(tx: ReadTransaction, rights: Rights, scope: str) -> tuple[str, ...]:
+    """Return the names of the roles in effect in a scope, for display and for the role token."""
+    return tuple(sorted({held.role for held in rights.held_roles if held.scope == scope and held.is_effective(tx.now)}))
+
+
+def is_admin(tx: ReadTransaction, user: str) -> bool:
+    """Return whether the catalog's admin role is in effect for a user now."""
+    return tx.catalog.admin_role in active_roles(tx, tx.rights(Identity.user(user)), SYSTEM)
+
+
+def require_may_enter(tx: WriteTransaction, user: str, project: str | None) -> str | None:
+    """Return the canonical name of a project that the user may enter, or None for a session without a project.
+
+    Raises
+    ------
+    Denied
+        The account is locked or inactive, the project is locked, or a session without a project needs a system
+        role.
+    NotFound
+        The project does not exist for the user (R34, R72).
+    """
+    identity = Identity.user(user)
+    rights = tx.rights(identity)
+    if not rights.active or lock_state.is_locked(tx, LockTarget.IDENTITY, str(identity)):
+        raise Denied(f"the account `{user}` is locked or inactive", remedy="ask an administrator")
+    if not project:
+        if not active_roles(tx, rights, SYSTEM):
+            raise Denied(
+                "a session without a project needs a system role", remedy="choose a project, or request access to one"
+            )
+        return None
+    name = normalization.canonical_or_none(project, NameKind.PROJECT)
+    if name is None or not checks.can_see_project(tx, identity, name):
+        raise checks.project_not_found(project)
+    if lock_state.is_locked(tx, LockTarget.PROJECT, name):
+        raise Denied(f"the project `{name}` is locked", remedy="ask an administrator")
+    return name

@@ -1,0 +1,113 @@
+"""Contact data and alert preferences of users, and the list of users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, update
+
+from aizen_hub.accounts.identities import get_user
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result, message_result, table_result
+from aizen_hub.problems import BadInput
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
+from aizen_hub.validation.email_address import is_email_address
+from aizen_hub.validation.printable import excerpt
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import WriteTransaction
+
+_u = tables.users
+
+
+def update_user(
+    tx: WriteTransaction,
+    name: str,
+    *,
+    display_name: str | None = None,
+    email: str | None = None,
+    phone: str | None = None,
+    alerts: Mapping[str, bool] | None = None,
+) -> Result:
+    """Change contact data and alert preferences; None, and alerts not named, stay as they are; an empty text deletes.
+
+    Users may change their own data, unless the catalog has a permission ``profile`` for that; for other users' data the
+    permission to manage users is needed.
+    """
+    row = get_user(tx, name)
+    if Identity.user(row.name) != tx.actor.identity:
+        checks.require(tx, checks.endpoint_permission(tx, "users"))
+    elif (profile_permission := tx.catalog.endpoints.get("profile")) is not None:
+        checks.require(tx, str(profile_permission))
+    else:
+        checks.forbid_impersonation(tx)
+    merged_alerts = None if alerts is None else {**row.alerts, **alerts}
+    write_profile(tx, row.name, display_name=display_name, email=email, phone=phone, alerts=merged_alerts)
+    return message_result(f"changed `{row.name}`", user=row.name)
+
+
+def write_profile(
+    tx: WriteTransaction,
+    name: str,
+    *,
+    display_name: str | None,
+    email: str | None,
+    phone: str | None,
+    alerts: Mapping[str, bool] | None,
+) -> None:
+    """Write contact data, without an authorization check."""
+    values: dict[str, Any] = {}
+    if display_name is not None:
+        values["display_name"] = display_name[:200]
+    if email is not None:
+        values["email"] = check_email(email)
+    if phone is not None:
+        values["phone"] = phone or None
+    if alerts is not None:
+        values["alerts"] = dict(alerts)
+    if not values:
+        return
+    tx.conn.execute(update(_u).where(_u.c.name == name).values(**values))
+    # Only the names of changed fields are recorded: their contents are personal and would outlive an erasure.
+    tx.record_change("user", {"user": name, "did": "alter", "fields": sorted(values)}, [f"user:{name}"])
+    tx.audit("user.changed", details={"user": name, "fields": sorted(values)})
+
+
+def check_email(email: str | None) -> str | None:
+    """Return the address, or None for an empty one; raises BadInput if it is not one e-mail address."""
+    if email and not is_email_address(email):
+        raise BadInput(f"`{excerpt(email)}` is not an e-mail address", remedy="write it as name@example.org")
+    return email or None
+
+
+def list_users(tx: WriteTransaction, project: str | None) -> Result:
+    """List the registered users: all data and system roles for actors who manage users, only names for others."""
+    checks.require_command(tx, "list_users", project or SYSTEM)
+    tx.audit("access.read", project=project, details={"query": "users"})
+    rows = tx.conn.execute(select(_u).order_by(_u.c.name)).all()
+    if not checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM):
+        return table_result(("id", "username"), [(row.name, row.display_name) for row in rows])
+    a = tables.assignments
+    system_roles: dict[str, list[str]] = {}
+    for row in tx.conn.execute(select(a.c.identity, a.c.role).where(a.c.scope == SYSTEM).order_by(a.c.role)):
+        system_roles.setdefault(row.identity, []).append(row.role)
+    return table_result(
+        ("id", "username", "provider", "email", "phone", "alerts", "roles", "active", "last seen"),
+        [
+            (
+                row.name,
+                row.display_name,
+                row.provider,
+                row.email,
+                row.phone,
+                row.alerts,
+                system_roles.get(f"user:{row.name}", []),
+                row.active,
+                row.last_seen,
+            )
+            for row in rows
+        ],
+    )

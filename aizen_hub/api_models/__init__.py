@@ -1,0 +1,1 @@
+"""Wire types that the service, the hub side and the command line share."""

@@ -1,0 +1,125 @@
+"""Logins: what the hub reports to the service, and the responses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aizen_hub.api_models.schema import CompleteResponse, Label, Name, ProviderName, Schema, Sha256
+
+EnteredName = Annotated[str, Field(max_length=255)]
+"""The user name as entered in the login form, not validated."""
+
+ReportedGroup = Annotated[str, Field(max_length=4096)]
+"""A group as its provider writes it, for example a distinguished name; one that cannot be a group name is skipped."""
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class LoginReport(Schema):
+    """A user whom a provider has authenticated.
+
+    Attributes
+    ----------
+    groups : list of str, optional
+        None where the provider does not know them.
+    entered_name : str, optional
+        The name of the `LoginAttempt` that succeeded; None where no attempt was counted.
+    refresh : bool
+        Whether the provider was queried without the user being present.
+    """
+
+    provider: ProviderName
+    subject: Name
+    name: Name
+    display_name: Label | None = None
+    email: Label | None = None
+    groups: Annotated[list[ReportedGroup], Field(max_length=1000)] | None = None
+    source: Label | None = None
+    entered_name: EnteredName | None = None
+    refresh: bool = False
+
+
+class HubUserModel(CompleteResponse):
+    """What the hub itself knows of a user's roles: names of hub groups, and whether the admin page is open."""
+
+    groups: tuple[str, ...] = ()
+    admin: bool = False
+
+
+class LoginResponse(CompleteResponse):
+    """Whether an authenticated user may sign in, and under which short name.
+
+    ``hub_user`` is None unless the outcome is ``admitted``.
+    """
+
+    outcome: Literal["admitted", "not-registered", "locked", "not-active", "name-taken"]
+    user: str | None = None
+    reason: str = ""
+    hub_user: HubUserModel | None = None
+
+
+class LoginAttempt(Schema):
+    """A password that a provider is about to check; ``undo`` removes an attempt that no provider answered."""
+
+    provider: ProviderName
+    name: EnteredName
+    source: Label | None = None
+    undo: bool = False
+
+
+class ThrottleResponse(CompleteResponse):
+    """Whether a login attempt may be made; ``retry_after`` is in seconds, None for at once."""
+
+    retry_after: Seconds | None = None
+
+
+class PasswordCheck(Schema):
+    """A password entered in the hub's form for a local account; a name of any form is refused like a wrong password."""
+
+    provider: ProviderName
+    name: EnteredName
+    password: Annotated[str, Field(max_length=1024)]
+    totp: Annotated[str | None, Field(max_length=16)] = None
+    source: Label | None = None
+
+
+class PasswordCheckResponse(CompleteResponse):
+    """Whether the password of a local account is right; ``retry_after`` is in seconds where attempts are throttled."""
+
+    outcome: Literal["verified", "refused", "throttled"]
+    subject: str | None = None
+    name: str | None = None
+    retry_after: Seconds | None = None
+
+
+class RecentLoginReport(Schema):
+    """A signed-in user who has authenticated again; ``session`` is the SHA-256 of the hub's browser session id."""
+
+    user: Name
+    provider: ProviderName
+    subject: Name
+    session: Sha256
+    authenticated_at: Annotated[float | None, Field(gt=0, lt=1e11)] = None
+    source: Label | None = None
+
+
+class RecentLoginResponse(CompleteResponse):
+    """Until when the authentication counts as recent (RFC 3339)."""
+
+    recent_until: str
+
+
+class LinkReport(Schema):
+    """A login of another provider that a signed-in user has proven, in the browser session ``session``."""
+
+    user: Name
+    provider: ProviderName
+    subject: Name
+    session: Sha256
+    source: Label | None = None
+
+
+class LinkResponse(CompleteResponse):
+    message: str

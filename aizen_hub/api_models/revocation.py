@@ -1,0 +1,27 @@
+"""Revocation at the hub: the request of the service to ``/hub/api/aizen/revoke``, and the response."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from aizen_hub.api_models.schema import CompleteResponse, Name, Schema
+
+
+class RevocationRequest(Schema):
+    """A user whose access at the hub ends.
+
+    Attributes
+    ----------
+    sign_out : int, optional
+        The revision that changed how the user signs in: servers and their tokens are kept. None to end everything.
+    """
+
+    user: Name
+    sign_out: int | None = None
+
+
+class RevocationResponse(CompleteResponse):
+    """How many hub tokens were deleted and servers stopped."""
+
+    tokens: int = Field(default=0, ge=0)
+    servers: int = Field(default=0, ge=0)

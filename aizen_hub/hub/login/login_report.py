@@ -1,0 +1,51 @@
+"""Report of an authenticated identity to the service, which decides whether the user may sign in."""
+
+from __future__ import annotations
+
+import logging
+
+from aizen_hub.api_models.logins import LoginResponse
+from aizen_hub.client.service_client import ServiceClient
+from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity, ProviderUnreachableError, printable
+from aizen_hub.problems import Problem, Unavailable
+
+log = logging.getLogger("aizen_hub.login")
+
+
+async def report_login(
+    service: ServiceClient, identity: AuthenticatedIdentity, source: str | None, *, refresh: bool = False
+) -> LoginResponse:
+    """Report a login, or a refresh without the user.
+
+    Parameters
+    ----------
+    source : str, optional
+        The client's network address.
+
+    Raises
+    ------
+    ProviderUnreachableError
+        The service does not respond.
+    AccessDeniedError
+        The service refused the report.
+    """
+    try:
+        return await service.report_login(
+            identity.provider,
+            identity.subject,
+            identity.name,
+            display_name=identity.display_name,
+            email=identity.email,
+            groups=identity.groups,
+            source=source,
+            entered_name=identity.entered_name,
+            refresh=refresh,
+        )
+    except Unavailable as error:
+        log.error("login report: %s", error.detail)
+        raise ProviderUnreachableError(
+            "your password was right, but the access service does not respond; try again in a minute"
+        ) from None
+    except Problem as error:
+        log.error("login report for `%s`: %s", printable(identity.name), error.detail)
+        raise AccessDeniedError(f"the access service refused this login: {error.detail}") from None

@@ -1,0 +1,48 @@
+"""The state of a running service that changes: whether it decides, and what the last heartbeat reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aizen_hub.problems import Unavailable
+
+
+@dataclass(slots=True)
+class ServiceState:
+    """What changes while a service runs; one object per process, read at every request.
+
+    Attributes
+    ----------
+    sealed : str or None
+        Why nothing may be decided, as a sentence; health checks are still answered (R7).
+    seal_remedy : str
+        How to unseal the service.
+    missing_data : str or None
+        What was signed or seen and is missing in the database, which seals the service (T-40).
+    stopping : bool
+        SIGTERM was received: new requests are refused.
+    servers_without_session : tuple of (user, server)
+        Servers started before this hub used the service, as the last heartbeat to this process listed them.
+    started_at : datetime
+    """
+
+    sealed: str | None = None
+    seal_remedy: str = ""
+    missing_data: str | None = None
+    stopping: bool = False
+    servers_without_session: tuple[tuple[str, str], ...] = ()
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def require_open(self) -> None:
+        """Refuse while nothing may be decided.
+
+        Raises
+        ------
+        Unavailable
+            With ``sealed: true`` where the service is sealed.
+        """
+        if self.sealed is not None:
+            raise Unavailable(self.sealed, extensions={"sealed": True}, remedy=self.seal_remedy)
+        if self.stopping:
+            raise Unavailable("the service is stopping")

@@ -1,0 +1,154 @@
+"""Tables of access: the revision, projects, roles, assignments, limits, locks, sessions, signing keys and jobs."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+
+from aizen_hub.store.tables.columns import IDENTITY_LENGTH, NAME_LENGTH, WHERE_NOT_ENDED, id_column, make_table
+from aizen_hub.store.timestamps import UtcDateTime
+
+revision = make_table(
+    "revision",
+    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("catalog_hash", String(64), nullable=False),
+    Column("not_before", UtcDateTime),  # role tokens of all users issued earlier are revoked (R47)
+)
+
+projects = make_table(
+    "projects",
+    id_column(),
+    Column("name", String(NAME_LENGTH), nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("created_by", String(IDENTITY_LENGTH), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("version", BigInteger, nullable=False),  # revision of its last change: its ETag
+    never_reuse_ids=True,
+)
+
+roles = make_table(
+    # Custom roles; the built-in ones are in the catalog only.
+    "roles",
+    id_column(),
+    Column("name", String(NAME_LENGTH), nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("category", String(NAME_LENGTH), nullable=False, default=""),
+    Column("scopes", JSON, nullable=False),
+    Column("permissions", JSON, nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    never_reuse_ids=True,
+)
+
+assignments = make_table(
+    "assignments",
+    id_column(),
+    Column("role", String(NAME_LENGTH), nullable=False, index=True),
+    Column("scope", String(NAME_LENGTH), nullable=False),  # `system` or a project's name
+    Column("identity", String(IDENTITY_LENGTH), nullable=False),
+    Column("starts", UtcDateTime),
+    Column("ends", UtcDateTime),
+    Column("reason", Text, nullable=False, default=""),
+    Column("granted_by", String(IDENTITY_LENGTH), nullable=False),
+    Column("granted", UtcDateTime, nullable=False),
+    Column("creator", Boolean, nullable=False, default=False),  # given to the creator of the project
+    Column("mapped", Boolean, nullable=False, default=False),  # given by a mapping rule, and removed with it
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("identity", "scope", "role"),
+    Index("ix_assignments_scope_role", "scope", "role"),
+    Index("ix_assignments_ends", "ends"),
+    never_reuse_ids=True,
+)
+
+scope_limits = make_table(
+    # Limits set on an identity in a scope directly, in addition to those that roles carry.
+    "scope_limits",
+    id_column(),
+    Column("identity", String(IDENTITY_LENGTH), nullable=False),
+    Column("scope", String(NAME_LENGTH), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("value", Float, nullable=False),
+    UniqueConstraint("identity", "scope", "kind"),
+)
+
+locks = make_table(
+    "locks",
+    id_column(),
+    Column("target", String(20), nullable=False),
+    Column("name", String(IDENTITY_LENGTH), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ends", UtcDateTime),
+    Column("locked_by", String(IDENTITY_LENGTH), nullable=False),
+    Column("locked", UtcDateTime, nullable=False),
+    UniqueConstraint("target", "name"),
+    never_reuse_ids=True,
+)
+
+sessions = make_table(
+    "sessions",
+    Column("id", String(32), primary_key=True),  # 128 random bits
+    Column("user", String(NAME_LENGTH), nullable=False, index=True),
+    Column("server", String(NAME_LENGTH), nullable=False),
+    Column("project", String(NAME_LENGTH)),  # None: a system session
+    Column("credential", String(64), nullable=False, unique=True),  # SHA-256 of the server's own hub token
+    Column("started", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),  # the hub's last heartbeat that listed its server
+    Column("ended", UtcDateTime),
+    Column("end_reason", String(40)),
+    Column("min_token_revision", BigInteger),  # role tokens of an earlier revision are revoked (RFC 7009)
+    Index("ix_sessions_user_server", "user", "server"),
+    # Ended sessions are never deleted: a query for the active ones must not read them.
+    Index("ix_sessions_active", "started", **WHERE_NOT_ENDED),
+)
+
+keys = make_table(
+    # Keys that sign role tokens, decision tokens and checkpoints.
+    "keys",
+    Column("kid", String(64), primary_key=True),
+    Column("purpose", String(20), nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("private", LargeBinary),  # encrypted
+    Column("state", String(20), nullable=False),  # published, signing, retired, withdrawn
+    Column("created", UtcDateTime, nullable=False),
+    Column("changed", UtcDateTime, nullable=False),
+)
+
+jobs = make_table(
+    "jobs",
+    Column("decision_id", String(64), primary_key=True),
+    Column("user", String(NAME_LENGTH), nullable=False),
+    Column("project", String(NAME_LENGTH), nullable=False),
+    Column("session", String(32)),
+    Column("acting", String(IDENTITY_LENGTH)),  # the service account that started it on behalf of the user (R54)
+    Column("command", Text, nullable=False),  # canonical
+    Column("key", String(NAME_LENGTH), nullable=False),  # noun and name, e.g. `training churn`, that `stop …` refers to
+    Column("started", UtcDateTime, nullable=False),
+    Column("ended", UtcDateTime),
+    Column("outcome", String(20)),  # done, failed, stopped, unknown
+    Index("ix_jobs_user_project_ended", "user", "project", "ended"),
+    Index("ix_jobs_active", "project", "started", **WHERE_NOT_ENDED),
+)
+
+project_alerts = make_table(
+    # Which users want to be alerted of the jobs of one kind in a project.
+    "project_alerts",
+    id_column(),
+    Column("project", String(NAME_LENGTH), nullable=False),
+    Column("user", String(NAME_LENGTH), nullable=False),
+    Column("service", String(40), nullable=False),
+    UniqueConstraint("project", "user", "service"),
+)
