@@ -24,6 +24,10 @@ class Figure:
         ``at least N`` or ``at most N`` in the figure's own unit; None for what only other figures are measured against.
     ratio_of : str or None
         For a ratio: the name of the figure that it is a multiple of, measured in the same run.
+    cpu_microseconds : float or None
+        Processor time of the measured server for one answer, in µs.
+    peak_megabytes : float or None
+        The most memory that the measured server has had so far, in MB (10^6 bytes).
     """
 
     name: str
@@ -31,6 +35,8 @@ class Figure:
     unit: str
     target: str | None = None
     ratio_of: str | None = None
+    cpu_microseconds: float | None = None
+    peak_megabytes: float | None = None
 
     @property
     def met(self) -> bool | None:
@@ -38,40 +44,44 @@ class Figure:
             return None
         bound, _, number = self.target.rpartition(" ")
         if bound not in ("at least", "at most"):
-            raise ValueError(f"`{self.target}` is no target")
+            raise ValueError(f"`{self.target}` is not a target")
         return self.figure >= float(number) if bound == "at least" else self.figure <= float(number)
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """Return the figures as aligned lines."""
-    rows = [("figure", "", "unit", "target", "ratio of", "met")]
+def format_table(figures: Iterable[Figure]) -> str:
+    """Return the figures as aligned lines; a column that no figure fills is left out."""
+    rows = [("figure", "", "unit", "target", "ratio of", "CPU µs each", "peak MB", "met")]
     rows += [
         (
-            one.name,
-            _number(one.figure),
-            one.unit,
-            one.target or "",
-            one.ratio_of or "",
-            {None: "", True: "yes", False: "NO"}[one.met],
+            figure.name,
+            _number(figure.figure),
+            figure.unit,
+            figure.target or "",
+            figure.ratio_of or "",
+            "" if figure.cpu_microseconds is None else _number(figure.cpu_microseconds),
+            "" if figure.peak_megabytes is None else _number(figure.peak_megabytes),
+            {None: "", True: "yes", False: "NO"}[figure.met],
         )
-        for one in figures
+        for figure in figures
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    columns = [column for column in range(len(rows[0])) if column <= 1 or any(row[column] for row in rows[1:])]
+    widths = {column: max(len(row[column]) for row in rows) for column in columns}
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if column == 1 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            row[column].rjust(widths[column]) if column in (1, 5, 6) else row[column].ljust(widths[column])
+            for column in columns
         ).rstrip()
         for row in rows
     )
 
 
 def write(path: Path, figures: Iterable[Figure]) -> None:
-    path.write_text(json.dumps([{**asdict(one), "met": one.met} for one in figures], indent=1) + "\n", encoding="utf-8")
+    document = [{**asdict(figure), "met": figure.met} for figure in figures]
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def machine(folder: Path) -> str:
-    """Say which machine this is, since only ratios can be compared between machines."""
+def describe_machine(folder: Path) -> str:
+    """Return one line about this machine, since only ratios can be compared between machines."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -80,12 +90,12 @@ def machine(folder: Path) -> str:
         pass
     return (
         f"{len(os.sched_getaffinity(0))} x {model}, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {circumstances(folder)}"
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {describe_load(folder)}"
     )
 
 
-def circumstances(folder: Path) -> str:
-    """Say how busy it is now, and how long its disk takes to make a page durable: no audit row is quicker than that."""
+def describe_load(folder: Path) -> str:
+    """Return the load and how long the disk takes to make a page durable, the lower bound of an audit row."""
     return f"load {os.getloadavg()[0]:.1f}, fdatasync {_sync_milliseconds(folder):.2f} ms"
 
 

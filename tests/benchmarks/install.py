@@ -1,4 +1,4 @@
-"""A store with as many people as one likes, each with ten roles, written past the accounts layer."""
+"""A store of a given size, each user with ten roles, written past the accounts layer."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.settings import Settings
-from aizen_hub.store.store import Store
+from aizen_hub.store.sql_store import Store
 
-EACH = 10
+ASSIGNMENTS_PER_USER = 10
 ROLES = ("PROJECT_READER", "PROJECT_EXECUTOR", "PROJECT_ADMIN")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many; every user has `EACH` assignments."""
+    """Numbers of users and projects; every user has `ASSIGNMENTS_PER_USER` assignments."""
 
     users: int
     projects: int
 
     @property
     def assignments(self) -> int:
-        return self.users * EACH
+        return self.users * ASSIGNMENTS_PER_USER
 
     def held(self, user: int) -> Iterator[tuple[str, str]]:
         """Yield the project and role of each assignment of one user; the same in every run."""
-        for number in range(EACH):
-            # Two primes far apart: neighbours share few projects, and nobody has two roles in one.
+        for number in range(ASSIGNMENTS_PER_USER):
+            # Two primes far apart: neighbours share few projects, and no user has two roles in one.
             project = (user * 7919 + number * 104_729) % self.projects
             yield f"p{project}", ROLES[(user + number) % len(ROLES)]
 
@@ -45,21 +45,23 @@ def catalog() -> Catalog:
 
 
 def build(folder: Path, size: Size) -> Settings:
-    """Write a store on SQLite and return settings that open it."""
+    """Write a store on SQLite, unless the folder has one, and return settings that open it."""
     settings = Settings(data_dir=folder, admin_user="local:root")
+    if (folder / "aizen.sqlite").exists():
+        return settings
     Store.open(settings, catalog()).close()
     with sqlite3.connect(folder / "aizen.sqlite") as db:
         db.execute("PRAGMA cache_size=-200000")
         for table, columns, rows in _rows(size):
-            places = ", ".join("?" for _ in columns)
-            db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
+            placeholders = ", ".join("?" for _ in columns)
+            db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})", rows)
         db.execute("ANALYZE")
     db.close()
     return settings
 
 
 def fill(url: str, size: Size) -> None:
-    """Write the same into an empty PostgreSQL database with our schema."""
+    """Write the same rows into an empty PostgreSQL database that has the schema."""
     import psycopg
 
     with psycopg.connect(url) as db, db.cursor() as cursor:

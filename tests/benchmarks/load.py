@@ -43,16 +43,17 @@ class Load:
     expect: str
     seconds: float
     warm_up: float = 0.5
-    also: Sequence[int] = ()
+    also_accepted: Sequence[int] = ()
     form: bool = False
     pause: float = 0.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``rate`` in answers per second; ``median`` and ``p99`` in milliseconds."""
+    """``rate`` in answers per second; ``median`` and ``p99`` in milliseconds; ``total`` counts the warm-up too."""
 
     answers: int
+    total: int
     rate: float
     median: float
     p99: float
@@ -79,7 +80,7 @@ def run(load: Load) -> Outcome:
 
 
 @contextmanager
-def beside(load: Load) -> Iterator[None]:
+def run_in_background(load: Load) -> Iterator[None]:
     """Let a load run beside the block; its figures are not looked at, and it ends with the block."""
     command = [sys.executable, "-m", "tests.benchmarks.load"]
     running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
@@ -100,7 +101,7 @@ class _Connection(asyncio.Protocol):
         self, load: Load, request: bytes, times: list[tuple[float, float]], failed: asyncio.Future[None]
     ) -> None:
         self._request, self._expect, self._times, self._failed = request, load.expect.encode(), times, failed
-        self._also = tuple(f"HTTP/1.1 {status}".encode() for status in load.also)
+        self._also = tuple(f"HTTP/1.1 {status}".encode() for status in load.also_accepted)
         self._pause = load.pause
         self._data = b""
         self._needed = -1
@@ -167,7 +168,9 @@ async def _generate(load: Load) -> Outcome:
     taken = sorted((end - asked) * 1000 for asked, end in times if started <= end <= ended)
     if not taken:
         raise RuntimeError("no answer came")
-    return Outcome(len(taken), len(taken) / load.seconds, taken[len(taken) // 2], taken[int(len(taken) * 0.99)])
+    return Outcome(
+        len(taken), len(times), len(taken) / load.seconds, taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
+    )
 
 
 def main() -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aizen_hub.client.secret_file import read_or_make_secret
+from aizen_hub.secret_files import read_or_create_secret
 from aizen_hub.settings import Settings
-from aizen_hub.store import migrate as schema
+from aizen_hub.store import migrate
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.benchmarks import install as town
-from tests.benchmarks import revoking, servers, serving
+from tests.benchmarks import install, revocation, servers, service
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import MIDDLE
 from tests.fixtures.postgres import fresh_database, running_server
@@ -23,15 +22,15 @@ def measure(folder: Path, *, seconds: float, longest: float) -> Iterator[Figure]
         with fresh_database(server) as url:
             yield from _decisions(folder, url, seconds)
         with fresh_database(server) as url:
-            yield from revoking.measure(folder / "replicas", url, longest)
+            yield from revocation.measure(folder / "replicas", url, longest)
 
 
 def _decisions(folder: Path, url: str, seconds: float) -> Iterator[Figure]:
-    schema.upgrade(url)
+    migrate.upgrade(url)
     settings = Settings(data_dir=folder / "data", admin_user="local:root", database=url)
     settings.data_dir.mkdir(mode=0o700)
-    KeyEncryption.make(settings.key_encryption_path)
-    read_or_make_secret(settings.hub_secret_path)
-    town.fill(url, MIDDLE)
-    with servers.bare(folder / "bare.log") as bare, serving.service(folder, settings) as (running, secret):
-        yield from serving.together(running, bare, secret, MIDDLE, seconds, "PostgreSQL", "at least 0.3")
+    KeyEncryption.create(settings.key_encryption_path)
+    read_or_create_secret(settings.hub_secret_path)
+    install.fill(url, MIDDLE)
+    with servers.bare(folder / "bare.log") as bare, service.service(folder, settings) as (running, secret):
+        yield from service.together(running, bare, secret, MIDDLE, seconds, "PostgreSQL", "at least 0.3")

@@ -34,8 +34,14 @@ class Running:
         return f"http://{self.host}:{self.port}"
 
     @property
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used so far, in user and system mode."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def peak_megabytes(self) -> float:
-        """The most memory that the process ever had, in MB (10^6 bytes)."""
+        """The most memory that the process has had, in MB (10^6 bytes)."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1.024e-3
 
@@ -71,15 +77,15 @@ def server(
 
 
 def bare(log: Path) -> Any:
-    """The yardstick: a Tornado handler that reads JSON and answers JSON, and does nothing else."""
+    """The yardstick: a Tornado handler that reads JSON, answers JSON and does nothing else."""
     port = free_port()
-    return server([sys.executable, "-m", "tests.benchmarks.bare", str(port)], port, "/", log)
+    return server([sys.executable, "-m", "tests.benchmarks.bare_tornado", str(port)], port, "/", log)
 
 
-def asking(log: Path, hub: Running) -> Any:
-    """A service that asks the hub at each request whose token it has, as services without tokens of their own do."""
+def hub_backed(log: Path, hub: Running) -> Any:
+    """A service that asks the hub at each request whose token it received, as services without own tokens do."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.benchmarks.asking", str(port), f"{hub.url}/hub/api"]
+    command = [sys.executable, "-m", "tests.benchmarks.hub_backed_service", str(port), f"{hub.url}/hub/api"]
     return server(command, port, "/", log)
 
 
@@ -111,12 +117,12 @@ c.Application.log_level = "WARN"
     config.chmod(0o600)
     command = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
     with server(command, port, "/hub/health", folder / "log", cwd=folder) as running:
-        ask(f"{running.url}/hub/api/users/alice", {"Authorization": f"token {admin}"}, {})
-        token = ask(f"{running.url}/hub/api/users/alice/tokens", {"Authorization": f"token {admin}"}, {})["token"]
+        post_json(f"{running.url}/hub/api/users/alice", {"Authorization": f"token {admin}"}, {})
+        token = post_json(f"{running.url}/hub/api/users/alice/tokens", {"Authorization": f"token {admin}"}, {})["token"]
         yield running, token
 
 
-def ask(url: str, headers: Mapping[str, str], body: Any) -> Any:
+def post_json(url: str, headers: Mapping[str, str], body: Any) -> Any:
     """Send one POST with a JSON body and return the JSON answer."""
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}, method="POST"

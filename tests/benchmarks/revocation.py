@@ -1,4 +1,4 @@
-"""Revocations on one replica, each followed at once by the commands of everybody concerned on the other."""
+"""Revocations on one replica, each followed at once by commands of all affected users on the other."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.accounts.groups import groups
+from aizen_hub.accounts.groups import management, membership
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.store import Store
-from tests.benchmarks import install as town
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.sql_store import Store
+from tests.benchmarks import install
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.load import Load, beside
-from tests.faults.install import ADMINS, COMMAND, DUEL, EXECUTOR, PROJECTS, Town, configuration, found
-from tests.faults.install import town as founded
+from tests.benchmarks.load import Load, run_in_background
+from tests.faults.installation import (
+    ADMINS,
+    COMMAND,
+    DUEL,
+    EXECUTOR,
+    PROJECTS,
+    Installation,
+    create_installation,
+    write_configuration,
+)
+from tests.faults.installation import run_installation as founded
 
 COMMANDS = 10_000
 CREW = tuple(f"c{number}" for number in range(20))
 PROJECT = PROJECTS[0]
-OPERATOR = Actor(Identity.service_account("operator"), Road.OPERATOR)
+OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 
 
 def measure(folder: Path, url: str, seconds: float) -> Iterator[Figure]:
@@ -39,7 +48,7 @@ def measure(folder: Path, url: str, seconds: float) -> Iterator[Figure]:
     RuntimeError
         A command was allowed after its revocation was acknowledged, or denied before: nothing is measured then.
     """
-    secrets = found(folder, url, people=CREW)
+    secrets = create_installation(folder, url, people=CREW)
     _enrol(folder, url)
     with founded(folder, secrets, url, replicas=2) as here, _beside(here, seconds + 60):
         denied, rounds = _rounds(here, time.monotonic() + seconds)
@@ -48,29 +57,29 @@ def measure(folder: Path, url: str, seconds: float) -> Iterator[Figure]:
 
 
 def _enrol(folder: Path, url: str) -> None:
-    store = Store.open(Settings.load(configuration(folder, 1, url), {}), town.catalog())
+    store = Store.open(Settings.load(write_configuration(folder, 1, url), {}), install.catalog())
     try:
         with store.write(OPERATOR) as tx:
-            groups.create(tx, "crew")
+            management.create_group(tx, "crew")
             for name in CREW:
-                groups.add_member(tx, "crew", Identity.user(name))
+                membership.add_member(tx, "crew", Identity.user(name))
     finally:
         store.close()
 
 
-def _rounds(here: Town, until: float) -> tuple[int, int]:
-    giver, askers = _Caller(here, 0), [_Caller(here, -1) for _ in CREW]
-    tokens = [_open(askers[0], here, name, PROJECT) for name in CREW]
+def _rounds(here: Installation, until: float) -> tuple[int, int]:
+    admin, callers = _Caller(here, 0), [_Caller(here, -1) for _ in CREW]
+    tokens = [_open(callers[0], here, name, PROJECT) for name in CREW]
     change = {"roles": [EXECUTOR], "scope": PROJECT, "identity": "group:crew"}
     denied = rounds = 0
     with ThreadPoolExecutor(len(CREW)) as pool:
         while denied < COMMANDS and time.monotonic() < until:
-            giver.ask("/api/v1/assignments", here.robot, change)
-            if not _allowed(askers[0], tokens[rounds % len(tokens)]):
+            admin.post("/api/v1/assignments", here.admin_credential, change)
+            if not _allowed(callers[0], tokens[rounds % len(tokens)]):
                 raise RuntimeError("denied although the grant was acknowledged")
-            giver.ask("/api/v1/assignments/revoke", here.robot, change)
+            admin.post("/api/v1/assignments/revoke", here.admin_credential, change)
             # All at once, on connections of their own: each command comes as soon as the revocation is acknowledged.
-            if any(pool.map(_allowed, askers, tokens)):
+            if any(pool.map(_allowed, callers, tokens)):
                 raise RuntimeError("allowed although the revocation was acknowledged")
             denied += len(tokens)
             rounds += 1
@@ -78,34 +87,44 @@ def _rounds(here: Town, until: float) -> tuple[int, int]:
 
 
 def _allowed(caller: _Caller, token: str) -> bool:
-    answer: bool = caller.ask("/api/v1/decisions", token, {"command": COMMAND})["decision"]["allowed"]
+    answer: bool = caller.post("/api/v1/decisions", token, {"command": COMMAND})["decision"]["allowed"]
     return answer
 
 
-def _open(caller: _Caller, here: Town, name: str, project: str) -> str:
+def _open(caller: _Caller, here: Installation, name: str, project: str) -> str:
     credential = hashlib.sha256(name.encode()).hexdigest()
     body = {"user": name, "requester": name, "server": "", "project": project, "credential": credential}
-    token: str = caller.ask("/api/v1/sessions", here.hub_secret, body)["token"]
+    token: str = caller.post("/api/v1/sessions", here.hub_secret, body)["token"]
     return token
 
 
-def _beside(here: Town, seconds: float) -> AbstractContextManager[None]:
+def _beside(here: Installation, seconds: float) -> AbstractContextManager[None]:
     """Let four connections ask the second replica all the time."""
     token = _open(_Caller(here, -1), here, ADMINS[1], DUEL)
     headers = [[f"Authorization: Bearer {token}"]] * 4
     asked, port = json.dumps({"command": COMMAND}), here.services[-1].port
-    return beside(
-        Load("127.0.0.1", port, "POST", "/api/v1/decisions", headers, asked, '"allowed":true', seconds, also=(503,))
+    return run_in_background(
+        Load(
+            "127.0.0.1",
+            port,
+            "POST",
+            "/api/v1/decisions",
+            headers,
+            asked,
+            '"allowed":true',
+            seconds,
+            also_accepted=(503,),
+        )
     )
 
 
 class _Caller:
     """One connection to one replica, which asks again where the service was too slow to be sure."""
 
-    def __init__(self, here: Town, replica: int) -> None:
+    def __init__(self, here: Installation, replica: int) -> None:
         self._connection = HTTPConnection("127.0.0.1", here.services[replica].port, timeout=30)
 
-    def ask(self, path: str, credential: str, body: Any) -> Any:
+    def post(self, path: str, credential: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {credential}"}
         for _ in range(5):
             self._connection.request("POST", path, json.dumps(body), headers)

@@ -1,4 +1,4 @@
-"""One kernel that asks and renews as fast as it can, and ten people who want to get on with their work (R125, T-36)."""
+"""One kernel that sends decisions and renewals as fast as it can, and the effect on ten other users (R125, T-36)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from aizen_hub.settings import Settings
-from tests.benchmarks import install as town
-from tests.benchmarks import servers, serving
+from tests.benchmarks import install, servers, service
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import SMALL
-from tests.benchmarks.load import Load, beside, run
+from tests.benchmarks.load import Load, run, run_in_background
 from tests.benchmarks.servers import Running
 
 PEOPLE = 10
 CONNECTIONS = 8
 """Of the flooder, for each of its two floods."""
 PAUSE = 0.05
-START = 1.5
-"""Until the flooder's processes run: that they start is not what is measured."""
+START_SECONDS = 1.5
+"""Until the processes of the flooder run; their start is not measured."""
 ROUNDS = 3
 TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 FLOODED = (429, 503)
 
 
 def measure(folder: Path, *, seconds: float) -> Iterator[Figure]:
-    """Yield how long the slowest hundredth of other people's decisions takes, calm and flooded."""
+    """Yield how long the slowest hundredth of the decisions of other users takes, without and with the flooder."""
     folder.mkdir()
     settings = Settings(data_dir=folder / "data", admin_user="local:root")
-    town.build(settings.data_dir, SMALL)
-    with serving.service(folder, settings, limited=True) as (running, secret):
+    install.build(settings.data_dir, SMALL)
+    with service.service(folder, settings, limited=True) as (running, secret):
         tokens = [_open(running, secret, user)[0] for user in range(1, PEOPLE + 1)]
         role_token, hub_token = _open(running, secret, PEOPLE + 1)
         calm, flooded = [], []
@@ -44,8 +43,8 @@ def measure(folder: Path, *, seconds: float) -> Iterator[Figure]:
             calm.append(run(_people(running, tokens, seconds)).p99)
             with ExitStack() as floods:
                 for flood in _floods(running, role_token, hub_token, seconds):
-                    floods.enter_context(beside(flood))
-                time.sleep(START)
+                    floods.enter_context(run_in_background(flood))
+                time.sleep(START_SECONDS)
                 flooded.append(run(_people(running, tokens, seconds)).p99)
     name = f"the slowest hundredth of decisions of {PEOPLE} people"
     yield Figure(name, statistics.median(calm), "ms")
@@ -63,7 +62,7 @@ def _open(running: Running, secret: str, user: int) -> tuple[str, str]:
         "project": next(iter(SMALL.held(user)))[0],
         "credential": hashlib.sha256(hub_token.encode()).hexdigest(),
     }
-    opened = servers.ask(f"{running.url}/api/v1/sessions", {"Authorization": f"Bearer {secret}"}, body)
+    opened = servers.post_json(f"{running.url}/api/v1/sessions", {"Authorization": f"Bearer {secret}"}, body)
     return opened["token"], hub_token
 
 
@@ -105,6 +104,6 @@ def _floods(running: Running, role_token: str, hub_token: str, seconds: float) -
             body,
             "",
             seconds + 60,
-            also=FLOODED,
+            also_accepted=FLOODED,
             form=form,
         )

@@ -1,4 +1,4 @@
-"""A service that asks the hub whose token it has at every request, and decides nothing."""
+"""A service that asks the hub for the user of the token at every request, and decides nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 from jupyterhub.services.auth import HubAuth
 from tornado.web import Application, HTTPError, RequestHandler
 
-from tests.benchmarks.bare import ANSWER
+from tests.benchmarks.bare_tornado import ANSWER
 
 
-class Asking(RequestHandler):
+class HubBackedHandler(RequestHandler):
     def initialize(self, auth: HubAuth) -> None:
         self.auth = auth
 
@@ -32,7 +32,7 @@ class Asking(RequestHandler):
 
 async def main() -> None:
     auth = HubAuth(api_url=sys.argv[2], api_token="none")
-    Application([("/.*", Asking, {"auth": auth})], log_function=lambda handler: None).listen(
+    Application([("/.*", HubBackedHandler, {"auth": auth})], log_function=lambda handler: None).listen(
         int(sys.argv[1]), "127.0.0.1"
     )
     await asyncio.Event().wait()

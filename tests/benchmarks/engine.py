@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.rbac.decision import Request
+from aizen_hub.rbac.decision import AuthorizationRequest
 from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.store.store import Store
-from tests.benchmarks import install as town
+from aizen_hub.store.sql_store import Store
+from tests.benchmarks import install
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import LARGE, MIDDLE, ROLES, SMALL, Size
 
-Question = tuple[int, str, Permission]
-QUESTIONS = 600
+Case = tuple[int, str, Permission]
+CASES = 600
 PEOPLE = 150
 SECONDS = 0.5
 T = TypeVar("T")
@@ -37,19 +37,19 @@ def measure(folder: Path, *, large: Size = LARGE) -> Iterator[Figure]:
     ``folder`` keeps the stores; the large one is used by other benchmarks. A denial of ours comes with its whole reason
     and the least role that would do, which the other engines do not give.
     """
-    catalog = town.catalog()
+    catalog = install.catalog()
     times = {}
     for size in dict.fromkeys((SMALL, MIDDLE, large)):
-        store = Store.open(town.build(folder / str(size.assignments), size), catalog)
+        store = Store.open(install.build(folder / str(size.assignments), size), catalog)
         try:
-            times[size] = _ours(store, size, questions(size, catalog))
+            times[size] = _measure_ours(store, size, make_cases(size, catalog))
         finally:
             store.close()
-    asked = questions(MIDDLE, catalog)
+    asked = make_cases(MIDDLE, catalog)
     expected = _expected(MIDDLE, catalog, asked)
     others = {
-        ("cedarpy", "at least 50"): _cedar(MIDDLE, catalog, asked, expected),
-        ("casbin", "at least 80"): _casbin(MIDDLE, catalog, asked, expected),
+        ("cedarpy", "at least 50"): _measure_cedar(MIDDLE, catalog, asked, expected),
+        ("casbin", "at least 80"): _measure_casbin(MIDDLE, catalog, asked, expected),
     }
     for index, kind in enumerate(("allowed", "denied")):
         small, ours = f"decide, {kind}, {SMALL.assignments:,} assignments", times[large][index]
@@ -62,13 +62,13 @@ def measure(folder: Path, *, large: Size = LARGE) -> Iterator[Figure]:
             yield Figure(f"decide, {kind}, faster than {name}", seconds[index] / ours, "x", target, other)
 
 
-def questions(size: Size, catalog: Catalog) -> list[Question]:
+def make_cases(size: Size, catalog: Catalog) -> list[Case]:
     """Return questions about people and projects of a store: where they hold a role, and where they do not."""
     chance = random.Random(1)
     permissions = sorted({entry.permission for entry in catalog.commands.values() if entry.permission is not None})
-    out: list[Question] = []
+    out: list[Case] = []
     people = [chance.randrange(1, size.users + 1) for _ in range(min(PEOPLE, size.users))]
-    while len(out) < QUESTIONS:
+    while len(out) < CASES:
         user = chance.choice(people)
         project = (
             chance.choice(list(size.held(user)))[0] if chance.random() < 0.8 else f"p{chance.randrange(size.projects)}"
@@ -77,7 +77,7 @@ def questions(size: Size, catalog: Catalog) -> list[Question]:
     return out
 
 
-def _expected(size: Size, catalog: Catalog, asked: Sequence[Question]) -> list[bool]:
+def _expected(size: Size, catalog: Catalog, asked: Sequence[Case]) -> list[bool]:
     """The answers by the plainest possible reading of the facts."""
     return [
         any(
@@ -89,16 +89,16 @@ def _expected(size: Size, catalog: Catalog, asked: Sequence[Question]) -> list[b
     ]
 
 
-def _ours(store: Store, size: Size, asked: Sequence[Question]) -> tuple[float, float]:
+def _measure_ours(store: Store, size: Size, asked: Sequence[Case]) -> tuple[float, float]:
     now = datetime.now(UTC)
     with store.read() as tx:
         rights = {user: tx.rights(Identity.user(f"u{user}")) for user, _, _ in asked}
     expected = _expected(size, store.catalog, asked)
-    cases = [(rights[user], Request(permission, project)) for user, project, permission in asked]
+    cases = [(rights[user], AuthorizationRequest(permission, project)) for user, project, permission in asked]
     return _times("decide", expected, cases, lambda case: decide(case[0], case[1], now), lambda answer: answer.allowed)
 
 
-def _cedar(size: Size, catalog: Catalog, asked: Sequence[Question], expected: list[bool]) -> tuple[float, float]:
+def _measure_cedar(size: Size, catalog: Catalog, asked: Sequence[Case], expected: list[bool]) -> tuple[float, float]:
     import cedarpy
 
     actions = sorted({permission for _, _, permission in asked})
@@ -168,7 +168,7 @@ m = r.act == p.act && g(r.sub, p.sub, r.dom)
 """
 
 
-def _casbin(size: Size, catalog: Catalog, asked: Sequence[Question], expected: list[bool]) -> tuple[float, float]:
+def _measure_casbin(size: Size, catalog: Catalog, asked: Sequence[Case], expected: list[bool]) -> tuple[float, float]:
     import casbin
 
     model = casbin.Model()

@@ -8,20 +8,20 @@ import secrets
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
-from aizen_hub.store.actor import Actor, Road
-from aizen_hub.store.store import Store
-from tests.benchmarks import install as town
-from tests.benchmarks import servers
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.sql_store import Store
+from tests.benchmarks import install, servers
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import Size
-from tests.benchmarks.load import Load, run
+from tests.benchmarks.load import Load, Outcome, run
 from tests.benchmarks.servers import Running
 from tests.fixtures.ports import free_port
 
@@ -37,34 +37,34 @@ def measure(folder: Path, settings: Settings, size: Size, *, seconds: float) -> 
     """Yield the figures of a service on the store that ``settings`` name; ``seconds`` is the length of one round."""
     with servers.hub(folder / "hub") as (hub, hub_token), servers.bare(folder / "bare.log") as bare:
         with service(folder, settings) as (running, hub_secret):
-            started = running.seconds_to_start
+            yield Figure(
+                f"start to ready, {size.assignments:,} assignments", running.seconds_to_start, "s", "at most 3"
+            )
             opening = _openings(running, hub_secret, size)
+            yield Figure(f"session opening, median of {OPENINGS}", opening * 1000, "ms", "at most 15")
             token = _open(running, hub_secret, CONNECTIONS, size)
-            alone = list(_alone(running, bare, hub, token, hub_token, seconds / 2))
+            yield from _alone(running, bare, hub, token, hub_token, seconds / 2)
             many = list(together(running, bare, hub_secret, size, seconds, "SQLite", "at least 0.6"))
-            peak = running.peak_megabytes
-        with servers.asking(folder / "asking.log", hub) as asking:
-            theirs = run(_asking(asking, hub_token, seconds)).rate
-    yield from many
-    name = f"a service that asks the hub each time, {CONNECTIONS} connections"
-    yield Figure(name, theirs, "1/s")
-    yield Figure("decisions on SQLite, to asking the hub", many[1].figure / theirs, "x", "at least 2.5", name)
-    yield Figure(f"session opening, median of {OPENINGS}", opening * 1000, "ms", "at most 15")
+            yield from many
+            yield Figure("peak memory of that service", running.peak_megabytes, "MB", "at most 400")
+        name = f"a service that asks the hub each time, {CONNECTIONS} connections"
+        with servers.hub_backed(folder / "hub-backed.log", hub) as other:
+            measured = _measured(other, _hub_backed(other, hub_token, seconds))
+            yield _rate(name, [measured], other)
+        ratio = many[1].figure / measured.outcome.rate
+        yield Figure("decisions on SQLite, to asking the hub", ratio, "x", "at least 2.5", name)
     grants = _grants(settings, size)
     yield Figure(f"grant with its audit row, median of {GRANTS}", grants, "ms", "at most 10")
-    yield Figure(f"start to ready, {size.assignments:,} assignments", started, "s", "at most 3")
-    yield Figure("peak memory of that service", peak, "MB", "at most 400")
-    yield from alone
 
 
 @contextmanager
 def service(folder: Path, settings: Settings, *, limited: bool = False) -> Iterator[tuple[Running, str]]:
-    """Start the service; yields it and the hub's secret.
+    """Start the service; yields it and the hub secret.
 
     Parameters
     ----------
     limited : bool
-        With the limits that it has by itself. Elsewhere one machine plays all people, each faster than any person.
+        Keep the default rate limits. Without, since one machine plays all users, each faster than any person is.
     """
     port = free_port()
     config = folder / "aizen.yaml"
@@ -88,25 +88,25 @@ def service(folder: Path, settings: Settings, *, limited: bool = False) -> Itera
 
 def _grants(settings: Settings, size: Size) -> float:
     """Return milliseconds of one grant by a project's admin, its change record and audit row included."""
-    store = Store.open(settings, town.catalog())
+    store = Store.open(settings, install.catalog())
     admin, project = next(
         (user, project)
         for user in range(1, size.users + 1)
         for project, role in size.held(user)
         if role == "PROJECT_ADMIN"
     )
-    actor = Actor(Identity.user(f"u{admin}"), Road.KERNEL, project=project)
-    members = {user for user in range(1, size.users + 1) if any(where == project for where, _ in size.held(user))}
+    actor = Actor(Identity.user(f"u{admin}"), Channel.KERNEL, project=project)
+    members = {user for user in range(1, size.users + 1) if any(held == project for held, _ in size.held(user))}
     others = [user for user in range(1, size.users + 1) if user not in members][:GRANTS]
     try:
-        return 1000 * _median(lambda number: _grant(store, actor, project, f"u{others[number]}"), len(others))
+        return 1000 * _median(lambda index: _grant(store, actor, project, f"u{others[index]}"), len(others))
     finally:
         store.close()
 
 
 def _grant(store: Store, actor: Actor, project: str, user: str) -> None:
     with store.write(actor) as tx:
-        assignments.grant(tx, [ROLE], project, Identity.user(user))
+        assignments.grant_roles(tx, [ROLE], project, Identity.user(user))
 
 
 def _project(user: int, size: Size) -> str:
@@ -122,14 +122,14 @@ def _open(running: Running, hub_secret: str, user: int, size: Size) -> str:
         "project": _project(user, size),
         "credential": credential,
     }
-    opened = servers.ask(f"{running.url}/api/v1/sessions", {"Authorization": f"Bearer {hub_secret}"}, body)
+    opened = servers.post_json(f"{running.url}/api/v1/sessions", {"Authorization": f"Bearer {hub_secret}"}, body)
     token: str = opened["token"]
     return token
 
 
 def _openings(running: Running, hub_secret: str, size: Size) -> float:
     rest = size.users - CONNECTIONS
-    return _median(lambda number: _open(running, hub_secret, 1 + CONNECTIONS + number % rest, size), OPENINGS)
+    return _median(lambda index: _open(running, hub_secret, 1 + CONNECTIONS + index % rest, size), OPENINGS)
 
 
 def _decisions(running: Running, tokens: list[str], seconds: float) -> Load:
@@ -183,21 +183,43 @@ def together(
     name = f"bare Tornado handler, {CONNECTIONS} connections, beside {kind}"
     plain, ours, ratios, tails = [], [], [], []
     for _ in range(ROUNDS):
-        plain.append(run(_bare(bare, CONNECTIONS, seconds)).rate)
-        outcome = run(_decisions(running, tokens, seconds))
-        ours.append(outcome.rate)
-        tails.append(outcome.p99)
-        ratios.append(ours[-1] / plain[-1])
-    yield Figure(name, statistics.median(plain), "1/s")
-    yield Figure(f"decisions on {kind}, {CONNECTIONS} connections", statistics.median(ours), "1/s")
+        plain.append(_measured(bare, _bare(bare, CONNECTIONS, seconds)))
+        ours.append(_measured(running, _decisions(running, tokens, seconds)))
+        tails.append(ours[-1].outcome.p99)
+        ratios.append(ours[-1].outcome.rate / plain[-1].outcome.rate)
+    yield _rate(name, plain, bare)
+    yield _rate(f"decisions on {kind}, {CONNECTIONS} connections", ours, running)
     yield Figure(f"the slowest hundredth of them, {kind}", statistics.median(tails), "ms")
     yield Figure(f"decisions on {kind}, to the bare handler", statistics.median(ratios), "x", target, name)
 
 
-def _asking(asking: Running, hub_token: str, seconds: float) -> Load:
+class Measured(NamedTuple):
+    """The outcome of one round, with the processor time of the server for each answer in µs."""
+
+    outcome: Outcome
+    cpu_microseconds: float
+
+
+def _measured(server: Running, load: Load) -> Measured:
+    before = server.cpu_seconds
+    outcome = run(load)
+    return Measured(outcome, 1e6 * (server.cpu_seconds - before) / outcome.total)
+
+
+def _rate(name: str, rounds: Sequence[Measured], server: Running) -> Figure:
+    return Figure(
+        name,
+        statistics.median(measured.outcome.rate for measured in rounds),
+        "1/s",
+        cpu_microseconds=statistics.median(measured.cpu_microseconds for measured in rounds),
+        peak_megabytes=server.peak_megabytes,
+    )
+
+
+def _hub_backed(running: Running, hub_token: str, seconds: float) -> Load:
     return Load(
-        asking.host,
-        asking.port,
+        running.host,
+        running.port,
         "POST",
         "/decisions",
         [[f"Authorization: token {hub_token}"]] * CONNECTIONS,
@@ -207,10 +229,10 @@ def _asking(asking: Running, hub_token: str, seconds: float) -> Load:
     )
 
 
-def _median(work: Callable[[int], object], count: int) -> float:
+def _median(operation: Callable[[int], object], count: int) -> float:
     taken = []
-    for number in range(count):
+    for index in range(count):
         started = time.perf_counter()
-        work(number)
+        operation(index)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)

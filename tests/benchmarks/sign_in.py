@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.demo.browser import Browser, BrowserError, LoginRefused
+from aizen_hub.demo.browser import Browser, BrowserError, LoginRejectedError
 from tests.benchmarks import servers
 from tests.benchmarks.figure import Figure
 from tests.fixtures.hub import running_hub
@@ -54,11 +54,11 @@ def measure(folder: Path, *, rounds: int = ROUNDS) -> Iterator[Figure]:
 
 
 def sign_in(url: str) -> float:
-    """Return how many seconds the form took to let somebody in; the page before it is not counted."""
-    return submit(*opened(url))
+    """Return the seconds that the sign-in form takes; loading the page before it is not counted."""
+    return submit(*open_login_page(url))
 
 
-def opened(url: str) -> tuple[Browser, str]:
+def open_login_page(url: str) -> tuple[Browser, str]:
     """Open the login page; returns the browser with the token of its form."""
     browser = Browser(url, deadline=60.0)
     form = browser.get("/hub/login")
@@ -71,7 +71,7 @@ def submit(browser: Browser, token: str) -> float:
     page = browser._submit("/hub/login?next=%2Fhub%2Fhealth", fields)
     taken = time.perf_counter() - start
     if page.status >= 400:
-        raise LoginRefused(page.alert or f"status {page.status}")
+        raise LoginRejectedError(page.alert or f"status {page.status}")
     return taken
 
 
@@ -81,21 +81,21 @@ def flood(url: str, hub: str) -> tuple[float, int]:
     The health is asked by a process of its own and past the proxy, so that neither counts as the hub.
     """
 
-    def one(form: tuple[Browser, str]) -> bool:
+    def submit_form(form: tuple[Browser, str]) -> bool:
         try:
             submit(*form)
-        except LoginRefused:
+        except LoginRejectedError:
             return True  # the queue is bounded: a refusal is an answer
         except BrowserError:
             return False
         return True
 
-    forms = [opened(url) for _ in range(IN_FLIGHT)]
-    command = [sys.executable, "-m", "tests.benchmarks.signing_in", hub]
+    forms = [open_login_page(url) for _ in range(IN_FLIGHT)]
+    command = [sys.executable, "-m", "tests.benchmarks.sign_in", hub]
     watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            done = sum(pool.map(one, forms))
+            done = sum(pool.map(submit_form, forms))
         out, _ = watching.communicate("", timeout=60)
     finally:
         watching.kill()
@@ -161,9 +161,9 @@ def _settings(directory: Any) -> dict[str, Any]:
 
 
 def _seed(tx: Any) -> None:
-    from aizen_hub.accounts.users import users
+    from aizen_hub.accounts.users import registration
 
-    users.create(tx, NAME, provider="lab")
+    registration.create_user(tx, NAME, provider="lab")
 
 
 if __name__ == "__main__":
