@@ -1,4 +1,4 @@
-"""What the documents show works: every snippet and every file under ``deploy/`` is loaded here."""
+"""Documents agree with the code: snippets work, files under ``deploy/`` load, links and named files exist."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ DEPLOYED = [
     for path in sorted((ROOT / "deploy").rglob("*"))
     if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(".pyc")
 ]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *(path for path in DEPLOYED if path.suffix == ".md")]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(path for path in DEPLOYED if path.suffix == ".md"),
+]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
 def snippets(language: str) -> list[object]:
@@ -42,14 +47,14 @@ def snippets(language: str) -> list[object]:
     ]
 
 
-def understand(argv: list[str]) -> None:
-    """Let the command line parse words as it would before it acts on them."""
+def parse_arguments(argv: list[str]) -> None:
+    """Parse the arguments of ``aizen-hub`` without running the command."""
     command: click.Command = cli
     context = click.Context(cli, info_name="aizen-hub")
     while isinstance(command, click.Group):
-        _, found, argv = command.resolve_command(context, argv)
-        assert found is not None
-        command, context = found, click.Context(found, parent=context)
+        _, subcommand, argv = command.resolve_command(context, argv)
+        assert subcommand is not None
+        command, context = subcommand, click.Context(subcommand, parent=context)
     command.make_context(command.name, list(argv), parent=context.parent)
 
 
@@ -66,15 +71,15 @@ def test_yaml_of_the_documents(body: str, tmp_path: Path) -> None:
         return
     if "providers" in data:
         # A snippet shows one provider; the admin then comes from there.
-        data.setdefault("admin_user", f"{data['providers'][0]['name']}:somebody")
+        data.setdefault("admin_user", f"{data['providers'][0]['name']}:admin")
     file = tmp_path / "aizen.yaml"
     file.write_text(yaml.safe_dump(data), encoding="utf-8")
     assert Settings.load(file, {}).providers
 
 
-def test_every_snippet_is_of_a_kind_that_is_tried() -> None:
+def test_every_kind_of_snippet_is_tested() -> None:
     kinds = {kind for document in DOCUMENTS for kind, _ in FENCE.findall(document.read_text(encoding="utf-8"))}
-    assert kinds <= {"yaml", "python", "sh", "text", ""}, "give the new kind a test here"
+    assert kinds <= {"yaml", "python", "sh", "text", ""}, "add a test for the new kind"
 
 
 @pytest.mark.parametrize("body", snippets("python"))
@@ -92,84 +97,118 @@ def test_shell_lines_of_the_documents(body: str) -> None:
         if words[:1] == ["make"]:
             assert words[1] in targets, line
         elif words[:1] == ["aizen-hub"]:
-            understand(words[1:])
+            parse_arguments(words[1:])
         elif words[:1] == ["python"]:
             assert (ROOT / words[1]).is_file(), line
         else:
-            foreign = not words or words[0] in {"cp", "export", "pip", "jupyterhub"} or words[0].startswith("/")
-            assert foreign, f"who checks this line? {line}"
+            is_other_program = (
+                not words or words[0] in {"cp", "export", "pip", "jupyterhub"} or words[0].startswith("/")
+            )
+            assert is_other_program, f"no check for this line: {line}"
 
 
-def test_a_wrong_line_would_be_found() -> None:
+def test_an_invalid_line_is_found() -> None:
     with pytest.raises(click.UsageError):
-        understand(["can-i", "--no-such-option"])
+        parse_arguments(["can-i", "--no-such-option"])
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_a_target() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_the_example_configuration_is_the_one_that_init_writes() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_files_exist(document: Path) -> None:
+    """Paths in code spans are relative to the repository, to the package or to a folder that the documents name."""
+    bases = (ROOT, ROOT / "aizen_hub", ROOT / "aizen_hub" / "service", ROOT / "tests", document.parent)
+    named = re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)+\.(?:py|md|html|json|yaml))`", document.read_text(encoding="utf-8"))
+    missing = [path for path in named if not any((base / path).is_file() for base in bases)]
+    assert [path for path in missing if path not in ("aizen_hub/a/b.py", "tests/a/test_b.py")] == []
+
+
+def test_the_architecture_names_what_exists() -> None:
+    """Identifiers in the code spans of the architecture occur in the code."""
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for folder in ("aizen_hub", "tests") for path in (ROOT / folder).rglob("*.py")
+    )
+    words = set(re.findall(r"\w+", code))
+    prose = re.sub(r"^```.*?^```", "", ARCHITECTURE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = {name for span in re.findall(r"`([^`]+)`", prose) for name in re.findall(r"[A-Za-z_]\w+", span)}
+    identifiers = {name for name in named if "_" in name.strip("_") or re.search(r"[a-z][A-Z]", name)}
+    files = {path.stem for path in (ROOT / "aizen_hub").rglob("*")} | {
+        path.stem for path in (ROOT / "tests").rglob("*")
+    }
+    assert identifiers - words - files == set()
+
+
+def test_every_package_is_in_the_architecture() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "aizen_hub").glob("*/__init__.py")}
+    assert {package for package in packages if f"| `{package}/` |" not in text} == set()
+
+
+def test_the_example_configuration_equals_what_init_writes() -> None:
     assert (ROOT / "aizen.yaml").read_text(encoding="utf-8") == example()
     assert (ROOT / "jupyterhub_config.py").read_text(encoding="utf-8") == HUB_CONFIG
 
 
-# Prose of the example begins with a capital; what begins with a key is YAML that is commented out.
+# Prose in the example begins with a capital letter; a comment that begins with a key is YAML that is commented out.
 COMMENTED = re.compile(r"^( *)# ((?: *(?:- )?[a-z_]+:(?: .*)?| *# .*))$", re.MULTILINE)
 
 
-def shown() -> dict[str, Any]:
-    """The example with everything in it that is commented out."""
+def complete_example() -> dict[str, Any]:
+    """Return the example with everything that is commented out."""
     data: dict[str, Any] = yaml.safe_load(COMMENTED.sub(r"\1\2", example()))
     return data
 
 
-def keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every key of the settings, with the dotted path by which one would write it."""
+def settings_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the dotted path of every key of the settings, with its field."""
     for name, field in model.model_fields.items():
-        yield above + name, field
-        for one in {field.annotation, *get_args(field.annotation)}:
-            if isinstance(one, type) and issubclass(one, BaseModel):
-                yield from keys(one, f"{above}{name}.")
+        yield prefix + name, field
+        for annotation in {field.annotation, *get_args(field.annotation)}:
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                yield from settings_keys(annotation, f"{prefix}{name}.")
 
 
-def at(data: Any, path: str) -> list[Any]:
-    """What stands at a dotted path, in each element of a list on the way; nothing where the key is missing."""
-    found = [data]
+def values_at(data: Any, path: str) -> list[Any]:
+    """Return the values at a dotted path, in each element of lists on the way; none where the key is missing."""
+    values = [data]
     for key in path.split("."):
-        inner = [each for one in found for each in (one if isinstance(one, list) else [one])]
-        found = [one[key] for one in inner if isinstance(one, dict) and key in one]
-    return found
+        items = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        values = [item[key] for item in items if isinstance(item, dict) and key in item]
+    return values
 
 
-@pytest.mark.parametrize(("path", "field"), keys(Settings), ids=lambda one: one if isinstance(one, str) else "")
+@pytest.mark.parametrize(
+    ("path", "field"), list(settings_keys(Settings)), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_the_example_shows_every_key_and_its_default(path: str, field: FieldInfo) -> None:
-    found = at(shown(), path)
-    assert found, f"say in cli/example.yaml what `{path}` is for; it may be commented out"
+    values = values_at(complete_example(), path)
+    assert values, f"explain `{path}` in cli/example.yaml; it may be commented out"
     default = field.get_default(call_default_factory=True)
     sections = isinstance(default, BaseModel) or path in ("providers", "providers.config", "providers.label")
     if not (field.is_required() or default is None or sections):
-        plain = json.loads(json.dumps(default, default=str))
-        assert all(one == plain for one in found), path
+        json_default = json.loads(json.dumps(default, default=str))
+        assert all(value == json_default for value in values), path
 
 
-def test_the_example_can_be_used_as_it_is_and_with_all_that_it_shows(tmp_path: Path) -> None:
+def test_the_example_is_valid_as_written_and_with_all_comments_enabled(tmp_path: Path) -> None:
     file = tmp_path / "aizen.yaml"
     file.write_text(example(), encoding="utf-8")
     plain = Settings.load(file, {})
     file.write_text("{}", encoding="utf-8")
-    assert plain == Settings.load(file, {}), "what is not commented out is the default too"
-    file.write_text(yaml.safe_dump(shown()), encoding="utf-8")
+    assert plain == Settings.load(file, {}), "the lines that are not commented out are the default too"
+    file.write_text(yaml.safe_dump(complete_example()), encoding="utf-8")
     whole = Settings.load(file, {})
-    assert [one.kind for one in whole.providers] == ["local", "ldap", "oidc"]
+    assert [provider.kind for provider in whole.providers] == ["local", "ldap", "oidc"]
     assert (whole.hub_secret_file, whole.key_encryption_file) == (plain.hub_secret_path, plain.key_encryption_path)
     assert whole.checkpoint_file == plain.checkpoint_path
 
 
-def test_the_readme_says_every_variable_that_is_no_key() -> None:
-    """What the environment says beside the keys of the settings stands in the README, unless we set it ourselves."""
+def test_the_readme_lists_every_variable_that_is_no_setting() -> None:
+    """Environment variables that are no settings are in the README, unless the product sets them itself."""
     own = {"AIZEN_URL", "AIZEN_TOKEN", "AIZEN_TOKEN_FILE", "AIZEN_PROJECT", "AIZEN_INSTANCE", "AIZEN_TEST_KILL_AT"}
     own.add("AIZEN_ADMIN")  # a role
     named = {
@@ -188,27 +227,27 @@ def test_the_readme_counts_the_roles_of_each_catalog() -> None:
         number, _, rest = cell.strip().partition(":")
         roles = load_catalog(name.strip(" `")).roles
         assert ("two", "three", "four", "five", "twelve").index(number) == (2, 3, 4, 5, 12).index(len(roles)), cell
-        assert all(one in roles for one in re.findall(r"\b[A-Z]\w+", rest) if name.strip(" `") == "xat")
+        assert all(role in roles for role in re.findall(r"\b[A-Z]\w+", rest) if name.strip(" `") == "xat")
 
 
-def test_the_readme_says_what_new_users_get() -> None:
-    for name, said in (("aizen", "nothing"), ("aihub", "`users`"), ("xat", "nothing"), ("zenml", "`admin`")):
-        given = [group for group in load_catalog(name).default_groups if group.joins_new_users]
-        assert bool(given) is (said != "nothing")
-        assert all(said.strip("`") in (group.name, *group.roles) for group in given)
-        assert said in next(line for line in (ROOT / "README.md").read_text().splitlines() if "new users get" in line)
+def test_the_readme_states_what_new_users_get() -> None:
+    for name, stated in (("aizen", "nothing"), ("aihub", "`users`"), ("xat", "nothing"), ("zenml", "`admin`")):
+        default_groups = [group for group in load_catalog(name).default_groups if group.includes_new_users]
+        assert bool(default_groups) is (stated != "nothing")
+        assert all(stated.strip("`") in (group.name, *group.roles) for group in default_groups)
+        assert stated in next(line for line in (ROOT / "README.md").read_text().splitlines() if "new users get" in line)
 
 
-def test_what_the_catalog_of_zenml_says_of_overlays_works(tmp_path: Path) -> None:
+def test_the_overlay_in_the_catalog_of_zenml_works(tmp_path: Path) -> None:
     text = (ROOT / "aizen_hub" / "catalogs" / "zenml.yaml").read_text(encoding="utf-8")
     (overlay,) = re.findall(r"`(default_groups: .*)`", text)
     file = tmp_path / "overlay.yaml"
     file.write_text(overlay + "\n", encoding="utf-8")
     (everyone,) = load_catalog("zenml", [file]).default_groups
-    assert (everyone.joins_new_users, everyone.roles) == (True, ("guest",))
+    assert (everyone.includes_new_users, everyone.roles) == (True, ("guest",))
 
 
-def test_every_example_file_is_checked() -> None:
+def test_every_kind_of_example_file_has_a_loader() -> None:
     assert {path.suffix for path in DEPLOYED} <= set(LOADERS), "add a loader for the new kind of file"
 
 
