@@ -1,4 +1,4 @@
-# What a newcomer needs, one word each. `make` alone lists it.
+# The commands of the project. `make` alone lists them.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -8,17 +8,17 @@ export PATH := $(BIN):$(PATH)
 
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py requirements/install
 
-.PHONY: help venv demo demo-check test lint bench soak lock clean
+.PHONY: help venv demo demo-check test test-fast lint bench soak lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 venv: $(VENV)/.demo ## the environment of the demo, in .venv
 
-demo: $(VENV)/.demo ## a running hub with five ready accounts; Ctrl-C ends it (options: ARGS="--port 8000 --reset")
+demo: $(VENV)/.demo ## a running hub with five ready accounts; Ctrl-C stops it (options: ARGS="--port 8000 --reset")
 	@$(BIN)/aizen-hub demo $(ARGS)
 
-demo-check: $(VENV)/.demo ## the main job end to end, through real servers; ends with `N passed, 0 failed`
+demo-check: $(VENV)/.demo ## the main journey through real servers; ends with `N passed, 0 failed`
 	@$(BIN)/aizen-hub demo --check $(ARGS)
 
 test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
@@ -27,19 +27,23 @@ test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(VENV)/.test ## ruff, mypy and the arrows between the rooms
+test-fast: $(VENV)/.test ## lint and the unit tier: no server, no browser, no second process
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -q -n auto -m unit $(ARGS)
+
+lint: $(VENV)/.test ## ruff, mypy, and the imports between packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.test ## measured times beside their targets
+bench: $(VENV)/.test ## measured figures beside their targets
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-soak: $(VENV)/.test ## half an hour of faults under load; says its seed (options: ARGS="--seed 1 --minutes 5")
+soak: $(VENV)/.test ## half an hour of faults under load; prints its seed (options: ARGS="--seed 1 --minutes 5")
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
-# `.test` brings all that `.demo` brings, in the same versions (demo.txt is compiled against test.txt).
+# `.test` installs all that `.demo` installs, in the same versions (demo.txt is compiled against test.txt).
 $(VENV)/.demo: requirements/demo.txt $(SETUP)
 	@requirements/install $(VENV) requirements/demo.txt
 	@touch $@
@@ -51,7 +55,7 @@ $(VENV)/.test: requirements/test.txt $(SETUP)
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 WHOLE := $(LOCK) pyproject.toml --group build
 
-lock: ## compile the locked requirements anew (needs uv)
+lock: ## compile the locked requirements (needs uv)
 	$(WHOLE) --upgrade --extra test --output-file requirements/test.txt
 	$(WHOLE) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt
 	$(LOCK) --upgrade requirements/node.in --output-file requirements/node.txt
