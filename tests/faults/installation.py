@@ -7,6 +7,7 @@ other's role.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -139,7 +140,7 @@ def create_installation(
     finally:
         context.decisions.close()
         context.pools.close()
-        context.hub_api.close()
+        asyncio.run(context.hub_api.close())
         context.store.close()
     return credential, hub_secret
 
