@@ -27,8 +27,7 @@ test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-fast: $(VENV)/.test ## lint and the unit tier: no server, no browser, no second process
-	@$(MAKE) --no-print-directory lint
+test-fast: $(VENV)/.test ## the unit tier: no server, no browser, no second process; about a minute
 	$(BIN)/python -m pytest -q -n auto -m unit $(ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy, and the imports between packages

@@ -35,6 +35,8 @@ from tests.authorization.rbac_model import (
     operations,
 )
 
+pytestmark = pytest.mark.slow
+
 MAX_PUPPET_ROLES = 1
 """States in which puppets have more roles are not expanded: every rule checks the roles of a puppet one by one, so a
 set of roles is refused or allowed like its members."""

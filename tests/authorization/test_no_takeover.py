@@ -42,6 +42,8 @@ from tests.authorization.delegation_model import (
 )
 from tests.authorization.rbac_model import NOW
 
+pytestmark = pytest.mark.slow
+
 SCOPES = (SYSTEM, "p1")
 MAX_ROLES_OF_OTHERS = 1
 """States in which other identities have more roles are not expanded, since every rule checks role by role."""
@@ -225,7 +227,7 @@ def execute(harness: AccountsHarness, state: DelegationState, operation: Operati
         case ("leave", member):
             return harness.execute(alice, membership.remove_member, "crew", member)
         case ("unlock", target):
-            return harness.execute(alice, locks.unlock_target, LockTarget.IDENTITY, str(target))
+            return harness.execute(alice, locks.unlock_target, LockTarget.IDENTITY, str(target), reason="over")
         case ("link",):
             return harness.execute(alice, activation.reissue_link, "lena")
         case ("redeem",):
