@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from aizen_hub.wording import CommandNames, Interface, Wording
+
 TYPE_PREFIX = "urn:aizen:problem:"
 
 
@@ -45,7 +47,8 @@ class Problem(Exception):
     detail : str
         One sentence for people; never contains a secret. Text from users is quoted and bounded by the caller.
     remedy : str, optional
-        What the user can do: a command, a role and who can grant it, a setting.
+        What the user can do: a command, a role and who can grant it, a setting. One that names an action is a
+        `Wording`, since a web page, the command line and a notebook have actions of their own.
     faults : sequence of Fault
         All faults of an input at once.
     extensions : mapping
@@ -70,6 +73,11 @@ class Problem(Exception):
         self.faults = tuple(faults)
         self.extensions = dict(extensions or {})
 
+    def word_for(self, interface: Interface, command_names: CommandNames) -> None:
+        """Put the remedy into the words of what shows it."""
+        if isinstance(self.remedy, Wording):
+            self.remedy = self.remedy.for_interface(interface, command_names)
+
     def to_json(self) -> dict[str, Any]:
         """Return the problem document as a JSON object (RFC 9457, 3.1)."""
         out: dict[str, Any] = {
@@ -90,6 +98,12 @@ class BadInput(Problem):
     """The request is malformed: wrong JSON, wrong type, unknown or missing field."""
 
     slug, title, status = "bad-input", "The request is not well formed", 400
+
+
+class TextTooLong(BadInput):
+    """A text that people read, such as a reason, has more characters than are stored."""
+
+    slug, title, status = "text-too-long", "The text is too long", 422
 
 
 class TooLarge(Problem):

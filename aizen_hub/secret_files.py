@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
 import secrets
@@ -9,8 +11,14 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-_SECRET_TEXT = re.compile(r"[!-~]{32,512}")
+MIN_SECRET_BYTES = 32
+MIN_DISTINCT_BYTES = 8
+"""Random 256 bits practically always have that many different bytes."""
+
+_TOKEN_TEXT = re.compile(r"[!-~]{32,512}")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _MAX_SECRET_BYTES = 1024
+_HOW_TO_CREATE = "run `openssl rand -hex 32 > {path}`"
 
 
 class SecretFileError(ValueError):
@@ -76,18 +84,57 @@ def create_secret_file(path: Path, content: bytes) -> None:
         temporary.unlink()
 
 
-def read_secret(path: Path) -> str:
-    """Read a secret of 32 to 512 printable ASCII characters, such as the one that the hub and the service share.
+def read_token(path: Path) -> str:
+    """Read a token that another program issued: 32 to 512 printable ASCII characters.
 
     Raises
     ------
     SecretFileError
-        See `read_secret_file`; or the secret is too short or has other characters (R2, R3).
+        See `read_secret_file`; or the token is too short or has other characters (R3).
     """
     text = read_secret_file(path, _MAX_SECRET_BYTES).decode("ascii", "replace").strip()
-    if not _SECRET_TEXT.fullmatch(text):
+    if not _TOKEN_TEXT.fullmatch(text):
         raise SecretFileError(path, "does not hold 32 or more printable characters")
     return text
+
+
+def read_secret(path: Path) -> str:
+    """Read a secret that two programs share, such as that of the hub and the service: 256 random bits or more.
+
+    The text is hexadecimal or base64. A sentence or a repeated character is refused, since a secret can be tried
+    without a limit by anyone who reads one message that it protects (R2).
+
+    Raises
+    ------
+    SecretFileError
+        See `read_token`; or the text does not encode 256 bits, or is not random (R2, R3).
+    """
+    text = read_token(path)
+    fault = find_weakness(text)
+    if fault is not None:
+        raise SecretFileError(path, fault, _HOW_TO_CREATE.format(path=path))
+    return text
+
+
+def find_weakness(text: str) -> str | None:
+    """Return why a text cannot be a random secret of 256 bits in hexadecimal or base64, or None."""
+    data = _decode(text)
+    if data is None or len(data) < MIN_SECRET_BYTES:
+        return "does not hold 256 random bits as hexadecimal or base64 text"
+    is_repeated = (text + text).find(text, 1) < len(text)
+    if is_repeated or len(set(data)) < MIN_DISTINCT_BYTES:
+        return "does not hold 256 random bits: it repeats few characters"
+    return None
+
+
+def _decode(text: str) -> bytes | None:
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    digits = text.rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except binascii.Error:
+        return None
 
 
 def read_or_create_secret(path: Path, generate: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:

@@ -35,6 +35,20 @@ class ServiceSettings(_Section):
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
 
+class MetricsSettings(_Section):
+    """Who may read ``/metrics``, and at which address: without ``port`` at the service's own."""
+
+    token_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @model_validator(mode="after")
+    def _check_host(self) -> MetricsSettings:
+        if self.port is None and "host" in self.model_fields_set:
+            raise ValueError("`host` has no effect without `port`: set `port` too, or remove `host`")
+        return self
+
+
 class CoreSettings(_Section):
     """The core: the platform that executes the commands that are not account commands."""
 
@@ -54,6 +68,13 @@ class SessionSettings(_Section):
     hub_down_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
     heartbeat_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     allow_set_project: bool = True
+    project_end_grace_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
+
+
+class SpawnSettings(_Section):
+    """Which keys of ``user_options`` reach the spawner in addition to ``project``; what every user may set (R138)."""
+
+    user_options: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
 
 
 class MailSettings(_Section):
@@ -113,9 +134,11 @@ class Settings(_Section):
     default_provider: str | None = None
     providers: tuple[ProviderSettings, ...] = (ProviderSettings(name="local", kind="local", label="Local account"),)
     service: ServiceSettings = ServiceSettings()
+    metrics: MetricsSettings = MetricsSettings()
     core: CoreSettings | None = None
     role_token: TokenSettings = TokenSettings()
     session: SessionSettings = SessionSettings()
+    spawn: SpawnSettings = SpawnSettings()
     alerts: AlertSettings = AlertSettings()
     rate: RateSettings = RateSettings()
     hub_secret_file: Path | None = None
@@ -125,6 +148,7 @@ class Settings(_Section):
     group_max_age_seconds: Annotated[int, Field(ge=60)] = 900
     confirm_protected: bool = True
     insecure_same_uid: bool = False
+    insecure_same_origin: bool = False
 
     @field_validator("admin_user")
     @classmethod
@@ -142,10 +166,8 @@ class Settings(_Section):
             raise ValueError(f"two providers are called `{repeated[0]}`: give each its own `name`")
         if not names:
             raise ValueError("`providers` is empty, so no user could sign in: list at least one")
-        for key, name in (
-            ("admin_user", self.admin_user.partition(":")[0]),
-            ("default_provider", self.default_provider or names[0]),
-        ):
+        used = {"admin_user": self.admin_user.partition(":")[0], "default_provider": self.default_provider or names[0]}
+        for key, name in used.items():
             if name not in names:
                 raise ValueError(
                     f"`{key}` names the provider `{name}`, which is not in `providers`: {', '.join(names)}"

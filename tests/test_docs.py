@@ -35,6 +35,8 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *(path for path in DEPLOYED if path.suffix == ".md"),
 ]
+PRODUCTION = "https://hub.example.org"
+"""The address of a hub for which `init` writes no setting that weakens a protection."""
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
@@ -159,7 +161,7 @@ COMMENTED = re.compile(r"^( *)# ((?: *(?:- )?[a-z_]+:(?: .*)?| *# .*))$", re.MUL
 
 def complete_example() -> dict[str, Any]:
     """Return the example with everything that is commented out."""
-    data: dict[str, Any] = yaml.safe_load(COMMENTED.sub(r"\1\2", example()))
+    data: dict[str, Any] = yaml.safe_load(COMMENTED.sub(r"\1\2", example(PRODUCTION)))
     return data
 
 
@@ -196,7 +198,7 @@ def test_the_example_shows_every_key_and_its_default(path: str, field: FieldInfo
 
 def test_the_example_is_valid_as_written_and_with_all_comments_enabled(tmp_path: Path) -> None:
     file = tmp_path / "aizen.yaml"
-    file.write_text(example(), encoding="utf-8")
+    file.write_text(example(PRODUCTION), encoding="utf-8")
     plain = Settings.load(file, {})
     file.write_text("{}", encoding="utf-8")
     assert plain == Settings.load(file, {}), "the lines that are not commented out are the default too"
@@ -228,6 +230,16 @@ def test_the_readme_counts_the_roles_of_each_catalog() -> None:
         roles = load_catalog(name.strip(" `")).roles
         assert ("two", "three", "four", "five", "twelve").index(number) == (2, 3, 4, 5, 12).index(len(roles)), cell
         assert all(role in roles for role in re.findall(r"\b[A-Z]\w+", rest) if name.strip(" `") == "xat")
+
+
+def test_the_readme_names_the_role_of_a_project_creator() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    (cells,) = [line.split("|")[2:-1] for line in lines if line.startswith("| creator of a project |")]
+    for name, cell in zip(("aizen", "aihub", "xat", "zenml"), cells, strict=True):
+        catalog = load_catalog(name)
+        assert str(catalog.creator_role) in cell, name
+        removers = catalog.creator_role_removers
+        assert all(role in cell for role in removers) if removers else "not deletable" in cell, name
 
 
 def test_the_readme_states_what_new_users_get() -> None:

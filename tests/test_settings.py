@@ -137,6 +137,13 @@ def test_an_unreadable_file_has_a_readable_error(tmp_path: Path) -> None:
         Settings.load(tmp_path / "missing.yaml", {})
 
 
+def test_a_host_of_the_metrics_without_a_port_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"`metrics`: `host` has no effect without `port`: set `port` too"):
+        load(tmp_path, {"metrics": {"host": "10.0.0.1"}})
+    assert load(tmp_path, {"metrics": {"host": "10.0.0.1", "port": 9096}}).metrics.host == "10.0.0.1"
+    assert load(tmp_path, {"metrics": {}}).metrics.port is None
+
+
 def test_the_expiry_notice_is_bounded(tmp_path: Path) -> None:
     assert load(tmp_path, {"alerts": {"expiry_notice_hours": 720}}).alerts.expiry_notice_hours == 720
     with pytest.raises(ConfigurationError, match=r"alerts\.expiry_notice_hours"):

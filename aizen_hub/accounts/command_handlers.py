@@ -18,9 +18,10 @@ from aizen_hub.accounts.users import profiles, registration, users_file
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, NotFound
-from aizen_hub.rbac.assignment import Interval, LockTarget
+from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.wording import LIST_USERS
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -71,7 +72,7 @@ def _get_file(files: Files, name: str) -> str:
 def _parse_user(text: str) -> Identity:
     name = normalization.canonical_or_none(text)
     if name is None:
-        raise NotFound(f"there is no user `{excerpt(text)}`", remedy="`list users` shows who is registered")
+        raise NotFound(f"there is no user `{excerpt(text)}`", remedy=LIST_USERS)
     return Identity.user(name)
 
 
@@ -120,6 +121,8 @@ def _grant(tx: WriteTransaction, args: Arguments) -> Result:
         interval=Interval(assignments.parse_time(args["from"]), assignments.parse_time(args["until"])),
         reason=args["reason"],
         in_file=args.get("in_file", False),
+        confirmed=True,
+        versions=args.get("versions", {}),
     )
 
 
@@ -143,11 +146,11 @@ OPERATIONS: Mapping[str, pending_changes.Operation] = {
     "remove-member": lambda tx, args: membership.remove_member(tx, args["name"], Identity.parse(args["member"])),
     "default-group": lambda tx, args: management.set_default_group(tx, args["name"], True),
     "alter-role": lambda tx, args: custom_roles.update_role(tx, **args),
-    "unlock": lambda tx, args: locks.unlock_target(tx, LockTarget.IDENTITY, args["identity"]),
+    "unlock": locks.unlock_confirmed,
     "activation-link": activation.reissue_confirmed_link,
     "delete-group": lambda tx, args: management.delete_group(tx, args["name"]),
     "credential": credentials.issue_confirmed_credential,
-    "switch-on": lambda tx, args: accounts.set_service_account_active(tx, args["name"], True),
+    "switch-on": accounts.activate_confirmed_account,
     "delete-account": lambda tx, args: accounts.delete_service_account(tx, args["name"]),
     "revoke-tokens": lambda tx, args: token_revocation.revoke_tokens(
         tx, token_revocation.RevocationTarget.ALL, reason=args["reason"]

@@ -12,6 +12,7 @@ from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.wording import LIST_USERS
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction
@@ -29,7 +30,7 @@ def get_user(tx: ReadTransaction, name: str) -> Any:
     canonical = normalization.canonical_or_none(name)
     row = None if canonical is None else tx.conn.execute(select(_u).where(_u.c.name == canonical)).first()
     if row is None:
-        raise NotFound(f"there is no user `{excerpt(name)}`", remedy="`list users` shows who is registered")
+        raise NotFound(f"there is no user `{excerpt(name)}`", remedy=LIST_USERS)
     return row
 
 
@@ -82,5 +83,5 @@ def require_identity(tx: ReadTransaction, identity: Identity) -> None:
         kind = identity.kind.value.replace("-", " ")
         raise NotFound(
             f"there is no {kind} `{excerpt(identity.name)}`",
-            remedy="`list users` shows who is registered" if identity.kind is IdentityKind.USER else None,
+            remedy=LIST_USERS if identity.kind is IdentityKind.USER else None,
         )

@@ -24,6 +24,8 @@ class AlertChannel(StrEnum):
     WEBHOOK = "webhook"
 
 
+ACCESS_SERVICE = "access"
+"""The alert service that sends changes of roles in a project to its subscribers."""
 WEBHOOK_RECIPIENT = "*"
 """Recipient of an alert for the deployment's webhook, which receives the alerts of all users."""
 MAX_DEDUPLICATION_KEY = 120
@@ -63,6 +65,11 @@ def alert_user(
     return _write_alerts(tx, [user], event, payload, deduplication_key)
 
 
+def alert_users(tx: ReadTransaction, users: Iterable[str], event: AlertEvent, payload: Mapping[str, Any]) -> int:
+    """Write the same alert for several users, and once for the webhook; see `alert_user`."""
+    return _write_alerts(tx, users, event, payload, None)
+
+
 def alert_project_subscribers(
     tx: ReadTransaction,
     project: str,
@@ -71,12 +78,25 @@ def alert_project_subscribers(
     payload: Mapping[str, Any],
     *,
     deduplication_key: str | None = None,
+    except_user: str | None = None,
+    to_webhook: bool = True,
 ) -> int:
-    """Write an alert for all users who subscribed to ``service`` (e.g. ``training``) in a project; see `alert_user`."""
+    """Write an alert for all users who subscribed to ``service`` (e.g. ``training``) in a project; see `alert_user`.
+
+    Parameters
+    ----------
+    except_user : str, optional
+        A subscriber who is alerted of the same change by `alert_user`.
+    to_webhook : bool
+        False if the webhook already receives another alert of the same change.
+    """
+    if not configured_channels(tx.settings.alerts):
+        return 0
     rows = tx.conn.execute(
         select(project_alerts.c.user).where(project_alerts.c.project == project, project_alerts.c.service == service)
     )
-    return _write_alerts(tx, list(rows.scalars()), event, payload, deduplication_key)
+    names = [name for name in rows.scalars() if name != except_user]
+    return _write_alerts(tx, names, event, payload, deduplication_key, to_webhook=to_webhook)
 
 
 def _write_alerts(
@@ -85,6 +105,8 @@ def _write_alerts(
     event: AlertEvent,
     payload: Mapping[str, Any],
     deduplication_key: str | None,
+    *,
+    to_webhook: bool = True,
 ) -> int:
     conn, channels = tx.conn, configured_channels(tx.settings.alerts)
     if not channels:
@@ -98,7 +120,7 @@ def _write_alerts(
         for channel, address in ((AlertChannel.EMAIL, user.email), (AlertChannel.PHONE, user.phone))
         if channel in channels and address and user.alerts.get(channel)
     ]
-    if AlertChannel.WEBHOOK in channels:
+    if to_webhook and AlertChannel.WEBHOOK in channels:
         targets.append((WEBHOOK_RECIPIENT, AlertChannel.WEBHOOK, None))
     rows = [
         {

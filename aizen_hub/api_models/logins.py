@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aizen_hub.api_models.schema import CompleteResponse, Label, Name, ProviderName, Schema, Sha256
+from aizen_hub.api_models.schema import CompleteResponse, Label, Name, Note, ProviderName, Schema, Sha256
 
 EnteredName = Annotated[str, Field(max_length=255)]
 """The user name as entered in the login form, not validated."""
@@ -33,7 +33,7 @@ class LoginReport(Schema):
     provider: ProviderName
     subject: Name
     name: Name
-    display_name: Label | None = None
+    display_name: Note | None = None
     email: Label | None = None
     groups: Annotated[list[ReportedGroup], Field(max_length=1000)] | None = None
     source: Label | None = None
@@ -51,13 +51,20 @@ class HubUserModel(CompleteResponse):
 class LoginResponse(CompleteResponse):
     """Whether an authenticated user may sign in, and under which short name.
 
-    ``hub_user`` is None unless the outcome is ``admitted``.
+    Attributes
+    ----------
+    hub_user : HubUserModel, optional
+        None unless the outcome is ``admitted``.
+    sign_out_revision : int, optional
+        The last change of how the user signs in: everything that signed in before it ends, before this login takes
+        effect (R142).
     """
 
     outcome: Literal["admitted", "not-registered", "locked", "not-active", "name-taken"]
     user: str | None = None
     reason: str = ""
     hub_user: HubUserModel | None = None
+    sign_out_revision: int | None = None
 
 
 class LoginAttempt(Schema):

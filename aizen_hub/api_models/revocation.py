@@ -6,17 +6,23 @@ from pydantic import Field
 
 from aizen_hub.api_models.schema import CompleteResponse, Name, Schema
 
+HUB_USER_EXISTS = "hub-user-exists"
+"""Reason of a refusal to release the name of a user of whom the hub still has a record."""
+
 
 class RevocationRequest(Schema):
     """A user whose access at the hub ends.
 
     Attributes
     ----------
+    delete : bool
+        The record of the user at the hub is deleted too, so that the name can be released.
     sign_out : int, optional
         The revision that changed how the user signs in: servers and their tokens are kept. None to end everything.
     """
 
     user: Name
+    delete: bool = False
     sign_out: int | None = None
 
 

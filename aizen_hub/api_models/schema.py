@@ -5,20 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, LiteralString, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
-from aizen_hub.problems import BadInput, Fault
+from aizen_hub.problems import BadInput, Fault, TextTooLong
+from aizen_hub.validation.prose import MAX_PROSE, too_long
 
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _MAX_FAULTS = 50
+_TOO_LONG: LiteralString = "prose_too_long"
 
 
 def _visible(text: str) -> str:
     if _HIDDEN.search(text):
         raise ValueError("holds control or invisible characters")
+    return text
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAX_PROSE:
+        raise PydanticCustomError(_TOO_LONG, "{what}", {"what": too_long(text)})
     return text
 
 
@@ -58,8 +67,10 @@ class CompleteResponse(ResponseModel):
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_visible)]
 """Any name; `aizen_hub.accounts` makes it canonical."""
 Label = Annotated[str, Field(max_length=255), AfterValidator(_visible)]
-Note = Annotated[str, Field(max_length=1000), AfterValidator(_visible)]
-"""One line of prose: a reason, a description."""
+Note = Annotated[
+    str, Field(json_schema_extra={"maxLength": MAX_PROSE}), AfterValidator(_visible), AfterValidator(_bounded)
+]
+"""One line of prose: a display name, a reason, a comment, a description; a longer one is refused with 422 (R141)."""
 Secret = Annotated[str, Field(min_length=1, max_length=1024)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ProviderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -115,7 +126,9 @@ def to_bad_input(error: ValidationError) -> BadInput:
     first = faults[0]
     prefix = f"`{first.pointer}`: " if first.pointer else ""
     suffix = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return BadInput(f"{prefix}{first.detail}{suffix}", faults=faults)
+    only_too_long = all(item["type"] == _TOO_LONG for item in error.errors(include_url=False, include_input=False))
+    problem_class = TextTooLong if only_too_long else BadInput
+    return problem_class(f"{prefix}{first.detail}{suffix}", faults=faults)
 
 
 def pointer(parts: tuple[int | str, ...]) -> str:

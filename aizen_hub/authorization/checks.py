@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
+from aizen_hub.authorization.activity import inactive_remedy
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac import escalation
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision
@@ -21,6 +22,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.rights.memberships import chunked
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.wording import LIST_PROJECTS
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -84,7 +86,8 @@ def forbid_impersonation_of(tx: ReadTransaction, actor: Actor) -> None:
             "access cannot be changed or inspected while acting for another user", remedy="sign in as yourself"
         )
     if not tx.rights(actor.identity).active:
-        raise Denied(f"`{actor.identity}` is not a registered and active identity")
+        remedy = inactive_remedy(tx, actor.identity)
+        raise Denied(f"`{actor.identity}` is not a registered and active identity", remedy=remedy)
 
 
 def can_see_project(tx: ReadTransaction, identity: Identity, project: str) -> bool:
@@ -133,7 +136,7 @@ def project_not_found(project: str) -> NotFound:
     """Return the error for a project that does not exist or is not visible to the actor."""
     return NotFound(
         f"there is no project `{excerpt(project)}` in which you have a role",
-        remedy="`list projects` shows the projects you may use; a project's admin can grant you a role",
+        remedy=LIST_PROJECTS,
     )
 
 
@@ -143,14 +146,31 @@ def controlled_identities(tx: ReadTransaction, identity: Identity) -> frozenset[
     These are the identity itself; the service accounts that it or one of its groups controls, or for which one of these
     issued a credential that has not expired; and every group that contains one of these, now or in the last report of
     its provider. A role of a group reaches the service accounts in it, and through their credentials their controllers.
+    A service account acts for the users who control it, so what they get comes back to it too.
     """
     controlled: set[Identity] = set()
-    front = {identity}
+    front = {identity, *_controllers(tx, identity)}
     while front:
         controlled |= front
         groups = set().union(*(transitive_groups(tx, member) | _reported_groups(tx, member) for member in front))
         front = (groups | _usable_accounts(tx, controlled | groups)) - controlled
     return frozenset(controlled)
+
+
+def _controllers(tx: ReadTransaction, identity: Identity) -> set[Identity]:
+    """Return the identities that control a service account, directly or through other accounts."""
+    accounts, credentials = tables.service_accounts, tables.credentials
+    controllers: set[Identity] = set()
+    front = {identity}
+    while names := [member.name for member in front if member.kind is IdentityKind.SERVICE_ACCOUNT]:
+        issuers = select(credentials.c.issued_by).join(accounts, accounts.c.id == credentials.c.service_account_id)
+        rows = [
+            *tx.conn.execute(select(accounts.c.controller).where(accounts.c.name.in_(names))).scalars(),
+            *tx.conn.execute(issuers.where(accounts.c.name.in_(names), credentials.c.expires > tx.now)).scalars(),
+        ]
+        front = {Identity.parse(name) for name in rows if name is not None} - controllers - {identity}
+        controllers |= front
+    return controllers
 
 
 def _usable_accounts(tx: ReadTransaction, controllers: Iterable[Identity]) -> set[Identity]:
@@ -212,7 +232,7 @@ def transitive_members(tx: ReadTransaction, groups: Iterable[Identity]) -> froze
     return frozenset(members)
 
 
-def require_control_of(tx: WriteTransaction, target: Identity, act: str) -> None:
+def require_control_of(tx: WriteTransaction, target: Identity, act: str, *, except_roles: Collection[str] = ()) -> None:
     """Require that the actor holds every right of the target, since control of the target gives these rights.
 
     Rights through a directory group count even while that membership is expired: the next login renews it.
@@ -221,6 +241,8 @@ def require_control_of(tx: WriteTransaction, target: Identity, act: str) -> None
     ----------
     act : str
         The operation for the message, as a verb phrase such as ``link a login``.
+    except_roles : collection of str
+        System roles of the target that the actor need not have.
 
     Raises
     ------
@@ -230,7 +252,11 @@ def require_control_of(tx: WriteTransaction, target: Identity, act: str) -> None
     if is_operator(tx):
         return
     forbid_impersonation(tx)
-    missing = missing_for_control(tx, tx.actor.identity, target)
+    missing = [
+        right
+        for right in missing_for_control(tx, tx.actor.identity, target)
+        if not (right.scope == SYSTEM and right.role in except_roles)
+    ]
     if missing:
         raise Escalation(
             f"to {act} you need every right of `{target}`: {'; '.join(right.sentence for right in missing[:5])}",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aizen_hub.authorization import checks
-from aizen_hub.authorization.queries import access_queries
+from aizen_hub.authorization.queries.grantors import who_can_grant, who_can_revoke
 from aizen_hub.problems import Escalation, Fault
 from aizen_hub.rbac import escalation, messages
-from aizen_hub.rbac.escalation import MissingRight
-from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.rbac.default_denials import any_covers
+from aizen_hub.rbac.escalation import MissingRight, MissingRightKind
+from aizen_hub.rbac.granting_roles import roles_that_can_grant
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import Rights
-from aizen_hub.rbac.role import Role
+from aizen_hub.rbac.role import SYSTEM, Role
+from aizen_hub.wording import Wording
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,28 @@ class GrantAuthority:
         return cls(checks.actor_rights(tx), checks.controlled_identities(tx, tx.actor.identity))
 
     def missing_to_grant(
-        self, tx: WriteTransaction, role: Role, scope: str, grantee: Identity, *, in_file: bool = False
+        self,
+        tx: ReadTransaction,
+        role: Role,
+        scope: str,
+        grantee: Identity,
+        *,
+        in_file: bool = False,
+        ends: datetime | None = None,
     ) -> tuple[MissingRight, ...]:
-        """Return the rights that are missing to grant the role; none for the operator."""
+        """Return the rights that are missing to grant the role until ``ends``; none for the operator."""
         if self.rights is None:
             return ()
         return escalation.missing_to_grant(
-            self.rights, role, scope, grantee, tx.now, in_file=in_file, controlled=self.controlled
+            self.rights,
+            role,
+            scope,
+            grantee,
+            tx.now,
+            in_file=in_file,
+            controlled=self.controlled,
+            ends=ends,
+            recipient_limits=tx.rights(grantee).limits if grantee in self.controlled else (),
         )
 
     def missing_to_revoke(
@@ -92,15 +112,61 @@ def escalation_error(
 ) -> Escalation:
     """Return the error for a grant or revocation, with the missing rights and the users who could grant."""
     preposition = "to" if verb == "grant" else "from"
-    grantors = access_queries.who_can_grant(tx, role, scope) if verb == "grant" else ()
-    # The grantee is left out: no user grants a role to themselves.
-    grantors = tuple(name for name in grantors if name != grantee.name or grantee.kind is not IdentityKind.USER)
+    asking = (tx.actor.identity,)  # the actor cannot do it
+    if verb == "grant":
+        able = who_can_grant(tx, role, scope, recipient=grantee, besides=asking)
+    else:
+        creator = any(right.kind is MissingRightKind.CREATOR for right in missing)
+        able = who_can_revoke(tx, role, scope, grantee, creator=creator, besides=asking)
+    is_self_grant = any(right.kind in (MissingRightKind.SELF, MissingRightKind.SECOND_PERSON) for right in missing)
+    first = self_grant_remedy(tx, role, scope) if verb == "grant" and not is_self_grant else None
     return Escalation(
         f"you cannot {verb} {role} in {messages.describe_scope(scope)} {preposition} `{grantee.name}`: "
         f"{join_missing(missing)}",
-        remedy=f"ask {', '.join(grantors)}" if grantors else None,
-        extensions={"missing": missing_list(missing), "who_can_grant": list(grantors)},
+        remedy=first or (f"ask {format_names(able)}, who can {verb} it" if able else None),
+        extensions={"missing": missing_list(missing), f"who_can_{verb}": list(able)},
     )
+
+
+def format_names(names: Sequence[str], limit: int = 3) -> str:
+    """Return the first names as a phrase: `ann`, `bob` or `cid`."""
+    quoted = [f"`{name}`" for name in names[:limit]]
+    return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
+
+
+def self_grant_remedy(tx: WriteTransaction, role: str, scope: str) -> Wording | None:
+    """Return the remedy that the actor first takes a role whose holders may grant ``role``; None if there is none."""
+    target, member_permissions = tx.roles[role], tx.catalog.member_permissions
+    return _role_to_take_first(
+        tx,
+        lambda candidate: bool(
+            roles_that_can_grant(target, scope, {candidate.name: candidate}, member_permissions, tx.now)
+        ),
+    )
+
+
+def self_grant_remedy_for(tx: WriteTransaction, permissions: Iterable[str]) -> Wording | None:
+    """Return the remedy that the actor first takes a role with these permissions; None if there is none."""
+    required = [Permission.parse(permission) for permission in permissions]
+    return _role_to_take_first(
+        tx, lambda candidate: all(any_covers(candidate.permissions, permission) for permission in required)
+    )
+
+
+def _role_to_take_first(tx: WriteTransaction, helps: Callable[[Role], bool]) -> Wording | None:
+    """Return a remedy with a system role that helps and that the actor may grant to themselves, if there is one."""
+    if checks.is_operator(tx):
+        return None
+    held = checks.actor_rights(tx).held_roles
+    roles = [tx.roles[entry.role] for entry in held if entry.scope == SYSTEM and entry.is_effective(tx.now)]
+    for name in sorted({name for role in roles for name in role.can_grant_to_self} - {role.name for role in roles}):
+        if helps(tx.roles[name]):
+            me, first = tx.actor.identity.name, f"give yourself {name} first, which you may"
+            by_cli = f"{first}: `aizen-hub grant {name} --to {me}`"
+            return Wording(
+                f"{first}: `{{grant_role}} {name} to {me}`", command_line=by_cli, web=f"{by_cli} in a terminal"
+            )
+    return None
 
 
 def require_file_allowed(faults: Sequence[Fault], missing: Iterable[str]) -> None:

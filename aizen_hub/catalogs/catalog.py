@@ -9,8 +9,9 @@ from functools import cached_property
 from types import MappingProxyType
 
 from aizen_hub.catalogs.grammar import DEFAULT_TEMPLATE, Grammar, parse_grammar
+from aizen_hub.rbac.named_permission import NamedPermission
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.role import Role
+from aizen_hub.rbac.role import Role, ScopeKind
 
 ALL_KEY_VALUES = "*"
 """In ``secret``: every ``key=value`` argument."""
@@ -124,20 +125,36 @@ class CommandEntry:
 
 @dataclass(frozen=True, slots=True)
 class BuiltInGroup:
-    """A group created at the first start; with ``includes_new_users`` every new user becomes a member."""
+    """A group created at the first start.
+
+    Attributes
+    ----------
+    includes_new_users : bool
+        Every new user becomes a member.
+    replaced_by_roles : bool
+        Except a user who is given roles at creation: those replace the group's.
+    """
 
     name: str
     roles: tuple[str, ...] = ()
     includes_new_users: bool = False
+    replaced_by_roles: bool = False
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltInAccount:
-    """A service account created at the first start."""
+    """A service account created at the first start.
+
+    Attributes
+    ----------
+    credential_issuers : tuple of str
+        System roles whose holders may issue its credentials, and activate it, without having ``roles`` themselves.
+    """
 
     name: str
     roles: tuple[str, ...] = ()
+    credential_issuers: tuple[str, ...] = ()
     description: str = ""
 
 
@@ -162,6 +179,8 @@ class Catalog:
     endpoints : mapping of str to Permission
         Permissions of the actions that are not commands: all of `ENDPOINTS`, and optionally others, such
         as ``impersonate``.
+    named_permissions : tuple of NamedPermission
+        The permissions that people see by name, in the order of the file.
     groups_claim_required : bool
         Logins are refused if the identity provider does not send a well-formed ``groups`` claim.
     """
@@ -181,13 +200,29 @@ class Catalog:
     alert_services: tuple[str, ...] = ()
     endpoints: Mapping[str, Permission] = field(default_factory=lambda: MappingProxyType({}))
     groups_claim_required: bool = False
+    named_permissions: tuple[NamedPermission, ...] = ()
     description: str = ""
+
+    @cached_property
+    def custom_role_scopes(self) -> frozenset[ScopeKind]:
+        """The scopes of a custom role that names none: those of the built-in roles if all have the same."""
+        scopes = {role.scopes for role in self.roles.values()}
+        return scopes.pop() if len(scopes) == 1 else frozenset({ScopeKind.PROJECT})
 
     @cached_property
     def permissions(self) -> frozenset[Permission]:
         """Every permission that a command or an endpoint requires."""
         required = {entry.permission for entry in self.commands.values() if entry.permission}
         return frozenset(required | set(self.endpoints.values()) | self.member_permissions)
+
+    def is_known(self, permission: Permission) -> bool:
+        """Return whether the permission is one of the named ones, or covers any that is required."""
+        named = any(permission == named.permission for named in self.named_permissions)
+        return named or any(permission.covers(required) for required in self.permissions)
+
+    def command_with_handler(self, handler: str) -> str | None:
+        """Return the words of the command that an account function executes; None if there is none."""
+        return next((entry.name for entry in self.commands.values() if entry.handler == handler), None)
 
     def find_command(self, words: str) -> CommandEntry | None:
         """Return the command with exactly these words as name or alias."""

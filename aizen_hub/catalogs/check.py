@@ -22,6 +22,7 @@ def find_faults(source_model: CatalogModel, catalog: Catalog, *, open_permission
     such a catalog is for policy tests, not for a service.
     """
     yield from _check_roles(source_model, catalog)
+    yield from _check_named_permissions(catalog)
     if not open_permissions:
         yield from _check_endpoints(catalog)
     yield from _check_command_words(source_model)
@@ -42,7 +43,9 @@ def _check_roles(model: CatalogModel, catalog: Catalog) -> Iterator[CatalogFault
     named += [(("creator_role_removers",), name) for name in model.creator_role_removers]
     named += [(("default_groups", key), name) for key, group in model.default_groups.items() for name in group.roles]
     named += [
-        (("service_accounts", key), name) for key, account in model.service_accounts.items() for name in account.roles
+        (("service_accounts", key), name)
+        for key, account in model.service_accounts.items()
+        for name in (*account.roles, *account.credential_issuers)
     ]
     role_names = ", ".join(catalog.roles) or "none"
     for path, name in named:
@@ -61,6 +64,18 @@ def _check_roles(model: CatalogModel, catalog: Catalog) -> Iterator[CatalogFault
                 yield (
                     ("roles", name, "command_verbs"),
                     f"`roles.{name}.command_verbs` holds `{verb[:80]}`, which no command needs: check the spelling",
+                )
+
+
+def _check_named_permissions(catalog: Catalog) -> Iterator[CatalogFault]:
+    names: dict[str, str] = {}
+    contents: dict[str, str] = {}
+    for named in catalog.named_permissions:
+        for seen, key in ((names, named.name.casefold()), (contents, named.content)):
+            if seen.setdefault(key, named.name) != named.name:
+                yield (
+                    ("permissions", named.name),
+                    f"`permissions.{named.name}` is the same as `{seen[key]}` (`{named.content}`): remove one of them",
                 )
 
 

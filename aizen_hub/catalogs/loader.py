@@ -15,9 +15,11 @@ from aizen_hub.catalogs.catalog import BuiltInAccount, BuiltInGroup, Catalog, Co
 from aizen_hub.catalogs.check import find_faults
 from aizen_hub.catalogs.schema import CatalogModel, CommandModel, RoleModel
 from aizen_hub.catalogs.yaml_source import KeyPath, Source, SourceError, read_source
+from aizen_hub.rbac.named_permission import NamedPermission
 from aizen_hub.rbac.role import Role
 
 FOLDER = Path(__file__).parent
+_MERGED = frozenset({"roles", "commands", "endpoints", "permissions"})
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
@@ -115,11 +117,11 @@ def _with_command_name(path: KeyPath, names: Sequence[str]) -> KeyPath:
 
 
 def _merge_overlay(base: Source, overlay: Source) -> Source:
-    """Merge by role, command and endpoint: a key of the overlay replaces the same key of the base."""
+    """Merge by role, command, endpoint and named permission: a key of the overlay replaces the same key of the base."""
     data = dict(base.data)
     for key, value in overlay.data.items():
         base_value = data.get(key)
-        if key in {"roles", "commands", "endpoints"} and isinstance(value, dict) and isinstance(base_value, dict):
+        if key in _MERGED and isinstance(value, dict) and isinstance(base_value, dict):
             data[key] = {**base_value, **{name: _merge_entry(base_value.get(name), new) for name, new in value.items()}}
         else:
             data[key] = value
@@ -155,6 +157,9 @@ def _build(model: CatalogModel) -> Catalog:
         alert_services=model.alert_services,
         endpoints=MappingProxyType(dict(model.endpoints)),
         groups_claim_required=model.groups_claim_required,
+        named_permissions=tuple(
+            NamedPermission(name, **dict(named), built_in=True) for name, named in model.permissions.items()
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from aizen_hub.catalogs.catalog import CommandScope, JobEffect
 from aizen_hub.catalogs.grammar import DEFAULT_TEMPLATE, parse_grammar
@@ -33,6 +33,8 @@ PermissionText = Annotated[
 ]
 # In pydantic's regular expressions `$` matches only at the end of the text (R28).
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_:.-]{0,127}$")]
+PermissionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?$")]
+"""For people, so with blanks; without a colon, which marks a permission ``verb:noun``."""
 CommandWords = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}( [a-z][a-z0-9-]{0,63})?$")]
 Label = Annotated[str, Field(max_length=1024)]
 
@@ -87,14 +89,35 @@ class CommandModel(StrictModel):
     aliases: tuple[CommandWords, ...] = ()
 
 
+class PermissionModel(StrictModel):
+    """One named permission: a right, or a limit with its value; see `rbac.named_permission`."""
+
+    description: Label = ""
+    permission: PermissionText | None = None
+    limit: LimitKind | None = None
+    value: Annotated[float, Field(ge=0, lt=1e18)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_content(self) -> PermissionModel:
+        if (self.permission is None) == (self.limit is None) or (self.limit is None) != (self.value is None):
+            raise ValueError("write either `permission: verb:noun`, or `limit: kind` with its `value`")
+        return self
+
+
 class GroupModel(StrictModel):
+    """One default group; see `catalogs.catalog.BuiltInGroup` for the meaning of the keys."""
+
     roles: tuple[str, ...] = ()
     includes_new_users: bool = False
+    replaced_by_roles: bool = False
     description: Label = ""
 
 
 class ServiceAccountModel(StrictModel):
+    """A built-in service account; holders of ``credential_issuers`` issue its credentials without having its roles."""
+
     roles: tuple[str, ...] = ()
+    credential_issuers: tuple[str, ...] = ()
     description: Label = ""
 
 
@@ -113,6 +136,7 @@ class CatalogBase(StrictModel):
     service_accounts: dict[str, ServiceAccountModel] = {}
     endpoints: dict[str, PermissionText] = {}
     groups_claim_required: bool = False
+    permissions: dict[PermissionName, PermissionModel] = {}
     roles: dict[RoleName, RoleModel] = {}
 
 

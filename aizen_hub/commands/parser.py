@@ -20,6 +20,7 @@ from aizen_hub.commands.command import Command, Value
 from aizen_hub.commands.lexer import Token, TokenKind, ascii_excerpt, tokenize
 from aizen_hub.problems import CommandSyntaxError, UnknownCommand
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.wording import ALL_COMMANDS
 
 _MAX_NAME_LENGTH = 130
 
@@ -63,7 +64,7 @@ def _find_entry(all_tokens: Sequence[Token], catalog: Catalog) -> tuple[CommandE
     nearest = _nearest_command(typed, catalog)
     raise UnknownCommand(
         f"there is no command `{ascii_excerpt(typed)}`",
-        remedy=f"did you mean `{nearest}`?" if nearest else "`%aizen help` lists the commands",
+        remedy=f"did you mean `{nearest}`?" if nearest else ALL_COMMANDS,
         extensions={"suggestion": nearest},
     )
 

@@ -14,6 +14,8 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
+    field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -22,9 +24,12 @@ from aizen_hub.commands.lexer import ascii_excerpt
 from aizen_hub.problems import BadInput, Fault
 from aizen_hub.rbac.role import Role, ScopeKind
 from aizen_hub.validation import email_address
+from aizen_hub.validation.prose import MAX_PROSE
 from aizen_hub.validation.strict_json import loads
 
 MAX_FAULTS = 1_000
+GROUP_PREFIX = "group:"
+"""In the project users file, before the name of a group."""
 
 _DETAILS = {
     "extra_forbidden": "this key is unknown",
@@ -74,10 +79,22 @@ class _Entry(BaseModel):
 
 
 class AlertPreferences(_Entry):
-    """The channels on which a user wants to be alerted."""
+    """The channels on which a user wants to be alerted; a list of their names is accepted too, ``[]`` means none."""
 
     email: StrictBool = False
     phone: StrictBool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_list(cls, value: Any) -> Any:
+        return alert_channels(value) if isinstance(value, list) else value
+
+
+def alert_channels(value: object) -> dict[str, Any]:
+    """Return the alert preferences of a file, which need not be valid, as the object of its channels."""
+    if isinstance(value, list):
+        return {str(channel): True for channel in value}
+    return value if isinstance(value, dict) else {}
 
 
 class UserEntry(_Entry):
@@ -94,7 +111,7 @@ class UserEntry(_Entry):
     """
 
     id: Text
-    username: Annotated[str, Field(max_length=255)] | None = None
+    username: Annotated[str, Field(max_length=MAX_PROSE)] | None = None
     email: Email | None = None
     phone: Phone | None = None
     alerts: AlertPreferences | None = None
@@ -103,24 +120,44 @@ class UserEntry(_Entry):
 
 
 class MemberEntry(_Entry):
-    """One member of the project users file (``create project``, ``alter project``)."""
+    """One member of the project users file (``create project``, ``alter project``).
+
+    Attributes
+    ----------
+    id : str
+        The login id of a user, or ``group:NAME``. A group receives no alerts.
+    """
 
     id: Text
     roles: RoleNames = ()
     alerts: AlertServiceNames = ()
+
+    @field_validator("alerts")
+    @classmethod
+    def _of_users_only(cls, alerts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if alerts and str(info.data.get("id", "")).startswith(GROUP_PREFIX):
+            what = "a group receives no alerts: list them at its members"
+            raise PydanticCustomError("group_alerts", "{what}", {"what": what})
+        return alerts
 
 
 EntryT = TypeVar("EntryT", UserEntry, MemberEntry)
 Rows = Sequence[tuple[int, str, str | None]]
 ExtraCheck = Callable[[Rows], list[Fault]]
 """Further checks, such as those against the store; receives index, id and provider of every row that has a text id."""
+RowCheck = Callable[[int, Mapping[str, Any]], list[Fault]]
+"""A further check of the contents of one row that has a text id; its values may still be invalid."""
 
 _USERS: TypeAdapter[tuple[UserEntry, ...]] = TypeAdapter(tuple[UserEntry, ...])
 _MEMBERS: TypeAdapter[tuple[MemberEntry, ...]] = TypeAdapter(tuple[MemberEntry, ...])
 
 
 def read_users_file(
-    data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, extra_check: ExtraCheck | None = None
+    data: bytes | str,
+    catalog: Catalog,
+    roles: Mapping[str, Role] | None = None,
+    extra_check: ExtraCheck | None = None,
+    row_check: RowCheck | None = None,
 ) -> tuple[UserEntry, ...]:
     """Parse a system users file.
 
@@ -130,20 +167,34 @@ def read_users_file(
         All roles that exist; by default those of the catalog. Only system roles are accepted.
     extra_check : callable, optional
         Returns further faults, which are reported together with those of the format.
+    row_check : callable, optional
+        The same for one row and its contents.
 
     Raises
     ------
     BadInput, TooLarge
         Not JSON; or, with ``faults``, every fault of the file with its JSON pointer and the allowed values.
     """
-    return _read(_USERS, data, ScopeKind.SYSTEM, catalog, roles, extra_check)
+
+    def check_rows(rows: list[Any]) -> list[Fault]:
+        faults = [] if extra_check is None else extra_check(_rows_with_id(rows))
+        if row_check is not None:
+            for index, _, _ in _rows_with_id(rows):
+                faults += row_check(index, rows[index])
+        return faults
+
+    return _read(_USERS, data, ScopeKind.SYSTEM, catalog, roles, check_rows)
 
 
 def read_project_file(
     data: bytes | str, catalog: Catalog, roles: Mapping[str, Role] | None = None, extra_check: ExtraCheck | None = None
 ) -> tuple[MemberEntry, ...]:
     """Parse a project users file; only project roles are accepted. Raises like `read_users_file`."""
-    return _read(_MEMBERS, data, ScopeKind.PROJECT, catalog, roles, extra_check)
+
+    def check_rows(rows: list[Any]) -> list[Fault]:
+        return [] if extra_check is None else extra_check(_rows_with_id(rows))
+
+    return _read(_MEMBERS, data, ScopeKind.PROJECT, catalog, roles, check_rows)
 
 
 def _read(
@@ -152,7 +203,7 @@ def _read(
     kind: ScopeKind,
     catalog: Catalog,
     roles: Mapping[str, Role] | None,
-    extra_check: ExtraCheck | None,
+    check_rows: Callable[[list[Any]], list[Fault]],
 ) -> tuple[EntryT, ...]:
     rows = loads(data)
     if not isinstance(rows, list):
@@ -167,9 +218,9 @@ def _read(
         entries = adapter.validate_python(tuple(rows), context=context)
     except ValidationError as error:
         faults += [_to_fault(detail) for detail in error.errors(include_url=False, include_input=False)]
-    if extra_check is not None and len(faults) < MAX_FAULTS:
+    if len(faults) < MAX_FAULTS:
         reported = {fault.pointer for fault in faults}
-        faults += [fault for fault in extra_check(_rows_with_id(rows)) if fault.pointer not in reported]
+        faults += [fault for fault in check_rows(rows) if fault.pointer not in reported]
     if not faults:
         return entries
     count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"

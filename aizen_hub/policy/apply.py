@@ -17,9 +17,10 @@ from sqlalchemy import select
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.projects import lifecycle, lookup
 from aizen_hub.accounts.roles import assignments, custom_roles
+from aizen_hub.authorization.delegation import self_grant_remedy_for
 from aizen_hub.commands.result import Result, table_result
 from aizen_hub.policy.loader import Policy
-from aizen_hub.problems import Conflict, Fault, Problem
+from aizen_hub.problems import Conflict, Denied, Fault, Problem
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
@@ -186,9 +187,14 @@ def _local_members(tx: ReadTransaction, name: str) -> set[Identity]:
     return {Identity.parse(member) for member in tx.conn.execute(query).scalars()}
 
 
-def _run_step(pointer: str, step: str, operation: Callable[..., Result], *args: Any, **kwargs: Any) -> Step:
+def _run_step(
+    pointer: str, step: str, operation: Callable[..., Result], tx: WriteTransaction, *args: Any, **kwargs: Any
+) -> Step:
     try:
-        return step, operation(*args, **kwargs)
+        return step, operation(tx, *args, **kwargs)
     except Problem as problem:
+        missing = problem.extensions.get("missing") if isinstance(problem, Denied) else None
+        if missing and problem.remedy is None:
+            problem.remedy = self_grant_remedy_for(tx, missing)
         problem.faults = problem.faults or (Fault(pointer, f"{step}: {problem.detail}"),)
         raise

@@ -72,6 +72,6 @@ def export_policy(tx: ReadTransaction, actor: Actor) -> dict[str, Any]:
     if not is_sendable(document):
         raise Conflict(
             "the state exceeds the limits of one policy file, so the export could not be applied",
-            remedy="`role list`, `role holders`, `group members` and `project export` show it in parts",
+            remedy="`aizen-hub role list`, `role holders`, `group members` and `project export` show it in parts",
         )
     return document

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from aizen_hub.catalogs.schema import CatalogFile, Label, PermissionText, RoleName, StrictModel
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, LimitKind, ScopeKind
+from aizen_hub.validation.prose import MAX_PROSE
 
 SCHEMA_ID = "urn:aizen:schema:policy"
 
@@ -36,6 +37,7 @@ def _name_or_catalog(value: object) -> str | dict[str, Any]:
     raise ValueError("write the name of a catalog, or `{roles: …, commands: […]}`")
 
 
+Prose = Annotated[str, Field(max_length=MAX_PROSE)]
 NameOrCatalog = Annotated[
     str | dict[str, Any], PlainValidator(_name_or_catalog, json_schema_input_type=str | CatalogFile)
 ]
@@ -47,7 +49,7 @@ ScopeName = Annotated[str, Field(min_length=1, max_length=255, description="`sys
 class CustomRoleForm(StrictModel):
     """A custom role."""
 
-    description: Label = ""
+    description: Prose = ""
     category: Label = ""
     scopes: tuple[ScopeKind, ...] = tuple(ScopeKind)
     permissions: tuple[PermissionText, ...] = ()
@@ -62,7 +64,7 @@ class AssignmentForm(StrictModel):
     identity: IdentityText
     starts: Annotated[Timestamp | None, Field(alias="from")] = None
     ends: Annotated[Timestamp | None, Field(alias="until")] = None
-    reason: Label = ""
+    reason: Prose = ""
 
 
 class AssertionForm(StrictModel):

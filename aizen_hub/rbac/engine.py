@@ -6,7 +6,7 @@ listing and explaining cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,13 +14,16 @@ from typing import Any
 
 from aizen_hub.rbac.assignment import Lock, LockTarget
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
-from aizen_hub.rbac.default_denials import any_covers, least_role
+from aizen_hub.rbac.default_denials import DenialKey, SuggestedRole, any_covers, least_role
 from aizen_hub.rbac.limit import EffectiveLimit
 from aizen_hub.rbac.messages import MESSAGES, deny, describe_scope
 from aizen_hub.rbac.permission import ANY, Permission
 from aizen_hub.rbac.rights import HeldRole, Rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind
 
+MAX_REPEATED_DENIALS = 64
+"""Of one identity (R127)."""
+_FEW = 32  # held roles that are looked through one by one
 _OPEN = Decision(True, Reason.OPEN, MESSAGES[Reason.OPEN])
 
 
@@ -61,7 +64,9 @@ def decide(rights: Rights, request: AuthorizationRequest, now: datetime) -> Deci
                             if held_role.permanent or held_role.is_effective(now):
                                 return held_role.decision
                             has_candidate = True
-    return _nearest_denial(rights, permission, scope, now) if has_candidate else rights.denials[scope, verb, noun]
+    if has_candidate:
+        return _nearest_denial(rights, permission, scope, now)
+    return _default_denial(rights, permission, scope, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +163,14 @@ class Explanation:
         The path that allowed it.
     others : tuple of GrantPath
         Every other path, and why it did not allow the request.
-    least_role : str or None
-        The least role that would allow it in that scope.
+    least_role : SuggestedRole or None
+        The role that would allow it in that scope and add least to what the identity has.
     """
 
     decision: Decision
     winning: GrantPath | None
     others: tuple[GrantPath, ...]
-    least_role: str | None
+    least_role: SuggestedRole | None
 
 
 def explain(rights: Rights, request: AuthorizationRequest, now: datetime) -> Explanation:
@@ -179,9 +184,9 @@ def explain(rights: Rights, request: AuthorizationRequest, now: datetime) -> Exp
     ]
     winning = next((path for path in paths if path.held_role.decision is decision), None)
     others = tuple(path for path in paths if path is not winning)
-    return Explanation(
-        decision, winning, others, least_role(rights.roles, permission, scope, rights.member_permissions)
-    )
+    held = held_in(rights, scope, now)
+    least = least_role(rights.roles, permission, scope, rights.member_permissions, rights.identity.kind, held)
+    return Explanation(decision, winning, others, least)
 
 
 def _blocking_denial(rights: Rights, request: AuthorizationRequest, now: datetime) -> Decision | None:
@@ -207,7 +212,36 @@ def _nearest_denial(rights: Rights, permission: Permission, scope: str, now: dat
     if ended:
         ends, held_role = max(ended, key=_time_of)
         return deny(Reason.EXPIRED, moment=_format_time(ends), **_path_fields(held_role), **fields)
-    return rights.denials[scope, permission.verb, permission.noun]
+    return _default_denial(rights, permission, scope, now)
+
+
+def _default_denial(rights: Rights, permission: Permission, scope: str, now: datetime) -> Decision:
+    repeated, key = rights.repeated_denials, (scope, permission.verb, permission.noun)
+    if repeated is not None and key in repeated:
+        return repeated[key]
+    denial = rights.denials[DenialKey(*key, rights.identity.kind, held_in(rights, scope, now))]
+    if repeated is not None:
+        if len(repeated) >= MAX_REPEATED_DENIALS:
+            repeated.clear()
+        repeated[key] = denial
+    return denial
+
+
+def held_in(rights: Rights, scope: str, now: datetime) -> frozenset[tuple[str, str]]:
+    """Return the roles, with their scopes, that are in force in ``scope`` now."""
+    candidates: Iterable[HeldRole] = rights.held_roles
+    if len(rights.held_roles) > _FEW:
+        # The roles in all other scopes are more than the permissions in this one.
+        tables = (rights.table.get(candidate_scope, {}) for candidate_scope in (scope, SYSTEM))
+        candidates = (
+            held for table in tables for nouns in table.values() for all_held in nouns.values() for held in all_held
+        )
+    scopes = (scope, SYSTEM)
+    return frozenset(
+        (held_role.role, held_role.scope)
+        for held_role in candidates
+        if held_role.scope in scopes and held_role.is_effective(now)
+    )
 
 
 def _time_of(pair: tuple[datetime, HeldRole]) -> datetime:
@@ -219,7 +253,7 @@ def _path_fields(held_role: HeldRole) -> dict[str, Any]:
 
 
 def _lock_fields(lock: Lock) -> dict[str, Any]:
-    return {"target": f"the {lock.target} `{lock.name}`", "because": f": {lock.reason[:200]}" if lock.reason else ""}
+    return {"target": f"the {lock.target} `{lock.name}`", "because": f": {lock.reason}" if lock.reason else ""}
 
 
 def _format_time(moment: datetime) -> str:

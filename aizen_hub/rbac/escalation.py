@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from types import MappingProxyType
 
-from aizen_hub.rbac.assignment import Assignment
 from aizen_hub.rbac.decision import AuthorizationRequest
 from aizen_hub.rbac.default_denials import any_covers
 from aizen_hub.rbac.engine import decide, effective_permissions
-from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.rbac.limit import EffectiveLimit, exceeds_limits
 from aizen_hub.rbac.messages import describe_scope
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.rights import HeldRole, Rights, compile_rights
+from aizen_hub.rbac.rights import HeldRole, Rights
 from aizen_hub.rbac.role import SYSTEM, Role, is_assignable_in, permissions_of_role
 
 GRANT_PERMISSION = Permission("grant", "roles")
@@ -28,6 +28,7 @@ GRANT_PERMISSION = Permission("grant", "roles")
 
 _DELEGATION_FIELDS = ("can_grant", "can_revoke", "can_grant_to_self", "can_grant_in_file", "can_revoke_in_file")
 _MAX_LISTED = 3
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class MissingRightKind(StrEnum):
@@ -36,6 +37,7 @@ class MissingRightKind(StrEnum):
     SCOPE = "scope"
     IDENTITY_KIND = "holder"
     SELF = "self"
+    SECOND_PERSON = "second-person"
     FILE_ONLY = "file-only"
     TABLE = "table"
     GRANT_PERMISSION = "grant"
@@ -51,6 +53,11 @@ MESSAGES: Mapping[MissingRightKind, str] = MappingProxyType(
         MissingRightKind.IDENTITY_KIND: "role {role} can be assigned only to {names}",
         MissingRightKind.SELF: (
             "role {role} cannot be granted to yourself, to a group you are in, or to a service account you control"
+        ),
+        MissingRightKind.SECOND_PERSON: (
+            "you control this service account, and you do not have role {role} in {where} for good or with the "
+            "limits that the account would have, so granting it would be a grant to yourself: a second user who may "
+            "grant it has to confirm it"
         ),
         MissingRightKind.FILE_ONLY: "{role} can be granted and revoked only by the users file (`add users FILE`)",
         MissingRightKind.TABLE: "only {names} can grant and revoke {role}",
@@ -97,8 +104,14 @@ def missing_to_grant(
     *,
     in_file: bool = False,
     controlled: frozenset[Identity] = frozenset(),
+    ends: datetime | None = None,
+    recipient_limits: Iterable[EffectiveLimit] = (),
 ) -> tuple[MissingRight, ...]:
     """Return what ``grantor`` is missing to grant ``role`` in ``scope`` to ``recipient``.
+
+    A service account that the grantor controls can get a role whose rights the grantor has at least as long, if every
+    limit of the grantor binds the account too; any other role would be a grant to oneself
+    (`MissingRightKind.SECOND_PERSON`).
 
     Parameters
     ----------
@@ -107,6 +120,10 @@ def missing_to_grant(
     controlled : frozenset of Identity
         The service accounts that the grantor controls *and every group that one of them is in*: the grantor can use
         what such a group receives. The grantor and the grantor's own groups need not be listed.
+    ends : datetime, optional
+        End of the assignment; None: it does not end.
+    recipient_limits : iterable of EffectiveLimit
+        The limits that the recipient has already.
     """
     if not is_assignable_in(role, scope):
         return (MissingRight(MissingRightKind.SCOPE, grantor.identity, role.name, scope),)
@@ -115,13 +132,17 @@ def missing_to_grant(
         return (MissingRight(MissingRightKind.IDENTITY_KIND, grantor.identity, role.name, scope, names=kinds),)
     to_self = _is_self_or_controlled(grantor, recipient, controlled)
     fields = ("can_grant", "can_grant_in_file") if in_file else ("can_grant",)
+    within_limits = recipient not in controlled or not exceeds_limits(
+        grantor.limits, role, scope, recipient_limits, now
+    )
     for held_role in _active_roles(grantor, scope, now):
         if any(role.name in getattr(held_role, key) for key in fields) and (
             not to_self or role.name in held_role.can_grant_to_self
         ):
-            return ()
+            return () if within_limits else (_own_account_grant(grantor, role, scope, recipient),)
     if to_self:
-        return (MissingRight(MissingRightKind.SELF, grantor.identity, role.name, scope),)
+        missing = _missing_for_own_account(grantor, role, scope, recipient, now, ends, fields)
+        return missing if missing or within_limits else (_own_account_grant(grantor, role, scope, recipient),)
     return _missing_by_general_rule(grantor, role, scope, now, fields)
 
 
@@ -195,28 +216,6 @@ def missing_for_membership(
     return missing_for_control(grantor, group, now)
 
 
-def roles_that_can_grant(
-    role: Role, scope: str, roles: Mapping[str, Role], member_permissions: frozenset[Permission], now: datetime
-) -> tuple[str, ...]:
-    """Return the roles whose holders may grant ``role`` in ``scope`` to another identity, least first."""
-    grantor, recipient = Identity.user("grantor"), Identity.user("recipient")
-    names = []
-    for candidate in roles.values():
-        for assigned_in in dict.fromkeys((scope, SYSTEM)):
-            rights = compile_rights(
-                grantor,
-                active=True,
-                paths=(),
-                assignments=(Assignment("", candidate.name, assigned_in, grantor),),
-                roles=roles,
-                member_permissions=member_permissions,
-            )
-            if rights.held_roles and not missing_to_grant(rights, role, scope, recipient, now):
-                names.append(candidate.name)
-                break
-    return tuple(names)
-
-
 def _missing_by_general_rule(
     grantor: Rights, role: Role, scope: str, now: datetime, fields: tuple[str, ...]
 ) -> tuple[MissingRight, ...]:
@@ -238,6 +237,35 @@ def _missing_by_general_rule(
             *_not_held(grantor, role, scope, now),
         )
     return tuple(_not_held(grantor, role, scope, now))
+
+
+def _missing_for_own_account(
+    grantor: Rights,
+    role: Role,
+    scope: str,
+    recipient: Identity,
+    now: datetime,
+    ends: datetime | None,
+    fields: tuple[str, ...],
+) -> tuple[MissingRight, ...]:
+    """Return what is missing to grant a role to oneself, to an own group, or to a service account one controls."""
+    is_account = recipient.kind is IdentityKind.SERVICE_ACCOUNT and recipient != grantor.identity
+    in_table = any(role.name in getattr(held, key) for held in _active_roles(grantor, scope, now) for key in fields)
+    if is_account and (in_table or _may_grant_roles(grantor, scope, now)):
+        # Rights that end before the assignment would outlive themselves in the account.
+        last = _END_OF_TIME if ends is None else ends - timedelta.resolution
+        if (in_table or not _missing_by_general_rule(grantor, role, scope, now, fields)) and not any(
+            missing for time in (now, last) for missing in _not_held(grantor, role, scope, time)
+        ):
+            return ()
+        return (_own_account_grant(grantor, role, scope, recipient),)
+    return (MissingRight(MissingRightKind.SELF, grantor.identity, role.name, scope),)
+
+
+def _own_account_grant(grantor: Rights, role: Role, scope: str, recipient: Identity) -> MissingRight:
+    is_account = recipient.kind is IdentityKind.SERVICE_ACCOUNT
+    kind = MissingRightKind.SECOND_PERSON if is_account else MissingRightKind.SELF
+    return MissingRight(kind, grantor.identity, role.name, scope)
 
 
 def _may_grant_roles(grantor: Rights, scope: str, now: datetime) -> bool:

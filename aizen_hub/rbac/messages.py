@@ -55,6 +55,11 @@ def describe_scope(scope: str) -> str:
     return "the system" if scope == SYSTEM else f"`{scope[:80]}`"
 
 
+def describe_role(role: str, assigned_in: str, scope: str) -> str:
+    """Return a role as a phrase about ``scope``: where it is assigned is said only if that is another scope."""
+    return role if assigned_in == scope else f"{role} in {describe_scope(assigned_in)}"
+
+
 def describe_path(via: tuple[Identity, ...]) -> str:
     """Return the groups of a path as the end of a phrase; empty for a direct assignment."""
     return f" through {', '.join(f'`{group}`' for group in via)}" if via else ""

@@ -84,7 +84,9 @@ class Rights:
         Names of everything these rights were compiled from: ``user:x``, ``group:y``, ``role:z``, ``project:p``. An
         assignment in the system scope depends on ``project:*``, because a lock on any project affects it.
     denials : DenialCache
-        Denials without any near assignment; the same for all identities under these roles.
+        Denials without any near assignment, shared by all identities under these roles.
+    repeated_denials : dict or None
+        Those of this identity by scope, verb and noun; None where its roles change with time.
     """
 
     identity: Identity
@@ -98,6 +100,7 @@ class Rights:
     member_permissions: frozenset[Permission]
     dependencies: frozenset[str]
     denials: DenialCache = field(compare=False, repr=False)
+    repeated_denials: dict[tuple[str, str, str], Decision] | None = field(compare=False, repr=False)
     revision: int = 0
 
     def permissions_of(self, held_role: HeldRole) -> frozenset[Permission]:
@@ -210,6 +213,7 @@ def compile_rights(
         member_permissions=member_permissions,
         dependencies=frozenset(dependencies),
         denials=DenialCache(roles, member_permissions) if denials is None else denials,
+        repeated_denials={} if all(held_role.permanent for held_role in ordered) else None,
         revision=revision,
     )
 

@@ -41,10 +41,10 @@ def test_the_first_admin_manages_everything(harness: AccountsHarness) -> None:
     harness.execute("admin", management.create_group, "crew")
     harness.execute("admin", membership.add_member, "crew", ann)
     harness.execute("admin", accounts.create_service_account, "robot")
-    harness.execute("admin", custom_roles.create_role, "custom-one", permissions=["read:nothing"])
+    harness.execute("admin", custom_roles.create_role, "custom-one", permissions=["read"])
     harness.execute("admin", limits.set_limit, ann, SYSTEM, "jobs", 3)
     harness.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:ann", reason="x")
-    harness.execute(OPERATOR, locks.unlock_target, LockTarget.IDENTITY, "user:ann")
+    harness.execute(OPERATOR, locks.unlock_target, LockTarget.IDENTITY, "user:ann", reason="over")
     assert "ann" in [row[0] for row in harness.run_command("admin", "list users").rows]
     harness.run_command("admin", "delete user ann")
 

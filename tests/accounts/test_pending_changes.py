@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
-from aizen_hub.accounts import command_handlers
-from aizen_hub.problems import Problem
+from aizen_hub.accounts import command_handlers, pending_changes
+from aizen_hub.accounts.service_accounts import accounts, credentials
+from aizen_hub.problems import NotFound, Problem, TooManyRequests
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
 from aizen_hub.store.actor import Channel
 from tests.accounts.harness import AccountsHarness
 
@@ -70,3 +73,46 @@ def test_confirmation_can_be_switched_off(make_harness: Callable[..., AccountsHa
     text = json.dumps([{"id": "tim", "roles": ["AIZEN_ADMIN"]}])
     assert harness.run_command("admin", "alter users u", files={"u": text}, channel=Channel.KERNEL).pending_id is None
     assert harness.roles_of("tim") == {"AIZEN_ADMIN"}
+
+
+@pytest.mark.proves("R72")
+def test_only_the_whole_id_names_a_change(sandbox: AccountsHarness) -> None:
+    change_id = _request_credential(sandbox)
+    for operation in (command_handlers.confirm_pending_change, pending_changes.reject_change):
+        for length in (4, 31):
+            with pytest.raises(NotFound):
+                sandbox.execute("admin", operation, change_id[:length])
+    sandbox.execute("admin", command_handlers.confirm_pending_change, change_id)
+
+
+def test_the_same_change_waits_once(sandbox: AccountsHarness) -> None:
+    first = _request_credential(sandbox)
+    assert _request_credential(sandbox) == first
+    assert _request_credential(sandbox, seconds=600) != first
+    sandbox.execute("admin", pending_changes.reject_change, first)
+    assert _request_credential(sandbox) != first
+
+
+def test_the_waiting_changes_of_a_requester_are_bounded(
+    sandbox: AccountsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending_changes, "MAX_WAITING_PER_REQUESTER", 2)
+    first = _request_credential(sandbox)
+    _request_credential(sandbox, seconds=600)
+    with pytest.raises(TooManyRequests, match="2 of your changes"):
+        _request_credential(sandbox, seconds=700)
+    assert _request_credential(sandbox) == first
+    sandbox.grant("AIZEN_ADMIN", SYSTEM, "olga")
+    _request_credential(sandbox, "olga")
+    sandbox.execute("admin", pending_changes.reject_change, first)
+    _request_credential(sandbox, seconds=700)
+
+
+def _request_credential(sandbox: AccountsHarness, who: str = "admin", seconds: int = 3_600) -> str:
+    with sandbox.read() as tx:
+        known = tx.conn.execute(tables.service_accounts.select().filter_by(name="robot")).first()
+    if known is None:
+        sandbox.execute("admin", accounts.create_service_account, "robot")
+    actor, lifetime = sandbox.actor(who, Channel.CLI), timedelta(seconds=seconds)
+    change_id: str = sandbox.execute(actor, credentials.issue_credential, "robot", lifetime).pending_id
+    return change_id

@@ -168,7 +168,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @rule(name=st.sampled_from(PEOPLE + GROUPS))
     def unlock(self, name: str) -> None:
         identity = Identity.group(name) if name in GROUPS else Identity.user(name)
-        if self.tried(str(identity) in self.model.locked, locks.unlock_target, LockTarget.IDENTITY, str(identity)):
+        is_locked = str(identity) in self.model.locked
+        if self.tried(is_locked, locks.unlock_target, LockTarget.IDENTITY, str(identity), reason="over"):
             self.model.locked.discard(str(identity))
 
     @invariant()

@@ -254,4 +254,4 @@ def test_text_from_users_adds_no_header_and_no_line():
     assert "\n" not in message.subject
     assert "\r" not in message.subject
     assert message.body.count("\n") == 2
-    assert len(message.body) < 1_000
+    assert len(message.body) < 1_200

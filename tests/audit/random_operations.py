@@ -18,7 +18,7 @@ from aizen_hub.accounts.logins import linked_logins, login_report
 from aizen_hub.accounts.names import name_release
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.projects import lifecycle
-from aizen_hub.accounts.roles import access_requests, assignments, custom_roles, limits
+from aizen_hub.accounts.roles import access_requests, assignments, custom_roles, limits, permissions
 from aizen_hub.accounts.service_accounts import accounts, credentials
 from aizen_hub.accounts.sessions import locks, server_sessions, token_revocation
 from aizen_hub.accounts.users import profiles, registration
@@ -154,9 +154,12 @@ STEPS: tuple[Step, ...] = (
             tx, "reviewer", permissions=["read"], limits={"jobs": pick.randrange(3)}
         ),
     ),
+    (OPERATOR, lambda tx, pick: permissions.create_permission(tx, "Few", limit="jobs", value=pick.randrange(3))),
     (
         OPERATOR,
-        lambda tx, pick: custom_roles.update_role(tx, "reviewer", permissions=[pick.choice(("read:model", "enter"))]),
+        lambda tx, pick: custom_roles.update_role(
+            tx, "reviewer", permissions=[pick.choice(("read:training", "enter"))]
+        ),
     ),
     (
         OPERATOR,
@@ -184,9 +187,9 @@ STEPS: tuple[Step, ...] = (
             tx, LockTarget.IDENTITY, str(_identity(pick)), reason="r", ends=pick.choice((None, _future_time(pick)))
         ),
     ),
-    (OPERATOR, lambda tx, pick: locks.unlock_target(tx, LockTarget.IDENTITY, str(_identity(pick)))),
+    (OPERATOR, lambda tx, pick: locks.unlock_target(tx, LockTarget.IDENTITY, str(_identity(pick)), reason="over")),
     (OPERATOR, lambda tx, pick: locks.lock_target(tx, LockTarget.PROJECT, pick.choice(PROJECTS), reason="r")),
-    (OPERATOR, lambda tx, pick: locks.unlock_target(tx, LockTarget.PROJECT, pick.choice(PROJECTS))),
+    (OPERATOR, lambda tx, pick: locks.unlock_target(tx, LockTarget.PROJECT, pick.choice(PROJECTS), reason="over")),
     (HUB, _open),
     (HUB, lambda tx, pick: server_sessions.end_sessions(tx, pick.choice((*PEOPLE, "boss")), None, "stopped")),
     (
@@ -222,6 +225,7 @@ DELETIONS: tuple[Step, ...] = (
     (OPERATOR, lambda tx, pick: accounts.delete_service_account(tx, pick.choice(ACCOUNTS))),
     (OPERATOR, lambda tx, pick: lifecycle.delete_project(tx, pick.choice(PROJECTS))),
     (OPERATOR, lambda tx, pick: custom_roles.delete_role(tx, "reviewer")),
+    (OPERATOR, lambda tx, pick: permissions.delete_permission(tx, "Few")),
 )
 """Less frequent, or there would soon be no rows left."""
 

@@ -203,8 +203,9 @@ class DelegationState:
             case ("credential",) if self.may("manage:service-accounts") and self.controls(BOT):
                 return None if self.program else replace(self, credential=True)
             case ("unlock", Identity() as target) if self.may("manage:locks") and target in self.locked:
+                # A lock is no grant: a user who may lock may unlock, except what comes back to them.
                 is_own = target in self.controlled and bool(self.rights(target).held_roles)
-                if self.controls(target) and not is_own and not self.is_pending(target):
+                if not is_own and not self.program:
                     return replace(self, locked=self.locked - {target})
             case ("widen",) if self.may("manage:roles"):
                 holders = {who for who, role, _ in self.held if role == "KEEPER"}

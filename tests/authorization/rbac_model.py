@@ -121,12 +121,17 @@ class ModelState:
             alice, target_role, scope, to, NOW, in_file=in_file, controlled=self.controlled
         )
 
+    def has(self, role: str, scope: str) -> bool:
+        """Return whether alice has the role already, herself or through the group; then she cannot request it."""
+        holders = {ALICE, *([CREW] if ALICE in self.members else [])}
+        return any((holder, role, scope) in self.held for holder in holders)
+
     def after(self, operation: Operation) -> ModelState | None:
         """Return the state after an operation by alice, or None if it is refused."""
         match operation:
             case ("grant", str(role), str(scope), Identity() as to) if self.can_grant(role, scope, to):
                 return replace(self, held=self.held | {(to, role, scope)})
-            case ("request", str(role), str(scope)) if self.can_grant(role, scope, ALICE):
+            case ("request", str(role), str(scope)) if self.can_grant(role, scope, ALICE) and not self.has(role, scope):
                 return replace(self, held=self.held | {(ALICE, role, scope)})
             case ("revoke", str(role), str(scope), Identity() as holder) if (holder, role, scope) in self.held:
                 alice, target_role = self.rights(ALICE), self.roles[role]

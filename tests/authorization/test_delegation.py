@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from aizen_hub.accounts import command_handlers
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import access_requests, assignments
 from aizen_hub.accounts.service_accounts import accounts, credentials
@@ -22,11 +23,12 @@ SYSTEM_ROLES = ("AIZEN_ADMIN", "PROJECT_CREATOR")
 ROLES = SYSTEM_ROLES + PROJECT_ROLES
 
 BY_GRANT = {
-    ("admin", "PROJECT_CREATOR"), ("admin", "PROJECT_ADMIN"),
+    ("admin", "AIZEN_ADMIN"), ("admin", "PROJECT_CREATOR"), ("admin", "PROJECT_ADMIN"),
     *(("carl", role) for role in PROJECT_ROLES), *(("paul", role) for role in PROJECT_ROLES),
 }  # fmt: skip
 BY_REVOKE = {
-    ("admin", "PROJECT_CREATOR"), ("admin", "PROJECT_ADMIN"), *(("paul", role) for role in PROJECT_ROLES),
+    ("admin", "AIZEN_ADMIN"), ("admin", "PROJECT_CREATOR"), ("admin", "PROJECT_ADMIN"),
+    *(("paul", role) for role in PROJECT_ROLES),
 }  # fmt: skip
 BY_USERS_FILE = {("admin", role) for role in SYSTEM_ROLES}
 BY_PROJECT_FILE = {("paul", role) for role in PROJECT_ROLES}
@@ -187,8 +189,10 @@ def test_no_user_grants_to_a_group_or_service_account_of_their_own(sandbox: Acco
     for group in ("inner", "outer"):
         with pytest.raises(Escalation, match="yourself"):
             sandbox.execute("paul", assignments.grant_roles, [role], "p1", Identity.group(group))
-    with pytest.raises(Escalation):
-        sandbox.execute("admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", Identity.service_account("robot"))
+    result = sandbox.execute(
+        "admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", Identity.service_account("robot")
+    )
+    assert result.pending_id, "a second user has to confirm it"
     sandbox.execute(
         "paul", assignments.grant_roles, [role], "p1", Identity.service_account("robot")
     )  # not controlled by paul
@@ -210,5 +214,7 @@ def test_no_user_grants_to_a_group_with_a_service_account_of_their_own(sandbox: 
 def test_no_credential_is_issued_for_an_account_with_more_rights(sandbox: AccountsHarness) -> None:
     sandbox.execute("admin", accounts.create_service_account, "robot")
     sandbox.execute("paul", assignments.grant_roles, ["PROJECT_READER"], "p1", Identity.service_account("robot"))
+    result = sandbox.execute("admin", credentials.issue_credential, "robot")
+    assert "credential" not in result.data
     with pytest.raises(Escalation, match="every right"):
-        sandbox.execute("admin", credentials.issue_credential, "robot")
+        sandbox.execute("admin", command_handlers.confirm_pending_change, result.pending_id)

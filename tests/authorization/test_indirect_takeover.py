@@ -202,14 +202,12 @@ class TestLocks:
         target, soon = (LockTarget.IDENTITY, "user:carl"), locker.now() + timedelta(seconds=1)
         for ends in (None, locker.now() + timedelta(days=2)):
             locker.execute(OPERATOR, locks.lock_target, *target, reason="stolen laptop", ends=ends)
-            with pytest.raises(Escalation):
-                locker.execute("tim", locks.unlock_target, *target)
             for who in ("tim", "admin"):
                 locker.execute(who, locks.lock_target, *target, reason="x", ends=soon)
                 with locker.read() as tx:
                     (row,) = tx.conn.execute(tables.locks.select()).all()
                 assert row.ends == ends
-            locker.execute(OPERATOR, locks.unlock_target, *target)
+            locker.execute(OPERATOR, locks.unlock_target, *target, reason="over")
         locker.execute("tim", locks.lock_target, *target, reason="x", ends=soon)
         locker.execute("tim", locks.lock_target, *target, reason="x", ends=soon + timedelta(days=1))
         with locker.read() as tx:
@@ -232,17 +230,18 @@ class TestLocks:
             locker.execute(OPERATOR, membership.add_member, target.name, CREW)
         locker.execute(OPERATOR, locks.lock_target, LockTarget.IDENTITY, str(target), reason="incident")
         with pytest.raises(Escalation):
-            locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, str(target))
+            locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, str(target), reason="over")
         assert not can(locker, target, "read:training", "p1")
 
     @pytest.mark.proves("R78", "R68")
-    def test_rights_behind_the_lock_do_not_count_for_the_actor(self, locker: AccountsHarness) -> None:
+    def test_unlocking_another_user_gives_the_actor_nothing(self, locker: AccountsHarness) -> None:
         locker.execute(OPERATOR, membership.add_member, "crew", OLGA)
         locker.grant("PROJECT_ADMIN", "p1", "rita")
         locker.execute(OPERATOR, locks.lock_target, LockTarget.IDENTITY, str(CREW), reason="incident")
         locker.execute(OPERATOR, locks.lock_target, LockTarget.IDENTITY, "user:rita", reason="incident")
+        locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, "user:rita", reason="over")
         with pytest.raises(Escalation):
-            locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, "user:rita")
+            locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, str(CREW), reason="over")
         assert not can(locker, "tim", "grant:project", "p1")
 
     @PROGRAMS
@@ -252,19 +251,23 @@ class TestLocks:
         crews.grant("AIZEN_ADMIN", SYSTEM, "zoe")
         for name in ("user:zoe", "user:tim", "group:admins"):
             crews.execute(OPERATOR, locks.lock_target, LockTarget.IDENTITY, name, reason="x")
-            assert_requires_confirmation(crews, channel, locks.unlock_target, LockTarget.IDENTITY, name)
+            assert_requires_confirmation(crews, channel, locks.unlock_target, LockTarget.IDENTITY, name, reason="over")
             with crews.read() as tx:
                 assert not lock_state.locked_names(tx, LockTarget.IDENTITY)
 
-    def test_other_identities_are_unlocked_immediately(self, crews: AccountsHarness) -> None:
+    @PROGRAMS
+    @pytest.mark.proves("R78", "R77")
+    def test_unlocking_other_identities_requires_confirmation_too(
+        self, crews: AccountsHarness, channel: Channel
+    ) -> None:
         for name in ("user:tim", "group:crew"):
             crews.execute("admin", locks.lock_target, LockTarget.IDENTITY, name, reason="x")
-            assert_immediate(crews, locks.unlock_target, LockTarget.IDENTITY, name)
+            assert_requires_confirmation(crews, channel, locks.unlock_target, LockTarget.IDENTITY, name, reason="over")
 
     def test_an_expired_lock_is_removed_without_further_checks(self, locker: AccountsHarness) -> None:
         locker.execute(OPERATOR, locks.lock_target, LockTarget.IDENTITY, str(CREW), reason="x")
         locker.execute(OPERATOR, lambda tx: tx.conn.execute(tables.locks.update().values(ends=tx.now)))
-        locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, str(CREW))
+        locker.execute("tim", locks.unlock_target, LockTarget.IDENTITY, str(CREW), reason="over")
 
 
 class TestActivationLinks:
@@ -399,8 +402,9 @@ class TestGrantsToOneself:
         sandbox.execute("admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", BOT)
         sandbox.execute("admin", assignments.revoke_roles, ["PROJECT_ADMIN"], "p1", BOT)
         credential = sandbox.execute("admin", credentials.issue_credential, "bot")
+        result = sandbox.execute("admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", BOT)
         with pytest.raises(Escalation, match="yourself"):
-            sandbox.execute("admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", BOT)
+            sandbox.execute("admin", command_handlers.confirm_pending_change, result.pending_id)
         sandbox.execute("admin", management.create_group, "crew")
         sandbox.execute(OPERATOR, membership.add_member, "crew", BOT)
         with pytest.raises(Escalation, match="yourself"):
@@ -423,8 +427,9 @@ class TestGrantsToOneself:
         sandbox.execute(OPERATOR, service_account_management.create_service_account, "bot")
         result = sandbox.execute(sandbox.actor("olga", Channel.CLI), credentials.issue_credential, "bot")
         sandbox.execute("admin", command_handlers.confirm_pending_change, result.pending_id)
+        result = sandbox.execute("admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", BOT)
         with pytest.raises(Escalation):
-            sandbox.execute("admin", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", BOT)
+            sandbox.execute("admin", command_handlers.confirm_pending_change, result.pending_id)
         sandbox.execute("olga", assignments.grant_roles, ["PROJECT_ADMIN"], "p1", BOT)
 
     @pytest.mark.proves("R66", "R67", "R68", "T-04")

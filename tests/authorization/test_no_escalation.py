@@ -17,7 +17,7 @@ from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import access_requests, assignments, custom_roles
 from aizen_hub.accounts.service_accounts import accounts, credentials
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.problems import Problem
+from aizen_hub.problems import Conflict, Problem
 from aizen_hub.rbac import escalation
 from aizen_hub.rbac.default_denials import any_covers
 from aizen_hub.rbac.permission import Permission
@@ -146,8 +146,8 @@ def test_the_functions_allow_what_the_model_allows(model_harness: AccountsHarnes
             set_up(model_harness, tx, state)
             expected = state.after(operation) is not None
             try:
-                execute(model_harness, operation)
-                succeeded = True
+                # What waits for a second user is not done.
+                succeeded = getattr(execute(model_harness, operation), "pending_id", None) is None
             except Problem:
                 succeeded = False
             assert succeeded == expected, (state.key, operation)
@@ -212,7 +212,11 @@ def execute(harness: AccountsHarness, operation: Operation) -> object:
 
 
 def _request_and_approve(tx: WriteTransaction, role: str, scope: str) -> object:
-    request = access_requests.request_access(tx, role, scope)
+    try:
+        request = access_requests.request_access(tx, role, scope)
+    except Conflict:
+        # The actor has the role, or can take it without a request.
+        return assignments.grant_roles(tx, [role], scope, tx.actor.identity)
     return access_requests.approve_request(tx, request.data["request"])
 
 

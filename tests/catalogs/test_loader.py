@@ -88,6 +88,9 @@ def test_there_are_four_built_in_catalogs() -> None:
         pytest.param(
             HEAD + "service_accounts: {g: {roles: [x]}}\n", 9, "unknown role `x`", id="unknown role of an account"
         ),
+        pytest.param(
+            HEAD + "service_accounts: {g: {credential_issuers: [x]}}\n", 9, "unknown role `x`", id="unknown issuer"
+        ),
         pytest.param(HEAD + "creator_role_removers: [x]\n", 9, "unknown role `x`", id="unknown remover"),
         pytest.param(
             HEAD + "    can_grant_to_self: [reader]\n",
@@ -102,6 +105,23 @@ def test_there_are_four_built_in_catalogs() -> None:
         ),
         pytest.param(
             HEAD + "    limits: {gpu: 3}\n", 9, "should be 'projects', 'jobs', 'memory' or 'cpu'", id="limit kind"
+        ),
+        pytest.param(HEAD + "permissions: {Few: {limit: jobs}}\n", 9, "with its `value`", id="a limit without a value"),
+        pytest.param(
+            HEAD + "permissions: {Few: {limit: jobs, value: 2, permission: read}}\n", 9, "either", id="right and limit"
+        ),
+        pytest.param(HEAD + "permissions: {'a:b': {permission: read}}\n", 9, "match pattern", id="colon in name"),
+        pytest.param(
+            HEAD + "permissions:\n  Read: {permission: read}\n  Look: {permission: 'read:*'}\n",
+            11,
+            "`permissions.Look` is the same as `Read`",
+            id="a permission under two names",
+        ),
+        pytest.param(
+            HEAD + "permissions:\n  Few: {limit: jobs, value: 1}\n  FEW: {limit: jobs, value: 2}\n",
+            11,
+            "`permissions.FEW` is the same as `Few`",
+            id="one name for two permissions",
         ),
         pytest.param(HEAD + "    limits: {jobs: -1}\n", 9, "greater than or equal to 0", id="negative limit"),
         pytest.param(
@@ -333,6 +353,7 @@ class TestAiHub:
 
     def test_dangerous_rights_are_for_service_accounts(self) -> None:
         (agent,) = self.catalog.service_accounts
+        assert agent.credential_issuers == ("aihub:admin",), "so that the first administrator can start with it"
         assert agent.name == "aihub-jobagent"
         assert set(agent.roles) == {"aihub:sync", "aihub:impersonate"}
         for name in agent.roles:
@@ -375,3 +396,40 @@ class TestZenMl:
 
     def test_every_permission_is_one_of_three(self) -> None:
         assert {permission.verb for permission in self.catalog.permissions} == {"read", "write", "me"}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_permissions_of_a_catalog_have_names(name: str) -> None:
+    catalog = load_catalog(name)
+    assert all(named.built_in and named.description for named in catalog.named_permissions)
+    for permission in catalog.permissions:
+        covering = [named for named in catalog.named_permissions if named.permission]
+        assert any(named.permission and named.permission.covers(permission) for named in covering), permission
+    assert not catalog.is_known(Permission("fly"))
+    assert not catalog.is_known(Permission("read", "nothing"))
+    assert all(catalog.is_known(permission) for role in catalog.roles.values() for permission in role.permissions)
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes"),
+    [
+        ("zenml", {ScopeKind.SYSTEM, ScopeKind.PROJECT}),
+        ("xat", {ScopeKind.SYSTEM, ScopeKind.PROJECT}),
+        ("aizen", {ScopeKind.PROJECT}),
+        ("aihub", {ScopeKind.PROJECT}),
+    ],
+)
+def test_the_scopes_of_a_custom_role_that_names_none(name: str, scopes: set[ScopeKind]) -> None:
+    assert load_catalog(name).custom_role_scopes == scopes
+
+
+def test_a_catalog_with_one_scope_makes_custom_roles_of_that_scope(tmp_path: Path) -> None:
+    overlay = write_catalog(tmp_path, "roles: {guest: {scopes: [system]}, admin: {scopes: [system]}}\n")
+    assert load_catalog("zenml", [overlay]).custom_role_scopes == {ScopeKind.SYSTEM}
+
+
+def test_an_overlay_adds_a_permission_for_an_application(tmp_path: Path) -> None:
+    overlay = write_catalog(tmp_path, "permissions: {Score: {permission: score:model, description: Score}}\n")
+    catalog = load_catalog("aizen", [overlay])
+    assert catalog.is_known(Permission("score", "model"))
+    assert len(catalog.named_permissions) == len(load_catalog("aizen").named_permissions) + 1

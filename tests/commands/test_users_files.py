@@ -39,6 +39,17 @@ def test_no_roles_key_is_not_an_empty_one(catalog: Catalog) -> None:
     assert empty.roles == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "preferences"),
+    [("[]", AlertPreferences()), ("{}", AlertPreferences()), ('["phone"]', AlertPreferences(phone=True))],
+)
+def test_alerts_can_be_a_list(catalog: Catalog, text: str, preferences: AlertPreferences) -> None:
+    assert read_users_file(f'[{{"id": "a", "alerts": {text}}}]', catalog)[0].alerts == preferences
+    with pytest.raises(BadInput) as caught:
+        read_users_file('[{"id": "a", "alerts": ["training", 7]}]', catalog)
+    assert [fault.pointer for fault in caught.value.faults] == ["/0/alerts/training", "/0/alerts/7"]
+
+
 @pytest.mark.proves("R74", "R76", "R104", "I9")
 def test_all_faults_are_reported_at_once_with_pointers(catalog: Catalog) -> None:
     rows = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aizen_hub.rbac import engine
 from aizen_hub.rbac.assignment import ALWAYS, Assignment, Interval, Lock, LockTarget
 from aizen_hub.rbac.decision import AuthorizationRequest, Reason
-from aizen_hub.rbac.default_denials import any_covers
+from aizen_hub.rbac.default_denials import DenialKey, any_covers
 from aizen_hub.rbac.engine import PathVerdict, ScopeSet, allowed_scopes, decide, effective_permissions, explain
 from aizen_hub.rbac.group_closure import Membership
 from aizen_hub.rbac.identity import Identity
@@ -384,7 +384,7 @@ def test_the_winning_path_is_the_nearest() -> None:
 def test_the_denial_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aizen_hub.rbac.default_denials.MAX_ENTRIES", 3)
     rights = model().rights(ME, active=False)
-    keys = [(scope, "read", noun) for scope in ("p1", "p2", SYSTEM) for noun in ("x", "y", "z")]
+    keys = [DenialKey(scope, "read", noun) for scope in ("p1", "p2", SYSTEM) for noun in ("x", "y", "z")]
     first = [rights.denials[key] for key in keys]
     assert len(rights.denials) <= 3
     assert [rights.denials[key] for key in keys] == first

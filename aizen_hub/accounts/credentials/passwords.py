@@ -163,6 +163,7 @@ def set_password(tx: WriteTransaction, user: str, password: str | NewPassword) -
         tx.conn.execute(insert(_p).values(user_id=user_id, **values))
     tx.conn.execute(delete(tables.activations).where(tables.activations.c.user_id == user_id))
     recent_logins.forget_logins(tx, user)
+    recent_logins.sign_out_user(tx, user)
     tx.conn.execute(update(tables.users).where(tables.users.c.id == user_id).values(active=True))
     wrote = change_records.change_payload(
         change_records.row_written(_p, user, values),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.authorization import lock_state
 from aizen_hub.problems import Denied
@@ -86,6 +86,22 @@ def recent_until(tx: ReadTransaction, user: str, browser_session: str) -> dateti
 def forget_logins(tx: WriteTransaction, user: str) -> None:
     """Discard the recent logins of a user whose password has changed or who is deleted."""
     tx.conn.execute(delete(_s).where(_s.c.user == user))
+
+
+def sign_out_user(tx: WriteTransaction, user: str) -> None:
+    """End every sign-in of a user before the change of this transaction, since it changes how the user signs in (R142).
+
+    The hub ends them: the background task tells it, and so does the next login, before it takes effect. What was signed
+    in after this change stays, however late the hub learns of it.
+    """
+    u = tables.users
+    tx.conn.execute(update(u).where(u.c.name == user).values(sign_out_revision=tx.state.revision + 1))
+
+
+def sign_out_revision(tx: ReadTransaction, user: str) -> int | None:
+    """Return the revision of the last change that ended all earlier sign-ins of a user."""
+    value = tx.conn.execute(select(tables.users.c.sign_out_revision).where(tables.users.c.name == user)).scalar()
+    return None if value is None else int(value)
 
 
 def prune_logins(tx: WriteTransaction) -> None:

@@ -11,6 +11,7 @@ import pyotp
 from sqlalchemy import select, update
 
 from aizen_hub.accounts import identities, pending_changes
+from aizen_hub.accounts.credentials import recent_logins
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import BadInput, Conflict, Denied, NotFound
@@ -82,6 +83,7 @@ def enable_second_factor(tx: WriteTransaction, encryption: KeyEncryption, encryp
         raise Denied("the code is wrong", remedy="check the clock of the device, and enter the current code")
     stored_secret = encryption.encrypt(secret.encode(), _stored_context(row.id))
     tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=stored_secret, totp_step=step))
+    recent_logins.sign_out_user(tx, row.name)
     wrote = change_records.change_payload(change_records.row_updated(_p, row.name, {"totp_secret": stored_secret}))
     tx.record_change("second-factor", {"user": row.name, "did": "enable", **wrote}, [])
     tx.audit("second-factor.enabled", details={"user": row.name})
@@ -101,6 +103,7 @@ def disable_second_factor(tx: WriteTransaction, name: str) -> Result:
     if row.totp_secret is None:
         raise Conflict(f"`{row.name}` has no second factor")
     tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=None, totp_step=None))
+    recent_logins.sign_out_user(tx, row.name)
     wrote = change_records.change_payload(change_records.row_updated(_p, row.name, {"totp_secret": None}))
     tx.record_change("second-factor", {"user": row.name, "did": "disable", **wrote}, [])
     tx.audit("second-factor.disabled", details={"user": row.name})

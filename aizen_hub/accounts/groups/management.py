@@ -19,6 +19,7 @@ from aizen_hub.problems import BadInput, Conflict, Denied
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -48,7 +49,8 @@ def create_group(tx: WriteTransaction, name: str, *, description: str = "", prov
         arguments = {"name": canonical, "description": description, "provider": provider}
         return pending_changes.submit(tx, "group-mapping", arguments, f"map the group `{canonical}` from {provider}")
     reservation.reserve_name(tx, canonical, NameKind.GROUP)
-    tx.conn.execute(insert(_g).values(name=canonical, description=description[:1_000], provider=provider))
+    description = check_prose(description, "description")
+    tx.conn.execute(insert(_g).values(name=canonical, description=description, provider=provider))
     wrote = change_records.change_payload(change_records.row_written(_g, canonical, {"provider": provider}))
     tx.record_change(
         "group", {"group": canonical, "did": "create", "provider": provider, **wrote}, [f"group:{canonical}"]
@@ -84,7 +86,7 @@ def describe_group(tx: WriteTransaction, name: str, description: str) -> Result:
     """Change the description of a group."""
     checks.require(tx, checks.endpoint_permission(tx, "groups"))
     row = get_group(tx, name)
-    tx.conn.execute(update(_g).where(_g.c.id == row.id).values(description=description[:1_000]))
+    tx.conn.execute(update(_g).where(_g.c.id == row.id).values(description=check_prose(description, "description")))
     tx.record_change("group", {"group": row.name, "did": "describe"}, [f"group:{row.name}"])
     tx.audit("group.described", details={"group": row.name})
     return message_result(f"changed `{row.name}`")

@@ -19,7 +19,13 @@ from aizen_hub.accounts.names import reservation
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.authorization import checks
-from aizen_hub.authorization.delegation import GrantAuthority, escalation_error, join_missing, missing_list
+from aizen_hub.authorization.delegation import (
+    GrantAuthority,
+    escalation_error,
+    join_missing,
+    missing_list,
+    self_grant_remedy,
+)
 from aizen_hub.commands.result import Result, message_result, table_result
 from aizen_hub.problems import BadInput, Conflict, Escalation, NotFound
 from aizen_hub.rbac.escalation import MissingRightKind
@@ -168,7 +174,8 @@ def _check_may_grant(tx: WriteTransaction, provider: str, pattern: GroupPattern,
     if missing and scope == EVERY_PROJECT:
         raise Escalation(
             f"to map groups to {role.name} in all projects you need the right to grant it: {join_missing(missing)}",
-            remedy="map exact names, or ask a user whose system role allows it",
+            remedy=self_grant_remedy(tx, role.name, scope)
+            or "map exact names, or ask a user whose system role allows it",
             extensions={"missing": missing_list(missing)},
         )
     if missing:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, insert, select
 
 from aizen_hub.accounts import identities, pending_changes
 from aizen_hub.accounts.identities import get_group
+from aizen_hub.accounts.roles import request_settlement
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.delegation import GrantAuthority, join_missing, missing_list
 from aizen_hub.commands.result import Result, message_result, table_result
@@ -69,6 +70,7 @@ def add_member(tx: WriteTransaction, name: str, member: Identity) -> Result:
     payload = {"group": row.name, "member": str(member), "did": "add", **wrote}
     tx.record_change("membership", payload, [str(member), str(group)])
     tx.audit("group.member-added", details={"group": row.name, "member": str(member)})
+    request_settlement.settle_requests_of(tx, member)
     return message_result(f"added `{member.name}` to `{row.name}`", changed=True)
 
 

@@ -20,6 +20,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.wording import LAST_LOGIN
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -195,6 +196,7 @@ def _delete_logins(tx: WriteTransaction, row: Any, condition: Any, details: Mapp
     tx.conn.execute(delete(_l).where(_l.c.user_id == row.id, condition))
     # Browser sessions do not record the login they used, so all of them need a new login.
     recent_logins.forget_logins(tx, row.name)
+    recent_logins.sign_out_user(tx, row.name)
     wrote = change_records.change_payload(
         *(change_records.row_deleted(_l, row.name, login.provider, login.subject) for login in deleted)
     )
@@ -229,5 +231,5 @@ def _check_last_login(tx: WriteTransaction, user: str, allow_last: bool) -> None
     if not allow_last:
         raise Conflict(
             f"this is the last login of `{user}`",
-            remedy="to remove it anyway, set `last`, on the command line `--last`",
+            remedy=LAST_LOGIN,
         )

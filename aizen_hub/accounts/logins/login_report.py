@@ -19,6 +19,7 @@ from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import project_entry
 from aizen_hub.accounts.users import registration
 from aizen_hub.authorization import lock_state
+from aizen_hub.authorization.activity import USE_LINK
 from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -27,6 +28,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.email_address import is_email_address
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -48,7 +50,7 @@ _REASONS = {
     LoginOutcome.ADMITTED: "welcome",
     LoginOutcome.NOT_REGISTERED: "you are not registered here; ask an administrator to add you",
     LoginOutcome.LOCKED: "your account is locked; contact an administrator",
-    LoginOutcome.NOT_ACTIVE: "your account is not activated",
+    LoginOutcome.NOT_ACTIVE: f"your account is not activated; {USE_LINK}",
     LoginOutcome.NAME_TAKEN: "another user is registered under your name; contact an administrator",
 }
 
@@ -71,12 +73,21 @@ class HubUserInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoginResult:
-    """Result of a login report; ``user`` is the canonical name, for an admitted user only."""
+    """Result of a login report, whose further fields are for an admitted user only.
+
+    Attributes
+    ----------
+    user : str or None
+        The canonical name.
+    sign_out_revision : int or None
+        The last change that ended all earlier sign-ins, which the hub ends before this login takes effect.
+    """
 
     outcome: LoginOutcome
     user: str | None
     reason: str
     hub_user: HubUserInfo = field(default_factory=HubUserInfo)
+    sign_out_revision: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +95,7 @@ class LoginResult:
             "user": self.user,
             "reason": self.reason,
             "hub_user": {"groups": list(self.hub_user.groups), "admin": self.hub_user.admin},
+            "sign_out_revision": self.sign_out_revision,
         }
 
 
@@ -160,7 +172,7 @@ def _find_or_register(
             return LoginOutcome.NAME_TAKEN
         values: dict[str, Any] = {"subject": subject}
         if not row.display_name:
-            values["display_name"] = display_name[:200]
+            values["display_name"] = check_prose(display_name, "display name")
         if not row.email:
             values["email"] = email
         tx.conn.execute(update(_u).where(_u.c.id == row.id).values(**values))
@@ -196,4 +208,4 @@ def _make_result(
     rights = tx.rights(Identity.user(str(user)))
     projects = {held.scope for held in rights.held_roles if held.scope != SYSTEM and held.is_effective(tx.now)}
     hub_user = HubUserInfo(tuple(sorted(projects)), project_entry.is_admin(tx, str(user)))
-    return LoginResult(outcome, user, _REASONS[outcome], hub_user)
+    return LoginResult(outcome, user, _REASONS[outcome], hub_user, recent_logins.sign_out_revision(tx, str(user)))

@@ -43,14 +43,24 @@ def release_name(tx: WriteTransaction, kind: NameKind, name: str) -> Result:
     canonical = normalization.canonical_name(name, kind)
     if not reservation.is_name_retired(tx, canonical, kind):
         raise NotFound(f"`{canonical}` is not the name of a deleted {kind}")
-    remaining = list_remaining_references(tx, kind, canonical)
-    if remaining:
-        raise Conflict(f"`{canonical}` still has {', '.join(remaining)}")
+    require_no_references(tx, kind, canonical)
     reservation.free_name(tx, canonical, kind)
     wrote = change_records.change_payload(change_records.row_deleted(tables.names, (kind.value, canonical)))
     tx.record_change("name", {"of": kind.value, "name": canonical, "did": "release", **wrote}, [])
     tx.audit("name.released", details={"kind": kind.value, "name": canonical})
     return message_result(f"`{canonical}` can be used again")
+
+
+def require_no_references(tx: ReadTransaction, kind: NameKind, name: str) -> None:
+    """Refuse where something still refers to the name of something deleted.
+
+    Raises
+    ------
+    Conflict
+    """
+    remaining = list_remaining_references(tx, kind, name)
+    if remaining:
+        raise Conflict(f"`{name}` still has {', '.join(remaining)}")
 
 
 def list_remaining_references(tx: ReadTransaction, kind: NameKind, name: str) -> list[str]:

@@ -97,8 +97,10 @@ def canonical_name(text: str, kind: NameKind = NameKind.USER) -> str:
         _require_one_script(name, quoted, kind)
     if len(name) > max_characters or len(name.encode()) > max_bytes:
         raise BadInput(f"`{quoted}` is too long for the name of a {kind}: at most {max_characters} characters")
-    if name.casefold() in _RESERVED[kind]:
-        raise BadInput(f"`{quoted}` is reserved and cannot be the name of a {kind}")
+    word = _reserved_word(name, kind)
+    if word is not None:
+        looks = "" if name.casefold() == word else f" looks like `{word}`, which"
+        raise BadInput(f"`{quoted}`{looks} is reserved and cannot be the name of a {kind}")
     return name
 
 
@@ -144,6 +146,12 @@ def _skeleton(name: str) -> str:
     text = unicodedata.normalize("NFC", text)
     # The skeleton of a long name may not fit into its column; a hash keeps equal skeletons equal.
     return text if len(text) <= _COLUMN else sha256(text.encode()).hexdigest()
+
+
+def _reserved_word(name: str, kind: NameKind) -> str | None:
+    """Return the reserved word that a name is, or could be mistaken for; names are compared as everywhere else."""
+    skeleton = confusable_skeleton(name, kind)
+    return next((word for word in sorted(_RESERVED[kind]) if confusable_skeleton(word, kind) == skeleton), None)
 
 
 def _fold_case(text: str, kind: NameKind) -> str:

@@ -50,7 +50,8 @@ def require_name_available(tx: ReadTransaction, name: str, kind: NameKind) -> No
     if row.retired is not None:
         raise Conflict(
             f"`{excerpt(name)}` was the name of a {kind} that has been deleted, and stays reserved",
-            remedy="choose another name, or have an administrator release this one",
+            remedy="choose another name, or make this one available again: "
+            f"`aizen-hub {kind} release {name}` in a terminal",
         )
     raise Conflict(f"there is already a {kind} called `{excerpt(name)}`")
 

@@ -12,7 +12,7 @@ from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.projects import members
 from aizen_hub.accounts.projects.lookup import get_project, resolve_project
 from aizen_hub.accounts.roles import assignments, limits
-from aizen_hub.accounts.sessions import locks, server_sessions
+from aizen_hub.accounts.sessions import locks, project_closing, server_sessions
 from aizen_hub.authorization import checks, lock_state
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import Conflict
@@ -21,6 +21,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, LimitKind
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -63,7 +64,7 @@ def create_project(
     tx.conn.execute(
         insert(_p).values(
             name=name,
-            description=description[:1_000],
+            description=check_prose(description, "description"),
             created_by=str(creator),
             created=tx.now,
             version=tx.state.revision + 1,
@@ -113,7 +114,7 @@ def delete_project(tx: WriteTransaction, name: str) -> Result:
     ):
         tx.conn.execute(delete(dependent).where(column == row.name))
     locks.discard_lock(tx, LockTarget.PROJECT, row.name)
-    ended = server_sessions.end_sessions_in_project(tx, row.name, "project-deleted")
+    closed = project_closing.close_project_sessions(tx, row.name, project_closing.PROJECT_DELETED)
     tx.conn.execute(delete(_p).where(_p.c.id == row.id))
     reservation.retire_name(tx, row.name, NameKind.PROJECT)
     wrote = change_records.change_payload(
@@ -126,7 +127,8 @@ def delete_project(tx: WriteTransaction, name: str) -> Result:
     )
     tx.record_change("project", {"project": row.name, "did": "delete", **wrote}, [f"project:{row.name}"])
     tx.audit("project.deleted", project=row.name)
-    return message_result(f"deleted project `{row.name}`", project=row.name, sessions_ended=ended)
+    text = f"deleted project `{row.name}`" + (f"; {closed.sentence}" if closed.sentence else "")
+    return message_result(text, project=row.name, **closed.data)
 
 
 def _require_active_owner(tx: ReadTransaction, owner: Identity) -> None:

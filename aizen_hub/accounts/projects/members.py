@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
-from aizen_hub.accounts import identities, pending_changes
+from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
-from aizen_hub.accounts.projects import lookup
+from aizen_hub.accounts.projects import lookup, member_names
 from aizen_hub.accounts.roles import assignments, last_holder
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.delegation import GrantAuthority, join_missing, missing_list, require_file_allowed
 from aizen_hub.commands.result import Result, message_result
-from aizen_hub.commands.users_files import MemberEntry, Rows, read_project_file
+from aizen_hub.commands.users_files import GROUP_PREFIX, MemberEntry, read_project_file
 from aizen_hub.problems import BadInput, Fault, Stale
-from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import Role
 from aizen_hub.store import tables
 from aizen_hub.validation import strict_json
@@ -27,6 +28,7 @@ from aizen_hub.validation.printable import excerpt
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
+_MAX_SHOWN = 20
 _a = tables.assignments
 _alerts = tables.project_alerts
 _p = tables.projects
@@ -36,7 +38,8 @@ WantedMembers = Mapping[str, MemberEntry]
 def replace_members(tx: WriteTransaction, name: str, text: str, *, if_match: int | None = None) -> Result:
     """Replace users, roles and alert services of a project completely, by granting and revoking.
 
-    Roles of groups and service accounts are not part of the file and stay. A role that stays keeps its interval.
+    A group is a member as ``group:NAME``. Roles of groups that the file does not name stay, and so do those of mapping
+    rules and of service accounts; an entry with empty ``roles`` takes a group's. A role that stays keeps its interval.
 
     Parameters
     ----------
@@ -94,37 +97,45 @@ def import_project(tx: WriteTransaction, name: str, text: str, *, if_match: int 
 
 
 def list_members(tx: ReadTransaction, project: str) -> list[dict[str, Any]]:
-    """Return the users of a project in the form of its users file."""
+    """Return the users and groups of a project in the form of its users file, without the roles of mapping rules."""
     members: dict[str, dict[str, Any]] = {}
 
     def member(name: str) -> dict[str, Any]:
         return members.setdefault(name, {"id": name, "roles": [], "alerts": []})
 
-    rows = tx.conn.execute(
-        select(_a.c.identity, _a.c.role).where(_a.c.scope == project).order_by(_a.c.identity, _a.c.role)
-    )
+    rows = tx.conn.execute(select(_a.c.identity, _a.c.role).where(_of_file(project)).order_by(_a.c.identity, _a.c.role))
     for row in rows:
-        kind, _, name = row.identity.partition(":")
-        if kind == "user":
-            member(name)["roles"].append(row.role)
+        member(member_names.member_id(row.identity))["roles"].append(row.role)
     for row in tx.conn.execute(select(_alerts).where(_alerts.c.project == project).order_by(_alerts.c.service)):
         member(row.user)["alerts"].append(row.service)
     return [members[name] for name in sorted(members)]
 
 
 def _apply_file(tx: WriteTransaction, project: str, text: str, *, keep_others: bool) -> Result:
-    entries = read_project_file(text, tx.catalog, tx.roles, lambda rows: _find_faults(tx, rows))
-    wanted = {normalization.canonical_name(entry.id): entry for entry in entries}
+    entries = read_project_file(text, tx.catalog, tx.roles, lambda rows: member_names.find_faults(tx, rows))
+    members = {identity: entries[index] for identity, index in member_names.index_members(entries).items()}
+    wanted = {identity.name: entry for identity, entry in members.items() if identity.kind is IdentityKind.USER}
     authority = GrantAuthority.of_actor(tx)
-    rows = tx.conn.execute(select(_a).where(_a.c.scope == project, _a.c.identity.like("user:%"))).all()
+    named_groups = {str(identity) for identity in members if identity.kind is IdentityKind.GROUP}
+    rows = [
+        row
+        for row in tx.conn.execute(select(_a).where(_of_file(project))).all()
+        if row.identity in named_groups or not row.identity.startswith(GROUP_PREFIX)
+    ]
     current_grants = {(row.identity, row.role) for row in rows}
-    wanted_grants = {(f"user:{name}", role) for name, entry in wanted.items() for role in entry.roles}
+    wanted_grants = {(str(identity), role) for identity, entry in members.items() for role in entry.roles}
     added = sorted(wanted_grants - current_grants)
     removed = [] if keep_others else sorted(current_grants - wanted_grants)
     _check_grants(
         tx, authority, project, entries, added, [row for row in rows if (row.identity, row.role) in set(removed)]
     )
     if pending_changes.requires_confirmation(tx, {(role, project) for _, role in [*added, *removed]}):
+        for role in {role for _, role in removed}:
+            users_of = [[name for name, other in changed if other == role] for changed in (removed, added)]
+            # A change that could never be confirmed is refused at once.
+            last_holder.require_other_holder(
+                tx, [(role, project)], *([name.removeprefix("user:") for name in names] for names in users_of)
+            )
         return pending_changes.submit(
             tx, "alter-project", {"name": project, "config": text}, f"alter project {project}"
         )
@@ -133,29 +144,27 @@ def _apply_file(tx: WriteTransaction, project: str, text: str, *, keep_others: b
             assignments.delete_assignment(tx, role, project, Identity.parse(identity), reason="project users file")
         for identity, role in added:
             assignments.write_assignment(tx, role, project, Identity.parse(identity), reason="project users file")
-    _write_alerts(tx, project, wanted, keep_others)
+    subscribed, unsubscribed = _write_alerts(tx, project, wanted, keep_others)
     version = _update_version(tx, project)
+    alert_texts = [
+        *_describe_alerts("alerts added for ", subscribed),
+        *_describe_alerts("alerts removed for ", unsubscribed),
+        *_describe_unreachable(tx, {user for user, _ in subscribed}),
+    ]
     return message_result(
-        f"`{project}`: {len(added)} roles granted, {len(removed)} revoked",
+        "; ".join([f"`{project}`: {len(added)} roles granted, {len(removed)} revoked", *alert_texts]),
         project=project,
         version=version,
         given=[list(grant) for grant in added],
         taken=[list(grant) for grant in removed],
+        alerts={"added": [list(pair) for pair in subscribed], "removed": [list(pair) for pair in unsubscribed]},
     )
 
 
-def _find_faults(tx: ReadTransaction, rows: Rows) -> list[Fault]:
-    seen: set[str] = set()
-    faults = []
-    for index, text, _ in rows:
-        name = normalization.canonical_or_none(text)
-        if name is None or not identities.user_exists(tx, name):
-            faults.append(Fault(f"/{index}/id", f"`{excerpt(text)}` is not registered"))
-        elif name in seen:
-            faults.append(Fault(f"/{index}/id", f"`{name}` is in the file twice"))
-        else:
-            seen.add(name)
-    return faults
+def _of_file(project: str) -> ColumnElement[bool]:
+    """Return the condition for the assignments in a project that its users file describes."""
+    direct_group = and_(_a.c.identity.like(f"{GROUP_PREFIX}%"), _a.c.mapped.is_(False))
+    return and_(_a.c.scope == project, or_(_a.c.identity.like("user:%"), direct_group))
 
 
 def _check_grants(
@@ -166,7 +175,7 @@ def _check_grants(
     added: Sequence[tuple[str, str]],
     removed: Sequence[Any],
 ) -> None:
-    entry_index = {f"user:{normalization.canonical_or_none(entry.id)}": index for index, entry in enumerate(entries)}
+    entry_index = {str(identity): index for identity, index in member_names.index_members(entries).items()}
     faults, missing_rights = [], set()
     for identity, name in added:
         index = entry_index[identity]
@@ -188,7 +197,10 @@ def _check_grants(
     require_file_allowed(faults, missing_rights)
 
 
-def _write_alerts(tx: WriteTransaction, project: str, wanted: WantedMembers, keep_others: bool) -> None:
+def _write_alerts(
+    tx: WriteTransaction, project: str, wanted: WantedMembers, keep_others: bool
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Write who is alerted by which services; return the pairs of user and service that were added and removed."""
     after = {(name, service) for name, entry in wanted.items() for service in entry.alerts}
     rows = tx.conn.execute(select(_alerts.c.user, _alerts.c.service).where(_alerts.c.project == project)).all()
     before = {(row.user, row.service) for row in rows}
@@ -202,6 +214,27 @@ def _write_alerts(tx: WriteTransaction, project: str, wanted: WantedMembers, kee
     if after - before or removed:
         tx.record_change("alerts", {"project": project, "added": len(after - before), "removed": len(removed)}, [])
         tx.audit("alerts.changed", project=project)
+    return sorted(after - before), sorted(removed)
+
+
+def _describe_alerts(what: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    texts = [
+        f"`{user}` ({', '.join(service for _, service in of_user)})"
+        for user, of_user in groupby(pairs, key=lambda pair: pair[0])
+    ]
+    return [what + _join_some(texts)] if texts else []
+
+
+def _describe_unreachable(tx: ReadTransaction, users: Collection[str]) -> list[str]:
+    u = tables.users
+    rows = tx.conn.execute(select(u.c.name, u.c.email, u.c.phone).where(u.c.name.in_(sorted(users))).order_by(u.c.name))
+    names = [f"`{row.name}`" for row in rows if not (row.email or row.phone)]
+    return [f"no alert can reach {_join_some(names)}: no e-mail address or phone number is registered"] if names else []
+
+
+def _join_some(texts: Sequence[str]) -> str:
+    more = [f"{len(texts) - _MAX_SHOWN} more"] if len(texts) > _MAX_SHOWN else []
+    return ", ".join([*texts[:_MAX_SHOWN], *more])
 
 
 def _update_version(tx: WriteTransaction, project: str) -> int:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy import and_, insert, or_, select
 
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
-from aizen_hub.accounts.roles import assignments, lookup
+from aizen_hub.accounts.roles import assignments, lookup, request_checks, request_settlement
+from aizen_hub.alerts.message import AlertEvent
+from aizen_hub.alerts.outbox import alert_user, alert_users
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.delegation import GrantAuthority, escalation_error
 from aizen_hub.commands.result import Result, message_result, table_result, to_json_value, truncated_table
 from aizen_hub.problems import BadInput, Denied, TooManyRequests
+from aizen_hub.rbac import messages
 from aizen_hub.rbac.assignment import Interval
-from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -31,16 +36,20 @@ MAX_PENDING_PER_USER = 20
 MAX_EXAMINED = 10_000
 """Maximum number of pending requests that one list examines."""
 _PAGE_SIZE = 1_000
+_SHORT_ID = 8
+"""Number of characters of an id that are shown in texts."""
+_BEGINNING = re.compile(r"[0-9a-f]{4,31}")
+_WAITS_FOR_ACTOR = "waiting for you"
 _p = tables.pending_changes
 
 
 def request_access(
     tx: WriteTransaction, role: str, scope: str, *, reason: str = "", until: datetime | None = None
 ) -> Result:
-    """Request a role in a scope.
+    """Request a role in a scope; users who can grant it are alerted.
 
-    The answer does not tell whether the project exists: a request for one that does not waits and expires like any
-    other (R72).
+    A request that cannot be granted is refused. The refusal is the same for a project that does not exist and for one
+    in which no user can grant the role (R72).
 
     Parameters
     ----------
@@ -50,15 +59,23 @@ def request_access(
     Raises
     ------
     BadInput
-        Unknown role, an invalid project name, or an end in the past.
+        Unknown role, a role that cannot be assigned in this scope or to the requester, an invalid project name, or an
+        end in the past.
+    Conflict
+        The requester has the role already, for as long as requested.
+    NotFound
+        There is no such project, or no user who could grant the role.
     TooManyRequests
-        The requester has too many pending requests.
+        The requester has too many pending requests, or has made as many within a day.
     """
+    request_checks.forbid_dry_run(tx)
     checks.forbid_impersonation(tx)
     requested_role = lookup.get_role(tx, role)
     target_scope = SYSTEM if scope == SYSTEM else normalization.canonical_name(scope, NameKind.PROJECT)
     if until is not None and until <= tx.now:
         raise BadInput("the access would have ended already")
+    requester = tx.actor.identity
+    request_checks.require_assignable(requested_role, target_scope, requester)
     own_requests = tx.conn.execute(
         select(_p).where(
             _p.c.kind == pending_changes.ACCESS_REQUEST,
@@ -72,11 +89,13 @@ def request_access(
             return message_result("this request is already pending", request=row.id, state="waiting")
     if len(own_requests) >= MAX_PENDING_PER_USER:
         raise TooManyRequests(f"{MAX_PENDING_PER_USER} of your requests are already pending")
+    request_checks.require_few_requests(tx, requester, MAX_PENDING_PER_USER)
+    approvers = request_checks.require_grantable(tx, requested_role.name, target_scope, requester, until)
     request_id = secrets.token_hex(16)
     payload = {
         "role": requested_role.name,
         "scope": target_scope,
-        "reason": reason[:500],
+        "reason": check_prose(reason, "reason"),
         "until": to_json_value(until),
     }
     values = {
@@ -94,11 +113,15 @@ def request_access(
         [],
     )
     tx.audit("access.requested", details={"request": request_id, **payload})
+    expires = to_json_value(values["expires"])
+    alert = {**payload, "by": requester.name, "request": request_id[:_SHORT_ID], "expires": expires}
+    alert_users(tx, approvers, AlertEvent.ACCESS_REQUESTED, alert)
     return message_result(
-        f"requested {requested_role.name} in `{target_scope}`",
+        f"requested {requested_role.name} in {messages.describe_scope(target_scope)}: "
+        f"request {request_id[:_SHORT_ID]} waits for a user who can grant it",
         request=request_id,
         state="waiting",
-        expires=tx.now + REQUEST_LIFETIME,
+        expires=values["expires"],
     )
 
 
@@ -127,7 +150,9 @@ def approve_request(
         tx, [request["role"]], request["scope"], requester, interval=Interval(None, end), reason=request["reason"]
     )
     if result.pending_id is None:
-        pending_changes.resolve(tx, row.id, "confirmed", comment)
+        # The grant has settled the request, unless the requester had the role already.
+        if not pending_changes.set_comment(tx, row.id, comment):
+            pending_changes.resolve(tx, row.id, "confirmed", comment)
         tx.audit(
             "access.approved", project=project_of(request["scope"]), details={"request": row.id, "comment": comment}
         )
@@ -140,13 +165,17 @@ def deny_request(tx: WriteTransaction, request_id: str, *, comment: str = "") ->
     request = row.payload
     pending_changes.resolve(tx, row.id, "rejected", comment)
     tx.audit("access.denied", project=project_of(request["scope"]), details={"request": row.id, "comment": comment})
+    requester = Identity.parse(row.requested_by)
+    if requester.kind is IdentityKind.USER:
+        alert = {"role": request["role"], "scope": request["scope"], "by": tx.actor.identity.name, "comment": comment}
+        alert_user(tx, requester.name, AlertEvent.REQUEST_DENIED, alert)
     return message_result("the request was denied")
 
 
 def withdraw_request(tx: WriteTransaction, request_id: str) -> Result:
     """Withdraw the actor's own request; not available while impersonating (R70)."""
     checks.forbid_impersonation(tx)
-    row = pending_changes.get_pending(tx, request_id, pending_changes.ACCESS_REQUEST)
+    row = _get_request(tx, request_id)
     if row.requested_by != str(tx.actor.identity):
         raise Denied("this is the request of another user")
     pending_changes.resolve(tx, row.id, "rejected", "withdrawn")
@@ -163,7 +192,7 @@ def list_own_requests(tx: ReadTransaction, requester: Identity, limit: int = 200
         .limit(limit + 1)
     ).all()
     return truncated_table(
-        ("id", "role", "scope", "state", "asked", "expires", "comment"),
+        ("id", "role", "scope", "state", "asked", "until", "expires", "comment"),
         [
             (
                 row.id,
@@ -171,6 +200,7 @@ def list_own_requests(tx: ReadTransaction, requester: Identity, limit: int = 200
                 row.payload.get("scope"),
                 _state(tx, row),
                 row.requested,
+                assignments.parse_time(row.payload.get("until")),
                 row.expires,
                 row.comment,
             )
@@ -198,18 +228,37 @@ def list_decidable_requests(tx: WriteTransaction, limit: int = pending_changes.M
                 row.requested_by,
                 *(row.payload[key] for key in ("role", "scope", "reason")),
                 row.requested,
+                assignments.parse_time(row.payload["until"]),
                 row.expires,
             )
             for row in rows
             if _may_see(tx, row.payload["scope"], visible_scopes) and _may_grant(tx, authority, row)
+            if not request_settlement.is_held(tx, row)
         ]
         if len(rows) < _PAGE_SIZE:
             break
         last = rows[-1]
-    columns = ("id", "asked by", "role", "scope", "reason", "asked", "expires")
+    columns = ("id", "asked by", "role", "scope", "reason", "asked", "until", "expires")
     if len(decidable) <= limit and examined >= MAX_EXAMINED:
         return table_result(columns, decidable, f"only the {examined} oldest of all requests were examined", more=True)
     return truncated_table(columns, decidable, limit)
+
+
+def list_requests(tx: WriteTransaction, limit: int = 200) -> Result:
+    """List the requests that wait for the actor's decision, then the actor's own ones, in one table."""
+    to_decide, own = list_decidable_requests(tx, limit), list_own_requests(tx, tx.actor.identity, limit)
+    columns = ("id", "asked by", "role", "scope", "state", "reason", "asked", "until", "expires", "comment")
+    rows = [
+        (id, asked_by, role, scope, _WAITS_FOR_ACTOR, reason, asked, until, expires, "")
+        for id, asked_by, role, scope, reason, asked, until, expires in to_decide.rows
+    ]
+    rows += [
+        (id, str(tx.actor.identity), role, scope, state, "", asked, until, expires, comment)
+        for id, role, scope, state, asked, until, expires, comment in own.rows
+    ]
+    return table_result(
+        columns, rows, to_decide.message or own.message, more=to_decide.data["more"] or own.data["more"]
+    )
 
 
 def _next_pending_page(tx: ReadTransaction, after: Any) -> Sequence[Any]:
@@ -223,15 +272,33 @@ def _next_pending_page(tx: ReadTransaction, after: Any) -> Sequence[Any]:
     return tx.conn.execute(query.order_by(_p.c.requested, _p.c.id).limit(_PAGE_SIZE)).all()
 
 
-def count_pending_requests(tx: ReadTransaction) -> int:
-    """Return the number of pending requests, for the metrics."""
-    return tx.conn.execute(
-        select(func.count()).select_from(_p).where(_p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.state == "waiting")
-    ).scalar_one()
+def _get_request(tx: WriteTransaction, request_id: str) -> Any:
+    """Return the row of a pending request; its first characters name it only to users who may see it (R72).
+
+    These are at least four; requests that are still pending come first.
+    """
+    if not _BEGINNING.fullmatch(request_id):
+        return pending_changes.get_pending(tx, request_id, pending_changes.ACCESS_REQUEST)
+    authority = GrantAuthority.of_actor(tx)
+    visible_scopes: dict[str, bool] = {}
+    begins = and_(_p.c.id >= request_id, _p.c.id <= request_id + "g")  # all ids are hexadecimal digits
+    query = select(_p).where(begins, _p.c.kind == pending_changes.ACCESS_REQUEST)
+    rows = [
+        row
+        for row in tx.conn.execute(query.order_by(_p.c.state != "waiting", _p.c.id).limit(_PAGE_SIZE))
+        if row.requested_by == str(tx.actor.identity)
+        or (_may_see(tx, row.payload["scope"], visible_scopes) and _may_grant(tx, authority, row))
+    ]
+    rows = [row for row in rows if row.state == "waiting" and row.expires > tx.now] or rows
+    if not rows:
+        raise pending_changes.pending_not_found()
+    if len(rows) > 1:
+        raise BadInput(f"more than one id begins with `{request_id}`", remedy="write more of the id")
+    return pending_changes.get_pending(tx, rows[0].id, pending_changes.ACCESS_REQUEST)
 
 
 def _get_decidable(tx: WriteTransaction, request_id: str) -> Any:
-    row = pending_changes.get_pending(tx, request_id, pending_changes.ACCESS_REQUEST)
+    row = _get_request(tx, request_id)
     authority = GrantAuthority.of_actor(tx)
     visible = _may_see(tx, row.payload["scope"], {})
     if not visible or not _may_grant(tx, authority, row):

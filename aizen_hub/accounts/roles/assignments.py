@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,20 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.identities import require_identity
-from aizen_hub.accounts.roles import last_holder
-from aizen_hub.accounts.roles.lookup import get_roles
-from aizen_hub.alerts.message import AlertEvent
-from aizen_hub.alerts.outbox import alert_user
+from aizen_hub.accounts.roles import assignment_alerts, last_holder, request_settlement
+from aizen_hub.accounts.roles.lookup import custom_role_versions, get_roles
 from aizen_hub.authorization import checks
-from aizen_hub.authorization.delegation import GrantAuthority, escalation_error
-from aizen_hub.commands.result import Result, message_result, to_json_value
-from aizen_hub.problems import BadInput, Conflict, NotFound, ProjectRequired
+from aizen_hub.authorization.delegation import GrantAuthority, escalation_error, format_names
+from aizen_hub.authorization.queries.grantors import who_can_grant
+from aizen_hub.commands.result import Result, message_result
+from aizen_hub.problems import BadInput, Conflict, NotFound, ProjectRequired, Stale
 from aizen_hub.rbac import messages
 from aizen_hub.rbac.assignment import ALWAYS, Interval
+from aizen_hub.rbac.escalation import MissingRightKind
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, project_of
 from aizen_hub.store import tables
+from aizen_hub.wording import NAME_PROJECT
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -41,8 +42,13 @@ def grant_roles(
     interval: Interval = ALWAYS,
     reason: str = "",
     in_file: bool = False,
+    confirmed: bool = False,
+    versions: Mapping[str, int] | None = None,
 ) -> Result:
     """Grant roles to an identity.
+
+    A role that the actor does not have, for a service account that the actor controls, waits for the confirmation of a
+    second user who may grant it.
 
     Parameters
     ----------
@@ -50,6 +56,10 @@ def grant_roles(
         The project for project roles, None if none is set; a role that exists only in the system is granted there.
     interval : Interval
         From when (inclusive) until when (exclusive), UTC.
+    confirmed : bool
+        This executes a pending change, so it cannot wait for a second user.
+    versions : mapping of str to int, optional
+        The versions of the custom roles among them when the change was requested.
 
     Raises
     ------
@@ -61,20 +71,43 @@ def grant_roles(
         The actor may not grant this; lists what is missing and who could.
     LastHolder
         The new interval would end the last permanent assignment of a protected role.
+    Stale
+        A custom role was changed since the change was requested.
     """
     _check_interval(tx, interval)
     grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
     require_identity(tx, grantee)
-    authority = GrantAuthority.of_actor(tx)
+    present_versions = custom_role_versions(tx, [role.name for role, _ in grants])
+    if versions is not None and versions != present_versions:
+        changed = sorted(dict(versions.items() ^ present_versions.items()))
+        raise Stale(f"{', '.join(changed)} was changed in between", remedy="reject the change, and request it again")
+    authority, by_second_person, able = GrantAuthority.of_actor(tx), False, ""
     for role, role_scope in grants:
         _check_shortening(tx, authority, role, role_scope, grantee, interval, in_file)
-        missing = authority.missing_to_grant(tx, role, role_scope, grantee, in_file=in_file)
-        if missing:
+        missing = authority.missing_to_grant(tx, role, role_scope, grantee, in_file=in_file, ends=interval.ends)
+        needs_second_person = any(right.kind is MissingRightKind.SECOND_PERSON for right in missing)
+        if missing and (confirmed or not needs_second_person):
             raise escalation_error(tx, "grant", role.name, role_scope, missing, grantee)
-    if pending_changes.requires_confirmation(tx, ((role.name, role_scope) for role, role_scope in grants)):
-        arguments = {"roles": list(roles), "scope": scope, "to": str(grantee), "reason": reason, "in_file": in_file}
-        arguments |= _interval_to_json(interval)
-        return pending_changes.submit(tx, "grant", arguments, f"grant {', '.join(roles)} to `{grantee}`")
+        if needs_second_person:
+            by_second_person = True
+            names = who_can_grant(tx, role.name, role_scope, recipient=grantee, besides=(tx.actor.identity,))
+            able = f", such as {format_names(names)}" if names else ""
+    summary = f"grant {', '.join(roles)} to `{grantee}`"
+    if by_second_person:
+        summary += f", to be confirmed by a second user who may grant it{able}: the requester controls this account"
+    if pending_changes.requires_confirmation(
+        tx, ((role.name, role_scope) for role, role_scope in grants), second_person=by_second_person
+    ):
+        if interval.ends is not None or (interval.starts is not None and interval.starts > tx.now):
+            _require_other_holder(tx, grants, grantee)
+        arguments: dict[str, object] = {"roles": list(roles), "scope": scope, "to": str(grantee), "reason": reason}
+        arguments |= {
+            "in_file": in_file,
+            **_interval_to_json(interval),
+            "second_person": by_second_person,
+            "versions": present_versions,
+        }
+        return pending_changes.submit(tx, "grant", arguments, summary)
     granted = []
     with last_holder.last_holder_guard(tx, [(role.name, role_scope) for role, role_scope in grants]):
         for role, role_scope in grants:
@@ -94,7 +127,10 @@ def revoke_roles(
     reason: str = "",
     in_file: bool = False,
 ) -> Result:
-    """Revoke roles of an identity; raises as `grant_roles` does, and NotFound for a role that it does not have."""
+    """Revoke roles of an identity; raises as `grant_roles` does, and NotFound for a role that it does not have.
+
+    A revocation that could never be confirmed, since it concerns the last holder, is refused at once.
+    """
     grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
     require_identity(tx, holder)
     authority = GrantAuthority.of_actor(tx)
@@ -115,6 +151,7 @@ def revoke_roles(
                 remedy="delete the rule, or remove the users from the group at its provider",
             )
     if pending_changes.requires_confirmation(tx, ((role.name, role_scope) for role, role_scope in grants)):
+        _require_other_holder(tx, grants, holder)
         arguments = {"roles": list(roles), "scope": scope, "from": str(holder), "reason": reason}
         return pending_changes.submit(tx, "revoke", arguments, f"revoke {', '.join(roles)} from `{holder}`")
     with last_holder.last_holder_guard(tx, [(role.name, role_scope) for role, role_scope in grants]):
@@ -179,7 +216,9 @@ def write_assignment(
     tx.record_change("grant", payload, [str(grantee)])
     _update_project_version(tx, scope)
     tx.audit("role.granted", project=project_of(scope), target=str(grantee), details=payload)
-    _notify_user(tx, grantee, AlertEvent.ROLE_GRANTED, role, scope, reason, interval.ends)
+    assignment_alerts.alert_of_grant(tx, role, scope, grantee, reason, interval.ends)
+    before = None if row is None else Interval(row.starts, row.ends)
+    request_settlement.settle_granted_requests(tx, role, scope, grantee, interval, before)
     return True
 
 
@@ -193,7 +232,7 @@ def delete_assignment(tx: WriteTransaction, role: str, scope: str, holder: Ident
     tx.record_change("revoke", payload, [str(holder)])
     _update_project_version(tx, scope)
     tx.audit("role.revoked", project=project_of(scope), target=str(holder), details=payload)
-    _notify_user(tx, holder, AlertEvent.ROLE_REVOKED, role, scope, reason, None)
+    assignment_alerts.alert_of_revocation(tx, role, scope, holder, reason)
     return True
 
 
@@ -221,7 +260,7 @@ def resolve_scope(tx: WriteTransaction, role: Role, scope: str | None) -> str:
             return SYSTEM
         if scope == SYSTEM:
             raise BadInput(f"{role.name} is a project role and cannot be granted in the system")
-        raise ProjectRequired(f"{role.name} is a project role", remedy="`set project <name>` first")
+        raise ProjectRequired(f"{role.name} is a project role", remedy=NAME_PROJECT)
     if ScopeKind.PROJECT not in role.scopes:
         return SYSTEM
     checks.require_visible_project(tx, scope)
@@ -259,6 +298,12 @@ def _check_shortening(
         raise Conflict(f"the {role.name} of the project's creator cannot have an end")
 
 
+def _require_other_holder(tx: ReadTransaction, grants: Sequence[tuple[Role, str]], holder: Identity) -> None:
+    # A change that could never be confirmed is refused at once.
+    if holder.kind is IdentityKind.USER:
+        last_holder.require_other_holder(tx, [(role.name, scope) for role, scope in grants], [holder.name])
+
+
 def _inherited_remedy(tx: ReadTransaction, role: Role, identity: Identity) -> str | None:
     groups = [str(group) for group in checks.transitive_groups(tx, identity)]
     row = tx.conn.execute(select(_a.c.identity).where(_a.c.role == role.name, _a.c.identity.in_(groups))).first()
@@ -270,26 +315,6 @@ def _interval_to_json(interval: Interval) -> dict[str, str | None]:
         "from": interval.starts.isoformat() if interval.starts else None,
         "until": interval.ends.isoformat() if interval.ends else None,
     }
-
-
-def _notify_user(
-    tx: WriteTransaction,
-    identity: Identity,
-    event: AlertEvent,
-    role: str,
-    scope: str,
-    reason: str,
-    until: datetime | None,
-) -> None:
-    if identity.kind is IdentityKind.USER:
-        payload = {
-            "role": role,
-            "scope": scope,
-            "by": tx.actor.identity.name,
-            "reason": reason,
-            "until": to_json_value(until),
-        }
-        alert_user(tx, identity.name, event, payload)
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -12,16 +12,16 @@ from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.names import normalization, reservation
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles.lookup import get_role
+from aizen_hub.accounts.roles.role_content import check_role_content
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, message_result
-from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, Fault, NotFound, Stale
+from aizen_hub.problems import Conflict, Denied, Escalation, NotFound, Stale
 from aizen_hub.rbac.engine import effective_permissions
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.protected_roles import role_requires_confirmation
-from aizen_hub.rbac.role import LimitKind, ScopeKind
+from aizen_hub.rbac.role import Role
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
-from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -37,11 +37,22 @@ def create_role(
     *,
     permissions: Sequence[str],
     limits: Mapping[str, float] | None = None,
-    scopes: Sequence[str] = ("project",),
+    scopes: Sequence[str] | None = None,
     description: str = "",
     category: str = "",
+    template: Role | None = None,
 ) -> Result:
     """Create a custom role. It has no effect until it is granted, which requires every right in it.
+
+    Parameters
+    ----------
+    permissions : sequence of str
+        ``verb:noun``, bare verbs, and names of permissions.
+    scopes : sequence of str, optional
+        The kinds of scope in which it can be granted; by default those of the built-in roles if they all have the same,
+        else projects.
+    template : Role, optional
+        The role that it is a copy of.
 
     Raises
     ------
@@ -52,7 +63,10 @@ def create_role(
     """
     checks.require(tx, checks.endpoint_permission(tx, "roles"))
     name = normalization.canonical_name(name, NameKind.ROLE)
-    values = _validate_role(permissions, limits or {}, scopes)
+    if scopes is None:
+        scopes = sorted(map(str, tx.catalog.custom_role_scopes))
+    present = frozenset() if template is None else template.permissions
+    values = check_role_content(tx, permissions, limits or {}, scopes, present=present)
     reservation.reserve_name(tx, name, NameKind.ROLE)
     tx.conn.execute(
         insert(_r).values(
@@ -93,10 +107,12 @@ def update_role(
     row = _get_custom_role(tx, name)
     if if_match is not None and row.version != if_match:
         raise Stale(f"{row.name} was changed in between", remedy="read it again", extensions={"version": row.version})
-    values = _validate_role(
+    values = check_role_content(
+        tx,
         list(row.permissions) if permissions is None else permissions,
         row.limits if limits is None else limits,
         row.scopes,
+        present=tx.roles[row.name].permissions,
     )
     assigned = _list_assigned(tx, row.name)
     _check_widening(tx, row.name, values, assigned)
@@ -132,6 +148,7 @@ def clone_role(tx: WriteTransaction, name: str, new_name: str) -> Result:
         scopes=sorted(map(str, role.scopes)),
         description=role.description,
         category=role.category,
+        template=role,
     )
 
 
@@ -235,29 +252,3 @@ def _check_widening(
             remedy="ask a user who has these rights, or create a new role",
             extensions={"missing": missing},
         )
-
-
-def _validate_role(permissions: Sequence[str], limits: Mapping[str, float], scopes: Sequence[str]) -> dict[str, Any]:
-    faults, parsed = [], []
-    for index, text in enumerate(permissions):
-        try:
-            parsed.append(str(Permission.parse(text)))
-        except ValueError as error:
-            faults.append(Fault(f"/permissions/{index}", str(error)))
-    kinds = tuple(kind.value for kind in LimitKind)
-    for kind, value in limits.items():
-        if kind not in kinds:
-            faults.append(Fault(f"/limits/{excerpt(str(kind))}", "no such limit", kinds))
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
-            faults.append(Fault(f"/limits/{kind}", "a limit is a number that is not negative"))
-        elif kind in (LimitKind.PROJECTS, LimitKind.JOBS) and value != int(value):
-            faults.append(Fault(f"/limits/{kind}", "a count is a whole number"))
-    allowed = tuple(kind.value for kind in ScopeKind)
-    for index, scope in enumerate(scopes):
-        if scope not in allowed:
-            faults.append(Fault(f"/scopes/{index}", "no such kind of scope", allowed))
-    if not scopes:
-        faults.append(Fault("/scopes", "at least one kind of scope is needed", allowed))
-    if faults:
-        raise BadInput("the role is invalid", faults=faults)
-    return {"permissions": sorted(set(parsed)), "limits": dict(limits), "scopes": sorted(set(scopes))}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import literal, or_, select
 
+from aizen_hub.accounts import pending_changes
+from aizen_hub.authorization.lock_state import is_locked
 from aizen_hub.problems import LastHolder
 from aizen_hub.rbac import messages
 from aizen_hub.rbac.assignment import LockTarget
@@ -72,21 +74,43 @@ def last_holder_guard(tx: WriteTransaction, grants: Iterable[ProtectedGrant]) ->
         grant: active_holders(tx, *grant) for grant in grants if tx.roles[grant[0]].protected
     }
     yield
-    _raise_if_lost([grant for grant, names in before.items() if names and not active_holders(tx, *grant)], before)
+    _raise_if_lost([grant for grant, names in before.items() if names and not active_holders(tx, *grant)], before, tx)
 
 
-def require_other_holder(tx: ReadTransaction, grants: Iterable[ProtectedGrant], removed_users: Collection[str]) -> None:
-    """Raise LastHolder if these users are the last holders, before their removal is submitted for confirmation."""
+def require_other_holder(
+    tx: ReadTransaction,
+    grants: Iterable[ProtectedGrant],
+    removed_users: Collection[str],
+    added_users: Collection[str] = (),
+) -> None:
+    """Raise LastHolder if a change would take these grants from the last holders.
+
+    For a change that waits for confirmation: `last_holder_guard` would refuse it whenever it is confirmed.
+
+    Parameters
+    ----------
+    added_users : collection of str
+        Users who get these grants, without an end, by the same change.
+    """
     before = {grant: active_holders(tx, *grant) for grant in grants if tx.roles[grant[0]].protected}
-    _raise_if_lost([grant for grant, names in before.items() if names and names <= set(removed_users)], before)
+    lost = [grant for grant, names in before.items() if names and names <= set(removed_users)]
+    _raise_if_lost([] if any(_may_hold(tx, name) for name in added_users) else lost, before, tx)
 
 
-def _raise_if_lost(lost: Sequence[ProtectedGrant], before: Mapping[ProtectedGrant, frozenset[str]]) -> None:
+def _may_hold(tx: ReadTransaction, user: str) -> bool:
+    active = tx.conn.execute(select(tables.users.c.active).where(tables.users.c.name == user)).scalar()
+    return bool(active) and not is_locked(tx, LockTarget.IDENTITY, str(Identity.user(user)))
+
+
+def _raise_if_lost(
+    lost: Sequence[ProtectedGrant], before: Mapping[ProtectedGrant, frozenset[str]], tx: ReadTransaction
+) -> None:
     if lost:
         role, scope = lost[0]
+        confirmation = pending_changes.confirmed_in_panel(tx, [(role, scope)])
         raise LastHolder(
             f"`{sorted(before[lost[0]])[0]}` is the last {role} of {messages.describe_scope(scope)}"
             + (f", and {len(lost) - 1} more such roles would lose their last holder" if len(lost) > 1 else ""),
-            remedy=f"grant {role} to another user first, without an end date",
+            remedy=f"first grant {role} without an end to another user who can sign in{confirmation}",
             extensions={"last": [{"role": role, "scope": scope} for role, scope in lost]},
         )

@@ -100,3 +100,10 @@ def get_roles(tx: ReadTransaction, names: Sequence[str]) -> list[Role]:
     from aizen_hub.accounts.roles.lookup import get_role
 
     return [get_role(tx, name) for name in dict.fromkeys(names)]
+
+
+def custom_role_versions(tx: ReadTransaction, names: Sequence[str]) -> dict[str, int]:
+    """Return the versions of the custom roles among these roles."""
+    r = tables.roles
+    rows = tx.conn.execute(select(r.c.name, r.c.version).where(r.c.name.in_(sorted(names))))
+    return {row.name: row.version for row in rows}

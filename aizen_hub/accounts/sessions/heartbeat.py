@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
 from aizen_hub.accounts.names import normalization
-from aizen_hub.accounts.sessions import server_sessions
+from aizen_hub.accounts.sessions import project_closing, server_sessions
 from aizen_hub.authorization import lock_state
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
 from aizen_hub.store.rights.memberships import chunked
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _s, _u = tables.sessions, tables.users
 
@@ -71,14 +72,31 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
     for chunk in chunked(sorted(users_without_session)):
         query = select(_s.c.user, _s.c.server).where(_s.c.user.in_(chunk)).distinct()
         had_session.update((row.user, row.server) for row in tx.conn.execute(query))
+    in_grace = _servers_in_grace(tx, users_without_session)
     # A user who is not registered here cannot have had a session, so their servers are not stopped.
     without_session = {
         server for server in listed_servers if server not in had_session and f"user:{server[0]}" not in locked
     }
     stopped = {name for name in users if f"user:{name}" in locked or name not in active_users}
     stop = sorted(
-        server for server in listed_servers - without_session if server not in with_session or server[0] in stopped
+        server
+        for server in listed_servers - without_session
+        if server[0] in stopped or server not in with_session | in_grace
     )
     return HeartbeatResult(
         tuple(sorted((row.user, row.server) for row in ended_rows)), tuple(stop), tuple(sorted(without_session))
     )
+
+
+def _servers_in_grace(tx: ReadTransaction, users: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the servers whose project ended a moment ago: their users can still read why, and save their work."""
+    grace = timedelta(seconds=tx.settings.session.project_end_grace_seconds)
+    servers: set[tuple[str, str]] = set()
+    for chunk in chunked(sorted(users)):
+        query = select(_s.c.user, _s.c.server).where(
+            _s.c.user.in_(chunk),
+            _s.c.ended > tx.now - grace,
+            _s.c.end_reason.in_((project_closing.PROJECT_DELETED, project_closing.PROJECT_LOCKED)),
+        )
+        servers.update((row.user, row.server) for row in tx.conn.execute(query))
+    return servers

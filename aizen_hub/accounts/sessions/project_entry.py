@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.authorization import checks, lock_state
+from aizen_hub.authorization.activity import inactive_remedy
 from aizen_hub.problems import Denied
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -40,8 +41,10 @@ def require_may_enter(tx: WriteTransaction, user: str, project: str | None) -> s
     """
     identity = Identity.user(user)
     rights = tx.rights(identity)
-    if not rights.active or lock_state.is_locked(tx, LockTarget.IDENTITY, str(identity)):
-        raise Denied(f"the account `{user}` is locked or inactive", remedy="ask an administrator")
+    if not rights.active:
+        raise Denied(f"the account `{user}` is not activated", remedy=inactive_remedy(tx, identity))
+    if lock_state.is_locked(tx, LockTarget.IDENTITY, str(identity)):
+        raise Denied(f"the account `{user}` is locked", remedy="ask an administrator")
     if not project:
         if not active_roles(tx, rights, SYSTEM):
             raise Denied(

@@ -14,7 +14,9 @@ from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.sessions.project_entry import active_roles, require_may_enter
+from aizen_hub.accounts.sessions.session_end import ended_error, locked_error, name_of_ender
 from aizen_hub.authorization import checks, lock_state
+from aizen_hub.authorization.activity import inactive_remedy
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound
 from aizen_hub.rbac.assignment import LockTarget
@@ -127,15 +129,18 @@ def renew_session(tx: WriteTransaction, credential_hash: str, project: str | Non
         The project cannot be entered, or this deployment does not allow changing it.
     """
     row = tx.conn.execute(select(_s).where(_s.c.credential == credential_hash)).first()
-    if row is None or row.ended is not None:
+    if row is None:
         raise NotAuthenticated("your server's session has ended", extensions={"code": "session-ended"})
+    if row.ended is not None:
+        raise ended_error(tx, row)
     grace = timedelta(seconds=tx.settings.session.hub_down_grace_seconds + 2 * tx.settings.session.heartbeat_seconds)
     if tx.now - row.last_seen > max(grace, START_GRACE if row.last_seen == row.started else grace):
         raise NotAuthenticated(
             "the hub has not reported this server for too long", extensions={"code": "session-unheard"}
         )
     if not tx.rights(Identity.user(row.user)).active:
-        raise NotAuthenticated("this account is locked, inactive or deleted", extensions={"code": "not-active"})
+        remedy = inactive_remedy(tx, Identity.user(row.user))
+        raise NotAuthenticated("this account is not active", remedy=remedy, extensions={"code": "not-active"})
     if not _was_checked_recently(tx, row.user, row.started):
         raise NotAuthenticated(
             "your access could not be checked for too long: your identity provider does not respond",
@@ -143,14 +148,14 @@ def renew_session(tx: WriteTransaction, credential_hash: str, project: str | Non
             extensions={"code": "not-checked"},
         )
     if lock_state.is_locked(tx, LockTarget.SESSION, row.id):
-        raise NotAuthenticated("this session is locked", extensions={"code": "locked"})
+        raise locked_error(tx, LockTarget.SESSION, row.id)
     if project is not None:
         set_session_project(tx, row.id, project)
         return _describe_session(
             tx, row.id, row.user, row.server, normalization.canonical_name(project, NameKind.PROJECT)
         )
     if row.project is not None and lock_state.is_locked(tx, LockTarget.PROJECT, row.project):
-        raise NotAuthenticated("this project is locked", extensions={"code": "locked"})
+        raise locked_error(tx, LockTarget.PROJECT, row.project)
     return _describe_session(tx, row.id, row.user, row.server, row.project)
 
 
@@ -232,16 +237,15 @@ def _end_where(tx: WriteTransaction, where: Sequence[ColumnElement[bool]], reaso
         select(_s.c.id, _s.c.user, _s.c.server, _s.c.project).where(_s.c.ended.is_(None), *where)
     ).all()
     for row in rows:
-        tx.conn.execute(update(_s).where(_s.c.id == row.id).values(ended=tx.now, end_reason=reason[:40]))
+        ended = {"ended": tx.now, "end_reason": reason, "ended_by": name_of_ender(tx.actor)}
+        tx.conn.execute(update(_s).where(_s.c.id == row.id).values(**ended))
         wrote = change_records.change_payload(change_records.row_deleted(_s, row.id))
-        tx.record_change(
-            "session", {"session": row.id, "did": "end", "reason": reason[:40], **wrote}, [f"session:{row.id}"]
-        )
+        tx.record_change("session", {"session": row.id, "did": "end", "reason": reason, **wrote}, [f"session:{row.id}"])
         tx.audit(
             "session.ended",
             project=row.project,
             session=row.id,
-            details={"user": row.user, "server": row.server, "why": reason[:40]},
+            details={"user": row.user, "server": row.server, "why": reason},
         )
     return len(rows)
 

@@ -17,6 +17,8 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.validation.prose import check_prose
+from aizen_hub.wording import LIST_USERS
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -44,7 +46,7 @@ def revoke_tokens(tx: WriteTransaction, target: RevocationTarget, name: str = ""
     name : str
         Of the user or the project; empty for all.
     reason : str
-        For the audit; at most 500 characters are stored.
+        For the audit.
 
     Raises
     ------
@@ -54,10 +56,11 @@ def revoke_tokens(tx: WriteTransaction, target: RevocationTarget, name: str = ""
         The permission, or in the panel a recent login, is missing.
     """
     permission = checks.endpoint_permission(tx, "locks")
+    check_prose(reason, "reason")
     if target is RevocationTarget.ALL:
         checks.require(tx, permission)
         if pending_changes.requires_confirmation(tx, always=True):
-            return pending_changes.submit(tx, "revoke-tokens", {"reason": reason[:500]}, "revoke all role tokens")
+            return pending_changes.submit(tx, "revoke-tokens", {"reason": reason}, "revoke all role tokens")
         return _invalidate_tokens(tx, "all", (_r, _r.c.id, 1), None, reason)
     if target is RevocationTarget.PROJECT:
         project = normalization.canonical_or_none(name, NameKind.PROJECT)
@@ -72,7 +75,7 @@ def revoke_tokens(tx: WriteTransaction, target: RevocationTarget, name: str = ""
     else:
         checks.require(tx, permission, SYSTEM)
     if user is None or tx.conn.execute(select(_u.c.id).where(_u.c.name == user)).first() is None:
-        raise NotFound(f"there is no user `{excerpt(name)}`", remedy="`list users` shows who is registered")
+        raise NotFound(f"there is no user `{excerpt(name)}`", remedy=LIST_USERS)
     return _invalidate_tokens(tx, f"user:{user}", (_u, _u.c.name, user), _s.c.user == user, reason)
 
 
@@ -96,7 +99,7 @@ def _invalidate_tokens(
         "not-before", {"subject": subject, "not_before": not_before, "min_token_revision": first_revision}, []
     )
     project = subject.partition(":")[2] if subject.startswith("project:") else None
-    tx.audit("tokens.revoked", project=project, reason=reason[:500] or None, subject=subject, sessions=sessions)
+    tx.audit("tokens.revoked", project=project, reason=reason or None, subject=subject, sessions=sessions)
     label = "all users" if session_condition is None else f"`{owner}`"
     return message_result(
         f"revoked all role tokens of {label}; running servers renew theirs automatically",

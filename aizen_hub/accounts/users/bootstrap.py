@@ -12,7 +12,9 @@ from aizen_hub.accounts.credentials.activation import ActivationLink
 from aizen_hub.accounts.names import normalization, reservation
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.settings import Settings
@@ -50,7 +52,7 @@ def bootstrap_installation(tx: WriteTransaction, settings: Settings) -> Activati
 
 
 def recover_admin(tx: WriteTransaction, name: str) -> ActivationLink | None:
-    """Grant the admin role to a user on the service's own host, registering the user if needed (`recover-admin`).
+    """Grant the admin role to a user on the service's own host, registering and unlocking the user if needed.
 
     Returns an activation link for a local account.
     """
@@ -62,7 +64,8 @@ def recover_admin(tx: WriteTransaction, name: str) -> ActivationLink | None:
         assignments.write_assignment(
             tx, role, SYSTEM, Identity.user(canonical), reason="recovered on the service's machine"
         )
-    tx.audit("admin.recovered", details={"user": canonical})
+    unlocked = locks.discard_lock(tx, LockTarget.IDENTITY, f"user:{canonical}")
+    tx.audit("admin.recovered", details={"user": canonical, "unlocked": unlocked})
     return activation.issue_link(tx, canonical) if identities.is_local_user(tx, canonical) else None
 
 

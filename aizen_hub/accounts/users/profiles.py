@@ -10,12 +10,15 @@ from sqlalchemy import select, update
 from aizen_hub.accounts.identities import get_user
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, message_result, table_result
-from aizen_hub.problems import BadInput
+from aizen_hub.problems import BadInput, Fault
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
+from aizen_hub.store.actor import Channel
+from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.email_address import is_email_address
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -45,6 +48,12 @@ def update_user(
     else:
         checks.forbid_impersonation(tx)
     merged_alerts = None if alerts is None else {**row.alerts, **alerts}
+    if not (merged_alerts is None and email is None and phone is None):
+        require_addresses(
+            row.alerts if merged_alerts is None else merged_alerts,
+            email=row.email if email is None else email,
+            phone=row.phone if phone is None else phone,
+        )
     write_profile(tx, row.name, display_name=display_name, email=email, phone=phone, alerts=merged_alerts)
     return message_result(f"changed `{row.name}`", user=row.name)
 
@@ -61,9 +70,16 @@ def write_profile(
     """Write contact data, without an authorization check."""
     values: dict[str, Any] = {}
     if display_name is not None:
-        values["display_name"] = display_name[:200]
+        values["display_name"] = check_prose(display_name, "display name")
     if email is not None:
         values["email"] = check_email(email)
+        row, provenance = get_user(tx, name), _address_provenance(tx, get_user(tx, name))
+        # A user who sets the same address again confirms it, also one that another user registered.
+        confirms = row.email_unconfirmed or (
+            row.email_set_by is not None and provenance["email_set_by"] == str(Identity.user(row.name))
+        )
+        if values["email"] != row.email or (confirms and not provenance["email_unconfirmed"]):
+            values |= provenance
     if phone is not None:
         values["phone"] = phone or None
     if alerts is not None:
@@ -72,8 +88,39 @@ def write_profile(
         return
     tx.conn.execute(update(_u).where(_u.c.name == name).values(**values))
     # Only the names of changed fields are recorded: their contents are personal and would outlive an erasure.
-    tx.record_change("user", {"user": name, "did": "alter", "fields": sorted(values)}, [f"user:{name}"])
-    tx.audit("user.changed", details={"user": name, "fields": sorted(values)})
+    fields = sorted(values.keys() - {"email_set_by", "email_unconfirmed"})
+    wrote = change_records.change_payload(change_records.row_updated(_u, name, values))
+    tx.record_change("user", {"user": name, "did": "alter", "fields": fields, **wrote}, [f"user:{name}"])
+    tx.audit("user.changed", details={"user": name, "fields": fields})
+
+
+def _address_provenance(tx: WriteTransaction, row: Any) -> dict[str, Any]:
+    """Return who sets an address, and whether that is too little to send activation links there."""
+    if checks.is_operator(tx):
+        return {"email_set_by": None, "email_unconfirmed": False}
+    in_person = tx.actor.identity == Identity.user(row.name) and tx.actor.channel in (Channel.PANEL, Channel.CLI)
+    return {"email_set_by": str(tx.actor.identity), "email_unconfirmed": not in_person}
+
+
+def require_addresses(alerts: Mapping[str, bool], *, email: str | None, phone: str | None) -> None:
+    """Raise BadInput if alerts are to be sent to an address that is not registered."""
+    faults = [Fault(f"/alerts/{channel}", fault) for channel, fault in missing_addresses(alerts, email, phone).items()]
+    if faults:
+        raise BadInput(
+            "; ".join(fault.detail for fault in faults),
+            remedy="register the address in the same change, or turn these alerts off",
+            faults=faults,
+        )
+
+
+def missing_addresses(alerts: Mapping[str, bool], email: str | None, phone: str | None) -> dict[str, str]:
+    """Return for each channel by which alerts cannot be delivered, since its address is missing, a sentence on why."""
+    addresses = (("email", email, "an e-mail address"), ("phone", phone, "a phone number"))
+    return {
+        channel: f"alerts by {channel} need {what}, and none is registered"
+        for channel, address, what in addresses
+        if alerts.get(channel) and not address
+    }
 
 
 def check_email(email: str | None) -> str | None:

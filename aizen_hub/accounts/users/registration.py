@@ -13,7 +13,7 @@ from aizen_hub.accounts.identities import LOCAL_KIND, is_local_user, provider_ki
 from aizen_hub.accounts.names import normalization, reservation
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import assignments, last_holder
-from aizen_hub.accounts.users.profiles import check_email
+from aizen_hub.accounts.users.profiles import check_email, require_addresses
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.delegation import GrantAuthority, escalation_error
 from aizen_hub.commands.result import Result, message_result
@@ -23,6 +23,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -61,8 +62,16 @@ def create_user(
         A system role that the actor may not grant, or default groups with rights that the actor lacks.
     """
     checks.require(tx, checks.endpoint_permission(tx, "users"))
+    require_addresses(alerts or _NO_ALERTS, email=email, phone=phone)
     name = register_user(
-        tx, name, provider=provider, display_name=display_name, email=email, phone=phone, alerts=alerts or _NO_ALERTS
+        tx,
+        name,
+        provider=provider,
+        display_name=display_name,
+        email=email,
+        phone=phone,
+        alerts=alerts or _NO_ALERTS,
+        gets_roles=bool(roles),
     )
     identity = Identity.user(name)
     data: dict[str, Any] = {"user": name}
@@ -90,10 +99,12 @@ def register_user(
     phone: str | None = None,
     alerts: Mapping[str, bool] = _NO_ALERTS,
     subject: str | None = None,
+    gets_roles: bool = False,
 ) -> str:
     """Insert a user, without an authorization check; return the canonical name.
 
-    A name that is an e-mail address is registered by its local part, for a login with exactly this address.
+    A name that is an e-mail address is registered by its local part, for a login with exactly this address. With
+    ``gets_roles``, the user does not join the default groups whose roles others given at creation replace.
     """
     domain = normalization.email_domain(name)
     name = normalization.canonical_name(normalization.short_name(name), NameKind.USER)
@@ -105,15 +116,19 @@ def register_user(
         "domain": None if is_local else domain,
         # The subject of a local account is its name, which no other user can get.
         "subject": name if is_local else subject,
-        "display_name": display_name[:200],
+        "display_name": check_prose(display_name, "display name"),
         "email": check_email(email),
+        "email_set_by": None if checks.is_operator(tx) or not email else str(tx.actor.identity),
+        "email_unconfirmed": False,
         "phone": phone,
         "alerts": dict(alerts),
         "active": not is_local,
         "created": tx.now,
     }
     tx.conn.execute(insert(_u).values(name=name, **values))
-    groups = tx.conn.execute(select(tables.groups.c.id, tables.groups.c.name).where(tables.groups.c.is_default)).all()
+    default = tx.conn.execute(select(tables.groups.c.id, tables.groups.c.name).where(tables.groups.c.is_default)).all()
+    replaced = _groups_replaced_by_roles(tx) if gets_roles else frozenset()
+    groups = [group for group in default if group.name not in replaced]
     for group in groups:
         tx.conn.execute(insert(tables.memberships).values(group_id=group.id, member=f"user:{name}"))
     joined = [group.name for group in groups]
@@ -125,6 +140,14 @@ def register_user(
     tx.record_change("user", payload, [f"user:{name}"])
     tx.audit("user.created", details={"user": name, "provider": provider, "groups": joined})
     return name
+
+
+def _groups_replaced_by_roles(tx: WriteTransaction) -> frozenset[str]:
+    return frozenset(
+        normalization.canonical_name(group.name, NameKind.GROUP)
+        for group in tx.catalog.default_groups
+        if group.replaced_by_roles
+    )
 
 
 def delete_users(tx: WriteTransaction, users: Sequence[str]) -> Result:

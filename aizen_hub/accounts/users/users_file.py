@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -15,7 +15,7 @@ from aizen_hub.accounts.users import profiles, registration
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.delegation import GrantAuthority, join_missing, missing_list, require_file_allowed
 from aizen_hub.commands.result import Result, message_result
-from aizen_hub.commands.users_files import Rows, UserEntry, read_users_file
+from aizen_hub.commands.users_files import Rows, UserEntry, alert_channels, read_users_file
 from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _a = tables.assignments
+_NO_ALERTS: Mapping[str, bool] = {"email": False, "phone": False}
+_MAX_SHOWN = 20
 
 
 def add_users(tx: WriteTransaction, text: str) -> Result:
@@ -43,7 +45,9 @@ def add_users(tx: WriteTransaction, text: str) -> Result:
         All roles that the actor may not grant, each with its position.
     """
     checks.require_command(tx, "add_users")
-    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _find_new_user_faults(tx, rows))
+    entries = read_users_file(
+        text, tx.catalog, tx.roles, lambda rows: _find_new_user_faults(tx, rows), _find_missing_addresses
+    )
     authority = GrantAuthority.of_actor(tx)
     changes = [(index, role, True) for index, entry in enumerate(entries) for role in dict.fromkeys(entry.roles or ())]
     _check_grants(tx, authority, entries, changes)
@@ -58,7 +62,8 @@ def add_users(tx: WriteTransaction, text: str) -> Result:
             display_name=entry.username or "",
             email=entry.email,
             phone=entry.phone,
-            alerts=_alerts(entry) or {"email": False, "phone": False},
+            alerts=_alerts(entry) or _NO_ALERTS,
+            gets_roles=bool(entry.roles),
         )
         added.append(name)
         if identities.is_local_user(tx, name):
@@ -83,7 +88,14 @@ def alter_users(tx: WriteTransaction, text: str) -> Result:
         A protected role would lose its last holder, considering the whole file.
     """
     checks.require_command(tx, "alter_users")
-    entries = read_users_file(text, tx.catalog, tx.roles, lambda rows: _find_known_user_faults(tx, rows))
+    entries = read_users_file(
+        text,
+        tx.catalog,
+        tx.roles,
+        lambda rows: _find_known_user_faults(tx, rows),
+        lambda index, row: _find_missing_addresses(index, row, _find_registration(tx, row["id"])),
+    )
+    profiles_before = {entry.id: identities.get_user(tx, normalization.canonical_name(entry.id)) for entry in entries}
     authority = GrantAuthority.of_actor(tx)
     changes = []
     for index, entry in enumerate(entries):
@@ -95,6 +107,7 @@ def alter_users(tx: WriteTransaction, text: str) -> Result:
     changes = list(dict.fromkeys(changes))
     _check_grants(tx, authority, entries, changes)
     if pending_changes.requires_confirmation(tx, ((role, SYSTEM) for _, role, _ in changes)):
+        _require_other_holders(tx, entries, changes)
         return pending_changes.submit(tx, "alter-users", {"config": text}, f"alter users: {_summarize(entries)}")
     with last_holder.last_holder_guard(tx, [(role, SYSTEM) for _, role, is_grant in changes if not is_grant]):
         for entry in entries:
@@ -111,12 +124,31 @@ def alter_users(tx: WriteTransaction, text: str) -> Result:
     altered = [normalization.canonical_name(entry.id) for entry in entries]
     granted = [(entries[index].id, role) for index, role, is_grant in changes if is_grant]
     revoked = [(entries[index].id, role) for index, role, is_grant in changes if not is_grant]
+    alerts = {
+        normalization.canonical_name(entry.id): channels
+        for entry in entries
+        if (channels := _alerts(entry)) is not None and channels != {**_NO_ALERTS, **profiles_before[entry.id].alerts}
+    }
     return message_result(
-        f"changed {len(altered)} users: {len(granted)} roles granted, {len(revoked)} revoked",
+        f"changed {len(altered)} user{'' if len(altered) == 1 else 's'}: "
+        f"{len(granted)} roles granted, {len(revoked)} revoked{_describe_alerts(alerts)}",
         altered=altered,
         given=granted,
         taken=revoked,
+        alerts=alerts,
     )
+
+
+def _require_other_holders(
+    tx: ReadTransaction, entries: Sequence[UserEntry], changes: Sequence[tuple[int, str, bool]]
+) -> None:
+    # A change that could never be confirmed is refused at once.
+    for role in {role for _, role, is_grant in changes if not is_grant}:
+        users: dict[bool, list[str]] = {True: [], False: []}
+        for index, name, is_grant in changes:
+            if name == role:
+                users[is_grant].append(normalization.canonical_name(entries[index].id))
+        last_holder.require_other_holder(tx, [(role, SYSTEM)], users[False], users[True])
 
 
 def _find_new_user_faults(tx: ReadTransaction, rows: Rows) -> list[Fault]:
@@ -133,7 +165,9 @@ def _find_new_user_faults(tx: ReadTransaction, rows: Rows) -> list[Fault]:
             seen[normalization.confusable_skeleton(name)] = index
             reservation.require_name_available(tx, name, normalization.NameKind.USER)
         except (BadInput, Conflict) as error:
-            faults.append(Fault(f"/{index}/id", error.detail))
+            # A fault has no remedy of its own, and a reserved name needs one.
+            text = error.detail if error.remedy is None else f"{error.detail}; {error.remedy}"
+            faults.append(Fault(f"/{index}/id", text))
         if provider is not None and provider not in providers:
             faults.append(Fault(f"/{index}/provider", f"there is no provider `{excerpt(provider)}`", providers))
     return faults
@@ -153,6 +187,32 @@ def _find_known_user_faults(tx: ReadTransaction, rows: Rows) -> list[Fault]:
         if provider is not None and provider != identities.get_user(tx, name).provider:
             faults.append(Fault(f"/{index}/provider", "the provider of a registration cannot change"))
     return faults
+
+
+def _find_missing_addresses(index: int, row: Mapping[str, Any], registered: Any = None) -> list[Fault]:
+    channels = alert_channels(row.get("alerts"))
+    missing = profiles.missing_addresses(
+        {channel: value is True for channel, value in channels.items()},
+        row.get("email") or getattr(registered, "email", None),
+        row.get("phone") or getattr(registered, "phone", None),
+    )
+    in_list = isinstance(row.get("alerts"), list)
+    return [Fault(f"/{index}/alerts{'' if in_list else '/' + channel}", text) for channel, text in missing.items()]
+
+
+def _find_registration(tx: ReadTransaction, user: str) -> Any:
+    name = normalization.canonical_or_none(user)
+    return identities.get_user(tx, name) if name is not None and identities.user_exists(tx, name) else None
+
+
+def _describe_alerts(alerts: Mapping[str, Mapping[str, bool]]) -> str:
+    """Return the changed alert preferences as the end of a sentence; empty if none changed."""
+    texts = [
+        f"`{user}` {'by ' + ' and '.join(on) if (on := [name for name in channels if channels[name]]) else 'none'}"
+        for user, channels in alerts.items()
+    ]
+    more = [f"{len(texts) - _MAX_SHOWN} more"] if len(texts) > _MAX_SHOWN else []
+    return f"; alerts: {', '.join(texts[:_MAX_SHOWN] + more)}" if texts else ""
 
 
 def _check_grants(

@@ -13,13 +13,15 @@ from sqlalchemy import Connection, Row, select
 from aizen_hub.audit.archive.manifest import ArchiveManifests
 from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, Head, valid_checkpoints
 from aizen_hub.audit.checkpoints.heads import list_writers, signed_heads
+from aizen_hub.audit.integrity.stored_values import any_text, stored_columns
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log.hash_chain import row_hash
-from aizen_hub.store.timestamps import to_microseconds
 
 MAX_FINDINGS = 1_000
 _PAGE = 2_000
 _audit = tables.audit.c
+_STORED = stored_columns(*_audit)
+_BYTES = (bytes, memoryview)  # a driver may return either
 
 
 class Tampering(StrEnum):
@@ -86,8 +88,13 @@ def verify_chains(
     for fault in manifests.faults:
         report._add(Tampering.MANIFEST, "", 0, fault)
     signed = signed_heads(checkpoints)
-    for writer in sorted({*list_writers(conn), *signed, *manifests.writers()}):
-        _verify_writer(conn, writer, signed.get(writer, {}), manifests.archived_head(writer), report)
+    writers = {*list_writers(conn), *signed, *manifests.writers()}
+    for name in writers:
+        if not isinstance(name, str):
+            report._add(Tampering.CHANGED, repr(name)[:80], 0, "the column `writer` of these rows is not text")
+    with any_text(conn):
+        for writer in sorted(name for name in writers if isinstance(name, str)):
+            _verify_writer(conn, writer, signed.get(writer, {}), manifests.archived_head(writer), report)
     newest = max((checkpoint.revision for checkpoint in valid_checkpoints(checkpoints)), default=0)
     present: int | None = conn.execute(select(tables.revision.c.value)).scalar()
     if (present or 0) < newest:
@@ -100,32 +107,46 @@ def _verify_writer(
     conn: Connection, writer: str, signed: Mapping[int, bytes], archived_head: tuple[int, bytes], report: ChainReport
 ) -> None:
     archived, archived_hash = archived_head
-    number, previous = archived_head
+    number: int = archived_head[0]
+    previous: bytes | None = archived_head[1]  # None after a row whose hash is not bytes
     last_good = archived  # the last row that equals what was signed
     rewritten, empty = False, True
     if signed.get(archived, archived_hash) != archived_hash:
         report._add(Tampering.REWRITTEN, writer, archived, f"row {archived} was not archived as it was signed")
     for row in _read_rows(conn, writer):
         report.rows += 1
+        if not isinstance(row.number, int) or row.number < 1:
+            report._add(
+                Tampering.CHANGED, writer, number, f"after row {number} is a row with the number {row.number!r}"
+            )
+            continue
         if empty and row.number <= archived:
             # The last archived row, or rows whose removal was interrupted: they must end at the manifest's hash.
-            number, previous = row.number - 1, bytes(row.previous)
+            number, previous = row.number - 1, _as_bytes(row.previous)
         empty = False
         if row.number != number + 1:
             missing = (
                 f"row {number + 1} is" if row.number == number + 2 else f"rows {number + 1} to {row.number - 1} are"
             )
             report._add(Tampering.DELETED, writer, number + 1, f"{missing} missing")
-        elif bytes(row.previous) != previous:
+        elif previous is not None and _as_bytes(row.previous) not in (previous, None):
             report._add(Tampering.RELINKED, writer, row.number, f"row {row.number} does not follow row {number}")
-        if row_hash(bytes(row.previous), writer, row.number, bytes(row.body)) != bytes(row.hash):
+        wrong_type = next(
+            (name for name in ("body", "previous", "hash") if not isinstance(row._mapping[name], _BYTES)), None
+        )
+        if wrong_type is not None:
+            sentence = (
+                f"the column `{wrong_type}` of row {row.number} does not contain bytes, which is all that is written"
+            )
+            report._add(Tampering.CHANGED, writer, row.number, sentence)
+        elif row_hash(bytes(row.previous), writer, row.number, bytes(row.body)) != bytes(row.hash):
             report._add(Tampering.CHANGED, writer, row.number, f"row {row.number} does not match its hash")
         else:
             column = _find_wrong_column(row)
             if column:
                 sentence = f"the column `{column}` of row {row.number} does not match the row's content"
                 report._add(Tampering.CHANGED, writer, row.number, sentence)
-        number, previous = row.number, bytes(row.hash)
+        number, previous = row.number, _as_bytes(row.hash)
         if number == archived and previous != archived_hash:
             report._add(Tampering.REWRITTEN, writer, number, f"row {number} is not the one that was archived")
         if number in signed and not rewritten:
@@ -135,7 +156,7 @@ def _verify_writer(
                 rewritten = True
                 sentence = f"between row {last_good + 1} and row {number} the chain is not the one that was signed"
                 report._add(Tampering.REWRITTEN, writer, last_good + 1, sentence)
-    if number:
+    if number and previous is not None:
         report.heads[writer] = Head(number, previous)
     last = max(signed, default=0)
     if last > number:
@@ -146,14 +167,15 @@ def _verify_writer(
 
 
 def _read_rows(conn: Connection, writer: str) -> Iterator[Row[Any]]:
-    last = -1
-    while True:
-        query = select(tables.audit).where(_audit.writer == writer, _audit.number > last)
-        page = conn.execute(query.order_by(_audit.number).limit(_PAGE)).all()
-        if not page:
-            return
+    query = select(*_STORED).where(_audit.writer == writer).order_by(_audit.number).limit(_PAGE)
+    page = conn.execute(query).all()
+    while page:
         yield from page
-        last = page[-1].number
+        page = conn.execute(query.where(_audit.number > page[-1].number)).all()
+
+
+def _as_bytes(value: object) -> bytes | None:
+    return bytes(value) if isinstance(value, _BYTES) else None
 
 
 def _find_wrong_column(row: Row[Any]) -> str | None:
@@ -161,11 +183,11 @@ def _find_wrong_column(row: Row[Any]) -> str | None:
         body = json.loads(bytes(row.body))
         columns = {
             "id": row.id,
-            "at": to_microseconds(row.at),
+            "at": row.at,
             "event": row.event,
             "identity": row.identity,
             "project": row.project,
         }
         return next((name for name, value in columns.items() if body.get(name) != value), None)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "body"

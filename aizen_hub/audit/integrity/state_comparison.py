@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from aizen_hub.audit.archive.manifest import INITIAL_STATE, ArchiveManifests, fold_state
 from aizen_hub.audit.integrity.change_replay import ChangeHistory
+from aizen_hub.audit.integrity.stored_values import any_text, stored_columns
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log.change_records import change_hash, join_key, recorded_value, row_key
 from aizen_hub.store.audit_log.covered_tables import COVERAGE, MAX_NAME, MOVING_TIMESTAMPS, CoveredTable
@@ -76,7 +77,8 @@ def compare_state(
         ),
         _find_future_timestamps(conn),
     )
-    return list(islice(differences, MAX_DIFFERENCES))
+    with any_text(conn):
+        return list(islice(differences, MAX_DIFFERENCES))
 
 
 class _ArchivedStateCheck:
@@ -145,7 +147,8 @@ def _read_records(conn: Connection) -> Iterator[tuple[Any, object]]:
         page = conn.execute(query).all()
         if not page:
             return
-        bodies = select(audit.c.id, audit.c.body).where(audit.c.id.in_([row.audit_id for row in page]))
+        stored = stored_columns(audit.c.id, audit.c.body)
+        bodies = select(*stored).where(audit.c.id.in_([row.audit_id for row in page]))
         hashes = {row.id: recorded_change_hash(row.body) for row in conn.execute(bodies)}
         for row in page:
             yield row, hashes.get(row.audit_id)

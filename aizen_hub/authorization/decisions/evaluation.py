@@ -38,6 +38,22 @@ def boottime() -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedGrant:
+    """The roles that a request would grant or revoke, for its refusal: the catalog's grant rules decide on each.
+
+    Attributes
+    ----------
+    project : str or None
+        Where project roles would be granted.
+    """
+
+    roles: tuple[str, ...]
+    project: str | None
+    identity: Identity
+    revoke: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRequest:
     """A request to decide whether an actor may do something.
 
@@ -47,12 +63,15 @@ class DecisionRequest:
         The parsed command, for the audit.
     token : RoleToken or None
         The verified role token, if there is one. It is checked with the request and can only narrow the decision (R49).
+    grant : RequestedGrant or None
+        What an API request would grant or revoke; a command says it itself.
     """
 
     actor: Actor
     request: AuthorizationRequest
     command: Command | None = None
     token: RoleToken | None = None
+    grant: RequestedGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)

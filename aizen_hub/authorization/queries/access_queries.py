@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from aizen_hub.authorization import checks
+from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.authorization.queries.permission_holders import PermissionHolder, holders_of
 from aizen_hub.commands.result import Result, table_result, to_json_value
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import ALWAYS, Assignment, Interval, Lock
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision
 from aizen_hub.rbac.engine import Explanation, decide, explain
-from aizen_hub.rbac.escalation import roles_that_can_grant
 from aizen_hub.rbac.group_closure import MembershipPath
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.permission import Permission
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 MAX_RESULTS = 1_000
-_MAX_MEMBERS_CHECKED = 50
-"""Members of one group that are checked for a user who could grant a role."""
 _a = tables.assignments
 
 
@@ -137,40 +135,6 @@ def list_projects_of(tx: WriteTransaction, identity: Identity | None = None) -> 
     return table_result(("project", "roles"), rows)
 
 
-def who_can_grant(tx: ReadTransaction, role: str, scope: str, limit: int = 5) -> tuple[str, ...]:
-    """Return names of users who could grant a role in a scope now, those with a role in that scope first."""
-    target_role = tx.roles.get(role)
-    if target_role is None:
-        return ()
-    granting_roles = roles_that_can_grant(target_role, scope, tx.roles, tx.catalog.member_permissions, tx.now)
-    rows = tx.conn.execute(
-        select(_a.c.identity, _a.c.scope)
-        .where(_a.c.role.in_(granting_roles), _a.c.scope.in_({scope, SYSTEM}))
-        .order_by(_a.c.scope == SYSTEM, _a.c.identity)
-        .limit(50)
-    )
-    names: dict[str, None] = {}
-    for row in rows:
-        for identity in sorted(checks.transitive_members(tx, [Identity.parse(row.identity)]))[:_MAX_MEMBERS_CHECKED]:
-            if len(names) >= limit:
-                break
-            rights = tx.rights(identity)
-            holds = any(
-                held.role in granting_roles and held.scope in (scope, SYSTEM) and held.is_effective(tx.now)
-                for held in rights.held_roles
-            )
-            if (
-                identity.kind is IdentityKind.USER
-                and rights.active
-                and holds
-                and rights.active_lock(scope, None, tx.now) is None
-            ):
-                names[identity.name] = None
-        if len(names) >= limit:
-            break
-    return tuple(names)[:limit]
-
-
 def _require_may_query(
     tx: WriteTransaction, scope: str, identity: Identity | None, *, about_others: bool = False
 ) -> Identity:
@@ -186,7 +150,7 @@ def _require_may_query(
 def _explanation_data(
     tx: WriteTransaction, explanation: Explanation, required: Permission, scope: str, target: Identity
 ) -> dict[str, Any]:
-    others = explanation.others
+    others, least = explanation.others, explanation.least_role
     if target != tx.actor.identity and not checks.is_operator(tx):
         # Paths in other scopes are shown only to users who may read access there.
         read_permission = checks.endpoint_permission(tx, "access")
@@ -203,10 +167,9 @@ def _explanation_data(
         "sentence": explanation.decision.sentence,
         "winning": explanation.winning.sentence if explanation.winning else None,
         "others": [path.sentence for path in others],
-        "least_role": explanation.least_role,
-        "who_can_grant": [
-            name for name in who_can_grant(tx, explanation.least_role or "", scope) if name != target.name
-        ],
+        "least_role": least.name if least else None,
+        "least_role_scope": least.scope if least else None,
+        "who_can_grant": list(who_can_grant(tx, least.name, least.scope, recipient=target)) if least else [],
     }
 
 

@@ -167,14 +167,13 @@ class RightsCache:
     def _invalidate(self, changed: Iterable[str]) -> None:
         for changed_name in changed:
             names = affected_names(changed_name)
-            if names is None:
+            # A role that changes can change the suggestion in any denial; that is rare, so everything is recompiled.
+            if names is None or any(name.startswith("role:") for name in names):
                 self._drop_all()
                 return
             for name in names:
                 for identity in tuple(self._dependents.get(name, ())):
                     self._drop(identity)
-                if name.startswith("role:"):
-                    self._roles = None
 
     def _drop(self, identity: Identity) -> None:
         entry = self._entries.pop(identity, None)
@@ -227,7 +226,7 @@ class TransactionRights:
             return self._cache.loader.roles(self._conn)
         if self._roles is None:
             shared = self._cache.cached_roles(self._base_revision)
-            changed = self._all_changed or any(name.startswith("role:") for name in self._changed_names)
+            changed = self._all_changed or self._has_changed_roles()
             self._roles = self._cache.loader.roles(self._conn) if changed or shared is None else shared
         return self._roles
 
@@ -250,7 +249,10 @@ class TransactionRights:
         return None if shared is None or self._all_changed or self._is_affected(shared) else shared
 
     def _is_affected(self, compiled: CompiledRights) -> bool:
-        return not self._changed_names.isdisjoint(compiled.dependencies)
+        return not self._changed_names.isdisjoint(compiled.dependencies) or self._has_changed_roles()
+
+    def _has_changed_roles(self) -> bool:
+        return any(name.startswith("role:") for name in self._changed_names)
 
 
 def _parse_names(value: object) -> list[str]:

@@ -54,6 +54,16 @@ roles = make_table(
     never_reuse_ids=True,
 )
 
+permissions = make_table(
+    # Custom named permissions; the built-in ones are in the catalog only. Roles contain the right or limit itself.
+    "permissions",
+    id_column(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("skeleton", String(NAME_LENGTH), nullable=False, unique=True),  # equal for look-alikes
+    Column("content", String(200), nullable=False, unique=True),  # `read:model`, or `projects=5`
+    Column("description", Text, nullable=False, default=""),
+)
+
 assignments = make_table(
     "assignments",
     id_column(),
@@ -108,7 +118,8 @@ sessions = make_table(
     Column("started", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime, nullable=False),  # the hub's last heartbeat that listed its server
     Column("ended", UtcDateTime),
-    Column("end_reason", String(40)),
+    Column("end_reason", Text),
+    Column("ended_by", String(IDENTITY_LENGTH)),  # None: the hub reported that the server stopped
     Column("min_token_revision", BigInteger),  # role tokens of an earlier revision are revoked (RFC 7009)
     Index("ix_sessions_user_server", "user", "server"),
     # Ended sessions are never deleted: a query for the active ones must not read them.

@@ -39,12 +39,17 @@ users = make_table(
     Column("provider", String(32), nullable=False),
     Column("domain", String(NAME_LENGTH)),  # if the user was registered by e-mail address
     Column("subject", String(NAME_LENGTH)),  # bound at the first login from that provider
-    Column("display_name", String(NAME_LENGTH), nullable=False, default=""),
+    Column("display_name", Text, nullable=False, default=""),
     Column("email", String(NAME_LENGTH)),
+    # Whether activation links may be sent to the address; None: the operator, or a provider, set it.
+    Column("email_set_by", String(IDENTITY_LENGTH)),
+    # Set after the activation by another user, or by a program of this one.
+    Column("email_unconfirmed", Boolean, nullable=False, default=False),
     Column("phone", String(40)),
     Column("alerts", JSON, nullable=False),  # {"email": bool, "phone": bool}
     Column("active", Boolean, nullable=False, default=True),  # False until a local account is activated
     Column("not_before", UtcDateTime),  # role tokens issued earlier are revoked
+    Column("sign_out_revision", BigInteger),  # its change ended all earlier sign-ins at the hub (R142)
     Column("created", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime),
     UniqueConstraint("provider", "subject"),
@@ -78,6 +83,7 @@ activations = make_table(
     Column("expires", UtcDateTime, nullable=False),
     Column("issued_by", String(IDENTITY_LENGTH)),  # None: an operator on the service's own machine
     Column("with_recent_login", Boolean, nullable=False, default=False),  # the issuer had signed in recently
+    Column("by_mail", Boolean, nullable=False, default=False),  # sent to the user, and shown to no one else
 )
 
 recent_logins = make_table(

@@ -45,6 +45,8 @@ pending_changes = make_table(
     Column("decided_by", String(IDENTITY_LENGTH)),
     Column("decided", UtcDateTime),
     Column("comment", Text, nullable=False, default=""),
+    # Closed ones are never deleted, and every grant of a role reads the waiting requests.
+    Index("ix_pending_changes_state", "state", "requested_by"),
 )
 
 idempotency_keys = make_table(

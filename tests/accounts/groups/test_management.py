@@ -167,8 +167,11 @@ def test_a_stopped_account_does_not_sign_in(crew: AccountsHarness, how: str) -> 
 def test_switching_an_account_on_needs_its_rights(crew: AccountsHarness) -> None:
     crew.execute("paul", assignments.grant_roles, ["PROJECT_EXECUTOR"], "p1", ROBOT)
     crew.execute("admin", accounts.set_service_account_active, "robot", False)
-    with pytest.raises(Escalation):
-        crew.execute("admin", accounts.set_service_account_active, "robot", True)
+    result = crew.execute("admin", accounts.set_service_account_active, "robot", True)
+    with pytest.raises(Escalation, match="every right"):
+        crew.execute("admin", command_handlers.confirm_pending_change, result.pending_id)
+    with crew.read() as tx:
+        assert not tx.rights(ROBOT).active
     crew.execute(OPERATOR, accounts.set_service_account_active, "robot", True)
 
 

@@ -250,7 +250,9 @@ def test_who_gains_and_who_loses_is_shown_before_anything_changes(harness: Accou
     shown = dry_run(harness.store, actor, lambda tx: mapping_rules.create_rule(tx, "ldap", "x", "PROJECT_ADMIN", "p1"))
     gains = {row[0]: row[2] for row in shown.rows}
     assert set(gains) == {"user:zoe", "user:emma"}
-    assert any("delete" in one for one in gains["user:emma"])
+    assert gains["user:emma"] == ["PROJECT_ADMIN"]
+    permissions = {right["identity"]: right["gains"] for right in shown.data["permissions"]}
+    assert any("delete" in one for one in permissions["user:emma"])
     assert "2 people" in shown.data["answer"]
     assert harness.state() == before
     rule_id = put(harness, "x", "PROJECT_ADMIN", "p1")
@@ -294,11 +296,13 @@ class TestDistinguishedNames:
         rule_id = put(harness, template)
         with harness.read() as tx:
             gained = {str(one) for one in effective_permissions(tx.rights(Identity.user("zoe")), "p1", tx.now)}
-        assert set(shown.rows[0][2]) == gained
+        assert shown.rows[0][2] == ["PROJECT_EXECUTOR"]
+        assert set(shown.data["permissions"][0]["gains"]) == gained
         assert harness.roles_of("rita", "p1") == before["rita"]
         shown = dry_run(harness.store, OPERATOR, lambda tx: mapping_rules.delete_rule(tx, rule_id))
         assert [(row[0], row[1], row[2]) for row in shown.rows] == [("user:zoe", "p1", [])]
-        assert set(shown.rows[0][3]) == gained
+        assert shown.rows[0][3] == ["PROJECT_EXECUTOR"]
+        assert set(shown.data["permissions"][0]["loses"]) == gained
         harness.execute(OPERATOR, mapping_rules.delete_rule, rule_id)
         assert harness.roles_of("zoe", "p1") == set()
 

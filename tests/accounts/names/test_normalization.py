@@ -112,6 +112,34 @@ def test_reserved_words_are_not_names(kind: NameKind, text: str) -> None:
         canonical_name(text, kind)
 
 
+@pytest.mark.proves("R29")
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (NameKind.PROJECT, "systern"),
+        (NameKind.USER, "systern"),
+        (NameKind.SERVICE_ACCOUNT, "соге"),  # all Cyrillic
+        (NameKind.USER, "n0ne"),
+        (NameKind.USER, "rne"),
+        (NameKind.PROJECT, "a1l"),
+        (NameKind.GROUP, "a11"),
+        (NameKind.GROUP, "a1l"),
+        (NameKind.SERVICE_ACCOUNT, "0perat0r"),
+        (NameKind.ROLE, "aIl"),
+        (NameKind.ROLE, "SYSTERN"),
+    ],
+    ids=ascii,
+)
+def test_look_alikes_of_reserved_words_are_not_names(kind: NameKind, text: str) -> None:
+    with pytest.raises(BadInput, match="reserved"):
+        canonical_name(text, kind)
+
+
+@pytest.mark.parametrize("text", ["systems", "meg", "allan", "newton", "nonesuch", "rnega"])
+def test_names_that_only_contain_a_reserved_word_are_names(text: str) -> None:
+    assert canonical_name(text) == text
+
+
 @pytest.mark.parametrize("text", ["Domain Users", "/projects/admin", "ops@example.org", "team (eu)"])
 def test_a_directory_group_keeps_its_whole_name(text: str) -> None:
     assert canonical_name(text, NameKind.GROUP) == text.casefold()

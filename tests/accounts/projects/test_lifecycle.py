@@ -156,7 +156,7 @@ def test_a_deleted_project_leaves_nothing_and_its_name_stays_reserved(sandbox: A
     sandbox.execute("admin", locks.lock_target, LockTarget.PROJECT, "p1", reason="x")
     for user in ("admin", "carl", "emma", "rita"):
         assert sandbox.expect_problem(user, "delete project p1").status in (403, 404)
-    sandbox.execute("admin", locks.unlock_target, LockTarget.PROJECT, "p1")
+    sandbox.execute("admin", locks.unlock_target, LockTarget.PROJECT, "p1", reason="over")
     sandbox.run_command("paul", "delete project P1")
     for text in ("create project p1", "create project P1"):
         with pytest.raises(Conflict, match="stays reserved"):

@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from aizen_hub.accounts import command_handlers
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import assignments, custom_roles
-from aizen_hub.problems import BadInput, Escalation, LastHolder, NotFound, Problem, ProjectRequired
+from aizen_hub.accounts.service_accounts import accounts
+from aizen_hub.problems import BadInput, Escalation, LastHolder, NotFound, Problem, ProjectRequired, Stale
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -22,7 +24,7 @@ def test_a_refusal_lists_what_is_missing_and_who_could(sandbox: AccountsHarness)
     assert isinstance(problem, Escalation)
     assert any("grant:roles" in one for one in problem.extensions["missing"])
     assert problem.extensions["who_can_grant"] == ["paul", "carl"]
-    assert problem.remedy == "ask paul, carl"
+    assert problem.remedy == "ask `paul` or `carl`, who can grant it"
     problem = sandbox.expect_problem("paul", "grant role PROJECT_CREATOR to tim", project="p1")
     assert problem.extensions["who_can_grant"] == ["admin"]
 
@@ -166,3 +168,25 @@ def test_a_self_grant_names_another_grantor(sandbox: AccountsHarness) -> None:
     able = sandbox.expect_problem("paul", "grant role PROJECT_READER to paul", project="p1").extensions["who_can_grant"]
     assert "carl" in able
     assert "paul" not in able
+
+
+@pytest.mark.proves("R66", "R77")
+def test_a_custom_role_that_was_changed_since_is_not_granted_by_a_confirmation(harness: AccountsHarness) -> None:
+    """The user who confirms has reviewed what the role contained when it was requested."""
+    harness.execute(OPERATOR, custom_roles.create_role, "LISTER", permissions=["list:users"], scopes=["system"])
+    permissions = ["manage:roles", "manage:service-accounts", "grant:roles"]
+    harness.execute(OPERATOR, custom_roles.create_role, "MAKER", permissions=permissions, scopes=["system"])
+    harness.grant("MAKER", SYSTEM, "rita")
+    harness.execute("rita", accounts.create_service_account, "robot")
+    robot = Identity.service_account("robot")
+    early, late = (
+        harness.execute("rita", assignments.grant_roles, [role], None, robot).pending_id
+        for role in ("LISTER", "lister")
+    )
+    harness.execute("admin", command_handlers.confirm_pending_change, early)
+    assert harness.roles_of(robot) == {"LISTER"}
+    harness.execute(OPERATOR, assignments.delete_assignment, "LISTER", SYSTEM, robot)
+    harness.execute("rita", custom_roles.update_role, "LISTER", permissions=["manage:users"])
+    with pytest.raises(Stale, match="LISTER was changed"):
+        harness.execute("admin", command_handlers.confirm_pending_change, late)
+    assert harness.roles_of(robot) == set()

@@ -6,20 +6,21 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 
-from aizen_hub.accounts import pending_changes
+from aizen_hub.accounts import command_handlers, pending_changes
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import assignments, last_holder
 from aizen_hub.accounts.service_accounts import accounts
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
-from aizen_hub.problems import LastHolder, NotFound, Problem
+from aizen_hub.problems import Denied, Escalation, LastHolder, NotFound, Problem
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.store.actor import Channel
+from aizen_hub.store.actor import Actor, Channel
 from tests.accounts.harness import FAR, OPERATOR, AccountsHarness
 
 ROUNDS = 200
@@ -166,3 +167,80 @@ def test_the_deletion_of_the_last_holder_is_refused_before_confirmation(
     harness.register_users("anna")
     harness.grant("AIZEN_ADMIN", SYSTEM, "anna")
     assert harness.run_command("admin", "delete user anna", channel=channel).pending_id
+
+
+@pytest.mark.proves("R69", "R77", "R144")
+@pytest.mark.parametrize("channel", [Channel.KERNEL, Channel.CLI])
+def test_the_remedy_for_the_last_admin_works(harness: AccountsHarness, channel: Channel) -> None:
+    """Refused at once where it can never be confirmed; what the refusal says to do makes it possible."""
+
+    def change(verb: str, who: str) -> Any:
+        preposition = "to" if verb == "grant" else "from"
+        return harness.run_command("admin", f"{verb} role AIZEN_ADMIN {preposition} {who}", channel=channel)
+
+    before = harness.state()
+    with pytest.raises(LastHolder) as caught:
+        change("revoke", "admin")
+    assert harness.state() == before, "nothing waits for a confirmation that could never be given"
+    remedy = "first grant AIZEN_ADMIN without an end to another user who can sign in, and confirm that in the panel"
+    assert caught.value.remedy == remedy
+    harness.register_users("anna")
+    granted = change("grant", "anna")
+    assert harness.roles_of("anna") == set()
+    with pytest.raises(Denied, match="recent login"):
+        harness.execute(
+            harness.actor("admin", recent_login_until=None), command_handlers.confirm_pending_change, granted.pending_id
+        )
+    with pytest.raises(LastHolder):
+        change("revoke", "admin")
+    harness.execute("admin", command_handlers.confirm_pending_change, granted.pending_id)
+    assert harness.roles_of("anna") == {"AIZEN_ADMIN"}
+    revoked = change("revoke", "admin")
+    harness.execute("anna", command_handlers.confirm_pending_change, revoked.pending_id)
+    assert harness.roles_of("admin") == set()
+
+
+@pytest.mark.proves("R69", "R77")
+@pytest.mark.parametrize("method", ["users file", "end date", "start date"])
+@pytest.mark.parametrize("channel", [Channel.KERNEL, Channel.CLI])
+def test_a_demotion_that_can_never_be_confirmed_is_refused_at_once(
+    harness: AccountsHarness, channel: Channel, method: str
+) -> None:
+    admin, now = harness.actor("admin", channel), harness.now()
+
+    def demote() -> Any:
+        if method == "users file":
+            files = {"u": json.dumps([{"id": "admin", "roles": []}])}
+            return harness.run_command("admin", "alter users u", files=files, channel=channel)
+        interval = Interval(None, now + FAR) if method == "end date" else Interval(now + FAR, None)
+        return harness.execute(
+            admin, assignments.grant_roles, ["AIZEN_ADMIN"], SYSTEM, Identity.user("admin"), interval=interval
+        )
+
+    if method == "users file":
+        files = {"u": json.dumps([{"id": "admin", "roles": []}, {"id": "zoe", "roles": ["AIZEN_ADMIN"]}])}
+        assert harness.run_command("admin", "alter users u", files=files, channel=channel).pending_id, "an exchange"
+        harness.execute(OPERATOR, registration.create_user, "fresh", provider="local")
+        files = {"u": json.dumps([{"id": "admin", "roles": []}, {"id": "fresh", "roles": ["AIZEN_ADMIN"]}])}
+        with pytest.raises(LastHolder):
+            harness.run_command("admin", "alter users u", files=files, channel=channel)
+    before = harness.state()
+    with pytest.raises((LastHolder, Escalation)):
+        demote()
+    assert harness.state() == before
+
+
+@pytest.mark.proves("R66", "R77")
+def test_a_service_account_grants_nothing_to_who_controls_it(harness: AccountsHarness) -> None:
+    """An admin may give an account of their own AIZEN_ADMIN, and gains nothing by it."""
+    harness.execute("admin", accounts.create_service_account, "robot")
+    robot = Identity.service_account("robot")
+    harness.grant("AIZEN_ADMIN", SYSTEM, robot)
+    actor = Actor(robot, Channel.SERVICE_ACCOUNT)
+    with pytest.raises(Escalation):
+        harness.execute(actor, assignments.grant_roles, ["PROJECT_ADMIN"], "p1", Identity.user("admin"))
+    harness.execute(OPERATOR, management.create_group, "crew")
+    harness.execute(OPERATOR, membership.add_member, "crew", Identity.user("admin"))
+    with pytest.raises(Escalation):
+        harness.execute(actor, assignments.grant_roles, ["PROJECT_ADMIN"], "p1", Identity.group("crew"))
+    harness.execute(actor, assignments.grant_roles, ["PROJECT_ADMIN"], "p1", Identity.user("zoe"))

@@ -154,19 +154,6 @@ def test_a_lock_outlives_role_changes_and_ends_by_itself(sandbox: AccountsHarnes
     assert len(sandbox.execute("admin", locks.list_locks).rows) == 1
 
 
-@pytest.mark.proves("R67")
-def test_unlocking_needs_every_right_of_the_locked(sandbox: AccountsHarness) -> None:
-    sandbox.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:rita", reason="x")
-    before = sandbox.state()
-    with pytest.raises(Escalation):
-        sandbox.execute("admin", locks.unlock_target, LockTarget.IDENTITY, "user:rita")
-    assert sandbox.state() == before
-    sandbox.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:zoe", reason="x")
-    sandbox.execute("admin", locks.unlock_target, LockTarget.IDENTITY, "user:zoe")  # zoe has no roles
-    with pytest.raises(NotFound):
-        sandbox.execute("admin", locks.unlock_target, LockTarget.IDENTITY, "user:zoe")
-
-
 @pytest.mark.parametrize(
     ("target", "name", "reason"),
     [

@@ -249,7 +249,7 @@ def test_a_locked_user_is_offered_no_project(harness: AccountsHarness) -> None:
     harness.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:rita", reason="x")
     with pytest.raises(Denied):
         opened(harness, "rita", "p1")
-    harness.execute(OPERATOR, locks.unlock_target, LockTarget.IDENTITY, "user:rita")
+    harness.execute(OPERATOR, locks.unlock_target, LockTarget.IDENTITY, "user:rita", reason="over")
     assert opened(harness, "rita", "p1").project == "p1"
 
 

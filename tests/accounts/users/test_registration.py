@@ -135,7 +135,8 @@ def test_users_change_only_their_own_contact_data(sandbox: AccountsHarness) -> N
 
 
 def test_one_way_of_alerts_changes_alone(sandbox: AccountsHarness) -> None:
-    sandbox.execute("rita", profiles.update_user, "rita", alerts={"email": True, "phone": True})
+    addresses = {"email": "rita@example.org", "phone": "+1555"}
+    sandbox.execute("rita", profiles.update_user, "rita", **addresses, alerts={"email": True, "phone": True})
     sandbox.execute("rita", profiles.update_user, "rita", alerts={"email": False})
     with sandbox.read() as tx:
         assert identities.get_user(tx, "rita").alerts == {"email": False, "phone": True}

@@ -155,7 +155,7 @@ def test_chains_continue_and_are_archived_again(installation: AuditedInstallatio
     assert installation.archive().manifest is None, "there is no newer checkpoint"
     installation.record_reads(5)
     with installation.store.write(OPERATOR) as tx:
-        locks.unlock_target(tx, LockTarget.IDENTITY, "user:ben")
+        locks.unlock_target(tx, LockTarget.IDENTITY, "user:ben", reason="over")
     installation.write_checkpoint()
     second = installation.archive().manifest
     assert second is not None

@@ -13,7 +13,7 @@ from aizen_hub.accounts.credentials import passwords, second_factor
 from aizen_hub.accounts.groups import management, mapping_rules, membership
 from aizen_hub.accounts.logins import linked_logins, login_report
 from aizen_hub.accounts.projects import lifecycle
-from aizen_hub.accounts.roles import access_requests, assignments, custom_roles, limits
+from aizen_hub.accounts.roles import access_requests, assignments, custom_roles, limits, permissions
 from aizen_hub.accounts.service_accounts import accounts, credentials
 from aizen_hub.accounts.sessions import locks, server_sessions
 from aizen_hub.accounts.users import bootstrap, registration
@@ -57,7 +57,8 @@ def populate_store(store: Store) -> None:
         registration.create_user(tx, "ina")
         registration.create_user(tx, "dora", provider="ldap")
         lifecycle.create_project(tx, "p1", owner=Identity.user("boss"))
-        custom_roles.create_role(tx, "scorer", permissions=["read:model"], limits={"jobs": 2}, scopes=["project"])
+        custom_roles.create_role(tx, "scorer", permissions=["read:training"], limits={"jobs": 2}, scopes=["project"])
+        permissions.create_permission(tx, "5 Project Limit", limit="projects", value=5)
     with store.write(OPERATOR) as tx:
         management.create_group(tx, "admins")
         management.create_group(tx, "team")
@@ -82,8 +83,9 @@ def populate_store(store: Store) -> None:
         start_job(tx, "d1", Identity.user("boss"), "p1")
     with store.write(user_actor("boss", Channel.CLI)) as tx:
         credentials.issue_credential(tx, "robot")  # pending
-    with store.write(user_actor("boss")) as tx:
+    with store.write(user_actor("dora")) as tx:
         access_requests.request_access(tx, "PROJECT_ADMIN", "p1", reason="please")
+    with store.write(user_actor("boss")) as tx:
         encryption = KeyEncryption.load(store.settings.key_encryption_path)
         enrolment = second_factor.begin_enrolment("boss", encryption)
         second_factor.enable_second_factor(tx, encryption, enrolment.encrypted_secret, code_of(enrolment.secret))

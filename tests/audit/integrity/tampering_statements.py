@@ -116,11 +116,22 @@ TAMPERED: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("boss", "`not_before`"),
     ),
     "registration": (
-        "INSERT INTO users (name, provider, display_name, alerts, active, created)"
-        f" VALUES ('mallory', 'local', '', '{{}}', true, {NOW})",
+        "INSERT INTO users (name, provider, display_name, email_unconfirmed, alerts, active, created)"
+        f" VALUES ('mallory', 'local', '', false, '{{}}', true, {NOW})",
         "user",
         ("mallory",),
     ),
+    "address set by another user": (
+        "UPDATE users SET email_set_by = 'user:mallory' WHERE name = 'boss'",
+        "user",
+        ("boss", "`email_set_by`"),
+    ),
+    "address not confirmed": (
+        "UPDATE users SET email_unconfirmed = true WHERE name = 'boss'",
+        "user",
+        ("boss", "`email_unconfirmed`"),
+    ),
+    "activation link by mail": ("UPDATE activations SET by_mail = true", "activation", ("`by_mail`",)),
     "last seen in the far future": (f"UPDATE users SET last_seen = {FAR} WHERE name = 'dora'", "date", ("dora",)),
     "groups reported in the far future": (f"UPDATE reported_groups SET seen_at = {FAR}", "date", ("dora",)),
     "recent login in the far future": (
@@ -140,6 +151,11 @@ TAMPERED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "mapping rule for others": ("UPDATE mapping_rules SET \"group\" = 'staff'", "mapping", ("`group`",)),
     "role's permissions": ("UPDATE roles SET permissions = '[\"*:*\"]'", "role", ("scorer", "`permissions`")),
     "role's limits": ("UPDATE roles SET limits = '{}'", "role", ("scorer", "`limits`")),
+    "permission's content": (
+        "UPDATE permissions SET content = 'projects=500'",
+        "permission",
+        ("5 Project Limit", "`content`"),
+    ),
     "role's scopes": ("UPDATE roles SET scopes = '[\"system\"]'", "role", ("scorer", "`scopes`")),
     "limit raised": ("UPDATE scope_limits SET value = 99", "limit", ("jobs", "user:nil", "`value`")),
     "limit deleted": ("DELETE FROM scope_limits", "limit", ("jobs", "user:nil")),

@@ -195,6 +195,25 @@ def test_every_bit_counts(audited_template: AuditedDatabase, number: int, column
     assert {finding.number for finding in report.findings} & {number, number + 1}
 
 
+@pytest.mark.proves("R95")
+@pytest.mark.parametrize("column", ["body", "previous", "hash"])
+@pytest.mark.parametrize("value", ["CAST({column} AS TEXT)", "'text'", "1000000000000", "1.5"])
+def test_a_value_of_another_type_is_a_finding(audited_database: AuditedDatabase, column: str, value: str) -> None:
+    """SQLite stores any type in any column; one such statement made every later verification end with an error."""
+    statement = f"UPDATE audit SET {column} = {value.format(column=column)} WHERE number = 7"
+    audited_database.tamper(lambda db: db.execute(statement))
+    assert findings_of_main(audited_database.report()) == {(Tampering.CHANGED, 7)}
+
+
+@pytest.mark.proves("R95")
+@pytest.mark.parametrize("change", ["number = 'seven'", "number = -7", "at = 'noon'", "writer = CAST('x' AS BLOB)"])
+def test_no_column_of_a_row_makes_the_verification_fail(audited_database: AuditedDatabase, change: str) -> None:
+    audited_database.tamper(lambda db: db.execute(f"UPDATE audit SET {change} WHERE number = 7"))
+    report = audited_database.report()
+    assert Tampering.CHANGED in {finding.kind for finding in report.findings}
+    assert report.rows >= ROWS - 1
+
+
 def test_one_change_is_one_finding(audited_database: AuditedDatabase) -> None:
     audited_database.tamper(lambda db: change_body(db, 7))
     assert findings_of_main(audited_database.report()) == {(Tampering.CHANGED, 7)}

@@ -38,7 +38,7 @@ def fill(store: Store) -> None:
         lifecycle.create_project(tx, "p1", owner=ADA)
         management.create_group(tx, "team")
         membership.add_member(tx, "team", BEN)
-        custom_roles.create_role(tx, "scorer", permissions=["read:model"])
+        custom_roles.create_role(tx, "scorer", permissions=["read:training"])
         assignments.write_assignment(tx, "scorer", "p1", Identity.group("team"))
         locks.lock_target(tx, LockTarget.IDENTITY, "user:ben", reason="away")
 
@@ -59,9 +59,9 @@ def differences(store: Store) -> list[Difference]:
 def test_a_store_without_manipulation_equals_its_changes(store: Store) -> None:
     assert differences(store) == []
     with store.write(OPERATOR) as tx:
-        locks.unlock_target(tx, LockTarget.IDENTITY, "user:ben")
+        locks.unlock_target(tx, LockTarget.IDENTITY, "user:ben", reason="over")
         membership.remove_member(tx, "team", BEN)
-        custom_roles.update_role(tx, "scorer", permissions=["read:model", "read:training"])
+        custom_roles.update_role(tx, "scorer", permissions=["read:training", "read:prediction"])
         assignments.revoke_roles(tx, ["scorer"], "p1", Identity.group("team"))
         accounts.create_service_account(tx, "robot")
         management.create_group(tx, "machines")
@@ -139,7 +139,7 @@ OPERATIONS: tuple[Callable[..., object], ...] = (
     lambda tx, identity: membership.add_member(tx, "team", identity),
     lambda tx, identity: membership.remove_member(tx, "team", identity),
     lambda tx, identity: locks.lock_target(tx, LockTarget.IDENTITY, str(identity), reason="test"),
-    lambda tx, identity: locks.unlock_target(tx, LockTarget.IDENTITY, str(identity)),
+    lambda tx, identity: locks.unlock_target(tx, LockTarget.IDENTITY, str(identity), reason="over"),
     lambda tx, identity: registration.delete_users(tx, [identity.name]),
 )
 

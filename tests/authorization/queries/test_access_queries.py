@@ -15,12 +15,14 @@ from aizen_hub.accounts import command_handlers, pending_changes
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import access_requests, assignments, custom_roles
+from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries import access_queries
 from aizen_hub.authorization.queries.access_queries import HypotheticalState
 from aizen_hub.commands.parser import parse_command
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, Denied, Escalation, LastHolder, NotFound, TooManyRequests
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
@@ -211,18 +213,21 @@ def test_a_request_is_denied_withdrawn_or_expires(sandbox: AccountsHarness) -> N
 
 
 @pytest.mark.proves("R72")
-def test_a_request_for_a_project_that_does_not_exist_is_answered_like_any_other(sandbox: AccountsHarness) -> None:
-    answers = [
-        sandbox.execute("tim", access_requests.request_access, "PROJECT_READER", project) for project in ("p1", "p9")
-    ]
-    assert answers[0].message.replace("p1", "p9") == answers[1].message
-    assert answers[0].data.keys() == answers[1].data.keys()
-    assert [row[3] for row in sandbox.execute("paul", access_requests.list_decidable_requests).rows] == ["p1"]
+def test_a_project_that_does_not_exist_is_refused_as_one_in_which_no_user_can_grant(sandbox: AccountsHarness) -> None:
+    sandbox.create_project("p8", "olga")
+    sandbox.execute(OPERATOR, locks.lock_target, LockTarget.PROJECT, "p8", reason="test")
+    answers = []
+    for project in ("p8", "p9"):
+        with pytest.raises(NotFound) as caught:
+            sandbox.execute("tim", access_requests.request_access, "PROJECT_READER", project)
+        answers.append(caught.value.to_json())
+    assert str(answers[0]).replace("p8", "p9") == str(answers[1])
 
 
-def test_requests_are_bounded(sandbox: AccountsHarness) -> None:
-    for number in range(access_requests.MAX_PENDING_PER_USER):
-        sandbox.execute("tim", access_requests.request_access, "PROJECT_READER", f"q{number}x")
+def test_requests_are_bounded(sandbox: AccountsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_requests, "MAX_PENDING_PER_USER", 2)
+    for role in ("PROJECT_EXECUTOR", "PROJECT_ADMIN"):
+        sandbox.execute("tim", access_requests.request_access, role, "p1")
     with pytest.raises(TooManyRequests):
         sandbox.execute("tim", access_requests.request_access, "PROJECT_READER", "p1")
     for bad in ("NO_ROLE", ""):
@@ -242,10 +247,11 @@ def test_a_dry_run_lists_gains_and_losses_and_changes_nothing(harness: AccountsH
     assert harness.state() == before
     changes = {(row[0], row[1]): (row[2], row[3]) for row in answer.rows}
     assert set(changes) == {("user:emma", "p1"), ("user:rita", "p1")}
-    gains, losses = changes["user:rita", "p1"]
-    assert "execute:training" in gains
-    assert losses == []
-    assert "execute:training" in changes["user:emma", "p1"][1]
+    assert changes["user:rita", "p1"] == (["PROJECT_EXECUTOR"], [])
+    assert changes["user:emma", "p1"] == ([], ["PROJECT_EXECUTOR"])
+    permissions = {right["identity"]: (right["gains"], right["loses"]) for right in answer.data["permissions"]}
+    assert "execute:training" in permissions["user:rita"][0]
+    assert "execute:training" in permissions["user:emma"][1]
     assert answer.data["dry_run"] is True
 
 
@@ -266,7 +272,8 @@ def test_a_dry_run_sees_through_groups_roles_and_locks(harness: AccountsHarness)
     answer = dry_run(
         harness.store, harness.actor("paul"), lambda tx: assignments.grant_roles(tx, ["TRAINER"], "p1", crew)
     )
-    assert [(row[0], row[2]) for row in answer.rows] == [("user:zoe", ["enter:project", "execute:training"])]
+    assert [(row[0], row[2]) for row in answer.rows] == [("user:zoe", ["TRAINER"])]
+    assert answer.data["permissions"][0]["gains"] == ["enter:project", "execute:training"]
     harness.execute("paul", assignments.grant_roles, ["TRAINER"], "p1", crew)
     answer = dry_run(
         harness.store, OPERATOR, lambda tx: custom_roles.update_role(tx, "TRAINER", permissions=["read:training"])

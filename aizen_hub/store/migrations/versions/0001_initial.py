@@ -77,26 +77,22 @@ def upgrade() -> None:
     op.create_table(
         "groups",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
-        sa.Column("name", _NAME, nullable=False),
-        sa.Column("provider", sa.String(length=32)),
+        sa.Column("name", _NAME, nullable=False), sa.Column("provider", sa.String(length=32)),
         sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("is_default", sa.Boolean(), nullable=False),
-        sa.Column("built_in", sa.Boolean(), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False), sa.Column("built_in", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_groups")),
         sa.UniqueConstraint("name", name=op.f("uq_groups_name")),
         sqlite_autoincrement=True,
-    )
+    )  # fmt: skip
     op.create_table(
         "idempotency_keys",
         sa.Column("identity", _IDENTITY, nullable=False),
         sa.Column("route", sa.String(length=120), nullable=False),
         sa.Column("key", sa.String(length=120), nullable=False),
-        sa.Column("body_hash", sa.String(length=64), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("response", sa.JSON(), nullable=False),
-        sa.Column("at", _INT64, nullable=False),
+        sa.Column("body_hash", sa.String(length=64), nullable=False), sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("response", sa.JSON(), nullable=False), sa.Column("at", _INT64, nullable=False),
         sa.PrimaryKeyConstraint("identity", "route", "key", name=op.f("pk_idempotency_keys")),
-    )
+    )  # fmt: skip
     op.create_index(op.f("ix_idempotency_keys_at"), "idempotency_keys", ["at"], unique=False)
     op.create_table(
         "jobs",
@@ -113,26 +109,21 @@ def upgrade() -> None:
         "keys",
         sa.Column("kid", sa.String(length=64), nullable=False),
         sa.Column("purpose", sa.String(length=20), nullable=False),
-        sa.Column("public", sa.LargeBinary(), nullable=False),
-        sa.Column("private", sa.LargeBinary()),
+        sa.Column("public", sa.LargeBinary(), nullable=False), sa.Column("private", sa.LargeBinary()),
         sa.Column("state", sa.String(length=20), nullable=False),
-        sa.Column("created", _INT64, nullable=False),
-        sa.Column("changed", _INT64, nullable=False),
+        sa.Column("created", _INT64, nullable=False), sa.Column("changed", _INT64, nullable=False),
         sa.PrimaryKeyConstraint("kid", name=op.f("pk_keys")),
-    )
+    )  # fmt: skip
     op.create_table(
         "locks",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
-        sa.Column("target", sa.String(length=20), nullable=False),
-        sa.Column("name", _IDENTITY, nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("ends", _INT64),
-        sa.Column("locked_by", _IDENTITY, nullable=False),
-        sa.Column("locked", _INT64, nullable=False),
+        sa.Column("target", sa.String(length=20), nullable=False), sa.Column("name", _IDENTITY, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False), sa.Column("ends", _INT64),
+        sa.Column("locked_by", _IDENTITY, nullable=False), sa.Column("locked", _INT64, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_locks")),
         sa.UniqueConstraint("target", "name", name=op.f("uq_locks_target_name")),
         sqlite_autoincrement=True,
-    )
+    )  # fmt: skip
     op.create_table(
         "mapping_rules",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
@@ -204,6 +195,16 @@ def upgrade() -> None:
         sa.Column("comment", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_changes")),
     )
+    op.create_index("ix_pending_changes_state", "pending_changes", ["state", "requested_by"], unique=False)
+    op.create_table(
+        "permissions",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False), sa.Column("skeleton", _NAME, nullable=False),
+        sa.Column("content", sa.String(length=200), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_permissions")),
+        *(sa.UniqueConstraint(name, name=op.f(f"uq_permissions_{name}")) for name in ("content", "name", "skeleton")),
+    )  # fmt: skip
     op.create_table(
         "project_alerts",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
@@ -246,17 +247,14 @@ def upgrade() -> None:
     op.create_table(
         "roles",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
-        sa.Column("name", _NAME, nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("category", _NAME, nullable=False),
-        sa.Column("scopes", sa.JSON(), nullable=False),
-        sa.Column("permissions", sa.JSON(), nullable=False),
-        sa.Column("limits", sa.JSON(), nullable=False),
+        sa.Column("name", _NAME, nullable=False), sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("category", _NAME, nullable=False), sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("permissions", sa.JSON(), nullable=False), sa.Column("limits", sa.JSON(), nullable=False),
         sa.Column("version", _INT64, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_roles")),
         sa.UniqueConstraint("name", name=op.f("uq_roles_name")),
         sqlite_autoincrement=True,
-    )
+    )  # fmt: skip
     op.create_table(
         "scope_limits",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
@@ -286,7 +284,7 @@ def upgrade() -> None:
         sa.Column("server", _NAME, nullable=False), sa.Column("project", _NAME),
         sa.Column("credential", sa.String(length=64), nullable=False), sa.Column("started", _INT64, nullable=False),
         sa.Column("last_seen", _INT64, nullable=False), sa.Column("ended", _INT64),
-        sa.Column("end_reason", sa.String(length=40)), sa.Column("min_token_revision", _INT64),
+        sa.Column("end_reason", sa.Text()), sa.Column("ended_by", _IDENTITY), sa.Column("min_token_revision", _INT64),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
         sa.UniqueConstraint("credential", name=op.f("uq_sessions_credential")),
     )  # fmt: skip
@@ -304,9 +302,11 @@ def upgrade() -> None:
         "users",
         sa.Column("id", _ID, autoincrement=True, nullable=False), sa.Column("name", _NAME, nullable=False),
         sa.Column("provider", sa.String(length=32), nullable=False), sa.Column("domain", _NAME),
-        sa.Column("subject", _NAME), sa.Column("display_name", _NAME, nullable=False), sa.Column("email", _NAME),
+        sa.Column("subject", _NAME), sa.Column("display_name", sa.Text(), nullable=False), sa.Column("email", _NAME),
+        sa.Column("email_set_by", _IDENTITY), sa.Column("email_unconfirmed", sa.Boolean(), nullable=False),
         sa.Column("phone", sa.String(length=40)), sa.Column("alerts", sa.JSON(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False), sa.Column("not_before", _INT64),
+        sa.Column("sign_out_revision", _INT64),
         sa.Column("created", _INT64, nullable=False), sa.Column("last_seen", _INT64),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
@@ -320,6 +320,7 @@ def upgrade() -> None:
         sa.Column("expires", _INT64, nullable=False),
         sa.Column("issued_by", _IDENTITY),
         sa.Column("with_recent_login", sa.Boolean(), nullable=False),
+        sa.Column("by_mail", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_activations_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_activations")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_activations_token_hash")),

@@ -1,0 +1,96 @@
+"""Dry runs: what a change would give and take, in effective rights and in roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.roles import assignments, custom_roles
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.commands.result import Result, message_result
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.store.transaction import WriteTransaction
+from tests.accounts.harness import OPERATOR, AccountsHarness
+
+BOB = Identity.user("bob")
+SCOPES = ["system", "project"]
+
+
+@pytest.fixture
+def preview_harness(harness: AccountsHarness) -> AccountsHarness:
+    """Bob reads two projects; WIDE is a custom role of the system and of projects."""
+    harness.register_users("bob", "ada")
+    for project in ("churn", "fraud"):
+        harness.create_project(project, "ada")
+        harness.grant("PROJECT_READER", project, BOB)
+    harness.execute(OPERATOR, custom_roles.create_role, "WIDE", permissions=["read", "execute"], scopes=SCOPES)
+    harness.execute(OPERATOR, custom_roles.create_role, "EVERYTHING", permissions=["*"], scopes=["system"])
+    return harness
+
+
+def preview(harness: AccountsHarness, change: Any) -> dict[tuple[str, str], tuple[list[str], list[str]]]:
+    result = dry_run(harness.store, OPERATOR, change)
+    return {(row[0], row[1]): (row[2], row[3]) for row in result.rows}
+
+
+def test_a_wide_right_that_covers_a_narrow_one_loses_nothing(preview_harness: AccountsHarness) -> None:
+    """A reader of one project gets a role of the system that reads everything, and gives up the narrow one."""
+
+    def widen(tx: WriteTransaction) -> Result:
+        assignments.grant_roles(tx, ["WIDE"], "system", BOB)
+        return assignments.revoke_roles(tx, ["PROJECT_READER"], "churn", BOB)
+
+    rows = preview(preview_harness, widen)
+    assert rows.pop(("user:bob", "system")) == (["WIDE"], [])
+    # `enter:project` alone comes with any role of a project; the role of the system does not have it.
+    assert all(not gains for gains, _ in rows.values())
+    rights = dry_run(preview_harness.store, OPERATOR, widen).data["permissions"]
+    assert [right["loses"] for right in rights if right["scope"] == "churn"] in ([], [["enter:project"]])
+
+
+def test_a_narrow_role_that_a_wide_one_covers_is_not_a_loss(preview_harness: AccountsHarness) -> None:
+    preview_harness.grant("EVERYTHING", "system", BOB)
+    rows = preview(preview_harness, lambda tx: assignments.revoke_roles(tx, ["PROJECT_READER"], "churn", BOB))
+    assert rows == {}
+
+
+def test_a_wide_role_that_goes_is_lost_once_and_not_in_every_project(preview_harness: AccountsHarness) -> None:
+    preview_harness.grant("WIDE", "system", BOB)
+    rows = preview(preview_harness, lambda tx: assignments.revoke_roles(tx, ["WIDE"], "system", BOB))
+    assert rows == {("user:bob", "system"): ([], ["WIDE"])}
+
+
+def test_a_preview_speaks_in_roles_and_tells_permissions_on_request(preview_harness: AccountsHarness) -> None:
+    def promote(tx: WriteTransaction) -> Result:
+        return assignments.grant_roles(tx, ["PROJECT_ADMIN"], "churn", BOB)
+
+    result = dry_run(preview_harness.store, OPERATOR, promote)
+    assert result.rows == (("user:bob", "churn", ["PROJECT_ADMIN"], []),)
+    (rights,) = result.data["permissions"]
+    assert "delete:*" in rights["gains"]
+    assert not rights["loses"]
+
+
+def test_a_changed_role_is_named_as_changed(preview_harness: AccountsHarness) -> None:
+    preview_harness.grant("WIDE", "churn", BOB)
+    rows = preview(preview_harness, lambda tx: custom_roles.update_role(tx, "WIDE", permissions=["read"]))
+    assert rows == {("user:bob", "churn"): ([], ["WIDE (changed)"])}
+
+
+def test_a_role_of_an_administrator_is_shown_although_it_gives_no_permission(preview_harness: AccountsHarness) -> None:
+    """What a role may grant counts too."""
+    preview_harness.grant("EVERYTHING", "system", BOB)
+    rows = preview(preview_harness, lambda tx: assignments.grant_roles(tx, ["PROJECT_CREATOR"], None, BOB))
+    assert rows == {("user:bob", "system"): (["PROJECT_CREATOR"], [])}
+
+
+def test_locking_loses_every_role(preview_harness: AccountsHarness) -> None:
+    def lock(tx: WriteTransaction) -> Result:
+        locks.lock_target(tx, LockTarget.IDENTITY, str(BOB), reason="left")
+        return message_result("locked")
+
+    rows = preview(preview_harness, lock)
+    assert rows == {("user:bob", scope): ([], ["PROJECT_READER"]) for scope in ("churn", "fraud")}
