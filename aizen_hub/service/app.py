@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from aizen_hub.problems import NotFound
+from aizen_hub.service.api.health import METRICS_PATH
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.http.problem_response import MethodNotAllowed
 from aizen_hub.service.http.route import DIRECT_METHODS, PROXIED_METHODS, AuthMethod, Route, check_routes
@@ -28,10 +29,7 @@ AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def create_app(service: ServiceContext) -> web.Application:
-    """Build the application.
-
-    Every route of the table is reached at the service's own address for the credentials of that side, and below the
-    proxy's prefix for those of the other; any other address or method is refused (R60).
+    """Build the application of all routes; without the metrics where these have an address of their own.
 
     Raises
     ------
@@ -39,12 +37,33 @@ def create_app(service: ServiceContext) -> web.Application:
         A route does not declare its credentials or its requirement.
     """
     table = routes()
+    if service.settings.metrics.port is not None:
+        table = tuple(route for route in table if route.path != METRICS_PATH)
+    return _create_app(service, table)
+
+
+def create_metrics_app(service: ServiceContext) -> web.Application:
+    """Build the application that has the metrics only."""
+    return _create_app(service, tuple(route for route in routes() if route.path == METRICS_PATH))
+
+
+def _create_app(service: ServiceContext, table: tuple[Route, ...]) -> web.Application:
+    """Build the application of a table of routes.
+
+    Every route of the table is reached at the service's own address for the credentials of that side, and below the
+    proxy's prefix for those of the other; any other address or method is refused (R60).
+    """
     check_routes(table)
     endpoints: dict[web.AbstractRoute, Endpoint] = {}
     app = web.Application(
         middlewares=(
             RequestObserver(endpoints, service.metrics, service.authenticator.client_address).observe,
-            ProblemDocuments(service.metrics, partial(render_problem, service)).respond,
+            ProblemDocuments(
+                service.metrics,
+                partial(render_problem, service),
+                service.prefix,
+                service.catalog.command_with_handler,
+            ).respond,
             RequestLimits(service.state, service.metrics).enforce,
             Authentication(service.authenticator, service.rate_limiter).authenticate,
         )

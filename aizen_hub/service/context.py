@@ -39,6 +39,8 @@ class ServiceContext:
     instance : str
         Random id of this process, sent with every response.
     hub_secret : str or None
+    metrics_token : str or None
+        What a reader of the metrics must send; None: nothing.
     hub_revocations : mapping of str to Task
         Revocations at the hub that are under way, by user name.
     """
@@ -48,6 +50,7 @@ class ServiceContext:
     instance: str
     prefix: str
     hub_secret: str | None
+    metrics_token: str | None
     metrics: Metrics
     state: ServiceState
     clock: ClockCheck

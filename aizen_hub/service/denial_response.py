@@ -8,14 +8,18 @@ from functools import lru_cache
 from typing import Any
 
 from aizen_hub.authorization import checks
+from aizen_hub.authorization.activity import inactive_remedy
 from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
-from aizen_hub.authorization.queries import access_queries
+from aizen_hub.authorization.delegation import format_names
+from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, ProjectRequired
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.messages import describe_scope
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, is_assignable_in, project_of
+from aizen_hub.service.grant_denial import grant_denial, requested_grant
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.transaction import ReadTransaction
+from aizen_hub.wording import CHOOSE_PROJECT, request_role
 
 
 def may_see_scope(request: DecisionRequest) -> bool:
@@ -25,10 +29,17 @@ def may_see_scope(request: DecisionRequest) -> bool:
 
 
 def visible_decision_in(tx: ReadTransaction, recorded: RecordedDecision, request: DecisionRequest) -> dict[str, Any]:
-    """Return a denial as its requester may see it; `may_see_scope` tells where `decision_view` is enough."""
-    if _is_hidden(tx, request):
+    """Return a denial as its requester may see it; `may_see_scope` tells where `decision_view` is enough.
+
+    For a command that grants roles, `requested_grant` tells that it is not.
+    """
+    if not may_see_scope(request) and _is_hidden(tx, request):
         return _hidden_view(request.request.scope or SYSTEM, recorded)
-    return decision_view(recorded)
+    view, grant = decision_view(recorded), requested_grant(request)
+    if grant is None or recorded.decision.reason not in _MISSING:
+        return view
+    denied = grant_denial(tx, grant, request.actor.identity)
+    return view if denied is None else {**view, "sentence": denied.detail, "role": None}
 
 
 def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: DecisionRequest) -> Problem:
@@ -37,26 +48,33 @@ def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: 
     scope = request.request.scope or SYSTEM
     view = decision_view(recorded)
     if recorded.code is not None:
-        return NotAuthenticated(decision.sentence, extensions={"code": recorded.code, "decision": view})
+        link = inactive_remedy(tx, identity) if decision.reason is Reason.NOT_ACTIVE else None
+        return NotAuthenticated(decision.sentence, remedy=link, extensions={"code": recorded.code, "decision": view})
     if decision.reason is Reason.PROJECT_REQUIRED:
-        return ProjectRequired(
-            decision.sentence,
-            remedy="`set project <name>` chooses one; `list projects` shows yours",
-            extensions={"decision": view},
-        )
+        return ProjectRequired(decision.sentence, remedy=CHOOSE_PROJECT, extensions={"decision": view})
     if not may_see_scope(request) and _is_hidden(tx, request):
         not_found = checks.project_not_found(scope)
         hidden = {"decision": _hidden_view(scope, recorded), "who_can_grant": []}
         return NotFound(not_found.detail, remedy=not_found.remedy, extensions=hidden)
+    grant = requested_grant(request)
+    if grant is not None and decision.reason in _MISSING:
+        denied = grant_denial(tx, grant, identity)
+        if denied is not None:
+            denied.extensions["decision"] = {**view, "sentence": denied.detail, "role": None}
+            return denied
     grantors: tuple[str, ...] = ()
-    remedy = None
-    if decision.role is not None and decision.reason in _MISSING:
-        # No user can grant a role to themselves.
-        candidates = access_queries.who_can_grant(tx, decision.role, scope)
-        grantors = tuple(name for name in candidates if name != identity.name)
-        role = f"the role {decision.role} in {describe_scope(scope)}"
-        names = " or ".join(f"`{name}`" for name in grantors[:3])
-        remedy = f"ask {names} for {role}" if grantors else f"you would need {role}"
+    remedy: str | None = None
+    role = tx.roles.get(decision.role or "")
+    if role is not None and decision.reason in _MISSING:
+        # A role that exists only in the system is held there, also where it is missing in a project.
+        scope = scope if is_assignable_in(role, scope) else SYSTEM
+        grantors = who_can_grant(tx, role.name, scope, recipient=identity, besides=(identity,))
+        phrase = f"the role {role.name} in {describe_scope(scope)}"
+        if grantors:
+            asking = f"ask {format_names(grantors)} for {phrase}, or "
+            remedy = request_role(role.name, project_of(scope)).after(asking)
+        else:
+            remedy = f"this needs {phrase}, which no other user can grant at present"
     extensions = {"decision": view, "who_can_grant": list(grantors), "scope": scope}
     return Denied(decision.sentence, remedy=remedy, extensions=extensions)
 

@@ -23,7 +23,7 @@ from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_
 from aizen_hub.service.async_store import AsyncStore
 from aizen_hub.service.auth.authenticator import RequestAuthenticator
 from aizen_hub.service.auth.browser_login import BrowserLogin, HubLocation
-from aizen_hub.service.auth.hub_api import HubApiClient
+from aizen_hub.service.auth.hub_api import HUB_VARIABLES, HubApiClient
 from aizen_hub.service.auth.rate_limits import RateLimiter
 from aizen_hub.service.clock_check import ClockCheck, kernel_ntp_status
 from aizen_hub.service.context import ServiceContext
@@ -65,6 +65,12 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
     environ = os.environ if environ is None else environ
     if os.geteuid() == 0:
         log.warning("running as root: give the service its own account")
+    missing = [name for name in HUB_VARIABLES if not environ.get(name)]
+    if missing:
+        log.warning(
+            "panel and command line have no sign-in without these variables, see docs/separate-service.md",
+            extra={"data": {"missing": missing}},
+        )
     catalog = load_catalog(settings.catalog, settings.overlays)
     try:
         # Hub and service share this file; if both start at once, the first creates it.
@@ -75,10 +81,14 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
         )
         file = settings.core.credential_file if settings.core else None
         core_credential = read_secret(file) if file else None
+        token_file = settings.metrics.token_file
+        metrics_token = read_secret(token_file) if token_file else None
     except SecretFileError as error:
         raise StartupError(str(error)) from None
     if core_credential is not None and core_credential == hub_secret:
         raise StartupError("the core's credential is the hub secret: give each its own")
+    if metrics_token is not None and metrics_token in (hub_secret, core_credential):
+        raise StartupError("the token of the metrics is also the hub secret or the core's credential: give it its own")
     store = Store.open(settings, catalog)
     try:
         with store.write(SERVICE_ACTOR) as tx:
@@ -86,7 +96,7 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
         if link is not None:
             _save_activation_link(settings, link.path)
         _warn_of_missing_checkpoint_file(settings, store)
-        context = _assemble(settings, catalog, store, instance, hub_secret, core_credential, environ)
+        context = _assemble(settings, catalog, store, instance, hub_secret, core_credential, metrics_token, environ)
         with store.read() as tx:
             context.state.missing_data = _missing_data(context, tx)
         refresh_keys(context)
@@ -104,6 +114,7 @@ def _assemble(
     instance: str,
     hub_secret: str | None,
     core_credential: str | None,
+    metrics_token: str | None,
     environ: Mapping[str, str],
 ) -> ServiceContext:
     prefix = environ.get("JUPYTERHUB_SERVICE_PREFIX", DEFAULT_PREFIX)
@@ -139,6 +150,7 @@ def _assemble(
         instance=instance,
         prefix=prefix,
         hub_secret=hub_secret,
+        metrics_token=metrics_token,
         metrics=metrics,
         state=state,
         clock=clock,

@@ -59,6 +59,9 @@ _ONCE = frozenset(
 )
 """Changes without an idempotency key: they show a secret once, or can be done only once."""
 
+_REQUESTS = "/api/v1/requests"
+"""Access requests refuse a dry run, which would tell names of projects."""
+
 _SCHEMES = dict(_SECURITY.values()) | {
     _BOUND: {
         "type": "http",
@@ -182,6 +185,8 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
 
 def supports_dry_run(route: Route) -> bool:
     """Whether it is a change that accepts ``Prefer: dry-run``, as `api.change_response.authorized_result` does."""
+    if route.path == _REQUESTS:
+        return False
     return route.response is ResultView and (route.idempotent or (route.method == "POST" and route.path in _ONCE))
 
 

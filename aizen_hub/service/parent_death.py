@@ -29,7 +29,8 @@ def end_with_parent(parent: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         raise StartupError(
-            "a managed service needs Linux, where it can end with the hub; run `aizen-hub serve` unmanaged instead"
+            "a service that the hub starts needs Linux, where it can end with the hub; set `service: {managed: false}` "
+            "in aizen.yaml and run `aizen-hub serve`, see docs/separate-service.md"
         )
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from aizen_hub.problems import Problem
-from aizen_hub.service.app import create_app
+from aizen_hub.service.app import create_app, create_metrics_app
 from aizen_hub.service.background.scheduler import Scheduler
 from aizen_hub.service.background.tasks import ScheduledTasks
 from aizen_hub.service.context import ServiceContext
@@ -47,29 +48,36 @@ class Server:
 
     Raises
     ------
-    OSError
-        The port is in use.
+    StartupError
+        The port, or that of the metrics, cannot be used.
     """
 
     def __init__(self, context: ServiceContext, host: str, port: int) -> None:
         self.context = context
-        self._sockets = bind_sockets(port, host)
-        self.port: int = self._sockets[0].getsockname()[1]
-        self._listener = Listener(create_app(context), _DRAIN_SECONDS)
+        sockets = _bind(host, port, "service.port")
+        self.port: int = sockets[0].getsockname()[1]
+        self._listeners = [(Listener(create_app(context), _DRAIN_SECONDS), sockets)]
+        metrics = context.settings.metrics
+        if metrics.port is not None:
+            listener = Listener(create_metrics_app(context), _DRAIN_SECONDS)
+            self._listeners.append((listener, _bind(metrics.host, metrics.port, "metrics.port")))
         self._scheduler = Scheduler(context.metrics)
         self._scheduled_tasks = ScheduledTasks(context)
 
     async def start(self) -> None:
-        await self._listener.start(self._sockets)
+        for listener, sockets in self._listeners:
+            await listener.start(sockets)
         self._scheduler.start(*self._scheduled_tasks.tasks())
 
     async def stop(self) -> None:
         """Accept no new requests, answer the ones under way within a few seconds, and close everything."""
         self.context.state.stopping = True
-        await self._listener.stop()
+        for listener, _ in self._listeners:
+            await listener.stop()
         await self._scheduler.stop()
         await self.context.core.runner.close()
-        await self._listener.close()
+        for listener, _ in self._listeners:
+            await listener.close()
         await self._scheduled_tasks.shut_down()
         await self.context.hub_api.close()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
@@ -78,6 +86,16 @@ class Server:
         self.context.pools.close()
         self.context.decisions.close()
         self.context.store.close()
+
+
+def _bind(host: str, port: int, key: str) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, host)
+    except OSError as error:
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            f"another process may use that port: stop it, or set another `{key}` on both sides"
+        ) from None
 
 
 def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
@@ -112,13 +130,7 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         # Everything that may take long or fail is done before the port opens: a client that connects finds a service
         # that is complete.
         context = build_context(settings, instance=instance or secrets.token_hex(16), environ=environ)
-        try:
-            server = Server(context, settings.service.host, settings.service.port)
-        except OSError as error:
-            raise StartupError(
-                f"cannot listen on {settings.service.host}:{settings.service.port}: {error.strerror}; "
-                "another process may use that port: stop it, or set another `service.port` on both sides"
-            ) from None
+        server = Server(context, settings.service.host, settings.service.port)
         await server.start()
         # The parts of a service live until its end: scanning them in every collection frees nothing.
         gc.collect()

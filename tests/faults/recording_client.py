@@ -116,7 +116,7 @@ class Client:
         return self._simple("lock", {"user": user}, "/api/v1/locks", body)
 
     def unlock(self, user: str) -> Op:
-        body = {"target": "identity", "name": f"user:{user}"}
+        body = {"target": "identity", "name": f"user:{user}", "reason": "over"}
         return self._simple("unlock", {"user": user}, "/api/v1/locks/remove", body)
 
     def open_session(self, user: str, project: str, server: str | None = None) -> Session | None:

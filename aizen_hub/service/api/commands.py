@@ -35,6 +35,7 @@ from aizen_hub.service.http.route import (
 )
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction, make_audit_record
+from aizen_hub.wording import CHOOSE_PROJECT
 
 _MAX_BODY = 2 << 20
 
@@ -138,7 +139,7 @@ def _use_body_project(ctx: RequestContext) -> None:
         raise BadInput(
             "a session has its own project, so `project` cannot be given",
             faults=[Fault("/project", "only without a session")],
-            remedy="`set project` changes it",
+            remedy=CHOOSE_PROJECT,
         )
     ctx.principal = replace(ctx.principal, actor=replace(ctx.actor, project=project))
 

@@ -6,18 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from aizen_hub.problems import Unavailable
+from aizen_hub.problems import NotAuthenticated, Unavailable
 from aizen_hub.service.api.schemas.health import Health
 from aizen_hub.service.auth.rate_limits import TokenBuckets
 from aizen_hub.service.clock_check import REMEDY
+from aizen_hub.service.http.headers import joined_header
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, RawResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ReadTransaction
+from aizen_hub.tokens.opaque_token import constant_time_equals
 
 if TYPE_CHECKING:
     from aizen_hub.service.context import ServiceContext
 
 WITHOUT_CREDENTIAL = frozenset({AuthMethod.NONE})
+METRICS_PATH = "/metrics"
 SCRAPES_PER_SECOND, SCRAPE_BURST = 10.0, 20
 """Metrics are computed this often; more frequent requests get the last result."""
 
@@ -74,12 +77,24 @@ def _check_readiness(service: ServiceContext, tx: ReadTransaction) -> NotReady |
 
 async def metrics(ctx: RequestContext) -> RawResponse:
     service = ctx.service
+    if service.metrics_token is not None:
+        _check_token(joined_header(ctx.headers, "Authorization"), service.metrics_token)
     exposition = _expositions.get(service)
     if exposition is None:
         exposition = _expositions[service] = _Exposition()
     if not exposition.rate.take(""):
         exposition.content = service.metrics.exposition()
     return RawResponse(exposition.content, service.metrics.content_type)
+
+
+def _check_token(authorization: str, expected: str) -> None:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not constant_time_equals(token, expected):
+        raise NotAuthenticated(
+            "the metrics need their token",
+            remedy="send it as `Authorization: Bearer …`; `metrics.token_file` of aizen.yaml names its file",
+            extensions={"code": "metrics-token"},
+        )
 
 
 class _Exposition:
@@ -97,7 +112,7 @@ ROUTES = (
         response=Health, available_when_sealed=True, rate_limited=False,
     ),
     Route(
-        "GET", "/metrics", WITHOUT_CREDENTIAL, CREDENTIAL_SUFFICES, metrics, "Metrics in the format of Prometheus.",
+        "GET", METRICS_PATH, WITHOUT_CREDENTIAL, CREDENTIAL_SUFFICES, metrics, "Metrics in the format of Prometheus.",
         available_when_sealed=True, rate_limited=False, media_type="text/plain",
     ),
 )  # fmt: skip

@@ -52,34 +52,40 @@ async def download_file(ctx: RequestContext) -> JsonResponse:
     return await ctx.authorized_write(lambda tx, _: JsonResponse(bundle.download_file(tx, keys.ring(tx), name)))
 
 
-ROUTES = (
-    Route(
-        "POST",
-        "/api/v1/impersonate",
-        _SERVICE_ACCOUNTS,
-        ANY_REGISTERED,
-        impersonate_user,
-        "Issue a short token with which a service account acts for a user; every decision checks the rights of both.",
-        body=ImpersonationRequest,
-        response=ActingToken,
-    ),
-    Route(
-        "GET",
-        "/api/v1/sync",
-        _SERVICE_ACCOUNTS,
-        ANY_REGISTERED,
-        list_files,
-        "List the files that remote workers may copy; no copy is authoritative.",
-        response=FileList,
-    ),
-    Route(
-        "GET",
-        "/api/v1/sync/file",
-        _SERVICE_ACCOUNTS,
-        ANY_REGISTERED,
-        download_file,
-        "Download one copy, dated and signed.",
-        query=FileQuery,
-        response=SignedFile,
-    ),
-)
+def _routes(prefix: str, impersonate: str) -> tuple[Route, ...]:
+    return (
+        Route(
+            "POST",
+            impersonate,
+            _SERVICE_ACCOUNTS,
+            ANY_REGISTERED,
+            impersonate_user,
+            "Issue a short token with which a service account acts for a user; every decision checks the rights of "
+            "both.",
+            body=ImpersonationRequest,
+            response=ActingToken,
+        ),
+        Route(
+            "GET",
+            f"{prefix}/sync",
+            _SERVICE_ACCOUNTS,
+            ANY_REGISTERED,
+            list_files,
+            "List the files that remote workers may copy; no copy is authoritative.",
+            response=FileList,
+        ),
+        Route(
+            "GET",
+            f"{prefix}/sync/file",
+            _SERVICE_ACCOUNTS,
+            ANY_REGISTERED,
+            download_file,
+            "Download one copy, dated and signed.",
+            query=FileQuery,
+            response=SignedFile,
+        ),
+    )
+
+
+# A job agent finds them under the addresses that AI Hub documents too.
+ROUTES = (*_routes("/api/v1", "/api/v1/impersonate"), *_routes("", "/auth/impersonate"))

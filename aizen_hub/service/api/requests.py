@@ -6,7 +6,7 @@ from aizen_hub.accounts import command_handlers, pending_changes
 from aizen_hub.accounts.roles import access_requests
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
-from aizen_hub.service.api.change_response import authorized_result
+from aizen_hub.service.api.change_response import authorized_result, result_response, wants_dry_run
 from aizen_hub.service.api.schemas.access import Comment
 from aizen_hub.service.api.schemas.groups import Approval, NewAccessRequest, RequestsQuery
 from aizen_hub.service.api.schemas.result import ResultView
@@ -27,16 +27,20 @@ IN_PANEL = frozenset({AuthMethod.BROWSER})
 async def list_requests(ctx: RequestContext) -> JsonResponse:
     if ctx.query.which == "mine":
         return await authorized_result(ctx, lambda tx: access_requests.list_own_requests(tx, ctx.identity))
+    if ctx.query.which == "all":
+        return await authorized_result(ctx, access_requests.list_requests)
     return await authorized_result(ctx, access_requests.list_decidable_requests)
 
 
 async def create_request(ctx: RequestContext) -> JsonResponse:
     body = ctx.body
-    return await authorized_result(
-        ctx,
-        lambda tx: access_requests.request_access(tx, body.role, body.scope, reason=body.reason, until=body.until),
-        201,
-    )
+
+    def operation(tx: WriteTransaction) -> JsonResponse:
+        tx.dry_run = wants_dry_run(ctx)  # refused
+        made = access_requests.request_access(tx, body.role, body.scope, reason=body.reason, until=body.until)
+        return result_response(made, tx, 201)
+
+    return await ctx.authorized_write(lambda tx, _: operation(tx))
 
 
 async def approve_request(ctx: RequestContext) -> JsonResponse:
@@ -88,7 +92,7 @@ ROUTES = (
         ROLE_CHECKED_METHODS,
         ANY_REGISTERED,
         list_requests,
-        "List your own access requests, or those that you may decide.",
+        "List your own access requests, those that you may decide, or both.",
         query=RequestsQuery,
         response=ResultView,
     ),

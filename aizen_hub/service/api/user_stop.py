@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from aizen_hub.accounts.names import normalization, reservation
-from aizen_hub.accounts.sessions import locks
+from aizen_hub.accounts.names import name_release, normalization, reservation
+from aizen_hub.accounts.sessions import lock_previews, locks
+from aizen_hub.api_models.revocation import HUB_USER_EXISTS
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import Conflict
 from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.api.change_response import result_response, wants_dry_run
 from aizen_hub.service.api.schemas.access import UserStop
 from aizen_hub.service.api.schemas.result import ResultView
 from aizen_hub.service.background.hub_revocation import revoke_at_hub, with_hub_result
+from aizen_hub.service.http.headers import DRY_RUN
 from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
 async def stop_user(ctx: RequestContext, name: str, reason: str, ends: datetime | None = None) -> tuple[Result, str]:
@@ -30,28 +35,50 @@ async def stop_user(ctx: RequestContext, name: str, reason: str, ends: datetime 
 
 
 async def stop_user_now(ctx: RequestContext) -> JsonResponse:
+    if wants_dry_run(ctx):
+        user = normalization.canonical_or_none(ctx.path_params["user"]) or ctx.path_params["user"]
+        preview = await ctx.authorized_write(
+            lambda tx, _: result_response(lock_previews.list_what_ends(tx, Identity.user(user)), tx)
+        )
+        return replace(preview, headers={"Preference-Applied": DRY_RUN})
     result, sentence = await stop_user(ctx, ctx.path_params["user"], ctx.body.reason, ctx.body.ends)
     return JsonResponse({**result.to_json(), "message": sentence})
 
 
-async def require_deleted_at_hub(ctx: RequestContext, name: str) -> None:
+async def require_deleted_at_hub(ctx: RequestContext, name: str, *, delete: bool) -> None:
     """Refuse while the hub still has a user with the name of a deleted one (R31); revokes everything of theirs there.
+
+    Parameters
+    ----------
+    delete : bool
+        The hub deletes its record of the user, instead of the refusal.
 
     Raises
     ------
     Conflict
+        Also where the store still has something of that name: then the hub is not asked, and deletes nothing.
     Unavailable
         The hub cannot be asked now.
     """
     user, service = normalization.canonical_or_none(name), ctx.service
     if user is None or not service.hub_api.is_configured or service.hub_secret is None:
         return
-    if not await ctx.authorized_read(lambda tx: reservation.is_name_retired(tx, user, normalization.NameKind.USER)):
+
+    def is_releasable(tx: ReadTransaction) -> bool:
+        if not reservation.is_name_retired(tx, user, normalization.NameKind.USER):
+            return False
+        name_release.require_no_references(tx, normalization.NameKind.USER, user)
+        return True
+
+    if not await ctx.within_deadline(ctx.authorized_read(is_releasable)):
         return
-    if await service.hub_api.revoke_user(user, service.hub_secret) is not None:
+    if await service.hub_api.revoke_user(user, service.hub_secret, delete=delete) is not None and not delete:
         raise Conflict(
-            f"the hub still has the user `{user}`; a new user of that name would get their servers and files",
-            remedy=f"delete the user `{user}` and their files at the hub, then release the name",
+            f"the hub still has a record of the user `{user}`; "
+            "a new user of that name would get their servers and files",
+            remedy=f"move or delete the files of `{user}`, then confirm that the record is deleted too: "
+            f"`aizen-hub user release {user}` asks, and the API takes `delete_hub_user`",
+            extensions={"reason": HUB_USER_EXISTS},
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts.credentials import activation
+from aizen_hub.accounts.credentials import mailed_links
 from aizen_hub.accounts.credentials.passwords import NewPassword
 from aizen_hub.accounts.users import profiles, registration
-from aizen_hub.service.api.change_response import authorized_result, result_response
+from aizen_hub.service.api.change_response import authorized_result, result_response, wants_dry_run
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.api.schemas.users import NewUser, NewUserResponse, ProjectQuery, UserChange
+from aizen_hub.service.api.schemas.users import LinkQuery, NewUser, NewUserResponse, ProjectQuery, UserChange
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.link_mail import send_links
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
 
@@ -66,7 +67,14 @@ async def delete_user(ctx: RequestContext) -> JsonResponse:
 
 
 async def create_activation_link(ctx: RequestContext) -> JsonResponse:
-    return await authorized_result(ctx, lambda tx: activation.reissue_link(tx, ctx.path_params["user"]), 201)
+    outgoing: list[mailed_links.MailedLink] = []
+    name, by_mail = ctx.path_params["user"], ctx.query.delivery == "mail"
+    response = await ctx.within_deadline(
+        authorized_result(ctx, lambda tx: mailed_links.renew_link(tx, name, outgoing, by_mail=by_mail), 201)
+    )
+    if not wants_dry_run(ctx):
+        await send_links(ctx.service, outgoing)
+    return response
 
 
 ROUTES = (
@@ -119,8 +127,10 @@ ROUTES = (
         ROLE_CHECKED_METHODS,
         MANAGE,
         create_activation_link,
-        "Create a new activation link, which invalidates the old one.",
+        "Create a new activation link, which invalidates the old one; it is sent by mail where you may not see it.",
+        query=LinkQuery,
         response=ResultView,
         status=201,
+        own_deadline=True,  # the mail server has one of its own
     ),
 )

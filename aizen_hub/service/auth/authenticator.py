@@ -18,6 +18,7 @@ from aizen_hub.service.auth.browser_login import BrowserLogin
 from aizen_hub.service.auth.failed_auth_throttle import FailedAuthThrottle
 from aizen_hub.service.auth.hub_api import HubApiClient, HubUser
 from aizen_hub.service.auth.principal import Principal
+from aizen_hub.service.auth.request_forgery import refuse_service_worker
 from aizen_hub.service.auth.service_account_auth import PresentedCredential, ServiceAccountAuthenticator, uses_dpop
 from aizen_hub.service.http.route import AuthMethod, Route
 from aizen_hub.service.metrics import Metrics
@@ -88,11 +89,15 @@ class RequestAuthenticator:
 
         Raises
         ------
+        Denied
+            A service worker sent it.
         NotAuthenticated
             With a ``code``. It is counted in the metrics; the audit does not record it.
         TooManyRequests
             Too many invalid credentials came from this network, and this one was not valid before.
         """
+        if proxied:
+            refuse_service_worker(request)
         source = self.client_address(request, proxied=proxied)
         if AuthMethod.NONE in route.auth:
             secure = proxied and self._browser_login.is_secure(request)

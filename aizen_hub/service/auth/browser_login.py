@@ -22,8 +22,8 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp.web import BaseRequest
 
-from aizen_hub.problems import Denied, NotAuthenticated, Problem, Unavailable
-from aizen_hub.service.auth.hub_api import HubApiClient
+from aizen_hub.problems import NotAuthenticated, Problem, Unavailable
+from aizen_hub.service.auth.hub_api import CONFIGURE_HUB, HubApiClient
 from aizen_hub.service.http.headers import Headers, joined_header
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from aizen_hub.tokens.opaque_token import constant_time_equals
@@ -48,29 +48,37 @@ class HubLocation:
         Address of the hub's pages, with a final slash: a path, or a full URL where the hub has its own host.
     client_id, api_token : str or None
         The service's OAuth client; None where the service was started without a hub.
-    own_host : bool
-        The service does not share its host with user servers (``subdomain_host``).
+    origin : str
+        Scheme and host of our pages where these have a host of their own (``subdomain_host``); else empty: they share
+        the host of the hub and of the user servers.
     https : bool or None
         Whether browsers use TLS; None: decided for each request.
+    panel_url : str
+        Full address of the panel for browsers, as configured; empty where only its path is known. Never taken from a
+        request: its ``Host`` header could lead the receiver of a mail elsewhere.
     """
 
     address: str
     client_id: str | None
     api_token: str | None
-    own_host: bool
+    origin: str
     https: bool | None
+    panel_url: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> HubLocation:
         base = environ.get("JUPYTERHUB_BASE_URL", "/").rstrip("/") + "/"
         host = environ.get("JUPYTERHUB_HOST", "").rstrip("/")
-        public = environ.get("JUPYTERHUB_PUBLIC_URL", "")
+        public = urlsplit(environ.get("JUPYTERHUB_PUBLIC_URL", ""))
+        # The hub names its host also where `public_url` is set without subdomains.
+        has_own_host = bool(host and public.netloc) and public.netloc != urlsplit(host).netloc
         return cls(
             f"{host}{base}hub/",
             environ.get("JUPYTERHUB_CLIENT_ID") or None,
             environ.get("JUPYTERHUB_API_TOKEN") or None,
-            bool(host),
-            urlsplit(public).scheme == "https" if public else None,
+            f"{public.scheme}://{public.netloc}" if has_own_host else "",
+            public.scheme == "https" if public.netloc else None,
+            environ.get("JUPYTERHUB_PUBLIC_URL", ""),
         )
 
 
@@ -126,7 +134,9 @@ class BrowserLogin:
         Unavailable
         """
         if self.hub_location.client_id is None or not self._hub_api.is_configured:
-            raise Unavailable("this service was started without a hub, so its pages have no sign-in")
+            raise Unavailable(
+                "this service was started without a hub, so its pages have no sign-in", remedy=CONFIGURE_HUB
+            )
         browser = self._single_cookie(request.headers, self._flow_cookie_name(request))
         # An existing value is reused, so that two tabs can sign in at once.
         if browser is None or not re.fullmatch(r"[A-Za-z0-9_-]{43}", browser):
@@ -136,7 +146,7 @@ class BrowserLogin:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "client_id": self.hub_location.client_id,
-            "redirect_uri": self.callback_path,
+            "redirect_uri": self.callback_url,
             "response_type": "code",
             "state": state,
             "code_challenge": challenge,
@@ -168,7 +178,7 @@ class BrowserLogin:
                 "client_secret": str(self.hub_location.api_token),
                 "grant_type": "authorization_code",
                 "code": code,
-                "redirect_uri": self.callback_path,
+                "redirect_uri": self.callback_url,
                 "code_verifier": str(flow["v"]),
             }
         )
@@ -179,9 +189,9 @@ class BrowserLogin:
         )
 
     @property
-    def callback_path(self) -> str:
-        """The redirect URI of the OAuth client, as a path."""
-        return self._prefix + "oauth_callback"
+    def callback_url(self) -> str:
+        """The redirect URI of the OAuth client, as the hub writes it: with a host where that is ours alone."""
+        return f"{self.hub_location.origin}{self._prefix}oauth_callback"
 
     def next_url(self, page: str) -> str:
         """Return the URL of a page of this service; any other address becomes the start page (R120)."""
@@ -219,40 +229,6 @@ class BrowserLogin:
         text = f"{session.key}:{_digest(session.token)}"
         return base64.urlsafe_b64encode(hmac.digest(self._xsrf_key, text.encode(), "sha256")).rstrip(b"=").decode()
 
-    @staticmethod
-    def check_csrf(request: BaseRequest, expected: str, sent: str | None, *, page: bool) -> None:
-        """Refuse requests that another site, or a page of a user server, may have made the browser send (R115, R116).
-
-        Parameters
-        ----------
-        expected : str
-            The XSRF token of this browser session.
-        sent : str or None
-            The XSRF token of the request.
-        page : bool
-            Whether it is a page, which needs no token to be opened; all other requests need it, also for reading.
-
-        Raises
-        ------
-        Denied
-        """
-        site, mode, dest = (joined_header(request.headers, f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest"))
-        if page and request.method == "GET":
-            # A script in a page of a user server cannot forge a navigation by the user.
-            if mode not in ("", "navigate") or dest not in ("", "document"):
-                raise Denied(
-                    "this page can be opened in a browser, but not fetched by a script", extensions={"reason": "fetch"}
-                )
-            return
-        if site not in ("", "same-origin", "none"):
-            raise Denied("this request came from another site", extensions={"reason": "cross-site"})
-        if sent is None or not constant_time_equals(sent, expected):
-            raise Denied(
-                "this request did not come from a page of this service, or the page is too old",
-                remedy="open the page again",
-                extensions={"reason": "xsrf"},
-            )
-
     # -- cookies -----------------------------------------------------------------------------------------------------
 
     def is_secure(self, request: BaseRequest) -> bool:
@@ -270,7 +246,7 @@ class BrowserLogin:
         if not secure:
             return name
         # On a host shared with user servers, the cookie's path hides it from them; `__Host-` would not allow a path.
-        return ("__Host-" if self.hub_location.own_host else "__Secure-") + name
+        return ("__Host-" if self.hub_location.origin else "__Secure-") + name
 
     def _flow_cookie_name(self, request: BaseRequest) -> str:
         return self._prefixed_name("aizen-signin", self.is_secure(request))

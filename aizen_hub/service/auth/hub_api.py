@@ -20,6 +20,14 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _REVOKE_SECONDS = 30.0  # the hub stops servers before it answers
 
 
+HUB_VARIABLES = ("JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN", "JUPYTERHUB_CLIENT_ID")
+"""Set by a hub that starts the service; `aizen-hub serve` is given them by its operator."""
+CONFIGURE_HUB = (
+    f"an administrator has to start `aizen-hub serve` with {', '.join(HUB_VARIABLES[:-1])} and {HUB_VARIABLES[-1]}, "
+    "see docs/separate-service.md"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class HubUser:
     """The hub user that a token belongs to."""
@@ -91,19 +99,23 @@ class HubApiClient:
             raise NotAuthenticated("the hub did not sign you in", extensions={"code": "sign-in"})
         return token
 
-    async def revoke_user(self, name: str, secret: str, *, sign_out: int | None = None) -> dict[str, int] | None:
+    async def revoke_user(
+        self, name: str, secret: str, *, sign_out: int | None = None, delete: bool = False
+    ) -> dict[str, int] | None:
         """Have the hub end all browser sessions, tokens and servers of a user; None if the hub has no such user.
 
         Parameters
         ----------
         sign_out : int, optional
             The revision of a change of how the user signs in: servers and their tokens are kept.
+        delete : bool
+            Whether the hub deletes its record of the user too.
 
         Raises
         ------
         Unavailable
         """
-        body = RevocationRequest(user=name, sign_out=sign_out).model_dump_json(exclude_none=True)
+        body = RevocationRequest(user=name, sign_out=sign_out, delete=delete).model_dump_json(exclude_defaults=True)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         try:
             response = await self._request("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)
@@ -132,7 +144,9 @@ class HubApiClient:
     ) -> Any:
         if self._url is None:
             raise NotAuthenticated(
-                "no hub is configured, so hub tokens are not accepted", extensions={"code": "no-hub"}
+                "no hub is configured, so hub tokens are not accepted",
+                remedy=CONFIGURE_HUB,
+                extensions={"code": "no-hub"},
             )
         if self._session is None:
             self._session = self._new_session()

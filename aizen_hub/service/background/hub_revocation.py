@@ -4,7 +4,8 @@ A lock takes effect at the service at once: no decision allows anything afterwar
 is not a command: browser sessions, tokens and servers. The request is repeated every second until the hub confirms it.
 
 Users whose way to sign in has changed (password, second factor, a login removed) are signed out at the hub as well, but
-their servers keep running (ASVS 7.4.3).
+their servers keep running (ASVS 7.4.3). The request carries the revision of the change, and the hub does it once: a
+late or repeated request ends nothing that signed in after the change (R142).
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ class RevocationWorker:
             return
         revision, names, sign_in_changes = await service.async_store.read(self._read_changes)
         self._last_revision = revision
+        waiting = list(self._pending_users)[:_USERS_PER_POLL]
+        readmitted = await service.async_store.read(lambda tx: [name for name in waiting if _may_sign_in(tx, name)])
+        for name in readmitted:
+            # Unlocked before the hub was reached: what was signed in since then stays (R142).
+            self._pending_users.pop(name, None)
         for name in names:
             self._pending_users[name] = None
         self._sign_in_changes |= sign_in_changes

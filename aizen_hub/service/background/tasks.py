@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.credentials import login_throttle, recent_logins
 from aizen_hub.accounts.groups import mapping_sync
-from aizen_hub.accounts.roles import access_requests
+from aizen_hub.accounts.roles import request_settlement
 from aizen_hub.accounts.service_accounts import credentials, dpop_replay
 from aizen_hub.alerts.delivery import AlertDelivery
 from aizen_hub.alerts.expiry import alert_expiring_assignments
@@ -142,7 +142,7 @@ class ScheduledTasks:
                 "revision": float(tx.revision),
                 "sessions_live": float(live or 0),
                 "jobs_running": float(running or 0),
-                "requests_waiting": float(access_requests.count_pending_requests(tx)),
+                "requests_waiting": float(request_settlement.count_pending_requests(tx)),
                 "revision_lag": float(max(0, tx.revision - self._service.decisions.last_revision)),
             }
 
@@ -161,6 +161,7 @@ class ScheduledTasks:
     def _prune(self, tx: WriteTransaction) -> None:
         idempotency.prune_responses(tx, tx.now - _IDEMPOTENCY_KEY_LIFETIME)
         pending_changes.expire_changes(tx)
+        request_settlement.settle_held_requests(tx)
         login_throttle.prune_failures(tx)
         recent_logins.prune_logins(tx)
         mapping_sync.prune_reported_groups(tx)

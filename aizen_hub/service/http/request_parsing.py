@@ -62,10 +62,13 @@ def parse_body(route: Route, headers: Headers, data: bytes) -> Any:
         if data:
             raise BadInput("this address takes no body")
         return None
-    media_type = joined_header(headers, "Content-Type").partition(";")[0].strip().lower()
+    media_type, _, parameters = joined_header(headers, "Content-Type").partition(";")
     expected = FORM if route.form else JSON
-    if media_type != expected:
+    if media_type.strip().lower() != expected:
         raise UnsupportedMediaType(f"this address reads `{expected}`")
+    if not _is_utf8(parameters):
+        # A body in another encoding would be read as something else here than by its sender, or by a filter on the way.
+        raise UnsupportedMediaType("the body must be UTF-8: leave `charset` out, or send `charset=utf-8`")
     if joined_header(headers, "Content-Encoding").lower() not in ("", "identity"):
         raise UnsupportedMediaType("the body must not be compressed")
     if route.form:
@@ -74,6 +77,18 @@ def parse_body(route: Route, headers: Headers, data: bytes) -> Any:
     # checks shape and types in compiled code.
     strict_json.loads(data, max_bytes=route.max_body, max_keys=route.max_members)
     return read_json(route.body, data)
+
+
+def _is_utf8(parameters: str) -> bool:
+    """Return whether no parameter of a media type names another encoding than UTF-8."""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        # `charset*` is the extended form of RFC 8187, which no client of ours needs.
+        if name.strip().lower().startswith("charset") and (
+            name.strip().lower() != "charset" or value.strip().strip('"').lower() not in ("utf-8", "utf8")
+        ):
+            return False
+    return True
 
 
 def parse_query(route: Route, query: str) -> Any:

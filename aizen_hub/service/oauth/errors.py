@@ -45,6 +45,8 @@ def format_oauth_error(error: Exception) -> JsonResponse:
         "error": error.extensions.get("oauth", name),
         "error_description": _NOT_ALLOWED.sub("?", error.detail),
     }
+    if document["error_description"] != error.detail:
+        document["detail"] = error.detail  # in full: a reason may be in any language
     if "code" in error.extensions:
         document["code"] = error.extensions["code"]
     if error.remedy:

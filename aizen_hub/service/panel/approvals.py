@@ -9,12 +9,13 @@ from typing import Any, Literal
 from aizen_hub.accounts import command_handlers, pending_changes
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.roles import access_requests
+from aizen_hub.accounts.service_accounts import second_person
 from aizen_hub.api_models.schema import Note, Schema
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.form import Form, LastDay
 from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.route import ANY_REGISTERED, RawResponse, Route
 from aizen_hub.service.panel.rendering import IN_BROWSER, authorized_value, form_route, render, see_other
@@ -37,14 +38,27 @@ class DecisionForm(Form):
     comment: Note = ""
 
 
+class RequestDecisionForm(DecisionForm):
+    """The buttons *Approve* and *Deny* share a form; the last day counts for the first one."""
+
+    until: LastDay = None
+
+
 class EmptyForm(Form):
     """A form with a button and no fields."""
 
 
 def _visible_changes(tx: WriteTransaction, change_id: str | None = None) -> Result:
     sees_all = checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM)
-    requested_by = None if sees_all else tx.actor.identity
-    return pending_changes.list_pending(tx, requested_by=requested_by, change_id=change_id, limit=_MAX_ROWS)
+    if sees_all:
+        return pending_changes.list_pending(tx, change_id=change_id, limit=_MAX_ROWS)
+    return pending_changes.list_pending(
+        tx,
+        requested_by=tx.actor.identity,
+        and_these=second_person.find_confirmable(tx),
+        change_id=change_id,
+        limit=_MAX_ROWS,
+    )
 
 
 async def list_pending(ctx: RequestContext) -> RawResponse:
@@ -89,7 +103,16 @@ async def confirm_change(ctx: RequestContext) -> RawResponse:
     change_id = ctx.path_params["change"]
     result: Result = await authorized_value(ctx, lambda tx: command_handlers.confirm_pending_change(tx, change_id))
     # Rendered without a redirect, since it may contain links or a credential that are shown only once.
-    return render(ctx, "confirmed.html", result=result)
+    return render(ctx, "confirmed.html", **shown_once(result))
+
+
+def shown_once(result: Result) -> dict[str, Any]:
+    """Return what the page shows of a confirmed change, whatever its result contains: it cannot be repeated."""
+    return {
+        "message": result.message or "the change was made",
+        "credential": result.data.get("credential"),
+        "links": result.data.get("activations", ()),
+    }
 
 
 async def reject_change(ctx: RequestContext) -> RawResponse:
@@ -99,9 +122,10 @@ async def reject_change(ctx: RequestContext) -> RawResponse:
 
 
 async def approve_request(ctx: RequestContext) -> RawResponse:
-    request_id, comment = ctx.path_params["request"], ctx.body.comment
+    request_id, body = ctx.path_params["request"], ctx.body
     result: Result = await authorized_value(
-        ctx, lambda tx: access_requests.approve_request(tx, request_id, comment=comment)
+        ctx,
+        lambda tx: access_requests.approve_request(tx, request_id, comment=body.comment, until=body.until),
     )
     if result.pending_id:
         return see_other(ctx, f"pending/{result.pending_id}")
@@ -139,7 +163,7 @@ ROUTES = (
     form_route("/pending/{change}/confirm", confirm_change, "Confirm a pending change, from its page.", EmptyForm),
     form_route("/pending/{change}/reject", reject_change, "Reject a pending change, from its page.", DecisionForm),
     form_route(
-        "/pending/requests/{request}/approve", approve_request, "Approve a request, from the page.", DecisionForm
+        "/pending/requests/{request}/approve", approve_request, "Approve a request, from the page.", RequestDecisionForm
     ),
-    form_route("/pending/requests/{request}/deny", deny_request, "Deny a request, from the page.", DecisionForm),
+    form_route("/pending/requests/{request}/deny", deny_request, "Deny a request, from the page.", RequestDecisionForm),
 )

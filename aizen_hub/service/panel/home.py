@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from aizen_hub.accounts.roles import access_requests, limits
+from aizen_hub.accounts.roles import access_requests, limits, request_checks
 from aizen_hub.api_models.schema import Name, Note, Schema
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.form import Form, LastDay
 from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.route import ANY_REGISTERED, RawResponse, Route
 from aizen_hub.service.panel.rendering import IN_BROWSER, authorized_value, form_route, render, see_other
@@ -33,6 +33,7 @@ class AccessRequestForm(Form):
     scope: str = SYSTEM
     role: Name
     reason: Note = ""
+    until: LastDay = None
 
 
 class WithdrawalForm(Form):
@@ -59,7 +60,7 @@ async def show_home(ctx: RequestContext) -> RawResponse:
             ],
             "requests": own_requests.rows,
             "more_requests": own_requests.data["more"],
-            "roles": sorted(tx.roles.values(), key=lambda role: (min(role.scopes, default=""), role.name)),
+            "role_groups": request_checks.requestable_roles(tx, identity),
             "projects": [row.name for row in checks.visible_projects(tx, identity)],
         }
 
@@ -74,7 +75,7 @@ async def create_request(ctx: RequestContext) -> RawResponse:
         raise BadInput("this is not the name of a project")
 
     def operation(tx: WriteTransaction) -> Result:
-        return access_requests.request_access(tx, body.role, scope, reason=body.reason)
+        return access_requests.request_access(tx, body.role, scope, reason=body.reason, until=body.until)
 
     await authorized_value(ctx, operation)
     return see_other(ctx, "?done=requested")

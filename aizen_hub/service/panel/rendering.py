@@ -13,11 +13,14 @@ from aiohttp.web import BaseRequest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aizen_hub.problems import NotAuthenticated, Problem
+from aizen_hub.service.auth.request_forgery import SERVICE_WORKER
 from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.headers import HTML
+from aizen_hub.service.http.problem_response import MethodNotAllowed
 from aizen_hub.service.http.request_parsing import raw_path, raw_query
 from aizen_hub.service.http.route import ANY_REGISTERED, AuthMethod, Handler, JsonResponse, RawResponse, Route
 from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.wording import Interface
 
 if TYPE_CHECKING:
     from aizen_hub.service.context import ServiceContext
@@ -41,7 +44,7 @@ NAVIGATION = (
     ("sessions", "Sessions and revocation"),
     ("account", "My account"),
 )
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -64,7 +67,7 @@ def form_route(path: str, handler: Handler, summary: str, body: type[Form], *, o
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"utc": _format_time, "limit": _format_limit, "identity": _format_identity}
     return environment
 
@@ -79,8 +82,15 @@ def render(ctx: RequestContext, template: str, *, status: int = 200, **variables
         "here": ctx.route.path.split("/")[1],
         "recent_login_until": actor.recent_login_until,
     }
-    body = _environment().get_template(template).render(common | variables)
-    return RawResponse(body.encode(), HTML, HEADERS, status)
+    for value in variables.values():
+        if isinstance(value, Problem):
+            value.word_for(Interface.WEB, ctx.service.catalog.command_with_handler)
+    return RawResponse(render_template(template, common | variables).encode(), HTML, HEADERS, status)
+
+
+def render_template(template: str, variables: Mapping[str, Any]) -> str:
+    """Return a page; a template that reads a variable which it was not given raises an error."""
+    return _environment().get_template(template).render(variables)
 
 
 def see_other(ctx: RequestContext, page: str) -> RawResponse:
@@ -88,10 +98,17 @@ def see_other(ctx: RequestContext, page: str) -> RawResponse:
     return RawResponse(b"", HTML, {**HEADERS, "Location": ctx.service.browser_login.next_url(page)}, 303)
 
 
-def render_problem(service: ServiceContext, route: Route, request: BaseRequest, problem: Problem) -> RawResponse:
-    """Render a problem; a browser that is not signed in and opens a page is redirected to the sign-in."""
+def render_problem(service: ServiceContext, route: Route | None, request: BaseRequest, problem: Problem) -> RawResponse:
+    """Render a problem; a browser that is not signed in and opens a page is redirected to the sign-in.
+
+    Parameters
+    ----------
+    route : Route or None
+        None for an address of the panel that does not exist.
+    """
+    allowed_auth = frozenset[AuthMethod]() if route is None else route.auth
     try:
-        if _is_signed_out(problem) and request.method == "GET" and AuthMethod.BROWSER in route.auth:
+        if _is_signed_out(problem) and request.method == "GET" and AuthMethod.BROWSER in allowed_auth:
             page, query = raw_path(request).removeprefix(service.prefix), raw_query(request)
             address, cookie = service.browser_login.start_login(request, f"{page}?{query}" if query else page)
             return RawResponse(b"", HTML, {**HEADERS, "Location": address}, 302, (cookie,))
@@ -105,10 +122,15 @@ def render_problem(service: ServiceContext, route: Route, request: BaseRequest, 
         "recent_login_until": None,
         "problem": problem,
         "needs_recent_login": problem.extensions.get("reason") == "fresh-login-required",
-        "page": route.path.split("/")[1],
+        "page": "" if route is None else route.path.split("/")[1],
     }
-    body = _environment().get_template("problem.html").render(variables)
-    return RawResponse(body.encode(), HTML, HEADERS, 503 if problem.status == 500 else problem.status)
+    body = render_template("problem.html", variables)
+    headers = HEADERS
+    if problem.extensions.get("reason") == SERVICE_WORKER:
+        headers = {**HEADERS, "Clear-Site-Data": '"storage"'}
+    if isinstance(problem, MethodNotAllowed):
+        headers = {**HEADERS, "Allow": ", ".join(problem.extensions["allow"])}
+    return RawResponse(body.encode(), HTML, headers, 503 if problem.status == 500 else problem.status)
 
 
 async def authorized_value(ctx: RequestContext, operation: Callable[[WriteTransaction], T]) -> T:

@@ -13,6 +13,7 @@ from aiohttp.web import Request, RequestKey, Response, StreamResponse
 from multidict import CIMultiDict
 
 from aizen_hub.service.auth.principal import Principal
+from aizen_hub.service.auth.request_forgery import check_csrf
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.http import connection_limits
 from aizen_hub.service.http.form import Form
@@ -101,7 +102,7 @@ class Endpoint:
         )
         if principal.xsrf is not None:
             sent = ctx.body.xsrf if isinstance(ctx.body, Form) else request.headers.get(XSRF_HEADER)
-            service.browser_login.check_csrf(request, principal.xsrf, sent, page=route.browser_page)
+            check_csrf(request, principal.xsrf, sent, page=route.browser_page)
         if route.own_deadline:
             result = await route.handler(ctx)
         else:
@@ -114,10 +115,7 @@ class Endpoint:
     def response(self, result: JsonResponse | RawResponse) -> Response:
         """Return the HTTP response of what a handler returned."""
         if isinstance(result, RawResponse):
-            headers = _response_headers(result.content_type, result.headers.items())
-            for cookie in result.cookies:
-                headers.add("Set-Cookie", cookie)
-            return Response(status=result.status, body=result.body, headers=headers)
+            return raw_response(result)
         status = result.status or self.route.status
         headers = _response_headers(JSON, result.headers.items())
         if status == HTTPStatus.NO_CONTENT:
@@ -128,6 +126,14 @@ class Endpoint:
     def _segments(self, path: str) -> Mapping[str, str]:
         pairs = zip(self._parts, path.split("/"), strict=True)
         return {part[1:-1]: segment for part, segment in pairs if part.startswith("{")}
+
+
+def raw_response(result: RawResponse) -> Response:
+    """Return the HTTP response of a page, or of another body that is not JSON."""
+    headers = _response_headers(result.content_type, result.headers.items())
+    for cookie in result.cookies:
+        headers.add("Set-Cookie", cookie)
+    return Response(status=result.status, body=result.body, headers=headers)
 
 
 def _response_headers(content_type: str, fields: Iterable[tuple[str, str]]) -> CIMultiDict[str]:

@@ -29,11 +29,13 @@ from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.problem_response import SECURITY_HEADERS, SERVER_NAME, problem_response
 from aizen_hub.service.http.route import RawResponse, Route
 from aizen_hub.service.metrics import Metrics
-from aizen_hub.service.pipeline.endpoint import STATE, Endpoint, RequestState, send_line
+from aizen_hub.service.pipeline.endpoint import STATE, Endpoint, RequestState, raw_response, send_line
 from aizen_hub.service.state import ServiceState
+from aizen_hub.store.actor import Channel
+from aizen_hub.wording import REPEAT_REQUEST, CommandNames, Interface
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
-PageRenderer = Callable[[Route, web.Request, Problem], RawResponse]
+PageRenderer = Callable[[Route | None, web.Request, Problem], RawResponse]
 
 BROWSER_HEADERS = (("Referrer-Policy", "no-referrer"), ("Cross-Origin-Resource-Policy", "same-origin"))
 NO_ROUTE = "no route"
@@ -110,11 +112,16 @@ class ProblemDocuments:
     ----------
     metrics : Metrics
     render_page : callable
-        Renders the problem page of a browser page.
+        Renders the problem page of a browser page; without a route, that of an address that does not exist.
+    prefix : str
+        Path below the hub's proxy: what does not exist there is shown as a page, except in the API.
+    command_names : callable
+        Returns the catalog's command with a handler, for remedies that name one.
     """
 
-    def __init__(self, metrics: Metrics, render_page: PageRenderer) -> None:
-        self._metrics, self._render_page = metrics, render_page
+    def __init__(self, metrics: Metrics, render_page: PageRenderer, prefix: str, command_names: CommandNames) -> None:
+        self._metrics, self._render_page, self._command_names = metrics, render_page, command_names
+        self._prefix = prefix
 
     @web.middleware
     async def respond(self, request: web.Request, handler: Next) -> web.StreamResponse:
@@ -132,6 +139,7 @@ class ProblemDocuments:
         self, request: web.Request, state: RequestState, error: BaseException
     ) -> web.StreamResponse:
         endpoint, problem = state.endpoint, self._to_problem(state, error)
+        problem.word_for(_interface(state), self._command_names)
         stream = state.stream
         if stream is not None and isinstance(error, Exception):
             # The status is sent, or will be: the only way left to report the error is a last line.
@@ -142,13 +150,17 @@ class ProblemDocuments:
             connection_limits.abort(request)
             return stream
         if endpoint is None:
-            return problem_response(problem)
+            return self._unknown_address_response(request, state.path, problem)
         route = endpoint.route
         if route.error_formatter is not None:
             return endpoint.response(route.error_formatter(problem))
         if route.browser_page and route.media_type == HTML:
             return endpoint.response(self._render_page(route, request, problem))
         return problem_response(problem, route)
+
+    def _unknown_address_response(self, request: web.Request, path: str, problem: Problem) -> web.StreamResponse:
+        is_in_panel = f"{path}/".startswith(self._prefix) and not path.startswith(f"{self._prefix}api/")
+        return raw_response(self._render_page(None, request, problem)) if is_in_panel else problem_response(problem)
 
     def _to_problem(self, state: RequestState, error: BaseException) -> Problem:
         """Return the problem to show; an unexpected error is logged under an id, and only that id is shown."""
@@ -173,13 +185,26 @@ class ProblemDocuments:
         return _indeterminate(route, "this could not be done now", error_id)
 
 
+def _interface(state: RequestState) -> Interface:
+    """Return what will show the response to a request."""
+    endpoint, principal = state.endpoint, state.principal
+    if endpoint is not None and endpoint.route.browser_page:
+        return Interface.WEB
+    if principal is not None and principal.actor is not None:
+        return _INTERFACES.get(principal.actor.channel, Interface.COMMAND_LINE)
+    return Interface.COMMAND_LINE if endpoint is not None and endpoint.proxied else Interface.NOTEBOOK
+
+
+_INTERFACES = {Channel.KERNEL: Interface.NOTEBOOK, Channel.PANEL: Interface.WEB, Channel.HUB: Interface.WEB}
+
+
 def _indeterminate(route: Route | None, detail: str, error_id: str) -> Problem:
     """Return the problem of a request that failed; where it writes, the write may have been done, or may follow."""
     if route is None or not route.idempotent:
         return Unavailable(detail, extensions={"id": error_id})
     return Unavailable(
         f"{detail}; it may have been done all the same",
-        remedy="repeat it with the same `Idempotency-Key`",
+        remedy=REPEAT_REQUEST,
         extensions={"id": error_id, "indeterminate": True},
     )
 

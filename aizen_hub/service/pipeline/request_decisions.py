@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
+from aizen_hub.authorization.decisions.evaluation import RequestedGrant
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.decision import AuthorizationRequest
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.service.auth.principal import Principal
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.denial_response import (
@@ -25,6 +26,7 @@ from aizen_hub.service.denial_response import (
     may_see_scope,
     visible_decision_in,
 )
+from aizen_hub.service.grant_denial import GRANT_HANDLERS, requested_grant
 from aizen_hub.service.http.headers import Headers
 from aizen_hub.service.http.route import RequirementKind, Route
 from aizen_hub.store.actor import Actor
@@ -99,15 +101,17 @@ class RequestDecisions:
 
     async def visible_decision(self, recorded: RecordedDecision, request: DecisionRequest) -> dict[str, Any]:
         """Return a decision as its requester may see it."""
-        if recorded.decision.allowed or recorded.code is not None or may_see_scope(request):
+        if recorded.decision.allowed or recorded.code is not None:
             return decision_view(recorded)
-        return await self._within_deadline(
+        if may_see_scope(request) and requested_grant(request) is None:
+            return decision_view(recorded)
+        return await self.within_deadline(
             self.service.async_store.read(lambda tx: visible_decision_in(tx, recorded, request))
         )
 
     async def denial_problem(self, recorded: RecordedDecision, request: DecisionRequest) -> Problem:
         """Return the problem that a denied command is answered with."""
-        return await self._within_deadline(
+        return await self.within_deadline(
             self.service.async_store.read(lambda tx: denial_problem_in(tx, recorded, request))
         )
 
@@ -135,9 +139,15 @@ class RequestDecisions:
                 or _string_member(self.body, requirement.scope)
             )
         parsed = None if permission is None else Permission.parse(permission)
-        return self.decision_request(AuthorizationRequest(parsed, scope or SYSTEM, session))
+        request = self.decision_request(AuthorizationRequest(parsed, scope or SYSTEM, session))
+        if requirement.name in GRANT_HANDLERS and requirement.kind is RequirementKind.SAME_AS_COMMAND:
+            roles, identity = tuple(self.body.roles), Identity.parse(self.body.identity)
+            grant = RequestedGrant(roles, project_of(scope), identity, revoke=GRANT_HANDLERS[requirement.name])
+            return replace(request, grant=grant)
+        return request
 
-    async def _within_deadline(self, awaitable: Awaitable[T]) -> T:
+    async def within_deadline(self, awaitable: Awaitable[T]) -> T:
+        """Await within the deadline of a request, for routes that keep it themselves (`Route.own_deadline`)."""
         async with asyncio.timeout(self.service.settings.service.deadline_seconds):
             return await awaitable
 

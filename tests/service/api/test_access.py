@@ -75,7 +75,8 @@ async def test_the_end_of_a_request_and_the_date_of_a_query(service: Driver) -> 
 async def test_every_spelling_of_a_name_is_the_same_user(service: Driver, spelling: str) -> None:
     lock = {"target": "identity", "name": spelling, "reason": "away"}
     assert (await post(service, "/locks", lock)).status == 201
-    assert (await post(service, "/locks/remove", {"target": "identity", "name": spelling})).status == 200
+    unlock = {"target": "identity", "name": spelling, "reason": "back"}
+    assert (await post(service, "/locks/remove", unlock)).status == 202, "a program unlocks after confirmation only"
     assert (await post(service, "/assignments", {"roles": ["PROJECT_CREATOR"], "identity": spelling})).status == 201
     (held,) = await assignments_of(service, "nil")
     assert held["identity"] == "user:nil"

@@ -81,6 +81,25 @@ async def test_the_agent_gets_the_rights_of_the_user_and_none_of_its_own(service
     assert (await decide(service, token, "impersonate:users")).json["decision"]["allowed"] is False
 
 
+@pytest.mark.proves("R54")
+async def test_the_agent_finds_both_under_the_addresses_that_ai_hub_documents(service: Driver) -> None:
+    body = {"user": "bea", "project": "scoring"}
+    agent = f"Bearer {service.agent}"  # type: ignore[attr-defined]
+    response = await service.call("POST", "/auth/impersonate", body, auth=agent)
+    assert (response.status, response.json["user"]) == (200, "bea"), response.body
+    listed = await service.call("GET", "/sync", auth=agent)
+    assert listed.json["files"] == (await service.call("GET", "/api/v1/sync", auth=agent)).json["files"]
+    name = listed.json["files"][0]["name"]
+    download = await service.call("GET", f"/sync/file?{urlencode({'name': name})}", auth=agent)
+    assert (download.status, download.json["name"]) == (200, name)
+    plain = f"Bearer {service.plain}"  # type: ignore[attr-defined]
+    for method, path, sent in (("POST", "/auth/impersonate", body), ("GET", "/sync", None)):
+        assert (await service.call(method, path, sent, auth=plain)).status == 403
+        assert (await service.call(method, path, sent)).status == 401
+        proxied = await service.call(method, f"/services/aizen{path}", sent, auth=agent)
+        assert proxied.status == 404, "not below the proxy's prefix, where browsers are"
+
+
 @pytest.mark.proves("R54", "R94")
 async def test_the_audit_records_both_names(service: Driver) -> None:
     token = (await impersonate(service, "bea")).json["token"]

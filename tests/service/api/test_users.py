@@ -8,6 +8,8 @@ from tests.service.conftest import Driver
 
 async def test_one_alert_channel_changes_alone(service: Driver) -> None:
     rob = await service.open("rob")
+    addresses = {"email": "rob@example.org", "phone": "+15550100"}
+    assert (await service.call("PATCH", "/api/v1/users/rob", addresses, auth=rob.auth)).status == 200
     for change in ({"email": True, "phone": True}, {"email": False}, {}, {"phone": None}):
         response = await service.call("PATCH", "/api/v1/users/rob", {"alerts": change}, auth=rob.auth)
         assert response.status == 200, response.body

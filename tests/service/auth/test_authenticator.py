@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from aizen_hub.service.routes import routes
 from aizen_hub.service.server import Server
 from tests.service.conftest import INSTANCE, Driver, populate, settings_for
 
-CORE_CREDENTIAL = "c" * 40
+CORE_CREDENTIAL = secrets.token_urlsafe(32)
 
 
 class _HubUser(RequestHandler):

@@ -64,7 +64,7 @@ class ServiceWithCore:
         core = {
             "url": f"http://127.0.0.1:{self.core_port}",
             "credential_file": self.file,
-            "connect_seconds": 1,
+            "connect_seconds": 10,
             "idle_seconds": 20,
         }
         settings = settings_for(self.folder, core=core, service={"port": self.port}, **self.more)
@@ -149,7 +149,8 @@ async def start_stream(service: Driver, auth: str, text: str) -> tuple[Any, asyn
     body = json.dumps({"text": text}).encode()
     head = f"POST /api/v1/commands HTTP/1.1\r\nHost: x\r\nAuthorization: {auth}\r\nContent-Type: application/json\r\n"
     writer.write(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    line = b""
+    line = await asyncio.wait_for(reader.readline(), 30)
+    assert b" 200 " in line, await reader.read(4_096)
     while b'"decision"' not in line:
         line = await asyncio.wait_for(reader.readline(), 30)
         assert line, "the stream ended early"

@@ -43,7 +43,7 @@ class Wire:
         await self._writer.drain()
 
     async def head(self) -> tuple[int, str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
         return int(head.split()[1]), head
 
@@ -51,12 +51,12 @@ class Wire:
         """Return the status and body of the next response that has a length."""
         status, head = await self.head()
         length = int(head.lower().partition("content-length: ")[2].split()[0])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return status, await self._reader.readexactly(length)
 
     async def rest(self) -> bytes:
         """Return what arrives until the connection ends."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             try:
                 return await self._reader.read()
             except ConnectionError:
@@ -319,7 +319,7 @@ async def test_an_idle_connection_ends(service: Driver, monkeypatch: pytest.Monk
     await other.start(sockets)
     reader, writer = await asyncio.open_connection(*sockets[0].getsockname())
     writer.write(sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.read()
     writer.close()
     await other.stop()
@@ -376,7 +376,7 @@ async def test_a_client_that_does_not_read_is_disconnected(service: Driver, monk
     wire = await Wire.to(service, limit=1_024)
     request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
     with suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 await wire.send(request * 30)
     assert not wire.open

@@ -190,6 +190,34 @@ async def test_methods_and_media_types(service: Driver) -> None:
     assert answer.status == 415
 
 
+@pytest.mark.parametrize(
+    ("media_type", "encoding"),
+    [
+        ("application/json; charset=utf-16", "utf-16"),
+        ("application/json; charset=utf-16", "utf-8"),
+        ("application/json;charset=UTF-16LE", "utf-16-le"),
+        ('application/json; charset="iso-8859-1"', "latin-1"),
+        ("application/json; charset=utf-8; charset=utf-16", "utf-8"),
+        ("application/json; charset*=utf-16''x", "utf-8"),
+        ("application/json; charset", "utf-8"),
+    ],
+)
+@pytest.mark.proves("R110")
+async def test_another_encoding_than_utf_8_is_refused(service: Driver, media_type: str, encoding: str) -> None:
+    eve = await service.open("eve")
+    raw, headers = '{"text": "list projects"}'.encode(encoding), {"Content-Type": media_type}
+    answer = await service.call("POST", COMMANDS, raw=raw, auth=eve.auth, headers=headers)
+    assert (answer.status, answer.json["type"]) == (415, "urn:aizen:problem:media-type")
+    assert "UTF-8" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=UTF-8", 'application/json;charset="utf-8" ; x=y'])
+async def test_utf_8_may_be_named(service: Driver, media_type: str) -> None:
+    eve = await service.open("eve")
+    raw, headers = b'{"text": "list projects"}', {"Content-Type": media_type}
+    assert (await service.call("POST", COMMANDS, raw=raw, auth=eve.auth, headers=headers)).status == 200
+
+
 @pytest.mark.proves("R126")
 async def test_an_endless_body_is_refused(service: Driver) -> None:
     eve = await service.open("eve")

@@ -23,7 +23,8 @@ async def test_a_dry_run_shows_the_changes_and_writes_only_the_audit(service: Dr
     assert answer.headers["Preference-Applied"] == "dry-run"
     ((identity, scope, gains, losses),) = answer.json["rows"]
     assert (identity, scope, losses) == ("user:rob", "p1", [])
-    assert "execute:training" in gains
+    assert gains == ["PROJECT_EXECUTOR"]
+    assert "execute:training" in answer.json["data"]["permissions"][0]["gains"]
     assert service.revision() == before
     rob = await service.open("rob")
     assert (await service.command(rob, "start training churn")).status == 403

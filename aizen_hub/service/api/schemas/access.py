@@ -49,17 +49,23 @@ class AssignmentsQuery(Schema):
     role: Name | None = None
 
 
+PermissionText = Annotated[str, Field(min_length=1, max_length=160)]
+"""``verb:noun``, a bare verb, or the name of a permission."""
+
+
 class NewRole(Schema):
+    """A custom role; without ``scopes`` it has those of the catalog's own roles if they are all of the same."""
+
     name: Name
-    permissions: Annotated[list[Annotated[str, Field(max_length=160)]], Field(max_length=500)]
+    permissions: Annotated[list[PermissionText], Field(max_length=500)]
     limits: dict[LimitName, float] = Field(default={})
-    scopes: list[Literal["system", "project"]] = Field(default=["project"])
+    scopes: list[Literal["system", "project"]] | None = None
     description: Note = ""
     category: Label = ""
 
 
 class RoleChange(Schema):
-    permissions: Annotated[list[Annotated[str, Field(max_length=160)]], Field(max_length=500)] | None = None
+    permissions: Annotated[list[PermissionText], Field(max_length=500)] | None = None
     limits: dict[LimitName, float] | None = None
     description: Note | None = None
     category: Label | None = None
@@ -67,6 +73,22 @@ class RoleChange(Schema):
 
 class RoleCopy(Schema):
     name: Name
+
+
+class RolePermission(Schema):
+    """One permission of a role, to be assigned or removed."""
+
+    permission: PermissionText
+
+
+class NewPermission(Schema):
+    """A custom permission: either a right (``verb:noun``), or a limit with its value."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    permission: PermissionText | None = None
+    limit: LimitName | None = None
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    description: Note = ""
 
 
 class LimitSetting(Schema):
@@ -96,8 +118,12 @@ class UserStop(Schema):
 
 
 class LockRemoval(Schema):
+    """A lock to remove; with ``ends``, it ends then instead."""
+
     target: Literal["identity", "project", "session"]
     name: Name
+    reason: Note
+    ends: Timestamp | None = None
 
 
 class TokenRevocation(Schema):

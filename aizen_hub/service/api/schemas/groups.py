@@ -82,4 +82,4 @@ class Approval(Schema):
 
 
 class RequestsQuery(Schema):
-    which: Annotated[str, Field(pattern=r"^(mine|to-decide)$")] = "mine"
+    which: Annotated[str, Field(pattern=r"^(mine|to-decide|all)$")] = "mine"

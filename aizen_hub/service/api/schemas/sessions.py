@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aizen_hub.api_models.schema import Label, Name, Schema
+from aizen_hub.api_models.schema import Name, Note, Schema
 
 
 class SessionsQuery(Schema):
@@ -10,4 +10,4 @@ class SessionsQuery(Schema):
 
 
 class SessionEnd(Schema):
-    reason: Label = "ended by an administrator"
+    reason: Note = "ended by an administrator"

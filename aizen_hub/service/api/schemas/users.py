@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aizen_hub.api_models.schema import Label, Name, ProviderName, ResponseModel, Schema
+from aizen_hub.api_models.schema import Label, Name, Note, ProviderName, ResponseModel, Schema
 
 
 class AlertChannels(Schema):
@@ -26,7 +26,7 @@ class AlertChannelsChange(Schema):
 class NewUser(Schema):
     name: Name
     provider: ProviderName | None = None
-    display_name: Label | None = None
+    display_name: Note | None = None
     email: Label | None = None
     phone: Annotated[str, Field(max_length=40)] | None = None
     alerts: AlertChannels | None = None
@@ -35,7 +35,7 @@ class NewUser(Schema):
 
 
 class UserChange(Schema):
-    display_name: Label | None = None
+    display_name: Note | None = None
     email: Label | None = None
     phone: Annotated[str, Field(max_length=40)] | None = None
     alerts: AlertChannelsChange | None = None
@@ -46,5 +46,17 @@ class NewUserResponse(ResponseModel):
     activation: dict[str, Any] | None = None
 
 
+class UserNameRelease(Schema):
+    """With ``delete_hub_user`` the hub's record of the deleted user is deleted too."""
+
+    delete_hub_user: bool = False
+
+
 class ProjectQuery(Schema):
     project: Name | None = None
+
+
+class LinkQuery(Schema):
+    """How to deliver an activation link: shown if the caller may see it and else by mail, or by mail in any case."""
+
+    delivery: Literal["auto", "mail"] = "auto"
