@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -24,6 +25,8 @@ from aizen_hub.client.responses import parse_response
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
 
+log = logging.getLogger(__name__)
+
 
 class ServiceClient:
     """A client of the service, authenticated by the hub secret.
@@ -41,6 +44,7 @@ class ServiceClient:
         managed service listens on a fixed local port that another process could have taken.
 
     Every method raises `Unreachable`, `ForeignService`, `InvalidResponse` or the `Problem` that the service reported.
+    The text of an error may end on a page of the hub, so the address is in the log only.
     """
 
     def __init__(self, url: str, secret: str, *, deadline: float = 5.0, instance: str | None = None) -> None:
@@ -148,18 +152,25 @@ class ServiceClient:
         except CertificateError as error:
             raise Unreachable(f"the certificate of the access service was rejected: {error}") from None
         except HttpError as error:
-            raise Unreachable(f"the access service does not respond at {self.url} ({error})") from None
+            log.warning("the access service does not respond at %s (%s)", self.url, error)
+            raise Unreachable(f"the access service does not respond ({error})") from None
         if self._instance is not None and response.headers.get(INSTANCE_HEADER) != self._instance:
+            log.error(
+                "the process at %s is not the service that this hub started: stop it, or set another `service.port`",
+                self.url,
+            )
             raise ForeignService(
-                f"the process at {self.url} is not the service that this hub started",
-                remedy="stop the other process on that port, or set another `service.port`",
+                "another process responds in place of the access service that this hub started",
+                remedy="an administrator finds its address in the log of the hub",
             )
         if response.code == 599:
-            raise Unreachable(f"the access service does not respond at {self.url}")
+            log.warning("the access service does not respond at %s", self.url)
+            raise Unreachable("the access service does not respond")
         if response.code >= 400:
             raise parse_problem(response.code, response.body or b"")
         if response.code >= 300:
-            raise InvalidResponse(f"the access service at {self.url} responded with a redirect")
+            log.error("the access service at %s responded with a redirect", self.url)
+            raise InvalidResponse("the access service responded with a redirect")
         if not response.body:
             return {}
         try:

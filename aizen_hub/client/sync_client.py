@@ -86,10 +86,31 @@ class SyncClient:
         finally:
             connection.close()
 
+    def probe(self) -> tuple[int, Mapping[str, str]]:
+        """Send a GET request for the address itself, without the credential; return status and headers (lower case).
+
+        Raises
+        ------
+        Unreachable
+        """
+        connection = self._connect()
+        try:
+            connection.request("GET", self._parts.path or "/", headers={"Host": self._host, "Accept": "text/html"})
+            response = connection.getresponse()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}
+        except (OSError, http.client.HTTPException) as error:
+            raise self._to_unreachable(error) from None
+        finally:
+            connection.close()
+
+    @property
+    def _host(self) -> str:
+        return self._parts.netloc.rpartition("@")[2]
+
     def _send(
         self, method: str, path: str, body: Any, headers: Mapping[str, str] | None
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        fields = {"Accept": "application/json", **(headers or {})}
+        fields = {"Host": self._host, "Accept": "application/json", **(headers or {})}
         data = None
         if body is not None:
             data = json.dumps(body, ensure_ascii=False).encode()
@@ -111,6 +132,8 @@ class SyncClient:
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port
+        if host.endswith(".localhost") and self._parts.scheme == "http":
+            host = "127.0.0.1"  # as browsers do (RFC 6761, 6.3); many resolvers do not know these names
         if self._parts.scheme == "https":
             return http.client.HTTPSConnection(host, port, timeout=self._deadline, context=ssl.create_default_context())
         return http.client.HTTPConnection(host, port, timeout=self._deadline)

@@ -75,6 +75,7 @@ def find_violations(app: Any, settings: Settings) -> Iterator[Violation]:
         _check_roles,
         _check_server_tokens,
         _check_spawner,
+        _check_user_options,
         _check_token_lifetime,
         _check_subdomain,
     ):
@@ -211,17 +212,44 @@ def _check_spawner(app: Any, settings: Settings) -> Iterator[Violation]:
         )
 
 
+def _check_user_options(app: Any, settings: Settings) -> Iterator[Violation]:
+    """Report what the operator lets users choose, but ``spawn.user_options`` does not (R138)."""
+    for base in app.spawner_class.mro():
+        section = app.config.get(base.__name__) or {}
+        choices = {"profile"} if section.get("profile_list") else set()
+        if isinstance(section.get("apply_user_options"), dict):
+            choices |= set(section["apply_user_options"])
+        dropped = sorted(choices - {"project", *settings.spawn.user_options})
+        if dropped:
+            yield Violation(
+                f"{base.__name__}.{'profile_list' if 'profile' in dropped else 'apply_user_options'}",
+                f"what users choose has no effect: list {', '.join(f'`{name}`' for name in dropped)} under "
+                "`spawn.user_options` of aizen.yaml",
+                fatal=False,
+            )
+
+
 def _check_token_lifetime(app: Any, settings: Settings) -> Iterator[Violation]:
     if not app.token_expires_in_max_seconds:
         yield Violation("JupyterHub.token_expires_in_max_seconds", "hub tokens never expire: set seconds", fatal=False)
 
 
 def _check_subdomain(app: Any, settings: Settings) -> Iterator[Violation]:
-    if not app.subdomain_host and not settings.insecure_same_uid:
+    if app.subdomain_host:
+        return
+    if settings.insecure_same_origin:
         yield Violation(
             "JupyterHub.subdomain_host",
-            "is not set: pages of user servers share an origin with the panel; set it for production",
+            "is not set (`insecure_same_origin`): a page of any user can act in the hub as the user who opens it",
             fatal=False,
+        )
+    else:
+        yield Violation(
+            "JupyterHub.subdomain_host",
+            "is not set: user servers share the origin of the hub and the panel, so a page of any user can act there "
+            "as the user who opens it: set it (`https://hub.example.org`, with DNS and certificate for "
+            "`*.hub.example.org`; on your own machine `http://hub.localhost:8000`), or `insecure_same_origin: true` in "
+            "aizen.yaml for a trial",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sqlite3
 import sys
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.utils.importstring import import_item
 
+from aizen_hub.hub import python_proxy
 from aizen_hub.hub.config_guard import SERVICE_NAME, SERVICE_SCOPE, violation_error
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
 from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form
@@ -40,6 +42,7 @@ ADMIN_ROLE: dict[str, Any] = {
 
 MAX_TOKEN_SECONDS = 90 * 86_400
 AUTH_REFRESH_SECONDS = 300
+SERVER_PROGRAM = "jupyterhub-singleuser"
 _IPC_ARGUMENT = "--KernelManager.transport=ipc"
 
 
@@ -76,6 +79,7 @@ def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
     _configure_secrets(c, settings)
     _configure_users(c)
     _configure_servers(c, settings)
+    _configure_proxy(c)
     return settings
 
 
@@ -187,12 +191,22 @@ def _configure_servers(c: Any, settings: Settings) -> None:
     _set_default(c, "Spawner", "options_form", options_form)
     _set_default(c, "Spawner", "options_from_form", options_from_form)
     _set_default(c, "Spawner", "apply_user_options", apply_user_options)
+    if runs_servers_locally(c) and shutil.which(SERVER_PROGRAM) is None and (program := find_server_program()):
+        # The environment of this Python is not activated.
+        _set_default(c, "Spawner", "cmd", [program])
     if runs_servers_locally(c) and not settings.insecure_same_uid:
         # On a machine with other accounts, kernels that listen on TCP would be reachable, unencrypted, by all of them.
         # With one account for all, file permissions protect nothing and the long home paths break sockets.
         arguments = c.Spawner.get("args")
         if not (isinstance(arguments, list) and any("transport" in str(argument) for argument in arguments)):
             c.Spawner.args.append(_IPC_ARGUMENT)
+
+
+def _configure_proxy(c: Any) -> None:
+    command = c.ConfigurableHTTPProxy.get("command")
+    if python_proxy.is_used_by(command):
+        arguments = command[1:] if isinstance(command, list) else []
+        c.ConfigurableHTTPProxy.command = [sys.executable, "-m", python_proxy.__name__, *arguments]
 
 
 def runs_servers_locally(c: Any) -> bool:
@@ -206,6 +220,12 @@ def runs_servers_locally(c: Any) -> bool:
         except ImportError:
             return False
     return isinstance(spawner_class, type) and issubclass(spawner_class, LocalProcessSpawner)
+
+
+def find_server_program() -> str | None:
+    """Return the single-user server on the search path, or beside this Python; None if it is not installed."""
+    beside = Path(sys.executable).with_name(SERVER_PROGRAM)
+    return shutil.which(SERVER_PROGRAM) or (str(beside) if os.access(beside, os.X_OK) else None)
 
 
 def _set_default(c: Any, section: str, name: str, value: Any, other_sections: tuple[str, ...] = ()) -> None:

@@ -111,6 +111,21 @@ async def test_an_invalid_response_is_an_error(
     assert SECRET not in str(error.value)
 
 
+@pytest.mark.parametrize("answer", invalid_responses())
+async def test_no_error_names_the_address_of_the_service(
+    server: FakeService, answer: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in answer.items():
+        setattr(server, name, value)
+    for instance in (None, INSTANCE):
+        client = ServiceClient(server.url, SECRET, deadline=2.0, instance=instance)
+        with pytest.raises(Problem) as error:
+            await client.report_login("lab", "id", "alice")
+        client.close()
+        assert "127.0.0.1" not in f"{error.value.detail} {error.value.remedy}"
+    assert server.url in caplog.text, "the operator finds it in the log"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     for name in ("JUPYTERHUB_CRYPT_KEY", "JPY_COOKIE_SECRET"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "aizen.yaml").write_text("insecure_same_uid: true\n")
+    (tmp_path / "aizen.yaml").write_text("insecure_same_uid: true\ninsecure_same_origin: true\n")
     yield tmp_path
     JupyterHub.clear_instance()
 
@@ -110,6 +111,23 @@ def test_the_configuration_in_the_root_folder_works(folder: Path) -> None:
     (folder / "aizen.yaml").write_text((root / "aizen.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     c = PyFileConfigLoader("jupyterhub_config.py", path=str(root)).load_config()
     assert applied(c).authenticator_class is AizenAuthenticator
+
+
+def test_the_single_user_server_is_found_without_an_activated_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(programs))
+    c = Config()
+    configure(c, "aizen.yaml")
+    assert "cmd" not in c.Spawner, "it is on the search path"
+    monkeypatch.setenv("PATH", "/nowhere")
+    c = Config()
+    configure(c, "aizen.yaml")
+    assert c.Spawner.cmd == [str(programs / "jupyterhub-singleuser")]
+    c = Config({"Spawner": {"cmd": ["own"]}})
+    configure(c, "aizen.yaml")
+    assert c.Spawner.cmd == ["own"]
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -270,6 +288,8 @@ def test_a_setting_that_disables_a_protection_stops_the_start_and_is_named(
         ("c.JupyterHub.extra_user_scopes = []", "JupyterHub.extra_user_scopes"),
         ("c.Authenticator.allow_all = True", "Authenticator.allow_all"),
         ("c.Spawner.server_token_scopes = lambda spawner: []", "Spawner.server_token_scopes"),
+        ("c.Spawner.apply_user_options = {'image': 'image', 'project': 'x'}", "Spawner.apply_user_options"),
+        ("c.Spawner.profile_list = [{'display_name': 'Small'}]", "Spawner.profile_list"),
     ],
 )
 def test_other_risky_settings_cause_a_warning(folder: Path, line: str, named: str) -> None:
@@ -311,9 +331,27 @@ def test_notebooks_under_the_account_of_the_service_need_their_flag(folder: Path
     assert bool(violations and violations[0].fatal) is fatal
     assert not [
         violation
-        for violation in config_guard.find_violations(app, Settings(insecure_same_uid=True))
+        for violation in config_guard.find_violations(app, Settings(insecure_same_uid=True, insecure_same_origin=True))
         if violation.fatal
     ]
+
+
+@pytest.mark.proves("R137", "R1")
+def test_servers_on_the_origin_of_the_panel_need_their_flag(folder: Path) -> None:
+    (folder / "aizen.yaml").write_text("insecure_same_uid: true\n")
+    c = Config()
+    c.JupyterHub.spawner_class = "simple"
+    configure(c)
+    app = applied(c)
+    with pytest.raises(ConfigurationError, match=r"subdomain_host.*insecure_same_origin: true"):
+        config_guard.enforce(app, app.authenticator.aizen_settings)
+    app.subdomain_host = "https://hub.example.org"
+    config_guard.enforce(app, app.authenticator.aizen_settings)
+    app.subdomain_host = ""
+    accepted = Settings(insecure_same_uid=True, insecure_same_origin=True)
+    config_guard.enforce(app, accepted)
+    (warning,) = [v for v in config_guard.find_violations(app, accepted) if v.setting == "JupyterHub.subdomain_host"]
+    assert "as the user who opens it" in str(warning), "the log of the hub says what that means"
 
 
 class TestNames:

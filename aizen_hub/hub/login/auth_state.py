@@ -24,6 +24,10 @@ class SavedLogin:
         When provider and service last admitted the user, in seconds since the epoch.
     provider_state : mapping
         See `AuthenticatedIdentity.provider_state`; may hold credentials.
+    sign_out_revision : int or None
+        The last change whose sign-out this hub has done, or that preceded this login; see `sign_out`.
+    other_entries : mapping
+        What else ``auth_state`` contains: `AuthenticatedIdentity.auth_state`, and entries of the operator's hooks.
     """
 
     provider: str
@@ -31,12 +35,21 @@ class SavedLogin:
     name: str
     checked_at: float
     provider_state: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    _other_entries: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sign_out_revision: int | None = None
+    other_entries: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_identity(cls, identity: AuthenticatedIdentity) -> SavedLogin:
+    def from_identity(cls, identity: AuthenticatedIdentity, sign_out_revision: int | None = None) -> SavedLogin:
         """Return the record of an identity that the service has just admitted."""
-        return cls(identity.provider, identity.subject, identity.name, time.time(), dict(identity.provider_state))
+        return cls(
+            identity.provider,
+            identity.subject,
+            identity.name,
+            time.time(),
+            dict(identity.provider_state),
+            sign_out_revision,
+            dict(identity.auth_state),
+        )
 
     @classmethod
     async def load(cls, user: Any) -> SavedLogin | None:
@@ -52,6 +65,7 @@ class SavedLogin:
                 str(saved["name"]),
                 float(saved["checked_at"]),
                 dict(saved.get("provider_state") or {}),
+                None if saved.get("sign_out_revision") is None else int(saved["sign_out_revision"]),
                 {key: value for key, value in auth_state.items() if key != _KEY},
             )
         except (KeyError, TypeError, ValueError):
@@ -60,12 +74,13 @@ class SavedLogin:
     def to_auth_state(self, provider_state: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the complete ``auth_state``, with ``provider_state`` replaced where it is given."""
         return {
-            **self._other_entries,
+            **self.other_entries,
             _KEY: {
                 "provider": self.provider,
                 "subject": self.subject,
                 "name": self.name,
                 "checked_at": self.checked_at,
                 "provider_state": dict(self.provider_state if provider_state is None else provider_state),
+                "sign_out_revision": self.sign_out_revision,
             },
         }

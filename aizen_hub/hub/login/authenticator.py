@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from traitlets import Unicode, default
 
 from aizen_hub.api_models.logins import HubUserModel
 from aizen_hub.client.service_client import ServiceClient
-from aizen_hub.hub.config_guard import enforce
+from aizen_hub.hub.config_guard import SERVICE_NAME, enforce
 from aizen_hub.hub.hub_groups import hub_group_names
 from aizen_hub.hub.login import login_errors, reauthentication
 from aizen_hub.hub.login.auth_state import SavedLogin
@@ -34,8 +35,11 @@ from aizen_hub.hub.login.provider import (
     WrongCredentialsError,
     printable,
 )
-from aizen_hub.hub.login.provider_factory import build_providers
+from aizen_hub.hub.login.provider_factory import build_providers, start_checks
+from aizen_hub.hub.login.sign_out import SignOutProcessor
+from aizen_hub.hub.panel_redirect import PanelRedirectHandler
 from aizen_hub.hub.spawn.batch_port import BatchPortHandler
+from aizen_hub.hub.spawn.progress_handler import progress_handlers
 from aizen_hub.hub.spawn.revocation_handler import RevocationHandler
 from aizen_hub.hub.spawn.server_monitor import ServerMonitor
 from aizen_hub.hub.spawn.server_session import SessionManager
@@ -89,6 +93,8 @@ class AizenAuthenticator(Authenticator):
         """Held while a login is written to the hub's database."""
         self._refresh_tasks: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
         self._monitor: ServerMonitor | None = None
+        self._sign_outs: SignOutProcessor | None = None
+        self._start_checks: list[asyncio.Task[None]] = []
 
     # Each of these is a protection; `config_guard` refuses to start if the operator's configuration disables one.
     @default("manage_groups")
@@ -124,18 +130,27 @@ class AizenAuthenticator(Authenticator):
             app.exit(1)
         self._monitor = ServerMonitor(app, self)
         self._monitor.start()
-        revocation_options = {"app": app, "secret_path": self.aizen_settings.hub_secret_path, "monitor": self._monitor}
+        self._sign_outs = SignOutProcessor(app, self._monitor)
+        revocation_options = {
+            "app": app,
+            "secret_path": self.aizen_settings.hub_secret_path,
+            "monitor": self._monitor,
+            "sign_outs": self._sign_outs,
+        }
         # First, because the base class lists a login page of its own.
         handlers = [
             (r"/login", LoginPageHandler),
             *super().get_handlers(app),
             (r"/api/aizen/revoke", RevocationHandler, revocation_options),
+            (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),
         ]
         # Replaces batchspawner's handler, also where batchspawner is loaded later.
         handlers.append((r"/api/batchspawner", BatchPortHandler))
+        handlers += progress_handlers()
         for provider in self.providers.values():
             if isinstance(provider, OidcProvider):
                 handlers += oidc_handlers(provider, app, self._monitor)
+            self._start_checks += start_checks(provider)
         return [*handlers, *reauthentication.reauthentication_handlers("aizen"), (r"/logout", OidcLogoutHandler)]
 
     def servers_without_session(self, name: str) -> list[str]:
@@ -252,7 +267,9 @@ class AizenAuthenticator(Authenticator):
             raise login_errors.login_denied(response, identity, provider.label)
         if handler is not None:
             handler.aizen_provider = provider.name
-        return self._auth_model(response.user, identity, response.hub_user)
+        if self._sign_outs is not None:
+            await self._sign_outs.process_at_login(response.user, response.sign_out_revision)
+        return self._auth_model(response.user, identity, response.hub_user, response.sign_out_revision)
 
     async def refresh_user(self, user: Any, handler: Any = None) -> dict[str, Any] | bool:
         """Check again who the user is and whether they may stay; see `Authenticator.refresh_user`.
@@ -301,7 +318,11 @@ class AizenAuthenticator(Authenticator):
             self.denied_users.add(user.name)
             return False
         self.denied_users.discard(user.name)
-        return self._auth_model(str(response.user), identity, response.hub_user)
+        if not identity.auth_state:
+            identity = replace(identity, auth_state=saved.other_entries)
+        # A refresh is no login: a sign-out that the hub has not done yet still applies to this one.
+        done = self._sign_outs.last_revision(user.name, saved) if self._sign_outs is not None else None
+        return self._auth_model(user.name, identity, response.hub_user, done)
 
     def _select_password_provider(self, name: str | None) -> PasswordProvider | None:
         providers = [provider for provider in self.providers.values() if isinstance(provider, PasswordProvider)]
@@ -339,13 +360,15 @@ class AizenAuthenticator(Authenticator):
             return None
         return await provider.logout_url(saved.provider_state, return_url)
 
-    def _auth_model(self, name: str, identity: AuthenticatedIdentity, info: HubUserModel | None) -> dict[str, Any]:
+    def _auth_model(
+        self, name: str, identity: AuthenticatedIdentity, info: HubUserModel | None, sign_out_revision: int | None
+    ) -> dict[str, Any]:
         return {
             "name": name,
             # Explicit: an omitted value would never remove the flag, and the flag opens every server.
             "admin": False,
             "groups": hub_group_names(info or HubUserModel()),
-            "auth_state": SavedLogin.from_identity(identity).to_auth_state(),
+            "auth_state": SavedLogin.from_identity(identity, sign_out_revision).to_auth_state(),
         }
 
     # -- servers ---------------------------------------------------------------------------------------------------

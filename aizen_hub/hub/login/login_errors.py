@@ -12,14 +12,14 @@ from aizen_hub.hub.login.provider import AuthenticatedIdentity, ThrottledError, 
 TITLES = {
     "not-registered": "You are not registered here yet",
     "locked": "Your account is locked",
-    "not-active": "Your account is not active",
+    "not-active": "Your account is not activated yet",
     "name-taken": "Your user name belongs to another user here",
     "access-denied": "You may not use this hub",
     "reauthentication-failed": "You could not be signed in again",
 }
 _DEFAULT_REASONS = {
     "not-registered": "ask an administrator of this hub to register you",
-    "not-active": "ask an administrator of this hub to activate it",
+    "not-active": "open the activation link that was sent to you, or ask an administrator of this hub for a new one",
     "name-taken": "ask an administrator of this hub to register you under another name",
 }
 

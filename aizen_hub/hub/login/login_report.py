@@ -7,7 +7,7 @@ import logging
 from aizen_hub.api_models.logins import LoginResponse
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity, ProviderUnreachableError, printable
-from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.problems import BadInput, Problem, Unavailable
 
 log = logging.getLogger("aizen_hub.login")
 
@@ -48,4 +48,6 @@ async def report_login(
         ) from None
     except Problem as error:
         log.error("login report for `%s`: %s", printable(identity.name), error.detail)
-        raise AccessDeniedError(f"the access service refused this login: {error.detail}") from None
+        # Other refusals concern the hub, such as its secret, and are for its log.
+        reason = error.detail if isinstance(error, BadInput) else "contact an administrator of this hub"
+        raise AccessDeniedError(f"the access service refused this login: {reason}") from None

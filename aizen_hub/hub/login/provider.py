@@ -35,6 +35,8 @@ class AuthenticatedIdentity:
         When the user last signed in at the provider, in seconds since the epoch, where it reports that.
     entered_name : str, optional
         The name as entered in the form, where the attempt was counted.
+    auth_state : mapping
+        Further entries of the hub's ``auth_state``, for hooks of the operator; stored encrypted.
     """
 
     provider: str
@@ -46,6 +48,7 @@ class AuthenticatedIdentity:
     provider_state: Mapping[str, Any] = field(default_factory=dict, repr=False)
     authenticated_at: float | None = None
     entered_name: str | None = None
+    auth_state: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class LoginError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from aizen_hub.catalogs.loader import CatalogError, load_catalog
@@ -45,6 +46,12 @@ def _build_provider(entry: ProviderSettings, settings: Settings, service: Servic
             return LocalProvider(entry, service)
         case "oidc":
             return OidcProvider(entry, base_dir, groups_required=is_groups_claim_required(settings))
+
+
+def start_checks(provider: Provider) -> list[asyncio.Task[None]]:
+    """Start the checks of a provider that only log, so that the start of the hub does not wait for a directory."""
+    directory = provider.provider if isinstance(provider, ThrottledProvider) else provider
+    return [asyncio.ensure_future(directory.report_group_fault())] if isinstance(directory, LdapProvider) else []
 
 
 def is_groups_claim_required(settings: Settings) -> bool:

@@ -26,7 +26,7 @@ from aizen_hub.hub.login.provider import (
     WrongCredentialsError,
 )
 from aizen_hub.hub.login.throttled_provider import ThrottledProvider
-from aizen_hub.problems import Problem
+from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.tokens.opaque_token import hash_credential
 from aizen_hub.validation import strict_json
 
@@ -248,6 +248,9 @@ async def _report(handler: Any, path: str, identity: AuthenticatedIdentity, extr
     }
     try:
         await handler.authenticator.service.request("POST", path, body)
+    except Unavailable as error:
+        handler.log.error("%s of `%s`: %s", path, handler.current_user.name, error.detail)
+        return "the access service does not respond; try again in a minute"
     except Problem as error:
         handler.log.warning("%s of `%s`: %s", path, handler.current_user.name, error.detail)
         return error.detail

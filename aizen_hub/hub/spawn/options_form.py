@@ -30,7 +30,7 @@ async def options_form(spawner: Any) -> str:
         options = await authenticator.service.get_spawn_options(user)
     except Problem as error:
         log.error("spawn options of `%s`: %s", user, error.detail)
-        return _templates.get_template("options_form_unavailable.html").render(remedy=error.remedy)
+        return _templates.get_template("options_form_unavailable.html").render()
     last = _last_project(spawner)
     projects = sorted(options.projects, key=lambda project: (project.name != last, project.name))
     return _templates.get_template("options_form.html").render(
@@ -44,7 +44,10 @@ async def options_form(spawner: Any) -> str:
 
 
 def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the field `project` to text; other fields belong to the operator's own form and stay unchanged."""
+    """Convert the field `project` to text.
+
+    Other fields belong to the operator's own form; those that ``spawn.user_options`` lists reach the spawner.
+    """
     options = dict(form)
     value = options.get("project")
     if isinstance(value, list) and len(value) == 1:

@@ -6,11 +6,10 @@ import asyncio
 import json
 import logging
 from pathlib import Path
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import Any, Protocol
 
 from jupyterhub import orm
-from jupyterhub.utils import new_token, url_escape_path, url_path_join
+from jupyterhub.utils import maybe_future, new_token
 from tornado import web
 
 from aizen_hub.api_models.revocation import RevocationRequest, RevocationResponse
@@ -24,9 +23,16 @@ from aizen_hub.validation import strict_json
 log = logging.getLogger("aizen_hub.spawn")
 
 MAX_BODY = 4096
-_SIGNED_OUT_REVISIONS: dict[str, int] = {}
-"""The last revision that each user was signed out for, since this hub started."""
-_USER_LOCKS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+class SignOuts(Protocol):
+    """What this handler uses of `hub.login.sign_out.SignOutProcessor`, which is above it."""
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """Return the lock of a user."""
+
+    async def process(self, orm_user: orm.User, revision: int) -> RevocationResponse:
+        """End what signed in before the change of a revision."""
 
 
 def sign_out(app: Any, orm_user: orm.User, *, all_tokens: bool, keep: frozenset[int] = frozenset()) -> int:
@@ -57,12 +63,15 @@ class RevocationHandler(web.RequestHandler):
     Ends the user's browser sessions, deletes their hub tokens and stops their servers. The service cannot do that
     itself, because it has no scope of the hub.
 
+    With ``"delete": true`` the hub's record of the user is deleted too.
+
     With ``"sign_out": revision`` servers keep running, with their own tokens: that revision changed the user's
-    credentials. Every replica of the service sends it; requests after the first one do nothing.
+    credentials. Every replica of the service sends it, late or again; what signed in after the change stays.
     """
 
-    def initialize(self, app: Any, secret_path: Path, monitor: ServerMonitor) -> None:
+    def initialize(self, app: Any, secret_path: Path, monitor: ServerMonitor, sign_outs: SignOuts) -> None:
         self._app = app
+        self._sign_outs = sign_outs
         self._secret_path = secret_path
         self._monitor = monitor
 
@@ -73,13 +82,17 @@ class RevocationHandler(web.RequestHandler):
         try:
             self._authenticate()
             request = self._parse_body()
-            orm_user = orm.User.find(self._app.db, request.user)
-            if orm_user is None:
-                raise NotFound("the hub has no such user")
             # Two replicas may send requests at once, and one would delete rows that the other uses.
-            async with _USER_LOCKS.setdefault(request.user, asyncio.Lock()):
-                revision = request.sign_out
-                result = await (self._revoke(orm_user) if revision is None else self._sign_out(orm_user, revision))
+            async with self._sign_outs.lock(request.user):
+                orm_user = orm.User.find(self._app.db, request.user)
+                if orm_user is None:
+                    raise NotFound("the hub has no such user")
+                if request.delete:
+                    result = await self._delete(orm_user)
+                elif request.sign_out is None:
+                    result = await self._revoke(orm_user)
+                else:
+                    result = await self._sign_outs.process(orm_user, request.sign_out)
             self._respond(200, "application/json", result.model_dump())
         except Problem as problem:
             self._respond(problem.status, "application/problem+json", problem.to_json())
@@ -105,29 +118,17 @@ class RevocationHandler(web.RequestHandler):
         log.warning("revoked `%s`: %d tokens, %d servers", name, tokens, servers)
         return RevocationResponse(tokens=tokens, servers=servers)
 
-    async def _sign_out(self, orm_user: orm.User, revision: int) -> RevocationResponse:
-        name = orm_user.name
-        if _SIGNED_OUT_REVISIONS.get(name, -1) >= revision:
-            return RevocationResponse()
-        user, kept_tokens, untraceable = self._app.users[orm_user], set(), []
-        for server in [server for owner, server in self._monitor.live_servers() if owner == name]:
-            spawner = user.spawners.get(server)
-            token = orm.APIToken.find(self._app.db, spawner.api_token) if spawner and spawner.api_token else None
-            if token is None:
-                # After a restart of the hub the server's token cannot be identified: it is deleted with the others.
-                untraceable.append(server)
-            else:
-                kept_tokens.add(token.id)
-        # A server without a session has no rights, so it keeps running and no work is lost.
-        for server in (await self._monitor.fetch_servers_without_session(name)).intersection(untraceable):
-            untraceable.remove(server)
-            note = f"Server at {url_path_join(user.base_url, url_escape_path(server), '/')}"
-            kept_tokens |= {token.id for token in orm_user.api_tokens if token.note == note}
-        tokens = sign_out(self._app, orm_user, all_tokens=True, keep=frozenset(kept_tokens))
-        stopped = await self._monitor.stop_servers(name, untraceable)
-        _SIGNED_OUT_REVISIONS[name] = revision
-        log.warning("signed out `%s`: %d tokens, %d servers", name, tokens, stopped)
-        return RevocationResponse(tokens=tokens, servers=stopped)
+    async def _delete(self, orm_user: orm.User) -> RevocationResponse:
+        result, name = await self._revoke(orm_user), orm_user.name
+        if any(owner == name for owner, _ in self._monitor.live_servers()):
+            raise Unavailable(f"a server of `{name}` is still starting or stopping", remedy="try again in a minute")
+        # As the hub's own API does it; spawners delete what they keep for a server, such as a volume.
+        user = self._app.users[orm_user]
+        await maybe_future(self._app.authenticator.delete_user(user))
+        await user.delete_spawners()
+        self._app.users.delete(user)
+        log.warning("deleted the user record of `%s`, so that the name can be released", name)
+        return result
 
     def _respond(self, status: int, content_type: str, body: dict[str, Any]) -> None:
         self.set_status(status)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.problems import NotFound, Problem, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.opaque_token import hash_credential
+from aizen_hub.validation.printable import excerpt
 
 log = logging.getLogger("aizen_hub.spawn")
 
@@ -40,7 +41,7 @@ class SessionManager:
         self.heartbeat_idle.set()
 
     async def open_session(self, user: Any, spawner: Any) -> None:
-        """Open the session, and set the server's token, environment and limits.
+        """Open the session, and set the server's token, environment, limits and the options that reach the spawner.
 
         Raises
         ------
@@ -48,6 +49,7 @@ class SessionManager:
             The start is denied, with the reason (403), or the service does not respond (503).
         """
         project = selected_project(spawner.user_options)
+        restrict_user_options(spawner, project, self._settings.spawn.user_options)
         requester = requester_of(spawner)
         if requester != user.name:
             raise spawn_error(
@@ -120,6 +122,26 @@ def selected_project(options: Any) -> str | None:
     if not isinstance(value, str) or len(value) > MAX_PROJECT or not value.isprintable():
         raise spawn_error("`project` must be the name of one project", "project", status=400)
     return value or None
+
+
+def restrict_user_options(spawner: Any, project: str | None, permitted: Collection[str]) -> None:
+    """Remove every option of the user except ``project`` and the permitted ones, also from the stored options (R138).
+
+    Spawners trust these values: batchspawner puts each of them over its own setting ``req_…``, so that `options` and
+    `prologue` would change the account of a batch job and run commands in it. They arrive here as the user sent them,
+    by the form, a link, the API, or from the last start. This runs before any part of the spawner reads them.
+    """
+    options = spawner.user_options
+    dropped = sorted(str(name) for name in options if name != "project" and name not in permitted)
+    if dropped:
+        log.warning(
+            "options that a user may not set were dropped (`spawn.user_options` lists the permitted ones): %s",
+            excerpt(", ".join(dropped)),
+        )
+    spawner.user_options = {name: options[name] for name in options if name in permitted} | {"project": project or ""}
+    if getattr(spawner, "orm_spawner", None) is not None:
+        # Used by a start without options, and by a hub that was restarted.
+        spawner.orm_spawner.user_options = spawner.user_options
 
 
 def requester_of(spawner: Any) -> str | None:

@@ -11,7 +11,14 @@ from aizen_hub.hub.login.auth_state import SavedLogin
 from aizen_hub.hub.login.provider import AuthenticatedIdentity
 
 IDENTITY = AuthenticatedIdentity("idp", "sub-of-alice", "alice", provider_state={"refresh": "r1", "sid": "s1"})
-STORED = {"provider": "idp", "subject": "s", "name": "alice", "checked_at": 7.0, "provider_state": {}}
+STORED = {
+    "provider": "idp",
+    "subject": "s",
+    "name": "alice",
+    "checked_at": 7.0,
+    "provider_state": {},
+    "sign_out_revision": 3,
+}
 
 
 class FakeUser:
@@ -36,6 +43,14 @@ def test_it_is_read_back_as_written() -> None:
         IDENTITY.provider_state,
     )
     assert "r1" not in repr(saved)
+
+
+def test_entries_of_the_provider_are_beside_it() -> None:
+    identity = AuthenticatedIdentity("lab", "s", "alice", auth_state={"user_attributes": {"mail": ["a@example.org"]}})
+    saved = SavedLogin.from_identity(identity, 5)
+    assert saved.to_auth_state()["user_attributes"] == {"mail": ["a@example.org"]}
+    assert read(saved.to_auth_state()) == saved
+    assert saved.sign_out_revision == 5
 
 
 def test_entries_of_others_stay_when_a_credential_is_replaced() -> None:

@@ -239,6 +239,17 @@ class TestConfirmAtTheProvider:
         assert not is_recent(olga)
         assert session_of(olga) not in recent_logins(hub, "olga") | recent_logins(hub, "otto")
 
+    def test_an_outage_is_explained_without_an_internal_address(self, hub: HubHandle) -> None:
+        olga = by_idp(hub)
+        asked, service = olga.get(CONFIRM), hub.service_process()
+        service.suspend()
+        try:
+            page = at_provider(olga, asked, "olga")
+        finally:
+            service.resume()
+        assert page.alert == "The access service does not respond; try again in a minute."
+        assert (urlsplit(hub.service_url).netloc in page.text, "service.port" in page.text) == (False, False)
+
     def test_an_ordinary_login_does_not_count(self, hub: HubHandle) -> None:
         olga = by_idp(hub)
         assert olga.sign_in("idp", "olga").status == 200

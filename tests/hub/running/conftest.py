@@ -14,6 +14,15 @@ SUFFIX = "dc=lab,dc=test"
 SIGNED_IN: dict[tuple[str, str], Browser] = {}
 GROUPS = f"ou=groups,{SUFFIX}"
 
+# A hook of an operator, as written for ldapauthenticator.
+HOOK = """
+def _export_attributes(spawner, auth_state):
+    attributes = (auth_state or {}).get('user_attributes')
+    spawner.environment = {**spawner.environment, 'ATTRIBUTES': repr(attributes)}
+
+c.Spawner.auth_state_hook = _export_attributes
+"""
+
 
 def seed(tx: Any) -> None:
     from aizen_hub.accounts.projects import lifecycle
@@ -37,7 +46,9 @@ def seed(tx: Any) -> None:
 @pytest.fixture(scope="package")
 def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     folder = tmp_path_factory.mktemp("hub")
-    config = directory.settings(allowed_groups=[f"cn=team,{GROUPS}", f"cn=outside,{GROUPS}"])
+    config = directory.settings(
+        allowed_groups=[f"cn=team,{GROUPS}", f"cn=outside,{GROUPS}"], auth_state_attributes=["mail", "telephoneNumber"]
+    )
     settings = {
         "service": {"deadline_seconds": 2},
         "providers": [
@@ -55,6 +66,7 @@ def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
         settings,
         accounts=accounts,
         seed=seed,
+        config=HOOK,
         fake_servers=("erin", "leaver", "guest", "boss", "maker", "gustav", "leyla"),
     ) as running:
         yield running

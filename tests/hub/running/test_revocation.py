@@ -44,6 +44,21 @@ class TestRevocation:
         again = hub.login("maker")
         assert again.server() is None
 
+    @pytest.mark.proves("R31", "R144")
+    def test_it_deletes_the_record_of_a_user(
+        self, hub: HubHandle, browser: Callable[..., Browser], secret: str
+    ) -> None:
+        """The administrator of the service, who has no right at the hub, releases a name this way."""
+        maker = browser("maker")
+        maker.spawn("")
+        token = create_hub_token(maker)
+        page = self._post(hub, secret, b'{"user": "maker", "delete": true}')
+        assert page.status == 200, page.text
+        assert page.json()["servers"] == 1
+        assert self._post(hub, secret, b'{"user": "maker", "delete": true}').status == 404
+        assert request_with_token(hub, token, "GET", "/hub/api/user").status == 403
+        assert project_of_session(hub, "maker") is None
+
     def test_only_the_hub_secret_is_accepted(
         self, hub: HubHandle, browser: Callable[..., Browser], secret: str
     ) -> None:

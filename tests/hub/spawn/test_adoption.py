@@ -92,7 +92,7 @@ def test_servers_keep_running_without_rights_and_can_be_restarted(tmp_path: Path
             assert "was started before projects were introduced" in erin.get("/hub/home").words
             assert "was started before" not in boss.get("/hub/home").words
             erin.stop()
-            wait_until(lambda: "was started before" not in erin.get("/hub/home").words, 10)
+            wait_until(lambda: "was started before" not in erin.get("/hub/home").words, 30)
             environ = environment_of(erin, erin.spawn("churn"))
             assert environ["AIZEN_PROJECT"] == "churn"
             assert server_pid(hub, "erin") not in kept

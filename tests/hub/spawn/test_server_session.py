@@ -133,6 +133,20 @@ async def test_the_server_gets_token_urls_and_limits() -> None:
     assert (server.mem_limit, server.cpu_limit) == (2**30, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("permitted", "remaining"), [((), {}), (("profile",), {"profile": "large"}), (("project", "image"), {})]
+)
+@pytest.mark.proves("R138", "T-58")
+async def test_only_listed_options_of_the_user_remain(permitted: tuple[str, ...], remaining: dict[str, str]) -> None:
+    sessions, _ = session_manager(spawn={"user_options": permitted})
+    stored = SimpleNamespace(user_options=None)
+    wishes = {"project": ["churn"], "profile": "large", "memory": "3G", "prologue": "rm -rf /"}
+    server = spawner(user_options=wishes, orm_spawner=stored)
+    await sessions.open_session(ERIN, server)
+    assert server.user_options == {"project": "churn", **remaining}
+    assert stored.user_options == server.user_options
+
+
 async def test_a_reused_spawner_drops_earlier_limits() -> None:
     sessions, client = session_manager()
     server = spawner()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ def seed(tx: Any) -> None:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     accounts = {"boss": "AIZEN_ADMIN", "maker": "PROJECT_CREATOR", **dict.fromkeys(PEOPLE, "")}
     folder = tmp_path_factory.mktemp("hub")
-    with running_hub(folder, config=STUBBORN, accounts=accounts, seed=seed, fake_servers=PEOPLE) as running:
+    settings = {"session": {"heartbeat_seconds": 1, "project_end_grace_seconds": 0}}
+    with running_hub(folder, settings, config=STUBBORN, accounts=accounts, seed=seed, fake_servers=PEOPLE) as running:
         yield running
 
 
@@ -52,17 +54,18 @@ def test_other_servers_are_stopped_and_heartbeats_continue(hub: HubHandle) -> No
         hub.spawn(hub.login(name), "churn")
     boss = create_hub_token(hub.login("boss"))
 
-    def lock(*undo: str) -> None:
-        body = {"target": "project", "name": "churn", **({} if undo else {"reason": "test"})}
-        answer = request_with_token(hub, boss, "POST", "/".join(["/services/aizen/api/v1/locks", *undo]), body)
+    def lock(**more: str) -> None:
+        body = {"target": "project", "name": "churn", "reason": "test", **more}
+        answer = request_with_token(hub, boss, "POST", "/services/aizen/api/v1/locks", body)
         assert answer.status in (200, 201), answer.text
 
-    lock()
+    ends = datetime.now(UTC) + timedelta(seconds=20)
+    lock(ends=ends.isoformat())
     wait_until(lambda: not has_running_server(hub, "cyd"), 30)
-    wait_until(lambda: "`bea` could not be stopped" in hub.log, 10)
+    wait_until(lambda: "`bea` could not be stopped" in hub.log, 30)
     assert "server `` of `ann`: its session was ended" in hub.log
-    # Again, while that server still does not stop.
-    lock("remove")
+    # Again, after that lock has ended, while that server still does not stop.
+    wait_until(lambda: datetime.now(UTC) > ends, 30)
     hub.spawn(hub.login("cyd"), "churn")
     lock()
     wait_until(lambda: not has_running_server(hub, "cyd"), 30)

@@ -60,7 +60,8 @@ class LdapConfig(LDAPAuthenticator):
     group_search_base = Unicode(
         config=True,
         help="""
-        Base of the search for groups with `group_search_filter`; without it groups are read from `memberOf`.
+        Base of the search for groups with `group_search_filter`; without it groups are read from `memberOf`, which a
+        directory such as OpenLDAP without its overlay does not have: then no group of a mapping rule is ever found.
 
         Example: `ou=groups,dc=example,dc=org`
         """,
@@ -114,6 +115,8 @@ def read_ldap_config(provider: ProviderSettings, base_dir: Path = Path()) -> Lda
     for key in sorted(values):
         if key not in known_keys:
             raise ConfigurationError(f"{prefix}.{key}`: LDAPAuthenticator has no such trait: check its spelling")
+        if key == "use_ssl":
+            raise ConfigurationError(f"{prefix}.use_ssl`: write `tls_strategy: on_connect` instead")
         if key not in SUPPORTED_KEYS:
             raise ConfigurationError(f"{prefix}.{key}`: has no effect here: remove it")
     for key in ("allowed_groups", "allowed_users"):

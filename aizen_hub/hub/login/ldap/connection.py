@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import socket
 import threading
 import time
@@ -37,6 +38,12 @@ _INVALID_CREDENTIALS = frozenset({48, 49, RESULT_NO_SUCH_OBJECT, 34, 19, 53})
 MAX_RECEIVED_BYTES = 16 << 20
 # ldap3 raises any of these while it parses malformed responses; they count as a failed connection.
 _CONNECTION_ERRORS = (LDAPException, OSError, PyAsn1Error, ValueError, TypeError, LookupError, AttributeError)
+
+
+_UNTRUSTED_AUTHORITY = re.compile(
+    r"self[- ]signed certificate|unable to get (?:local )?issuer certificate|unknown ca", re.I
+)
+_WRONG_NAME = re.compile(r"hostname mismatch|IP address mismatch|doesn't match any name", re.I)
 
 
 class DirectoryError(Exception):
@@ -260,7 +267,7 @@ class LdapConnection:
             except _CONNECTION_ERRORS as error:
                 servers.mark_down(address)
                 # The messages of ldap3 contain addresses and certificates, no secrets.
-                failures.append(f"{address}:{servers.port}: {str(error)[:300] or type(error).__name__}")
+                failures.append(f"{address}:{servers.port}: {_describe(error)}")
                 self._deadline.remaining()
         raise DirectoryError("; ".join(failures))
 
@@ -317,6 +324,22 @@ class LdapConnection:
         if result["result"] == RESULT_REFERRAL:
             REFERRALS.inc()
         return int(result["result"])
+
+
+def _describe(error: BaseException) -> str:
+    """Return the text of a failed connection, with the key that corrects it where the certificate is not trusted."""
+    text = str(error)[:300] or type(error).__name__
+    if _UNTRUSTED_AUTHORITY.search(text):
+        return (
+            f"{text}: its certificate is signed by an authority that this machine does not know; set "
+            "`config.tls_kwargs.ca_certs_file` of this provider to the file with the certificate of that authority"
+        )
+    if _WRONG_NAME.search(text):
+        return (
+            f"{text}: its certificate names another host; write that name as `config.server_address`, or list it in "
+            "`config.tls_kwargs.valid_names`"
+        )
+    return text
 
 
 def _to_entry(message: dict[str, Any]) -> Entry:

@@ -89,6 +89,26 @@ class LdapProvider:
             return AuthenticatedIdentity(self.name, subject, name)
         return await self._run(lambda deadline: self._refresh(subject, name, deadline))
 
+    async def find_group_fault(self) -> str | None:
+        """Return why no group of a mapping rule can be found in this directory, or None, also where that is unknown.
+
+        Raises
+        ------
+        ProviderUnreachableError
+        """
+        if self._traits.group_search_base or not self._traits.lookup_dn:
+            return None
+        return await self._run(self._find_group_fault)
+
+    async def report_group_fault(self) -> None:
+        """Log what `find_group_fault` returns, for the start of the hub, which must not wait for a directory."""
+        try:
+            fault = await self.find_group_fault()
+        except ProviderUnreachableError:
+            return  # already logged, and `aizen-hub doctor` repeats the check
+        if fault:
+            log.warning("provider `%s`: %s", self.name, fault)
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -148,6 +168,17 @@ class LdapProvider:
             except (AccessDeniedError, EntryError):
                 return None
 
+    def _find_group_fault(self, deadline: Deadline) -> str | None:
+        base = self._traits.user_search_base
+        with LdapConnection(self._servers, deadline) as connection:
+            self._bind_lookup_account(connection)
+            if connection.search(base, "(memberOf=*)", ["1.1"], limit=1):
+                return None
+        return (
+            f"mapping rules and groups of it cannot work: no entry under `{base}` has the attribute `memberOf` (or the "
+            f"lookup account may not read it): set `config.group_search_base` to where its groups are"
+        )
+
     def _bind_lookup_account(self, connection: LdapConnection) -> None:
         user = self._traits.lookup_dn_search_user
         if not user:
@@ -206,7 +237,7 @@ class LdapProvider:
             raise AccessDeniedError(f"your account in `{self.label}` is {reason}")
         if traits.search_filter:
             condition = traits.search_filter.replace("{userattr}", traits.user_attribute or "").replace(
-                "{username}", escape_filter(self._uid(entry, entered_name))
+                "{username}", escape_filter(self._resolved_name(entry, entered_name))
             )
             entries = connection.search(traits.user_search_base, condition, ["1.1"], limit=1)
             if len(entries) != 1 or not _same_dn(entries[0].dn, entry.dn):
@@ -220,7 +251,7 @@ class LdapProvider:
         short = short_name(name)
         if (traits.allowed_users and short not in traits.allowed_users) or short in traits.blocked_users:
             raise AccessDeniedError(f"your account in `{self.label}` is not permitted to use this hub")
-        groups = self._groups.read(connection, entry, uid)
+        groups = self._groups.read(connection, entry, self._resolved_name(entry, entered_name))
         if traits.allowed_groups is not None and not groups.allowed:
             raise AccessDeniedError("your account is not in a group that may use this hub")
         return AuthenticatedIdentity(
@@ -230,7 +261,24 @@ class LdapProvider:
             display_name=entry.first_value(traits.display_name_attribute) or entry.first_value("cn"),
             email=entry.first_value(traits.mail_attribute),
             groups=groups.names,
+            auth_state=self._auth_state(entry),
         )
+
+    def _resolved_name(self, entry: Entry, entered_name: str) -> str:
+        """Return what ldapauthenticator puts into ``{username}`` and ``{uid}`` of its filters."""
+        attribute = self._traits.lookup_dn_user_dn_attribute if self._traits.lookup_dn else None
+        if not attribute:
+            return self._uid(entry, entered_name)
+        try:
+            return entry.single_value(attribute)
+        except EntryError as error:
+            log.warning("provider `%s`: `%s`: %s", self.name, printable(entry.dn, 200), error)
+            raise AccessDeniedError(f"your entry in `{self.label}` cannot be used: {error}") from None
+
+    def _auth_state(self, entry: Entry) -> dict[str, Any]:
+        names = self._traits.auth_state_attributes
+        # As ldapauthenticator stores them, for hooks of the operator; an attribute without a value is an empty list.
+        return {"user_attributes": {name: [*entry.text_values(name)] for name in names}} if names else {}
 
     def _uid(self, entry: Entry, entered_name: str) -> str:
         attribute = self._traits.user_attribute
@@ -257,6 +305,7 @@ class LdapProvider:
             traits.lookup_dn_user_dn_attribute,
             traits.display_name_attribute,
             traits.mail_attribute,
+            *traits.auth_state_attributes,
         }
         return tuple(sorted(attribute for attribute in attributes if attribute))
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from aizen_hub.hub.login.oidc.http import IdpError
+from aizen_hub.hub.login.provider import printable
+from aizen_hub.validation.roca import is_roca_modulus
 
 log = logging.getLogger("aizen_hub.login")
 
@@ -22,6 +25,17 @@ MAX_KEYS = 100
 MIN_RSA_BITS = 2048
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA",), "Ed448": ("EdDSA",)}
+_PARSE_ERRORS = (
+    jwt.PyJWTError,
+    UnsupportedAlgorithm,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+)
+"""PyJWT and cryptography raise any of these for members of a wrong type or value."""
+
 ALGORITHMS = (*_RSA, "ES256", "ES384", "ES512", "EdDSA")
 """Every algorithm that can be allowed: asymmetric ones, so that a verifier cannot sign (R38)."""
 
@@ -90,7 +104,7 @@ class IdpKeySet:
 
 
 def parse_keys(document: Any) -> tuple[IdpKey, ...]:
-    """Return the usable signing keys of a key set; others are ignored (RFC 7517, 5).
+    """Return the usable signing keys of a key set; others are ignored, whatever they contain (RFC 7517, 5).
 
     Raises
     ------
@@ -107,7 +121,10 @@ def parse_keys(document: Any) -> tuple[IdpKey, ...]:
 
 
 def _parse_key(jwk: Mapping[str, Any]) -> IdpKey | None:
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    # Some providers write an absent member as null.
+    jwk = {name: value for name, value in jwk.items() if value is not None}
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     key_type, kid = jwk.get("kty"), jwk.get("kid")
     algorithms: tuple[str, ...] = (
@@ -118,11 +135,17 @@ def _parse_key(jwk: Mapping[str, Any]) -> IdpKey | None:
     if not algorithms or not (kid is None or isinstance(kid, str)):
         return None
     # Public parameters only: a private key published by mistake must not become usable here.
-    public = {name: jwk[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in jwk}
+    public: dict[str, Any] = {name: jwk[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in jwk}
     try:
         key = jwt.PyJWK(public, algorithm=algorithms[0]).key
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except _PARSE_ERRORS:
         return None
-    if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        return None
+    if isinstance(key, RSAPublicKey):
+        if key.key_size < MIN_RSA_BITS:
+            return None
+        if is_roca_modulus(key.public_numbers().n):
+            log.warning(
+                "the key `%s` of a provider is refused: its private half can be computed (ROCA)", printable(str(kid))
+            )
+            return None
     return IdpKey(kid, key, frozenset(algorithms))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import random
+import urllib.request
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
 
+from aizen_hub.hub.login.oidc.http import IdpError
+from aizen_hub.hub.login.oidc.jwks import IdpKeySet, parse_keys
 from aizen_hub.hub.login.oidc.provider import GrantError
 from aizen_hub.hub.login.provider import AccessDeniedError, ProviderUnreachableError
 from tests.fixtures.oidc_provider_server import Idp
+from tests.fixtures.roca import vulnerable_modulus
 from tests.fixtures.timing import within
 from tests.hub.login.oidc.login_flow import Make, sign_in
 
@@ -92,6 +99,83 @@ async def test_an_invalid_key_set_denies_logins(make: Make, idp: Idp, fault: dic
     idp.control(faults={"jwks": fault})
     with within(40), pytest.raises(ProviderUnreachableError):
         await sign_in(make(seconds=3 if "delay" in fault else 60), idp)
+
+
+ODD_KEYS: list[Any] = [
+    {"kty": "RSA", "key_ops": None},
+    {"kty": "RSA", "key_ops": 7},
+    {"kty": "RSA", "key_ops": {"verify": 1}},
+    {"kty": "EC", "crv": ["P-256"], "x": 1, "y": None},
+    {"kty": "RSA", "n": 5, "e": "AQAB"},
+    {"kty": "RSA", "n": "\u00e9", "e": "AQAB"},
+    {"kty": "RSA", "n": "AQAB", "e": ""},
+    {"kty": "OKP", "crv": "Ed25519", "x": {}},
+    {"kty": ["RSA"], "alg": {}},
+    {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA"},
+    {"kid": 7},
+    {"use": ["sig"]},
+    {},
+    7,
+    None,
+    "key",
+    [],
+]
+
+
+def published_keys(idp: Idp) -> list[Any]:
+    with urllib.request.urlopen(f"{idp.issuer}/jwks", timeout=10) as answer:
+        keys = json.load(answer)["keys"]
+    assert isinstance(keys, list)
+    return keys
+
+
+@pytest.mark.proves("R143", "T-12")
+async def test_an_odd_key_does_not_lose_the_good_ones_beside_it(make: Make, idp: Idp) -> None:
+    good = published_keys(idp)
+    idp.control(faults={"jwks": {"merge": {"keys": [*ODD_KEYS, *good, *ODD_KEYS]}}})
+    assert (await sign_in(make(), idp)).name == "alice"
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS, ids=range(len(ODD_KEYS)))
+@pytest.mark.proves("R143")
+def test_each_odd_key_is_skipped(idp: Idp, odd: Any) -> None:
+    good = published_keys(idp)
+    assert [key.kid for key in parse_keys({"keys": [odd, *good]})] == [key.kid for key in parse_keys({"keys": good})]
+    with pytest.raises(IdpError):
+        parse_keys({"keys": [odd]})
+
+
+def test_an_absent_member_may_be_written_as_null(idp: Idp) -> None:
+    nulls = {"key_ops": None, "x5c": None, "x5t": None, "alg": None}
+    keys = [{**nulls, **{name: value for name, value in key.items() if name != "alg"}} for key in published_keys(idp)]
+    assert parse_keys({"keys": keys})
+
+
+@pytest.mark.proves("R143")
+async def test_a_set_of_odd_keys_only_keeps_the_last_good_one(idp: Idp) -> None:
+    documents: list[Any] = [{"keys": published_keys(idp)}, {"keys": ODD_KEYS}]
+    now = 0.0
+
+    async def read() -> Any:
+        return documents.pop(0) if documents else {"keys": [{"key_ops": None}]}
+
+    key_set = IdpKeySet(read, clock=lambda: now)
+    kid = documents[0]["keys"][0]["kid"]
+    algorithm = str(documents[0]["keys"][0].get("alg", "RS256"))
+    for now in (0.0, 4_000.0, 8_000.0):  # noqa: B007 - read by the clock
+        key = await key_set.find_key(kid, algorithm)
+        assert key is not None
+        assert key.kid == kid
+
+
+def test_a_key_whose_private_half_can_be_computed_is_refused(idp: Idp, caplog: pytest.LogCaptureFixture) -> None:
+    modulus = vulnerable_modulus(2048, random.Random(3))
+    number = urlsafe_b64encode(modulus.to_bytes(256, "big")).rstrip(b"=").decode()
+    weak = {"kty": "RSA", "kid": "smart-card", "use": "sig", "n": number, "e": "AQAB"}
+    good = published_keys(idp)
+    assert "smart-card" not in [key.kid for key in parse_keys({"keys": [weak, *good]})]
+    assert "`smart-card`" in caplog.text
+    assert "ROCA" in caplog.text
 
 
 RESPONSES: dict[str, dict[str, Any]] = {

@@ -137,13 +137,13 @@ class TestBackchannelLogout:
             urlencode({"xsrf": secret or "", "logout": "yes"}).encode(),
             FORM,
         )
-        wait_until(lambda: not signed_in(second), 5)
+        wait_until(lambda: not signed_in(second), 30)
         assert renew_role_token(environ) is None
         assert not is_allowed_with(environ, environ["AIZEN_TOKEN"]), "the previous role token"
         assert request_with_token(hub, own, "GET", "/hub/api/user").status == 403
         assert request_with_token(hub, environ["JUPYTERHUB_API_TOKEN"], "GET", "/hub/api/user").status == 403
         assert project_of_session(hub, "bob") is None
-        wait_until(lambda: not has_running_server(hub, "bob"), 15)
+        wait_until(lambda: not has_running_server(hub, "bob"), 30)
         assert signed_in(other)
         assert request_with_token(hub, other_token, "GET", "/hub/api/user").status == 200
         assert is_allowed_now(others)
