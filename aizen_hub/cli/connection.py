@@ -11,9 +11,10 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from aizen_hub.client.hub_address_client import HubAddressClient
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import NotAuthenticated
-from aizen_hub.secret_files import SecretFileError, read_secret
+from aizen_hub.secret_files import SecretFileError, read_token
 
 F = TypeVar("F", bound=Callable[..., Any])
 SERVICE_PREFIX = "/services/aizen"
@@ -58,13 +59,13 @@ def create_client(url: str | None, token_file: Path | None) -> SyncClient:
             f"the address of the hub is missing: set {URL_VARIABLE} or --url to the address in the browser"
         )
     try:
-        token = read_secret(token_file) if token_file else os.environ.get(TOKEN_VARIABLE, "").strip()
+        token = read_token(token_file) if token_file else os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token:
             raise NotAuthenticated(
                 "you are not signed in",
                 remedy=f"create a token at {url.rstrip('/')}/hub/token and set {TOKEN_VARIABLE} or --token-file",
             )
-        return SyncClient(url.rstrip("/") + SERVICE_PREFIX, f"token {token}", deadline=REQUEST_SECONDS)
+        return HubAddressClient(url.rstrip("/") + SERVICE_PREFIX, f"token {token}", deadline=REQUEST_SECONDS)
     except SecretFileError as error:
         raise click.UsageError(str(error)) from None
     except ValueError as error:

@@ -6,6 +6,7 @@ import sys
 from enum import IntEnum
 
 from aizen_hub.problems import Problem
+from aizen_hub.wording import Interface
 
 
 class ExitCode(IntEnum):
@@ -36,6 +37,7 @@ _BY_STATUS = {
 
 def report_problem(problem: Problem) -> ExitCode:
     """Print a problem with its faults and remedy to stderr and return the exit code."""
+    problem.word_for(Interface.COMMAND_LINE, lambda handler: None)
     print(f"aizen-hub: {problem.detail}", file=sys.stderr)
     for fault in problem.faults:
         allowed = f" (allowed: {', '.join(fault.allowed)})" if fault.allowed else ""

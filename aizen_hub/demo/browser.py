@@ -110,6 +110,25 @@ class Browser:
         self.name = self.api("GET", "/hub/api/user").json()["name"]
         return page
 
+    def reauthenticate(self, password: str) -> None:
+        """Sign in again, as sensitive changes in the panel need.
+
+        Raises
+        ------
+        LoginRejectedError
+        """
+        path = "/hub/aizen/confirm?page=account"
+        page = self._submit(path, {"password": password, _XSRF: _xsrf_of(self.get(path))})
+        if page.status >= 400:
+            raise LoginRejectedError(page.alert or f"status {page.status}")
+
+    def submit_panel_form(self, page: HtmlPage, action: str, **fields: str) -> HtmlPage:
+        """Send a form of a page of the panel; ``action`` is its address below that of the page."""
+        token = page.value("xsrf")
+        if token is None:
+            raise BrowserError(f"the page at {page.url} has no form (status {page.status}: {page.words[:200]})")
+        return self._submit(f"{urlsplit(page.url).path}/{action}", {"xsrf": token, **fields})
+
     def logout(self) -> None:
         self.get("/hub/logout")
         self.name = None

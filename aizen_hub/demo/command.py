@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -20,7 +22,12 @@ from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import console, show_message
 from aizen_hub.problems import Unavailable
 
+if TYPE_CHECKING:
+    from aizen_hub.demo.deployment import Deployment
+
 REQUIRED_PACKAGES = ("configurable_http_proxy", "ipykernel", "jupyterlab", "psutil")
+
+DEFAULT_FOLDER = Path(".aizen-demo")
 
 
 @click.command()
@@ -30,26 +37,28 @@ REQUIRED_PACKAGES = ("configurable_http_proxy", "ipykernel", "jupyterlab", "psut
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    default=".aizen-demo",
+    default=DEFAULT_FOLDER,
     show_default=True,
     help="Folder for all files of the demo.",
 )
 @click.option(
     "--reset", is_flag=True, help="Delete the data of earlier runs, including homes, and create new passwords."
 )
+@click.option("--new-passwords", is_flag=True, help="Keep the data of earlier runs, but create new passwords.")
 @click.option(
     "--check",
     is_flag=True,
     help="Run an automatic check of the demo with separate data, and count passed and failed steps.",
 )
-def demo(port: int | None, folder: Path, reset: bool, check: bool) -> int:
+def demo(port: int | None, folder: Path, reset: bool, new_passwords: bool, check: bool) -> int:
     """Run a demonstration hub with five accounts on this machine, until Ctrl-C.
 
     It needs no Node, no root privileges and no directory server, and writes only into its folder. The passwords are
-    printed once, when the accounts are created; later runs reuse the data. A second demo at the same time uses other
-    ports and data.
+    printed once, when they are created; later runs reuse the data. A second demo at the same time uses other ports and
+    data.
 
-    All user servers run under your own account and can read the service's keys: use it for evaluation only.
+    All user servers run under your own account and can read the service's keys, and they share an origin with the panel
+    (`insecure_same_uid`, `insecure_same_origin`): use it for evaluation only.
     """
     missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -61,10 +70,10 @@ def demo(port: int | None, folder: Path, reset: bool, check: bool) -> int:
 
         with interrupt_on_signals():
             return run_check(folder)
-    return run_demo(folder, port, reset)
+    return run_demo(folder, port, reset, new_passwords)
 
 
-def run_demo(base: Path, port: int | None, reset: bool) -> int:
+def run_demo(base: Path, port: int | None, reset: bool, new_passwords: bool) -> int:
     from aizen_hub.demo.deployment import Deployment
     from aizen_hub.demo.processes import StartError, become_subreaper
     from aizen_hub.demo.workspace import Workspace, WorkspaceInUseError
@@ -80,7 +89,7 @@ def run_demo(base: Path, port: int | None, reset: bool) -> int:
     with interrupt_on_signals():
         deployment = None
         try:
-            deployment = Deployment.start(folder, port, show_message)
+            deployment = Deployment.start(folder, port, show_message, new_passwords=new_passwords)
             show_accounts(deployment)
             while True:
                 time.sleep(0.5)
@@ -97,17 +106,15 @@ def run_demo(base: Path, port: int | None, reset: bool) -> int:
             folder.release()
 
 
-def show_accounts(deployment: object) -> None:
+def show_accounts(deployment: Deployment) -> None:
     """Print the address and the five accounts."""
-    from aizen_hub.demo.deployment import Deployment
     from aizen_hub.demo.personas import PERSONAS
 
-    assert isinstance(deployment, Deployment)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("NAME", "PASSWORD", "ROLE", "PROJECT", "ALLOWED COMMAND", "DENIED COMMAND"):
         table.add_column(column, overflow="fold", no_wrap=column in ("NAME", "PASSWORD"))
     for person in PERSONAS:
-        password = deployment.passwords.get(person.name, "(unchanged)")
+        password = deployment.passwords.get(person.name, "(as before)")
         pick = person.project or "No project"
         table.add_row(
             *(
@@ -120,7 +127,12 @@ def show_accounts(deployment: object) -> None:
     out.print(table)
     out.print()
     if not deployment.passwords:
-        out.print("The accounts are those of an earlier run; --reset creates new ones.", markup=False)
+        out.print(
+            "The accounts are those of an earlier run, which printed their passwords. To get new passwords, stop the "
+            "demo and run:",
+            markup=False,
+        )
+        out.print(f"  {new_passwords_command(deployment.folder.path)}", markup=False, soft_wrap=True)
     out.print(
         f"Open {deployment.ports.url}, sign in, select the project, open a notebook, and run a command in a cell.",
         markup=False,
@@ -129,8 +141,20 @@ def show_accounts(deployment: object) -> None:
         "As paul run:  grant role PROJECT_EXECUTOR to rita   and rita's next `start training churn` is allowed.",
         markup=False,
     )
+    out.print(
+        "A trial only: all servers run under your account (insecure_same_uid) and share the panel's origin: a page "
+        "of any user can act as the user who opens it (insecure_same_origin).",
+        markup=False,
+    )
     out.print("To sign in as a second user, use a private window. Ctrl-C stops the demo.", markup=False)
     sys.stdout.flush()
+
+
+def new_passwords_command(folder: Path) -> str:
+    """Return how to start the demo in a folder with new passwords."""
+    if folder == DEFAULT_FOLDER.absolute():
+        return "make demo ARGS=--new-passwords   or   aizen-hub demo --new-passwords"
+    return f"aizen-hub demo --folder {shlex.quote(str(folder))} --new-passwords"
 
 
 @contextlib.contextmanager

@@ -59,6 +59,8 @@ def write_config(folder: Workspace, ports: Ports) -> None:
         "service": {"port": ports.service},
         # All user servers run under the account that started the demo, and can read its keys.
         "insecure_same_uid": True,
+        # One address for everything, without names such as *.localhost: no name resolution is needed.
+        "insecure_same_origin": True,
     }
     if sample_core() is not None:
         credential = folder.core / "credential"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aizen_hub.demo import config
 from aizen_hub.demo.config import Ports
 from aizen_hub.demo.processes import Processes, StartError
-from aizen_hub.demo.seed import seed
+from aizen_hub.demo.seed import renew_passwords, seed
 from aizen_hub.demo.workspace import Workspace
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate
@@ -30,7 +30,7 @@ class Deployment:
     Attributes
     ----------
     passwords : dict
-        Passwords by name if the accounts were created by this start; empty otherwise.
+        Passwords by name if they were created by this start; empty otherwise.
     """
 
     folder: Workspace
@@ -39,8 +39,19 @@ class Deployment:
     passwords: dict[str, str]
 
     @classmethod
-    def start(cls, folder: Workspace, public: int | None, report: Callable[[str], None]) -> Deployment:
+    def start(
+        cls, folder: Workspace, public: int | None, report: Callable[[str], None], *, new_passwords: bool = False
+    ) -> Deployment:
         """Write the configuration, create the accounts if necessary, and start all processes.
+
+        Parameters
+        ----------
+        public : int or None
+            The port for browsers.
+        report : callable
+            Is told what is being done.
+        new_passwords : bool
+            Give the accounts of an earlier run new passwords.
 
         Raises
         ------
@@ -61,6 +72,9 @@ class Deployment:
             else:
                 # The data may be of an earlier version.
                 migrate.upgrade(Settings.load(folder.config, {}).database_url)
+                if new_passwords and not passwords:
+                    report("creating new passwords")
+                    passwords = renew_passwords(Settings.load(folder.config, {}))
             deployment = cls(folder, ports, Processes(folder.log), passwords)
             try:
                 deployment._start(report)

@@ -36,6 +36,9 @@ class NotebookUser:
         self.browser.login(self.person.name, self._password)
         expect(self.browser.name == self.person.name, f"the hub returned the user {self.browser.name}")
 
+    def sign_in_again(self) -> None:
+        self.browser.reauthenticate(self._password)
+
     def start_server(self) -> None:
         """Start a server for the project through the spawn page, and a kernel in it."""
         self._home = self.browser.spawn(self.person.project or "", seconds=SPAWN_SECONDS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aizen_hub.cli.exit_codes import ExitCode
@@ -16,6 +17,7 @@ from aizen_hub.demo.config import environment
 from aizen_hub.demo.deployment import Deployment
 from aizen_hub.demo.forged_tokens import TokenForger
 from aizen_hub.demo.notebook_user import NotebookUser
+from aizen_hub.demo.panel_scenario import check_panel
 from aizen_hub.demo.personas import ADMIN, EXECUTOR, LEAD, PERSONAS, PROJECT, READER
 from aizen_hub.demo.step_counter import StepCounter, expect
 from aizen_hub.problems import NotAuthenticated, Problem
@@ -27,6 +29,9 @@ ROLE_CREDENTIAL_CODE = (
 )
 
 
+NEW_USER = "otto"
+
+
 def run_scenario(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
     """Run all parts in order; each restores the roles that it changes."""
     _check_wrong_password(deployment, steps)
@@ -36,6 +41,7 @@ def run_scenario(deployment: Deployment, users: Mapping[str, NotebookUser], step
     _check_files(users, steps)
     _check_limit(deployment, users, steps)
     _check_command_line(deployment, users, steps)
+    check_panel(deployment, users, steps, partial(_run_cli, deployment), NEW_USER)
 
 
 def _check_wrong_password(deployment: Deployment, steps: StepCounter) -> None:
@@ -120,7 +126,7 @@ def _check_files(users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
     admin = users[ADMIN.name]
     new_users = [
         {"id": "nora", "username": "Nora New", "email": "nora@example.org", "alerts": {"email": True, "phone": False}},
-        {"id": "otto", "username": "Otto Old", "email": "otto@example.org", "roles": ["PROJECT_CREATOR"]},
+        {"id": NEW_USER, "username": "Otto Old", "email": "otto@example.org", "roles": ["PROJECT_CREATOR"]},
     ]
     members = [{"id": "nora", "roles": ["PROJECT_EXECUTOR"], "alerts": ["training"]}]
     admin.run_python(_write_json_code("people.json", new_users) + _write_json_code("members.json", members))

@@ -32,6 +32,21 @@ def seed(settings: Settings) -> dict[str, str]:
     return passwords
 
 
+def renew_passwords(settings: Settings) -> dict[str, str]:
+    """Give the accounts that still exist new random passwords, and return these."""
+    from aizen_hub.accounts import identities
+    from aizen_hub.accounts.credentials import activation
+    from aizen_hub.accounts.credentials.passwords import NewPassword
+
+    passwords = {person.name: secrets.token_urlsafe(9) for person in PERSONAS}
+    hashed = {name: NewPassword.from_text(password) for name, password in passwords.items()}
+    with open_store(settings) as store, store.write(operator_actor()) as tx:
+        remaining = [name for name in passwords if identities.user_exists(tx, name)]
+        for name in remaining:
+            activation.redeem_link(tx, activation.issue_link(tx, name).token, hashed[name])
+    return {name: passwords[name] for name in remaining}
+
+
 def _accounts(tx: WriteTransaction, passwords: dict[str, NewPassword]) -> None:
     from aizen_hub.accounts.credentials import activation
     from aizen_hub.accounts.users import profiles, registration

@@ -16,6 +16,8 @@ _TOKEN = re.compile(r"[^ \t]+")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 # Arguments of a command never start with these characters, but Python code does: `run pipeline = 1` is Python.
 _PYTHON_ONLY = frozenset("=+-*/%<>!&|^~@:.,;()[]{}")
+# The exception is a path after two words: `alter users ./users.json` is not Python.
+_PATH = re.compile(r"(?:(?:~[\w.-]*|\.{0,2})/[^ \t]|\.[\w-]).*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class CommandEntry:
     @property
     def text(self) -> str:
         return " ".join(self.words)
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether the first argument is the name of a file, e.g. ``<config:file>``."""
+        return takes_file(self.grammar)
+
+    def accepts(self, arguments: str) -> bool:
+        """Return whether the command can have these arguments, judged by how they begin."""
+        is_path = self.takes_file and len(self.words) > 1 and _PATH.fullmatch(arguments) is not None
+        return not arguments or is_path or arguments[0] not in _PYTHON_ONLY
 
 
 class CommandCatalog:
@@ -70,7 +82,7 @@ class CommandCatalog:
             entry = self.entries.get(tuple(piece[0] for piece in tokens[:count]))
             if entry is not None:
                 arguments = line[tokens[count - 1].end() :].strip(" \t")
-                return None if arguments and arguments[0] in _PYTHON_ONLY else (entry, arguments)
+                return (entry, arguments) if entry.accepts(arguments) else None
         return None
 
     def suggest(self, line: str) -> str | None:
@@ -86,14 +98,15 @@ class CommandCatalog:
         if split is None or len(split[0]) < 2:
             return None
         (first, second), arguments = split
+        is_path = bool(arguments) and arguments[0] in _PYTHON_ONLY
         best, best_ratio = "", 0.0
         for verb in difflib.get_close_matches(first.lower(), self.first_words, 3, _MIN_SIMILARITY):
             verb_ratio = difflib.SequenceMatcher(None, first.lower(), verb).ratio()
             for noun in difflib.get_close_matches(second.lower(), self._second_words[verb], 1, _MIN_SIMILARITY):
                 ratio = verb_ratio + difflib.SequenceMatcher(None, second.lower(), noun).ratio()
-                if ratio > best_ratio:
+                if ratio > best_ratio and self.entries[verb, noun].accepts(arguments):
                     best, best_ratio = f"{verb} {noun} {arguments}".rstrip(), ratio
-        if not best and (first not in self._second_words or keyword.iskeyword(first)):
+        if not best and (is_path or first not in self._second_words or keyword.iskeyword(first)):
             return None
         return best
 
@@ -118,6 +131,11 @@ class CommandCatalog:
         return tuple(sorted(matches))
 
 
+def takes_file(grammar: str) -> bool:
+    """Return whether the first argument of a grammar is the name of a file, e.g. ``<config:file>``."""
+    return grammar.startswith("<") and grammar.partition(">")[0].endswith(":file")
+
+
 def split_words(line: str) -> tuple[list[str], str] | None:
     """Return the first two words of a line and the rest, or None if it does not look like a command."""
     if len(line) > MAX_LINE:
@@ -126,6 +144,6 @@ def split_words(line: str) -> tuple[list[str], str] | None:
     if not tokens or not all(_WORD.fullmatch(piece[0]) for piece in tokens):
         return None
     arguments = line[tokens[-1].end() :].strip(" \t")
-    if arguments and arguments[0] in _PYTHON_ONLY:
+    if arguments and arguments[0] in _PYTHON_ONLY and (len(tokens) < 2 or not _PATH.fullmatch(arguments)):
         return None
     return [piece[0] for piece in tokens], arguments

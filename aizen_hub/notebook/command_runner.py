@@ -89,8 +89,9 @@ class CommandRunner:
             message=str(end.get("message") or ""),
             log=progress.log,
         )
-        if result.data.get("renew") is True and isinstance(result.data.get("project"), str):
-            os.environ["AIZEN_PROJECT"] = result.data["project"]
+        if result.data.get("renew") is True:
+            # The deletion of the session's own project leaves it without one.
+            os.environ["AIZEN_PROJECT"] = str(result.data.get("current_project", result.data.get("project")) or "")
         return result
 
     def _describe_state(self, command: str, decision_id: str | None) -> str:

@@ -7,6 +7,7 @@ import re
 import stat
 from pathlib import Path
 
+from aizen_hub.notebook.command_catalog import takes_file
 from aizen_hub.notebook.errors import CommandFileError
 
 MAX_FILE = 512 * 1024
@@ -24,7 +25,7 @@ def find_file_names(arguments: str, grammar: str) -> tuple[str, ...]:
     grammar : str
         The grammar of the arguments: ``<config:file>`` is a file; ``config=`` always names one.
     """
-    if grammar.startswith("<") and grammar.partition(">")[0].endswith(":file"):
+    if takes_file(grammar):
         match_whole = _ONLY_ARGUMENT.fullmatch(arguments)
         return (_first_group(match_whole),) if match_whole else ()
     return tuple(dict.fromkeys(_first_group(match) for match in _CONFIG.finditer(arguments)))

@@ -126,13 +126,14 @@ class RoleTokenSource:
 
 def _renewal_error(error: ProblemResponseError) -> ProblemResponseError:
     # Errors of /oauth/token are OAuth errors (RFC 6749, 5.2), not problem documents.
-    sentence = error.document.get("error_description") or error.document.get("detail")
+    sentence = error.document.get("detail") or error.document.get("error_description")
     if error.status >= 500:
         return error
+    has_ended = error.document.get("code") == "session-ended"
     return ProblemResponseError(
         {
             **error.document,
-            "title": "Your session could not be renewed",
+            "title": "Your session has ended" if has_ended else "Your session could not be renewed",
             "detail": str(sentence or error.document.get("error") or error),
             "remedy": error.document.get("remedy") or "restart your server from the hub",
         },

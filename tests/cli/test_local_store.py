@@ -99,15 +99,26 @@ def test_recover_admin_sets_a_password_without_showing_it(
 
 
 def test_doctor_reports_errors(config: Path) -> None:
+    hub = config.parent / "jupyterhub_config.py"
+    text = hub.read_text()
+    hub.write_text(text.replace("c.JupyterHub.subdomain_host", "# c.JupyterHub.subdomain_host"))
     status, answer = run("doctor", "-c", str(config), "-o", "json")
     assert status == ExitCode.ERROR
     assert "share an origin" in answer.stdout
     assert not (config.parent / "aizen-data").exists(), "doctor changes nothing"
 
-    hub = config.parent / "jupyterhub_config.py"
-    hub.write_text("c.JupyterHub.subdomain_host = 'https://hub.example.org'\n" + hub.read_text())
+    # Acceptable in a trial only.
+    config.write_text(config.read_text() + "\ninsecure_same_origin: true\n")
     status, answer = run("doctor", "-c", str(config), "-o", "json")
     assert status == ExitCode.DONE, answer.stdout
+    status, answer = run("doctor", "-c", str(config), "-o", "json", "--production")
+    assert status == ExitCode.ERROR
+    assert "share an origin" in answer.stdout
+
+    hub.write_text(text)
+    status, answer = run("doctor", "-c", str(config), "-o", "json")
+    assert status == ExitCode.DONE, answer.stdout
+    assert "share an origin" not in answer.stdout
 
     data = prepare_data_dir(config).data_dir
     data.chmod(0o755)

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.demo import config, processes
+from aizen_hub.demo.command import new_passwords_command
 from aizen_hub.demo.config import Ports
 from aizen_hub.demo.deployment import Deployment
 from aizen_hub.demo.personas import ADMIN, PERSONAS
 from aizen_hub.demo.processes import Processes, StartError
-from aizen_hub.demo.seed import seed
+from aizen_hub.demo.seed import renew_passwords, seed
 from aizen_hub.demo.step_counter import StepCounter, StepFailedError, expect
 from aizen_hub.demo.workspace import MAX_PARALLEL_DEMOS, Workspace, WorkspaceInUseError, free_ports
 from aizen_hub.settings import Settings
@@ -78,6 +79,7 @@ def test_the_configuration_loads_and_is_private(tmp_path: Path) -> None:
         os.umask(before)
     settings = Settings.load(folder.config, {})
     assert settings.insecure_same_uid
+    assert settings.insecure_same_origin
     assert settings.core is not None
     assert folder.homes.is_relative_to(folder.path)
     for path in (folder.path, folder.config, folder.hub_config, folder.data, folder.homes, folder.core / "credential"):
@@ -202,3 +204,28 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch
         Deployment.start(folder, None, lambda text: None)
     assert len(starts) == 3, "other errors are not retried"
     folder.release()
+
+
+def test_new_passwords_replace_those_of_an_earlier_run(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_dir": tmp_path / "data", "admin_user": f"local:{ADMIN.name}"})
+    first = seed(settings)
+    second = renew_passwords(settings)
+    assert first.keys() == second.keys() == {person.name for person in PERSONAS}
+    assert not set(first.values()) & set(second.values())
+
+
+def test_a_later_run_says_how_to_get_new_passwords() -> None:
+    assert "make demo ARGS=--new-passwords" in new_passwords_command(Path(".aizen-demo").absolute())
+    assert new_passwords_command(Path("/srv/my demo")) == "aizen-hub demo --folder '/srv/my demo' --new-passwords"
+
+
+@pytest.mark.proves("R137")
+def test_the_demo_says_what_it_does_not_protect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from aizen_hub.demo.command import show_accounts
+
+    folder = Workspace.claim(tmp_path / "demo")
+    show_accounts(Deployment(folder, Ports(8000, 1, 2, 3, 4), Processes(folder.log), {}))
+    folder.release()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "insecure_same_uid" in shown
+    assert "insecure_same_origin" in shown

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
-from aizen_hub.demo.browser import Browser
+from aizen_hub.demo.browser import Browser, LoginRejectedError
 
 PROGRAM = [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", "demo", "--folder"]
 
@@ -36,7 +37,7 @@ def test_the_check_passes_and_leaves_no_process_or_file(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
     passed = re.fullmatch(r"(\d+) passed, 0 failed", answer.stdout.splitlines()[-1])
     assert passed is not None, answer.stdout
-    assert int(passed.group(1)) > 45
+    assert int(passed.group(1)) > 55
     assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -97,4 +98,15 @@ def test_parallel_demos_are_killed_stopped_and_restarted(tmp_path: Path) -> None
         Browser(third.url).login("rita", first.password("rita"))
     finally:
         assert third.end(signal.SIGTERM) == 0
+
+    # What a later run says about its passwords works when it is followed.
+    command = re.search(r"aizen-hub demo --folder (\S+) --new-passwords", third.text)
+    assert command is not None, third.text
+    fourth = Demo(Path(command.group(1)), "--new-passwords")
+    try:
+        Browser(fourth.url).login("rita", fourth.password("rita"))
+        with pytest.raises(LoginRejectedError):
+            Browser(fourth.url).login("rita", first.password("rita"))
+    finally:
+        assert fourth.end() == 0
     assert processes_of(tmp_path) == []

@@ -155,6 +155,7 @@ def test_from_an_activation_link_to_the_form(hub: HubHandle, person: Callable[[]
     nora = person()
     sign_in_by_form(nora, "local", "nora", NEW_PASSWORD)
     assert "Invalid username or password" in nora.page.inner_text(".login_error"), "the link was not used yet"
+    assert "open the link that was sent to you" in nora.page.inner_text("#aizen-activation-hint")
     nora.page.goto(link)
     nora.page.fill("#password", NEW_PASSWORD)
     nora.page.fill("#repeated", "something else entirely")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ SESSIONS = {"ada": "", "erin": "churn", "rita": "churn"}
 COMMANDS = (
     "list projects", "list roles", "list roles for rita", "list users", "check license", "show project",
     "show project churn", "show project other", "delete project other", "list trainings", "start training churn",
-    "delete training churn", "stop all", "grant role PROJECT_ADMIN to rita", "grant role AIZEN_ADMIN to erin",
+    "delete training churn", "stop all", "grant role PROJECT_ADMIN to rita", "grant role AIZEN_ADMIN to ada",
     "alter project churn,config=none.json", "alter project other,config=none.json", "create project mine,config=x",
     "strat training churn", "start training churn; stop all", 'start training "churn', "start training churn\u200b",
 )  # fmt: skip
@@ -103,23 +104,34 @@ def comparable(answer: dict[str, Any]) -> tuple[Any, ...]:
     if decision["allowed"]:
         return (True,)
     fields = [decision.get(key) for key in ("reason", "sentence", "role", "assignment")]
-    return (False, *fields, *(json.dumps(answer.get(key)) for key in ("title", "detail", "remedy", "who_can_grant")))
+    return (False, *fields, *(json.dumps(answer.get(key)) for key in ("title", "detail", "who_can_grant")))
 
 
-@pytest.mark.proves("R71", "R60")
+def foreign_words(channel: str, remedy: str) -> list[str]:
+    """Return what a remedy names that its reader does not have: commands of a notebook, or of the command line."""
+    quoted = re.findall(r"`((?:aizen-hub|%aizen|list|set|show) [^`]*)`", remedy)
+    allowed = {"kernel": ("%aizen", "list", "set", "show"), "http": ("%aizen", "list", "set", "show"), "panel": ()}
+    return [text for text in quoted if not text.startswith(allowed.get(channel, ("aizen-hub",)))]
+
+
+@pytest.mark.proves("R71", "R60", "R144")
 def test_every_channel_returns_the_same_decision(hub: HubHandle) -> None:
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         users = dict(zip(SESSIONS, pool.map(lambda item: ChannelUser(hub, *item), SESSIONS.items()), strict=True))
         for user in users.values():
             stack.callback(user.kernel.close)
-        differ, outcomes = [], set()
+        differ, foreign, outcomes = [], [], set()
         for name, user in users.items():
             for text in COMMANDS:
-                by_channel = {channel: comparable(answer) for channel, answer in user.answers(text).items()}
+                answers = user.answers(text)
+                by_channel = {channel: comparable(answer) for channel, answer in answers.items()}
+                for channel, answer in answers.items():
+                    foreign += [(channel, text, found) for found in foreign_words(channel, answer.get("remedy") or "")]
                 outcomes |= {value[:2] for value in by_channel.values()}
                 if len(set(by_channel.values())) != 1:
                     differ.append((name, text, by_channel))
         assert differ == []
+        assert foreign == []
         reasons = {reason for allowed, *rest in outcomes if not allowed for reason in rest}
         assert {"no-assignment", "unknown-project", "syntax", "unknown-command"} <= reasons
         assert (True,) in outcomes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -69,7 +70,7 @@ async def run(runner: CommandRunner, text: str) -> Renderable:
 async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
     port = free_port()
     credential = tmp_path / "core-credential"
-    credential.write_text("c" * 43)
+    credential.write_text(secrets.token_urlsafe(32))
     credential.chmod(0o600)
     core = await asyncio.create_subprocess_exec(
         sys.executable, str(CORE), "--port", "0", "--issuer", f"http://127.0.0.1:{port}", "--credential-file",
@@ -254,6 +255,25 @@ async def test_files_are_sent_with_account_and_core_commands(
     assert "/0" in wrong.text()
 
 
+@pytest.mark.proves("R111")
+async def test_a_users_file_in_another_folder_is_applied(
+    service: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook, shared = tmp_path / "notebook", tmp_path / "shared"
+    for folder in (notebook, shared):
+        folder.mkdir()
+    monkeypatch.chdir(notebook)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    boss = await service.open_runner("boss", None)
+    users = [{"id": "rob", "email": "rob@example.org", "alerts": {"email": True}}, {"id": "nil", "alerts": []}]
+    write_json("u.json", users)
+    write_json("../shared/u.json", users)
+    for name in ("u.json", "./u.json", "../shared/u.json", str(shared / "u.json"), "~/shared/u.json"):
+        altered = await run(boss, f"alter users {name}")
+        assert isinstance(altered, CommandResult), altered.text()
+        assert "changed 2 users" in altered.text()
+
+
 async def test_setting_the_project_renews_the_token(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIZEN_PROJECT", "")
     boss = await service.open_runner("boss", None)
@@ -276,7 +296,9 @@ async def test_an_ended_session_is_explained(service: RunningService) -> None:
     await service.driver.hub("POST", "/sessions/end", {"user": "eve", "server": "", "reason": "stopped"})
     output = await run(eve, "list projects")
     assert isinstance(output, Refusal)
-    assert "restart" in output.text()
+    assert "your server's session ended at" in output.sentence
+    assert output.sentence.endswith(": stopped")
+    assert "start your server again at the hub" in output.text()
 
 
 @pytest.mark.proves("R103")

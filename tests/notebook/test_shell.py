@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,35 @@ def test_similar_commands_are_suggested_without_the_service(shell: Any, double: 
     done, _ = run(shell, "start everything now")
     assert "training" in done.result.text()
     assert double.commands == []
+
+
+@pytest.mark.proves("R111")
+@pytest.mark.parametrize("form", ["{}", "%aizen {}", "result = %aizen {}", "%%aizen\n{}"])
+@pytest.mark.parametrize("fetched", [True, False], ids=["catalog known", "catalog unknown"])
+@pytest.mark.parametrize("path", ["u.json", "./u.json", "../notes/u.json", "{absolute}", "~/notes/u.json"])
+def test_a_users_file_can_be_named_by_any_path(
+    shell: Any,
+    double: ServiceDouble,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    fetched: bool,
+    path: str,
+) -> None:
+    """The path is relative to the folder of the notebook, and the content is sent, not the path alone."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "u.json").write_text('[{"id": "bob"}]')
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = path.format(absolute=folder / "u.json")
+    command = f"alter users {name}"
+    double.scripts[command] = respond_with({"kind": "message", "message": "changed 1 user"})
+    if fetched:
+        run(shell, "%aizen help")
+    done, captured = run(shell, form.format(command))
+    assert done.success, captured.stdout
+    assert double.commands == [{"text": command, "files": {name: '[{"id": "bob"}]'}}]
 
 
 def test_several_commands_run_in_turn_and_stop_at_a_refusal(shell: Any, double: ServiceDouble) -> None:

@@ -121,6 +121,12 @@ def test_every_command_of_the_catalog_is_recognised(command_catalog: CommandCata
         "start\u00a0training churn",
         "def start training",
         "2 start training",
+        "start training ./churn",
+        "start training /churn",
+        "alter users / 2",
+        "alter users .",
+        "alter users ~",
+        "plot ./x",
         "# start training churn",
         "",
         "\n\n",
@@ -145,6 +151,12 @@ def test_these_cells_are_not_rewritten(command_catalog: CommandCatalog, text: st
         "plot x",
         "list data-quality",
         "start training churn {x} $HOME",
+        "alter users ./users.json",
+        "add users ../shared/users.json",
+        "alter users /srv/users.json",
+        "alter users ~/users.json",
+        "alter users ~bob/users.json",
+        "alter users .hidden.json",
     ],
 )
 def test_these_cells_are_rewritten(command_catalog: CommandCatalog, text: str) -> None:
@@ -158,6 +170,8 @@ def test_these_cells_are_rewritten(command_catalog: CommandCatalog, text: str) -
         ("start trainng churn", "start training churn"),
         ("list project", "list projects"),
         ("List Projects", "list projects"),
+        ("alter user ./users.json", "alter users ./users.json"),
+        ("start trainng ./churn", None),
         ("lst roles for bob", "list roles for bob"),
         ("import datset churn", "import dataset churn"),
         ("start everything now", ""),
@@ -178,7 +192,7 @@ def test_automagic_commands_of_ipython_are_not_rewritten(command_catalog: Comman
 
 
 def test_without_a_catalog_only_possible_commands_fetch_it() -> None:
-    for text in ("start training churn", "plot x", "import dataset churn"):
+    for text in ("start training churn", "plot x", "import dataset churn", "alter users ../users.json"):
         assert "--plain" in transform([text], None)[0]
     for text in ("import numpy", "for x in", "print('", "x y = 1", "Hello world", "1 2", "del x y", "start"):
         assert transform([text], None) == [text]

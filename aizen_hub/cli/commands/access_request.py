@@ -22,11 +22,12 @@ def request() -> None:
 
 @request.command("list")
 @pass_client
-@click.option("--to-decide", is_flag=True, help="List requests that you can grant, instead of your own.")
+@click.option("--to-decide", "which", flag_value="to-decide", help="List only requests that wait for your decision.")
+@click.option("--mine", "which", flag_value="mine", help="List only your own requests.")
 @output_option
-def list_requests(client: SyncClient, to_decide: bool, output: str) -> int:
-    """List your own requests and their outcome, or those that you can decide."""
-    show_result(output, client.get(api_path("requests", which="to-decide" if to_decide else None)))
+def list_requests(client: SyncClient, which: str | None, output: str) -> int:
+    """List the requests that wait for your decision, and your own requests with their outcome."""
+    show_result(output, client.get(api_path("requests", which=which or "all")))
     return ExitCode.DONE
 
 
@@ -49,7 +50,10 @@ def ask(client: SyncClient, role: str, project: str | None, reason: str, ends: d
 @click.option("--comment", default="", help="For the requester.")
 @until_option
 def approve(client: SyncClient, request_id: str, comment: str, ends: datetime | None) -> int:
-    """Grant the role of REQUEST, as your own grant; you may set an earlier end than requested."""
+    """Grant the role of REQUEST, as your own grant; you may set an earlier end than requested.
+
+    The first characters of the id are enough, at least four.
+    """
     show_message(
         client.post(api_path("requests", request_id, "approve"), {"comment": comment, **_until_field(ends)})["message"]
     )

@@ -13,6 +13,7 @@ from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import show_message
 from aizen_hub.problems import Unavailable
 from aizen_hub.settings import Settings
+from aizen_hub.validation.prose import check_prose
 
 
 @click.group()
@@ -121,6 +122,7 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
     from aizen_hub.audit.integrity.rollback_detection import detect_rollback
     from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
 
+    check_prose(reason, "reason")
     settings = Settings.load(config)
     file = CheckpointFile(settings.checkpoint_path)
     with open_store_with_keys(settings) as (store, keys):
@@ -137,7 +139,7 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
         if not yes:
             click.confirm("Continue without the changes recorded since?", abort=True, err=True)
         with store.write(operator_actor()) as write:
-            result = accept_restored_database(write, keys, loss, reason[:200])
+            result = accept_restored_database(write, keys, loss, reason)
         with store.read() as tx:
             file.append(
                 chain_heads(tx.conn), tx.revision, tx.now, checkpoint_signer(keys.ring(tx)), void_from=loss.void_from

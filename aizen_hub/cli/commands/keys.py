@@ -12,6 +12,7 @@ from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import output_option, show_message, show_rows
 from aizen_hub.settings import Settings
+from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
     from aizen_hub.tokens.keys import SigningKey
@@ -92,6 +93,7 @@ def withdraw(config: Path, kid: tuple[str, ...], withdraw_all: bool, reason: str
 
     if bool(kid) == withdraw_all:
         raise click.UsageError("name the keys, or set --all")
+    check_prose(reason, "reason")
     with open_store_with_keys(Settings.load(config)) as (store, keystore):
         if not yes:
             click.confirm("Withdraw these keys and revoke every token that they signed?", abort=True, err=True)
@@ -101,7 +103,7 @@ def withdraw(config: Path, kid: tuple[str, ...], withdraw_all: bool, reason: str
                 if withdraw_all
                 else list(kid)
             )
-            withdrawn = keystore.withdraw(tx, chosen, reason[:200])
+            withdrawn = keystore.withdraw(tx, chosen, reason)
     for withdrawn_kid in withdrawn:
         click.echo(withdrawn_kid)
     show_message(f"withdrew {len(withdrawn)} keys" if len(withdrawn) != 1 else "withdrew 1 key")

@@ -41,6 +41,9 @@ def put(
     """Grant ROLE to the members of GROUP of PROVIDER.
 
     GROUP is a name, with --project, or a template such as aizen-{project}-executors, which applies to every project.
+
+    You need the right to grant ROLE there. An AIZEN_ADMIN may grant PROJECT_ADMIN; for the other project roles, take
+    PROJECT_CREATOR first: `aizen-hub grant PROJECT_CREATOR --to NAME`, with your own name.
     """
     body: dict[str, Any] = {"provider": provider, "group": group, "role": role, "project": project}
     show_result(output, client.request("POST", api_path("mappings"), body, dry_run_headers(dry_run)))

@@ -89,7 +89,11 @@ def alter(client: SyncClient, name: str, file: Path, version: str | None, dry_ru
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(client: SyncClient, name: str, yes: bool) -> int:
-    """Delete the project NAME with its roles, limits and sessions. The name stays reserved."""
+    """Delete the project NAME with its roles, limits and sessions. The name stays reserved.
+
+    Your own servers of the project go on without a project. Others stop after `session.project_end_grace_seconds`, and
+    their notebooks say why.
+    """
     if not yes and click.prompt("Type the name of the project to delete it", err=True) != name:
         show_message("the name does not match; nothing was deleted")
         return ExitCode.ERROR

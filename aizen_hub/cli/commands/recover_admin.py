@@ -1,4 +1,4 @@
-"""``aizen-hub recover-admin``: admin access from the service's machine."""
+"""``aizen-hub recover-admin`` and ``reset-password``: access from the service's machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aizen_hub.settings import Settings
 @config_option
 @click.option("--password", is_flag=True, help="Ask for a new password, instead of printing a link.")
 def recover_admin(name: str, config: Path, password: bool) -> int:
-    """Make NAME an admin, registered if necessary, and print an activation link for a local account.
+    """Make NAME an admin, registered and unlocked if necessary, and print an activation link for a local account.
 
     Use it for the first sign-in after the installation, or when no admin can sign in. It opens the database that
     aizen.yaml names: run it on the service's machine under its account; the service may be running. It is recorded in
@@ -45,4 +45,23 @@ def recover_admin(name: str, config: Path, password: bool) -> int:
         show_message(f"`{name}` is an admin; open this path at the hub's address within 24 hours and set a password")
     else:
         show_message(f"`{name}` is an admin and can sign in with the new password")
+    return ExitCode.DONE
+
+
+@click.command()
+@click.argument("name")
+@config_option
+def reset_password(name: str, config: Path) -> int:
+    """Print an activation link for the local account NAME, so that its user can set a new password.
+
+    Use it where no link can be sent by mail (`aizen-hub user activation-link NAME`), and hand the link to the user
+    through a trusted channel: the person who opens it controls the account. It opens the database that aizen.yaml
+    names: run it on the service's machine under its account; the service may be running. It is recorded in the audit.
+    """
+    from aizen_hub.accounts.credentials import activation
+
+    with open_store(Settings.load(config)) as store, store.write(operator_actor()) as tx:
+        link = activation.issue_link(tx, name)
+    click.echo(link.path)
+    show_message(f"open this path at the hub's address within 24 hours and set a password for `{name}`")
     return ExitCode.DONE

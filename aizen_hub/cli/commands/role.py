@@ -28,9 +28,21 @@ def list_roles(client: SyncClient, output: str) -> int:
 @role.command()
 @pass_client
 @click.argument("name")
-@click.option("-p", "--permission", "permissions", multiple=True, help="verb:noun, or a bare verb for every noun.")
+@click.option(
+    "-p",
+    "--permission",
+    "permissions",
+    multiple=True,
+    help="verb:noun, a bare verb for every noun, or the name of a permission.",
+)
 @click.option("--limit", "limits", multiple=True, metavar="KIND=NUMBER", help="projects, jobs, memory (bytes) or cpu.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(["system", "project"]), default=["project"])
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["system", "project"]),
+    help="Where it can be granted; default: as the built-in roles if they are all alike, else in projects.",
+)
 @click.option("--description", default="", help="The purpose of the role.")
 @click.option("--category", default="", help="The category to list it under.")
 def create(
@@ -43,14 +55,15 @@ def create(
     category: str,
 ) -> int:
     """Create the custom role NAME."""
-    body = {
+    body: dict[str, object] = {
         "name": name,
         "permissions": list(permissions),
-        "limits": dict(map(_parse_limit, limits)),
-        "scopes": list(scopes),
+        "limits": _parse_limits(limits),
         "description": description,
         "category": category,
     }
+    if scopes:
+        body["scopes"] = list(scopes)
     show_message(client.post(api_path("roles"), body)["message"])
     return ExitCode.DONE
 
@@ -88,7 +101,7 @@ def alter(
         if values and clear:
             raise click.UsageError(f"use either --{option} or --no-{option}s")
     body |= {"permissions": list(permissions) if permissions or no_permissions else None}
-    body |= {"limits": dict(map(_parse_limit, limits)) if limits or no_limits else None}
+    body |= {"limits": _parse_limits(limits) if limits or no_limits else None}
     body = {key: value for key, value in body.items() if value is not None}
     if not body:
         raise click.UsageError("nothing to change: set at least one option")
@@ -117,6 +130,75 @@ def delete(client: SyncClient, name: str) -> int:
 
 @role.command()
 @pass_client
+@click.argument("name")
+@output_option
+def show(client: SyncClient, name: str, output: str) -> int:
+    """Show the role NAME with its permissions: rights and limits."""
+    show_result(output, client.get(api_path("roles", name)))
+    return ExitCode.DONE
+
+
+@role.command()
+@pass_client
+@click.argument("roles", metavar="ROLE...", nargs=-1, required=True)
+@click.option("--user", help="To this user.")
+@click.option("--group", help="To this group.")
+@click.option("--service-account", help="To this service account.")
+@click.option("--project", help="In this project; default: a system role.")
+@click.option("--reason", default="", help="For the audit and for the user.")
+def assign(
+    client: SyncClient,
+    roles: tuple[str, ...],
+    user: str | None,
+    group: str | None,
+    service_account: str | None,
+    project: str | None,
+    reason: str,
+) -> int:
+    """Assign ROLE (one or more), as `aizen-hub grant` does, which can also set a start and an end."""
+    named = (("user", user), ("group", group), ("service-account", service_account))
+    identities = [f"{kind}:{name}" for kind, name in named if name]
+    if len(identities) != 1:
+        raise click.UsageError("use exactly one of --user, --group and --service-account")
+    body = {"roles": list(roles), "scope": project, "identity": identities[0], "reason": reason}
+    show_message(client.post(api_path("assignments"), body)["message"])
+    return ExitCode.DONE
+
+
+@role.group()
+def assignment() -> None:
+    """Role assignments: who has which role, and where."""
+
+
+@assignment.command("list")
+@pass_client
+@click.option("--user", help="Only of this user.")
+@click.option("--group", help="Only of this group.")
+@click.option("--service-account", help="Only of this service account.")
+@click.option("--project", help="Only in this project.")
+@click.option("--role", "name", help="Only of this role.")
+@output_option
+def list_assignments(
+    client: SyncClient,
+    user: str | None,
+    group: str | None,
+    service_account: str | None,
+    project: str | None,
+    name: str | None,
+    output: str,
+) -> int:
+    """List role assignments: identity, role, scope, start and grantor."""
+    named = (("user", user), ("group", group), ("service-account", service_account))
+    identities = [f"{kind}:{given}" for kind, given in named if given]
+    if len(identities) > 1:
+        raise click.UsageError("use at most one of --user, --group and --service-account")
+    identity = identities[0] if identities else None
+    show_result(output, client.get(api_path("assignments", identity=identity, scope=project, role=name)))
+    return ExitCode.DONE
+
+
+@role.command()
+@pass_client
 @click.option("--identity", help="Only of this user, group:NAME or service-account:NAME.")
 @click.option("--project", help="Only in this project.")
 @click.option("--role", "name", help="Only of this role.")
@@ -137,7 +219,16 @@ def release(client: SyncClient, name: str) -> int:
     return ExitCode.DONE
 
 
-def _parse_limit(argument: str) -> tuple[str, float]:
+def _parse_limits(arguments: tuple[str, ...]) -> dict[str, float]:
+    limits: dict[str, float] = {}
+    for kind, value in map(parse_limit, arguments):
+        if limits.setdefault(kind, value) != value:
+            raise click.UsageError(f"a role has one limit of each kind: --limit {kind} is given twice")
+    return limits
+
+
+def parse_limit(argument: str) -> tuple[str, float]:
+    """Parse ``KIND=NUMBER``; raises click.BadParameter."""
     kind, _, value = argument.partition("=")
     try:
         return kind, float(value)

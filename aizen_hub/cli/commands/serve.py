@@ -16,6 +16,9 @@ def serve(config: Path) -> int:
 
     Not needed if the hub starts the service, which is the default (`service: {managed: true}`). Only one service can
     use a SQLite file; several can share a PostgreSQL database.
+
+    For the panel and the command line it needs the variables JUPYTERHUB_API_URL, JUPYTERHUB_API_TOKEN and
+    JUPYTERHUB_CLIENT_ID, which docs/separate-service.md explains.
     """
     from aizen_hub.service.server import run
 

@@ -56,7 +56,10 @@ def delete(client: SyncClient, name: str, yes: bool) -> int:
 @click.argument("name")
 @click.argument("state", type=click.Choice(["on", "off"]))
 def switch(client: SyncClient, name: str, state: str) -> int:
-    """Enable or disable NAME; while it is disabled, all its credentials are rejected."""
+    """Enable or disable NAME; while it is disabled, all its credentials are rejected.
+
+    If NAME has rights that you lack, a second user who has them all confirms that it is enabled.
+    """
     show_message(client.request("PATCH", api_path("service-accounts", name), {"active": state == "on"})["message"])
     return ExitCode.DONE
 
@@ -83,6 +86,8 @@ def issue(
     client: SyncClient, name: str, days: int | None, key: Path | None, networks: tuple[str, ...], output: str
 ) -> int:
     """Create a credential of NAME, shown only once; if it needs confirmation, it is shown in the panel.
+
+    If NAME has rights that you lack, a second user who has them all confirms it.
 
     A program with the credential acts as NAME. With --key a stolen credential cannot be used: every request must carry
     a proof signed with the private key (DPoP, RFC 9449), which stays in the program. With --from it is accepted from

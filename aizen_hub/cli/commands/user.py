@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import click
 
+from aizen_hub.api_models.revocation import HUB_USER_EXISTS
 from aizen_hub.cli.commands.linked_login import login
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import TIME_FORMATS
+from aizen_hub.cli.options import TIME_FORMATS, dry_run_headers
 from aizen_hub.cli.output import output_option, show_json, show_message, show_result
 from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.problems import Conflict
 
 
 @click.group()
@@ -117,30 +119,35 @@ def delete(client: SyncClient, names: tuple[str, ...], yes: bool) -> int:
 @click.option(
     "--until", "ends", type=click.DateTime(TIME_FORMATS), help="End of the lock, UTC; default: until it is removed."
 )
+@click.option("--dry-run", is_flag=True, help="Show which sessions and commands would end; change nothing.")
 @output_option
-def stop(client: SyncClient, name: str, reason: str, ends: datetime | None, output: str) -> int:
+def stop(client: SyncClient, name: str, reason: str, ends: datetime | None, dry_run: bool, output: str) -> int:
     """Stop NAME now: lock the account, end sessions and browser logins, delete hub tokens, stop servers.
 
-    `aizen-hub lock remove identity NAME` unlocks the account; this requires every right that NAME has, so set --until
-    if the lock is temporary.
+    `aizen-hub lock remove identity NAME --reason …` undoes the lock; what has ended does not come back.
     """
     body: dict[str, object] = {"reason": reason}
     if ends is not None:
         body["ends"] = ends.replace(tzinfo=UTC).isoformat()
-    show_result(output, client.post(api_path("users", name, "stop"), body))
+    show_result(output, client.request("POST", api_path("users", name, "stop"), body, dry_run_headers(dry_run)))
+    if not dry_run and output != "json":
+        show_message(f"to undo the lock: aizen-hub lock remove identity {name} --reason …")
     return ExitCode.DONE
 
 
 @user.command("activation-link")
 @pass_client
 @click.argument("name")
+@click.option("--mail", is_flag=True, help="Send it to the registered address of NAME, instead of printing it.")
 @output_option
-def activation_link(client: SyncClient, name: str, output: str) -> int:
-    """Create a new activation link for NAME; an earlier one becomes invalid.
+def activation_link(client: SyncClient, name: str, mail: bool, output: str) -> int:
+    """Create a new activation link for the local account NAME; an earlier one becomes invalid.
 
-    If NAME has a protected role, an authorized user has to confirm it, and is then shown the link.
+    It is printed for an account that was never activated, and for one of which you have every right; otherwise it is
+    sent to the registered e-mail address of NAME. If NAME has a protected role, an authorized user has to confirm it,
+    and is then shown the link.
     """
-    result = client.post(api_path("users", name, "activation"), None)
+    result = client.post(api_path("users", name, "activation", delivery="mail" if mail else None), None)
     _show_activation(client, output, result, result["data"].get("activation"))
     return ExitCode.DONE
 
@@ -148,9 +155,26 @@ def activation_link(client: SyncClient, name: str, output: str) -> int:
 @user.command()
 @pass_client
 @click.argument("name")
-def release(client: SyncClient, name: str) -> int:
-    """Release the name of a deleted user, after the hub user and the files were deleted."""
-    show_message(client.post(api_path("users", name, "release"), None)["message"])
+@click.option("--yes", is_flag=True, help="Delete the hub's record of the user without asking for confirmation.")
+def release(client: SyncClient, name: str, yes: bool) -> int:
+    """Release the name of a deleted user, so that it can be used again.
+
+    If the hub still has a record of the user, it is deleted after confirmation, with all tokens and servers. Move or
+    delete the files first: a new user of that name gets what is left in the home directory. KubeSpawner deletes its
+    volumes with the record.
+    """
+    path = api_path("users", name, "release")
+    try:
+        result = client.post(path, {"delete_hub_user": yes})
+    except Conflict as problem:
+        if problem.extensions.get("reason") != HUB_USER_EXISTS:
+            raise
+        show_message(f"{problem.detail}.")
+        click.confirm(
+            "Delete this record now, with all tokens and servers? Files in a home directory stay", abort=True, err=True
+        )
+        result = client.post(path, {"delete_hub_user": True})
+    show_message(result["message"])
     return ExitCode.DONE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,8 +20,9 @@ from aizen_hub.settings import ConfigurationError, Settings
     type=click.Path(path_type=Path, dir_okay=False),
     help="The hub's configuration file; default: jupyterhub_config.py in the folder of aizen.yaml.",
 )
+@click.option("--production", is_flag=True, help="Report as errors what is acceptable in a trial only.")
 @output_option
-def doctor(config: Path, hub_config: Path | None, output: str) -> int:
+def doctor(config: Path, hub_config: Path | None, production: bool, output: str) -> int:
     """Check this installation and list errors and risks, each with a remedy.
 
     It reads the settings, files and secrets, the hub's configuration, the database with its keys and undelivered
@@ -53,7 +54,10 @@ def doctor(config: Path, hub_config: Path | None, output: str) -> int:
             results += check(settings)
         results += endpoints.check_endpoints(settings, config.absolute().parent)
         results += hub.check_hub_config(hub_config or config.absolute().parent / "jupyterhub_config.py", settings)
-    show_rows(output, ("level", "message", "remedy"), [asdict(result) for result in results])
+    if production:
+        results = [replace(result, level="fail") if result.production else result for result in results]
+    columns = ("level", "message", "remedy")
+    show_rows(output, columns, [{name: getattr(result, name) for name in columns} for result in results])
     failed = sum(result.level == "fail" for result in results)
     warnings = sum(result.level == "warn" for result in results)
     show_message(f"{_count(failed, 'error')}, {_count(warnings, 'warning')}")

@@ -16,8 +16,11 @@ class CheckResult:
     message : str
     remedy : str
         What to do or to set; may be empty if the level is ``ok``.
+    production : bool
+        A warning that is an error for ``doctor --production``: acceptable in a trial only.
     """
 
     level: str
     message: str
     remedy: str = ""
+    production: bool = False

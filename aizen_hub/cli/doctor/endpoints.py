@@ -6,10 +6,14 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
+
+if TYPE_CHECKING:
+    from aizen_hub.hub.login.ldap.config import LdapConfig
 
 _SECONDS = 3.0
 
@@ -19,7 +23,7 @@ def check_endpoints(settings: Settings, folder: Path) -> Iterator[CheckResult]:
     for provider in settings.providers:
         try:
             if provider.kind == "ldap":
-                yield _check_directory(provider, folder)
+                yield from _check_directory(provider, folder)
             elif provider.kind == "oidc":
                 yield _check_identity_provider(provider, settings, folder)
         except ConfigurationError as error:
@@ -33,11 +37,37 @@ def check_endpoints(settings: Settings, folder: Path) -> Iterator[CheckResult]:
             yield _check_port(name, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
-def _check_directory(provider: ProviderSettings, folder: Path) -> CheckResult:
-    from aizen_hub.hub.login.ldap.config import build_server_pool, read_ldap_config, read_lookup_password
-    from aizen_hub.hub.login.ldap.connection import Deadline, DirectoryError, LdapConnection
+def _check_directory(provider: ProviderSettings, folder: Path) -> Iterator[CheckResult]:
+    from aizen_hub.hub.login.ldap.config import read_ldap_config
+    from aizen_hub.hub.login.ldap.differences import find_differences
+    from aizen_hub.hub.login.ldap.provider import LdapProvider
+    from aizen_hub.hub.login.provider import ProviderUnreachableError
 
     traits = read_ldap_config(provider, folder)
+    for setting, effect, instead in find_differences(traits):
+        yield CheckResult(
+            "warn", f"`providers.{provider.name}.config.{setting}`: {effect}", f"{instead}; see docs/ldap.md"
+        )
+    result = _check_directory_connection(provider, traits)
+    yield result
+    if result.level != "ok":
+        return
+    directory = LdapProvider(provider, folder)
+    try:
+        fault = asyncio.run(directory.find_group_fault())
+    except ProviderUnreachableError as error:
+        yield CheckResult("warn", f"the groups of `{provider.name}` were not checked: {error}", "run it again")
+        return
+    finally:
+        directory.close()
+    if fault:
+        yield CheckResult("warn", f"the directory `{provider.name}`: {fault}", "group_search_base; see docs/ldap.md")
+
+
+def _check_directory_connection(provider: ProviderSettings, traits: LdapConfig) -> CheckResult:
+    from aizen_hub.hub.login.ldap.config import build_server_pool, read_lookup_password
+    from aizen_hub.hub.login.ldap.connection import Deadline, DirectoryError, LdapConnection
+
     name, remedy = f"the directory `{provider.name}`", "check its address, certificate and firewall"
     deadline = Deadline(provider.deadline_seconds)
     try:

@@ -40,7 +40,8 @@ def check_files(settings: Settings) -> Iterator[CheckResult]:
         return
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         yield CheckResult("fail", f"other accounts can open {folder}", f"chmod 700 {folder}")
-    for path in (settings.hub_secret_path, settings.core.credential_file if settings.core else None):
+    core_credential = settings.core.credential_file if settings.core else None
+    for path in (settings.hub_secret_path, core_credential, settings.metrics.token_file):
         if path is not None and path.exists():
             try:
                 read_secret(path)
@@ -67,7 +68,10 @@ def check_risky_settings(settings: Settings) -> Iterator[CheckResult]:
     for provider in settings.providers:
         if provider.insecure_tls:
             yield CheckResult(
-                "warn", f"the certificate of provider `{provider.name}` is not verified", "insecure_tls: false"
+                "warn",
+                f"the certificate of provider `{provider.name}` is not verified",
+                "insecure_tls: false",
+                production=True,
             )
     if not settings.confirm_protected:
         yield CheckResult(
@@ -78,6 +82,7 @@ def check_risky_settings(settings: Settings) -> Iterator[CheckResult]:
             "warn",
             "user servers may run under the service's account: every user who runs code controls the system",
             "another spawner, and insecure_same_uid: false",
+            production=True,
         )
     if settings.auto_register:
         yield CheckResult("warn", "every user who can sign in is registered", "auto_register: false")

@@ -12,7 +12,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from aizen_hub.cli.doctor import shared_host
+from aizen_hub.cli.doctor import programs, shared_host
 from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.cli.output import show_message
 from aizen_hub.settings import Settings
@@ -40,12 +40,16 @@ def check_hub_config(path: Path, settings: Settings) -> Iterator[CheckResult]:
         configure_module.configure = real_configure
     if not calls:
         yield CheckResult("fail", f"{path} does not call `configure`", 'configure(c, "aizen.yaml") as its last line')
-    if "subdomain_host" not in hub.JupyterHub and not settings.insecure_same_uid:
+    if not hub.JupyterHub.get("subdomain_host"):
         yield CheckResult(
-            "fail",
-            "pages of user servers share an origin with the panel",
-            "c.JupyterHub.subdomain_host = 'https://hub.example.org'",
+            "warn" if settings.insecure_same_origin else "fail",
+            "user servers share an origin with the panel: a page of any user can act there as the user who opens it",
+            "c.JupyterHub.subdomain_host = 'https://hub.example.org', and insecure_same_origin: false"
+            if settings.insecure_same_origin
+            else "c.JupyterHub.subdomain_host = 'https://hub.example.org', or for a trial insecure_same_origin: true",
+            production=True,
         )
+    yield from programs.check_programs(hub, settings)
     yield from shared_host.check_shared_host(hub, settings)
     yield from _check_secrets(hub, path.parent)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aizen_hub.cli.connection import TOKEN_VARIABLE, URL_VARIABLE, api_path, create_client
 from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Problem
+from aizen_hub.secret_files import SecretFileError, read_secret
 from aizen_hub.settings import Settings
 
 _METRIC = re.compile(r"aizen_([a-z_]+) ([0-9.e+-]+)")
@@ -27,18 +28,44 @@ def check_service(settings: Settings) -> Iterator[CheckResult]:
     except Problem as error:
         sealed = bool(error.extensions.get("sealed"))
         message = f"the service at {settings.service_url} is not ready: {error.detail}"
-        yield CheckResult("fail" if sealed else "warn", message, error.remedy or "")
+        yield CheckResult("fail" if sealed else "warn", message, error.remedy or _start_remedy(settings))
         return
     yield CheckResult("ok", f"the service at {settings.service_url} is ready")
+    yield from _run_check("metrics", lambda: _check_metrics(settings))
+    yield from _run_check("servers without a session", _check_sessions)
+
+
+def _run_check(subject: str, check: Callable[[], Iterator[CheckResult]]) -> Iterator[CheckResult]:
+    """Run one check; a failure is a warning, and the other checks run."""
     try:
-        yield from _check_metrics(service)
-        yield from _check_sessions()
+        yield from check()
     except Problem as error:
-        yield CheckResult("warn", f"the service refused further checks: {error.detail}", error.remedy or "")
+        yield CheckResult("warn", f"not checked: {subject}: {error.detail}", error.remedy or "")
 
 
-def _check_metrics(service: SyncClient) -> Iterator[CheckResult]:
-    _, _, page = service.request_with_headers("GET", "/metrics", headers={"Accept": "text/plain"})
+def _start_remedy(settings: Settings) -> str:
+    if settings.service.managed:
+        return "start the hub, which starts the service: jupyterhub"
+    return "start the service, which the hub does not (`managed: false`): aizen-hub serve, see docs/separate-service.md"
+
+
+def _create_metrics_client(settings: Settings) -> SyncClient:
+    metrics, url = settings.metrics, settings.service_url
+    if metrics.port is not None:
+        host = f"[{metrics.host}]" if ":" in metrics.host else metrics.host
+        url = f"http://{host}:{metrics.port}"
+    token = None if metrics.token_file is None else f"Bearer {read_secret(metrics.token_file)}"
+    return SyncClient(url, token, deadline=3)
+
+
+def _check_metrics(settings: Settings) -> Iterator[CheckResult]:
+    try:
+        client = _create_metrics_client(settings)
+    except SecretFileError as error:
+        message = f"not checked: metrics: `{settings.metrics.token_file}` {error.reason}"
+        yield CheckResult("warn", message, error.remedy or "run `aizen-hub doctor` as the service's account")
+        return
+    _, _, page = client.request_with_headers("GET", "/metrics", headers={"Accept": "text/plain"})
     metrics = {name: float(value) for name, value in _METRIC.findall(page.decode("utf-8", "replace"))}
     age, lag = metrics.get("checkpoint_age_seconds", 0.0), metrics.get("revision_lag", 0.0)
     if age > _MAX_CHECKPOINT_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -86,7 +87,7 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Installation
     (tmp_path / "data").mkdir(mode=0o700)
     if request.param == "postgresql":
         url = request.getfixturevalue("migrated_url")
-        (tmp_path / "secret").write_text("0123456789abcdef0123456789abcdef0123456789abcdef")
+        (tmp_path / "secret").write_text(secrets.token_urlsafe(32))
         (tmp_path / "secret").chmod(0o600)
         text += f"database: {url}\nhub_secret_file: secret\n"
         KeyEncryption.create(tmp_path / "data" / "key-encryption-key")

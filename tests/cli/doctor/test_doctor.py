@@ -22,7 +22,9 @@ from aizen_hub.cli.local_store import open_store, open_store_with_keys, operator
 from aizen_hub.cli.main import cli
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
-from tests.fixtures.slapd import running_directory
+from tests.fixtures.slapd import GROUPS_DN, SUFFIX, running_directory
+
+TRIAL = {"insecure_same_uid": True, "insecure_same_origin": True}
 
 
 def run_doctor(folder: Path) -> tuple[Any, list[dict[str, str]]]:
@@ -43,7 +45,7 @@ def get_finding(folder: Path, text: str) -> dict[str, str]:
 
 
 def configure(folder: Path, **settings: Any) -> Settings:
-    (folder / "aizen.yaml").write_text(yaml.safe_dump({"insecure_same_uid": True, "data_dir": "data", **settings}))
+    (folder / "aizen.yaml").write_text(yaml.safe_dump({**TRIAL, "data_dir": "data", **settings}))
     return Settings.load(folder / "aizen.yaml", {})
 
 
@@ -186,6 +188,23 @@ class TestDirectory:
             port = taken.getsockname()[1]
         self._configure(folder, directory, server_port=port)
         assert get_finding(folder, "the directory `lab`")["level"] == "fail"
+
+    def test_an_unknown_certificate_authority_is_named_with_its_key(self, folder: Path, directory: Any) -> None:
+        self._configure(folder, directory, tls_kwargs=None)
+        finding = get_finding(folder, "the directory `lab`")
+        assert (finding["level"], "`config.tls_kwargs.ca_certs_file`" in finding["message"]) == ("fail", True)
+
+    def test_groups_that_cannot_be_found(self, folder: Path, directory: Any) -> None:
+        base = f"ou=other,{SUFFIX}"
+        self._configure(folder, directory, user_search_base=base)
+        finding = get_finding(folder, "cannot work: no entry under")
+        assert (finding["level"], "group_search_base" in finding["remedy"]) == ("warn", True)
+
+    def test_settings_that_differ_from_ldapauthenticator(self, folder: Path, directory: Any) -> None:
+        groups = [f"cn=team,{GROUPS_DN}"]
+        self._configure(folder, directory, allowed_users=["alice"], allowed_groups=groups)
+        finding = get_finding(folder, "`providers.lab.config.allowed_users`")
+        assert (finding["level"], "docs/ldap.md" in finding["remedy"]) == ("warn", True)
 
 
 def test_servers_without_a_session_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from aizen_hub.audit.checkpoints import health
 from aizen_hub.cli.doctor import service as service_checks
 from aizen_hub.cli.doctor.check_result import CheckResult
+from tests.fixtures.ports import free_ports
 from tests.fixtures.timing import until
 from tests.service.conftest import Driver
 
@@ -19,6 +21,16 @@ from tests.service.conftest import Driver
 def options(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "checkpoints-disk").mkdir()
     return {"checkpoint_file": tmp_path / "checkpoints-disk" / "checkpoints"}
+
+
+@pytest.fixture
+def metrics_port(options: dict[str, Any], tmp_path: Path) -> int:
+    """The port of a service whose metrics have a token and an address of their own."""
+    file, (port,) = tmp_path / "metrics-token", free_ports(1)
+    file.write_text(secrets.token_hex(32))
+    file.chmod(0o600)
+    options["metrics"] = {"token_file": file, "port": port}
+    return port
 
 
 async def run_checks(service: Driver) -> list[CheckResult]:
@@ -56,3 +68,21 @@ async def test_a_wrong_clock_is_a_warning_with_its_remedy(service: Driver) -> No
     (result,) = await run_checks(service)
     assert (result.level, "jumped by 3600 s" in result.message) == ("warn", True)
     assert "NTP" in result.remedy
+
+
+async def test_metrics_with_a_token_and_an_address_are_checked(metrics_port: int, service: Driver) -> None:
+    await until(lambda: not service.context.checkpoint_health.failing)
+    results = await run_checks(service)
+    assert {result.level for result in results} == {"ok"}
+    assert any(result.message.startswith("audit signed") for result in results)
+
+
+async def test_a_failed_check_skips_no_other(metrics_port: int, service: Driver) -> None:
+    token_file = service.context.settings.metrics.token_file
+    assert token_file is not None
+    for spoil in (lambda: token_file.write_text(secrets.token_hex(32)), token_file.unlink):
+        spoil()
+        metrics, sessions = (await run_checks(service))[1:]
+        assert (metrics.level, metrics.message.startswith("not checked: metrics")) == ("warn", True)
+        assert metrics.remedy
+        assert "servers without a session" in sessions.message

@@ -48,18 +48,30 @@ class TestFile:
     def test_it_contains_no_secret_and_no_user(self, realm: dict[str, Any]) -> None:
         text = REALM.read_text()
         assert not re.search(r'"(secret|password|credentials|privateKey|certificate|value)"', text)
-        assert [user["username"] for user in realm["users"]] == ["service-account-aizen-service"]
+        accounts = {f"service-account-{name}" for name in ("aizen-service", "aihub-backend")}
+        assert {user["username"] for user in realm["users"]} == accounts
         assert realm["registrationAllowed"] is False
 
     @pytest.mark.proves("R134")
-    def test_the_service_account_reads_users_and_nothing_else(self, realm: dict[str, Any]) -> None:
-        (account,) = realm["users"]
-        assert account["clientRoles"] == {"realm-management": ["view-users"]}
+    @pytest.mark.parametrize(
+        ("name", "roles"),
+        [("aizen-service", {"view-users"}), ("aihub-backend", {"impersonation", "view-users", "manage-users"})],
+    )
+    def test_a_service_account_has_the_documented_rights_and_no_others(
+        self, realm: dict[str, Any], name: str, roles: set[str]
+    ) -> None:
+        (account,) = [user for user in realm["users"] if user["serviceAccountClientId"] == name]
+        assert set(account["clientRoles"]) == {"realm-management"}
+        assert set(account["clientRoles"]["realm-management"]) == roles
         assert "realmRoles" not in account
-        client = self.clients(realm)["aizen-service"]
+        client = self.clients(realm)[name]
         assert client["serviceAccountsEnabled"]
         assert not client["standardFlowEnabled"]
         assert not client["redirectUris"]
+
+    def test_every_client_has_the_groups_scope(self, realm: dict[str, Any]) -> None:
+        assert all("groups" in client["defaultClientScopes"] for client in realm["clients"])
+        assert "groups" in realm["defaultDefaultClientScopes"]
 
     @pytest.mark.proves("R26")
     def test_the_hub_uses_codes_with_pkce_and_exact_addresses(self, realm: dict[str, Any]) -> None:
@@ -79,7 +91,6 @@ class TestFile:
         (mapper,) = groups["protocolMappers"]
         assert mapper["config"]["full.path"] == "true"
         assert mapper["config"]["claim.name"] == "groups"
-        assert "groups" in self.clients(realm)["aizen-hub"]["defaultClientScopes"]
 
     def test_every_scope_that_is_used_is_defined(self, realm: dict[str, Any]) -> None:
         defined = {scope["name"] for scope in realm["clientScopes"]}
@@ -274,6 +285,36 @@ class TestKeycloak:
         assert identity.groups == ()
         with pytest.raises(AccessDeniedError, match="is missing"):
             await sign_in(make(require_groups=True), "erin")
+
+    def test_every_client_sends_the_groups_claim_also_one_that_is_added(self, keycloak: Keycloak) -> None:
+        own = {"account", "account-console", "admin-cli", "broker", "realm-management", "security-admin-console"}
+        keycloak.admin("POST", "/clients", {"clientId": "added", "protocol": "openid-connect"})
+        clients = keycloak.admin("GET", "/clients")
+        scopes = {
+            client["clientId"]: {
+                scope["name"] for scope in keycloak.admin("GET", f"/clients/{client['id']}/default-client-scopes")
+            }
+            for client in clients
+        }
+        assert {"aizen-hub", "aizen-service", "aihub-backend", "added"} <= set(scopes)
+        assert {name for name, names in scopes.items() if "groups" not in names} <= own
+
+    def test_the_backend_of_ai_hub_acts_for_users_reads_and_creates(self, keycloak: Keycloak) -> None:
+        token = keycloak.token(
+            grant_type="client_credentials",
+            client_id="aihub-backend",
+            client_secret=keycloak.client_secret("aihub-backend"),
+        )
+        subject = keycloak.create_user("heidi", PASSWORD, ("/projects/churn",))
+        users = "/admin/realms/aizen/users"
+        groups = keycloak.request("GET", f"{users}/{subject}/groups", token=token)
+        assert [group["path"] for group in groups] == ["/projects/churn"]
+        assert keycloak.request("POST", f"{users}/{subject}/impersonation", {}, token=token)
+        assert keycloak.request("POST", users, {"username": "migrated"}, token=token)
+        assert keycloak.request("POST", "/admin/realms/aizen/groups", {"name": "migrated"}, token=token)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            keycloak.request("PUT", "/admin/realms/aizen", {"registrationAllowed": True}, token=token)
+        assert refused.value.code == 403
 
     @pytest.mark.proves("R134")
     def test_the_service_account_may_read_and_nothing_else(self, keycloak: Keycloak) -> None:

@@ -1,0 +1,73 @@
+"""Access from the service's machine: an admin who is locked, and an account whose password is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from sqlalchemy import select
+
+from aizen_hub.accounts.credentials import activation
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.accounts.users import registration
+from aizen_hub.authorization import lock_state
+from aizen_hub.cli.local_store import open_store, operator_actor
+from aizen_hub.cli.main import cli
+from aizen_hub.problems import Conflict, NotFound
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.settings import Settings
+from aizen_hub.store import tables
+
+PASSWORD = "quite long, 7 words of it, unguessed"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "aizen.yaml"
+    providers = [
+        {"name": "local", "kind": "local"},
+        {"name": "lab", "kind": "ldap", "insecure_tls": True, "config": {"server_address": "127.0.0.1"}},
+    ]
+    path.write_text(yaml.safe_dump({"data_dir": "data", "admin_user": "local:root", "providers": providers}))
+    assert call("recover-admin", "root", config=path).exit_code == 0
+    return path
+
+
+def call(*arguments: str, config: Path) -> Result:
+    return CliRunner().invoke(cli, [*arguments, "-c", str(config)], standalone_mode=False)
+
+
+@pytest.mark.proves("R78")
+def test_a_recovered_admin_is_unlocked(config: Path) -> None:
+    settings = Settings.load(config, {})
+    with open_store(settings) as store, store.write(operator_actor()) as tx:
+        for name in ("ann", "olga"):
+            registration.create_user(tx, name, password=PASSWORD)
+            assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user(name))
+        locks.lock_target(tx, LockTarget.IDENTITY, "user:ann", reason="x")
+    assert call("recover-admin", "ann", config=config).return_value == 0
+    with open_store(settings) as store, store.read() as tx:
+        assert not lock_state.is_locked(tx, LockTarget.IDENTITY, "user:ann")
+        query = select(tables.audit.c.body).where(tables.audit.c.event == "admin.recovered")
+        assert any('"unlocked":true' in str(body) for body in tx.conn.execute(query).scalars())
+
+
+@pytest.mark.proves("R66")
+def test_a_lost_password_is_mended_on_the_machine(config: Path) -> None:
+    """Where no link can be sent: the account keeps its roles, and gets none."""
+    settings = Settings.load(config, {})
+    with open_store(settings) as store, store.write(operator_actor()) as tx:
+        registration.create_user(tx, "ann", password=PASSWORD)
+        registration.create_user(tx, "dirk", provider="lab")
+    answer = call("reset-password", "ann", config=config)
+    assert answer.return_value == 0, answer.output
+    token = answer.stdout.strip().rpartition("#")[2]
+    with open_store(settings) as store, store.write(operator_actor()) as tx:
+        assert activation.redeem_link(tx, token, PASSWORD + " more") == "ann"
+        assert tx.rights(Identity.user("ann")).held_roles == ()
+    assert isinstance(call("reset-password", "dirk", config=config).exception, Conflict)
+    assert isinstance(call("reset-password", "ghost", config=config).exception, NotFound)
