@@ -77,8 +77,8 @@ def _rows(size: Size) -> Iterator[tuple[str, list[str], Iterator[tuple[object, .
     users = range(1, size.users + 1)
     yield (
         "users",
-        ["name", "provider", "subject", "display_name", "alerts", "active", "created"],
-        ((f"u{number}", "local", f"u{number}", "", "{}", True, now) for number in users),
+        ["name", "provider", "subject", "display_name", "alerts", "active", "email_unconfirmed", "created"],
+        ((f"u{number}", "local", f"u{number}", "", "{}", True, False, now) for number in users),
     )
     yield (
         "projects",
