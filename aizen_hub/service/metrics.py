@@ -7,11 +7,16 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+from aizen_hub.service.http.request_metrics import BUCKETS, RequestMetrics
 
 
 class Metrics:
-    """The metrics of one service process."""
+    """The metrics of one service process.
+
+    Attributes
+    ----------
+    requests : RequestMetrics
+    """
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -22,12 +27,10 @@ class Metrics:
             return Counter(f"aizen_{name}", text, labels, registry=self._registry)
 
         def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(f"aizen_{name}", text, labels, registry=self._registry, buckets=_SECONDS)
+            return Histogram(f"aizen_{name}", text, labels, registry=self._registry, buckets=BUCKETS)
 
-        self._requests = counter("requests", "Responses by route and status.", "route", "status")
-        self._seconds = histogram("request_seconds", "Time to respond, by route.", "route")
-        self._decisions = counter("decisions", "Decisions by outcome and reason.", "outcome", "reason")
-        self._decision_seconds = histogram("decision_seconds", "Time from a decision request to its recorded decision.")
+        self.requests = RequestMetrics()
+        self._registry.register(self.requests)
         self._credentials = counter(
             "refused_credentials", "Credentials that were refused.", "credential_type", "reason"
         )
@@ -40,24 +43,10 @@ class Metrics:
         self._core_seconds = histogram("core_seconds", "Time until a command at the core ended.", "outcome")
         self._background = counter("background", "Runs of background tasks by outcome.", "task", "outcome")
         self._children: dict[tuple[str, ...], Counter] = {}
-        self._timers: dict[str, Histogram] = {}
 
     def add_gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge that is read at every scrape; reading it must not block."""
         Gauge(f"aizen_{name}", text, registry=self._registry).set_function(value)
-
-    def count_request(self, route: str, status: int, seconds: float) -> None:
-        self._count("requests", self._requests, route, str(status))
-        timer = self._timers.get(route)
-        if timer is None:
-            timer = self._timers[route] = self._seconds.labels(route)
-        timer.observe(seconds)
-
-    def count_decision(self, allowed: bool, reason: str) -> None:
-        self._count("decisions", self._decisions, "allow" if allowed else "deny", reason)
-
-    def observe_decision_seconds(self, seconds: float) -> None:
-        self._decision_seconds.observe(seconds)
 
     def count_refused_credential(self, credential_type: str, reason: str) -> None:
         self._count("credentials", self._credentials, credential_type, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -12,6 +13,8 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_KEYS = 10_000
 _MAX_DIGITS = 40
+_BRACKETS = re.compile(r"[][{}]")
+_STRINGS = re.compile(r'"(?:[^"\\]+|\\.)*\\?"?', re.DOTALL)  # never backtracks, since its end is optional
 
 
 def loads(
@@ -92,23 +95,16 @@ def _decode_utf8(data: bytes) -> str:
 
 def _check_depth(text: str, limit: int) -> None:
     # Counted before parsing: the parser is recursive and would raise RecursionError (F9).
-    depth, inside, skip = 0, False, False
-    for char in text:
-        if inside:
-            if skip:
-                skip = False
-            elif char == "\\":
-                skip = True
-            elif char == '"':
-                inside = False
-        elif char == '"':
-            inside = True
-        elif char in "[{":
-            depth += 1
-            if depth > limit:
-                raise TooLarge(f"the JSON text is nested deeper than {limit} levels")
-        elif char in "]}":
-            depth -= 1
+    depth = 0
+    for bracket in _BRACKETS.findall(_outside_strings(text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > limit:
+            raise TooLarge(f"the JSON text is nested deeper than {limit} levels")
+
+
+def _outside_strings(text: str) -> str:
+    """Return the parts of a JSON text that are not in a string; one that does not end reaches to the end."""
+    return _STRINGS.sub("", text) if "\\" in text else "".join(text.split('"')[::2])
 
 
 def _reject_constant(name: str) -> NoReturn:

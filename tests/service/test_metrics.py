@@ -30,7 +30,7 @@ _SHOWN = re.compile(r"\{\{ *(?:\$labels\.)?([a-z_]+) *\}\}")
 def exported_families(context: ServiceContext) -> dict[str, set[str]]:
     """Every family and its labels."""
     return {
-        family.name: set(getattr(collector, "_labelnames", ()))
+        family.name: set(getattr(collector, "_labelnames", getattr(family, "_labelnames", ())))
         for collector in context.metrics._registry._collector_to_names
         for family in collector.describe()
     }

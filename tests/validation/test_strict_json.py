@@ -110,3 +110,30 @@ def test_any_input_is_parsed_or_raises_a_problem(data: bytes | str) -> None:
     else:
         return
     assert refused.status in {400, 413}
+
+
+BRACKETS = st.text(alphabet='[]{}"\\a\n', max_size=6)
+NESTED = st.recursive(
+    BRACKETS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(BRACKETS, inner, max_size=3), max_leaves=12
+)
+
+
+def depth(tree: object) -> int:
+    children = tree.values() if isinstance(tree, dict) else tree
+    return 0 if isinstance(tree, str) else 1 + max(map(depth, children), default=0)  # type: ignore[arg-type]
+
+
+@given(NESTED, st.integers(0, 4))
+def test_brackets_in_strings_do_not_nest(tree: object, limit: int) -> None:
+    text = json.dumps(tree)
+    if depth(tree) > limit:
+        with pytest.raises(TooLarge, match="nested deeper"):
+            loads(text, max_depth=limit)
+    else:
+        assert loads(text, max_depth=limit) == tree
+
+
+@pytest.mark.parametrize("end", ['"', "\\", '\\"', "[", '"[' * 40])
+def test_a_string_that_does_not_end_is_refused(end: str) -> None:
+    with pytest.raises((BadInput, TooLarge)):
+        loads("[" * 33 + ']"' + end)

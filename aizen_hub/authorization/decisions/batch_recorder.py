@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
 from aizen_hub.audit.integrity import rollback_detection
+from aizen_hub.authorization.decisions.batch_item import BatchItem, BatchView, Outcome
 from aizen_hub.authorization.decisions.decision_context import DecisionContext
-from aizen_hub.authorization.decisions.evaluation import RecordedDecision, boottime, decision_record, evaluate
-from aizen_hub.authorization.decisions.pending_decisions import PendingDecision
+from aizen_hub.authorization.decisions.evaluation import boottime
 from aizen_hub.problems import Unavailable
-from aizen_hub.store.audit_log.record import new_record_id
 from aizen_hub.store.database import StoreState
 from aizen_hub.store.failpoints import failpoint
 from aizen_hub.store.sql_store import Store
-from aizen_hub.store.transaction import require_current_catalog
+from aizen_hub.store.transaction import ReadTransaction, require_current_catalog
 
 
 class BatchRecorder:
@@ -34,7 +33,7 @@ class BatchRecorder:
         self._conn: Connection | None = None
         self.last_revision = -1
 
-    def record(self, batch: Sequence[PendingDecision]) -> Sequence[RecordedDecision]:
+    def record(self, batch: Sequence[BatchItem[Any]]) -> Sequence[Outcome]:
         """Decide and record a batch; blocks until it is committed.
 
         Raises
@@ -52,7 +51,7 @@ class BatchRecorder:
             revision_read_at = boottime()
             try:
                 state = store.database.begin_and_read_state(conn, "batch")
-                decisions = self._decide_batch(batch, conn, state, revision_read_at)
+                outcomes = self._decide_batch(batch, conn, state, revision_read_at)
                 failpoint("before-commit")
                 store.database.commit(conn)
                 store.chain.confirm()
@@ -61,7 +60,7 @@ class BatchRecorder:
                 store.database.rollback(conn)
                 raise
         self.last_revision = state.revision
-        return decisions
+        return outcomes
 
     def disconnect(self) -> None:
         """Discard a connection in an unknown state; an embedded database has no connection to discard."""
@@ -76,26 +75,21 @@ class BatchRecorder:
             self._conn = None
 
     def _decide_batch(
-        self, batch: Sequence[PendingDecision], conn: Connection, state: StoreState, revision_read_at: float
-    ) -> Sequence[RecordedDecision]:
+        self, batch: Sequence[BatchItem[Any]], conn: Connection, state: StoreState, revision_read_at: float
+    ) -> Sequence[Outcome]:
         self._check_state(state)
-        store, revision, now = self._store, state.revision, state.now
+        store = self._store
         cursor = store.database.cursor(conn)
-        self._context.bind(revision, cursor, state.server_started)
-        rights = partial(store.cache.rights, conn, revision)
-        decisions, records = [], []
-        for pending in batch:
-            decision = evaluate(pending.decision_request, state, self._context, rights, store.catalog)
-            decision_id = new_record_id(now)
-            records.append(
-                decision_record(
-                    decision_id, pending.decision_request, decision, revision, now, pending.text, pending.supersedes
-                ).encode()
-            )
-            decisions.append(RecordedDecision(decision_id, decision, revision, now, revision_read_at))
+        self._context.bind(state.revision, cursor, state.server_started)
+        view = BatchView(ReadTransaction(conn, state, store), self._context, revision_read_at)
+        outcomes, records = [], []
+        for item in batch:
+            outcome, item_records = item.decide(view)
+            outcomes.append(outcome)
+            records += [record.encode() for record in item_records]
         failpoint("decided")
         store.chain.append(cursor, records, state.server_started)
-        return decisions
+        return outcomes
 
     def _check_state(self, state: StoreState) -> None:
         require_current_catalog(state, self._store.catalog)

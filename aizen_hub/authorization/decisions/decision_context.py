@@ -1,4 +1,4 @@
-"""State that a decision needs besides rights: the session, the existence of the project, and the signing key."""
+"""State that a decision needs besides rights: session, credential, signing key, and whether the project exists."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ _SESSION = (
 )
 _PROJECT = "SELECT id FROM projects WHERE name = ?"
 _KEY = "SELECT state, changed FROM keys WHERE kid = ?"
+_CREDENTIAL = (
+    "SELECT a.name, c.expires FROM credentials c JOIN service_accounts a ON a.id = c.service_account_id"
+    " WHERE c.hash = ?"
+)
 
 
 class Session(NamedTuple):
@@ -31,25 +35,27 @@ class Session(NamedTuple):
 
 
 class DecisionContext:
-    """Looks up sessions, projects and keys in one transaction, and caches them while the revision does not change.
+    """Looks up sessions, projects, keys and credentials, and caches them while the revision does not change.
 
     Uses SQL through the driver directly, since every command takes this path.
     """
 
     def __init__(self, database: Database) -> None:
-        self._session, self._project, self._key = map(database.with_placeholders, (_SESSION, _PROJECT, _KEY))
+        statements = (_SESSION, _PROJECT, _KEY, _CREDENTIAL)
+        self._session, self._project, self._key, self._credential = map(database.with_placeholders, statements)
         self._cursor: Any = None
         self._cache_key = (-1, 0)
         self._sessions: dict[str, Session | None] = {}
         self._projects: dict[str, bool] = {}
         self._keys: dict[str, tuple[str, int] | None] = {}
+        self._credentials: dict[str, tuple[str, int] | None] = {}
 
     def bind(self, revision: int, cursor: Any, server: int = 0) -> None:
         """Use a cursor from now on; the cache is cleared if it is of another revision or database server."""
         self._cursor = cursor
-        cached = len(self._sessions) + len(self._projects) + len(self._keys)
+        cached = len(self._sessions) + len(self._projects) + len(self._keys) + len(self._credentials)
         if (revision, server) != self._cache_key or cached > MAX_CACHE_ENTRIES:
-            self._sessions, self._projects, self._keys = {}, {}, {}
+            self._sessions, self._projects, self._keys, self._credentials = {}, {}, {}, {}
             self._cache_key = (revision, server)
 
     def session(self, session_id: str) -> Session | None:
@@ -74,6 +80,14 @@ class DecisionContext:
         if key_row is None or key_row[0] == KeyState.WITHDRAWN:
             return False
         return key_row[0] != KeyState.RETIRED or to_microseconds(issued - CLOCK_SKEW) <= key_row[1]
+
+    def credential_account(self, credential_hash: str, now: datetime) -> str | None:
+        """Return the name of the service account that a credential belongs to; None if it is unknown or expired."""
+        if credential_hash not in self._credentials:
+            row = self._select_row(self._credential, credential_hash)
+            self._credentials[credential_hash] = None if row is None else (row[0], row[1])
+        credential = self._credentials[credential_hash]
+        return None if credential is None or credential[1] <= to_microseconds(now) else credential[0]
 
     def _select_row(self, statement: str, name: str) -> Any:
         self._cursor.execute(statement, (name,))

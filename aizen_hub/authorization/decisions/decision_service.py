@@ -12,11 +12,13 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from aizen_hub.audit.redaction import SecretHasher
+from aizen_hub.authorization.decisions.batch_item import BatchItem, DecisionItem, Outcome
 from aizen_hub.authorization.decisions.batch_recorder import BatchRecorder
 from aizen_hub.authorization.decisions.decision_context import DecisionContext
 from aizen_hub.authorization.decisions.evaluation import (
@@ -27,6 +29,7 @@ from aizen_hub.authorization.decisions.evaluation import (
     evaluate,
 )
 from aizen_hub.authorization.decisions.pending_decisions import Outcomes, PendingDecision, PendingDecisions, resolve
+from aizen_hub.authorization.decisions.use_counter import UseCounter
 from aizen_hub.commands.command import Command
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.decision import Decision
@@ -38,7 +41,9 @@ from aizen_hub.store.transaction import ReadTransaction, WriteTransaction, requi
 
 __all__ = ["DecisionRequest", "DecisionService", "RecordedDecision"]
 
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 MAX_BATCH = 256
+"""Decisions after which a batch takes no more items."""
 MAX_PENDING = 4_096
 _MAX_ATTEMPTS = 3
 
@@ -53,11 +58,17 @@ class DecisionService:
     store : Store
     hasher : SecretHasher, optional
         Hashes secret arguments for the audit; without it they are replaced by ``***``.
+
+    Attributes
+    ----------
+    uses : UseCounter
+        Which assignments allowed the decisions that were handed out.
     """
 
     def __init__(self, store: Store, hasher: SecretHasher | None = None) -> None:
         self.store = store
         self.hasher = hasher
+        self.uses = UseCounter()
         self._deadline = store.settings.service.deadline_seconds
         self._recorder = BatchRecorder(store)
         self._pending: PendingDecisions | None = None
@@ -87,16 +98,26 @@ class DecisionService:
             The store does not answer within the deadline, too many requests are pending, or the service stops; nothing
             was allowed.
         """
-        text = None if decision_request.command is None else self.redacted_text(decision_request.command)
+        command = decision_request.command
+        text = None if command is None else self.redacted_text(command)
+        recorded = await self.decide_item(DecisionItem(decision_request, text))
+        self._count_use(recorded)
+        return recorded
+
+    async def decide_item(self, item: BatchItem[OutcomeT]) -> OutcomeT:
+        """Decide one item of a batch; its records are committed before this returns. Raises the errors of `decide`."""
         deadline = boottime() + self._deadline
-        supersedes: str | None = None
         for _ in range(_MAX_ATTEMPTS):
-            recorded = await self._enqueue(decision_request, text, deadline, supersedes)
+            pending = self._enqueue(item, deadline)
+            try:
+                outcome: OutcomeT = await pending.future
+            finally:
+                pending.queue.discard(pending)
             failpoint("before-answer")
             # A busy event loop or a paused process may have delayed the answer until it was outdated (R48).
-            if recorded.is_fresh:
-                return recorded
-            supersedes = recorded.id
+            if outcome.is_fresh:
+                return outcome
+            item.supersede()
         raise Unavailable("the service is too slow to decide on the current state", remedy="try again in a moment")
 
     def evaluate_unrecorded(self, tx: ReadTransaction, decision_request: DecisionRequest) -> Decision:
@@ -120,7 +141,9 @@ class DecisionService:
             tx.add_audit_record(
                 decision_record(decision_id, decision_request, decision, tx.revision, tx.now, text, None)
             )
-        return RecordedDecision(decision_id, decision, tx.revision, tx.now, revision_read_at)
+        recorded = RecordedDecision(decision_id, decision, tx.revision, tx.now, revision_read_at)
+        self._count_use(recorded)
+        return recorded
 
     def audit_record(self, recorded: RecordedDecision, decision_request: DecisionRequest) -> AuditRecord:
         """Return the audit row of a decision that the caller records itself."""
@@ -142,11 +165,13 @@ class DecisionService:
             self._wakeups.put(False)
         self._thread.join(self._deadline)
 
+    def _count_use(self, recorded: RecordedDecision) -> None:
+        if recorded.decision.allowed:
+            self.uses.count(recorded.decision.assignment_id, recorded.at)
+
     # --- on the event loop
 
-    async def _enqueue(
-        self, decision_request: DecisionRequest, text: str | None, deadline: float, supersedes: str | None
-    ) -> RecordedDecision:
+    def _enqueue(self, item: BatchItem[OutcomeT], deadline: float) -> PendingDecision:
         if self._closed:
             raise Unavailable("the service is stopping")
         if len(self._queue) >= MAX_PENDING:
@@ -156,17 +181,14 @@ class DecisionService:
         if loop_queue is None or loop_queue.loop is not loop:
             loop_queue = self._pending = PendingDecisions(loop)
             self._batch_scheduled = False  # a callback scheduled on another loop may never run
-        pending = PendingDecision(loop_queue, decision_request, text, deadline, supersedes)
+        pending = PendingDecision(loop_queue, item, deadline)
         loop_queue.add(pending)
         self._queue.append(pending)
         if not self._batch_scheduled and not self._batch_running:
             self._batch_scheduled = True
             # Requests that arrive in the same iteration of the event loop join this batch.
             loop.call_soon(self._schedule_batch)
-        try:
-            return await pending.future
-        finally:
-            loop_queue.discard(pending)
+        return pending
 
     def _schedule_batch(self) -> None:
         """Wake the thread for the pending requests, unless it is processing a batch."""
@@ -190,13 +212,17 @@ class DecisionService:
                 self._resolve_batch(outcomes)
             elif batch:
                 batch[0].queue.call_soon_threadsafe(self._schedule_batch)
-        self._resolve_batch(self._process_batch(self._dequeue(MAX_PENDING)))
+        while batch := self._dequeue(MAX_BATCH):
+            self._resolve_batch(self._process_batch(batch))
         self._recorder.close()
 
     def _dequeue(self, limit: int) -> list[PendingDecision]:
         batch: list[PendingDecision] = []
-        while len(batch) < limit and self._queue:
-            batch.append(self._queue.popleft())
+        size = 0
+        while size < limit and self._queue:
+            pending = self._queue.popleft()
+            batch.append(pending)
+            size += pending.item.size
         return batch
 
     def _process_batch(self, batch: Sequence[PendingDecision]) -> Outcomes:
@@ -213,13 +239,13 @@ class DecisionService:
                     self._resolve_batch(self._process_batch([pending]))
                 return []
             outdated: list[PendingDecision] = []
-            ready: list[tuple[PendingDecision, RecordedDecision | Problem]] = []
+            ready: list[tuple[PendingDecision, Outcome | Problem]] = []
             for pending, outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, RecordedDecision) and not outcome.is_fresh:
-                    pending.supersedes = outcome.id
-                    outdated.append(pending)
-                else:
+                if isinstance(outcome, Problem) or outcome.is_fresh:
                     ready.append((pending, outcome))
+                else:
+                    pending.item.supersede()
+                    outdated.append(pending)
             if not outdated:
                 return ready
             self._resolve_batch(ready)
@@ -227,11 +253,11 @@ class DecisionService:
         too_slow = Unavailable("the store is too slow to decide on its current state", remedy="try again in a moment")
         return [(pending, too_slow) for pending in batch]
 
-    def _try_batch(self, batch: Sequence[PendingDecision]) -> Sequence[RecordedDecision | Problem] | None:
+    def _try_batch(self, batch: Sequence[PendingDecision]) -> Sequence[Outcome | Problem] | None:
         """Record a batch; return None if it failed in a way that may concern only some of its requests."""
         recorder = self._recorder
         try:
-            return recorder.record(batch)
+            return recorder.record([pending.item for pending in batch])
         except Problem as problem:
             return [problem] * len(batch)
         except (self.store.database.driver_error, DBAPIError, PoolTimeout) as error:
@@ -247,7 +273,7 @@ class DecisionService:
             return [Unavailable("the request could not be decided")] if len(batch) == 1 else None
 
     def _resolve_batch(self, outcomes: Outcomes) -> None:
-        by_queue: dict[PendingDecisions, list[tuple[PendingDecision, RecordedDecision | Problem]]] = {}
+        by_queue: dict[PendingDecisions, list[tuple[PendingDecision, Outcome | Problem]]] = {}
         for item in outcomes:
             by_queue.setdefault(item[0].queue, []).append(item)
         for loop_queue, items in by_queue.items():

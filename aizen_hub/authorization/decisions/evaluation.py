@@ -37,6 +37,11 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def is_fresh(revision_read_at: float) -> bool:
+    """Return whether a decision is young enough to be used, by when its revision was read."""
+    return boottime() - revision_read_at <= FRESH_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class RequestedGrant:
     """The roles that a request would grant or revoke, for its refusal: the catalog's grant rules decide on each.
@@ -65,6 +70,9 @@ class DecisionRequest:
         The verified role token, if there is one. It is checked with the request and can only narrow the decision (R49).
     grant : RequestedGrant or None
         What an API request would grant or revoke; a command says it itself.
+    credential : str or None
+        The SHA-256 of a service account's credential that was valid earlier and has not been looked up since: it is
+        checked with the request.
     """
 
     actor: Actor
@@ -72,6 +80,7 @@ class DecisionRequest:
     command: Command | None = None
     token: RoleToken | None = None
     grant: RequestedGrant | None = None
+    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class RecordedDecision:
     @property
     def is_fresh(self) -> bool:
         """Whether the decision is young enough to be used."""
-        return boottime() - self.revision_read_at <= FRESH_SECONDS
+        return is_fresh(self.revision_read_at)
 
     @property
     def code(self) -> str | None:
@@ -145,7 +154,9 @@ def evaluate(
 def _credential_invalid_reason(
     decision_request: DecisionRequest, state: StoreState, context: DecisionContext
 ) -> Reason | None:
-    actor, token = decision_request.actor, decision_request.token
+    actor, token, credential = decision_request.actor, decision_request.token, decision_request.credential
+    if credential is not None and context.credential_account(credential, state.now) != actor.identity.name:
+        return Reason.REVOKED
     session_id = actor.session if token is None else token.session_id
     if session_id is None:
         return None

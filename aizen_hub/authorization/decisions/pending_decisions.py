@@ -5,45 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from aizen_hub.authorization.decisions.evaluation import DecisionRequest, RecordedDecision, boottime
+from aizen_hub.authorization.decisions.batch_item import BatchItem, Outcome
+from aizen_hub.authorization.decisions.evaluation import boottime
 from aizen_hub.problems import Problem, Unavailable
 
 log = logging.getLogger(__name__)
 
 
 class PendingDecision:
-    """One decision request with the future of its outcome.
+    """One item that waits for its batch, with the future of its outcome.
 
     Attributes
     ----------
-    text : str or None
-        Its command without secrets.
     deadline : float
         Seconds of `boottime`.
-    supersedes : str or None
-        Id of the outdated decision that this one replaces.
     """
 
-    __slots__ = ("deadline", "decision_request", "future", "queue", "supersedes", "text")
+    __slots__ = ("deadline", "future", "item", "queue")
 
-    def __init__(
-        self,
-        queue: PendingDecisions,
-        decision_request: DecisionRequest,
-        text: str | None,
-        deadline: float,
-        supersedes: str | None,
-    ) -> None:
-        self.queue = queue
-        self.decision_request = decision_request
-        self.text = text
-        self.deadline = deadline
-        self.supersedes = supersedes
-        self.future: asyncio.Future[RecordedDecision] = queue.loop.create_future()
+    def __init__(self, queue: PendingDecisions, item: BatchItem[Any], deadline: float) -> None:
+        self.queue, self.item, self.deadline = queue, item, deadline
+        self.future: asyncio.Future[Any] = queue.loop.create_future()
 
 
-Outcomes = Sequence[tuple[PendingDecision, RecordedDecision | Problem]]
+Outcomes = Sequence[tuple[PendingDecision, Outcome | Problem]]
 
 
 class PendingDecisions:
@@ -102,7 +89,7 @@ def resolve(outcomes: Outcomes) -> None:
         future = pending.future
         if future.done():
             continue
-        if isinstance(outcome, RecordedDecision):
-            future.set_result(outcome)
-        else:
+        if isinstance(outcome, Problem):
             future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

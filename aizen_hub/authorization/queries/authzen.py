@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sqlalchemy import select
 
@@ -15,71 +16,122 @@ from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.engine import allowed_scopes, decide
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.permission import Permission
+from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import make_audit_record
+from aizen_hub.store.audit_log.record import AuditRecord, new_record_id
 
 if TYPE_CHECKING:
     from aizen_hub.store.actor import Actor
-    from aizen_hub.store.audit_log.record import AuditRecord
     from aizen_hub.store.transaction import ReadTransaction
 
 PROJECT = "project"
+_KINDS = {kind.value: kind for kind in IdentityKind}
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(Protocol):
     """A subject or a resource of AuthZEN."""
 
-    type: str
-    id: str
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationRequest:
-    """One AuthZEN evaluation request; `evaluate` rejects one with a missing member."""
+class EvaluationRequest(NamedTuple):
+    """One AuthZEN evaluation request; one with a missing member is rejected."""
 
     subject: Entity | None
     action: str | None
     resource: Entity | None
 
 
-def evaluate(tx: ReadTransaction, actor: Actor, evaluation: EvaluationRequest) -> AuditRecord:
-    """Decide one evaluation request.
+class Evaluator:
+    """Decides the evaluation requests of one actor on one view of the store.
 
     Parameters
     ----------
-    evaluation : EvaluationRequest
-        The subject has the type ``user``, ``group`` or ``service-account``, and a name. The action is a permission,
-        ``verb:noun``, or a command of the catalog without its arguments. The resource has the type ``project`` and its
-        name, or the type ``system`` and the id ``system``.
-
-    Returns
-    -------
-    AuditRecord
-        The decision; the caller records it before it answers.
-
-    Raises
-    ------
-    NotFound, Denied
-        The actor may not read access in the scope (R72).
-    BadInput
-        A member is missing, or its type or action is unknown.
+    tx : ReadTransaction
+    actor : Actor
+    project_exists : callable
+        Whether a project of this name exists in that view.
     """
-    if evaluation.subject is None or evaluation.action is None or evaluation.resource is None:
-        raise BadInput("an evaluation needs `subject`, `action` and `resource`")
-    scope = _parse_scope(evaluation.resource)
-    checks.require_for(tx, actor, checks.endpoint_permission(tx, "access"), scope)
-    identity, permission = _parse_identity(evaluation.subject), _resolve_permission(tx, evaluation.action)
-    request = AuthorizationRequest(permission, scope, scope_exists=_scope_exists(tx, scope))
-    return _evaluation_record(tx, actor, evaluation, decide(tx.rights(identity), request, tx.now))
 
+    def __init__(self, tx: ReadTransaction, actor: Actor, project_exists: Callable[[str], bool]) -> None:
+        self._tx, self._actor, self._project_exists = tx, actor, project_exists
+        self._read_permission = checks.endpoint_permission(tx, "access")
+        self._readable_scopes: set[str] = set()
+        self._rights: dict[tuple[str, str], Rights] = {}
+        self._identity, self._channel = str(actor.identity), actor.channel.value
 
-def denied_evaluation(
-    tx: ReadTransaction, actor: Actor, evaluation: EvaluationRequest, reason: Reason, sentence: str
-) -> AuditRecord:
-    """Return the audit row of a request that `evaluate` rejected, which is answered as a denial."""
-    return _evaluation_record(tx, actor, evaluation, Decision(False, reason, sentence))
+    def evaluate(self, evaluation: EvaluationRequest) -> AuditRecord:
+        """Decide one evaluation request.
+
+        Parameters
+        ----------
+        evaluation : EvaluationRequest
+            The subject has the type ``user``, ``group`` or ``service-account``, and a name. The action is a permission,
+            ``verb:noun``, or a command of the catalog without its arguments. The resource has the type ``project`` and
+            its name, or the type ``system`` and the id ``system``.
+
+        Returns
+        -------
+        AuditRecord
+            The decision; it is recorded before it is answered.
+
+        Raises
+        ------
+        NotFound, Denied
+            The actor may not read access in the scope (R72).
+        BadInput
+            A member is missing, or its type or action is unknown.
+        """
+        tx = self._tx
+        subject, action, resource = evaluation
+        if subject is None or action is None or resource is None:
+            raise BadInput("an evaluation needs `subject`, `action` and `resource`")
+        scope = _parse_scope(resource)
+        if scope not in self._readable_scopes:
+            checks.require_for(tx, self._actor, self._read_permission, scope)
+            self._readable_scopes.add(scope)
+        rights, permission = self._rights_of(subject), _resolve_permission(tx, action)
+        request = AuthorizationRequest(permission, scope, None, scope == SYSTEM or self._project_exists(scope))
+        return self._record(evaluation, decide(rights, request, tx.now))
+
+    def rejection(self, evaluation: EvaluationRequest, reason: Reason, sentence: str) -> AuditRecord:
+        """Return the audit row of a request that `evaluate` rejected, which is answered as a denial."""
+        return self._record(evaluation, Decision(False, reason, sentence))
+
+    def _rights_of(self, subject: Entity) -> Rights:
+        key = (subject.type, subject.id)
+        rights = self._rights.get(key)
+        if rights is None:
+            rights = self._rights[key] = self._tx.rights(_parse_identity(subject))
+        return rights
+
+    def _record(self, evaluation: EvaluationRequest, decision: Decision) -> AuditRecord:
+        subject, action, resource = evaluation
+        now, actor = self._tx.now, self._actor
+        return AuditRecord(
+            id=new_record_id(now),
+            at=now,
+            event="evaluation",
+            identity=self._identity,
+            channel=self._channel,
+            project=resource.id if resource is not None and resource.type == PROJECT else None,
+            source=actor.source,
+            token_id=actor.token_id,
+            command=action,
+            allowed=decision.allowed,
+            reason=decision.reason.value,
+            sentence=decision.sentence,
+            assignment=decision.assignment_id,
+            role=decision.role,
+            via=tuple(map(str, decision.via)),
+            revision=self._tx.state.revision,
+            details={} if subject is None else {"subject": f"{subject.type}:{subject.id}"},
+        )
 
 
 def search_subjects(
@@ -138,17 +190,8 @@ def search_actions(
     return names[:limit], names[limit - 1] if len(names) > limit else None
 
 
-def _evaluation_record(
-    tx: ReadTransaction, actor: Actor, evaluation: EvaluationRequest, decision: Decision
-) -> AuditRecord:
-    project = (
-        evaluation.resource.id if evaluation.resource is not None and evaluation.resource.type == PROJECT else None
-    )
-    details = {} if evaluation.subject is None else {"subject": f"{evaluation.subject.type}:{evaluation.subject.id}"}
-    record = make_audit_record(
-        actor, "evaluation", tx.now, decision=decision, project=project, command=evaluation.action, details=details
-    )
-    return replace(record, revision=tx.revision)
+def _parse_identity(subject: Entity) -> Identity:
+    return Identity(_parse_kind(subject.type), subject.id)
 
 
 def _scope_exists(tx: ReadTransaction, scope: str) -> bool:
@@ -165,13 +208,10 @@ def _parse_scope(resource: Entity) -> str:
 
 
 def _parse_kind(text: str) -> IdentityKind:
-    if text not in set(IdentityKind):
+    kind = _KINDS.get(text)
+    if kind is None:
         raise BadInput(f"a subject's type is one of {', '.join(IdentityKind)}")
-    return IdentityKind(text)
-
-
-def _parse_identity(subject: Entity) -> Identity:
-    return Identity(_parse_kind(subject.type), subject.id)
+    return kind
 
 
 def _resolve_permission(tx: ReadTransaction, action: str) -> Permission | None:
@@ -179,6 +219,9 @@ def _resolve_permission(tx: ReadTransaction, action: str) -> Permission | None:
     if entry is not None:
         return entry.permission
     try:
-        return Permission.parse(action)
+        return _parse_permission(action)
     except ValueError as error:
         raise BadInput(f"{error}; or name a command of the catalog") from None
+
+
+_parse_permission = lru_cache(maxsize=4096)(Permission.parse)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aizen_hub.authorization.queries import authzen
-from aizen_hub.authorization.queries.authzen import Entity, EvaluationRequest
-from aizen_hub.problems import BadInput, Problem
+from aizen_hub.authorization.queries.authzen import EvaluationRequest
+from aizen_hub.problems import BadInput
+from aizen_hub.rbac.decision import AuthorizationRequest
+from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.api.schemas.authzen import (
     ActionSearch,
     Evaluation,
@@ -26,48 +28,31 @@ from aizen_hub.service.api.schemas.authzen import (
     SearchResponse,
     SubjectSearch,
 )
-from aizen_hub.service.denial_response import recorded_reason
+from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.http.headers import joined_header
 from aizen_hub.service.http.route import ANY_REGISTERED, CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
+from aizen_hub.service.pipeline.evaluation_item import Evaluated, EvaluationItem
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.service.thread_pools import Pool
-from aizen_hub.store.actor import Actor
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.transaction import ReadTransaction
 
 _V1 = "/access/v1"
+_KINDS = {kind.value: kind for kind in IdentityKind}
 _STOP_ON = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvaluation:
-    """One response and its audit record."""
-
-    response: dict[str, Any]
-    record: AuditRecord
-
-
 async def evaluate(ctx: RequestContext) -> JsonResponse:
-    return await _evaluate_one(ctx, ctx.body)
+    return await _evaluate_alone(ctx, ctx.body)
 
 
 async def evaluate_many(ctx: RequestContext) -> JsonResponse:
     body: Evaluations = ctx.body
     if not body.evaluations:
-        return await _evaluate_one(ctx, body)
-    stop_on = _STOP_ON[body.options.evaluations_semantic]
-
-    def operation(tx: ReadTransaction) -> list[RecordedEvaluation]:
-        results: list[RecordedEvaluation] = []
-        for evaluation in body.evaluations:
-            results.append(_evaluate_or_error(tx, ctx.actor, _evaluation_request(evaluation, defaults=body)))
-            if results[-1].record.allowed is stop_on:
-                break
-        return results
-
-    # In the pool for long queries: compiling the rights of a hundred new subjects takes time.
-    results = await _evaluate_recorded(ctx, operation, ctx.service.pools.queries)
-    return JsonResponse({"evaluations": [result.response for result in results]}, headers=_request_id_header(ctx))
+        return await _evaluate_alone(ctx, body)
+    requests = [_evaluation_request(evaluation, body) for evaluation in body.evaluations]
+    evaluations = await _evaluate(ctx, requests, stop_on=_STOP_ON[body.options.evaluations_semantic])
+    response = {"evaluations": [_response(evaluated) for evaluated in evaluations]}
+    return JsonResponse(response, headers=_request_id_header(ctx))
 
 
 async def search_subject(ctx: RequestContext) -> JsonResponse:
@@ -76,7 +61,7 @@ async def search_subject(ctx: RequestContext) -> JsonResponse:
     return await _search(
         ctx,
         lambda tx, after, limit: authzen.search_subjects(
-            tx, ctx.actor, kind, body.action.name, _entity(body.resource), after, limit
+            tx, ctx.actor, kind, body.action.name, body.resource, after, limit
         ),
         lambda name: {"type": kind, "id": name},
     )
@@ -88,9 +73,7 @@ async def search_resource(ctx: RequestContext) -> JsonResponse:
         raise BadInput("only resources of the type `project` can be searched for")
     return await _search(
         ctx,
-        lambda tx, after, limit: authzen.search_projects(
-            tx, ctx.actor, _entity(body.subject), body.action.name, after, limit
-        ),
+        lambda tx, after, limit: authzen.search_projects(tx, ctx.actor, body.subject, body.action.name, after, limit),
         lambda name: {"type": authzen.PROJECT, "id": name},
     )
 
@@ -99,9 +82,7 @@ async def search_action(ctx: RequestContext) -> JsonResponse:
     body: ActionSearch = ctx.body
     return await _search(
         ctx,
-        lambda tx, after, limit: authzen.search_actions(
-            tx, ctx.actor, _entity(body.subject), _entity(body.resource), after, limit
-        ),
+        lambda tx, after, limit: authzen.search_actions(tx, ctx.actor, body.subject, body.resource, after, limit),
         lambda name: {"name": name},
     )
 
@@ -120,59 +101,72 @@ async def show_metadata(ctx: RequestContext) -> JsonResponse:
     )
 
 
-async def _evaluate_one(ctx: RequestContext, evaluation: PartialEvaluation | Evaluation) -> JsonResponse:
-    def operation(tx: ReadTransaction) -> list[RecordedEvaluation]:
-        return [_to_response(authzen.evaluate(tx, ctx.actor, _evaluation_request(evaluation)))]
-
-    (result,) = await _evaluate_recorded(ctx, operation)
-    ctx.decision_id = result.record.id
-    return JsonResponse(result.response, headers=_request_id_header(ctx))
+async def _evaluate_alone(ctx: RequestContext, evaluation: PartialEvaluation | Evaluation) -> JsonResponse:
+    (evaluated,) = await _evaluate(ctx, [_evaluation_request(evaluation, evaluation)], alone=True)
+    ctx.decision_id = evaluated.record.id
+    return JsonResponse(_response(evaluated), headers=_request_id_header(ctx))
 
 
-async def _evaluate_recorded(
-    ctx: RequestContext, operation: Callable[[ReadTransaction], list[RecordedEvaluation]], pool: Pool | None = None
-) -> list[RecordedEvaluation]:
-    discarded: list[AuditRecord] = []  # of the last attempt, which came too late
-
-    def audit_records(results: list[RecordedEvaluation]) -> list[AuditRecord]:
-        records = [result.record for result in results]
-        for index, before in enumerate(discarded[: len(records)]):
-            records[index] = replace(records[index], details={**records[index].details, "supersedes": before.id})
-        discarded[:] = records
-        return records
-
-    results = await ctx.authorized_evaluation(operation, audit_records, pool=pool)
-    for result in results:
-        ctx.service.metrics.count_decision(bool(result.record.allowed), str(result.record.reason))
-    return results
-
-
-def _evaluate_or_error(tx: ReadTransaction, actor: Actor, request: EvaluationRequest) -> RecordedEvaluation:
-    """Evaluate one of several requests; an error is returned in its place and does not affect the others."""
-    try:
-        return _to_response(authzen.evaluate(tx, actor, request))
-    except Problem as problem:
-        error = {"status": problem.status, "message": problem.detail}
-        record = authzen.denied_evaluation(tx, actor, request, recorded_reason(problem), problem.detail)
-        return RecordedEvaluation({"decision": False, "context": {"id": record.id, "error": error}}, record)
+async def _evaluate(
+    ctx: RequestContext, requests: Sequence[EvaluationRequest], *, stop_on: bool | None = None, alone: bool = False
+) -> Sequence[Evaluated]:
+    service = ctx.service
+    requirement = ctx.decision_request(AuthorizationRequest(None, SYSTEM))
+    await _compile_rights(ctx, requests)
+    item = EvaluationItem(requirement, requests, ctx.route.name, stop_on=stop_on, alone=alone)
+    outcome = await service.decisions.decide_item(item)
+    _count(service, [evaluated.record for evaluated in outcome.evaluations])
+    if outcome.problem is not None:
+        ctx.decision_id = outcome.evaluations[0].record.id
+        if requirement.credential is not None:
+            service.authenticator.service_accounts.forget(requirement.credential)
+        raise outcome.problem
+    return outcome.evaluations
 
 
-def _to_response(record: AuditRecord) -> RecordedEvaluation:
+def _count(service: ServiceContext, records: Sequence[AuditRecord]) -> None:
+    for record in records:
+        service.metrics.requests.count_decision(bool(record.allowed), str(record.reason))
+    allowing = [record.assignment for record in records if record.allowed]
+    for assignment in set(allowing):
+        service.decisions.uses.count(assignment, records[0].at, allowing.count(assignment))
+
+
+async def _compile_rights(ctx: RequestContext, requests: Sequence[EvaluationRequest]) -> None:
+    """Compile the rights of new subjects before the batch, which others wait for: of a hundred that takes long (R125).
+
+    Rights that change in between are compiled in the batch.
+    """
+    store = ctx.service.store
+    subjects = {(request.subject.type, request.subject.id) for request in requests if request.subject is not None}
+    identities = [Identity(_KINDS[kind], name) for kind, name in subjects if kind in _KINDS]
+    missing = [identity for identity in identities if not store.cache.has_entry(identity)]
+    if missing:
+
+        def compile_rights(tx: ReadTransaction) -> None:
+            for identity in missing:
+                tx.rights(identity)
+
+        await ctx.within_deadline(ctx.service.async_store.read(compile_rights, ctx.service.pools.queries))
+
+
+def _response(evaluated: Evaluated) -> dict[str, Any]:
+    record, error = evaluated
+    if error is not None:
+        message = {"status": error.status, "message": error.detail}
+        return {"decision": False, "context": {"id": record.id, "error": message}}
     context = {"id": record.id, "reason": record.reason, "revision": record.revision}
-    return RecordedEvaluation({"decision": bool(record.allowed), "context": context}, record)
+    return {"decision": record.allowed, "context": context}
 
 
 def _evaluation_request(
-    evaluation: PartialEvaluation | Evaluation, defaults: PartialEvaluation | None = None
+    evaluation: PartialEvaluation | Evaluation, defaults: PartialEvaluation | Evaluation
 ) -> EvaluationRequest:
-    fallback = evaluation if defaults is None else defaults
-    subject = evaluation.subject or fallback.subject
-    action = evaluation.action or fallback.action
-    resource = evaluation.resource or fallback.resource
+    action = evaluation.action or defaults.action
     return EvaluationRequest(
-        None if subject is None else _entity(subject),
+        evaluation.subject or defaults.subject,
         None if action is None else action.name,
-        None if resource is None else _entity(resource),
+        evaluation.resource or defaults.resource,
     )
 
 
@@ -200,10 +194,6 @@ def _decode_page_token(token: str) -> str:
         raise BadInput("`page.token` was not issued by this service") from None
 
 
-def _entity(document: Any) -> Entity:
-    return Entity(document.type, document.id)
-
-
 def _request_id_header(ctx: RequestContext) -> dict[str, str]:
     value = joined_header(ctx.headers, "X-Request-ID")
     return {"X-Request-ID": value} if 0 < len(value) <= 128 and value.isascii() and value.isprintable() else {}
@@ -221,6 +211,8 @@ ROUTES = (
         "AuthZEN: decide whether a subject may do an action on a resource.",
         body=Evaluation,
         response=EvaluationResponse,
+        own_deadline=True,
+        checks_credential=True,
     ),
     Route(
         "POST",
@@ -231,6 +223,8 @@ ROUTES = (
         "AuthZEN: decide several requests at once.",
         body=Evaluations,
         response=EvaluationsResponse,
+        own_deadline=True,
+        checks_credential=True,
     ),
     Route(
         "POST",

@@ -113,6 +113,7 @@ class RateLimiter:
         self._by_source = TokenBuckets(10 * settings.requests_per_second, 10 * settings.burst, max_entries=2_000)
         self._issued_tokens = TokenBuckets(settings.tokens_per_minute / 60, settings.token_burst)
         self._in_flight_limit = settings.in_flight_per_session
+        self._account_in_flight_limit = settings.in_flight_per_service_account
         self._in_flight: dict[str, int] = {}
         self._refusal_pacer = Pacer(REFUSALS_PER_SECOND)
         self._on_refused = on_refused
@@ -130,12 +131,14 @@ class RateLimiter:
         identity, session = principal.identity_key, principal.session_id
         if identity is None:
             if principal.rate_limited_by_source:
-                self._take(self._by_source, principal.source or "", "source")
+                self._require_no_wait("source", self._by_source.take(principal.source or ""))
             return _UNLIMITED
         if session is not None:
-            self._take(self._by_session, session, "session")
-        self._take(self._by_identity, identity, "identity")
-        return self._in_flight_slot(session or identity)
+            self._require_no_wait("session", self._by_session.take(session))
+        self._require_no_wait("identity", self._by_identity.take(identity))
+        if principal.is_service_account:
+            return self._in_flight_slot(identity, self._account_in_flight_limit, "service account")
+        return self._in_flight_slot(session or identity, self._in_flight_limit, "session")
 
     @asynccontextmanager
     async def issuing_token(self, key: str) -> AsyncIterator[None]:
@@ -151,7 +154,8 @@ class RateLimiter:
         TooManyRequests
             With ``retry_after`` in seconds.
         """
-        slot = self._in_flight_slot(f"issuing {key}")  # first: a request without a slot takes no token
+        # The slot first: a request without one takes no token.
+        slot = self._in_flight_slot(f"issuing {key}", self._in_flight_limit, "session")
         await self._require_tokens_slowly(key, self._issued_tokens.take(key))
         with slot:
             yield
@@ -178,19 +182,16 @@ class RateLimiter:
         # A client that repeats its request as soon as it is refused would otherwise keep the service busy.
         await asyncio.sleep(max(self._refusal_pacer.reserve(key), MIN_REFUSAL_DELAY_SECONDS))
 
-    def _in_flight_slot(self, key: str) -> AbstractContextManager[None]:
+    def _in_flight_slot(self, key: str, limit: int, holder: str) -> AbstractContextManager[None]:
         count = self._in_flight.get(key, 0)
-        if count >= self._in_flight_limit:
+        if count >= limit:
             self._on_refused("in-flight")
             raise TooManyRequests(
-                f"{count} requests of this session are still being answered",
+                f"{count} requests of this {holder} are still being answered",
                 extensions={"retry_after": 1},
                 remedy="wait until one of them has ended",
             )
         return _InFlightSlot(self._in_flight, key)
-
-    def _take(self, buckets: TokenBuckets, key: str, limit: str) -> None:
-        self._require_no_wait(limit, buckets.take(key))
 
     def _require_no_wait(self, limit: str, wait: float) -> None:
         if wait:
@@ -203,7 +204,7 @@ class RateLimiter:
 
 
 class _InFlightSlot:
-    """One of the concurrent requests that a session may have."""
+    """One of the concurrent requests that a session or service account may have."""
 
     __slots__ = ("_in_flight", "_key")
 

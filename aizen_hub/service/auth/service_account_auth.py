@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import UTC, datetime
 
 from aiohttp.web import BaseRequest
@@ -20,12 +21,15 @@ from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction, make_audit_record
 from aizen_hub.tokens import dpop
 from aizen_hub.tokens.dpop import DpopProof, ProofError, ProofErrorCode
+from aizen_hub.tokens.opaque_token import hash_credential
 
 REFUSED_EVENT = "credential.refused"
 AUDIT_BURST = 10
 AUDIT_ROWS_PER_SECOND = 1 / 60
 """Audit rows about one credential that is sent without what it is bound to; the next row counts those left out."""
 MAX_USED_CREDENTIALS = 1000
+MAX_KNOWN_CREDENTIALS = 10_000
+"""Of which the account is remembered (R127); the least recently used is forgotten first."""
 
 
 class PresentedCredential:
@@ -35,13 +39,15 @@ class PresentedCredential:
     ----------
     proof : DpopProof, ProofError or None
         None where the scheme is ``Bearer``.
+    hash : str
+        Of the credential, as the store has it.
     cache_key : str
         Identifies the credential in the throttle's memory of valid ones; with a proof it includes the key's
         thumbprint, so that only the holder of the key can match it.
     """
 
     def __init__(self, token: str, proof: DpopProof | ProofError | None) -> None:
-        self.token, self.proof = token, proof
+        self.token, self.proof, self.hash = token, proof, hash_credential(token)
         self.cache_key = f"{token} {proof.thumbprint}" if isinstance(proof, DpopProof) else token
 
     @classmethod
@@ -96,6 +102,7 @@ class ServiceAccountAuthenticator:
     def __init__(self, rate: RateSettings, store: AsyncStore, metrics: Metrics) -> None:
         self._store, self._metrics = store, metrics
         self.used_credentials: set[str] = set()
+        self._known: OrderedDict[str, CredentialRecord] = OrderedDict()
         # A proof costs a write before the account's own rate limit applies, so proofs have a limit of their own.
         self._proof_rate = TokenBuckets(rate.requests_per_second, rate.burst)
         self._audit_quotas = AuditQuotas(AUDIT_BURST, AUDIT_ROWS_PER_SECOND)
@@ -113,6 +120,7 @@ class ServiceAccountAuthenticator:
         """
         record = await self.find_credential(presented.token)
         if record is None:
+            self.forget(presented.hash)
             raise NotAuthenticated("the credential is unknown, expired or withdrawn", extensions={"code": "unknown"})
         actor = Actor(Identity.service_account(record.account), Channel.SERVICE_ACCOUNT, source=source)
         try:
@@ -122,9 +130,29 @@ class ServiceAccountAuthenticator:
         except NotAuthenticated as problem:
             await self._record_refusal(record, actor, problem)
             raise
-        if len(self.used_credentials) < MAX_USED_CREDENTIALS:
-            self.used_credentials.add(presented.token)
+        self._note_used(presented.token)
+        self._known[presented.hash] = record
+        if len(self._known) > MAX_KNOWN_CREDENTIALS:
+            self._known.popitem(last=False)
         return actor
+
+    def recall(self, presented: PresentedCredential, source: str) -> Actor | None:
+        """Return the account of a credential that was valid before, without a look-up: the caller checks it later.
+
+        None where it is unknown here, was sent with a proof, or is sent without what it is bound to.
+        """
+        record = self._known.get(presented.hash)
+        if record is None or record.binding.key is not None or presented.proof is not None:
+            return None
+        if not record.binding.allows_source(source):
+            return None
+        self._known.move_to_end(presented.hash)
+        self._note_used(presented.token)
+        return Actor(Identity.service_account(record.account), Channel.SERVICE_ACCOUNT, source=source)
+
+    def forget(self, credential_hash: str) -> None:
+        """Look a credential up the next time it is sent, since it was refused."""
+        self._known.pop(credential_hash, None)
 
     async def find_credential(self, token: str) -> CredentialRecord | None:
         """Return the record of a credential that is valid now; None for any other token."""
@@ -134,6 +162,10 @@ class ServiceAccountAuthenticator:
         """Return the credentials that were used since the last call."""
         used, self.used_credentials = self.used_credentials, set()
         return used
+
+    def _note_used(self, token: str) -> None:
+        if len(self.used_credentials) < MAX_USED_CREDENTIALS:
+            self.used_credentials.add(token)
 
     async def _mark_proof_used(self, record: CredentialRecord, proof: DpopProof) -> None:
         wait = self._proof_rate.take(record.account)

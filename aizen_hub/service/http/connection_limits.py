@@ -45,11 +45,11 @@ def check_head(request: BaseRequest) -> None:
     headers = request.headers
     if request.version not in _VERSIONS:
         raise BadInput("only HTTP/1.1 and HTTP/1.0 are supported")
-    if joined_header(headers, "Transfer-Encoding").lower() not in ("", "chunked"):
+    if "Transfer-Encoding" in headers and joined_header(headers, "Transfer-Encoding").lower() != "chunked":
         raise BadInput("the only supported transfer coding is `chunked`")
     if len(request.raw_path) > MAX_URL:
         raise TooLarge(f"the address has more than {MAX_URL} characters")
-    if sum([len(name) + len(value) for name, value in headers.items()]) > MAX_HEADER:
+    if len("".join(headers)) + len("".join(headers.values())) > MAX_HEADER:
         raise TooLarge(f"the header fields have more than {MAX_HEADER} characters")
 
 

@@ -46,6 +46,9 @@ class HardenedConnection(web.RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        if not data:  # aiohttp goes on with what it has, at every body that is read
+            super().data_received(data)
+            return
         count, ahead = wire_bounds.request_count(self), wire_bounds.is_body_complete(self)
         at_head = wire_bounds.is_at_head(self)
         super().data_received(data)
@@ -62,7 +65,8 @@ class HardenedConnection(web.RequestHandler):
         sending = super().finish_response(request, resp, start_time)
         unsent = self.transport is not None and self.transport.get_write_buffer_size()
         # A timer for each response would cost more than sending most of them.
-        if not unsent and resp.content_length is not None and resp.content_length < SMALL_BYTES:
+        length = resp.content_length
+        if not unsent and length is not None and length < SMALL_BYTES:
             return await sending
         try:
             async with asyncio.timeout(connection_limits.READER_SECONDS):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp.web import BaseRequest
 
-from aizen_hub.api_models.schema import read_json, read_strings
+from aizen_hub.api_models.schema import REPEATABLE, Schema, read_json, read_strings
 from aizen_hub.problems import BadInput, Problem
 from aizen_hub.service.http.headers import FORM, JSON, Headers, joined_header
 from aizen_hub.service.http.route import Route
 from aizen_hub.validation import strict_json
 
 MAX_FIELDS = 64
+MAX_REPEATED_FIELDS = 1100
 MAX_SEGMENT = 300
 
 
@@ -62,21 +64,25 @@ def parse_body(route: Route, headers: Headers, data: bytes) -> Any:
         if data:
             raise BadInput("this address takes no body")
         return None
-    media_type, _, parameters = joined_header(headers, "Content-Type").partition(";")
-    expected = FORM if route.form else JSON
+    _check_media_type(joined_header(headers, "Content-Type"), FORM if route.form else JSON)
+    if "Content-Encoding" in headers and joined_header(headers, "Content-Encoding").lower() not in ("", "identity"):
+        raise UnsupportedMediaType("the body must not be compressed")
+    if route.form:
+        return read_strings(route.body, form_fields(data, _repeatable_fields(route.body)))
+    # Parsed twice on purpose: the strict parser refuses what two parsers could understand differently, the schema then
+    # checks shape and types in compiled code.
+    strict_json.loads(data, max_bytes=route.max_body, max_keys=route.max_members)
+    return read_json(route.body, data)
+
+
+@lru_cache(maxsize=64)  # clients send the same few
+def _check_media_type(content_type: str, expected: str) -> None:
+    media_type, _, parameters = content_type.partition(";")
     if media_type.strip().lower() != expected:
         raise UnsupportedMediaType(f"this address reads `{expected}`")
     if not _is_utf8(parameters):
         # A body in another encoding would be read as something else here than by its sender, or by a filter on the way.
         raise UnsupportedMediaType("the body must be UTF-8: leave `charset` out, or send `charset=utf-8`")
-    if joined_header(headers, "Content-Encoding").lower() not in ("", "identity"):
-        raise UnsupportedMediaType("the body must not be compressed")
-    if route.form:
-        return read_strings(route.body, form_fields(data))
-    # Parsed twice on purpose: the strict parser refuses what two parsers could understand differently, the schema then
-    # checks shape and types in compiled code.
-    strict_json.loads(data, max_bytes=route.max_body, max_keys=route.max_members)
-    return read_json(route.body, data)
 
 
 def _is_utf8(parameters: str) -> bool:
@@ -98,16 +104,26 @@ def parse_query(route: Route, query: str) -> Any:
     ------
     BadInput
     """
-    data = query.encode("ascii", "replace")
     if route.query is None:
-        if data:
+        if query:
             raise BadInput("this address takes no query")
         return None
-    return read_strings(route.query, form_fields(data))
+    data = query.encode("ascii", "replace")
+    return read_strings(route.query, form_fields(data, _repeatable_fields(route.query)))
 
 
-def form_fields(data: bytes) -> dict[str, str]:
+@cache
+def _repeatable_fields(schema: type[Schema]) -> frozenset[str]:
+    return frozenset(name for name, field in schema.model_fields.items() if REPEATABLE in field.metadata)
+
+
+def form_fields(data: bytes, repeatable: Collection[str] = ()) -> dict[str, str]:
     """Parse a query or form; a repeated field, text that is not UTF-8 and too many fields are refused.
+
+    Parameters
+    ----------
+    repeatable : collection of str
+        Fields that may be repeated; their values are joined, one a line.
 
     Raises
     ------
@@ -120,11 +136,16 @@ def form_fields(data: bytes) -> dict[str, str]:
             strict_parsing=bool(data),
             encoding="utf-8",
             errors="strict",
-            max_num_fields=MAX_FIELDS,
+            max_num_fields=MAX_REPEATED_FIELDS if repeatable else MAX_FIELDS,
         )
     except ValueError:
         raise BadInput("the query or form cannot be read") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise BadInput("a field of the query or form is repeated")
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in fields:
+            fields[name] = value
+        elif name in repeatable and "\n" not in value:
+            fields[name] += f"\n{value}"
+        else:
+            raise BadInput("a field of the query or form is repeated")
     return fields

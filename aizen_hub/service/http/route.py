@@ -129,6 +129,8 @@ class Route:
         Bytes.
     max_members : int
         Members of all objects of the body together (R110).
+    parsed_in_thread : bool
+        The body can be so large that the event loop must not parse it.
     idempotent : bool
         A write that accepts an ``Idempotency-Key``.
     if_match : bool
@@ -141,6 +143,9 @@ class Route:
         the principal that it authenticates itself.
     own_deadline : bool
         The handler keeps the deadline itself: everything that it awaits does.
+    checks_credential : bool
+        The handler does nothing without a decision on `RequestDecisions.decision_request`, which checks the credential
+        of a service account in the transaction that decides. So one that was valid earlier is not looked up before.
     media_type : str or None
         Of a response that is not JSON.
     browser_page : bool
@@ -163,11 +168,13 @@ class Route:
     streams: bool = False
     max_body: int = 64 << 10
     max_members: int = strict_json.MAX_KEYS
+    parsed_in_thread: bool = False
     idempotent: bool = False
     if_match: bool = False
     available_when_sealed: bool = False
     rate_limited: bool = True
     own_deadline: bool = False
+    checks_credential: bool = False
     media_type: str | None = None
     browser_page: bool = False
     error_formatter: Callable[[Exception], JsonResponse] | None = None

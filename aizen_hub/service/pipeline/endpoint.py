@@ -21,6 +21,7 @@ from aizen_hub.service.http.headers import JSON, NDJSON, XSRF_HEADER
 from aizen_hub.service.http.problem_response import encode_json
 from aizen_hub.service.http.request_parsing import parse_body, parse_query, path_params
 from aizen_hub.service.http.route import JsonResponse, NdjsonResponse, RawResponse, Route
+from aizen_hub.service.http.standard_headers import StandardHeaders
 from aizen_hub.service.pipeline.request_context import RequestContext
 
 _UNFIT = re.compile(r"[^\t -~]")
@@ -67,12 +68,17 @@ class Endpoint:
     route : Route
     path : str
         With the prefix, and with ``{parameters}``.
+    headers : StandardHeaders
+        For streams, whose headers are sent before the response is returned.
     proxied : bool
         Whether requests come through the hub's proxy.
     """
 
-    def __init__(self, service: ServiceContext, route: Route, path: str, *, proxied: bool) -> None:
+    def __init__(
+        self, service: ServiceContext, route: Route, path: str, headers: StandardHeaders, *, proxied: bool
+    ) -> None:
         self.route, self.proxied = route, proxied
+        self._headers = headers
         self._service, self._path, self._is_fixed = service, path, "{" not in path
         self._parts = path.split("/")
         self._deadline = service.settings.service.deadline_seconds
@@ -91,12 +97,18 @@ class Endpoint:
         state, route, service = request[STATE], self.route, self._service
         principal = state.principal
         assert principal is not None, "the authentication middleware runs before every endpoint"
+        body = state.body
+        parsed = (
+            await service.pools.queries.run(lambda: parse_body(route, request.headers, body))
+            if route.parsed_in_thread
+            else parse_body(route, request.headers, body)
+        )
         ctx = state.context = RequestContext(
             service,
             route,
             principal,
             {} if self._is_fixed else path_params(self._segments(state.path)),
-            parse_body(route, request.headers, state.body),
+            parsed,
             parse_query(route, state.query),
             request.headers,
         )
@@ -109,7 +121,7 @@ class Endpoint:
             async with asyncio.timeout(self._deadline):
                 result = await route.handler(ctx)
         if isinstance(result, NdjsonResponse):
-            return await _send_stream(request, state, result)
+            return await self._send_stream(request, state, result)
         return self.response(result)
 
     def response(self, result: JsonResponse | RawResponse) -> Response:
@@ -122,6 +134,16 @@ class Endpoint:
             del headers["Content-Type"]
             return Response(status=status, headers=headers)
         return Response(status=status, body=encode_json(result.value), headers=headers)
+
+    async def _send_stream(self, request: Request, state: RequestState, result: NdjsonResponse) -> StreamResponse:
+        response = state.stream = StreamResponse(headers={"Content-Type": NDJSON, "X-Accel-Buffering": "no"})
+        self._headers.add_to(response.headers, request.raw_path)
+        if request.version < HttpVersion11:
+            response.force_close()  # without chunks the end of the connection is the end of the body
+        async for event in result.events:
+            if not await send_line(request, response, event):
+                break
+        return response
 
     def _segments(self, path: str) -> Mapping[str, str]:
         pairs = zip(self._parts, path.split("/"), strict=True)
@@ -143,16 +165,6 @@ def _response_headers(content_type: str, fields: Iterable[tuple[str, str]]) -> C
             raise ValueError(f"the header `{name}` cannot hold such a value")
         headers[name] = value
     return headers
-
-
-async def _send_stream(request: Request, state: RequestState, result: NdjsonResponse) -> StreamResponse:
-    response = state.stream = StreamResponse(headers={"Content-Type": NDJSON, "X-Accel-Buffering": "no"})
-    if request.version < HttpVersion11:
-        response.force_close()  # without chunks the end of the connection is the end of the body
-    async for event in result.events:
-        if not await send_line(request, response, event):
-            break
-    return response
 
 
 async def send_line(request: Request, response: StreamResponse, event: Any) -> bool:

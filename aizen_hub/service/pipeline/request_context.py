@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
-from aizen_hub.authorization.decisions.evaluation import boottime
-from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.problems import Problem
 from aizen_hub.service.denial_response import decision_view
 from aizen_hub.service.http.route import JsonResponse, RequirementKind
 from aizen_hub.service.idempotency import IdempotencyKey
@@ -19,7 +16,7 @@ from aizen_hub.service.thread_pools import Pool
 from aizen_hub.store.actor import Actor
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.failpoints import failpoint
-from aizen_hub.store.transaction import ReadTransaction, WriteTransaction, make_audit_record
+from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction, make_audit_record
 
 T = TypeVar("T")
 _ATTEMPTS = 3
@@ -57,9 +54,9 @@ class RequestContext(RequestDecisions):
 
     async def authorized_read(
         self,
-        operation: Callable[[ReadTransaction], T],
+        operation: Callable[[ActorTransaction], T],
         *,
-        audit_details: Callable[[T], Mapping[str, Any]] | None = None,
+        audit_details: Callable[[T], Mapping[str, Any] | None] | None = None,
         event: str = "access.read",
         pool: Pool | None = None,
     ) -> T:
@@ -70,7 +67,8 @@ class RequestContext(RequestDecisions):
         Parameters
         ----------
         audit_details : callable, optional
-            What to record of a query about other users; receives the result of ``operation``.
+            What to record of a query about other users; receives the result of ``operation``, and returns None if
+            nothing is to be recorded.
         event : str
             The audit event of that record.
         pool : Pool, optional
@@ -82,50 +80,28 @@ class RequestContext(RequestDecisions):
             Recorded.
         """
 
-        def audit_records(result: T, at: datetime) -> list[AuditRecord]:
-            return [] if audit_details is None else [make_audit_record(self.actor, event, at, **audit_details(result))]
+        store, route = self.service.store, self.route
 
-        result, _ = await self._record_read(lambda: self._read_and_decide(operation), audit_records, pool)
+        def run() -> AuthorizedResult[T]:
+            recorded, request, result = authorized = self._read_and_decide(operation)
+            if isinstance(result, Problem):
+                record = self.audit_record(recorded, request, result)
+                store.append_audit([record])
+                _attach_decision(result, recorded, record)
+                return authorized
+            records = [self.audit_record(recorded, request)] if route.requires.name else []
+            details = None if audit_details is None else audit_details(result)
+            if details is not None:
+                records.append(make_audit_record(self.actor, event, recorded.at, **details))
+            if records:
+                store.append_audit(records)
+            return authorized
+
+        recorded, _, result = await (pool or self.service.pools.reads).run(run)
+        self._count(recorded)
+        if isinstance(result, Problem):
+            raise result
         return result
-
-    async def authorized_evaluation(
-        self,
-        operation: Callable[[ReadTransaction], T],
-        audit_records: Callable[[T], Sequence[AuditRecord]],
-        *,
-        pool: Pool | None = None,
-    ) -> T:
-        """As `authorized_read`, for an ``operation`` that decides: its result is returned only while fresh.
-
-        Deciding may take long where many rights have to be compiled. It does not block writers; a result that came too
-        late is decided again on the rights that are compiled by then.
-
-        Parameters
-        ----------
-        audit_records : callable
-            What to record of the result of ``operation``; called again for each attempt.
-
-        Raises
-        ------
-        Denied, NotFound, NotAuthenticated
-            Recorded.
-        Unavailable
-            No result was fresh enough within a few attempts.
-        """
-
-        def evaluate() -> AuthorizedResult[T]:
-            for _ in range(_ATTEMPTS - 1):
-                evaluated = self._read_and_decide(operation)
-                # A denial is correct at any age. An evaluation that is discarded needs no record.
-                if isinstance(evaluated.result, Problem) or evaluated.recorded.is_fresh:
-                    return evaluated
-            return self._read_and_decide(operation)
-
-        for _ in range(_ATTEMPTS):
-            result, recorded = await self._record_read(evaluate, lambda result, _: audit_records(result), pool)
-            if recorded.is_fresh:
-                return result
-        raise Unavailable("the service is too slow to decide on the present state", remedy="try again in a moment")
 
     async def authorized_write(
         self,
@@ -167,14 +143,7 @@ class RequestContext(RequestDecisions):
                     raise
                 record = self.audit_record(recorded, decided, problem)
                 store.append_audit([record])
-                if "decision" not in problem.extensions and problem.status == HTTPStatus.FORBIDDEN:
-                    problem.extensions["decision"] = {
-                        **decision_view(recorded),
-                        "allowed": False,
-                        "reason": record.reason,
-                        "sentence": record.sentence,
-                        "assignment": None,
-                    }
+                _attach_decision(problem, recorded, record)
                 return problem, recorded
 
         response, recorded = await self.service.pools.writes.run(run)
@@ -220,39 +189,23 @@ class RequestContext(RequestDecisions):
         if self.route.requires.kind is not RequirementKind.CREDENTIAL_SUFFICES:
             raise UnauthorizedAccessError(f"{self.route.name} requires more than its credential")
 
-    # -- how authorized reads are decided and recorded ---------------------------------------------------------------
-
-    def _read_and_decide(self, operation: Callable[[ReadTransaction], T]) -> AuthorizedResult[T]:
-        read_at = boottime()
-        with self.service.store.read() as tx:
+    def _read_and_decide(self, operation: Callable[[ActorTransaction], T]) -> AuthorizedResult[T]:
+        with self.service.store.read_as(self.actor) as tx:
             recorded, request = self.decide_in(tx)
-            recorded = replace(recorded, revision_read_at=read_at)
             try:
                 require_allowed(tx, recorded, request)
                 return AuthorizedResult(recorded, request, operation(tx))
             except Problem as problem:
                 return AuthorizedResult(recorded, request, problem)
 
-    async def _record_read(
-        self,
-        read: Callable[[], AuthorizedResult[T]],
-        audit_records: Callable[[T, datetime], Sequence[AuditRecord]],
-        pool: Pool | None,
-    ) -> tuple[T, RecordedDecision]:
-        store, route = self.service.store, self.route
 
-        def run() -> AuthorizedResult[T]:
-            recorded, request, result = authorized = read()
-            if isinstance(result, Problem):
-                store.append_audit([self.audit_record(recorded, request, result)])
-                return authorized
-            records = [self.audit_record(recorded, request)] if route.requires.name else []
-            if records := [*records, *audit_records(result, recorded.at)]:
-                store.append_audit(records)
-            return authorized
-
-        recorded, _, result = await (pool or self.service.pools.reads).run(run)
-        self._count(recorded)
-        if isinstance(result, Problem):
-            raise result
-        return result, recorded
+def _attach_decision(problem: Problem, recorded: RecordedDecision, record: AuditRecord) -> None:
+    """Add the decision to a denial, as it is recorded: its id is what *why* is asked about."""
+    if "decision" not in problem.extensions and problem.status == HTTPStatus.FORBIDDEN:
+        problem.extensions["decision"] = {
+            **decision_view(recorded),
+            "allowed": False,
+            "reason": record.reason,
+            "sentence": record.sentence,
+            "assignment": None,
+        }

@@ -77,13 +77,16 @@ class RequestDecisions:
 
     def decision_request(self, request: AuthorizationRequest, command: Command | None = None) -> DecisionRequest:
         """Return a decision request of this principal."""
-        return DecisionRequest(self.actor, request, command=command, token=self.principal.token)
+        principal = self.principal
+        return DecisionRequest(
+            self.actor, request, command=command, token=principal.token, credential=principal.credential
+        )
 
     async def decide(self, request: DecisionRequest) -> RecordedDecision:
         """Decide and record one request, in the next batch of the decision service."""
         started = time.perf_counter()
         recorded = await self.service.decisions.decide(request)
-        self.service.metrics.observe_decision_seconds(time.perf_counter() - started)
+        self.service.metrics.requests.observe_decision_seconds(time.perf_counter() - started)
         self._count(recorded)
         return recorded
 
@@ -153,7 +156,7 @@ class RequestDecisions:
 
     def _count(self, recorded: RecordedDecision) -> None:
         self.decision_id = recorded.id
-        self.service.metrics.count_decision(recorded.decision.allowed, str(recorded.decision.reason))
+        self.service.metrics.requests.count_decision(recorded.decision.allowed, str(recorded.decision.reason))
 
 
 def _string_member(document: Any, name: str) -> str | None:

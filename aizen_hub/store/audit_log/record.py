@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import secrets
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
@@ -34,7 +34,7 @@ canonical_json = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=
 
 def new_record_id(at: datetime) -> str:
     """Return a new id: the time, so that new ids are adjacent in an index, then 128 random bits (R57)."""
-    return f"{to_microseconds(at):014x}{secrets.token_hex(16)}"
+    return f"{to_microseconds(at):014x}{os.urandom(16).hex()}"
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that would double the cost of a record
@@ -93,55 +93,71 @@ class AuditRecord:
         details = (
             None if not self.details else _encode_flat(self.details) or canonical_json(_Truncator().copy(self.details))
         )
-        body = self._body(at, identity, project, details)
+        body = self._body(at, identity, project, details, _quoted, _quoted)
+        if len(body) > MAX_TEXT or "\\" in body or not body.isprintable():
+            # Some text may be too long, or not printable: only now each is looked at, since most records are short.
+            body = self._body(at, identity, project, details, _encode_text, _encode_command)
         if len(body) > MAX_BYTES:
             required = {CHANGE_HASH: self.details[CHANGE_HASH]} if CHANGE_HASH in self.details else {}
-            body = self._body(at, identity, project, canonical_json({"omitted-bytes": len(body), **required}))
+            omitted = canonical_json({"omitted-bytes": len(body), **required})
+            body = self._body(at, identity, project, omitted, _encode_text, _encode_command)
             if len(body) > _HARD_LIMIT:
                 raise ValueError(f"the audit record of `{self.event}` has {len(body)} bytes")
-        return EncodedRecord(self.id, at, self.event, identity, project, body)
+        return EncodedRecord(self.id, at, self.event, identity, project, body.encode("ascii"))
 
-    def _body(self, at: int, identity: str | None, project: str | None, details: str | None) -> bytes:
+    def _body(
+        self,
+        at: int,
+        identity: str | None,
+        project: str | None,
+        details: str | None,
+        encode: Callable[[str], str],
+        encode_command: Callable[[str], str],
+    ) -> str:
         # The output of `canonical_json`, written member by member in sorted order. Every decision takes this path, and
         # most of a record is short texts.
         out = []
         if self.acting is not None:
-            out.append(f'"acting":{_encode_text(self.acting)}')
+            out.append(f'"acting":{encode(self.acting)}')
         if self.allowed is not None:
             out.append('"allowed":true' if self.allowed else '"allowed":false')
         if self.assignment is not None:
-            out.append(f'"assignment":{_encode_text(self.assignment)}')
+            out.append(f'"assignment":{encode(self.assignment)}')
         out.append(f'"at":{at}')
         if self.channel is not None:
-            out.append(f'"channel":{_encode_text(self.channel)}')
+            out.append(f'"channel":{encode(self.channel)}')
         if self.command is not None:
-            out.append(f'"command":{_encode_text(self.command, MAX_COMMAND)}')
+            out.append(f'"command":{encode_command(self.command)}')
         if details is not None:
             out.append(f'"details":{details}')
         out.append(f'"event":{_quoted(self.event)},"id":{_quoted(self.id)}')
         out.append(f'"identity":{"null" if identity is None else _quoted(identity)}')
         out.append(f'"project":{"null" if project is None else _quoted(project)}')
         if self.reason is not None:
-            out.append(f'"reason":{_encode_text(self.reason)}')
+            out.append(f'"reason":{encode(self.reason)}')
         if self.revision is not None:
             out.append(f'"revision":{self.revision}')
         if self.role is not None:
-            out.append(f'"role":{_encode_text(self.role)}')
+            out.append(f'"role":{encode(self.role)}')
         if self.sentence is not None:
-            out.append(f'"sentence":{_encode_text(self.sentence)}')
+            out.append(f'"sentence":{encode(self.sentence)}')
         if self.session is not None:
-            out.append(f'"session":{_encode_text(self.session)}')
+            out.append(f'"session":{encode(self.session)}')
         if self.source is not None:
-            out.append(f'"source":{_encode_text(self.source)}')
+            out.append(f'"source":{encode(self.source)}')
         if self.token_id is not None:
-            out.append(f'"token_id":{_encode_text(self.token_id)}')
+            out.append(f'"token_id":{encode(self.token_id)}')
         if self.via:
             out.append(f'"via":{canonical_json([truncate(group, 275) for group in self.via[:_MAX_VIA]])}')
-        return ("{" + ",".join(out) + "}").encode("ascii")
+        return "{" + ",".join(out) + "}"
 
 
-def _encode_text(text: str, limit: int = MAX_TEXT) -> str:
-    return _quoted(text if len(text) <= limit and text.isprintable() else truncate(text, limit))
+def _encode_text(text: str) -> str:
+    return _quoted(truncate(text, MAX_TEXT))
+
+
+def _encode_command(text: str) -> str:
+    return _quoted(truncate(text, MAX_COMMAND))
 
 
 def _encode_flat(details: Mapping[str, Any]) -> str | None:
@@ -156,8 +172,7 @@ def _encode_flat(details: Mapping[str, Any]) -> str | None:
     return "{" + ",".join([f"{_quoted(name)}:{_quoted(details[name])}" for name in sorted(details)]) + "}"
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRecord:
+class EncodedRecord(NamedTuple):
     """A record ready to be chained: ``body``, and the columns that repeat parts of it for searching."""
 
     id: str

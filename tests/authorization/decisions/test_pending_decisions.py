@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from aizen_hub.authorization.decisions.batch_item import DecisionItem
 from aizen_hub.authorization.decisions.decision_service import DecisionRequest
 from aizen_hub.authorization.decisions.evaluation import boottime
 from aizen_hub.authorization.decisions.pending_decisions import PendingDecision, PendingDecisions, resolve
@@ -14,11 +15,11 @@ from aizen_hub.rbac.decision import AuthorizationRequest
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.actor import Actor, Channel
 
-REQUEST = DecisionRequest(Actor(Identity.user("ann"), Channel.KERNEL), AuthorizationRequest(None, "system"))
+ITEM = DecisionItem(DecisionRequest(Actor(Identity.user("ann"), Channel.KERNEL), AuthorizationRequest(None, "system")))
 
 
 def add(queue: PendingDecisions, seconds: float) -> PendingDecision:
-    pending = PendingDecision(queue, REQUEST, None, boottime() + seconds, None)
+    pending = PendingDecision(queue, ITEM, boottime() + seconds)
     queue.add(pending)
     return pending
 
@@ -55,7 +56,7 @@ async def test_answered_and_cancelled_requests_do_not_time_out() -> None:
 async def test_outcomes_for_a_closed_loop_are_dropped() -> None:
     loop = asyncio.new_event_loop()
     queue = PendingDecisions(loop)
-    pending = PendingDecision(queue, REQUEST, None, boottime() + 600, None)
+    pending = PendingDecision(queue, ITEM, boottime() + 600)
     loop.close()
     queue.call_soon_threadsafe(resolve, [(pending, Unavailable("too late"))])
     assert not pending.future.done()

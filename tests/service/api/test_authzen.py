@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.service_accounts import accounts, credentials
+from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.search import AuditFilter, search_newest
-from aizen_hub.authorization.decisions import evaluation
-from aizen_hub.authorization.queries import authzen
+from aizen_hub.authorization.decisions import batch_recorder, decision_service, evaluation, pending_decisions
 from aizen_hub.problems import Unavailable
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import SERVICE_ACTOR
-from aizen_hub.service.pipeline import request_context
+from aizen_hub.store import tables
+from tests.fixtures.timing import FakeClock
 from tests.service.conftest import OPERATOR, Driver, Response
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """Replace the clock that measures the age of decisions, so that no pause of this machine makes one too old."""
+    clock = FakeClock()
+    for module in (evaluation, batch_recorder, decision_service, pending_decisions):
+        monkeypatch.setattr(module, "boottime", clock)
+    return clock
 
 
 def ask(subject: str, action: str, project: str | None) -> dict[str, Any]:
@@ -135,11 +149,11 @@ async def test_a_request_about_a_scope_that_the_account_cannot_see_is_denied_and
 async def test_a_decision_that_cannot_be_recorded_is_not_returned(
     service: Driver, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    def full(_: Any) -> None:
+    def full(*_: Any) -> None:
         raise Unavailable("the disk is full")
 
     request = ask("user:eve", "read:training", "p1")
-    monkeypatch.setattr(service.context.store, "append_audit", full)
+    monkeypatch.setattr(service.context.store.chain, "append", full)
     response = await post(service, path, request if path == "evaluation" else {"evaluations": [request]})
     assert response.status == 503
     assert "decision" not in response.json
@@ -147,101 +161,157 @@ async def test_a_decision_that_cannot_be_recorded_is_not_returned(
 
 
 @pytest.mark.proves("R125")
-async def test_a_slow_evaluation_blocks_no_writes_and_decisions(
-    service: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_new_subjects_block_no_writes_and_decisions(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rights that have to be compiled are compiled before the batch that others wait for."""
     started, go_on = threading.Event(), threading.Event()
-    decide = authzen.decide
+    loader = service.context.store.cache.loader
+    compile_rights = loader.compile
 
-    def slow(*args: Any) -> Any:
-        started.set()
-        assert go_on.wait(30)
-        return decide(*args)
+    def slow(conn: Any, identity: Identity, *args: Any) -> Any:
+        if identity.name == "zoe":
+            started.set()
+            assert go_on.wait(30)
+        return compile_rights(conn, identity, *args)
 
-    monkeypatch.setattr(authzen, "decide", slow)
-    names = ("eve", "rob", "zoe")
-    body = {"evaluations": [ask(f"user:{name}", "read:training", "p1") for name in names]}
-    single = asyncio.create_task(post(service, "evaluation", body["evaluations"][0]))
-    many = asyncio.create_task(post(service, "evaluations", body))
+    monkeypatch.setattr(loader, "compile", slow)
+    requests = [ask(f"user:{name}", "read:training", "p1") for name in ("eve", "rob", "zoe")]
+    many = asyncio.create_task(post(service, "evaluations", {"evaluations": requests}))
     try:
         assert await asyncio.to_thread(started.wait, 30)
         with service.context.store.write(SERVICE_ACTOR) as tx:
             registration.register_user(tx, "late", provider="local")
         eve = await service.open("eve")
-        body = {"permission": "execute:training"}
-        decided = await service.call("POST", "/api/v1/decisions", body, auth=eve.auth)
+        decided = await service.call("POST", "/api/v1/decisions", {"permission": "execute:training"}, auth=eve.auth)
         assert decided.json["decision"]["allowed"] is True
-        assert not single.done()
         assert not many.done()
     finally:
         go_on.set()
-    assert (await single).json["decision"] is True
     assert [response["decision"] for response in (await many).json["evaluations"]] == [True, True, False]
 
 
-class JumpingClock:
-    """A clock that a test can move forward."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ahead = 0.0
-        now = evaluation.boottime
-        for module in (evaluation, request_context):
-            monkeypatch.setattr(module, "boottime", lambda: now() + self.ahead)
-
-
 @pytest.mark.proves("R48", "R79")
-@pytest.mark.parametrize("delayed", ["decision", "record"])
+@pytest.mark.parametrize("path", ["evaluation", "evaluations"])
 async def test_a_decision_that_is_too_old_is_made_again(
-    service: Driver, monkeypatch: pytest.MonkeyPatch, delayed: str
+    service: Driver, monkeypatch: pytest.MonkeyPatch, clock: FakeClock, path: str
 ) -> None:
-    clock, store = JumpingClock(monkeypatch), service.context.store
-    decide, record = authzen.decide, store.append_audit
-    revoked = []
+    """The process pauses between the commit and the answer, and in the pause the role is revoked."""
+    pauses = []
 
-    def lose_the_role() -> None:
-        if not revoked:
-            revoked.append(True)
-            clock.ahead += 1
-            with store.write(OPERATOR) as tx:
+    def pause(point: str) -> None:
+        if point == "before-answer" and not pauses:
+            pauses.append(point)
+            clock.advance(0.3)
+            with service.context.store.write(OPERATOR) as tx:
                 assignments.revoke_roles(tx, ["PROJECT_EXECUTOR"], "p1", Identity.user("eve"))
 
-    def slow_decide(*args: Any) -> Any:
-        try:
-            return decide(*args)
-        finally:
-            if delayed == "decision":
-                lose_the_role()
-
-    def slow_record(rows: Any) -> None:
-        record(rows)
-        if delayed == "record":
-            lose_the_role()
-
-    monkeypatch.setattr(authzen, "decide", slow_decide)
-    monkeypatch.setattr(store, "append_audit", slow_record)
-    response = await post(service, "evaluations", {"evaluations": [ask("user:eve", "execute:training", "p1")]})
-    (result,) = response.json["evaluations"]
-    assert result["decision"] is False
+    monkeypatch.setattr(decision_service, "failpoint", pause)
+    request = ask("user:eve", "execute:training", "p1")
+    response = await post(service, path, request if path == "evaluation" else {"evaluations": [request, request]})
+    results = response.json.get("evaluations", [response.json])
+    assert [result["decision"] for result in results] == [False] * len(results)
     rows = recorded(service)
-    assert [row["allowed"] for row in rows] == ([False] if delayed == "decision" else [True, False])
-    assert rows[-1]["id"] == result["context"]["id"]
-    if delayed == "record":
-        assert rows[-1]["details"]["supersedes"] == rows[0]["id"]
+    outdated, current = rows[: len(results)], rows[len(results) :]
+    assert [row["allowed"] for row in rows] == [True] * len(results) + [False] * len(results)
+    assert [row["id"] for row in current] == [result["context"]["id"] for result in results]
+    assert [row["details"]["supersedes"] for row in current] == [row["id"] for row in outdated]
 
 
 async def test_a_decision_that_is_always_too_old_is_not_returned(
-    service: Driver, monkeypatch: pytest.MonkeyPatch
+    service: Driver, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
-    clock, decide = JumpingClock(monkeypatch), authzen.decide
-
-    def slow_decide(*args: Any) -> Any:
-        clock.ahead += 1
-        return decide(*args)
-
-    monkeypatch.setattr(authzen, "decide", slow_decide)
+    monkeypatch.setattr(decision_service, "failpoint", lambda _: clock.advance(0.3))
     response = await post(service, "evaluation", ask("user:eve", "execute:training", "p1"))
     assert (response.status, "too slow" in response.json["detail"]) == (503, True)
     assert "decision" not in response.json
+
+
+@pytest.mark.proves("R94")
+async def test_a_rejected_evaluation_is_recorded_with_its_route(service: Driver) -> None:
+    response = await post(service, "evaluation", ask("user:eve", "NOT ONE", "p1"))
+    assert response.status == 400
+    with service.context.store.read() as tx:
+        row = search_newest(tx.conn, AuditFilter(event="decision"), 1)[0]
+    assert (row["identity"], row["allowed"], row["reason"]) == ("service-account:robot", False, "syntax")
+    assert row["details"]["route"] == "POST /access/v1/evaluation"
+
+
+# --- the credential of a service account that is known already
+
+
+def end_by_revocation(service: Driver) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        (number,) = tx.conn.execute(select(tables.credentials.c.id)).scalars()
+        credentials.revoke_credential(tx, "robot", number)
+
+
+def end_by_lock(service: Driver) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        locks.lock_target(tx, LockTarget.IDENTITY, "service-account:robot", reason="stolen")
+
+
+def end_by_deletion(service: Driver) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        accounts.delete_service_account(tx, "robot")
+
+
+def end_by_time(service: Driver) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        tx.conn.execute(update(tables.credentials).values(expires=tx.now))
+        tx.record_change("test", {}, [])  # the end of a credential never changes otherwise, so it is cached
+
+
+@pytest.mark.proves("R48", "R58")
+@pytest.mark.parametrize("end", [end_by_revocation, end_by_lock, end_by_deletion, end_by_time])
+@pytest.mark.parametrize("path", ["evaluation", "evaluations"])
+async def test_a_known_credential_ends_at_once(service: Driver, path: str, end: Callable[[Driver], None]) -> None:
+    request = ask("user:eve", "read:training", "p1")
+    body = request if path == "evaluation" else {"evaluations": [request]}
+    for _ in range(2):  # looked up, then remembered
+        assert (await post(service, path, body)).status == 200
+    end(service)
+    statuses = [(await post(service, path, body)).status for _ in range(3)]
+    assert statuses[0] in (401, 403)
+    assert statuses[1:] == [401, 401], "it is looked up after a refusal"
+    with service.context.store.read() as tx:
+        refusals = search_newest(tx.conn, AuditFilter(event="decision"), 10)
+    assert [(row["allowed"], row["details"]["route"]) for row in refusals] == [(False, f"POST /access/v1/{path}")], (
+        "only the first refusal is a decision"
+    )
+    assert len(recorded(service)) == 2
+
+
+@pytest.mark.proves("R48")
+async def test_a_credential_does_not_answer_for_another_account(service: Driver) -> None:
+    """A remembered credential whose row now belongs to another account is refused."""
+    request = ask("user:eve", "read:training", "p1")
+    for _ in range(2):
+        assert (await post(service, "evaluation", request)).status == 200
+    with service.context.store.write(OPERATOR) as tx:
+        accounts.create_service_account(tx, "other")
+        other = tx.conn.scalar(select(tables.service_accounts.c.id).where(tables.service_accounts.c.name == "other"))
+        tx.conn.execute(update(tables.credentials).values(service_account_id=other))
+        tx.record_change("test", {}, ["service-account:robot", "service-account:other"])
+    assert (await post(service, "evaluation", request)).status == 401
+
+
+async def test_more_than_a_batch_is_decided_in_several(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is full by its decisions, not by its requests: other decisions wait for it."""
+    sizes: list[int] = []
+    recorder = service.context.decisions._recorder
+    record = recorder.record
+
+    def count(batch: Any) -> Any:
+        sizes.append(sum(item.size for item in batch))
+        return record(batch)
+
+    monkeypatch.setattr(recorder, "record", count)
+    monkeypatch.setattr(decision_service, "MAX_BATCH", 10)
+    request = ask("user:eve", "read:training", "p1")
+    bodies = [{"evaluations": [request] * 8}] * 6
+    responses = await asyncio.gather(*(post(service, "evaluations", body) for body in bodies))
+    assert [len(response.json["evaluations"]) for response in responses] == [8] * 6
+    assert max(sizes) <= 16
+    assert sum(sizes) == len(recorded(service)) == 48
 
 
 async def test_searches_in_a_project_that_does_not_exist_are_empty(service: Driver) -> None:

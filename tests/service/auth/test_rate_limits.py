@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aizen_hub.problems import TooManyRequests
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.auth import rate_limits
+from aizen_hub.service.auth.principal import Principal
 from aizen_hub.service.auth.rate_limits import Pacer, TokenBuckets
+from aizen_hub.service.http.route import AuthMethod
+from aizen_hub.store.actor import Actor, Channel
 from tests.service.conftest import Driver
 
 
@@ -69,7 +75,14 @@ def test_the_returned_wait_is_sufficient() -> None:
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    return {"rate": {"requests_per_second": 0.05, "burst": 10, "in_flight_per_session": 2}}
+    return {
+        "rate": {
+            "requests_per_second": 0.05,
+            "burst": 10,
+            "in_flight_per_session": 2,
+            "in_flight_per_service_account": 4,
+        }
+    }
 
 
 @pytest.mark.proves("R125", "T-36")
@@ -148,3 +161,21 @@ async def test_requests_in_flight_are_bounded(service: Driver) -> None:
     go.set()
     assert sorted(task.result().status for task in (await asyncio.wait(tasks))[0]) == [200, 200, 429]
     assert service.context.rate_limiter._in_flight == {}
+
+
+@pytest.mark.proves("R125")
+def test_a_service_account_has_a_limit_of_its_own(service: Driver) -> None:
+    """Its requests of all connections count together, and neither against a session nor against another account."""
+    limiter = service.context.rate_limiter
+    robot, other = (
+        Principal(AuthMethod.SERVICE_ACCOUNT, "", Actor(Identity.service_account(name), Channel.SERVICE_ACCOUNT))
+        for name in ("robot", "other")
+    )
+    with ExitStack() as slots:
+        for _ in range(4):
+            slots.enter_context(limiter.admit(robot))
+        with pytest.raises(TooManyRequests, match="4 requests of this service account"):
+            limiter.admit(robot)
+        slots.enter_context(limiter.admit(other))
+    limiter.admit(robot)
+    assert limiter._in_flight == {}

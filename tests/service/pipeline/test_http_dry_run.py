@@ -46,13 +46,21 @@ async def test_a_policy_is_sent_as_json_and_its_faults_are_named(service: Driver
             {"role": "PROJECT_READER", "scope": "p1", "identity": "user:nil"},
         ],
     }
-    plan = await send(service, "POST", "policy", {"policy": policy}, **DRY)
-    assert plan.status == 200, plan.body
-    assert {row[0] for row in plan.json["rows"]} == {"user:eve", "user:rob", "user:nil"}
-    assert (await send(service, "POST", "policy", {"policy": policy})).status == 200
-    bad = await send(service, "POST", "policy", {"policy": {**policy, "asignments": []}})
-    assert bad.status == 400
-    assert "asignments" in str(bad.json["errors"])
+    ada = (await service.open("ada")).auth
+
+    async def run(policy: dict[str, Any], **headers: str) -> dict[str, Any]:
+        body = {"policy": policy, "prune": True}
+        started = await service.call("POST", "/api/v1/policy", body, auth=ada, headers=headers)
+        assert started.headers.get("Preference-Applied") == headers.get("Prefer")
+        return await service.finished(started, ada)
+
+    plan = await run(policy, **DRY)
+    assert {row[0] for row in plan["result"]["rows"]} == {"user:eve", "user:rob", "user:nil"}
+    applied = await run(policy)
+    assert (applied["state"], applied["kind"]) == ("succeeded", "policy-apply")
+    bad = await run({**policy, "asignments": []})
+    assert (bad["state"], bad["problem"]["status"]) == ("failed", 400)
+    assert "asignments" in str(bad["problem"]["errors"])
     assert (await send(service, "GET", "policy")).status == 403, "exporting it requires a permission"
     boss = await service.open("boss", None)
     exported = await service.call("GET", "/api/v1/policy", auth=boss.auth)
