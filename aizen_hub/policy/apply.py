@@ -1,200 +1,356 @@
-"""Application of a policy file to the store, through the same functions as every other change.
+"""Application of a policy file to the store, through the same checks as every other change.
 
-Each section of the file is made exact within what it names: the members of its groups, the assignments in its scopes.
-Only memberships and assignments are deleted because the file omits them and, with ``prune``, the local groups and
-custom roles that its sections omit. A file never deletes users and projects: their names stay reserved and other
-records depend on them, so they have commands of their own. Directory groups, the automatic role of a project's creator,
-and users who are not registered are not changed.
+Each section of the file is made true within what it names: what the file lists is there afterwards. What it omits
+stays, unless the policy is *pruned*: then the members of its groups and the assignments in its scopes become exactly
+those of the file, and local groups and custom roles that its sections omit are deleted. A file never deletes users and
+projects: their names stay reserved and other records depend on them, so they have commands of their own. Directory
+groups, the automatic role of a project's creator, and users who are not registered are not changed.
+
+Assignments can be many: they are compared and authorized on a snapshot, staged in short batches and put in effect
+together with everything else in one transaction (`accounts.roles.staged_assignments`). If someone else changes what the
+plan depends on in between, the plan is made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
-from aizen_hub.accounts.groups import management, membership
-from aizen_hub.accounts.projects import lifecycle, lookup
-from aizen_hub.accounts.roles import assignments, custom_roles
-from aizen_hub.authorization.delegation import self_grant_remedy_for
+from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.roles import staged_assignments
+from aizen_hub.accounts.roles.staged_assignments import AssignmentChange, StagingConflict
+from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, table_result
+from aizen_hub.operations.control import BatchSize, OperationControl
+from aizen_hub.operations.kind import OperationKind
+from aizen_hub.operations.operation import Effect
+from aizen_hub.policy.assignment_plan import (
+    AssignmentPlan,
+    check_changes,
+    check_identities,
+    combine_checks,
+    depends_on_steps,
+    plan_assignments,
+)
+from aizen_hub.policy.concurrent_changes import ConcurrentChanges
 from aizen_hub.policy.loader import Policy
-from aizen_hub.problems import Conflict, Denied, Fault, Problem
-from aizen_hub.rbac.assignment import Interval
-from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM, project_of
-from aizen_hub.store import tables
+from aizen_hub.policy.steps import PolicyStep, closing_steps, opening_steps
+from aizen_hub.problems import Conflict, TooLarge
+from aizen_hub.rbac.identity import Identity, IdentityKind
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-Step = tuple[str, Result]
-_a, _g, _m, _r = tables.assignments, tables.groups, tables.memberships, tables.roles
-_REASON = "policy file"
+PLAN, APPLY = "policy-plan", "policy-apply"
+MAX_SHOWN = 50
+"""Up to so many changes of assignments are steps of the result; more are counted by role."""
+MAX_STEPS = 2_000
+"""Maximum number of roles, projects, groups and members that one policy may change: each takes about a millisecond of
+the write lock, and others wait for it five seconds at most."""
+_ATTEMPTS = 3
 
 
-def apply_policy(tx: WriteTransaction, policy: Policy, *, prune: bool = False) -> Result:
-    """Apply a policy, completely or not at all.
+@dataclass(frozen=True, slots=True)
+class PolicyRequest:
+    """The arguments of an operation on a policy.
 
-    Parameters
+    Attributes
     ----------
+    read : callable
+        Returns the policy; parsing a large one takes a second, so it is done in the operation.
     prune : bool
-        Delete local groups and custom roles that the file omits, if it has the section `groups` or `roles`.
+        Take away what the file omits.
+    """
+
+    read: Callable[[ReadTransaction], Policy]
+    prune: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    policy: Policy
+    prune: bool
+    revision: int
+    planned: datetime
+    assignments: AssignmentPlan
+    opening: tuple[PolicyStep, ...]
+    closing: tuple[PolicyStep, ...]
+    late: tuple[AssignmentChange, ...]  # to authorize after the opening steps, which make them possible
+    bulk_outcomes: tuple[tuple[str, str], ...]  # made before the transaction that others wait for
+    people: Mapping[Identity, int]  # in each group that gains or loses a role
+
+    @property
+    def count(self) -> int:
+        """The number of changes."""
+        changes = self.assignments
+        return len(self.opening) + len(changes.bulk) + len(changes.single) + len(self.closing)
+
+
+def plan_policy(control: OperationControl, request: PolicyRequest) -> Mapping[str, Any]:
+    """Return what applying a policy would change, in roles and in rights; nothing changes.
 
     Returns
     -------
-    Result
-        A table with one row per step; the outcome of a step that is pending confirmation says so.
+    mapping
+        A `Result` with a row for each identity and scope that would gain or lose roles; ``data["steps"]`` lists the
+        steps.
+    """
+    plan = _make_plan(control, request)
+    rehearsed = None
+    if plan.opening or plan.assignments.single or plan.closing:
+        control.report("trying the steps")
+        rehearsed = dry_run(control.store, control.actor, lambda tx: _rehearse(tx, plan))
+    rows, rights = _merged_rows(plan, rehearsed)
+    answer = _summary(plan, waiting=0)
+    text = f"would do: {answer}" if rows else f"no rights would change; would do: {answer}"
+    steps = [step for step, _ in _outcomes(plan, {})]
+    result = table_result(
+        ("identity", "scope", "gains", "loses"),
+        rows,
+        text,
+        dry_run=True,
+        answer=answer,
+        steps=steps,
+        permissions=rights,
+        unlisted=plan.assignments.unlisted,
+    )
+    return result.at_revision(plan.revision).to_json()
+
+
+def apply_policy(control: OperationControl, request: PolicyRequest) -> Mapping[str, Any]:
+    """Apply a policy, completely or not at all.
+
+    Returns
+    -------
+    mapping
+        A `Result` with one row per step; the outcome of a step that is pending confirmation says so.
 
     Raises
     ------
+    TooLarge
     Conflict
-        The policy was read for another catalog than that of the deployment.
+        The policy was read for another catalog than that of the deployment, or others changed the same access while it
+        was being applied, several times.
     Problem
         The error of a step, with the step's JSON pointer as its fault.
     """
-    if policy.catalog.hash != tx.catalog.hash:
-        raise Conflict(f"the policy is for the catalog `{policy.catalog.name}`, this deployment runs another")
-    done = [(step, result.message) for step, result in _policy_steps(tx, policy, prune)]
-    return table_result(("step", "outcome"), done, f"{len(done)} changes" if done else "nothing to change")
-
-
-def _policy_steps(tx: WriteTransaction, policy: Policy, prune: bool) -> Iterator[Step]:
-    yield from _role_steps(tx, policy)
-    yield from _project_steps(tx, policy)
-    yield from _group_steps(tx, policy)
-    if "assignments" in policy.form.model_fields_set:
-        yield from _assignment_steps(tx, policy)
-    if prune:
-        yield from _prune_steps(tx, policy)
-
-
-def _role_steps(tx: WriteTransaction, policy: Policy) -> Iterator[Step]:
-    for name, form in policy.form.roles.items():
-        pointer = f"/roles/{name}"
-        permissions = sorted(map(str, form.permissions))
-        limits = {str(kind): value for kind, value in form.limits.items()}
-        present = tx.roles.get(name)
-        if present is None:
-            yield _run_step(
-                pointer,
-                f"create role {name}",
-                custom_roles.create_role,
-                tx,
-                name,
-                permissions=permissions,
-                limits=limits,
-                scopes=sorted(map(str, form.scopes)),
-                description=form.description,
-                category=form.category,
+    for _ in range(_ATTEMPTS):
+        plan = _make_plan(control, request)
+        if not plan.count:
+            return table_result(("step", "outcome"), [], _summary(plan, waiting=0)).at_revision(plan.revision).to_json()
+        try:
+            _stage(control, plan)
+            guard = ConcurrentChanges(
+                plan.assignments, plan.revision, plan.planned, control.operation.id, prune=plan.prune
             )
+            with control.store.read_as(control.actor) as tx:
+                guard.check(tx)
+            control.report("putting the changes in effect")
+            result = control.apply(partial(_switch, control=control, plan=plan, guard=guard))
+        except StagingConflict:
+            discard(control)
             continue
-        if set(form.scopes) != set(present.scopes):
-            raise Conflict(f"the scopes of the role {name} cannot change", remedy="create another role")
-        desired = (frozenset(form.permissions), dict(form.limits), form.description, form.category)
-        if desired != (present.permissions, dict(present.limits), present.description, present.category):
-            yield _run_step(
-                pointer,
-                f"alter role {name}",
-                custom_roles.update_role,
-                tx,
-                name,
-                permissions=permissions,
-                limits=limits,
-                description=form.description,
-                category=form.category,
+        settle(control)
+        return result
+    raise Conflict(
+        "others changed the same access while the policy was being applied, and nothing was changed",
+        remedy="apply it again, at a quieter time",
+    )
+
+
+def discard(control: OperationControl) -> None:
+    """Remove everything that the operation staged."""
+    _in_batches(control, staged_assignments.discard_changes, "discarding", 0)
+
+
+def settle(control: OperationControl) -> None:
+    """Write the records of every assignment that was put in effect."""
+    result = control.operation.result or {}
+    _in_batches(control, staged_assignments.settle_changes, "recording", int(result.get("data", {}).get("staged", 0)))
+
+
+KINDS = (
+    OperationKind(PLAN, plan_policy),
+    OperationKind(APPLY, apply_policy, discard=discard, settle=settle),
+)
+
+
+def _make_plan(control: OperationControl, request: PolicyRequest) -> _Plan:
+    control.report("reading the policy")
+    with control.store.read_as(control.actor) as tx:
+        policy = request.read(tx)
+        if policy.catalog.hash != tx.catalog.hash:
+            raise Conflict(f"the policy is for the catalog `{policy.catalog.name}`, this deployment runs another")
+        control.report("comparing", 0, len(policy.assignments))
+        opening = opening_steps(tx, policy, prune=request.prune)
+        closing = closing_steps(tx, policy) if request.prune else []
+        if len(opening) + len(closing) > MAX_STEPS:
+            raise TooLarge(
+                f"the policy changes {len(opening) + len(closing)} roles, projects, groups and members",
+                remedy=f"at most {MAX_STEPS} at once, since others wait meanwhile: use several files",
             )
+        assignments = plan_assignments(tx, policy, prune=request.prune, rest=control.rest)
+        control.report("authorizing", 0, len(assignments.bulk))
+        needs_steps = depends_on_steps(tx, policy)
+        late = [change for change in assignments.bulk if needs_steps(change)]
+        is_late = set(late)
+        check_changes(tx, (change for change in assignments.bulk if change not in is_late), control.rest)
+        check_changes(tx, assignments.unchanged, control.rest)
+        check_identities(tx, assignments.bulk, (Identity.group(name) for name in policy.form.groups))
+        groups = {change.identity for change in assignments.bulk if change.identity.kind is IdentityKind.GROUP}
+        people = {
+            group: sum(member.kind is IdentityKind.USER for member in checks.transitive_members(tx, [group]))
+            for group in groups
+        }
+        return _Plan(
+            policy,
+            request.prune,
+            tx.revision,
+            tx.now,
+            assignments,
+            tuple(opening),
+            tuple(closing),
+            combine_checks(late),
+            _bulk_outcomes(assignments.bulk),
+            people,
+        )
 
 
-def _project_steps(tx: WriteTransaction, policy: Policy) -> Iterator[Step]:
-    for index, name in enumerate(policy.form.projects or ()):
-        if not lookup.project_exists(tx, name):
-            yield _run_step(f"/projects/{index}", f"create project {name}", lifecycle.create_project, tx, name)
+def _stage(control: OperationControl, plan: _Plan) -> None:
+    changes, size, done = plan.assignments.bulk, BatchSize(), 0
+    # Even without a row: only an operation that staged something can be put in effect.
+    control.write(lambda tx: None, effect=Effect.STAGED)
+    while done < len(changes):
+        control.report("staging", done, len(changes))
+        batch = changes[done : done + size.items]
+        stage = partial(staged_assignments.stage_changes, operation_id=control.operation.id, changes=batch)
+        size.adapt(control.write(stage))
+        done += len(batch)
 
 
-def _group_steps(tx: WriteTransaction, policy: Policy) -> Iterator[Step]:
-    # Create all groups first, since groups may contain each other.
-    for name in policy.form.groups:
-        if tx.conn.execute(select(_g.c.id).where(_g.c.name == name)).first() is None:
-            yield _run_step(f"/groups/{name}", f"create group {name}", management.create_group, tx, name)
-    for name, members in policy.form.groups.items():
-        pointer, present = f"/groups/{name}", _local_members(tx, name)
-        for member in sorted(set(members) - present):
-            yield _run_step(pointer, f"add {member} to {name}", membership.add_member, tx, name, member)
-        for member in sorted(present - set(members)):
-            yield _run_step(pointer, f"remove {member} from {name}", membership.remove_member, tx, name, member)
+def _switch(
+    tx: WriteTransaction,
+    put_in_effect: Callable[[], None],
+    *,
+    control: OperationControl,
+    plan: _Plan,
+    guard: ConcurrentChanges,
+) -> Mapping[str, Any]:
+    guard.check(tx)
+    done: dict[PolicyStep, Result] = {step: step.run(tx) for step in plan.opening}
+    check_changes(tx, plan.late, _no_rest)
+    done |= {step: step.run(tx) for step in plan.assignments.single_steps()}
+    put_in_effect()
+    if plan.assignments.bulk:
+        staged_assignments.record_effect(tx, control.operation.id, plan.assignments.bulk)
+    done |= {step: step.run(tx) for step in plan.closing}
+    waiting = sum(result.pending_id is not None for result in done.values())
+    rows: list[tuple[Any, ...]] = list(_outcomes(plan, {step.text: result for step, result in done.items()}))
+    result = table_result(
+        ("step", "outcome"), rows, _summary(plan, waiting), waiting=waiting, staged=len(plan.assignments.bulk)
+    )
+    return result.at_revision(tx.revision).to_json()
 
 
-def _assignment_steps(tx: WriteTransaction, policy: Policy) -> Iterator[Step]:
-    desired = {(form.role, form.scope, form.identity) for form in policy.form.assignments}
-    # Grants come before revocations, so that a protected role always keeps a holder.
-    for index, assignment in enumerate(policy.form.assignments):
-        row = assignments.find_assignment(tx, assignment.role, assignment.scope, assignment.identity)
-        interval = Interval(assignment.starts, assignment.ends)
-        if row is None or Interval(row.starts, row.ends) != interval:
-            yield _run_step(
-                f"/assignments/{index}",
-                f"grant {assignment.role} in {assignment.scope} to {assignment.identity}",
-                assignments.grant_roles,
-                tx,
-                [assignment.role],
-                project_of(assignment.scope),
-                assignment.identity,
-                interval=interval,
-                reason=assignment.reason or _REASON,
-            )
-    for row in _governed_assignments(tx, policy):
-        identity = Identity.parse(row.identity)
-        if not row.creator and (row.role, row.scope, identity) not in desired:
-            yield _run_step(
-                "/assignments",
-                f"revoke {row.role} in {row.scope} from {identity}",
-                assignments.revoke_roles,
-                tx,
-                [row.role],
-                project_of(row.scope),
-                identity,
-                reason=_REASON,
-            )
+def _rehearse(tx: WriteTransaction, plan: _Plan) -> Result:
+    for step in plan.opening:
+        step.run(tx)
+    check_changes(tx, plan.late, _no_rest)
+    for step in plan.assignments.single_steps():
+        step.run(tx)
+    # What is staged is not in effect here, so a role that it takes from its last holder could not be deleted.
+    for step in () if plan.assignments.bulk else plan.closing:
+        step.run(tx)
+    return Result("message")
 
 
-def _prune_steps(tx: WriteTransaction, policy: Policy) -> Iterator[Step]:
-    sections = policy.form.model_fields_set
-    if "groups" in sections:
-        local = select(_g.c.name).where(_g.c.provider.is_(None), _g.c.built_in.is_(False)).order_by(_g.c.name)
-        for name in tx.conn.execute(local).scalars().all():
-            if name not in policy.form.groups:
-                yield _run_step("/groups", f"delete group {name}", management.delete_group, tx, name)
-    if "roles" in sections:
-        for name in tx.conn.execute(select(_r.c.name).order_by(_r.c.name)).scalars().all():
-            if name not in policy.form.roles:
-                yield _run_step("/roles", f"delete role {name}", custom_roles.delete_role, tx, name)
+def _no_rest() -> None:
+    return None
 
 
-def _governed_assignments(tx: ReadTransaction, policy: Policy) -> list[Any]:
-    """Return the assignments in the file's scopes: its projects, and the system if it assigns roles there."""
-    scopes = set(policy.projects)
-    if any(assignment.scope == SYSTEM for assignment in policy.assignments):
-        scopes.add(SYSTEM)
-    query = select(_a).where(_a.c.scope.in_(sorted(scopes)), _a.c.mapped.is_(False))
-    query = query.order_by(_a.c.scope, _a.c.role, _a.c.identity)
-    return list(tx.conn.execute(query))
+def _in_batches(
+    control: OperationControl, work: Callable[[WriteTransaction, str, int], int], phase: str, total: int
+) -> None:
+    size, done = BatchSize(), 0
+    while True:
+        control.report(phase, done, total)
+        count = 0
+
+        def batch(tx: WriteTransaction) -> None:
+            nonlocal count
+            count = work(tx, control.operation.id, size.items)
+
+        size.adapt(control.write(batch))
+        if not count:
+            return
+        done += count
 
 
-def _local_members(tx: ReadTransaction, name: str) -> set[Identity]:
-    query = select(_m.c.member).join(_g, _m.c.group_id == _g.c.id).where(_g.c.name == name, _m.c.provider.is_(None))
-    return {Identity.parse(member) for member in tx.conn.execute(query).scalars()}
+def _outcomes(plan: _Plan, results: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
+    """Yield each step with its outcome; a step of the bulk has no result of its own."""
+    for step in (*plan.opening, *plan.assignments.single_steps()):
+        yield step.text, results[step.text].message if step.text in results else ""
+    yield from plan.bulk_outcomes
+    for step in plan.closing:
+        yield step.text, results[step.text].message if step.text in results else ""
 
 
-def _run_step(
-    pointer: str, step: str, operation: Callable[..., Result], tx: WriteTransaction, *args: Any, **kwargs: Any
-) -> Step:
-    try:
-        return step, operation(tx, *args, **kwargs)
-    except Problem as problem:
-        missing = problem.extensions.get("missing") if isinstance(problem, Denied) else None
-        if missing and problem.remedy is None:
-            problem.remedy = self_grant_remedy_for(tx, missing)
-        problem.faults = problem.faults or (Fault(pointer, f"{step}: {problem.detail}"),)
-        raise
+def _bulk_outcomes(bulk: Sequence[AssignmentChange]) -> tuple[tuple[str, str], ...]:
+    return tuple(_counted(bulk)) if len(bulk) > MAX_SHOWN else tuple((change.step, "done") for change in bulk)
+
+
+def _counted(bulk: Sequence[AssignmentChange]) -> Iterator[tuple[str, str]]:
+    def kind(change: AssignmentChange) -> tuple[str, str]:
+        return ("revoke" if change.after is None else "grant" if change.before is None else "change", change.role)
+
+    for (verb, role), changes in groupby(sorted(bulk, key=kind), key=kind):
+        group = list(changes)
+        identities, scopes = ({change.identity for change in group}, {change.scope for change in group})
+        preposition = "from" if verb == "revoke" else "to" if verb == "grant" else "of"
+        whom = f"{_plural(len(identities), 'identity')} in {_plural(len(scopes), 'scope')}"
+        yield f"{verb} {role} {preposition} {whom}", _plural(len(group), "assignment")
+
+
+def _summary(plan: _Plan, waiting: int) -> str:
+    text = _plural(plan.count, "change") if plan.count else "nothing to change"
+    if waiting:
+        text += f"; {_plural(waiting, 'of them waits', 'of them wait')} for confirmation in the panel"
+    if plan.assignments.unlisted:
+        unlisted = plan.assignments.unlisted
+        text += (
+            f"; {_plural(unlisted, 'assignment')} in its scopes {'is' if unlisted == 1 else 'are'} not in the file and"
+            " stay (`--prune` revokes them)"
+        )
+    return text
+
+
+def _plural(number: int, noun: str, nouns: str | None = None) -> str:
+    several = nouns or (noun[:-1] + "ies" if noun.endswith("y") else noun + "s")
+    return f"{number:,} {noun if number == 1 else several}"
+
+
+def _merged_rows(plan: _Plan, rehearsed: Result | None) -> tuple[list[tuple[Any, ...]], list[Any]]:
+    """Return the rows of a plan: the roles of the bulk, and the rights that the other steps change."""
+    gains: dict[tuple[str, str], list[str]] = {}
+    loses: dict[tuple[str, str], list[str]] = {}
+    for change in plan.assignments.bulk:
+        who = str(change.identity)
+        if change.identity in plan.people:
+            who += f" ({_plural(plan.people[change.identity], 'person', 'people')})"
+        key = (who, change.scope)
+        gains.setdefault(key, [])
+        loses.setdefault(key, [])
+        if change.after is not None:
+            until = f" until {change.after.ends:%Y-%m-%d %H:%M} UTC" if change.after.ends else ""
+            gains[key].append(change.role + until + (" (changed)" if change.before is not None else ""))
+        else:
+            loses[key].append(change.role)
+    for identity, scope, gained, lost in () if rehearsed is None else rehearsed.rows:
+        gains.setdefault((identity, scope), []).extend(gained)
+        loses.setdefault((identity, scope), []).extend(lost)
+    rows: list[tuple[Any, ...]] = [(*key, gains[key], loses[key]) for key in sorted(gains)]
+    return rows, [] if rehearsed is None else list(rehearsed.data["permissions"])

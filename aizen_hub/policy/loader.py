@@ -22,11 +22,11 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, Role, is_assignable_in
 
-MAX_ENTRIES = 20_000
+MAX_ENTRIES = 150_000
 """Maximum number of scalar values of a policy sent to the service."""
-MAX_MEMBERS = 20_000
+MAX_MEMBERS = 150_000
 """Maximum number of members of all its JSON objects together."""
-MAX_BYTES = 1 << 20
+MAX_BYTES = 4 << 20
 """Maximum size of the request that carries it."""
 
 

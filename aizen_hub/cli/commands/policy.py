@@ -13,6 +13,8 @@ import yaml
 from aizen_hub.catalogs.yaml_source import SourceError, read_source
 from aizen_hub.cli.connection import pass_client
 from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.operation_progress import follow_operation
+from aizen_hub.cli.options import dry_run_option
 from aizen_hub.cli.output import output_option, show_json, show_message, show_result
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.settings import Settings
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 POLICY_PATH = "/api/v1/policy"
 INVALID_FILE = ExitCode.USAGE
 prune_option = click.option(
-    "--prune", is_flag=True, help="Also delete local groups and custom roles that FILE does not contain."
+    "--prune",
+    is_flag=True,
+    help="Also take away what FILE does not contain: holders in its scopes, members of its groups, groups, roles.",
 )
 config_option = click.option(
     "-c",
@@ -54,7 +58,10 @@ def export(client: SyncClient) -> int:
 @prune_option
 @output_option
 def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
-    """Show the steps of applying FILE, and which rights each identity would gain or lose; nothing changes."""
+    """Show the steps of applying FILE, and which roles each identity would gain or lose; nothing changes.
+
+    Ctrl-C cancels it.
+    """
     try:
         _show_plan(output, _request_plan(client, _read(file), prune))
     except SourceError as error:
@@ -67,16 +74,24 @@ def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
 @file_argument
 @prune_option
 @click.option("--yes", is_flag=True, help="Do not show the plan and ask for confirmation.")
+@dry_run_option
 @config_option
 @output_option
-def apply(client: SyncClient, file: Path, prune: bool, yes: bool, config: Path | None, output: str) -> int:
-    """Apply FILE in one transaction, after its assertions hold and you confirmed the plan.
+def apply(
+    client: SyncClient, file: Path, prune: bool, yes: bool, dry_run: bool, config: Path | None, output: str
+) -> int:
+    """Apply FILE completely or not at all, after its assertions hold and you confirmed the plan.
 
     The assertions are checked locally, from the file alone; set -c if they depend on an overlay.
 
-    The members of each group in the file, and the assignments in each scope in the file, become exactly those of the
-    file. Groups and roles that are not in the file stay unless you set --prune; users and projects always stay. Each
-    step is authorized like the corresponding command.
+    What FILE lists is there afterwards: roles, projects, groups with these members, assignments with these times. What
+    it does not list stays. With --prune the assignments in its scopes and the members of its groups become exactly
+    those of FILE, so a holder who is missing from it is revoked, and local groups and custom roles that its sections
+    omit are deleted. Users and projects always stay, and so do a project creator's own role, what mapping rules give
+    and what a directory says.
+
+    Each step is authorized like the corresponding command; protected roles wait for confirmation in the panel. It runs
+    as an operation of the service: everything takes effect at once at its end, and Ctrl-C before that changes nothing.
     """
     try:
         document = _read(file)
@@ -91,10 +106,14 @@ def apply(client: SyncClient, file: Path, prune: bool, yes: bool, config: Path |
     if failed:
         show_message(f"{failed} assertions do not hold, so nothing was applied; see `aizen-hub policy test {file}`")
         return ExitCode.ERROR
+    if dry_run:
+        _show_plan(output, _request_plan(client, document, prune))
+        return ExitCode.DONE
     if not yes:
         _show_plan("table", _request_plan(client, document, prune))
         click.confirm("Apply it?", abort=True, err=True)
-    show_result(output, client.post(POLICY_PATH, {"policy": document, "prune": prune}))
+    operation = client.post(POLICY_PATH, {"policy": document, "prune": prune})
+    show_result(output, follow_operation(client, operation))
     return ExitCode.DONE
 
 
@@ -168,8 +187,7 @@ def _run_assertions(file: Path, config: Path | None) -> list[AssertionResult]:
 
 def _request_plan(client: SyncClient, document: Any, prune: bool) -> dict[str, Any]:
     body = {"policy": document, "prune": prune}
-    plan: dict[str, Any] = client.request("POST", POLICY_PATH, body, {"Prefer": "dry-run"})
-    return plan
+    return follow_operation(client, client.request("POST", POLICY_PATH, body, {"Prefer": "dry-run"}))
 
 
 def _show_plan(output: str, plan: dict[str, Any]) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aizen_hub.commands.lexer import ascii_excerpt
 from aizen_hub.commands.result import Result
-from aizen_hub.policy.apply import apply_policy
+from aizen_hub.policy.apply import APPLY, PLAN, PolicyRequest
 from aizen_hub.policy.export import export_policy
 from aizen_hub.policy.loader import MAX_BYTES, MAX_MEMBERS, Policy, PolicyError, read_policy
 from aizen_hub.problems import BadInput, Fault
-from aizen_hub.service.api.change_response import authorized_result, result_response
+from aizen_hub.service.api.change_response import result_response, wants_dry_run
+from aizen_hub.service.api.schemas.operations import OperationView
 from aizen_hub.service.api.schemas.policy import PolicyDocument
 from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.http.headers import DRY_RUN
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.operations import start_operation
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ReadTransaction
 
@@ -27,9 +31,14 @@ async def export_current_policy(ctx: RequestContext) -> JsonResponse:
 
 
 async def apply_policy_file(ctx: RequestContext) -> JsonResponse:
-    # Parsed outside the write transaction, and only after the request was authorized.
-    policy = await ctx.authorized_read(lambda tx: _parse_policy(ctx.body.policy, tx))
-    return await authorized_result(ctx, lambda tx: apply_policy(tx, policy, prune=ctx.body.prune))
+    """Start the operation that applies a policy, or that plans it where the request prefers a dry run."""
+    policy, prune = ctx.body.policy, ctx.body.prune
+    # Read by the operation, outside the write transaction, and only after the request was authorized.
+    request = PolicyRequest(lambda tx: _parse_policy(policy, tx), prune)
+    if wants_dry_run(ctx):
+        response = await start_operation(ctx, PLAN, request, prune=prune)
+        return replace(response, headers={**response.headers, "Preference-Applied": DRY_RUN})
+    return await start_operation(ctx, APPLY, request, prune=prune)
 
 
 def _parse_policy(data: dict[str, Any], tx: ReadTransaction) -> Policy:
@@ -59,11 +68,14 @@ ROUTES = (
         ROLE_CHECKED_METHODS,
         ANY_REGISTERED,
         apply_policy_file,
-        "Apply a policy file, completely or not at all; each step is authorized like its own command.",
+        "Start applying a policy file, completely or not at all; each step is authorized like its own command. With"
+        " `Prefer: dry-run` the operation only plans it.",
         body=PolicyDocument,
-        response=ResultView,
+        response=OperationView,
+        status=202,
         idempotent=True,
         max_body=MAX_BYTES,
         max_members=MAX_MEMBERS,
+        parsed_in_thread=True,
     ),
 )

@@ -105,6 +105,14 @@ ASSERTED = OVERLAID + 'assertions:\n  - {identity: "user:u1", scope: p1, permiss
 
 
 @pytest.fixture
+def policy_server(recording_server: RecordingServer) -> RecordingServer:
+    """A server whose operations have succeeded as soon as they are started."""
+    result = {"kind": "message", "message": "done", "data": {}}
+    recording_server.answer = {"id": "0", "state": "succeeded", "result": result}
+    return recording_server
+
+
+@pytest.fixture
 def config(tmp_path: Path) -> Path:
     """An ``aizen.yaml`` whose overlay adds a role."""
     (tmp_path / "overlay.yaml").write_text("roles: {PROJECT_SCORER: {scopes: [project], permissions: [write:model]}}\n")
@@ -113,27 +121,27 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def test_without_assertions_the_catalog_is_not_needed(recording_server: RecordingServer, tmp_path: Path) -> None:
+def test_without_assertions_the_catalog_is_not_needed(policy_server: RecordingServer, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(OVERLAID)
-    answer = recording_server.run("policy", "apply", str(file), "--yes")
+    answer = policy_server.run("policy", "apply", str(file), "--yes")
     assert answer.return_value == 0, answer.output
-    ((method, path, body),) = recording_server.requests
+    ((method, path, body),) = policy_server.requests
     assert (method, path, body["policy"]["assignments"][0]["role"]) == ("POST", "policy", "PROJECT_SCORER")
 
 
 def test_assertions_are_checked_with_the_overlays_of_the_configuration(
-    recording_server: RecordingServer, tmp_path: Path, config: Path
+    policy_server: RecordingServer, tmp_path: Path, config: Path
 ) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(ASSERTED % "allow")
-    without = recording_server.run("policy", "apply", str(file), "--yes")
+    without = policy_server.run("policy", "apply", str(file), "--yes")
     assert without.return_value == 2
     assert "set -c aizen.yaml" in without.stderr
-    assert recording_server.requests == []
-    answer = recording_server.run("policy", "apply", str(file), "--yes", "-c", str(config))
+    assert policy_server.requests == []
+    answer = policy_server.run("policy", "apply", str(file), "--yes", "-c", str(config))
     assert answer.return_value == 0, answer.output
-    assert len(recording_server.requests) == 1
+    assert len(policy_server.requests) == 1
     file.write_text(ASSERTED % "deny")
-    assert recording_server.run("policy", "apply", str(file), "--yes", "-c", str(config)).return_value == 1
-    assert len(recording_server.requests) == 1, "nothing is applied if an assertion fails"
+    assert policy_server.run("policy", "apply", str(file), "--yes", "-c", str(config)).return_value == 1
+    assert len(policy_server.requests) == 1, "nothing is applied if an assertion fails"

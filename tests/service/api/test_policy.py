@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from aizen_hub.accounts.groups import management, membership
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.policy.export import export_policy
-from aizen_hub.policy.loader import MAX_MEMBERS, read_policy
+from aizen_hub.policy.loader import MAX_ENTRIES, MAX_MEMBERS, read_policy
 from aizen_hub.problems import Conflict, TooLarge
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api import policy as policy_api
+from aizen_hub.service.factory import SERVICE_ACTOR
 from tests.service.conftest import Driver
 
 ADDRESS = "/api/v1/policy"
@@ -22,6 +26,11 @@ ADDRESS = "/api/v1/policy"
 
 async def send(service: Driver, policy: dict[str, Any], auth: str, **headers: str) -> Any:
     return await service.call("POST", ADDRESS, {"policy": policy}, auth=auth, headers=headers)
+
+
+async def apply(service: Driver, policy: dict[str, Any], auth: str, **headers: str) -> dict[str, Any]:
+    """Return the operation of a policy, as it ended."""
+    return await service.finished(await send(service, policy, auth, **headers), auth)
 
 
 @pytest.mark.proves("R111", "T-28")
@@ -35,12 +44,12 @@ async def test_a_path_as_the_catalog_reveals_nothing_about_the_files(service: Dr
     for path in (secret, pipe, tmp_path, tmp_path / "missing.yaml", "/etc/passwd", "xat"):
         for headers in ({}, {"Prefer": "dry-run"}):
             # Opening the pipe would block this response, and with it the only writer, for ever.
-            responses.append(await asyncio.wait_for(send(service, {"catalog": str(path)}, rob.auth, **headers), 10))
-    assert {response.status for response in responses} == {Conflict.status}
-    assert len({response.json["detail"] for response in responses}) == 1, (
+            responses.append(await asyncio.wait_for(apply(service, {"catalog": str(path)}, rob.auth, **headers), 30))
+    assert {response["problem"]["status"] for response in responses} == {Conflict.status}
+    assert len({response["problem"]["detail"] for response in responses}) == 1, (
         "a different response would reveal which file exists"
     )
-    assert all(str(tmp_path) not in response.body.decode() for response in responses)
+    assert all(str(tmp_path) not in str(response) for response in responses)
 
 
 @pytest.mark.proves("R125")
@@ -51,10 +60,10 @@ async def test_a_catalog_in_the_request_is_refused_unread(service: Driver, monke
     for name in ("inline_catalog", "load_catalog"):
         monkeypatch.setattr(f"aizen_hub.policy.loader.{name}", never)
     rob = await service.open("rob")
-    response = await send(service, {"catalog": {"roles": {"r": {"permissions": ["read"]}}, "commands": []}}, rob.auth)
-    assert response.status == Conflict.status
-    assert (await send(service, {"catalog": "aizen"}, rob.auth)).json["message"] == "nothing to change"
-    assert (await send(service, {}, rob.auth)).json["message"] == "nothing to change"
+    refused = await apply(service, {"catalog": {"roles": {"r": {"permissions": ["read"]}}, "commands": []}}, rob.auth)
+    assert refused["problem"]["status"] == Conflict.status
+    for policy in ({"catalog": "aizen"}, {}):
+        assert (await apply(service, policy, rob.auth))["result"]["message"] == "nothing to change"
 
 
 @pytest.mark.proves("R125")
@@ -72,7 +81,7 @@ async def test_a_policy_is_parsed_after_authorization_and_outside_the_write_lock
     rob = await service.open("rob")
     bot = f"Bearer {service.robot}"  # type: ignore[attr-defined]
     for headers in ({}, {"Prefer": "dry-run"}):
-        assert (await send(service, {}, rob.auth, **headers)).status == 200
+        assert (await apply(service, {}, rob.auth, **headers))["state"] == "succeeded"
     assert read == ["free", "free"]
     locked = {"target": "identity", "name": "user:rob", "reason": "test"}
     assert (await service.call("POST", "/api/v1/locks", locked, auth=bot)).status in (200, 201)
@@ -83,10 +92,11 @@ async def test_a_policy_is_parsed_after_authorization_and_outside_the_write_lock
 @pytest.mark.proves("R125", "R126")
 async def test_the_size_of_a_policy_and_of_its_faults_is_bounded(service: Driver) -> None:
     rob = await service.open("rob")
-    response = await send(service, {"groups": {"g": ["x" * 2000] * 200}}, rob.auth)
-    assert (response.status, response.json["faults"], len(response.json["errors"])) == (400, 200, 50)
-    assert len(response.body) < 50_000
-    assert (await send(service, {"groups": {"g": ["x"] * 20_001}}, rob.auth)).status == TooLarge.status
+    problem = (await apply(service, {"groups": {"g": ["x" * 2000] * 200}}, rob.auth))["problem"]
+    assert (problem["status"], problem["faults"], len(problem["errors"])) == (400, 200, 50)
+    assert len(json.dumps(problem)) < 50_000
+    problem = (await apply(service, {"groups": {"g": ["x"] * (MAX_ENTRIES + 1)}}, rob.auth))["problem"]
+    assert problem["status"] == TooLarge.status
 
 
 @pytest.mark.proves("R100")
@@ -111,7 +121,28 @@ async def test_an_export_does_not_block_writes_and_is_recorded(
     assert [(row["identity"], row["details"]) for row in read] == [("user:boss", {"query": "policy"})]
 
 
-async def test_a_policy_can_have_as_many_members_as_objects(service: Driver) -> None:
+async def test_a_policy_can_have_as_many_members_as_its_limit(service: Driver) -> None:
     rob = await service.open("rob")
-    response = await send(service, {"groups": {f"g{number}": ["x"] for number in range(MAX_MEMBERS - 4)}}, rob.auth)
-    assert (response.status, response.json["faults"]) == (400, MAX_MEMBERS - 4), "parsed completely, and invalid"
+    for more, status in ((0, 202), (1, TooLarge.status)):
+        # The body has two members more, `policy` and `groups`.
+        groups = {f"g{number}": [] for number in range(MAX_MEMBERS - 2 + more)}
+        started = await send(service, {"groups": groups}, rob.auth)
+        assert started.status == status, started.body[:500]
+        if status == 202:
+            await service.call("DELETE", f"/api/v1/operations/{started.json['id']}", auth=rob.auth)
+
+
+@pytest.mark.proves("R72")
+async def test_a_plan_does_not_tell_who_is_in_a_group(service: Driver) -> None:
+    with service.context.store.write(SERVICE_ACTOR) as tx:
+        management.create_group(tx, "crew")
+        membership.add_member(tx, "crew", Identity.user("zoe"))
+    rob = await service.open("rob")
+    problems = []
+    for groups in ({"crew": ["user:zoe"]}, {"crew": ["user:eve"]}, {"crew": []}, {"ghost": ["user:zoe"]}):
+        for prune in (False, True):
+            body = {"policy": {"groups": groups}, "prune": prune}
+            sent = await service.call("POST", ADDRESS, body, auth=rob.auth, headers={"Prefer": "dry-run"})
+            problems.append((await service.finished(sent, rob.auth))["problem"])
+    assert {problem["status"] for problem in problems} == {403}
+    assert len({json.dumps(problem, sort_keys=True) for problem in problems}) == 1
