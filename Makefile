@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py requirements/install
 
-.PHONY: help venv demo demo-check test test-fast lint bench soak lock clean
+.PHONY: help venv demo demo-check test test-fast lint bench drill soak screenshots lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -39,8 +39,15 @@ lint: $(VENV)/.test ## ruff, mypy, and the imports between packages
 bench: $(VENV)/.test ## measured figures beside their targets
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+drill: $(VENV)/.test ## backup, loss, recovery, restart and upgrade with real servers, each step with its seconds
+	@$(BIN)/python -m tests.drill $(ARGS)
+
 soak: $(VENV)/.test ## half an hour of faults under load; prints its seed (options: ARGS="--seed 1 --minutes 5")
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+screenshots: $(VENV)/.test ## the pictures in docs/images, of the panel with invented data (options: ARGS="home why")
+	@.ci/system-packages
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 # `.test` installs all that `.demo` installs, in the same versions (demo.txt is compiled against test.txt).
 $(VENV)/.demo: requirements/demo.txt $(SETUP)

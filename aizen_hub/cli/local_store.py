@@ -11,6 +11,7 @@ from aizen_hub.problems import Unavailable
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
+    from aizen_hub.audit.integrity.rollback_detection import Rollback
     from aizen_hub.store.actor import Actor
     from aizen_hub.store.keystore import KeyStore
     from aizen_hub.store.sql_store import Store
@@ -36,19 +37,35 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     Raises
     ------
     Unavailable
-        The database does not exist.
+        The database does not exist or cannot be used; names the cause and what corrects it.
     """
     from aizen_hub.catalogs.loader import load_catalog
     from aizen_hub.store.database import database_url, sqlite_path
+    from aizen_hub.store.db_diagnosis import translate_for_operator
     from aizen_hub.store.sql_store import Store
 
     if settings.uses_sqlite and not create and not sqlite_path(database_url(settings.database_url)).exists():
         raise Unavailable("there is no database yet", remedy="start the service, which creates it and its first keys")
-    store = Store.open(settings, load_catalog(settings.catalog, settings.overlays), log_warnings=False)
+    catalog = load_catalog(settings.catalog, settings.overlays)
+    with translate_for_operator(database_url(settings.database_url)):
+        store = Store.open(settings, catalog, log_warnings=False)
     try:
         yield store
     finally:
         store.close()
+
+
+def find_rollback(settings: Settings, store: Store, keys: KeyStore) -> Rollback | None:
+    """Compare the database with its checkpoint file, and return what it lacks (T-40)."""
+    from aizen_hub.audit.archive.manifest import ArchiveManifests
+    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+    from aizen_hub.audit.checkpoints.signing import signature_check
+    from aizen_hub.audit.integrity.rollback_detection import detect_rollback
+
+    with store.read() as tx:
+        check = signature_check(keys.list_keys(tx))
+        checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(check)
+        return detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, faults)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sqlite3
 import stat
@@ -9,21 +10,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from aizen_hub.settings import ConfigurationError
+from aizen_hub.store.database_file import DatabaseFile
+from aizen_hub.store.db_errors import UnusableDatabase
 from aizen_hub.store.timestamps import from_microseconds
 
 CHANGE_COUNTER = "statements-changing"
 """Key in ``Connection.info`` of the number of statements that may have changed rights."""
 _TABLES_WITHOUT_RIGHTS = frozenset({
     "outbox", "names", "idempotency_keys", "attempt_counters", "jobs", "open_commands", "pending_changes",
-    "project_alerts", "audit",
+    "project_alerts", "audit", "replicas",
 })  # fmt: skip
-_STATE = "SELECT value, catalog_hash, not_before{now} FROM revision WHERE id = 1{lock}"
+_STATE = "SELECT value, catalog_hash, not_before, schema_version{now} FROM revision WHERE id = 1{lock}"
 _PG_NOW = ", CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 _PG_SERVER_STARTED = ", CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS bigint)"
 
@@ -50,20 +54,28 @@ class Database:
         ``sqlite:///file`` or ``postgresql://…``.
     deadline_seconds : float
         Upper bound of the wait for a statement, a lock or a connection of the pool.
+    read_only : bool
+        Open an embedded file without creating or changing it; a server decides by its roles.
     """
 
-    def __init__(self, url: str, deadline_seconds: float = 5.0) -> None:
+    def __init__(self, url: str, deadline_seconds: float = 5.0, *, read_only: bool = False) -> None:
         self.url = database_url(url)
         self.embedded = self.url.get_backend_name() == "sqlite"
         self.deadline_seconds = deadline_seconds
+        self._read_only = read_only
         self.newest_revision = -1
         """The newest revision that this process has seen. If a later one is older, the database was rolled back."""
+        self.schema_version: str | None = None
+        """The schema that this process works with; every transaction refuses another one. None: any, for migrations."""
         self.on_server_change: Callable[[], None] = lambda: None
         """Called when another database server answers than before, to drop what was cached from the former one."""
         self._server_started = 0
         milliseconds = max(1, int(deadline_seconds * 1000))
         if self.embedded:
             self.path: Path | None = sqlite_path(self.url)
+            if not read_only:
+                create_private_file(self.path)
+            self._file = DatabaseFile(self.path)
             self.placeholder = "?"
             self._begin = {"read": "BEGIN", "write": "BEGIN IMMEDIATE"}
             self._begin["batch"] = self._begin["append"] = self._begin["write"]
@@ -115,8 +127,12 @@ class Database:
         cursor = self.cursor(conn)
         state = self._state_locked if kind == "write" else self._state
         if self.embedded:
+            if not self._read_only:
+                self._file.check()
             cursor.execute(self._begin[kind])
             cursor.execute(state)
+            if not self._read_only:
+                self._file.check_log(conn.info)
         else:
             cursor.execute(f"{self._begin[kind]}; {state}")
             while cursor.nextset():
@@ -124,8 +140,15 @@ class Database:
         row = cursor.fetchone()
         if row is None:
             raise ConfigurationError("the database has no revision row; run `aizen-hub db check`")
-        now = datetime.now(UTC) if self.embedded else from_microseconds(row[3])
-        server = 0 if self.embedded else row[4]
+        if self.schema_version not in (None, row[3]):
+            raise UnusableDatabase(
+                f"the database was upgraded to the schema `{row[3]}`, and this program works with"
+                f" `{self.schema_version}`",
+                remedy="restart the service with the upgraded aizen-hub",
+                extensions={"sealed": True},
+            )
+        now = datetime.now(UTC) if self.embedded else from_microseconds(row[4])
+        server = 0 if self.embedded else row[5]
         if server != self._server_started:
             # A failover may lose the last revisions, and their numbers may be used again by other changes.
             self.on_server_change()
@@ -148,13 +171,23 @@ class Database:
     def _create_engine(self, milliseconds: int) -> Engine:
         pool = {"pool_size": 8, "max_overflow": 8, "pool_timeout": self.deadline_seconds}
         if self.path is not None:
-            engine = create_engine(self.url, isolation_level="AUTOCOMMIT", **pool)
-            create_private_file(self.path)
+            engine = create_engine(
+                _read_only_url(self.path) if self._read_only else self.url, isolation_level="AUTOCOMMIT", **pool
+            )
+
+            @event.listens_for(engine, "do_connect")
+            def check_file(*_arguments: Any) -> None:
+                if not self._read_only:
+                    # SQLite would combine another file with the write-ahead log of the former one.
+                    self._file.check()
 
             @event.listens_for(engine, "connect")
             def configure_connection(connection: sqlite3.Connection, _record: Any) -> None:
                 cursor = connection.cursor()
                 cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+                if self._read_only:
+                    cursor.close()
+                    return
                 cursor.execute("PRAGMA journal_mode = WAL")
                 cursor.execute("PRAGMA synchronous = FULL")
                 cursor.execute("PRAGMA foreign_keys = ON")
@@ -166,6 +199,7 @@ class Database:
                 cursor.close()
 
         else:
+            _require_postgres_driver()
             engine = create_engine(
                 self.url,
                 isolation_level="AUTOCOMMIT",
@@ -230,6 +264,23 @@ def sqlite_path(url: URL) -> Path:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise ConfigurationError("`database`: SQLite needs a plain file, sqlite:///path")
     return Path(url.database)
+
+
+def _require_postgres_driver() -> None:
+    try:
+        importlib.import_module("psycopg")
+    except ImportError:
+        raise ConfigurationError(
+            "`database`: the driver for PostgreSQL is not installed: pip install 'aizen-hub[postgres]'"
+        ) from None
+
+
+def _read_only_url(path: Path) -> URL:
+    query = {"mode": "ro", "uri": "true"}
+    if not path.with_name(path.name + "-wal").exists():
+        # No process has it open. Without this SQLite would make the helper files, with the mode of the database.
+        query["immutable"] = "1"
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
 
 
 def create_private_file(path: Path) -> None:

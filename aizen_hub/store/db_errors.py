@@ -15,6 +15,10 @@ _OUTAGES = frozenset({"OperationalError", "InterfaceError", "InternalError", "Da
 _BUGS = frozenset({"IntegrityError", "DataError", "ProgrammingError", "NotSupportedError"})
 
 
+class UnusableDatabase(Unavailable):
+    """The database is no longer the one that this process was started with: nothing is read from it or written."""
+
+
 def is_outage(error: BaseException) -> bool:
     """Tell whether the database is locked, full, stalled or gone, or reports a conflict that a retry may solve."""
     if isinstance(error, PoolTimeout):

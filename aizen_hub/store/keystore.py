@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import insert, select, update
 
-from aizen_hub.problems import Conflict, NotFound, Unavailable
+from aizen_hub.problems import Conflict, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
-from aizen_hub.tokens.key_encryption import KeyEncryption
+from aizen_hub.tokens.key_encryption import MISSING, WRONG_KEY, KeyEncryption, KeyFileError, KeyFileFault
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey, base64url_encode, jwk_thumbprint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aizen_hub.settings import Settings
     from aizen_hub.store.sql_store import Store
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _TABLE = tables.keys
 _FIRST_START = Actor(Identity.service_account("aizen-hub"), Channel.OPERATOR)
+_CREATE_FILE = "create it with `aizen-hub keys init`, copy it to every replica, and start the service again"
 _RETIRED_MARKER = b"retired"
 
 
@@ -39,18 +42,26 @@ class KeyStore:
     Parameters
     ----------
     encryption : KeyEncryption or None
-    sealed_reason : str or None
+    file_fault : KeyFileFault or None
         Why there is no encryption.
+
+    Attributes
+    ----------
+    encryption : KeyEncryption or None
+        None while the key-encryption file is missing, unusable or of another installation. `list_keys` then returns
+        public halves, which verify the audit. `ring` is empty: nothing is signed, and no key is accepted or published,
+        since without the file a row of this installation cannot be told from one that was inserted.
+    file_fault : KeyFileFault or None
     """
 
-    def __init__(self, encryption: KeyEncryption | None, sealed_reason: str | None = None) -> None:
-        if encryption is None and sealed_reason is None:
+    def __init__(self, encryption: KeyEncryption | None, file_fault: KeyFileFault | None = None) -> None:
+        if encryption is None and file_fault is None:
             raise ValueError("a key store without encryption needs a reason")
         self.encryption = encryption
-        self.sealed_reason = sealed_reason
+        self.file_fault = file_fault
         self._lock = Lock()
         self._revision = -1
-        self._ring = KeyRing(sealed_reason=sealed_reason)
+        self._ring = KeyRing()
         self._loaded: dict[str, tuple[tuple[Any, ...], SigningKey]] = {}
         self._reported_faults: list[str] = []
 
@@ -67,13 +78,32 @@ class KeyStore:
         try:
             create = new and settings.uses_sqlite and not path.exists()
             keys = cls(KeyEncryption.create(path) if create else KeyEncryption.load(path))
-        except Unavailable as error:
-            log.error("sealed: %s", error.detail)
-            return cls(None, error.detail)
-        if new:
+        except KeyFileError as error:
+            fault = error.fault._replace(remedy=_CREATE_FILE) if new and error.fault.code == MISSING else error.fault
+            keys = cls(None, fault)
+        if new and keys.encryption is not None:
             with store.write(_FIRST_START) as write:
                 keys.create_missing(write)
+        with store.read() as tx:
+            keys.ring(tx)  # finds out whether the file belongs to these keys
         return keys
+
+    def reload_file(self, path: Path) -> None:
+        """Read the key-encryption file again if it could not be used; the next `ring` tells whether it can be now."""
+        if self.file_fault is None:
+            return
+        try:
+            encryption = KeyEncryption.load(path)
+        except KeyFileError as error:
+            if error.fault[:2] != self.file_fault[:2]:
+                self._use_encryption(None, error.fault)
+            return
+        self._use_encryption(encryption, None)
+
+    def _use_encryption(self, encryption: KeyEncryption | None, fault: KeyFileFault | None) -> None:
+        with self._lock:
+            self.encryption, self.file_fault = encryption, fault
+            self._revision, self._loaded = -1, {}
 
     def ring(self, tx: ReadTransaction) -> KeyRing:
         """Return the keys at the revision of ``tx``; the same object as long as they do not change.
@@ -104,17 +134,17 @@ class KeyStore:
 
     def list_keys(self, tx: ReadTransaction) -> tuple[SigningKey, ...]:
         """Return every key ever created, including withdrawn ones, the newest of each purpose first."""
-        return tuple(sorted(self._read_ring(tx).keys, key=lambda key: (key.purpose, key.created_at), reverse=True))
+        return tuple(sorted(self._read_keys(tx)[0], key=lambda key: (key.purpose, key.created_at), reverse=True))
 
     def rotate(self, tx: WriteTransaction, purpose: Purpose) -> SigningKey:
         """Make the published key the signing key, retire the former signing key, and publish a new one.
 
         Raises
         ------
-        Unavailable
+        KeyFileError
             The service is sealed.
         """
-        keys = [key for key in self._read_ring(tx).keys if key.purpose is purpose]
+        keys = [key for key in self._read_keys(tx)[0] if key.purpose is purpose]
         next_key = next((key for key in keys if key.state is KeyState.PUBLISHED and key.private_key is not None), None)
         for key in keys:
             if key.state is KeyState.SIGNING:
@@ -161,7 +191,7 @@ class KeyStore:
 
     def _replace_missing(self, tx: WriteTransaction, purposes: set[Purpose]) -> None:
         for purpose in sorted(purposes):
-            states = {key.state for key in self._read_ring(tx).keys if key.purpose is purpose}
+            states = {key.state for key in self._read_keys(tx)[0] if key.purpose is purpose}
             if KeyState.SIGNING not in states and KeyState.PUBLISHED in states:
                 self.rotate(tx, purpose)
                 continue
@@ -195,10 +225,22 @@ class KeyStore:
 
     def _require_encryption(self) -> KeyEncryption:
         if self.encryption is None:
-            raise Unavailable(self.sealed_reason or "sealed", extensions={"sealed": True})
+            assert self.file_fault is not None, "without encryption there is a reason"
+            raise KeyFileError(self.file_fault)
         return self.encryption
 
     def _read_ring(self, tx: ReadTransaction) -> KeyRing:
+        keys, faults = self._read_keys(tx)
+        if self.file_fault is not None:
+            return KeyRing((), tx.revision, self.file_fault.sentence, self.file_fault.remedy)
+        try:
+            ring = KeyRing(keys, tx.revision)
+        except ValueError as error:
+            return KeyRing((), tx.revision, str(error))
+        return KeyRing(keys, tx.revision, next(iter(faults), None)) if ring.is_sealed else ring
+
+    def _read_keys(self, tx: ReadTransaction) -> tuple[list[SigningKey], list[str]]:
+        """Return the keys, and a sentence for each row that is not one."""
         rows = tx.conn.execute(select(_TABLE).order_by(_TABLE.c.created, _TABLE.c.kid)).all()
         keys, loaded = [], {}
         faults: list[str] = []
@@ -212,16 +254,16 @@ class KeyStore:
                 continue
             keys.append(key)
             loaded[row.kid] = (fingerprint, key)
+        if self.encryption is not None and faults and all(key.state is KeyState.WITHDRAWN for key in keys):
+            # Not one key belongs to the file.
+            self._use_encryption(None, WRONG_KEY)
+            return self._read_keys(tx)
         self._loaded = loaded
         if faults != self._reported_faults:
             self._reported_faults = faults
             for fault in faults:
                 log.error("a signing key cannot be used: %s", fault)
-        try:
-            ring = KeyRing(keys, tx.revision)
-        except ValueError as error:
-            return KeyRing((), tx.revision, str(error))
-        return KeyRing(keys, tx.revision, self.sealed_reason or next(iter(faults), None)) if ring.is_sealed else ring
+        return keys, faults
 
     def _load_key(self, row: Any) -> SigningKey:
         state, purpose = KeyState(row.state), Purpose(row.purpose)

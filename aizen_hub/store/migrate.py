@@ -8,15 +8,18 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, update
 
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store import tables
-from aizen_hub.store.database import Database
+from aizen_hub.store.database import Database, database_url
+from aizen_hub.store.db_diagnosis import translate_for_operator
 from aizen_hub.store.db_grants import grant_service_role
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x61697A656E  # an arbitrary key that no other user of the database uses
+
+_MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 
 
 class SchemaError(ConfigurationError):
@@ -35,15 +38,18 @@ def upgrade(url: str, service_role: str | None = None) -> str:
     ------
     SchemaError
         The database was created by a newer version.
+    Unavailable
+        The database cannot be used; names the cause and what corrects it.
     """
-    database = Database(url, deadline_seconds=60)
-    try:
-        if database.embedded and service_role is not None:
-            raise ConfigurationError("an embedded database has no roles; leave the service role out")
-        with database.engine.connect() as conn:
-            return _upgrade(database, conn, service_role)
-    finally:
-        database.dispose()
+    with translate_for_operator(database_url(url)):
+        database = Database(url, deadline_seconds=60)
+        try:
+            if database.embedded and service_role is not None:
+                raise ConfigurationError("an embedded database has no roles; leave the service role out")
+            with database.engine.connect() as conn:
+                return _upgrade(database, conn, service_role)
+        finally:
+            database.dispose()
 
 
 def check(url: str) -> str:
@@ -53,22 +59,53 @@ def check(url: str) -> str:
     ------
     SchemaError
         It is another one; the message says whether to upgrade the database or the program.
+    Unavailable
+        The database cannot be used; names the cause and what corrects it.
     """
-    database = Database(url)
-    try:
-        with database.engine.connect() as conn:
-            return _check(conn)
-    finally:
-        database.dispose()
+    with translate_for_operator(database_url(url)):
+        database = Database(url, read_only=True)
+        try:
+            with database.engine.connect() as conn:
+                return _check(conn)
+        finally:
+            database.dispose()
+
+
+def create_if_empty(url: str) -> bool:
+    """Create the schema on a PostgreSQL database without any table, if its role may; return whether that was done.
+
+    For the start of the service. Where the role may not create tables, the owner of the database runs
+    ``aizen-hub db upgrade``.
+
+    Raises
+    ------
+    Unavailable
+        The database cannot be used; names the cause and what corrects it.
+    """
+    with translate_for_operator(database_url(url)):
+        database = Database(url, deadline_seconds=60)
+        try:
+            with database.engine.connect() as conn:
+                is_empty = not inspect(conn).get_table_names()
+                if not is_empty or not conn.exec_driver_sql(_MAY_CREATE).scalar():
+                    return False
+                _upgrade(database, conn)
+                return True
+        finally:
+            database.dispose()
 
 
 def prepare(database: Database) -> None:
-    """Create the schema in a new embedded file; check it in any other database."""
+    """Create the schema in a new embedded file, or check it in any other database; later transactions expect it.
+
+    Raises
+    ------
+    SchemaError
+        The schema is another one.
+    """
     with database.engine.connect() as conn:
-        if database.embedded and not inspect(conn).get_table_names():
-            _upgrade(database, conn)
-        else:
-            _check(conn)
+        is_new = database.embedded and not inspect(conn).get_table_names()
+        database.schema_version = _upgrade(database, conn) if is_new else _check(conn)
 
 
 def head_revision() -> str:
@@ -119,6 +156,9 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
         current = MigrationContext.configure(conn).get_current_revision()
         if current is not None and not _is_known(current):
             _check(conn)
+        if current is not None and not database.embedded:
+            # As every change does, and first: writers wait here instead of at a table that is being altered.
+            conn.exec_driver_sql("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
         script = _script()
         with EnvironmentContext(
             _config(),
@@ -133,10 +173,12 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
                 render_as_batch=database.embedded,
             )
             environment.run_migrations()
+        version = head_revision()
+        conn.execute(update(tables.revision).values(schema_version=version))
         if service_role is not None:
             grant_service_role(conn, service_role)
         database.commit(conn)
     except BaseException:  # re-raised: a partial migration must not stay
         database.rollback(conn)
         raise
-    return head_revision()
+    return version

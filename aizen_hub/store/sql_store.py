@@ -27,7 +27,7 @@ from aizen_hub.store.db_grants import find_rewritable_tables
 from aizen_hub.store.failpoints import failpoint
 from aizen_hub.store.rights.cache import RightsCache
 from aizen_hub.store.rights.loader import RightsLoader
-from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,12 @@ class Store:
         """
         with self.translate_db_errors(), self._transaction("read") as (conn, state):
             yield ReadTransaction(conn, state, self)
+
+    @contextmanager
+    def read_as(self, actor: Actor) -> Iterator[ActorTransaction]:
+        """Open a read transaction whose checks are about an actor; raises as `read` does."""
+        with self.translate_db_errors(), self._transaction("read") as (conn, state):
+            yield ActorTransaction(conn, state, self, actor)
 
     @contextmanager
     def write(self, actor: Actor) -> Iterator[WriteTransaction]:

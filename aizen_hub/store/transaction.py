@@ -87,7 +87,20 @@ class ReadTransaction:
         return self._cache.rights(self.conn, self.state.revision, identity)
 
 
-class WriteTransaction(ReadTransaction):
+class ActorTransaction(ReadTransaction):
+    """A read transaction for an actor, whose rights decide what it may read.
+
+    Attributes
+    ----------
+    actor : Actor
+    """
+
+    def __init__(self, conn: Connection, state: StoreState, store: StoreProtocol, actor: Actor) -> None:
+        super().__init__(conn, state, store)
+        self.actor = actor
+
+
+class WriteTransaction(ActorTransaction):
     """A write transaction: the change, its change record and its audit records are committed together or not at all.
 
     A caller that changes rows which a decision depends on must call `record_change`. This is not verified: other
@@ -95,14 +108,12 @@ class WriteTransaction(ReadTransaction):
 
     Attributes
     ----------
-    actor : Actor
     dry_run : bool
         Everything is rolled back at the end.
     """
 
     def __init__(self, conn: Connection, state: StoreState, store: StoreProtocol, actor: Actor) -> None:
-        super().__init__(conn, state, store)
-        self.actor = actor
+        super().__init__(conn, state, store, actor)
         self.dry_run = False
         self._changes: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = []
         self._audit_records: list[AuditRecord] = []

@@ -7,7 +7,7 @@ import binascii
 import re
 import secrets
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,6 +21,45 @@ _SIZE = 32
 _NONCE = 12
 _MAX_FILE_BYTES = 128
 _TEXT = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
+
+
+class KeyFileFault(NamedTuple):
+    """Why the key-encryption file cannot be used.
+
+    Attributes
+    ----------
+    code : str
+        Stable: ``key-file-missing``, ``key-file-unusable`` or ``key-file-wrong``.
+    sentence, remedy : str
+        Without the path: health checks show them, and need no login.
+    """
+
+    code: str
+    sentence: str
+    remedy: str
+
+    @property
+    def is_recoverable(self) -> bool:
+        """Whether the key may be lost; a file with wrong permissions is not."""
+        return self.code != UNUSABLE
+
+
+MISSING, UNUSABLE, WRONG = "key-file-missing", "key-file-unusable", "key-file-wrong"
+_RESTORE = (
+    "put the right file back from its backup, and decisions resume by themselves; if there is none, replace all keys"
+    " with `aizen-hub keys recover`"
+)
+WRONG_KEY = KeyFileFault(
+    WRONG, "the key-encryption file holds another key than the one that encrypted the signing keys", _RESTORE
+)
+
+
+class KeyFileError(Unavailable):
+    """The key-encryption file cannot be used; the service is sealed (R3, R7)."""
+
+    def __init__(self, fault: KeyFileFault) -> None:
+        super().__init__(fault.sentence, remedy=fault.remedy, extensions={"sealed": True, "code": fault.code})
+        self.fault = fault
 
 
 class KeyEncryption:
@@ -44,25 +83,27 @@ class KeyEncryption:
 
         Raises
         ------
-        Unavailable
-            The file is missing, not a regular file of our account, readable by others, or does not contain 256 bits:
-            the service is sealed (R3, R7).
+        KeyFileError
+            The file is missing, not a regular file of our account, readable by others, or does not contain 256 bits.
         """
         try:
             text = read_secret_file(path, _MAX_FILE_BYTES)
         except SecretFileError as error:
             if error.missing:
-                raise Unavailable(
-                    f"the key-encryption file `{path}` does not exist",
-                    remedy="restore it from its backup; for a new installation create one with `aizen-hub keys init`",
-                ) from None
-            raise Unavailable(f"the key-encryption file `{path}` {error.reason}", remedy=error.remedy) from None
+                sentence = "the key-encryption file does not exist"
+                raise KeyFileError(KeyFileFault(MISSING, sentence, _RESTORE)) from None
+            remedy = (
+                error.remedy and "run `chmod 600` on the file that `key_encryption_file` names"
+            ) or "let it be a plain file of the service's account, with mode 0600"
+            raise KeyFileError(KeyFileFault(UNUSABLE, f"the key-encryption file {error.reason}", remedy)) from None
         if not _TEXT.fullmatch(text):
-            raise Unavailable(f"the key-encryption file `{path}` does not hold 256 bits as 43 base64url characters")
+            sentence = "the key-encryption file does not hold 256 bits as 43 base64url characters"
+            raise KeyFileError(KeyFileFault(WRONG, sentence, _RESTORE))
         try:
             return cls(base64.urlsafe_b64decode(text.rstrip() + b"="))
         except (ValueError, binascii.Error):
-            raise Unavailable(f"the key-encryption file `{path}` does not hold 256 random bits") from None
+            sentence = "the key-encryption file does not hold 256 random bits"
+            raise KeyFileError(KeyFileFault(WRONG, sentence, _RESTORE)) from None
 
     @classmethod
     def create(cls, path: Path) -> Self:

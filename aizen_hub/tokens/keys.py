@@ -24,6 +24,9 @@ JWKS_MAX_AGE = timedelta(minutes=5)
 """How long others may cache our key set (R55)."""
 
 
+FIND_KEYS = "an operator must restore the signing keys: see `aizen-hub keys list`"
+
+
 class KeyState(StrEnum):
     """State of a key; it only ever moves down this list.
 
@@ -141,16 +144,26 @@ class KeyRing:
         The store's revision of this state.
     sealed_reason : str or None
         Why nothing can be signed, if known: a missing file, a private key that cannot be decrypted.
+    remedy : str
+        What an operator does about it.
     """
 
     keys: tuple[SigningKey, ...]
     revision: int = 0
     sealed_reason: str | None = None
+    remedy: str = FIND_KEYS
 
-    def __init__(self, keys: Iterable[SigningKey] = (), revision: int = 0, sealed_reason: str | None = None) -> None:
+    def __init__(
+        self,
+        keys: Iterable[SigningKey] = (),
+        revision: int = 0,
+        sealed_reason: str | None = None,
+        remedy: str = FIND_KEYS,
+    ) -> None:
         object.__setattr__(self, "keys", tuple(keys))
         object.__setattr__(self, "revision", revision)
         object.__setattr__(self, "sealed_reason", sealed_reason)
+        object.__setattr__(self, "remedy", remedy)
         if len({key.kid for key in self.keys}) != len(self.keys):
             raise ValueError("two keys of one ring have the same kid")
         signing = [key.purpose for key in self.keys if key.state is KeyState.SIGNING]
@@ -176,7 +189,7 @@ class KeyRing:
         except KeyError:
             raise Unavailable(
                 self.sealed_reason or f"there is no usable signing key for {purpose} tokens",
-                remedy="an operator must restore the signing keys: see `aizen-hub keys list`",
+                remedy=self.remedy,
                 extensions={"sealed": True},
             ) from None
 

@@ -66,13 +66,13 @@ def insert_assignment(tx: WriteTransaction, role: str, scope: str, to: Identity,
         "role": role, "scope": scope, "identity": str(to), "reason": "", "granted_by": "user:tester", "granted": tx.now,
         "creator": False, "revision": tx.revision + 1,
     }  # fmt: skip
-    tx.conn.execute(insert(tables.assignments).values(**{**row, **more}))
+    tx.conn.execute(insert(tables.assignment_rows).values(**{**row, **more}))
     tx.record_change("grant", {"role": role, "scope": scope, "to": to}, [str(to)])
     tx.audit("role.granted", target=str(to), role=role)
 
 
 def delete_assignment(tx: WriteTransaction, role: str, scope: str, from_: Identity) -> None:
-    a = tables.assignments
+    a = tables.assignment_rows
     tx.conn.execute(delete(a).where(a.c.role == role, a.c.scope == scope, a.c.identity == str(from_)))
     tx.record_change("revoke", {"role": role, "scope": scope, "from": from_}, [str(from_)])
     tx.audit("role.revoked", target=str(from_), role=role)

@@ -16,6 +16,9 @@ from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.users import registration
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.cli.doctor.checks import STORE_CHECKS
+from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.cli.doctor.store import check_store
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import ConfigurationError, Settings
@@ -25,6 +28,10 @@ from aizen_hub.store.sql_store import Store
 
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 ROLE = "aizen_service"
+
+
+def _check_store(settings: Settings) -> list[CheckResult]:
+    return list(check_store(Installation(Path("aizen.yaml"), settings, Path("none")), STORE_CHECKS))
 
 
 @pytest.fixture
@@ -125,7 +132,7 @@ def reported_tables(settings: Settings, catalog: Catalog, caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING):
         Store.open(settings, catalog).close()
         # An operator command, such as doctor, logs no warning.
-        (finding,) = [finding for finding in check_store(settings) if "the service's database role" in finding.message]
+        (finding,) = [finding for finding in _check_store(settings) if "the service's database role" in finding.message]
     warnings = [text for record in caplog.records if "R97" in (text := record.getMessage())]
     if not warnings:
         assert finding.level == "ok"

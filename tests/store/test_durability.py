@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.cli.doctor.checks import STORE_CHECKS
+from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.cli.doctor.store import check_store
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate
@@ -20,6 +23,10 @@ from tests.fixtures.postgres import Server, fresh_database
 pytestmark = pytest.mark.needs("postgres")
 
 SETTINGS = ("fsync", "synchronous_commit")
+
+
+def _check_store(settings: Settings) -> list[CheckResult]:
+    return list(check_store(Installation(Path("aizen.yaml"), settings, Path("none")), STORE_CHECKS))
 
 
 @contextmanager
@@ -70,6 +77,6 @@ def test_a_server_that_may_lose_commits_is_reported(
     with switched_off(postgres_server, name):
         (warning,) = _warnings(on_postgres, catalog, caplog)
         assert f"{name}=off" in warning
-        (failed,) = [finding for finding in check_store(on_postgres) if name in finding.message]
+        (failed,) = [finding for finding in _check_store(on_postgres) if name in finding.message]
         assert failed.level == "fail"
     assert _warnings(on_postgres, catalog, caplog) == []

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import delete, insert, select, update
 
+from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.cli.commands.keys import keys as keys_command
 from aizen_hub.problems import Conflict, NotFound, Unavailable
@@ -21,7 +22,7 @@ from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.sql_store import Store
 from aizen_hub.tokens.jws import TokenError
-from aizen_hub.tokens.key_encryption import KeyEncryption
+from aizen_hub.tokens.key_encryption import WRONG_KEY, KeyEncryption
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey
 from aizen_hub.tokens.opaque_token import new_id
 from aizen_hub.tokens.role_token import RoleTokenVerifier, issue_role_token
@@ -211,6 +212,19 @@ class TestSealed:
         assert restarted.accepts(token)
         restarted.close()
 
+    @pytest.mark.needs("postgres")
+    def test_a_new_installation_is_told_to_create_the_file(self, migrated_url: str, tmp_path: Path) -> None:
+        settings = Settings(data_dir=tmp_path, database=migrated_url)
+        store = Store.open(settings, CATALOG)
+        keys = KeyStore.open(settings, store)
+        for _ in range(2):
+            keys.reload_file(settings.key_encryption_path)
+            with store.read() as tx:
+                ring = keys.ring(tx)
+            assert ring.is_sealed
+            assert "`aizen-hub keys init`" in ring.remedy
+        store.close()
+
     @pytest.mark.proves("R7")
     def test_another_file_seals(self, service: KeyInstallation, tmp_path: Path) -> None:
         service.settings.key_encryption_path.unlink()
@@ -218,8 +232,63 @@ class TestSealed:
         sealed = KeyInstallation(tmp_path)
         assert sealed.ring.is_sealed
         assert "another key" in (sealed.ring.sealed_reason or "")
-        assert not sealed.accepts(service.token())
+        assert sealed.keys.file_fault == WRONG_KEY
+        with pytest.raises(Unavailable):
+            sealed.token()
         sealed.close()
+
+    @pytest.mark.proves("R7")
+    @pytest.mark.parametrize("wrong", [False, True])
+    def test_the_file_is_read_again_until_it_can_be_used(
+        self, service: KeyInstallation, tmp_path: Path, wrong: bool
+    ) -> None:
+        token, path = service.token(), service.settings.key_encryption_path
+        path.rename(tmp_path / "moved")
+        if wrong:
+            KeyEncryption.create(path)
+        sealed = KeyInstallation(tmp_path)
+        for _ in range(2):
+            sealed.keys.reload_file(path)
+            assert sealed.ring.is_sealed
+            assert sealed.keys.encryption is None
+        (tmp_path / "moved").replace(path)
+        sealed.keys.reload_file(path)
+        assert not sealed.ring.is_sealed
+        assert sealed.keys.file_fault is None
+        assert sealed.accepts(token)
+        assert service.accepts(sealed.token())
+        sealed.close()
+
+    @pytest.mark.proves("R95", "R96")
+    @pytest.mark.parametrize("wrong", [False, True])
+    def test_public_keys_still_verify_what_was_signed(
+        self, service: KeyInstallation, tmp_path: Path, wrong: bool
+    ) -> None:
+        """So that a lost key is not mistaken for an older database."""
+        kid, private = service.ring.signer(Purpose.CHECKPOINT)
+        signature = private.sign(b"heads")
+        service.settings.key_encryption_path.unlink()
+        if wrong:
+            KeyEncryption.create(service.settings.key_encryption_path)
+        sealed = KeyInstallation(tmp_path)
+        with sealed.store.read() as tx:
+            check = signature_check(sealed.keys.list_keys(tx))
+        assert check(kid.kid, b"heads", signature)
+        assert not check(kid.kid, b"other heads", signature)
+        sealed.close()
+
+    @pytest.mark.proves("R7")
+    def test_keys_under_another_file_seal_a_running_process(self, service: KeyInstallation, tmp_path: Path) -> None:
+        """As on a replica that did not get the new file after a recovery."""
+        recovered = KeyStore(KeyEncryption.create(tmp_path / "new"))
+        with service.store.write(OPERATOR) as tx:
+            recovered.withdraw(tx, [key.kid for key in service.keys.list_keys(tx)], "lost")
+        assert service.ring.is_sealed
+        assert service.keys.file_fault == WRONG_KEY
+        (tmp_path / "new").replace(service.settings.key_encryption_path)
+        service.keys.reload_file(service.settings.key_encryption_path)
+        assert not service.ring.is_sealed
+        assert service.accepts(service.token())
 
     @pytest.mark.proves("R3", "R7")
     def test_a_file_that_others_can_read_seals(self, service: KeyInstallation, tmp_path: Path) -> None:
@@ -279,6 +348,22 @@ class TestDatabaseAttacker:
             with service.store.write(OPERATOR) as tx:
                 tx.conn.execute(delete(tables.keys).where(tables.keys.c.kid == key.kid))
                 tx.record_change("key", {}, ["*"])
+
+    @pytest.mark.proves("T-38", "R7")
+    def test_a_key_inserted_beside_damaged_ones_is_neither_accepted_nor_published(
+        self, service: KeyInstallation
+    ) -> None:
+        """Keys that all look as if they were encrypted under another file seal the service, and prove nothing."""
+        with service.store.read() as tx:
+            key = SigningKey.generate(Purpose.DECISION, tx.now)
+        with service.store.write(OPERATOR) as tx:
+            tx.conn.execute(update(tables.keys).values(private=b"damaged", state="published"))
+        self.insert_key(service, key, "signing", b"anything")
+        ring = service.ring
+        assert ring.is_sealed
+        assert service.keys.file_fault == WRONG_KEY
+        assert all(ring.verifier(purpose, key.kid) is None for purpose in Purpose)
+        assert ring.jwks(key.created_at) == {"keys": []}
 
     @pytest.mark.proves("T-38")
     def test_a_withdrawn_or_retired_key_cannot_be_restored(self, service: KeyInstallation) -> None:

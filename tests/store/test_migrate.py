@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate, tables
 from aizen_hub.store.database import Database
+from aizen_hub.store.db_errors import UnusableDatabase
 from aizen_hub.store.sql_store import Store
+from tests.fixtures.next_schema import write_next_migrations
 from tests.store import store_rows
 from tests.store.store_rows import TESTER
-
-SECOND_REVISION = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "0002"
-down_revision = "0001"
-branch_labels = None
-depends_on = None
-
-
-def upgrade() -> None:
-    op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("text", sa.Text()))
-    op.add_column("users", sa.Column("nickname", sa.String(length=20)))
-    op.execute("UPDATE users SET nickname = name")
-    op.execute("INSERT INTO notes (id, text) SELECT id, name FROM users{broken}")
-"""
 
 
 @pytest.mark.filterwarnings("ignore:autogenerate skipping", "ignore:Skipped unsupported reflection")
@@ -105,6 +92,42 @@ def test_opening_a_store_never_creates_a_shared_schema(postgres_url: str, tmp_pa
 
 
 @pytest.mark.proves("R5")
+@pytest.mark.needs("postgres")
+def test_the_start_of_a_service_fills_an_empty_database_only(postgres_url: str) -> None:
+    assert migrate.create_if_empty(postgres_url)
+    assert migrate.check(postgres_url) == migrate.head_revision()
+    assert not migrate.create_if_empty(postgres_url)
+
+
+@pytest.mark.proves("R5")
+@pytest.mark.needs("postgres")
+def test_a_database_with_tables_of_others_is_not_filled(postgres_url: str) -> None:
+    engine = create_engine(postgres_url)
+    with engine.begin() as conn:
+        conn.exec_driver_sql("CREATE TABLE theirs (x int)")
+    assert not migrate.create_if_empty(postgres_url)
+    assert inspect(engine).get_table_names() == ["theirs"]
+    engine.dispose()
+
+
+@pytest.mark.proves("R5", "R97")
+@pytest.mark.needs("postgres")
+def test_a_role_that_may_not_create_tables_creates_none(postgres_url: str) -> None:
+    engine, url = create_engine(postgres_url), make_url(postgres_url)
+    role = f"reader_of_{url.database}"
+    with engine.begin() as conn:
+        conn.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        conn.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    try:
+        assert not migrate.create_if_empty(url.set(username=role).render_as_string(hide_password=False))
+        assert inspect(engine).get_table_names() == []
+    finally:
+        with engine.begin() as conn:
+            conn.exec_driver_sql(f"DROP ROLE {role}")
+        engine.dispose()
+
+
+@pytest.mark.proves("R5")
 def test_a_file_of_another_program_is_not_changed(tmp_path: Path, catalog: Catalog) -> None:
     with sqlite3.connect(tmp_path / "aizen.sqlite") as db:
         db.execute("CREATE TABLE theirs (x)")
@@ -118,12 +141,8 @@ def test_a_file_of_another_program_is_not_changed(tmp_path: Path, catalog: Catal
 
 @pytest.fixture
 def second_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Migrations with a made-up second revision, as a later version of the program would have."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrate._MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    path = folder / "versions" / "0002_notes.py"
-    path.write_text(SECOND_REVISION.replace("{broken}", ""))
-    yield path
+    """The module of a made-up second migration."""
+    yield write_next_migrations(tmp_path / "migrations")
     monkeypatch.undo()
 
 
@@ -162,7 +181,8 @@ def test_a_failed_upgrade_leaves_the_former_schema(
     settings: Settings, catalog: Catalog, second_revision: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Store.open(settings, catalog).close()
-    second_revision.write_text(SECOND_REVISION.replace("{broken}", " WHERE no_such_column = 1"))
+    shutil.rmtree(second_revision.parents[1])
+    write_next_migrations(second_revision.parents[1], " WHERE no_such_column = 1")
     with monkeypatch.context() as patch:
         patch.setattr(migrate, "_MIGRATIONS", second_revision.parents[1])
         with pytest.raises(Exception, match="no_such_column"):
@@ -173,3 +193,65 @@ def test_a_failed_upgrade_leaves_the_former_schema(
         assert "notes" not in inspect(conn).get_table_names()
         assert "nickname" not in {column["name"] for column in inspect(conn).get_columns("users")}
     store.close()
+
+
+@pytest.mark.proves("R5")
+def test_a_running_process_does_not_use_an_upgraded_schema(
+    settings: Settings, catalog: Catalog, second_revision: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older program would write rows without what the newer schema needs, which the audit would find for ever."""
+    store = Store.open(settings, catalog)
+    with store.read() as tx:
+        revision = tx.revision
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "_MIGRATIONS", second_revision.parents[1])
+        assert migrate.upgrade(settings.database_url) == "0002"
+    for use in (lambda: store.append_audit([]), lambda: _write(store), lambda: _read(store)):
+        with pytest.raises(UnusableDatabase, match=r"upgraded to the schema `0002`.*works with `0001`") as raised:
+            use()
+        assert raised.value.extensions["sealed"] is True
+    with store.database.engine.connect() as conn:
+        assert conn.execute(text("SELECT value FROM revision")).scalar() == revision
+        assert conn.execute(text("SELECT count(*) FROM users WHERE name = 'alice'")).scalar() == 0
+    store.close()
+
+
+def _write(store: Store) -> None:
+    with store.write(TESTER) as tx:
+        store_rows.insert_user(tx, "alice")
+
+
+def _read(store: Store) -> None:
+    with store.read():
+        pass
+
+
+@pytest.mark.proves("R5")
+@pytest.mark.needs("postgres")
+def test_an_upgrade_waits_for_a_change_in_progress(
+    migrated_url: str, tmp_path: Path, catalog: Catalog, second_revision: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(Settings(data_dir=tmp_path, database=migrated_url), catalog)
+    monkeypatch.setattr(migrate, "_MIGRATIONS", second_revision.parents[1])
+    with ThreadPoolExecutor(1) as pool:
+        with store.write(TESTER) as tx:
+            upgrading = pool.submit(migrate.upgrade, migrated_url)
+            _wait_for_lock(migrated_url)
+            store_rows.insert_user(tx, "alice")
+        assert upgrading.result(60) == "0002"
+    with pytest.raises(UnusableDatabase):
+        _read(store)
+    with store.database.engine.connect() as conn:
+        assert conn.execute(text("SELECT nickname FROM users WHERE name = 'alice'")).scalar() == "alice"
+    store.close()
+
+
+def _wait_for_lock(url: str) -> None:
+    import psycopg
+
+    end = time.monotonic() + 30
+    with psycopg.connect(url, autocommit=True) as conn:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while conn.execute(query).fetchone() == (0,):
+            assert time.monotonic() < end, "the upgrade did not wait"
+            time.sleep(0.02)

@@ -65,6 +65,13 @@ class CheckpointFault:
     unsigned_number: int | None = None
 
 
+class CheckpointSetBackError(OSError):
+    """The file ends before what this process wrote last: it was replaced by an older copy, or cut."""
+
+    def __init__(self, number: int, written: int) -> None:
+        super().__init__(f"it ends with the checkpoint {number}, but {written} was written")
+
+
 class CheckpointFile:
     """An append-only file of signed checkpoints, readable for its owner only.
 
@@ -91,9 +98,11 @@ class CheckpointFile:
 
         Raises
         ------
+        CheckpointSetBackError
+            The file ends before what this process wrote last.
         OSError
-            The file cannot be written, or ends before what this process wrote last: it was deleted or rolled back, or
-            its disk is gone. The caller reports it and retries with the next checkpoint.
+            The file cannot be written: it was deleted, or its disk is full or gone. The caller reports either error and
+            retries with the next checkpoint.
         """
         last_heads = {} if void_from is not None else self._last_heads
         changed = {writer: head for writer, head in heads.items() if last_heads.get(writer) != head}
@@ -107,7 +116,7 @@ class CheckpointFile:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             number, previous, torn = _read_end(descriptor)
             if number < self._last_number:
-                raise OSError(f"it ends with number {number}, but {self._last_number} was already written")
+                raise CheckpointSetBackError(number, self._last_number)
             content: dict[str, Any] = {
                 "number": number + 1,
                 "at": to_microseconds(at),

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import time
 
+from aizen_hub.audit.checkpoints.checkpoint import CheckpointSetBackError
+
 _REMEDY_WRITE = (
     "make sure that the service's account can write to `checkpoint_file` and that its disk is mounted and not full;"
     " decisions resume by themselves"
+)
+_REMEDY_SET_BACK = (
+    "put the newest copy of `checkpoint_file` back, and decisions resume by themselves; if there is none, restart the"
+    " service: it goes on after the last line, and nothing proves any more what the lost lines signed"
 )
 _REMEDY_LOG = "see the service's log, task `checkpoint`; decisions resume by themselves"
 
@@ -29,6 +35,7 @@ class CheckpointHealth:
         self._last_success = _now()
         self._has_succeeded = False
         self._error: str | None = None
+        self._remedy = _REMEDY_WRITE
 
     @property
     def age(self) -> float:
@@ -45,13 +52,13 @@ class CheckpointHealth:
         """Why nothing may be decided, as a sentence that does not change with time; None if decisions may go on."""
         late, error = self.age > self._grace, self._error
         if error is not None and (late or not self._has_succeeded):
-            return f"the audit cannot be signed, since its checkpoint file cannot be written: {error}"
+            return f"the audit cannot be signed: {error}"
         return f"the audit was not signed for more than {self._grace:.0f} s" if late else None
 
     @property
     def remedy(self) -> str:
         """What resolves `fault`."""
-        return _REMEDY_LOG if self._error is None else _REMEDY_WRITE
+        return _REMEDY_LOG if self._error is None else self._remedy
 
     def start(self) -> float:
         """Return the time at which the heads are read, to pass to `succeeded`."""
@@ -62,14 +69,18 @@ class CheckpointHealth:
         self._last_success, self._has_succeeded, self._error = started, True, None
 
     def failed(self, error: OSError) -> None:
-        """Note that the file could not be written.
+        """Note that the file could not be written, or was set back.
 
         Parameters
         ----------
         error : OSError
             Its reason is shown by the health check, which needs no login; its path is not.
         """
-        self._error = (error.strerror or str(error) or type(error).__name__).lower()
+        if isinstance(error, CheckpointSetBackError):
+            self._error, self._remedy = f"its checkpoint file was set back: {error}", _REMEDY_SET_BACK
+            return
+        reason = (error.strerror or str(error) or type(error).__name__).lower()
+        self._error, self._remedy = f"its checkpoint file cannot be written: {reason}", _REMEDY_WRITE
 
 
 def _now() -> float:

@@ -23,6 +23,7 @@ class ChangeHistory:
         self._tables: defaultdict[str, Rows] = defaultdict(dict)
         # A million assignments share their names and nearly all of their values.
         self._interned: dict[Any, Any] = {}
+        self._staged: defaultdict[str, list[RowChange]] = defaultdict(list)  # by operation
         self._apply_row(row_written(tables.revision, 1, {}))  # inserted by the schema
 
     def apply(self, change: Mapping[str, Any]) -> None:
@@ -37,6 +38,14 @@ class ChangeHistory:
     def rows_of(self, table: str) -> Rows:
         """Return the rows of a table."""
         return self._tables[table]
+
+    def stage(self, operation: str, changes: list[RowChange]) -> None:
+        """Note rows that an operation wrote, which have no effect before `take_staged`."""
+        self._staged[operation] += changes
+
+    def take_staged(self, operation: str) -> list[RowChange]:
+        """Return the rows that an operation wrote, and forget them."""
+        return self._staged.pop(operation, [])
 
     def _apply_row(self, change: RowChange) -> None:
         owners, owner = self._tables[change.table], self._intern(change.owner)
@@ -86,6 +95,32 @@ def _assignment(operation: RowOperation, change: Mapping[str, Any], values: Mapp
     return RowChange(operation, tables.assignments.name, change["identity"], part, values)
 
 
+def _stage(history: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    removed = [
+        RowChange(RowOperation.DELETE, tables.assignments.name, identity, f"{role}:{scope}")
+        for role, scope, identity in change["removed"]
+    ]
+    added = [
+        RowChange(RowOperation.WRITE, tables.assignments.name, identity, f"{role}:{scope}", _interval(starts, ends))
+        for role, scope, identity, starts, ends in change["added"]
+    ]
+    history.stage(change["operation"], removed + added)
+    return []
+
+
+def _interval(starts: int | None, ends: int | None) -> Mapping[str, Any]:
+    return {"starts": starts, "ends": ends, "creator": None, "mapped": None}
+
+
+def _apply_staged(history: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    return history.take_staged(change["operation"])
+
+
+def _discard_staged(history: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
+    history.take_staged(change["operation"])
+    return []
+
+
 def _key(_: ChangeHistory, change: Mapping[str, Any]) -> list[RowChange]:
     make_change = row_written if "public" in change else row_updated
     return [make_change(tables.keys, change["kid"], change)]
@@ -115,6 +150,9 @@ _HANDLERS: Mapping[str, Callable[[ChangeHistory, Mapping[str, Any]], list[RowCha
     # Kinds of change whose own fields describe the rows completely.
     "grant": _grant,
     "revoke": _revoke,
+    "stage": _stage,
+    "apply": _apply_staged,
+    "discard": _discard_staged,
     "key": _key,
     "catalog": _catalog,
     "restored": _restored,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import click
 
 from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.local_store import find_rollback, open_store, open_store_with_keys, operator_actor
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import show_message
-from aizen_hub.problems import Unavailable
+from aizen_hub.problems import Conflict, NotFound, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.validation.prose import check_prose
+
+_URL_HELP = "On PostgreSQL: connect as this role, by default as the service does.  [env: AIZEN_OWNER_URL]"
 
 
 @click.group()
@@ -32,14 +35,17 @@ def upgrade(config: Path, service_role: str | None, url: str | None) -> int:
     the owner grants the privileges that the service needs, which do not include changing or deleting audit rows.
 
     Run it after the installation on PostgreSQL and after each upgrade of aizen-hub, before the service starts. The
-    service itself creates a new SQLite file.
+    service itself creates a new SQLite file. On SQLite the service must not run meanwhile; on PostgreSQL, replicas of
+    the former version stop deciding. Make a backup before (`db backup`).
     """
     from aizen_hub.store import migrate
+    from aizen_hub.store.instance_lock import InstanceLock
 
     settings = Settings.load(config)
     if settings.uses_sqlite and settings.database is None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    click.echo(migrate.upgrade(url or settings.database_url, service_role))
+    with InstanceLock.for_settings(settings) or nullcontext():
+        click.echo(migrate.upgrade(url or settings.database_url, service_role))
     show_message("the schema is up to date")
     return ExitCode.DONE
 
@@ -102,6 +108,95 @@ def compact(config: Path) -> int:
     return ExitCode.DONE
 
 
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@click.option("--url", envvar="AIZEN_OWNER_URL", help=_URL_HELP)
+def backup(file: Path, config: Path, url: str | None) -> int:
+    """Copy the database into FILE, consistent and readable by this account only, while the service runs.
+
+    Copying `aizen.sqlite` itself loses the rows in its write-ahead log. FILE must not exist. It contains everything but
+    what `db backup` lists: keep these files too, the key-encryption file apart from FILE. On PostgreSQL, FILE is a dump
+    made by pg_dump.
+    """
+    from aizen_hub.store import postgres_backup, sqlite_backup
+    from aizen_hub.store.database import database_url, sqlite_path
+    from aizen_hub.store.migrate import SchemaError
+
+    settings = Settings.load(config)
+    if settings.uses_sqlite and not sqlite_path(database_url(settings.database_url)).exists():
+        raise NotFound("there is no database yet", remedy="the service creates it at its first start")
+    if file.exists():
+        raise Conflict(f"{file} exists already", remedy="choose another file: a backup never replaces one")
+    try:
+        with open_store(settings) as store, store.write(operator_actor()) as tx:
+            tx.audit("database.backed-up", details={"file": str(file.absolute())})
+    except SchemaError as error:
+        show_message(f"this backup is not recorded in the audit: {error}")
+    if settings.uses_sqlite:
+        revision = sqlite_backup.back_up(sqlite_path(database_url(settings.database_url)), file)
+        show_message(f"wrote {file}: revision {revision}, {file.stat().st_size} bytes")
+    else:
+        postgres_backup.back_up(url or settings.database_url, file)
+        show_message(f"wrote {file}: {file.stat().st_size} bytes")
+    show_message("keep with it, each as it is now or newer:")
+    for what, path in _further_files(settings):
+        click.echo(f"{path}\t{what}")
+    return ExitCode.DONE
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@click.option("--url", envvar="AIZEN_OWNER_URL", help="On PostgreSQL: connect as the owner.  [env: AIZEN_OWNER_URL]")
+@click.option("--replace", is_flag=True, help="Set an existing SQLite database aside, under another name.")
+def restore(file: Path, config: Path, url: str | None, replace: bool) -> int:
+    """Restore the database from FILE, which `db backup` made. The service must not run.
+
+    An existing SQLite database is kept under another name (--replace); on PostgreSQL the database must be empty. Do not
+    restore the checkpoint file: the present one tells what the backup lacks. If it lacks something, the service decides
+    nothing until `aizen-hub db accept-restore`.
+    """
+    from aizen_hub.store import migrate, postgres_backup, sqlite_backup
+    from aizen_hub.store.database import database_url, sqlite_path
+    from aizen_hub.store.instance_lock import InstanceLock
+
+    settings = Settings.load(config)
+    if not file.exists():
+        raise NotFound(f"there is no file {file}", remedy="name a file that `aizen-hub db backup` wrote")
+    lock = InstanceLock.for_settings(settings)
+    if lock is None:
+        postgres_backup.restore(url or settings.database_url, file)
+        show_message("restored; grant the service's role its rights again: `aizen-hub db upgrade --service-role NAME`")
+    else:
+        database = sqlite_path(database_url(settings.database_url))
+        if database.exists() and not replace:
+            raise Conflict(f"{database} exists", remedy="set it aside with --replace, which keeps it")
+        with lock:
+            revision, kept = sqlite_backup.restore(file, database)
+        show_message(f"restored {database}: revision {revision}")
+        if kept is not None:
+            show_message(f"the former database is kept as {kept}")
+    try:
+        migrate.check(url or settings.database_url)
+    except migrate.SchemaError as error:
+        show_message(f"before the service starts: {error}")
+        return ExitCode.DONE
+    with open_store_with_keys(settings) as (store, keys):
+        loss = find_rollback(settings, store, keys)
+        if keys.file_fault is not None:
+            show_message(f"{keys.file_fault.sentence}: {settings.key_encryption_path}")
+            show_message(keys.file_fault.remedy)
+        elif loss is None:
+            with store.write(operator_actor()) as tx:
+                tx.audit("database.restored", details={"file": str(file.absolute())})
+            show_message("it lacks nothing that was signed: start the service")
+    if loss is not None:
+        show_message(loss.sentence)
+        show_message("start the service, which decides nothing, and run `aizen-hub db accept-restore`")
+    return ExitCode.DONE
+
+
 @db.command("accept-restore")
 @config_option
 @click.option("--reason", default="", help="For the audit.")
@@ -115,21 +210,15 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
     backup, so later revocations are lost: review them. Running services continue by themselves.
     """
     from aizen_hub.accounts.restore import accept_restored_database
-    from aizen_hub.audit.archive.manifest import ArchiveManifests
     from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
     from aizen_hub.audit.checkpoints.heads import chain_heads
-    from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
-    from aizen_hub.audit.integrity.rollback_detection import detect_rollback
-    from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
+    from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 
     check_prose(reason, "reason")
     settings = Settings.load(config)
     file = CheckpointFile(settings.checkpoint_path)
     with open_store_with_keys(settings) as (store, keys):
-        with store.read() as tx:
-            check = signature_check(keys.list_keys(tx))
-            checkpoints, faults = file.read(check)
-            loss = detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, faults)
+        loss = find_rollback(settings, store, keys)
         if loss is None:
             show_message("nothing to accept: the database is not older than the last checkpoint")
             return ExitCode.CONFLICT
@@ -148,3 +237,11 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
         f"accepted: ended {result.sessions} sessions and {result.links} activation links, replaced {result.keys} keys"
     )
     return ExitCode.DONE
+
+
+def _further_files(settings: Settings) -> tuple[tuple[str, Path], ...]:
+    return (
+        ("checkpoints of the audit; never older than the backup", settings.checkpoint_path),
+        ("key-encryption file; in another place than the backup", settings.key_encryption_path),
+        ("secret shared with the hub", settings.hub_secret_path),
+    )

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
+from aizen_hub.cli.local_store import find_rollback, open_store_with_keys, operator_actor
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import output_option, show_message, show_rows
+from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
+    from aizen_hub.store.keystore import KeyStore
+    from aizen_hub.store.sql_store import Store
     from aizen_hub.tokens.keys import SigningKey
 
+_ENDS = """\
+This replaces all signing keys. It ends at once:
+- every role token and decision token; running servers get new ones by themselves,
+- every sign-in to the panel,
+- the second factors of {factors}.
+The core, remote workers and other verifiers have to read the new key set. The audit stays verifiable."""
 PURPOSES = ("role", "decision", "checkpoint", "sync")
 
 
@@ -58,6 +68,8 @@ def list_keys(config: Path, output: str) -> int:
     show_rows(output, ("kid", "purpose", "state", "created", "since", "usable"), [_row(key) for key in key_list])
     if ring.is_sealed:
         show_message(f"aizen-hub: sealed: {ring.sealed_reason or 'a purpose has no usable signing key'}")
+        if keystore.file_fault is not None:
+            show_message(keystore.file_fault.remedy)
         return ExitCode.UNAVAILABLE
     return ExitCode.DONE
 
@@ -108,6 +120,83 @@ def withdraw(config: Path, kid: tuple[str, ...], withdraw_all: bool, reason: str
         click.echo(withdrawn_kid)
     show_message(f"withdrew {len(withdrawn)} keys" if len(withdrawn) != 1 else "withdrew 1 key")
     return ExitCode.DONE
+
+
+@keys.command()
+@config_option
+@click.option("--reason", default="", help="For the audit.")
+@click.option(
+    "--remove-second-factors",
+    is_flag=True,
+    help="Let local accounts with a second factor sign in by password alone, until they set up another one.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def recover(config: Path, reason: str, remove_second_factors: bool, yes: bool) -> int:
+    """Replace all signing keys after the key-encryption file was lost.
+
+    Put the file back from its backup instead, if there is one: nothing ends then. This command refuses while the file
+    can be used. It creates a new file, keeps a wrong one beside it, withdraws all keys and creates new ones. Copy the
+    new file to every replica and into a backup separate from that of the database. Running services continue by
+    themselves.
+    """
+    from aizen_hub.accounts.key_recovery import recover_keys, users_with_second_factor
+    from aizen_hub.service.replicas import list_replicas
+    from aizen_hub.store.keystore import KeyStore
+    from aizen_hub.tokens.key_encryption import KeyEncryption
+
+    check_prose(reason, "reason")
+    settings = Settings.load(config)
+    path = settings.key_encryption_path
+    with open_store_with_keys(settings) as (store, locked):
+        fault = locked.file_fault
+        if fault is None:
+            raise Conflict(
+                "the key-encryption file decrypts the keys: there is nothing to recover",
+                remedy="to replace the keys all the same: `aizen-hub keys withdraw --all`",
+            )
+        if not fault.is_recoverable:
+            raise Conflict(fault.sentence, remedy=fault.remedy)
+        show_message(f"{fault.sentence}: {path}")
+        loss = find_rollback(settings, store, locked)
+        with store.read() as tx:
+            users = users_with_second_factor(tx)
+            replicas = [replica.host for replica in list_replicas(tx) if replica.has_key]
+        for host in replicas:
+            show_message(f"a replica on `{host}` runs with the right key: copy the file from there, and do not go on")
+        show_message(_ENDS.format(factors=", ".join(users) if users else "no user, since there are none"))
+        if not yes:
+            click.confirm("Is there no backup of the file, and replace all keys?", abort=True, err=True)
+        if path.exists():
+            kept = path.with_name(f"{path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+            path.rename(kept)
+            show_message(f"kept the wrong file as {kept}")
+        keystore = KeyStore(KeyEncryption.create(path))
+        with store.write(operator_actor()) as write:
+            recovered = recover_keys(write, keystore, reason, remove_second_factors=remove_second_factors)
+        if loss is None:
+            _sign(settings, store, keystore)
+    show_message(f"recovered: withdrew {recovered.keys} keys; the new key-encryption file is {path}: back it up")
+    if recovered.second_factors:
+        names = ", ".join(recovered.second_factors)
+        show_message(
+            f"without a second factor until they set up another one: {names}"
+            if remove_second_factors
+            else f"cannot sign in until an administrator disables their second factor in the panel: {names}"
+        )
+    if loss is not None:
+        show_message(f"{loss.sentence}: run `aizen-hub db accept-restore` next, or restore the newest database")
+    return ExitCode.DONE
+
+
+def _sign(settings: Settings, store: Store, keystore: KeyStore) -> None:
+    """Sign the recovery with the new checkpoint key, after the lines that the former one signed."""
+    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+    from aizen_hub.audit.checkpoints.heads import chain_heads
+    from aizen_hub.audit.checkpoints.signing import checkpoint_signer
+
+    with store.read() as tx:
+        file = CheckpointFile(settings.checkpoint_path)
+        file.append(chain_heads(tx.conn), tx.revision, tx.now, checkpoint_signer(keystore.ring(tx)))
 
 
 def _row(key: SigningKey) -> dict[str, Any]:

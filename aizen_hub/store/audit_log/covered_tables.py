@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, FromClause, Table
+from sqlalchemy import Column, ColumnElement, FromClause, Table, TextClause, text
 
 from aizen_hub.store import tables as t
 from aizen_hub.validation.printable import excerpt
@@ -40,7 +40,7 @@ class CoveredTable:
         Why each of the other columns is not compared.
     source : FromClause
         The table, joined with the one that names the owner.
-    condition : ColumnElement, optional
+    condition : SQL expression, optional
         The rows that are compared; the others have no effect.
     """
 
@@ -52,7 +52,7 @@ class CoveredTable:
     excluded_columns: Mapping[str, str]
     source: FromClause
     hashed: frozenset[str] = frozenset()
-    condition: ColumnElement[bool] | None = None
+    condition: ColumnElement[bool] | TextClause | None = None
 
     def describe(self, owner: str, part: str) -> str:
         """Name a row in a finding."""
@@ -79,7 +79,10 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
         (t.revision.c.id,),
         (),
         (t.revision.c.catalog_hash, t.revision.c.not_before),
-        {"value": "compared with the last change record"},
+        {
+            "value": "compared with the last change record",
+            "schema_version": "written by upgrades; any other value than the program's stops it",
+        },
         t.revision,
     ),
     "names": CoveredTable(
@@ -133,13 +136,13 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
         "the password of `{owner}`",
         (t.users.c.name,),
         (),
-        (t.passwords.c.hash, t.passwords.c.totp_secret),
+        (t.passwords.c.hash, t.passwords.c.totp_secret, t.passwords.c.recovery_codes),
         {
             "changed": _IS_PROVENANCE,
             "totp_step": "changes with every code; set back, it allows a code twice within its minute",
         },
         _join_users(t.passwords),
-        frozenset({"hash", "totp_secret"}),
+        frozenset({"hash", "totp_secret", "recovery_codes"}),
     ),
     "activations": CoveredTable(
         "activation",
@@ -214,7 +217,7 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
         "the project `{owner}`",
         (t.projects.c.name,),
         (),
-        (t.projects.c.created_by, t.projects.c.not_before),
+        (t.projects.c.created_by, t.projects.c.not_before, t.projects.c.listed),
         {"id": _IS_SURROGATE, "description": _IS_INFORMATION, "created": _IS_PROVENANCE, "version": _IS_VERSION},
         t.projects,
     ),
@@ -244,17 +247,20 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
     "assignments": CoveredTable(
         "assignment",
         "{first} in `{second}` for `{owner}`",
-        (t.assignments.c.identity,),
-        (t.assignments.c.role, t.assignments.c.scope),
-        (t.assignments.c.starts, t.assignments.c.ends, t.assignments.c.creator, t.assignments.c.mapped),
+        (t.assignment_rows.c.identity,),
+        (t.assignment_rows.c.role, t.assignment_rows.c.scope),
+        (t.assignment_rows.c.starts, t.assignment_rows.c.ends, t.assignment_rows.c.creator, t.assignment_rows.c.mapped),
         {
             "id": _IS_SURROGATE,
             "reason": _IS_INFORMATION,
             "granted_by": _IS_PROVENANCE,
             "granted": _IS_PROVENANCE,
             "revision": _IS_PROVENANCE,
+            "staged_by": "selects the rows: what an operation staged is compared once that is applied",
+            "removed_by": "selects the rows, as the column above",
         },
-        t.assignments,
+        t.assignment_rows,
+        condition=text(t.IN_EFFECT),
     ),
     "scope_limits": CoveredTable(
         "limit",
@@ -358,11 +364,19 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
         "replaced at every login, and gives only what a mapping rule by an entitled user gives; "
         "a time in the future is found"
     ),
+    "registration_requests": ExcludedTable("asks for a registration, which an administrator makes; gives no access"),
+    "undo_records": ExcludedTable("offers a change for ten minutes, which is authorized again when it is made"),
+    "used_sign_ins": ExcludedTable("valid for ten minutes, in addition to a code that the hub accepts once"),
     "used_dpop_proofs": ExcludedTable("valid for a minute, in addition to a credential that is compared"),
     "project_alerts": ExcludedTable("selects who is alerted of jobs, and gives no access"),
     "outbox": ExcludedTable("holds undelivered alerts, and gives no access"),
+    "operations": ExcludedTable("holds progress and results; the rows that an operation puts in effect are compared"),
     "open_commands": ExcludedTable("selects the replica that follows a command; the jobs among them are compared"),
+    "replicas": ExcludedTable("what running processes report of themselves; gives no access"),
     "idempotency_keys": ExcludedTable("holds responses, which are sent only if the repeated request is allowed"),
+    "assignment_uses": ExcludedTable("counts what the recorded decisions used, for reviews; gives no access"),
+    "access_reviews": ExcludedTable("asks for decisions, which are carried out by changes that are recorded"),
+    "review_decisions": ExcludedTable("as the reviews; carrying them out repeats every check of the actor"),
     "attempt_counters": ExcludedTable("counts failures; without it guessing is faster, but still recorded"),
 }
 """Every table of the schema: covered, or excluded with the reason."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aizen_hub.store.audit_log.record import EncodedRecord
@@ -27,9 +28,13 @@ def row_hash(previous: bytes, writer: str, number: int, body: bytes) -> bytes:
 
     The writer's name is length-prefixed, so that no two rows have the same preimage (R33).
     """
+    return hashlib.sha256(previous + _writer_prefix(writer) + number.to_bytes(8, "big") + body).digest()
+
+
+@lru_cache(maxsize=64)
+def _writer_prefix(writer: str) -> bytes:
     name = writer.encode()
-    position = len(name).to_bytes(2, "big") + name + number.to_bytes(8, "big")
-    return hashlib.sha256(previous + position + body).digest()
+    return len(name).to_bytes(2, "big") + name
 
 
 class _Head(NamedTuple):

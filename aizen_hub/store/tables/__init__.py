@@ -7,6 +7,8 @@ Times are UTC. An identity is stored as ``kind:name``.
 from __future__ import annotations
 
 from aizen_hub.store.tables.access_tables import (
+    IN_EFFECT,
+    assignment_rows,
     assignments,
     jobs,
     keys,
@@ -42,14 +44,22 @@ from aizen_hub.store.tables.log_tables import (
     changes,
     idempotency_keys,
     open_commands,
+    operations,
     outbox,
     pending_changes,
+    replicas,
 )
+from aizen_hub.store.tables.panel_tables import registration_requests, undo_records, used_sign_ins
+from aizen_hub.store.tables.review_tables import access_reviews, assignment_uses, review_decisions
 
 __all__ = [
+    "IN_EFFECT",
     "NAME_LENGTH",
+    "access_reviews",
     "activations",
     "archive_manifests",
+    "assignment_rows",
+    "assignment_uses",
     "assignments",
     "attempt_counters",
     "audit",
@@ -66,6 +76,7 @@ __all__ = [
     "metadata",
     "names",
     "open_commands",
+    "operations",
     "outbox",
     "passwords",
     "pending_changes",
@@ -73,12 +84,17 @@ __all__ = [
     "project_alerts",
     "projects",
     "recent_logins",
+    "registration_requests",
+    "replicas",
     "reported_groups",
+    "review_decisions",
     "revision",
     "roles",
     "scope_limits",
     "service_accounts",
     "sessions",
+    "undo_records",
     "used_dpop_proofs",
+    "used_sign_ins",
     "users",
 ]

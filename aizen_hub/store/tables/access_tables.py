@@ -15,9 +15,18 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    select,
+    text,
 )
 
-from aizen_hub.store.tables.columns import IDENTITY_LENGTH, NAME_LENGTH, WHERE_NOT_ENDED, id_column, make_table
+from aizen_hub.store.tables.columns import (
+    IDENTITY_LENGTH,
+    NAME_LENGTH,
+    WHERE_NOT_ENDED,
+    id_column,
+    make_table,
+    where_set,
+)
 from aizen_hub.store.timestamps import UtcDateTime
 
 revision = make_table(
@@ -26,6 +35,7 @@ revision = make_table(
     Column("value", BigInteger, nullable=False),
     Column("catalog_hash", String(64), nullable=False),
     Column("not_before", UtcDateTime),  # role tokens of all users issued earlier are revoked (R47)
+    Column("schema_version", String(32), nullable=False),  # read in every transaction: an upgrade stops older programs
 )
 
 projects = make_table(
@@ -36,6 +46,8 @@ projects = make_table(
     Column("created_by", String(IDENTITY_LENGTH), nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Column("not_before", UtcDateTime),
+    # Every registered user may know that it exists, and may ask for a role in it.
+    Column("listed", Boolean, nullable=False, default=False),
     Column("version", BigInteger, nullable=False),  # revision of its last change: its ETag
     never_reuse_ids=True,
 )
@@ -64,7 +76,8 @@ permissions = make_table(
     Column("description", Text, nullable=False, default=""),
 )
 
-assignments = make_table(
+assignment_rows = make_table(
+    # The rows of `assignments`, and those that an operation has staged; only writers use it, readers use `assignments`.
     "assignments",
     id_column(),
     Column("role", String(NAME_LENGTH), nullable=False, index=True),
@@ -78,11 +91,38 @@ assignments = make_table(
     Column("creator", Boolean, nullable=False, default=False),  # given to the creator of the project
     Column("mapped", Boolean, nullable=False, default=False),  # given by a mapping rule, and removed with it
     Column("revision", BigInteger, nullable=False),
-    UniqueConstraint("identity", "scope", "role"),
+    Column("staged_by", String(32)),  # the operation that adds the row; without effect until that is applied
+    Column("removed_by", String(32)),  # the operation that removes the row; in effect until that is applied
+    # An expression index, because a unique constraint treats NULLs as different.
+    Index(
+        "uq_assignments_identity",
+        "identity",
+        "scope",
+        "role",
+        text("coalesce(staged_by, '')"),
+        text("coalesce(removed_by, '')"),
+        unique=True,
+    ),
     Index("ix_assignments_scope_role", "scope", "role"),
     Index("ix_assignments_ends", "ends"),
+    Index("ix_assignments_staged_by", "staged_by", **where_set("staged_by")),
+    Index("ix_assignments_removed_by", "removed_by", **where_set("removed_by")),
     never_reuse_ids=True,
 )
+
+IN_EFFECT = (
+    "(staged_by IS NULL OR staged_by IN (SELECT id FROM operations WHERE effect = 'applied'))"
+    " AND (removed_by IS NULL OR removed_by NOT IN (SELECT id FROM operations WHERE effect = 'applied'))"
+)
+"""SQL condition of the rows of the table `assignments` that are assignments: what an operation staged is none yet."""
+
+_STAGING_COLUMNS = frozenset({"staged_by", "removed_by"})
+assignments = (
+    select(*(column for column in assignment_rows.c if column.name not in _STAGING_COLUMNS))
+    .where(text(IN_EFFECT))
+    .subquery("assignments")
+)
+"""The assignments, for queries; a change of rows goes to `assignment_rows`."""
 
 scope_limits = make_table(
     # Limits set on an identity in a scope directly, in addition to those that roles carry.

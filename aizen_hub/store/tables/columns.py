@@ -24,6 +24,11 @@ WHERE_NOT_ENDED: dict[str, Any] = {f"{dialect}_where": text("ended IS NULL") for
 """Arguments of an index over the rows that have not ended."""
 
 
+def where_set(column: str) -> dict[str, Any]:
+    """Return the arguments of an index over the rows in which ``column`` has a value."""
+    return {f"{dialect}_where": text(f"{column} IS NOT NULL") for dialect in ("sqlite", "postgresql")}
+
+
 def id_column() -> Column[int]:
     """Return the primary key column ``id``, numbered by the database."""
     return Column("id", IdType, primary_key=True, autoincrement=True)

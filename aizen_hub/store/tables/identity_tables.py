@@ -73,6 +73,7 @@ passwords = make_table(
     Column("changed", UtcDateTime, nullable=False),
     Column("totp_secret", LargeBinary),  # encrypted
     Column("totp_step", BigInteger),  # of the last accepted code, so that no code is accepted twice (RFC 6238, 5.2)
+    Column("recovery_codes", Text),  # keyed hashes of the codes that are left, separated by blanks
 )
 
 activations = make_table(

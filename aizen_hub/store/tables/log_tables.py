@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Text
 
 from aizen_hub.store.tables.columns import IDENTITY_LENGTH, NAME_LENGTH, id_column, make_table
 from aizen_hub.store.timestamps import UtcDateTime
@@ -47,6 +47,7 @@ pending_changes = make_table(
     Column("comment", Text, nullable=False, default=""),
     # Closed ones are never deleted, and every grant of a role reads the waiting requests.
     Index("ix_pending_changes_state", "state", "requested_by"),
+    Index("ix_pending_changes_decided", "decided"),
 )
 
 idempotency_keys = make_table(
@@ -82,6 +83,41 @@ open_commands = make_table(
     Column("owner", String(40), nullable=False),  # the replica that holds the lease
     Column("lease_until", UtcDateTime, nullable=False, index=True),  # after that any replica may claim it
     Column("lost", Boolean, nullable=False, default=False),  # outcome `unknown` is recorded; the job still counts
+)
+
+replicas = make_table(
+    # Service processes that share the database, and what their configuration must have in common.
+    "replicas",
+    Column("instance", String(128), primary_key=True),
+    Column("host", String(NAME_LENGTH), nullable=False),
+    Column("started", UtcDateTime, nullable=False),
+    Column("seen", UtcDateTime, nullable=False),
+    Column("configuration", JSON, nullable=False),  # name → value; of secrets a keyed hash
+    Column("revision", BigInteger, nullable=False),  # the newest one that it has seen
+    Column("clock_offset", Float, nullable=False),  # seconds
+)
+
+operations = make_table(
+    # Work that takes longer than a request; see `aizen_hub.operations`.
+    "operations",
+    Column("id", String(32), primary_key=True),  # 128 random bits
+    Column("kind", String(40), nullable=False),
+    Column("requested_by", String(IDENTITY_LENGTH), nullable=False),
+    Column("channel", String(20), nullable=False),
+    Column("source", String(64)),
+    Column("requested", UtcDateTime, nullable=False),
+    Column("state", String(20), nullable=False),  # waiting, running, succeeded, failed, cancelled, interrupted
+    Column("effect", String(20), nullable=False),  # of what it staged: none, staged, applied, settled
+    Column("owner", String(40), nullable=False),  # the process that runs it
+    Column("lease_until", UtcDateTime, nullable=False),  # after that its process counts as ended
+    Column("cancelled_by", String(IDENTITY_LENGTH)),
+    Column("progress", JSON, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("problem", JSON(none_as_null=True)),
+    Column("ended", UtcDateTime),
+    # Read with every assignment that an operation staged.
+    Index("ix_operations_effect", "effect", "id"),
+    Index("ix_operations_requested", "requested"),
 )
 
 audit = make_table(

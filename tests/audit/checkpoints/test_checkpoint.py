@@ -172,7 +172,7 @@ def test_nothing_is_appended_to_a_file_that_was_rolled_back(
             file.path.write_bytes(before[: before.rstrip(b"\n").rindex(b"\n") + 1])
         case _:
             file.path = file.path.parent / "unmounted" / "checkpoints"
-    with pytest.raises(OSError, match=r"No such file|ends with number"):
+    with pytest.raises(OSError, match=r"No such file|ends with the checkpoint"):
         file.append(heads(8), 8, NOW, signer.sign)
     if loss == "folder missing":
         file.path.parent.mkdir()

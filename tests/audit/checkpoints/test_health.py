@@ -8,6 +8,7 @@ import os
 import pytest
 
 from aizen_hub.audit.checkpoints import health as health_module
+from aizen_hub.audit.checkpoints.checkpoint import CheckpointSetBackError
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
 
 GRACE = 300.0
@@ -56,6 +57,16 @@ def test_the_path_is_not_shown(clock: FakeClock) -> None:
     assert "it ends with number 3" in (health.fault or "")
     health.failed(OSError())
     assert "oserror" in (health.fault or "")
+
+
+@pytest.mark.proves("T-39")
+def test_a_file_that_was_set_back_has_its_own_remedy(clock: FakeClock) -> None:
+    health = CheckpointHealth(GRACE)
+    health.failed(CheckpointSetBackError(3, 7))
+    assert "was set back: it ends with the checkpoint 3, but 7 was written" in (health.fault or "")
+    assert "newest copy of `checkpoint_file`" in health.remedy
+    health.failed(FULL)
+    assert "newest copy" not in health.remedy
 
 
 def test_records_made_during_signing_are_not_signed_yet(clock: FakeClock) -> None:

@@ -160,6 +160,7 @@ TAMPERED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "limit raised": ("UPDATE scope_limits SET value = 99", "limit", ("jobs", "user:nil", "`value`")),
     "limit deleted": ("DELETE FROM scope_limits", "limit", ("jobs", "user:nil")),
     "project creator": ("UPDATE projects SET created_by = 'user:nil'", "project", ("p1", "`created_by`")),
+    "project listed": ("UPDATE projects SET listed = true", "project", ("p1", "`listed`")),
     "project tokens valid again": ("UPDATE projects SET not_before = 1", "project", ("p1", "`not_before`")),
     "all tokens valid again": ("UPDATE revision SET not_before = 1", "store", ("`not_before`",)),
     "another catalog": (f"UPDATE revision SET catalog_hash = '{HASH}'", "store", ("`catalog_hash`",)),

@@ -21,7 +21,8 @@ from aizen_hub.accounts.users import registration
 from aizen_hub.audit.integrity.audit_run import AuditReport, run_audit
 from aizen_hub.cli.commands.database import db
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.service.factory import SERVICE_ACTOR, build_context, refresh_keys
+from aizen_hub.service.factory import SERVICE_ACTOR, build_context
+from aizen_hub.service.seal import update_seal
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate, tables
@@ -137,7 +138,7 @@ async def test_a_restored_backup_seals_the_service_until_it_is_accepted(installa
         code, stderr = accept_restore(installation)
         assert code == 0, stderr
         assert "ended 1 sessions and" in stderr
-        refresh_keys(driver.context)
+        update_seal(driver.context)
         assert (await driver.call("GET", "/readyz")).status == 200
         assert driver.revision() > signed, "revisions are not reused"
         assert (await driver.command(session, "list trainings")).status == 401
@@ -199,10 +200,10 @@ async def test_a_rollback_of_the_database_under_a_running_service_is_detected(in
     async with installation.run_service() as driver:
         populate(driver.context)
         await driver.server._scheduled_tasks.checkpoint()
-        refresh_keys(driver.context)
+        update_seal(driver.context)
         with driver.context.store.database.engine.connect() as conn:
             conn.exec_driver_sql("UPDATE revision SET value = value - 1")
-        refresh_keys(driver.context)
+        update_seal(driver.context)
         assert driver.context.state.sealed is not None
         assert (await driver.call("GET", "/readyz")).status == 503
 
@@ -215,7 +216,7 @@ async def test_a_rollback_behind_the_last_seen_revision_is_detected(installation
         last_revision = driver.revision()
         with driver.context.store.database.engine.connect() as conn:
             conn.exec_driver_sql("UPDATE revision SET value = value - 1")
-        refresh_keys(driver.context)
+        update_seal(driver.context)
         for _ in range(2):
             ready = await driver.call("GET", "/readyz")
             assert (ready.status, ready.json["detail"].endswith(f"{last_revision} was seen: it was set back")) == (
@@ -223,7 +224,7 @@ async def test_a_rollback_behind_the_last_seen_revision_is_detected(installation
                 True,
             )
             assert "restart" in ready.json["remedy"]
-            refresh_keys(driver.context)
+            update_seal(driver.context)
         assert await driver.server._scheduled_tasks.checkpoint() is False
     async with installation.run_service() as driver:
         assert (await driver.call("GET", "/readyz")).status == 200

@@ -1,4 +1,4 @@
-"""``aizen-hub db compact``: it frees the space of archived rows and changes nothing else."""
+"""``aizen-hub db compact`` and ``db upgrade``: not beside a running service, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -71,6 +71,22 @@ def test_not_while_the_service_runs(config: Path) -> None:
     with lock, pytest.raises(InstanceRunningError, match="stop it"):
         run_compact(config)
     assert database_path(config).read_bytes() == before
+
+
+@pytest.mark.proves("R5")
+def test_no_upgrade_while_the_service_runs(config: Path) -> None:
+    """The running service would write rows that the newer schema does not expect."""
+    before = database_path(config).read_bytes()
+    lock = InstanceLock.for_settings(Settings.load(config, {}))
+    assert lock is not None
+    command = ["upgrade", "-c", str(config)]
+    with lock:
+        refused = CliRunner().invoke(db, command, standalone_mode=False)
+    assert isinstance(refused.exception, InstanceRunningError)
+    assert "stop it" in str(refused.exception)
+    assert database_path(config).read_bytes() == before
+    done = CliRunner().invoke(db, command, standalone_mode=False)
+    assert (done.exception, done.return_value) == (None, ExitCode.DONE)
 
 
 def test_a_locked_database_is_not_changed(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

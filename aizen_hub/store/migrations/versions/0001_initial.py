@@ -19,7 +19,20 @@ _IDENTITY = sa.String(length=275)
 _WHERE_NOT_ENDED: dict[str, Any] = {f"{name}_where": sa.text("ended IS NULL") for name in ("sqlite", "postgresql")}
 
 
+def _where_set(column: str) -> dict[str, Any]:
+    return {f"{name}_where": sa.text(f"{column} IS NOT NULL") for name in ("sqlite", "postgresql")}
+
+
 def upgrade() -> None:
+    op.create_table(
+        "access_reviews",
+        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("scope", _NAME, nullable=False),
+        sa.Column("started_by", _IDENTITY, nullable=False), sa.Column("started", _INT64, nullable=False),
+        sa.Column("deadline", _INT64, nullable=False), sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("finished", _INT64), sa.Column("finished_by", _IDENTITY),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_reviews")),
+    )  # fmt: skip
+    op.create_index("ix_access_reviews_scope", "access_reviews", ["scope", "started"], unique=False)
     op.create_table(
         "archive_manifests",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
@@ -33,14 +46,51 @@ def upgrade() -> None:
         sa.Column("starts", _INT64), sa.Column("ends", _INT64), sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("granted_by", _IDENTITY, nullable=False), sa.Column("granted", _INT64, nullable=False),
         sa.Column("creator", sa.Boolean(), nullable=False), sa.Column("mapped", sa.Boolean(), nullable=False),
-        sa.Column("revision", _INT64, nullable=False),
+        sa.Column("revision", _INT64, nullable=False), sa.Column("staged_by", sa.String(length=32)),
+        sa.Column("removed_by", sa.String(length=32)),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_assignments")),
-        sa.UniqueConstraint("identity", "scope", "role", name=op.f("uq_assignments_identity_scope_role")),
         sqlite_autoincrement=True,
     )  # fmt: skip
     op.create_index("ix_assignments_ends", "assignments", ["ends"], unique=False)
     op.create_index(op.f("ix_assignments_role"), "assignments", ["role"], unique=False)
     op.create_index("ix_assignments_scope_role", "assignments", ["scope", "role"], unique=False)
+    for name in ("staged_by", "removed_by"):
+        op.create_index(f"ix_assignments_{name}", "assignments", [name], unique=False, **_where_set(name))
+    op.create_index(
+        "uq_assignments_identity",
+        "assignments",
+        ["identity", "scope", "role", sa.text("coalesce(staged_by, '')"), sa.text("coalesce(removed_by, '')")],
+        unique=True,
+    )
+    op.create_table(
+        "assignment_uses",
+        sa.Column("assignment_id", _ID, nullable=False),
+        sa.Column("first_used", _INT64, nullable=False),
+        sa.Column("last_used", _INT64, nullable=False),
+        sa.Column("uses", _INT64, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["assignment_id"],
+            ["assignments.id"],
+            name=op.f("fk_assignment_uses_assignment_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("assignment_id", name=op.f("pk_assignment_uses")),
+    )
+    op.create_table(
+        "review_decisions",
+        sa.Column("review_id", sa.String(length=32), nullable=False),
+        sa.Column("assignment_id", _INT64, autoincrement=False, nullable=False),
+        sa.Column("identity", _IDENTITY, nullable=False), sa.Column("role", _NAME, nullable=False),
+        sa.Column("choice", sa.String(length=20), nullable=False), sa.Column("until", _INT64),
+        sa.Column("decided_by", _IDENTITY, nullable=False), sa.Column("decided", _INT64, nullable=False),
+        sa.Column("uses", _INT64), sa.Column("last_used", _INT64), sa.Column("carried_out", _INT64),
+        sa.Column("carried_out_by", _IDENTITY), sa.Column("former_starts", _INT64), sa.Column("former_ends", _INT64),
+        sa.Column("former_reason", sa.Text(), nullable=False), sa.Column("undone", _INT64),
+        sa.ForeignKeyConstraint(
+            ["review_id"], ["access_reviews.id"], name=op.f("fk_review_decisions_review_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("review_id", "assignment_id", name=op.f("pk_review_decisions")),
+    )  # fmt: skip
     op.create_table(
         "attempt_counters",
         sa.Column("subject", sa.String(length=335), nullable=False),
@@ -165,6 +215,20 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_index(op.f("ix_open_commands_lease_until"), "open_commands", ["lease_until"], unique=False)
     op.create_table(
+        "operations",
+        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("requested_by", _IDENTITY, nullable=False),
+        sa.Column("channel", sa.String(length=20), nullable=False), sa.Column("source", sa.String(length=64)),
+        sa.Column("requested", _INT64, nullable=False), sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("effect", sa.String(length=20), nullable=False),
+        sa.Column("owner", sa.String(length=40), nullable=False), sa.Column("lease_until", _INT64, nullable=False),
+        sa.Column("cancelled_by", _IDENTITY), sa.Column("progress", sa.JSON(), nullable=False),
+        sa.Column("result", sa.JSON()), sa.Column("problem", sa.JSON()), sa.Column("ended", _INT64),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
+    )  # fmt: skip
+    op.create_index("ix_operations_effect", "operations", ["effect", "id"], unique=False)
+    op.create_index("ix_operations_requested", "operations", ["requested"], unique=False)
+    op.create_table(
         "outbox",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("recipient", _NAME, nullable=False),
@@ -195,6 +259,7 @@ def upgrade() -> None:
         sa.Column("comment", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_changes")),
     )
+    op.create_index("ix_pending_changes_decided", "pending_changes", ["decided"], unique=False)
     op.create_index("ix_pending_changes_state", "pending_changes", ["state", "requested_by"], unique=False)
     op.create_table(
         "permissions",
@@ -215,6 +280,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("project", "user", "service", name=op.f("uq_project_alerts_project_user_service")),
     )
     op.create_table(
+        "replicas",
+        sa.Column("instance", sa.String(length=128), nullable=False), sa.Column("host", _NAME, nullable=False),
+        sa.Column("started", _INT64, nullable=False), sa.Column("seen", _INT64, nullable=False),
+        sa.Column("configuration", sa.JSON(), nullable=False), sa.Column("revision", _INT64, nullable=False),
+        sa.Column("clock_offset", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("instance", name=op.f("pk_replicas")),
+    )  # fmt: skip
+    op.create_table(
         "projects",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("name", _NAME, nullable=False),
@@ -222,6 +295,7 @@ def upgrade() -> None:
         sa.Column("created_by", _IDENTITY, nullable=False),
         sa.Column("created", _INT64, nullable=False),
         sa.Column("not_before", _INT64),
+        sa.Column("listed", sa.Boolean(), nullable=False),
         sa.Column("version", _INT64, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
@@ -241,6 +315,7 @@ def upgrade() -> None:
         sa.Column("value", _INT64, nullable=False),
         sa.Column("catalog_hash", sa.String(length=64), nullable=False),
         sa.Column("not_before", _INT64),
+        sa.Column("schema_version", sa.String(length=32), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_revision_single")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_revision")),
     )
@@ -292,12 +367,35 @@ def upgrade() -> None:
     op.create_index(op.f("ix_sessions_user"), "sessions", ["user"], unique=False)
     op.create_index("ix_sessions_user_server", "sessions", ["user", "server"], unique=False)
     op.create_table(
+        "registration_requests",
+        sa.Column("provider", sa.String(length=32), nullable=False), sa.Column("name", _NAME, nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False), sa.Column("email", _NAME),
+        sa.Column("asked", _INT64, nullable=False),
+        sa.PrimaryKeyConstraint("provider", "name", name=op.f("pk_registration_requests")),
+    )  # fmt: skip
+    op.create_index(op.f("ix_registration_requests_asked"), "registration_requests", ["asked"], unique=False)
+    op.create_table(
+        "undo_records",
+        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("identity", _IDENTITY, nullable=False),
+        sa.Column("label", sa.Text(), nullable=False), sa.Column("steps", sa.JSON(), nullable=False),
+        sa.Column("expires", _INT64, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_undo_records")),
+    )  # fmt: skip
+    op.create_index(op.f("ix_undo_records_expires"), "undo_records", ["expires"], unique=False)
+    op.create_index(op.f("ix_undo_records_identity"), "undo_records", ["identity"], unique=False)
+    op.create_table(
         "used_dpop_proofs",
         sa.Column("proof_hash", sa.String(length=64), nullable=False),
         sa.Column("expires", _INT64, nullable=False),
         sa.PrimaryKeyConstraint("proof_hash", name=op.f("pk_used_dpop_proofs")),
     )
     op.create_index(op.f("ix_used_dpop_proofs_expires"), "used_dpop_proofs", ["expires"], unique=False)
+    op.create_table(
+        "used_sign_ins",
+        sa.Column("nonce_hash", sa.String(length=64), nullable=False), sa.Column("expires", _INT64, nullable=False),
+        sa.PrimaryKeyConstraint("nonce_hash", name=op.f("pk_used_sign_ins")),
+    )  # fmt: skip
+    op.create_index(op.f("ix_used_sign_ins_expires"), "used_sign_ins", ["expires"], unique=False)
     op.create_table(
         "users",
         sa.Column("id", _ID, autoincrement=True, nullable=False), sa.Column("name", _NAME, nullable=False),
@@ -379,6 +477,7 @@ def upgrade() -> None:
         sa.Column("changed", _INT64, nullable=False),
         sa.Column("totp_secret", sa.LargeBinary()),
         sa.Column("totp_step", _INT64),
+        sa.Column("recovery_codes", sa.Text()),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_passwords_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_passwords")),
     )
@@ -394,6 +493,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_reported_groups_seen_at"), "reported_groups", ["seen_at"], unique=False)
     # The single row with the revision; it is 0 before the first change.
     op.bulk_insert(
-        sa.table("revision", sa.column("id"), sa.column("value"), sa.column("catalog_hash")),
-        [{"id": 1, "value": 0, "catalog_hash": ""}],
+        sa.table(
+            "revision", sa.column("id"), sa.column("value"), sa.column("catalog_hash"), sa.column("schema_version")
+        ),
+        [{"id": 1, "value": 0, "catalog_hash": "", "schema_version": revision}],
     )

@@ -1,0 +1,1 @@
+"""``make drill``: what an operator rehearses, with real servers under load; prints each step and its seconds."""

@@ -1,0 +1,138 @@
+"""A database file that is deleted or replaced under a running process: nothing is read from it or written any more."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.settings import Settings
+from aizen_hub.store.database_file import DatabaseFile
+from aizen_hub.store.db_errors import UnusableDatabase
+from aizen_hub.store.sql_store import Store
+from tests.fixtures.sqlite import create_database_file
+from tests.store import store_rows
+from tests.store.store_rows import TESTER
+
+LOG = "aizen.sqlite-wal"
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, catalog: Catalog) -> Store:
+    store = Store.open(Settings(data_dir=create_database_file(tmp_path / "data")), catalog)
+    with store.write(TESTER) as tx:
+        store_rows.insert_user(tx, "alice")
+    return store
+
+
+def read_revision(store: Store) -> int:
+    with store.read() as tx:
+        return tx.revision
+
+
+def write_user(store: Store) -> None:
+    with store.write(TESTER) as tx:
+        store_rows.insert_user(tx, "bob")
+
+
+def record_nothing(store: Store) -> None:
+    store.append_audit([])
+
+
+def delete(path: Path, _moved: Path) -> None:
+    path.unlink()
+
+
+def move(path: Path, moved: Path) -> None:
+    path.rename(moved)
+
+
+def replace_by_copy(path: Path, moved: Path) -> None:
+    path.rename(moved)
+    shutil.copyfile(moved, path)
+
+
+@pytest.mark.proves("T-40")
+@pytest.mark.parametrize("use", [read_revision, write_user, record_nothing])
+@pytest.mark.parametrize(
+    ("lose", "did"), [(delete, "was deleted"), (move, "was deleted"), (replace_by_copy, "was replaced")]
+)
+def test_a_lost_file_is_not_used(
+    embedded: Store, tmp_path: Path, lose: Callable[[Path, Path], None], did: str, use: Callable[[Store], object]
+) -> None:
+    lose(tmp_path / "data" / "aizen.sqlite", tmp_path / "moved")
+    for _ in range(2):
+        with pytest.raises(UnusableDatabase, match=did) as raised:
+            use(embedded)
+        assert raised.value.extensions["sealed"] is True
+        assert "db restore" in str(raised.value.remedy)
+    embedded.close()
+
+
+def test_no_connection_is_opened_to_another_file(embedded: Store, tmp_path: Path) -> None:
+    """SQLite would apply the former write-ahead log to it."""
+    file = tmp_path / "data" / "aizen.sqlite"
+    replace_by_copy(file, tmp_path / "moved")
+    before = file.read_bytes()
+    with embedded.database.engine.connect(), pytest.raises(UnusableDatabase):
+        embedded.database.engine.connect()
+    embedded.close()
+    assert file.read_bytes() == before
+
+
+def test_a_file_that_is_put_back_is_used_again(embedded: Store, tmp_path: Path) -> None:
+    file = tmp_path / "data" / "aizen.sqlite"
+    before = read_revision(embedded)
+    file.rename(tmp_path / "moved")
+    with pytest.raises(UnusableDatabase):
+        read_revision(embedded)
+    (tmp_path / "moved").rename(file)
+    assert read_revision(embedded) == before
+    write_user(embedded)
+    embedded.close()
+
+
+@pytest.mark.proves("T-40")
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_lost_write_ahead_log_ends_the_use_of_the_database(embedded: Store, tmp_path: Path, replace: bool) -> None:
+    log = tmp_path / "data" / LOG
+    with embedded.database.engine.connect() as held:
+        embedded.database.begin_and_read_state(held, "read")
+        embedded.database.rollback(held)
+        log.rename(tmp_path / "moved")
+        if replace:
+            log.write_bytes(b"")
+        with pytest.raises(UnusableDatabase, match="write-ahead log"):
+            embedded.database.begin_and_read_state(held, "read")
+        embedded.database.rollback(held)
+    (tmp_path / "moved").rename(log)
+    with pytest.raises(UnusableDatabase, match="write-ahead log"):
+        read_revision(embedded)
+    embedded.close()
+
+
+def test_other_connections_change_nothing(embedded: Store, tmp_path: Path) -> None:
+    """What operator commands do beside the service: they open, write, merge the log and close."""
+    for _ in range(3):
+        with closing(sqlite3.connect(tmp_path / "data" / "aizen.sqlite")) as conn:
+            conn.execute("UPDATE users SET phone = '1'")
+            conn.commit()
+            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        read_revision(embedded)
+    write_user(embedded)
+    embedded.close()
+
+
+def test_a_file_on_a_system_without_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    file = DatabaseFile(path)
+    info: dict[object, object] = {}
+    for _ in range(2):
+        file.check()
+        file.check_log(info)
