@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.cli.doctor.check_result import CheckResult, in_hub_config
 from aizen_hub.settings import Settings
 
 MOUNTINFO = Path("/proc/self/mountinfo")
@@ -25,10 +25,12 @@ def check_shared_host(hub: Any, settings: Settings) -> Iterator[CheckResult]:
     shares_this_machine = runs_servers_locally(hub)
     if shares_this_machine and (hidden := _hides_processes()) is not None:
         if hidden:
-            yield CheckResult("ok", "accounts of this machine cannot see each other's processes")
+            message = "accounts of this machine cannot see each other's processes"
+            yield CheckResult.passed("visible-processes", message)
         else:
-            yield CheckResult(
-                "warn",
+            yield CheckResult.warning(
+                "visible-processes",
+                "/etc/fstab",
                 "accounts of this machine can see each other's processes with their arguments",
                 "hidepid=2 for /proc; in /etc/fstab: proc /proc proc hidepid=2 0 0",
             )
@@ -39,8 +41,9 @@ def check_shared_host(hub: Any, settings: Settings) -> Iterator[CheckResult]:
         and _OTHER_HOST_SPAWNER.search(name)
         and not _sets_transport(hub, name.rpartition(".")[2])
     ):
-        yield CheckResult(
-            "warn",
+        yield CheckResult.warning(
+            "kernel-traffic",
+            in_hub_config("c.Spawner.args"),
             f"kernels of `{name[:80]}` use unencrypted TCP: other accounts of their machine can read the traffic",
             'c.Spawner.args = ["--KernelManager.transport=ipc"]',
         )

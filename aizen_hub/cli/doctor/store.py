@@ -1,85 +1,189 @@
-"""Checks of the database: schema, durability, role, clock, signing keys and undelivered alerts."""
+"""Checks of the database: schema, durability, privileges, clock, catalog and undelivered alerts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
+from aizen_hub.cli.doctor.check_runner import Check, run_each
+from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.problems import Problem
-from aizen_hub.settings import ConfigurationError, Settings
+from aizen_hub.settings import ConfigurationError
 
 if TYPE_CHECKING:
+    from aizen_hub.store.database import Database
     from aizen_hub.store.sql_store import Store
-    from aizen_hub.store.transaction import ReadTransaction
 
-MAX_KEY_AGE = timedelta(days=90)
 MAX_CLOCK_SKEW = timedelta(seconds=30)
 """With a larger difference the service issues no tokens (R135)."""
 MAX_OUTBOX_AGE = timedelta(minutes=15)
+POSTGRES_FLOOR = 14
+_MAX_CHECKED_BYTES = 256 << 20
+"""A larger SQLite file is not read completely, since that takes longer than an operator waits."""
 
 
-def check_store(settings: Settings) -> Iterator[CheckResult]:
-    from aizen_hub.cli.local_store import open_store
+def check_store(installation: Installation, checks: Iterable[Check]) -> Iterator[CheckResult]:
+    """Check that the database can be used, and run the given checks on it; it is opened without changing it."""
     from aizen_hub.store import migrate
+    from aizen_hub.store.database import Database, sqlite_path
+    from aizen_hub.store.sql_store import Store
 
-    if settings.uses_sqlite and settings.database is None and not (settings.data_dir / "aizen.sqlite").exists():
-        yield CheckResult("warn", "there is no database yet", "the service creates it at its first start")
+    settings, where = installation.settings, in_settings("database")
+    if installation.is_new:
+        yield CheckResult.warning(
+            "database", where, "there is no database yet", "the service creates it at its first start"
+        )
         return
     try:
+        database = Database(settings.database_url, settings.service.deadline_seconds, read_only=True)
+        if database.embedded:
+            path = sqlite_path(database.url)
+            if path.stat().st_uid != os.geteuid():
+                return  # reported with the data folder; a file that we make beside it would lock the service out
+            yield from _check_integrity(database, path)
         migrate.check(settings.database_url)
     except ConfigurationError as error:
-        yield CheckResult("fail", str(error))
+        yield CheckResult.error("schema", where, str(error), _remedy_of(str(error)))
         return
     except Problem as error:
-        yield CheckResult("fail", f"the database: {error.detail}", error.remedy or "")
+        yield CheckResult.error("database", where, error.detail, error.remedy or "")
         return
-    yield CheckResult("ok", "the database schema is up to date")
+    yield CheckResult.passed("schema", "the database schema is up to date")
     try:
-        with open_store(settings) as store:
-            yield from _check_durability(store)
-            yield from _check_db_grants(store)
-            with store.read() as tx:
-                yield from _check_clock(tx)
-                yield from _check_outbox(tx)
-            yield from _check_keys(settings, store)
-    except Problem as error:
-        yield CheckResult("fail", f"the database: {error.detail}", error.remedy or "")
+        catalog = installation.catalog
     except ValueError:
-        yield CheckResult("warn", "the database was not checked: correct the catalog first")
+        yield CheckResult.warning(
+            "database", where, "the content of the database was not checked", "correct the catalog first"
+        )
+        return
+    try:
+        yield from run_each(checks, Store(database, catalog, settings), installation)
+    finally:
+        database.dispose()
 
 
-def _check_durability(store: Store) -> Iterator[CheckResult]:
+def check_durability(store: Store, _installation: Installation) -> Iterator[CheckResult]:
     if store.database.embedded:
         return
-    with store.database.engine.connect() as conn:
-        for name in ("fsync", "synchronous_commit"):
+    with store.translate_db_errors(), store.database.engine.connect() as conn:
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
             if conn.exec_driver_sql(f"SHOW {name}").scalar() == "off":
-                yield CheckResult(
-                    "fail", f"the database runs with {name}=off: a crash can lose changes", f"{name} = on"
+                yield CheckResult.error(
+                    "durability",
+                    f"postgresql.conf: {name}",
+                    f"the database runs with {name}=off: a crash can lose changes",
+                    f"{name} = on",
                 )
+        version = int(conn.exec_driver_sql("SHOW server_version_num").scalar_one()) // 10_000
+        if version < POSTGRES_FLOOR:
+            yield CheckResult.error(
+                "postgres-version",
+                in_settings("database"),
+                f"PostgreSQL {version} is too old",
+                f"upgrade the server to PostgreSQL {POSTGRES_FLOOR} or newer",
+            )
         yield from _check_standbys(conn)
 
 
-def _check_db_grants(store: Store) -> Iterator[CheckResult]:
+def check_privileges(store: Store, _installation: Installation) -> Iterator[CheckResult]:
     """Check that the service's database role cannot change the audit (R97)."""
     from aizen_hub.store.db_grants import find_rewritable_tables
 
     if store.database.embedded:
         return
-    with store.database.engine.connect() as conn:
+    with store.translate_db_errors(), store.database.engine.connect() as conn:
         rewritable_tables = find_rewritable_tables(conn)
     if rewritable_tables:
-        yield CheckResult(
-            "fail",
+        yield CheckResult.error(
+            "privileges",
+            in_settings("database"),
             f"the service's database role can change and delete rows of {' and '.join(rewritable_tables)}",
             "run as the owner of the tables: aizen-hub db upgrade --service-role NAME; then connect with that role",
         )
     else:
-        yield CheckResult("ok", "the service's database role can only append to the audit")
+        yield CheckResult.passed("privileges", "the service's database role can only append to the audit")
+
+
+def check_catalog_in_force(store: Store, _installation: Installation) -> Iterator[CheckResult]:
+    with store.read() as tx:
+        is_same = tx.state.catalog_hash in ("", store.catalog.hash)
+    if not is_same and not store.database.embedded:
+        yield CheckResult.error(
+            "catalog-in-force",
+            in_settings("catalog, overlays"),
+            "the replicas use another catalog than this aizen.yaml names: this one would decide nothing",
+            "give all replicas the same catalog, overlays and version of aizen-hub",
+        )
+
+
+def check_clock(store: Store, _installation: Installation) -> Iterator[CheckResult]:
+    with store.read() as tx:
+        skew, revision = abs(datetime.now(UTC) - tx.now), tx.revision
+    if skew > MAX_CLOCK_SKEW:
+        yield CheckResult.error(
+            "clock",
+            "the clock of this machine",
+            f"this machine's clock is {skew.total_seconds():.0f} s off the database's",
+            "run NTP on this machine",
+        )
+    else:
+        yield CheckResult.passed("clock", f"revision {revision}; this machine's clock agrees with the database's")
+
+
+def check_outbox(store: Store, _installation: Installation) -> Iterator[CheckResult]:
+    from aizen_hub.store import tables
+
+    o, where, remedy = tables.outbox, in_settings("alerts"), "check `alerts` in aizen.yaml"
+    with store.read() as tx:
+        is_overdue = o.c.sent.is_(None), o.c.failure.is_(None), o.c.created < tx.now - MAX_OUTBOX_AGE
+        overdue, failed = (
+            tx.conn.scalar(select(func.count()).select_from(o).where(*conditions))
+            for conditions in (is_overdue, (o.c.failure.is_not(None),))
+        )
+        newest_first = o.c.created.desc(), o.c.id.desc()
+        last_error = tx.conn.scalar(
+            select(o.c.failure).where(o.c.failure.is_not(None)).order_by(*newest_first).limit(1)
+        )
+    if overdue:
+        yield CheckResult.warning("alerts", where, f"{overdue} alerts were not delivered in time", remedy)
+    if failed:
+        message = f"{failed} alerts could not be delivered, last error: {str(last_error)[:200]}"
+        yield CheckResult.warning("alerts", where, message, remedy)
+    if not (overdue or failed):
+        yield CheckResult.passed("alerts", "no alert is overdue")
+
+
+def _remedy_of(sentence: str) -> str:
+    if "newer" in sentence:
+        return "pip install --upgrade aizen-hub on this machine"
+    if "aizen-hub db upgrade" in sentence:
+        return "stop the service, and run: aizen-hub db upgrade"
+    return "correct `database` in aizen.yaml"
+
+
+def _check_integrity(database: Database, path: Path) -> Iterator[CheckResult]:
+    """Report damaged pages of a SQLite file; anything that keeps it from being opened is reported by others."""
+    if path.stat().st_size > _MAX_CHECKED_BYTES:
+        return
+    try:
+        with database.engine.connect() as conn:
+            result = str(conn.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    except SQLAlchemyError:
+        return
+    if result != "ok":
+        yield CheckResult.error(
+            "database-damaged",
+            str(path),
+            f"the database file is damaged: {result[:200].splitlines()[-1]}",
+            "check its disk, and restore the file from a backup: aizen-hub db restore",
+        )
 
 
 def _check_standbys(conn: Connection) -> Iterator[CheckResult]:
@@ -88,93 +192,19 @@ def _check_standbys(conn: Connection) -> Iterator[CheckResult]:
     # The number of standbys is visible without further privileges.
     standbys = conn.exec_driver_sql("SELECT count(*) FROM pg_stat_replication").scalar()
     if is_synchronous and conn.exec_driver_sql("SHOW synchronous_commit").scalar() == "local":
-        yield CheckResult(
-            "fail",
+        yield CheckResult.error(
+            "durability",
+            "postgresql.conf: synchronous_commit",
             "the database runs with synchronous_commit=local: a failover can lose acknowledged changes",
             "synchronous_commit = on",
         )
     elif is_synchronous:
-        yield CheckResult("ok", "the database waits for a standby before it acknowledges a commit")
+        yield CheckResult.passed("standbys", "the database waits for a standby before it acknowledges a commit")
     elif standbys:
-        yield CheckResult(
-            "warn",
+        yield CheckResult.warning(
+            "standbys",
+            "postgresql.conf: synchronous_standby_names",
             f"the database has {standbys} standbys and waits for none of them: a failover can lose acknowledged "
             "changes, including revocations",
             "synchronous_standby_names, see deploy/postgresql",
         )
-
-
-def _check_clock(tx: ReadTransaction) -> Iterator[CheckResult]:
-    skew = abs(datetime.now(UTC) - tx.now)
-    if skew > MAX_CLOCK_SKEW:
-        yield CheckResult(
-            "fail",
-            f"this machine's clock is {skew.total_seconds():.0f} s off the database's",
-            "run NTP on this machine",
-        )
-    else:
-        yield CheckResult("ok", f"revision {tx.revision}; this machine's clock agrees with the database's")
-
-
-def _check_outbox(tx: ReadTransaction) -> Iterator[CheckResult]:
-    from aizen_hub.store import tables
-
-    o = tables.outbox
-    is_overdue = o.c.sent.is_(None), o.c.failure.is_(None), o.c.created < tx.now - MAX_OUTBOX_AGE
-    overdue, failed = (
-        tx.conn.scalar(select(func.count()).select_from(o).where(*conditions))
-        for conditions in (is_overdue, (o.c.failure.is_not(None),))
-    )
-    if overdue:
-        yield CheckResult("warn", f"{overdue} alerts were not delivered in time", "check `alerts` in aizen.yaml")
-    if failed:
-        last = select(o.c.failure).where(o.c.failure.is_not(None)).order_by(o.c.created.desc(), o.c.id.desc()).limit(1)
-        last_error = str(tx.conn.scalar(last))[:200]
-        yield CheckResult(
-            "warn", f"{failed} alerts could not be delivered, last error: {last_error}", "check `alerts` in aizen.yaml"
-        )
-    if not (overdue or failed):
-        yield CheckResult("ok", "no alert is overdue")
-
-
-def _check_keys(settings: Settings, store: Store) -> Iterator[CheckResult]:
-    from aizen_hub.store import tables
-    from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.tokens.keys import KeyState
-
-    k = tables.keys
-    with store.read() as tx:
-        has_keys = tx.conn.execute(select(k.c.kid).limit(1)).first() is not None
-    if not has_keys:
-        yield CheckResult("warn", "there are no keys yet", "the service creates them at its first start")
-        return
-    if not settings.checkpoint_path.exists():
-        yield CheckResult(
-            "warn",
-            f"the audit's checkpoint file {settings.checkpoint_path} does not exist: the next start creates a new one "
-            "and cannot detect an earlier rollback of the database",
-            "before that start restore the file, mount its disk, or correct `checkpoint_file`",
-        )
-    # This creates no keys, since there are some.
-    keys = KeyStore.open(settings, store)
-    with store.read() as tx:
-        ring, now = keys.ring(tx), tx.now
-    if ring.is_sealed:
-        yield CheckResult(
-            "fail",
-            f"the service is sealed: {ring.sealed_reason or 'a key is missing'}",
-            "restore the key-encryption file from its backup; if it is lost: aizen-hub keys --help",
-        )
-        return
-    old_purposes = sorted(
-        key.purpose.value
-        for key in ring.keys
-        if key.state is KeyState.SIGNING and now - key.state_changed_at > MAX_KEY_AGE
-    )
-    if old_purposes:
-        days = MAX_KEY_AGE.days
-        yield CheckResult(
-            "warn", f"keys older than {days} days are still signing: {', '.join(old_purposes)}", "aizen-hub keys rotate"
-        )
-    else:
-        yield CheckResult("ok", "every purpose has a signing key")

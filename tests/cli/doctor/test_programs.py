@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from typing import Any
 
@@ -12,12 +11,11 @@ from traitlets.config import Config
 
 from aizen_hub.cli.doctor import programs
 from aizen_hub.hub import configure, python_proxy
-from aizen_hub.settings import Settings
 
 
-def check(config: dict[str, Any], **settings: Any) -> dict[str, str]:
+def check(config: dict[str, Any]) -> dict[str, str]:
     """Return the level of each message, with its remedy."""
-    results = programs.check_programs(Config(config), Settings.model_validate(settings))
+    results = programs.check_programs(Config(config))
     return {f"{result.message}; {result.remedy}": result.level for result in results}
 
 
@@ -30,7 +28,7 @@ SIMPLE = {"JupyterHub": {"spawner_class": "simple"}}
 
 
 def test_a_complete_installation() -> None:
-    found = check(SIMPLE, insecure_same_uid=True)
+    found = check(SIMPLE)
     assert set(found.values()) == {"ok"}
     assert level_of(found, "the proxy is") == "ok"
     assert level_of(found, "the single-user server is") == "ok"
@@ -39,27 +37,27 @@ def test_a_complete_installation() -> None:
 def test_a_missing_proxy_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_proxy, "is_used_by", lambda command: False)
     monkeypatch.setattr(shutil, "which", lambda name, **_: None)
-    found = check(SIMPLE, insecure_same_uid=True)
+    found = check(SIMPLE)
     text = "the proxy `configurable-http-proxy` is not installed; pip install 'aizen-hub[hub]'"
     assert level_of(found, text) == "fail"
 
 
 def test_a_proxy_of_its_own_is_not_checked() -> None:
-    found = check({"JupyterHub": {"proxy_class": "traefik_file", "spawner_class": "simple"}}, insecure_same_uid=True)
+    found = check({"JupyterHub": {"proxy_class": "traefik_file", "spawner_class": "simple"}})
     assert level_of(found, "not checked: the proxy") == "ok"
 
 
 def test_a_missing_single_user_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configure, "find_server_program", lambda: None)
-    found = check(SIMPLE, insecure_same_uid=True)
+    found = check(SIMPLE)
     assert level_of(found, "`jupyterhub-singleuser` is not installed; pip install 'aizen-hub[hub]'") == "fail"
-    found = check({**SIMPLE, "Spawner": {"cmd": ["/nowhere/jupyter"]}}, insecure_same_uid=True)
+    found = check({**SIMPLE, "Spawner": {"cmd": ["/nowhere/jupyter"]}})
     assert level_of(found, "`/nowhere/jupyter` is not installed") == "fail"
 
 
 def test_a_server_without_jupyterlab_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    found = check(SIMPLE, insecure_same_uid=True)
+    found = check(SIMPLE)
     assert level_of(found, "neither JupyterLab nor Notebook is installed") == "fail"
 
 
@@ -67,22 +65,3 @@ def test_a_server_without_jupyterlab_is_an_error(monkeypatch: pytest.MonkeyPatch
 def test_a_spawner_that_cannot_be_imported_is_an_error(name: str) -> None:
     found = check({"JupyterHub": {"spawner_class": name}})
     assert level_of(found, f"the spawner `{name}` cannot be imported") == "fail"
-
-
-@pytest.mark.parametrize(
-    ("spawner", "uid", "accepted", "level"),
-    [
-        ("simple", 0, False, "fail"),
-        ("localprocess", 1000, False, "fail"),
-        ("localprocess", 1000, True, None),
-        ("localprocess", 0, False, "ok"),
-    ],
-)
-def test_servers_under_the_account_of_the_hub(
-    monkeypatch: pytest.MonkeyPatch, spawner: str, uid: int, accepted: bool, level: str | None
-) -> None:
-    """As at the start of the hub, which refuses them without `insecure_same_uid`."""
-    monkeypatch.setattr(os, "geteuid", lambda: uid)
-    found = check({"JupyterHub": {"spawner_class": spawner}}, insecure_same_uid=accepted)
-    levels = [each for message, each in found.items() if "runs user servers under" in message]
-    assert levels == ([] if level is None else [level])

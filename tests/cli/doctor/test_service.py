@@ -12,6 +12,8 @@ import pytest
 from aizen_hub.audit.checkpoints import health
 from aizen_hub.cli.doctor import service as service_checks
 from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.settings import Settings
 from tests.fixtures.ports import free_ports
 from tests.fixtures.timing import until
 from tests.service.conftest import Driver
@@ -33,12 +35,21 @@ def metrics_port(options: dict[str, Any], tmp_path: Path) -> int:
     return port
 
 
-async def run_checks(service: Driver) -> list[CheckResult]:
+def installation_of(settings: Settings) -> Installation:
+    return Installation(Path("aizen.yaml"), settings, Path("jupyterhub_config.py"))
+
+
+async def run_all_checks(service: Driver) -> list[CheckResult]:
     settings = service.context.settings
     there = settings.service.model_copy(update={"port": service.server.port})
     return await asyncio.to_thread(
-        lambda: list(service_checks.check_service(settings.model_copy(update={"service": there})))
+        lambda: list(service_checks.check_service(installation_of(settings.model_copy(update={"service": there}))))
     )
+
+
+async def run_checks(service: Driver) -> list[CheckResult]:
+    """Return what is found apart from the address: this service got a free port instead of its own."""
+    return [result for result in await run_all_checks(service) if result.check != "issuer"]
 
 
 @pytest.mark.proves("R7", "R96")
@@ -82,7 +93,26 @@ async def test_a_failed_check_skips_no_other(metrics_port: int, service: Driver)
     assert token_file is not None
     for spoil in (lambda: token_file.write_text(secrets.token_hex(32)), token_file.unlink):
         spoil()
-        metrics, sessions = (await run_checks(service))[1:]
+        metrics, sessions = (await run_checks(service))[2:]
         assert (metrics.level, metrics.message.startswith("not checked: metrics")) == ("warn", True)
         assert metrics.remedy
         assert "servers without a session" in sessions.message
+
+
+@pytest.mark.proves("R2")
+async def test_another_hub_secret_is_reported(service: Driver) -> None:
+    """As with a replica that was given another file: it is ready, and refuses the hub."""
+    await until(lambda: not service.context.checkpoint_health.failing)
+    assert {result.level for result in await run_checks(service)} == {"ok"}
+    service.context.settings.hub_secret_path.write_text(secrets.token_hex(32))
+    (failed,) = [result for result in await run_checks(service) if result.level != "ok"]
+    assert (failed.check, failed.level) == ("hub-secret-differs", "fail")
+    assert "all replicas the same file" in failed.remedy
+
+
+async def test_another_address_than_that_of_the_start_is_reported(service: Driver) -> None:
+    started, now = service.context.settings.service_url, service.url
+    assert started != now
+    (result,) = [result for result in await run_all_checks(service) if result.check == "issuer"]
+    assert (result.level, started in result.message, now in result.message) == ("fail", True, True)
+    assert "restart" in result.remedy
