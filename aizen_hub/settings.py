@@ -35,6 +35,21 @@ class ServiceSettings(_Section):
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
 
+class HubSettings(_Section):
+    """How a service that the hub does not start reaches the hub; one that the hub starts gets this from the hub.
+
+    ``url`` is the address of the hub in browsers, ``api_url`` that of its API for the service. ``subdomains`` says that
+    ``url`` is also the hub's ``subdomain_host``.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
+    api_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/.*$")]
+    api_token_file: Path | None = None
+    client_id: str = "service-aizen"
+    base_url: Annotated[str, Field(pattern=r"^/(.*/)?$")] = "/"
+    subdomains: bool = True
+
+
 class MetricsSettings(_Section):
     """Who may read ``/metrics``, and at which address: without ``port`` at the service's own."""
 
@@ -112,11 +127,13 @@ class ProviderSettings(_Section):
 
 
 class RateSettings(_Section):
-    """Rate limits per identity and per session (R125)."""
+    """Rate limits per identity, session and service account (R125)."""
 
     requests_per_second: Annotated[float, Field(gt=0)] = 50.0
     burst: Annotated[int, Field(ge=1)] = 100
     in_flight_per_session: Annotated[int, Field(ge=1)] = 8
+    # One account asks for all users of a tool, so it needs more than the kernels of one server.
+    in_flight_per_service_account: Annotated[int, Field(ge=1)] = 32
     # A token is valid for minutes and each one is a durable write; the kernels of one server renew independently.
     tokens_per_minute: Annotated[float, Field(gt=0)] = 30.0
     token_burst: Annotated[int, Field(ge=1)] = 30
@@ -134,6 +151,7 @@ class Settings(_Section):
     default_provider: str | None = None
     providers: tuple[ProviderSettings, ...] = (ProviderSettings(name="local", kind="local", label="Local account"),)
     service: ServiceSettings = ServiceSettings()
+    hub: HubSettings | None = None
     metrics: MetricsSettings = MetricsSettings()
     core: CoreSettings | None = None
     role_token: TokenSettings = TokenSettings()
@@ -196,6 +214,12 @@ class Settings(_Section):
     @property
     def hub_secret_path(self) -> Path:
         return self.hub_secret_file or self.data_dir / "hub-secret"
+
+    @property
+    def api_token_path(self) -> Path:
+        """The file with the token by which the service signs browsers in at the hub."""
+        configured = self.hub.api_token_file if self.hub else None
+        return configured or self.data_dir / "service-api-token"
 
     @property
     def key_encryption_path(self) -> Path:

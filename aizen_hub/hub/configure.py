@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -11,13 +12,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.utils.importstring import import_item
 
 from aizen_hub.hub import python_proxy
-from aizen_hub.hub.config_guard import SERVICE_NAME, SERVICE_SCOPE, violation_error
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
+from aizen_hub.hub.scope_guard import SERVICE_NAME, SERVICE_SCOPE
 from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form
+from aizen_hub.hub.violation import violation_error
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret
 from aizen_hub.settings import ENV_PREFIX, ConfigurationError, Settings
 
@@ -42,6 +45,7 @@ ADMIN_ROLE: dict[str, Any] = {
 
 MAX_TOKEN_SECONDS = 90 * 86_400
 AUTH_REFRESH_SECONDS = 300
+SERVICE_START_SECONDS = 120
 SERVER_PROGRAM = "jupyterhub-singleuser"
 _IPC_ARGUMENT = "--KernelManager.transport=ipc"
 
@@ -70,24 +74,38 @@ def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
     ConfigurationError
         The file is invalid, or an earlier setting disables a protection.
     """
+    # The lines of this package get time and level from the hub's log. JupyterHub does the same for those of Tornado.
+    logging.getLogger("aizen_hub").parent = logging.getLogger(JupyterHub.__name__)
     path = Path(path).absolute()
     settings = Settings.load(path)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Fixed: the hub never deletes tokens that it generated for earlier starts.
+    apply_settings(c, path, settings, api_token=_read_secret(settings.api_token_path))
+    _configure_secrets(c, settings)
+    return settings
+
+
+def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) -> None:
+    """Make those changes of `configure` that read and write no file, which is also what ``aizen-hub doctor`` checks.
+
+    Raises
+    ------
+    ConfigurationError
+        An earlier setting contradicts them.
+    """
     instance = secrets.token_hex(16)
     _configure_authenticator(c, path, instance)
-    _configure_service(c, path, settings, instance)
-    _configure_secrets(c, settings)
+    _configure_service(c, path, settings, instance, api_token)
     _configure_users(c)
     _configure_servers(c, settings)
     _configure_proxy(c)
-    return settings
 
 
 def _configure_authenticator(c: Any, path: Path, instance: str) -> None:
     configured = c.JupyterHub.get("authenticator_class")
     if configured not in (None, SERVICE_NAME) and getattr(configured, "__name__", configured) != "AizenAuthenticator":
         raise violation_error(
-            "JupyterHub.authenticator_class", "is set to another class: list it under `providers` of aizen.yaml"
+            "JupyterHub.authenticator_class", "is set to another class", "list it under `providers` of aizen.yaml"
         )
     c.JupyterHub.authenticator_class = SERVICE_NAME
     c.AizenAuthenticator.config_file = str(path)
@@ -102,11 +120,11 @@ def _configure_authenticator(c: Any, path: Path, instance: str) -> None:
         _set_default(c, "AizenAuthenticator", name, value, other_sections=("Authenticator",))
 
 
-def _configure_service(c: Any, path: Path, settings: Settings, instance: str) -> None:
+def _configure_service(c: Any, path: Path, settings: Settings, instance: str, api_token: str) -> None:
     services = c.JupyterHub.get("services")
     if isinstance(services, list) and any(service.get("name") == SERVICE_NAME for service in services):
         raise violation_error(
-            "JupyterHub.services", f"has a service `{SERVICE_NAME}` already: remove it, `configure` adds it"
+            "JupyterHub.services", f"has a service `{SERVICE_NAME}` already", "remove it, `configure` adds it"
         )
     entry: dict[str, Any] = {
         "name": SERVICE_NAME,
@@ -116,10 +134,11 @@ def _configure_service(c: Any, path: Path, settings: Settings, instance: str) ->
         "display": True,
         # The user has signed in at this hub, and the service is part of it.
         "oauth_no_confirm": True,
-        # Fixed: the hub never deletes tokens that it generated for earlier starts.
-        "api_token": _read_secret(settings.data_dir / "service-api-token"),
+        "api_token": api_token,
     }
     if settings.service.managed:
+        # The hub ends if the service does not answer by then; on a busy disk its start takes longer than usual.
+        entry["timeout"] = SERVICE_START_SECONDS
         entry["command"] = [sys.executable, "-m", "aizen_hub.service", str(path)]
         entry["environment"] = {
             # The overrides that apply here, so that both sides have the same configuration.
@@ -163,14 +182,16 @@ def _restrict_database_file(c: Any) -> None:
         os.close(descriptor)
         path.chmod(0o600)
     except OSError as error:
-        raise violation_error("JupyterHub.db_url", f"`{path}` cannot be made private: {error.strerror}") from None
+        raise violation_error(
+            "JupyterHub.db_url", f"`{path}` cannot be made private: {error.strerror}", "correct it"
+        ) from None
     if is_new:
         try:
             with closing(sqlite3.connect(path)) as db:
                 # Persistent. Where the file system does not support it, SQLite keeps the previous mode.
                 db.execute("pragma journal_mode = wal")
         except sqlite3.Error as error:
-            raise violation_error("JupyterHub.db_url", f"`{path}` cannot be used: {error}") from None
+            raise violation_error("JupyterHub.db_url", f"`{path}` cannot be used: {error}", "correct it") from None
 
 
 def _configure_users(c: Any) -> None:

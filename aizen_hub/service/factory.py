@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from aizen_hub.accounts.users import bootstrap
-from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
-from aizen_hub.audit.checkpoints.signing import signature_check
-from aizen_hub.audit.integrity.rollback_detection import REMEDY, detect_rollback
 from aizen_hub.audit.redaction import PURPOSE, SecretHasher
 from aizen_hub.authorization.decisions.decision_service import DecisionService
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.operations.runner import OperationRunner
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
 from aizen_hub.service.async_store import AsyncStore
@@ -29,16 +26,20 @@ from aizen_hub.service.clock_check import ClockCheck, kernel_ntp_status
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.core.gateway import CoreGateway
 from aizen_hub.service.core.parsed_commands import ParsedCommandCache
+from aizen_hub.service.hub_variables import hub_variables
 from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.operation_kinds import KINDS
 from aizen_hub.service.parent_death import StartupError
+from aizen_hub.service.seal import find_missing_data, update_seal
 from aizen_hub.service.state import ServiceState
 from aizen_hub.service.thread_pools import Pools
 from aizen_hub.settings import Settings
-from aizen_hub.store import tables
+from aizen_hub.store import migrate, tables
 from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.database import database_url
+from aizen_hub.store.db_diagnosis import translate_for_operator
 from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.sql_store import Store
-from aizen_hub.store.transaction import ReadTransaction
 from aizen_hub.tokens.keys import KeyRing
 from aizen_hub.tokens.role_token import RoleTokenVerifier
 
@@ -65,14 +66,9 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
     environ = os.environ if environ is None else environ
     if os.geteuid() == 0:
         log.warning("running as root: give the service its own account")
-    missing = [name for name in HUB_VARIABLES if not environ.get(name)]
-    if missing:
-        log.warning(
-            "panel and command line have no sign-in without these variables, see docs/separate-service.md",
-            extra={"data": {"missing": missing}},
-        )
     catalog = load_catalog(settings.catalog, settings.overlays)
     try:
+        environ = hub_variables(settings, environ)
         # Hub and service share this file; if both start at once, the first creates it.
         hub_secret = (
             read_or_create_secret(settings.hub_secret_path)
@@ -85,11 +81,20 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
         metrics_token = read_secret(token_file) if token_file else None
     except SecretFileError as error:
         raise StartupError(str(error)) from None
+    missing = [name for name in HUB_VARIABLES if not environ.get(name)]
+    if missing:
+        log.warning(
+            "panel and command line have no sign-in: set `hub` in aizen.yaml, see docs/separate-service.md",
+            extra={"data": {"missing": missing}},
+        )
     if core_credential is not None and core_credential == hub_secret:
         raise StartupError("the core's credential is the hub secret: give each its own")
     if metrics_token is not None and metrics_token in (hub_secret, core_credential):
         raise StartupError("the token of the metrics is also the hub secret or the core's credential: give it its own")
-    store = Store.open(settings, catalog)
+    if not settings.uses_sqlite and migrate.create_if_empty(settings.database_url):
+        log.info("created the tables in an empty database")
+    with translate_for_operator(database_url(settings.database_url)):
+        store = Store.open(settings, catalog)
     try:
         with store.write(SERVICE_ACTOR) as tx:
             link = bootstrap.bootstrap_installation(tx, settings)
@@ -98,8 +103,8 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
         _warn_of_missing_checkpoint_file(settings, store)
         context = _assemble(settings, catalog, store, instance, hub_secret, core_credential, metrics_token, environ)
         with store.read() as tx:
-            context.state.missing_data = _missing_data(context, tx)
-        refresh_keys(context)
+            context.state.missing_data = find_missing_data(context, tx)
+        update_seal(context)
     except BaseException:  # re-raised; the lock on the file is released
         store.close()
         raise
@@ -167,6 +172,7 @@ def _assemble(
         authenticator=authenticator,
         rate_limiter=RateLimiter(settings.rate, metrics.count_limited),
         core=CoreGateway(settings, catalog, store, pools, decisions, verifier, clock, metrics),
+        operations=OperationRunner(store, KINDS, catalog.command_with_handler, lambda: state.sealed is not None),
     )
 
 
@@ -203,11 +209,16 @@ def _register_gauges(context: ServiceContext) -> None:
 
 def _save_activation_link(settings: Settings, path: str) -> None:
     # A link is a secret: it goes to a file that only this account reads, never to a log (R98).
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = settings.data_dir / "admin-activation-link"
     file.unlink(missing_ok=True)
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="ascii") as out:
         out.write(path + "\n")
-    log.info("the activation link of the admin user was written to a file", extra={"data": {"file": str(file)}})
+    log.info(
+        "first start: the admin user sets a password at the address, below the hub's, that this file contains; "
+        "`aizen-hub recover-admin` prints another",
+        extra={"data": {"file": str(file), "admin_user": settings.admin_user}},
+    )
 
 
 def _warn_of_missing_checkpoint_file(settings: Settings, store: Store) -> None:
@@ -220,46 +231,3 @@ def _warn_of_missing_checkpoint_file(settings: Settings, store: Store) -> None:
             "the audit was signed before, but its checkpoint file is missing: a new one is created",
             extra={"data": {"file": str(settings.checkpoint_path)}},
         )
-
-
-def refresh_keys(context: ServiceContext) -> None:
-    """Reload the signing keys, and seal or unseal the service by them and by the checkpoint file (R7).
-
-    Runs every second, in a thread.
-    """
-    store, state = context.store, context.state
-    seen = store.database.newest_revision  # read before the snapshot, which must contain it
-    remedy = REMEDY
-    with store.read() as tx:
-        ring = context.keys.ring(tx)
-        rolled_back = tx.revision < seen
-        if rolled_back:
-            store.cache.clear()
-        if rolled_back or state.missing_data is not None:
-            state.missing_data = _missing_data(context, tx)
-            if rolled_back and state.missing_data is None:
-                # Lost before it was signed, as in a failover: a process that starts now cannot detect it, this one can.
-                state.missing_data = f"the database shows revision {tx.revision}, but {seen} was seen: it was set back"
-                remedy = "restore the newest database, or restart the service to continue from this one"
-        context.clock.compare_with_store(tx.now)
-    context.verifier.update_keys(ring)
-    sealed = state.missing_data
-    if sealed is None and ring.is_sealed:
-        sealed = ring.sealed_reason or "a signing key is missing"
-        remedy = "an operator can find the reason with `aizen-hub doctor`"
-    if sealed is None:
-        sealed, remedy = context.checkpoint_health.fault, context.checkpoint_health.remedy
-    if sealed != state.sealed:
-        log.log(
-            logging.ERROR if sealed else logging.INFO,
-            "sealed" if sealed else "unsealed",
-            extra={"data": {"why": sealed}},
-        )
-    state.sealed, state.seal_remedy = sealed, remedy
-
-
-def _missing_data(context: ServiceContext, tx: ReadTransaction) -> str | None:
-    check = signature_check(context.keys.list_keys(tx))
-    checkpoints, strange = CheckpointFile(context.settings.checkpoint_path).newest(check)
-    loss = detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, strange)
-    return None if loss is None else loss.sentence

@@ -55,6 +55,7 @@ def test_one_line_configures_a_hub(folder: Path) -> None:
     assert app.allow_named_servers is True
     (service,) = app.services
     assert service["command"][1:] == ["-m", "aizen_hub.service", str(folder / "aizen.yaml")]
+    assert service["timeout"] >= 60, "a start on a busy disk does not end the hub"
     assert service["environment"]["AIZEN_INSTANCE"] == authenticator.instance
     assert len(authenticator.instance) == 32
     assert service["oauth_no_confirm"] is True
@@ -201,7 +202,7 @@ def test_a_service_that_runs_elsewhere_is_not_started(folder: Path) -> None:
     c = Config()
     configure(c)
     (service,) = applied(c).services
-    assert "command" not in service
+    assert not {"command", "timeout"} & set(service)
     assert service["url"] == "https://aizen.example.org"
 
 
@@ -252,6 +253,8 @@ VIOLATIONS: list[tuple[str, str]] = [
     ("c.JupyterHub.load_roles = [{'name': 'r', 'scopes': ['access:servers!group=g']}]", "`r`: access:servers!group=g"),
     ("c.JupyterHub.load_roles = [{'name': 'user', 'scopes': ['self', 'shares!user']}]", "`user`: shares!user"),
     ("c.JupyterHub.load_roles = [{'name': 'server', 'scopes': ['inherit']}]", "(`server`) (inherit)"),
+    ("c.JupyterHub.load_roles = [{'name': 'r', 'scopes': ['tokens'], 'users': ['bob']}]", "`r`: tokens"),
+    ("c.JupyterHub.load_groups = {'aizen-admins': {'users': ['bob']}}", "JupyterHub.load_groups (`aizen-admins`)"),
     ("c.JupyterHub.extra_user_scopes = ['access:servers']", "JupyterHub.extra_user_scopes (access:servers)"),
     ("c.Spawner.server_token_scopes = ['inherit']", "Spawner.server_token_scopes (inherit)"),
     ("c.Spawner.server_token_scopes = ['access:services!service=aizen']", "Spawner.server_token_scopes"),

@@ -14,6 +14,7 @@ from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
+from aizen_hub.problems import BadInput, Conflict
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -51,14 +52,38 @@ def bootstrap_installation(tx: WriteTransaction, settings: Settings) -> Activati
     return link
 
 
-def recover_admin(tx: WriteTransaction, name: str) -> ActivationLink | None:
+def recover_admin(tx: WriteTransaction, name: str, provider: str | None = None) -> tuple[str, ActivationLink | None]:
     """Grant the admin role to a user on the service's own host, registering and unlocking the user if needed.
 
-    Returns an activation link for a local account.
+    Parameters
+    ----------
+    name : str
+        The name of a user, or ``provider:name``.
+    provider : str, optional
+        The provider by which the user signs in; by default that of ``name``, or of the registration.
+
+    Returns
+    -------
+    user : str
+    link : ActivationLink or None
+        For a local account.
+
+    Raises
+    ------
+    BadInput
+        There is no such provider, or two are named.
+    Conflict
+        The user is registered with another provider.
     """
-    canonical = normalization.canonical_name(normalization.short_name(name))
+    provider, external = _split_provider(tx, name, provider)
+    canonical = normalization.canonical_name(normalization.short_name(external))
     if not identities.user_exists(tx, canonical):
-        registration.register_user(tx, name, provider=None)
+        registration.register_user(tx, external, provider=provider)
+    elif provider is not None and (registered := identities.get_user(tx, canonical).provider) != provider:
+        raise Conflict(
+            f"`{canonical}` signs in by `{registered}`, not by `{provider}`",
+            remedy=f"choose a name that is not registered, for example `recover-admin {provider}:rescue`",
+        )
     role = tx.catalog.admin_role
     if role is not None:
         assignments.write_assignment(
@@ -66,7 +91,41 @@ def recover_admin(tx: WriteTransaction, name: str) -> ActivationLink | None:
         )
     unlocked = locks.discard_lock(tx, LockTarget.IDENTITY, f"user:{canonical}")
     tx.audit("admin.recovered", details={"user": canonical, "unlocked": unlocked})
-    return activation.issue_link(tx, canonical) if identities.is_local_user(tx, canonical) else None
+    return canonical, activation.issue_link(tx, canonical) if identities.is_local_user(tx, canonical) else None
+
+
+def withdraw_admin(tx: WriteTransaction, name: str) -> tuple[str, str]:
+    """Revoke the admin role of a user, on the service's own host; return the names of user and role.
+
+    Raises
+    ------
+    NotFound
+        There is no such user, or the user does not hold the role directly.
+    Conflict
+        The catalog has no admin role, the user signs in by another provider, or is the role's last holder.
+    """
+    role = tx.catalog.admin_role
+    if role is None:
+        raise Conflict("the catalog has no admin role")
+    provider, external = _split_provider(tx, name, None)
+    row = identities.get_user(tx, normalization.short_name(external))
+    user = row.name
+    if provider not in (None, row.provider):
+        raise Conflict(
+            f"`{user}` signs in by `{row.provider}`, not by `{provider}`", remedy=f"name `{row.provider}:{user}`"
+        )
+    assignments.revoke_roles(tx, [role], SYSTEM, Identity.user(user), reason="withdrawn on the service's machine")
+    return user, role
+
+
+def _split_provider(tx: WriteTransaction, name: str, provider: str | None) -> tuple[str | None, str]:
+    """Return the provider and the name of ``provider:name``; a name may contain a colon of its own."""
+    prefix, colon, external = name.partition(":")
+    named = prefix if colon and any(configured.name == prefix for configured in tx.settings.providers) else None
+    if named is not None and provider not in (None, named):
+        raise BadInput(f"`{name}` names the provider `{named}`, and --provider names `{provider}`")
+    chosen = named or provider
+    return (None if chosen is None else identities.resolve_provider(tx, chosen)), (external if named else name)
 
 
 def _create_group(tx: WriteTransaction, name: str, description: str, is_default: bool, roles: tuple[str, ...]) -> None:

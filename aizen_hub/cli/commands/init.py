@@ -8,9 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import show_message
+from aizen_hub.cli.replica_files import ReplicaOptions, create_shared_secrets, replica_settings
+from aizen_hub.settings import Settings
 
 _TEMPLATE = '''\
 """A hub with aizen-hub. Start it with `jupyterhub -f jupyterhub_config.py`."""
@@ -108,6 +111,18 @@ def example(url: str = DEFAULT_HUB_URL) -> str:
     return text
 
 
+def _check_replica_option(context: click.Context, option: click.Parameter, value: str) -> str:
+    if not context.params.get("replica") and context.get_parameter_source(str(option.name)) != ParameterSource.DEFAULT:
+        raise click.BadParameter("it needs --replica")
+    return value
+
+
+def _has_password(database: str) -> bool:
+    from aizen_hub.store.database import database_url
+
+    return bool(database_url(database).password)
+
+
 def _check_url(_context: click.Context, _option: click.Parameter, value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
@@ -126,7 +141,34 @@ def _check_url(_context: click.Context, _option: click.Parameter, value: str) ->
     callback=_check_url,
     help="The address of the hub in browsers; the default works on this machine only.",
 )
-def init(folder: Path, force: bool, hub_url: str) -> int:
+@click.option("--replica", is_flag=True, is_eager=True, help="For a service that the hub does not start.")
+@click.option(
+    "--hub-api-url",
+    metavar="URL",
+    default="http://127.0.0.1:8081/hub/api",
+    show_default=True,
+    callback=_check_replica_option,
+    help="With --replica: the address of the hub's API for the service.",
+)
+@click.option(
+    "--service-url",
+    metavar="URL",
+    default="http://127.0.0.1:9095",
+    show_default=True,
+    callback=_check_replica_option,
+    help="With --replica: the address of the service for the hub, kernels and the core.",
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    default="postgresql+psycopg://aizen@127.0.0.1/aizen",
+    show_default=True,
+    callback=_check_replica_option,
+    help="With --replica: the database that all replicas share.",
+)
+def init(
+    folder: Path, force: bool, hub_url: str, replica: bool, hub_api_url: str, service_url: str, database: str
+) -> int:
     """Write a commented aizen.yaml and a jupyterhub_config.py into FOLDER (default: the current one).
 
     Each user server gets a host of its own below that of the hub, so that no page of a user can act in the hub as
@@ -137,14 +179,30 @@ def init(folder: Path, force: bool, hub_url: str) -> int:
     Existing files are kept unless you set --force. Then adapt aizen.yaml, check the installation with `aizen-hub
     doctor`, and start `jupyterhub`, which starts the service; `aizen-hub recover-admin admin` prints the link for the
     first admin. `aizen-hub doctor --production` also lists what is acceptable in a trial only.
+
+    With --replica the service runs by itself, once or several times on PostgreSQL: this also writes the secrets that
+    the hub and the replicas share, and says which file goes where. Start each replica with `aizen-hub serve`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {folder / "aizen.yaml": example(hub_url), folder / "jupyterhub_config.py": hub_config(hub_url)}
+    text = example(hub_url)
+    if replica:
+        options = ReplicaOptions(hub_url, hub_api_url, service_url.rstrip("/"), database)
+        text = replica_settings(text, options, subdomains=has_subdomains(hub_url))
+    contents = {folder / "aizen.yaml": text, folder / "jupyterhub_config.py": hub_config(hub_url)}
     present = [path for path in contents if path.exists()]
     if present and not force:
         show_message(f"aizen-hub: {present[0]} exists already; --force overwrites it")
         return ExitCode.CONFLICT
+    if replica and _has_password(database):
+        # Before the password is in it; a file that --force overwrites would keep its mode.
+        (folder / "aizen.yaml").touch(0o600)
+        (folder / "aizen.yaml").chmod(0o600)
     for path, text in contents.items():
         path.write_text(text, encoding="utf-8")
         show_message(f"wrote {path}")
+    if replica:
+        shared = create_shared_secrets(Settings.load(folder / "aizen.yaml", {}))
+        show_message("copy aizen.yaml to the hub's machine and every replica, jupyterhub_config.py to the hub's, and")
+        for file, place in shared:
+            show_message(f"  {file} to {place}")
     return ExitCode.DONE

@@ -17,8 +17,8 @@ def serve(config: Path) -> int:
     Not needed if the hub starts the service, which is the default (`service: {managed: true}`). Only one service can
     use a SQLite file; several can share a PostgreSQL database.
 
-    For the panel and the command line it needs the variables JUPYTERHUB_API_URL, JUPYTERHUB_API_TOKEN and
-    JUPYTERHUB_CLIENT_ID, which docs/separate-service.md explains.
+    For the panel and the command line it needs to know the hub: `hub` in aizen.yaml, which `aizen-hub init --replica`
+    writes together with the secrets, see docs/separate-service.md.
     """
     from aizen_hub.service.server import run
 

@@ -13,6 +13,7 @@ from aizen_hub.service.clock_check import REMEDY
 from aizen_hub.service.http.headers import joined_header
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, RawResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.service.replicas import find_conflict
 from aizen_hub.store.transaction import ReadTransaction
 from aizen_hub.tokens.opaque_token import constant_time_equals
 
@@ -70,6 +71,9 @@ def _check_readiness(service: ServiceContext, tx: ReadTransaction) -> NotReady |
             "the store was changed to another catalog than this service was started with",
             "restart it with that catalog",
         )
+    conflict = None if service.settings.uses_sqlite else find_conflict(tx, service)
+    if conflict is not None:
+        return NotReady(conflict.sentence, conflict.remedy)
     service.clock.compare_with_store(tx.now)
     fault = service.clock.fault
     return None if fault is None else NotReady(fault, REMEDY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,15 @@ def test_an_invalid_address_writes_nothing(tmp_path: Path, url: str) -> None:
     answer = run("init", str(tmp_path), "--hub-url", url)
     assert "https://hub.example.org" in str(answer.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.proves("R3")
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_password_in_the_address_of_the_database_is_for_this_account_only(tmp_path: Path, exists: bool) -> None:
+    url, file = "postgresql://aizen:a: #b@db.example.org/aizen", tmp_path / "aizen.yaml"
+    if exists:
+        file.touch(0o644)
+    answer = run("init", str(tmp_path), "--replica", "--database", url, "--force")
+    assert answer.return_value == ExitCode.DONE, answer.output
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert Settings.load(file, {}).database == url

@@ -33,7 +33,10 @@ def config(tmp_path: Path) -> Path:
         {"name": "lab", "kind": "ldap", "insecure_tls": True, "config": {"server_address": "127.0.0.1"}},
     ]
     path.write_text(yaml.safe_dump({"data_dir": "data", "admin_user": "local:root", "providers": providers}))
-    assert call("recover-admin", "root", config=path).exit_code == 0
+    answer = call("recover-admin", "root", config=path)
+    assert answer.exit_code == 0
+    with open_store(Settings.load(path, {})) as store, store.write(operator_actor()) as tx:
+        activation.redeem_link(tx, answer.stdout.strip().rpartition("#")[2], PASSWORD)
     return path
 
 
@@ -54,6 +57,46 @@ def test_a_recovered_admin_is_unlocked(config: Path) -> None:
         assert not lock_state.is_locked(tx, LockTarget.IDENTITY, "user:ann")
         query = select(tables.audit.c.body).where(tables.audit.c.event == "admin.recovered")
         assert any('"unlocked":true' in str(body) for body in tx.conn.execute(query).scalars())
+
+
+def test_a_local_admin_where_the_directory_is_down(config: Path) -> None:
+    """The default provider is a directory that does not answer; the local admin's role is taken back afterwards."""
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text + "default_provider: lab\n")
+    for name, options in (("local:rescue", ()), ("helper", ("--provider", "local"))):
+        answer = call("recover-admin", name, *options, config=config)
+        assert answer.return_value == 0, answer.output
+        token = answer.stdout.strip().rpartition("#")[2]
+        user = name.rpartition(":")[2]
+        with open_store(Settings.load(config, {})) as store, store.write(operator_actor()) as tx:
+            assert activation.redeem_link(tx, token, PASSWORD) == user
+            assert [held.role for held in tx.rights(Identity.user(user)).held_roles] == ["AIZEN_ADMIN"]
+        assert call("recover-admin", name, "--revoke", config=config).return_value == 0
+        with open_store(Settings.load(config, {})) as store, store.read() as tx:
+            assert tx.rights(Identity.user(user)).held_roles == ()
+    assert "signs in by `lab`" in call("recover-admin", "dirk", config=config).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("recover-admin", "local:dirk"), "`dirk` signs in by `lab`, not by `local`"),
+        (("recover-admin", "dirk", "--provider", "local"), "`dirk` signs in by `lab`, not by `local`"),
+        (("recover-admin", "ann", "--provider", "nowhere"), "there is no provider `nowhere`"),
+        (("recover-admin", "lab:ann", "--provider", "local"), "names the provider `lab`"),
+        (("recover-admin", "ghost", "--revoke"), "there is no user `ghost`"),
+        (("recover-admin", "dirk", "--revoke"), "no direct assignment of AIZEN_ADMIN"),
+        (("recover-admin", "root", "--revoke"), "last"),
+        (("recover-admin", "local:dirk", "--revoke"), "`dirk` signs in by `lab`, not by `local`"),
+        (("recover-admin", "root", "--revoke", "--password"), "--revoke takes neither"),
+    ],
+)
+def test_what_recovery_refuses(config: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    with open_store(Settings.load(config, {})) as store, store.write(operator_actor()) as tx:
+        registration.create_user(tx, "dirk", provider="lab")
+    answer = call(*arguments, config=config)
+    assert answer.exception is not None
+    assert sentence in str(answer.exception)
 
 
 @pytest.mark.proves("R66")

@@ -1,0 +1,134 @@
+"""The processes that share one database: each reports itself, and compares its configuration with the others."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.service.context import ServiceContext
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+
+REPORT_SECONDS = 10.0
+_ALIVE = timedelta(seconds=45)
+_KEPT = timedelta(days=1)
+_PURPOSE = "comparison of replicas"
+_COMPARED_HASH = "hub secret"
+_MUST_AGREE = {
+    _COMPARED_HASH: "the file `hub_secret_file`: copy it from the other replica",
+    "service address": "`service.url`, the issuer of all tokens",
+    "hub address": "`hub.url` and `hub.client_id`, or the variables that replace them",
+    "checkpoint file": "`checkpoint_file`, on storage that all replicas share",
+}
+"""What all replicas need in common, and where it is set. The catalog is compared with that of the store."""
+_r = tables.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What a process reports of itself.
+
+    Attributes
+    ----------
+    instance : str
+    host : str
+    started, seen : datetime
+        The store's time.
+    configuration : mapping
+        Name to value; of secrets a keyed hash.
+    revision : int
+        The newest one that it has seen.
+    clock_offset : float
+        Seconds by which its clock is ahead of the store's.
+    """
+
+    instance: str
+    host: str
+    started: datetime
+    seen: datetime
+    configuration: Mapping[str, str]
+    revision: int
+    clock_offset: float
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it has the key-encryption key: with it, it reports the hash of the hub secret."""
+        return _COMPARED_HASH in self.configuration
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaConflict:
+    """A difference from a replica that started earlier, as a sentence, and the remedy."""
+
+    sentence: str
+    remedy: str
+
+
+def own_configuration(service: ServiceContext) -> dict[str, str]:
+    """Return what this process is configured with, without any secret."""
+    settings, location = service.settings, service.browser_login.hub_location
+    values = {
+        "service address": settings.service_url,
+        "hub address": f"{location.address} {location.client_id or '-'}",
+        "catalog": service.catalog.hash,
+        "checkpoint file": str(settings.checkpoint_path),
+    }
+    encryption = service.keys.encryption
+    if encryption is not None and service.hub_secret is not None:
+        digest = hmac.new(encryption.derive(_PURPOSE), service.hub_secret.encode(), hashlib.sha256)
+        values[_COMPARED_HASH] = digest.hexdigest()
+    return values
+
+
+def report_replica(tx: WriteTransaction, service: ServiceContext) -> None:
+    """Record that this process runs, and forget those that ended long ago."""
+    values = {
+        "seen": tx.now,
+        "configuration": own_configuration(service),
+        "revision": service.store.database.newest_revision,
+        "clock_offset": service.clock.offset,
+    }
+    tx.conn.execute(delete(_r).where(_r.c.seen < tx.now - _KEPT))
+    changed = tx.conn.execute(update(_r).where(_r.c.instance == service.instance).values(**values))
+    if not changed.rowcount:
+        host = socket.gethostname()[: tables.NAME_LENGTH]
+        tx.conn.execute(insert(_r).values(instance=service.instance, host=host, started=tx.now, **values))
+
+
+def forget_replica(tx: WriteTransaction, instance: str) -> None:
+    """Remove a process that ends."""
+    tx.conn.execute(delete(_r).where(_r.c.instance == instance))
+
+
+def list_replicas(tx: ReadTransaction) -> tuple[Replica, ...]:
+    """Return the processes that reported themselves within the last 45 seconds, the oldest first."""
+    rows = tx.conn.execute(select(_r).where(_r.c.seen >= tx.now - _ALIVE).order_by(_r.c.started, _r.c.instance))
+    return tuple(Replica(**row._mapping) for row in rows)
+
+
+def find_conflict(tx: ReadTransaction, service: ServiceContext) -> ReplicaConflict | None:
+    """Return the first difference from a replica that started earlier; None where they agree.
+
+    The one that started later is the one that is not ready: a wrong replica that is added takes nothing from those that
+    serve.
+    """
+    own = own_configuration(service)
+    for replica in list_replicas(tx):
+        if replica.instance == service.instance:
+            return None
+        for name, location in _MUST_AGREE.items():
+            if name in own and name in replica.configuration and own[name] != replica.configuration[name]:
+                return ReplicaConflict(
+                    f"this replica has another {name} than the one on `{replica.host}`, which started earlier",
+                    f"set the same on both, and restart: {location}",
+                )
+    return None
