@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import logging
 import os
 import shutil
 import sys
@@ -12,8 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
+from tests.fixtures.axe_script import AXE_SCRIPT
+
+# How fast examples are made and run is the machine's load, and no property of what is tested.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 pytest_plugins = ("tests.fixtures.postgres",)
 REQUIRED = "AIZEN_REQUIRE"
 SEARCH_PATH = os.pathsep.join(
@@ -47,6 +54,10 @@ def _browser() -> str | None:
     return _programs("chromium") or _modules("playwright")
 
 
+def _axe() -> str | None:
+    return None if AXE_SCRIPT.is_file() else "no axe-core: `make test` installs it with npm"
+
+
 def _keycloak() -> str | None:
     from tests.fixtures.keycloak import missing_requirements
 
@@ -74,6 +85,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "oidc": _oidc,
     "keycloak": _keycloak,
     "browser": _browser,
+    "axe": _axe,
     "accounts": _accounts,
 }
 """Each tier with a function that returns what it lacks on this machine, or None."""
@@ -88,6 +100,15 @@ def catalogs_parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loader, "read_source", lambda path: (read_cached if path.parent == loader.FOLDER else read)(path))
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_parent_of_the_package_logger() -> Iterator[None]:
+    """Undo what `hub.configure` does for the whole process of a hub: its log takes the lines of this package."""
+    logger = logging.getLogger("aizen_hub")
+    parent = logger.parent
+    yield
+    logger.parent = parent
 
 
 def pytest_report_header() -> str:

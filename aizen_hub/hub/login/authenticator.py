@@ -14,9 +14,9 @@ from traitlets import Unicode, default
 
 from aizen_hub.api_models.logins import HubUserModel
 from aizen_hub.client.service_client import ServiceClient
-from aizen_hub.hub.config_guard import SERVICE_NAME, enforce
+from aizen_hub.hub.config_guard import enforce
 from aizen_hub.hub.hub_groups import hub_group_names
-from aizen_hub.hub.login import login_errors, reauthentication
+from aizen_hub.hub.login import login_errors, reauthentication, registration_request
 from aizen_hub.hub.login.auth_state import SavedLogin
 from aizen_hub.hub.login.client_address import request_address
 from aizen_hub.hub.login.login_page import LoginPageHandler
@@ -37,7 +37,10 @@ from aizen_hub.hub.login.provider import (
 )
 from aizen_hub.hub.login.provider_factory import build_providers, start_checks
 from aizen_hub.hub.login.sign_out import SignOutProcessor
+from aizen_hub.hub.panel_outage import PanelOutageHandler
 from aizen_hub.hub.panel_redirect import PanelRedirectHandler
+from aizen_hub.hub.registration_guard import registration_guards
+from aizen_hub.hub.scope_guard import SERVICE_NAME
 from aizen_hub.hub.spawn.batch_port import BatchPortHandler
 from aizen_hub.hub.spawn.progress_handler import progress_handlers
 from aizen_hub.hub.spawn.revocation_handler import RevocationHandler
@@ -142,16 +145,18 @@ class AizenAuthenticator(Authenticator):
             (r"/login", LoginPageHandler),
             *super().get_handlers(app),
             (r"/api/aizen/revoke", RevocationHandler, revocation_options),
-            (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),
+            (r"/error/(\d+)", PanelOutageHandler, {"service": SERVICE_NAME}),
+            (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.~%+,:=@-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),
         ]
         # Replaces batchspawner's handler, also where batchspawner is loaded later.
         handlers.append((r"/api/batchspawner", BatchPortHandler))
-        handlers += progress_handlers()
+        handlers += progress_handlers() + registration_guards()
         for provider in self.providers.values():
             if isinstance(provider, OidcProvider):
                 handlers += oidc_handlers(provider, app, self._monitor)
             self._start_checks += start_checks(provider)
-        return [*handlers, *reauthentication.reauthentication_handlers("aizen"), (r"/logout", OidcLogoutHandler)]
+        handlers += reauthentication.reauthentication_handlers("aizen") + registration_request.registration_handlers()
+        return [*handlers, (r"/logout", OidcLogoutHandler)]
 
     def servers_without_session(self, name: str) -> list[str]:
         """Return a user's servers that run without a session, as of the last heartbeat, for the home page."""
@@ -167,7 +172,7 @@ class AizenAuthenticator(Authenticator):
 
     @default("otp_prompt")
     def _otp_prompt(self) -> str:
-        return "One-time code (if you use one):"
+        return "One-time code or recovery code (if you use one):"
 
     def provider_labels(self) -> list[tuple[str, str]]:
         """Return name and label of each provider, for the login page."""
@@ -264,6 +269,8 @@ class AizenAuthenticator(Authenticator):
             self.log.warning(
                 "`%s` of provider `%s` is not admitted: %s", printable(identity.name), provider.name, response.outcome
             )
+            if response.outcome == "not-registered" and handler is not None:
+                registration_request.offer_registration(handler, identity)
             raise login_errors.login_denied(response, identity, provider.label)
         if handler is not None:
             handler.aizen_provider = provider.name

@@ -16,6 +16,7 @@ from aizen_hub.hub.login.provider import (
     ThrottledError,
     WrongCredentialsError,
 )
+from aizen_hub.hub.service_outage import describe_outage
 from aizen_hub.problems import Problem, TooManyRequests, Unavailable
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 
@@ -47,7 +48,9 @@ class LocalProvider:
             raise ThrottledError("too many failed attempts", float(error.extensions.get("retry_after", 1))) from None
         except Unavailable as error:
             log.error("password check: %s", error.detail)
-            raise ProviderUnreachableError("signing in is not possible at the moment; try again in a minute") from None
+            raise ProviderUnreachableError(
+                f"signing in is not possible at the moment: {describe_outage(error)}"
+            ) from None
         except Problem:
             # The service rejected the form of the name or password; for the user that is the same as wrong.
             raise WrongCredentialsError(WRONG_CREDENTIALS) from None

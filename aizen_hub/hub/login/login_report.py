@@ -7,6 +7,7 @@ import logging
 from aizen_hub.api_models.logins import LoginResponse
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity, ProviderUnreachableError, printable
+from aizen_hub.hub.service_outage import describe_outage
 from aizen_hub.problems import BadInput, Problem, Unavailable
 
 log = logging.getLogger("aizen_hub.login")
@@ -43,9 +44,7 @@ async def report_login(
         )
     except Unavailable as error:
         log.error("login report: %s", error.detail)
-        raise ProviderUnreachableError(
-            "your password was right, but the access service does not respond; try again in a minute"
-        ) from None
+        raise ProviderUnreachableError(f"your password was right, but {describe_outage(error)}") from None
     except Problem as error:
         log.error("login report for `%s`: %s", printable(identity.name), error.detail)
         # Other refusals concern the hub, such as its secret, and are for its log.

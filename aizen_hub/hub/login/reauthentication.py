@@ -10,6 +10,7 @@ import json
 import re
 import time
 from typing import Any
+from urllib.parse import quote
 
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.utils import url_path_join
@@ -26,13 +27,17 @@ from aizen_hub.hub.login.provider import (
     WrongCredentialsError,
 )
 from aizen_hub.hub.login.throttled_provider import ThrottledProvider
+from aizen_hub.hub.service_outage import describe_outage
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.tokens.opaque_token import hash_credential
 from aizen_hub.validation import strict_json
 
 LINK_COOKIE = "aizen-linking"
 _LINK_SECONDS = 600
-_PAGE_PATTERN = re.compile(r"(?:[a-z]{1,20}(?:/[A-Za-z0-9-]{1,64})?)?")
+_PAGE_CHARACTERS = r"[A-Za-z0-9_.~%+,:=&?@-]"
+# No address of another host, and none above the panel: browsers resolve `..`, also in its encoded form.
+_PAGE_PATTERN = re.compile(rf"(?!.*(?:\.\.|%2[eE]))(?:[A-Za-z0-9]{_PAGE_CHARACTERS}*(?:/{_PAGE_CHARACTERS}+)*)?")
+_MAX_PAGE = 500
 _TRY_AGAIN = "that was not right; try again"
 
 
@@ -61,7 +66,7 @@ class ReauthenticationHandler(BaseHandler):
     def target_page(self) -> str:
         """Return the service's page to return to: a page name, never a URL from outside (R120)."""
         page = self.get_query_argument("page", "")
-        if not _PAGE_PATTERN.fullmatch(page):
+        if len(page) > _MAX_PAGE or not _PAGE_PATTERN.fullmatch(page):
             raise web.HTTPError(400, "There is no such page.")
         return page
 
@@ -125,7 +130,8 @@ class ConfirmHandler(ReauthenticationHandler):
         provider, saved = await self.saved_login()
         _ = self.session_hash
         if isinstance(provider, OidcProvider):
-            next_url = url_path_join(self.hub.base_url, "aizen/confirm") + f"%3Fback=1%26page={page}"
+            back = f"%3Fback=1%26page={quote(quote(page, safe=''))}"
+            next_url = url_path_join(self.hub.base_url, "aizen/confirm") + back
             self.redirect_to_provider(provider, next_url)
             return
         self.finish(await self.render_form(self._TITLE, provider, account=saved.name))
@@ -250,7 +256,7 @@ async def _report(handler: Any, path: str, identity: AuthenticatedIdentity, extr
         await handler.authenticator.service.request("POST", path, body)
     except Unavailable as error:
         handler.log.error("%s of `%s`: %s", path, handler.current_user.name, error.detail)
-        return "the access service does not respond; try again in a minute"
+        return describe_outage(error)
     except Problem as error:
         handler.log.warning("%s of `%s`: %s", path, handler.current_user.name, error.detail)
         return error.detail

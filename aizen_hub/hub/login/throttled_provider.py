@@ -17,6 +17,7 @@ from aizen_hub.hub.login.provider import (
     ThrottledError,
     WrongCredentialsError,
 )
+from aizen_hub.hub.service_outage import describe_outage
 from aizen_hub.problems import Problem, Unavailable
 
 log = logging.getLogger("aizen_hub.login")
@@ -66,7 +67,9 @@ class ThrottledProvider:
             return await self._service.count_attempt(self.name, name, source, undo=undo)
         except Unavailable as error:
             log.error("login attempt: %s", error.detail)
-            raise ProviderUnreachableError("signing in is not possible at the moment; try again in a minute") from None
+            raise ProviderUnreachableError(
+                f"signing in is not possible at the moment: {describe_outage(error)}"
+            ) from None
         except Problem:
             # The service rejected the form of the name; for the user that is the same as wrong.
             raise WrongCredentialsError(WRONG_CREDENTIALS) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from aiohttp.web import BaseRequest
@@ -78,7 +78,7 @@ class RequestAuthenticator:
         self.service_accounts = ServiceAccountAuthenticator(settings.rate, store, metrics)
         self.failed_auth_throttle = FailedAuthThrottle(settings.service.deadline_seconds, metrics.count_limited)
         self._secrets = {AuthMethod.HUB_SECRET: hub_secret, AuthMethod.CORE: core_credential}
-        self._methods: dict[AuthMethod, Callable[[str, str], Awaitable[Principal]]] = {
+        self._methods: dict[AuthMethod, Callable[[str, str], Principal]] = {
             AuthMethod.HUB_SECRET: self._authenticate_hub,
             AuthMethod.CORE: self._authenticate_core,
             AuthMethod.ROLE_TOKEN: self._authenticate_role_token,
@@ -111,12 +111,12 @@ class RequestAuthenticator:
                 return await self._authenticate_browser(request, source)
             token = self._bearer_token(request)
             if (authenticate := self._methods.get(method)) is not None:
-                return await authenticate(token, source)
+                return authenticate(token, source)
             # The remaining types need a query to the store or the hub, so they are throttled.
             if method is AuthMethod.HUB_TOKEN:
                 async with self.failed_auth_throttle.guard(token, source):
                     return await self._authenticate_hub_token(token, source)
-            return await self._authenticate_presented(request, token, source)
+            return await self._authenticate_presented(route, request, token, source)
         except NotAuthenticated as error:
             self._metrics.count_refused_credential(method.value, str(error.extensions.get("code", "refused")))
             raise
@@ -149,6 +149,8 @@ class RequestAuthenticator:
                 return AuthMethod.BROWSER
             raise not_authenticated("missing", "no credential was sent")
         scheme, _, token = headers[0].partition(" ")
+        if not proxied and "." in token and scheme.lower() == "bearer":
+            return AuthMethod.ROLE_TOKEN  # the only one with a form of its own, which its verifier checks
         if not _TOKEN.fullmatch(token):
             raise not_authenticated("malformed", "the credential is malformed")
         if proxied:
@@ -165,8 +167,6 @@ class RequestAuthenticator:
                 "this address accepts `Authorization: Bearer …`, or `DPoP …` of service accounts",
                 "send hub tokens to the service's address behind the hub's proxy",
             )
-        if "." in token:
-            return AuthMethod.ROLE_TOKEN
         for method, secret in self._secrets.items():
             if secret is not None and constant_time_equals(token, secret):
                 return method
@@ -182,13 +182,13 @@ class RequestAuthenticator:
     def _bearer_token(request: BaseRequest) -> str:
         return request.headers["Authorization"].partition(" ")[2]
 
-    async def _authenticate_hub(self, token: str, source: str) -> Principal:
+    def _authenticate_hub(self, token: str, source: str) -> Principal:
         return Principal(AuthMethod.HUB_SECRET, source, Actor(HUB, Channel.HUB, source=source))
 
-    async def _authenticate_core(self, token: str, source: str) -> Principal:
+    def _authenticate_core(self, token: str, source: str) -> Principal:
         return Principal(AuthMethod.CORE, source, Actor(CORE, Channel.SERVICE_ACCOUNT, source=source))
 
-    async def _authenticate_role_token(self, text: str, source: str) -> Principal:
+    def _authenticate_role_token(self, text: str, source: str) -> Principal:
         token = self._verifier.verify(text, datetime.now(UTC))
         actor = Actor(
             Identity.user(token.subject),
@@ -201,8 +201,10 @@ class RequestAuthenticator:
         )
         return Principal(AuthMethod.ROLE_TOKEN, source, actor, token)
 
-    async def _authenticate_presented(self, request: BaseRequest, token: str, source: str) -> Principal:
+    async def _authenticate_presented(self, route: Route, request: BaseRequest, token: str, source: str) -> Principal:
         presented = PresentedCredential.from_request(request, token, self._service_url)
+        if route.checks_credential and (known := self.service_accounts.recall(presented, source)) is not None:
+            return Principal(AuthMethod.SERVICE_ACCOUNT, source, known, credential=presented.hash)
         async with self.failed_auth_throttle.guard(presented.cache_key, source):
             actor = await self.service_accounts.authenticate(presented, source)
         return Principal(AuthMethod.SERVICE_ACCOUNT, source, actor)
@@ -236,6 +238,7 @@ class RequestAuthenticator:
             source,
             _user_actor(user, Channel.PANEL, source, recent_until),
             xsrf=self._browser_login.xsrf_token(browser_session),
+            secure=self._browser_login.is_secure(request),
         )
 
 

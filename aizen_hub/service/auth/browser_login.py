@@ -1,9 +1,10 @@
 """OAuth login of browsers through the hub, and their cookie sessions, on any replica.
 
-The process keeps no state: the data of a login in progress is encrypted in its ``state`` value, and the user's hub
-token is encrypted in a cookie that only this service receives. The hub validates the token at every request, so that
-no cached identity outlives a sign-out or a revocation (F1). JupyterHub's own HubOAuth keeps both in memory, which
-replicas cannot share, and caches identities for minutes.
+The process keeps no state: the data of a login in progress is encrypted in its ``state`` value, which is accepted once
+over all replicas (`accounts/credentials/sign_in_replay.py`), and the user's hub token is encrypted in a cookie that
+only this service receives. The hub validates the token at every request, so that no cached identity outlives a sign-out
+or a revocation (F1). JupyterHub's own HubOAuth keeps both in memory, which replicas cannot share, and caches identities
+for minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import secrets
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -35,7 +37,7 @@ MAX_COOKIE_LENGTH = 4096
 COOKIE = "aizen-panel"
 """Name of the session cookie, before its prefix; see `BrowserLogin.cookie_name`."""
 _ENCRYPTED = re.compile(r"[A-Za-z0-9_-]{16,4000}")
-_NEXT = re.compile(r"[A-Za-z0-9/_.?=&-]{0,300}")
+_NEXT = re.compile(r"(?!.*(?:\.\.|%2[eE]))[A-Za-z0-9/_.?=&%+:,~-]{0,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,32 @@ class BrowserSession:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class LoginFlow:
+    """A login in progress, as its state holds it.
+
+    Attributes
+    ----------
+    nonce : str
+    next_page : str
+    verifier : str
+        Of PKCE (RFC 7636).
+    expires : datetime
+    """
+
+    nonce: str
+    next_page: str
+    verifier: str
+    expires: datetime
+
+
+def sign_in_refused(detail: str) -> NotAuthenticated:
+    """Return the problem of a sign-in that cannot be completed."""
+    return NotAuthenticated(
+        detail, remedy="open the page again; cookies must be allowed", extensions={"code": "sign-in"}
+    )
+
+
 class BrowserLogin:
     """Signs browsers in through the hub, and reads and checks their cookies.
 
@@ -116,6 +144,11 @@ class BrowserLogin:
     ) -> None:
         self._hub_api, self.hub_location = hub_api, hub_location
         self._prefix, self._trusted_proxies = prefix, trusted_proxies
+        self.use_encryption(encryption)
+
+    def use_encryption(self, encryption: KeyEncryption | None) -> None:
+        """Replace the key-encryption key, which a sealed service may get back while it runs."""
+        self.encryption = encryption
         self._encryption = None if encryption is None else KeyEncryption(encryption.derive("browser cookies"))
         self._xsrf_key = None if encryption is None else encryption.derive("browser xsrf")
 
@@ -142,7 +175,8 @@ class BrowserLogin:
         if browser is None or not re.fullmatch(r"[A-Za-z0-9_-]{43}", browser):
             browser = secrets.token_urlsafe(32)
         verifier = secrets.token_urlsafe(48)
-        state = self._encrypt({"b": _digest(browser), "n": next_page, "v": verifier, "t": int(time.time())}, "state")
+        content = {"b": _digest(browser), "i": secrets.token_urlsafe(16), "n": next_page, "v": verifier}
+        state = self._encrypt({**content, "t": int(time.time())}, "state")
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "client_id": self.hub_location.client_id,
@@ -155,23 +189,30 @@ class BrowserLogin:
         cookie = self._set_cookie(request, self._flow_cookie_name(request), browser, FLOW_SECONDS)
         return f"{self.hub_location.address}api/oauth2/authorize?{urlencode(query)}", cookie
 
-    async def finish_login(self, headers: Headers, secure: bool, state: str, code: str) -> tuple[str, tuple[str, ...]]:
+    def read_flow(self, headers: Headers, secure: bool, state: str) -> LoginFlow:
+        """Return the login that a browser returns from; the caller accepts each one once, over all replicas.
+
+        Raises
+        ------
+        NotAuthenticated
+            The login was started in another browser or too long ago.
+        """
+        flow = self._decrypt(state, "state", FLOW_SECONDS)
+        browser = self._single_cookie(headers, self._prefixed_name("aizen-signin", secure))
+        if flow is None or browser is None or not constant_time_equals(_digest(browser), str(flow.get("b"))):
+            raise sign_in_refused("this sign-in was not started in this browser, or took too long")
+        expires = datetime.fromtimestamp(flow["t"] + FLOW_SECONDS, UTC)
+        return LoginFlow(str(flow["i"]), str(flow["n"]), str(flow["v"]), expires)
+
+    async def finish_login(self, flow: LoginFlow, secure: bool, code: str) -> tuple[str, tuple[str, ...]]:
         """Return the URL of the next page and the cookies, for a browser that returns from the hub with a code.
 
         Raises
         ------
         NotAuthenticated
-            The login was started in another browser or too long ago, or the hub refuses the code.
+            The hub refuses the code.
         Unavailable
         """
-        flow = self._decrypt(state, "state", FLOW_SECONDS)
-        browser = self._single_cookie(headers, self._prefixed_name("aizen-signin", secure))
-        if flow is None or browser is None or not constant_time_equals(_digest(browser), str(flow.get("b"))):
-            raise NotAuthenticated(
-                "this sign-in was not started in this browser, or took too long",
-                remedy="open the page again; cookies must be allowed",
-                extensions={"code": "sign-in"},
-            )
         token = await self._hub_api.exchange_code(
             {
                 "client_id": str(self.hub_location.client_id),
@@ -179,11 +220,11 @@ class BrowserLogin:
                 "grant_type": "authorization_code",
                 "code": code,
                 "redirect_uri": self.callback_url,
-                "code_verifier": str(flow["v"]),
+                "code_verifier": flow.verifier,
             }
         )
         session = self._encrypt({"o": token, "k": secrets.token_urlsafe(24), "t": int(time.time())}, "signed in")
-        return self.next_url(str(flow["n"])), (
+        return self.next_url(flow.next_page), (
             self._format_cookie(self._prefixed_name(COOKIE, secure), session, secure, SESSION_SECONDS),
             self._format_cookie(self._prefixed_name("aizen-signin", secure), "", secure, 0),
         )
@@ -228,6 +269,23 @@ class BrowserLogin:
             raise Unavailable("the service is sealed")
         text = f"{session.key}:{_digest(session.token)}"
         return base64.urlsafe_b64encode(hmac.digest(self._xsrf_key, text.encode(), "sha256")).rstrip(b"=").decode()
+
+    # -- messages to the next page -----------------------------------------------------------------------------------
+
+    def message_cookie(self, content: str, purpose: str, seconds: int, *, secure: bool) -> str:
+        """Return the cookie that carries a message to the next page of this browser; empty content removes it."""
+        value = self._encrypt({"m": content, "t": int(time.time())}, purpose) if content else ""
+        return self._format_cookie(self._prefixed_name(f"aizen-{purpose}", secure), value, secure, seconds)
+
+    def has_message(self, headers: Headers, purpose: str, *, secure: bool) -> bool:
+        """Return whether a request carries such a cookie, valid or not."""
+        return bool(_cookie_values(headers, self._prefixed_name(f"aizen-{purpose}", secure)))
+
+    def read_message(self, headers: Headers, purpose: str, seconds: int, *, secure: bool) -> str | None:
+        """Return the message of such a cookie; None where it is too old, or not from here."""
+        value = self._single_cookie(headers, self._prefixed_name(f"aizen-{purpose}", secure))
+        message = None if value is None else self._decrypt(value, purpose, seconds)
+        return None if message is None else str(message["m"])
 
     # -- cookies -----------------------------------------------------------------------------------------------------
 

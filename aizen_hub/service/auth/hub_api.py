@@ -21,10 +21,9 @@ _REVOKE_SECONDS = 30.0  # the hub stops servers before it answers
 
 
 HUB_VARIABLES = ("JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN", "JUPYTERHUB_CLIENT_ID")
-"""Set by a hub that starts the service; `aizen-hub serve` is given them by its operator."""
+"""Set by a hub that starts the service; `hub` of aizen.yaml replaces them for `aizen-hub serve`."""
 CONFIGURE_HUB = (
-    f"an administrator has to start `aizen-hub serve` with {', '.join(HUB_VARIABLES[:-1])} and {HUB_VARIABLES[-1]}, "
-    "see docs/separate-service.md"
+    "an administrator has to set `hub` in aizen.yaml and to start `aizen-hub serve` again, see docs/separate-service.md"
 )
 
 

@@ -22,10 +22,12 @@ class Principal:
     source : str
         Client address; a forwarded one only if a configured proxy sent it (R121).
     token : RoleToken or None
+    credential : str or None
+        The SHA-256 of a service account's credential that is still to be checked; see `Route.checks_credential`.
     xsrf : str or None
         The XSRF token that every change from this browser must carry.
     secure : bool
-        Whether a browser without a credential uses TLS.
+        Whether a browser uses TLS.
     rate_limited_by_source : bool
         Whether a request without a credential counts against the rate limit of its client address.
     """
@@ -34,6 +36,7 @@ class Principal:
     source: str
     actor: Actor | None = None
     token: RoleToken | None = None
+    credential: str | None = None
     xsrf: str | None = None
     secure: bool = False
     rate_limited_by_source: bool = True
@@ -42,6 +45,11 @@ class Principal:
     def is_unlimited(self) -> bool:
         """Whether rate limits do not apply: slowing down the hub or the core would slow down every user."""
         return self.auth_method in (AuthMethod.HUB_SECRET, AuthMethod.CORE)
+
+    @property
+    def is_service_account(self) -> bool:
+        """Whether a service account sent it with its own credential."""
+        return self.auth_method is AuthMethod.SERVICE_ACCOUNT
 
     @property
     def identity_key(self) -> str | None:

@@ -9,12 +9,19 @@ from __future__ import annotations
 from aiohttp.web import BaseRequest
 
 from aizen_hub.problems import Denied
-from aizen_hub.service.http.headers import joined_header
+from aizen_hub.service.http.headers import Headers, joined_header
 from aizen_hub.tokens.opaque_token import constant_time_equals
 
 PRELOAD_HEADER = "Service-Worker-Navigation-Preload"
 SERVICE_WORKER = "service-worker"
 """Reason of the refusal; its page tells the browser to remove all service workers of our origin."""
+HTMX_REQUEST = "HX-Request"
+"""Sent by htmx: our script asks for a fragment of a page."""
+
+
+def is_htmx(headers: Headers) -> bool:
+    """Return whether a request asks for a fragment, and not for a whole page."""
+    return headers.get(HTMX_REQUEST) == "true" and "HX-History-Restore-Request" not in headers
 
 
 def refuse_service_worker(request: BaseRequest) -> None:
@@ -51,7 +58,8 @@ def check_csrf(request: BaseRequest, expected: str, sent: str | None, *, page: b
     sent : str or None
         The XSRF token of the request.
     page : bool
-        Whether it is a page, which needs no token to be opened; all other requests need it, also for reading.
+        Whether it is a page, which needs no token to be opened; all other requests need it, also for reading. So does
+        a script that asks for a fragment of a page: only a script of our own pages has the token.
 
     Raises
     ------
@@ -60,7 +68,8 @@ def check_csrf(request: BaseRequest, expected: str, sent: str | None, *, page: b
     site, mode, dest = (joined_header(request.headers, f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest"))
     if page and request.method == "GET":
         # A page of a user server can open this page, but its script cannot read it: see `refuse_service_worker`.
-        if mode not in ("", "navigate") or dest not in ("", "document"):
+        is_opened = mode in ("", "navigate") and dest in ("", "document")
+        if not is_opened and not (is_htmx(request.headers) and _is_own_script(site, sent, expected)):
             raise Denied(
                 "this page can be opened in a browser, but not fetched by a script", extensions={"reason": "fetch"}
             )
@@ -73,3 +82,7 @@ def check_csrf(request: BaseRequest, expected: str, sent: str | None, *, page: b
             remedy="open the page again",
             extensions={"reason": "xsrf"},
         )
+
+
+def _is_own_script(site: str, sent: str | None, expected: str) -> bool:
+    return site in ("", "same-origin") and sent is not None and constant_time_equals(sent, expected)

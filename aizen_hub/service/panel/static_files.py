@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from jupyterhub._data import DATA_FILES_PATH
@@ -15,23 +15,42 @@ from aizen_hub.service.pipeline.request_context import RequestContext
 
 _IMPORTS = re.compile(rb"@import[^;]{0,300};")
 _CACHE_HEADERS = {"Cache-Control": "public, max-age=600"}
+_STATIC = Path(__file__).parent / "static"
 _HUB_STATIC = Path(DATA_FILES_PATH) / "static"
-# The hub's own style from the installed package, so that the panel changes with it.
-_FILES = {
-    "hub.css": (_HUB_STATIC / "css/style.min.css", "text/css; charset=utf-8"),
-    "darkmode.js": (_HUB_STATIC / "js/darkmode.js", "text/javascript; charset=utf-8"),
-    "favicon.ico": (_HUB_STATIC / "favicon.ico", "image/x-icon"),
-    "logo.png": (_HUB_STATIC / "images/jupyterhub-80.png", "image/png"),
-    "panel.css": (None, "text/css; charset=utf-8"),
+_CSS = "text/css; charset=utf-8"
+_JAVASCRIPT = "text/javascript; charset=utf-8"
+# Later ones override earlier ones.
+_STYLES = (
+    "tokens",
+    "base",
+    "shell",
+    "sections",
+    "tables",
+    "components",
+    "forms",
+    "matrix",
+    "narrow",
+    "details",
+    "pages",
+    "projects",
+)
+_FILES: dict[str, tuple[Sequence[Path], str]] = {
+    # The hub's own style from the installed package, so that the panel changes with it.
+    "hub.css": ((_HUB_STATIC / "css/style.min.css",), _CSS),
+    "darkmode.js": ((_HUB_STATIC / "js/darkmode.js",), _JAVASCRIPT),
+    "favicon.ico": ((_HUB_STATIC / "favicon.ico",), "image/x-icon"),
+    "panel.css": (tuple(_STATIC / "styles" / f"{name}.css" for name in _STYLES), _CSS),
+    "panel.js": ((_STATIC / "panel.js",), _JAVASCRIPT),
+    "htmx.js": ((_STATIC / "htmx.min.js",), _JAVASCRIPT),
 }
 
 
 @cache
 def _read_file(name: str) -> tuple[bytes, str]:
-    path, content_type = _FILES[name]
-    content = files("aizen_hub.service.panel").joinpath(name).read_bytes() if path is None else path.read_bytes()
+    paths, content_type = _FILES[name]
+    content = b"".join(path.read_bytes() for path in paths)
     # The hub's style sheet imports icon fonts, which these pages do not use.
-    return (_IMPORTS.sub(b"", content) if content_type.startswith("text/css") else content), content_type
+    return (_IMPORTS.sub(b"", content) if name == "hub.css" else content), content_type
 
 
 async def show_static_file(ctx: RequestContext) -> RawResponse:
@@ -50,6 +69,7 @@ ROUTES = (
         CREDENTIAL_SUFFICES,
         show_static_file,
         "Style sheets, scripts and images.",
+        available_when_sealed=True,  # for the page that says so
         media_type="text/css",
         browser_page=True,
     ),

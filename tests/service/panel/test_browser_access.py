@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aizen_hub.service.panel.rendering import IN_BROWSER
+from aizen_hub.service.panel.pages import IN_BROWSER
 from aizen_hub.service.routes import routes
 from tests.service.conftest import Driver, populate
 from tests.service.panel.window import PREFIX, FakeHub, Window, start
@@ -16,14 +16,14 @@ from tests.service.panel.window import PREFIX, FakeHub, Window, start
 class TestSignIn:
     @pytest.mark.proves("R117", "T-33")
     async def test_cookies_and_headers(self, window: Window, hub_service: Driver, hub: FakeHub) -> None:
-        query = await window.start_login("pending")
+        query = await window.start_login("requests")
         assert query["code_challenge_method"] == "S256"
         response = await window.finish_login(query["state"], "boss")
         lines = response.headers.get_list("Set-Cookie")
         assert all("HttpOnly" in line and "SameSite=Lax" in line and f"Path={PREFIX};" in line for line in lines)
         assert not any("token-of" in line for line in lines)
         assert hub.requests[0]["code_verifier"]
-        page = await window.get("pending")
+        page = await window.get("requests")
         assert page.status == 200
         policy = page.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
@@ -77,6 +77,27 @@ class TestSignIn:
             other.close()
             await other.server.stop()
 
+    async def test_a_login_is_completed_once_over_all_replicas(
+        self, tmp_path: Path, hub: FakeHub, hub_service: Driver
+    ) -> None:
+        """Both replicas share the store; the browser sends the same answer of the hub again, with a code that works."""
+        other = await start(tmp_path, hub)
+        try:
+            window = Window(hub_service, hub)
+            query = await window.start_login("account")
+            sign_in_cookie = dict(window.cookies)
+            assert (await window.finish_login(query["state"], "boss")).status == 302
+            for replica in (hub_service, other):
+                replayed = Window(replica, hub)
+                replayed.cookies = dict(sign_in_cookie)
+                answer = await replayed.finish_login(query["state"], "boss", replica)
+                assert answer.status == 401
+                assert b"completed already" in answer.body
+                assert "aizen-panel" not in replayed.cookies
+        finally:
+            other.close()
+            await other.server.stop()
+
     @pytest.mark.proves("T-14")
     async def test_a_login_of_another_browser_is_refused(
         self, window: Window, hub_service: Driver, hub: FakeHub
@@ -94,10 +115,21 @@ class TestSignIn:
     @pytest.mark.proves("R120", "T-34")
     @pytest.mark.parametrize(
         "page",
-        ["/evil.example", "\\evil.example", "//evil.example/%2f..", "pending//x", "%0d%0aX: 1", "http://a.example"],
+        [
+            "../../hub",
+            "me/%2e%2E/%2e%2e/hub",
+            "/evil.example",
+            "\\evil.example",
+            "//evil.example/%2f..",
+            "requests//x",
+            "%0d%0aX: 1",
+            "http://a.example",
+        ],
     )
     async def test_redirects_stay_within_the_service(self, hub_service: Driver, page: str) -> None:
         assert hub_service.context.browser_login.next_url(page).startswith(PREFIX)
+        assert ".." not in hub_service.context.browser_login.next_url(page)
+        assert "%2" not in hub_service.context.browser_login.next_url(page)
         assert "//" not in hub_service.context.browser_login.next_url(page)
         assert urlsplit(hub_service.context.browser_login.next_url(page)).netloc == ""
 
@@ -107,9 +139,9 @@ class TestRevocation:
         self, window: Window, hub: FakeHub, hub_service: Driver
     ) -> None:
         await window.sign_in("boss")
-        assert (await window.get("")).status == 200
+        assert (await window.get("me")).status == 200
         del hub.tokens["token-of-boss"]
-        assert (await window.get("")).status == 302
+        assert (await window.get("me")).status == 302
         assert (await window.api("GET", "/me")).status == 401
 
     async def test_a_locked_user_sees_nothing(self, window: Window, hub_service: Driver) -> None:
@@ -118,7 +150,7 @@ class TestRevocation:
         lock = {"target": "identity", "name": "user:eve", "reason": "test"}
         response = await hub_service.call("POST", "/api/v1/locks", lock, auth=boss.auth)
         assert response.status == 201, response.body
-        page = await window.get("")
+        page = await window.get("me")
         assert page.status == 403
         assert b"locked" in page.body
 
@@ -128,31 +160,31 @@ class TestForgedRequests:
     async def test_no_change_without_the_token_of_this_browser(self, hub_service: Driver, hub: FakeHub) -> None:
         window, other = Window(hub_service, hub), Window(hub_service, hub)
         token, foreign = await window.sign_in("nil"), await other.sign_in("eve")
-        request = {"scope": "p1", "role": "PROJECT_READER", "reason": ""}
+        request = {"scope": "p1", "role": "PROJECT_READER", "until": "none"}
         for form in (request, {**request, "xsrf": "guess"}, {**request, "xsrf": foreign}):
-            assert (await window.post("request", form)).status in (400, 403)
-        assert b"PROJECT_READER</code></td><td>p1" not in (await window.get("")).body
-        assert (await window.post("request", {**request, "xsrf": token})).status == 303
-        assert b"PROJECT_READER</code></td><td>p1" in (await window.get("")).body
+            assert (await window.post("me/request", form)).status in (400, 403)
+        assert b"No request yet" in (await window.get("me/requests")).body
+        assert (await window.post("me/request", {**request, "xsrf": token})).status == 303
+        assert b"No request yet" not in (await window.get("me/requests")).body
 
     @pytest.mark.proves("R116", "T-32")
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     async def test_another_site_is_refused_in_addition(self, window: Window, site: str) -> None:
         token = await window.sign_in("nil")
-        form = {"scope": "p1", "role": "PROJECT_READER", "reason": "", "xsrf": token}
-        assert (await window.post("request", form, **{"Sec-Fetch-Site": site})).status == 403
-        assert (await window.post("request", form, **{"Sec-Fetch-Site": "same-origin"})).status == 303
+        form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+        assert (await window.post("me/request", form, **{"Sec-Fetch-Site": site})).status == 403
+        assert (await window.post("me/request", form, **{"Sec-Fetch-Site": "same-origin"})).status == 303
 
     @pytest.mark.proves("T-33")
     @pytest.mark.parametrize("fetch", [("cors", "empty"), ("no-cors", "image"), ("navigate", "iframe")])
     async def test_pages_cannot_be_fetched_by_scripts(self, window: Window, fetch: tuple[str, str]) -> None:
         await window.sign_in("nil")
         headers = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": fetch[0], "Sec-Fetch-Dest": fetch[1]}
-        page = await window.get("", **headers)
+        page = await window.get("me", **headers)
         assert page.status == 403
         assert b'name="xsrf"' not in page.body
         opened = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-        assert (await window.get("", **opened)).status == 200
+        assert (await window.get("me", **opened)).status == 200
 
     @pytest.mark.proves("R115", "T-49")
     async def test_the_api_needs_the_xsrf_token_for_reads_too(self, window: Window) -> None:
@@ -178,9 +210,9 @@ class TestForgedRequests:
         await window.sign_in("boss")
         value = window.cookies["aizen-panel"]
         window.cookies = {}
-        assert (await window.get("", Cookie=f"aizen-panel={value}")).status == 200
-        assert (await window.get("", Cookie=f"aizen-panel=x; aizen-panel={value}")).status == 302
-        assert (await window.get("", Cookie=f"aizen-panel={value[:-3]}AAA")).status == 302
+        assert (await window.get("me", Cookie=f"aizen-panel={value}")).status == 200
+        assert (await window.get("me", Cookie=f"aizen-panel=x; aizen-panel={value}")).status == 302
+        assert (await window.get("me", Cookie=f"aizen-panel={value[:-3]}AAA")).status == 302
 
 
 @pytest.mark.proves("T-49", "T-13")
@@ -188,22 +220,28 @@ async def test_pages_accept_only_a_signed_in_browser(hub_service: Driver, hub: F
     eve = await hub_service.open("eve")
     hub.tokens["cli"] = "boss"
     for auth in ("token cli", eve.auth, f"Bearer {hub_service.hub_secret}", f"token {eve.hub_token}"):
-        assert (await hub_service.call("GET", PREFIX + "pending", auth=auth)).status == 401
+        assert (await hub_service.call("GET", PREFIX + "requests", auth=auth)).status == 401
     await window.sign_in("boss")
     # The direct address of the service does not accept browsers.
     cookie = {"Cookie": f"aizen-panel={window.cookies['aizen-panel']}"}
-    assert (await hub_service.call("GET", "/pending", headers=cookie)).status == 404
+    assert (await hub_service.call("GET", "/requests", headers=cookie)).status == 404
     assert (await hub_service.call("GET", "/api/v1/me", headers=cookie)).status == 401
-    assert all(route.auth == IN_BROWSER for route in routes() if route.path.startswith(("/pending", "/sessions")))
+    assert all(
+        route.auth == IN_BROWSER
+        for route in routes()
+        if route.path.startswith(("/requests", "/changes", "/me/sessions"))
+    )
 
 
 @pytest.mark.proves("R118", "R99")
 async def test_text_of_users_is_escaped(window: Window, hub_service: Driver, hub: FakeHub) -> None:
     token = await window.sign_in("nil")
     reason = "<img src=x onerror=alert(1)>{{ 7*7 }}"
-    await window.post("request", {"scope": "p1", "role": "PROJECT_READER", "reason": reason, "xsrf": token})
+    await window.post(
+        "me/request", {"scope": "p1", "role": "PROJECT_READER", "until": "none", "reason": reason, "xsrf": token}
+    )
     ada = Window(hub_service, hub)
     await ada.sign_in("ada")
-    page = (await ada.get("pending")).body.decode()
+    page = (await ada.get("requests")).body.decode()
     assert "&lt;img src=x onerror=alert(1)&gt;{{ 7*7 }}" in page
     assert "<img src=x" not in page

@@ -32,7 +32,7 @@ async def test_a_second_user_confirms_the_role_of_a_service_account(hub_service:
     response = await boss.api("POST", "/assignments", grant, **headers)
     assert response.status == 202, response.body
     assert "second user" in response.json["message"]
-    change = f"pending/{response.json['data']['pending']}"
+    change = f"changes/{response.json['data']['pending']}"
     page = (await boss.get(change)).body.decode()
     assert "a second user who may grant it has to confirm it" in page
     assert 'id="aizen-confirm"' not in page
@@ -40,10 +40,10 @@ async def test_a_second_user_confirms_the_role_of_a_service_account(hub_service:
     for name in ("eve", "zoe"):
         other, _ = await sign_in(hub_service, hub, name)
         assert (await other.get(change)).status == 404
-        assert b"nightly" not in (await other.get("pending")).body
+        assert b"nightly" not in (await other.get("requests")).body
 
     ada, token = await sign_in(hub_service, hub, "ada")
-    assert b"nightly" in (await ada.get("pending")).body
+    assert b"nightly" in (await ada.get("requests")).body
     page = (await ada.get(change)).body.decode()
     assert re.search(r'id="aizen-confirm"', page), page
     assert (await ada.post(f"{change}/confirm", {"xsrf": token})).status == 200

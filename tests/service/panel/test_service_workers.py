@@ -23,21 +23,21 @@ async def test_no_page_is_preloaded(window: Window, value: str) -> None:
             assert b'name="xsrf"' not in answer.body
             if answer.headers["Content-Type"].startswith("text/html"):
                 assert answer.headers["Clear-Site-Data"] == '"storage"', "the browser removes the worker"
-    assert (await window.get("", **navigation)).status == 200
-    assert "Clear-Site-Data" not in (await window.get("", **navigation)).headers
+    assert (await window.get("me", **navigation)).status == 200
+    assert "Clear-Site-Data" not in (await window.get("me", **navigation)).headers
 
 
 @pytest.mark.proves("R137", "T-57")
 async def test_no_form_and_no_api_is_used_by_a_worker(window: Window) -> None:
     token = await window.sign_in("nil")
-    form = {"scope": "p1", "role": "PROJECT_READER", "reason": "", "xsrf": token}
-    assert (await window.post("request", form, **{MARK: ""})).status == 403
+    form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+    assert (await window.post("me/request", form, **{MARK: ""})).status == 403
     assert (await window.api("GET", "/me", **{"X-XSRF-Token": token, MARK: ""})).status == 403
-    assert (await window.post("request", form)).status == 303
+    assert (await window.post("me/request", form)).status == 303
 
 
 @pytest.mark.proves("R137")
 async def test_a_signed_out_browser_is_told_too(window: Window) -> None:
-    answer = await window.get("", **{MARK: "true"})
+    answer = await window.get("me", **{MARK: "true"})
     assert (answer.status, "Location" in answer.headers) == (403, False)
     assert b"service worker" in answer.body

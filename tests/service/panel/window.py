@@ -92,7 +92,7 @@ class Window:
     async def get(self, page: str, **headers: str) -> Response:
         return await self._send("GET", PREFIX + page, None, headers)
 
-    async def post(self, page: str, form: dict[str, str], **headers: str) -> Response:
+    async def post(self, page: str, form: dict[str, str] | list[tuple[str, str]], **headers: str) -> Response:
         return await self._send("POST", PREFIX + page, urlencode(form).encode(), FORM | headers)
 
     async def api(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
@@ -131,6 +131,6 @@ class Window:
         return await self.xsrf()
 
     async def xsrf(self) -> str:
-        match = re.search(rb'name="xsrf" value="([^"]+)"', (await self.get("")).body)
+        match = re.search(rb'"X-XSRF-Token": "([^"]+)"', (await self.get("me")).body)
         assert match is not None
         return match.group(1).decode()

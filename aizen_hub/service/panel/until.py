@@ -1,0 +1,96 @@
+"""The end of a grant, as forms offer it: presets, a date, or no end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from aizen_hub.service.panel.form_errors import FieldError
+from aizen_hub.service.panel.formatting import format_day, last_moment
+
+NO_END = "none"
+ON_DATE = "date"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One choice; the value is what the form sends."""
+
+    value: str
+    label: str
+
+
+def _end_of_quarter(now: datetime) -> datetime:
+    month = (now.month - 1) // 3 * 3 + 4
+    return datetime(now.year + (month > 12), (month - 1) % 12 + 1, 1, tzinfo=UTC)
+
+
+def presets(now: datetime, longest: datetime | None = None, *, allow_no_end: bool = True) -> tuple[Preset, ...]:
+    """Return the choices, the shortest first.
+
+    Parameters
+    ----------
+    longest : datetime, optional
+        What the grantor may give at most: it is the last choice, and nothing longer is offered.
+    """
+    quarter = _end_of_quarter(now)
+    choices = [
+        (now + timedelta(hours=8), Preset("8h", "8 hours")),
+        (now + timedelta(days=7), Preset("7d", "7 days")),
+        (now + timedelta(days=30), Preset("30d", "30 days")),
+        (quarter, Preset("quarter", f"End of quarter ({format_day(last_moment(quarter), now)})")),
+    ]
+    offered = [
+        preset for ends, preset in sorted(choices, key=lambda choice: choice[0]) if not longest or ends < longest
+    ]
+    if longest is not None:
+        offered.append(Preset("longest", f"{format_day(last_moment(longest), now)}, the longest you may give"))
+    elif allow_no_end:
+        offered.append(Preset(NO_END, "No end"))
+    return tuple(offered)
+
+
+def parse_until(
+    choice: str, date: str, now: datetime, longest: datetime | None = None, *, field: str = "until"
+) -> datetime | None:
+    """Return the end that a form names, exclusive; None for no end.
+
+    Parameters
+    ----------
+    choice, date : str
+        What the picker sent: a preset or ``date``, and the last day.
+    field : str
+        The field of the error.
+
+    Raises
+    ------
+    FieldError
+        No choice, no such day, or a day that has passed.
+    """
+    if not choice and not date:
+        raise FieldError(field, "choose until when")
+    if choice == NO_END and longest is None:
+        return None
+    ends = {
+        "8h": now + timedelta(hours=8),
+        "7d": now + timedelta(days=7),
+        "30d": now + timedelta(days=30),
+        "quarter": _end_of_quarter(now),
+        "longest": longest,
+    }.get(choice)
+    if choice in (ON_DATE, ""):
+        ends = _end_of_day(date, field)
+    if ends is None:
+        raise FieldError(field, "choose until when")
+    if ends <= now:
+        raise FieldError(field, "this day has passed; choose a later one")
+    if longest is not None and ends > longest:
+        raise FieldError(field, f"you may give this until {format_day(last_moment(longest), now)} at most")
+    return ends
+
+
+def _end_of_day(text: str, field: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise FieldError(field, "write a day such as 2027-01-31") from None
