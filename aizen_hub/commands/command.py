@@ -44,7 +44,7 @@ class Command:
 
     def redacted(self, mask: Callable[[str], str]) -> str:
         """Return the canonical text with every secret value replaced by ``mask(value)``, for the audit."""
-        if not any(map(self.entry.is_secret, self.arguments)):
+        if not self.entry.secret or not any(map(self.entry.is_secret, self.arguments)):
             return self.canonical
         return self._render(lambda name, value: mask(value) if self.entry.is_secret(name) else value)
 

@@ -35,7 +35,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 
 MAX_RULES = 1_000
 EVERY_PROJECT = "every project"
@@ -150,7 +150,7 @@ def delete_rule(tx: WriteTransaction, rule_id: int) -> Result:
     return message_result(f"{summary}; {_pluralize(ended, 'assignment')} ended", ended=ended)
 
 
-def list_rules(tx: WriteTransaction) -> Result:
+def list_rules(tx: ActorTransaction) -> Result:
     """List the rules, for users who manage groups."""
     checks.require(tx, checks.endpoint_permission(tx, "groups"))
     rows = tx.conn.execute(select(_t).order_by(_t.c.provider, _t.c.group, _t.c.role)).all()

@@ -55,7 +55,7 @@ def apply_rules(tx: WriteTransaction, provider: str, groups: Collection[str]) ->
 
     Never a reason to refuse a login: a group whose name is taken here, or a role that no longer exists, is skipped.
     """
-    grants = _mapped_grants(tx, provider, groups)
+    grants = mapped_grants(tx, provider, groups)
     if not grants:
         return
     present: set[MappedGrant] = set()
@@ -75,7 +75,8 @@ def prune_reported_groups(tx: WriteTransaction) -> None:
     tx.conn.execute(delete(_r).where(_r.c.seen_at < tx.now - _KEEP_REPORTS))
 
 
-def _mapped_grants(tx: WriteTransaction, provider: str, groups: Iterable[str]) -> frozenset[MappedGrant]:
+def mapped_grants(tx: ReadTransaction, provider: str, groups: Iterable[str]) -> frozenset[MappedGrant]:
+    """Return what the rules of a provider give to these canonical groups, in projects that exist."""
     rows = tx.conn.execute(select(_t).where(_t.c.provider == provider)).all()
     if not rows:
         return frozenset()
@@ -132,7 +133,7 @@ def apply_rules_to_matching(tx: WriteTransaction, provider: str, pattern: GroupP
     for row in tx.conn.execute(query.where(_r.c.provider == provider)):
         for group in filter(pattern.matches, row.groups):
             people[group].append((row.name, row.seen_at))
-    mapped_groups = {grant.group for grant in _mapped_grants(tx, provider, people)}
+    mapped_groups = {grant.group for grant in mapped_grants(tx, provider, people)}
     apply_rules(tx, provider, mapped_groups)
     for group in sorted(mapped_groups):
         group_id = tx.conn.execute(select(_g.c.id).where(_g.c.name == group, _g.c.provider == provider)).scalar()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
 
@@ -20,7 +20,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 _g = tables.groups
 _m = tables.memberships
@@ -40,6 +40,25 @@ def add_member(tx: WriteTransaction, name: str, member: Identity) -> Result:
     Escalation
         The group holds a right that the actor lacks, or the actor would join it.
     """
+    row = require_may_add(tx, name, member)
+    group = Identity.group(row.name)
+    condition = (_m.c.group_id == row.id, _m.c.member == str(member), _m.c.provider.is_(None))
+    if tx.conn.execute(select(_m.c.id).where(*condition)).first() is not None:
+        return message_result(f"`{member}` is already in `{row.name}`", changed=False)
+    if pending_changes.control_requires_confirmation(tx, group):
+        arguments = {"name": row.name, "member": str(member)}
+        return pending_changes.submit(tx, "add-member", arguments, f"add `{member}` to `{row.name}`")
+    tx.conn.execute(insert(_m).values(group_id=row.id, member=str(member)))
+    wrote = change_records.change_payload(change_records.row_written(_m, str(member), {}, None, row.name))
+    payload = {"group": row.name, "member": str(member), "did": "add", **wrote}
+    tx.record_change("membership", payload, [str(member), str(group)])
+    tx.audit("group.member-added", details={"group": row.name, "member": str(member)})
+    request_settlement.settle_requests_of(tx, member)
+    return message_result(f"added `{member.name}` to `{row.name}`", changed=True)
+
+
+def require_may_add(tx: ActorTransaction, name: str, member: Identity) -> Any:
+    """Require what `add_member` requires, and return the row of the group; raises what it raises."""
     checks.require(tx, checks.endpoint_permission(tx, "groups"))
     row = get_group(tx, name)
     group = Identity.group(row.name)
@@ -59,19 +78,7 @@ def add_member(tx: WriteTransaction, name: str, member: Identity) -> Result:
                 remedy="ask a user who has these rights",
                 extensions={"missing": missing_list(missing)},
             )
-    condition = (_m.c.group_id == row.id, _m.c.member == str(member), _m.c.provider.is_(None))
-    if tx.conn.execute(select(_m.c.id).where(*condition)).first() is not None:
-        return message_result(f"`{member}` is already in `{row.name}`", changed=False)
-    if pending_changes.control_requires_confirmation(tx, group):
-        arguments = {"name": row.name, "member": str(member)}
-        return pending_changes.submit(tx, "add-member", arguments, f"add `{member}` to `{row.name}`")
-    tx.conn.execute(insert(_m).values(group_id=row.id, member=str(member)))
-    wrote = change_records.change_payload(change_records.row_written(_m, str(member), {}, None, row.name))
-    payload = {"group": row.name, "member": str(member), "did": "add", **wrote}
-    tx.record_change("membership", payload, [str(member), str(group)])
-    tx.audit("group.member-added", details={"group": row.name, "member": str(member)})
-    request_settlement.settle_requests_of(tx, member)
-    return message_result(f"added `{member.name}` to `{row.name}`", changed=True)
+    return row
 
 
 def remove_member(tx: WriteTransaction, name: str, member: Identity) -> Result:

@@ -23,7 +23,7 @@ from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 BY_SECOND_PERSON = ", to be confirmed by a second user who has every right of the account"
 _s = tables.service_accounts
@@ -124,7 +124,7 @@ def delete_service_account(tx: WriteTransaction, name: str) -> Result:
     return message_result(f"deleted service account `{row.name}`")
 
 
-def list_service_accounts(tx: WriteTransaction) -> Result:
+def list_service_accounts(tx: ActorTransaction) -> Result:
     """List all service accounts for users who manage them, otherwise those that the actor controls."""
     query = select(_s).order_by(_s.c.name)
     if not checks.is_allowed(tx, checks.endpoint_permission(tx, "service-accounts"), SYSTEM):
@@ -161,7 +161,7 @@ def needs_second_person(tx: WriteTransaction, row: Any, act: str, *, confirmed: 
     return False
 
 
-def require_control(tx: WriteTransaction, row: Any, act: str) -> None:
+def require_control(tx: ActorTransaction, row: Any, act: str) -> None:
     """Require every right of an account, except the roles of a built-in one whose credentials the actor may issue.
 
     Raises as `checks.require_control_of` does, with the same ``act``.
@@ -170,7 +170,7 @@ def require_control(tx: WriteTransaction, row: Any, act: str) -> None:
     checks.require_control_of(tx, Identity.service_account(row.name), act, except_roles=exempt)
 
 
-def _lacks_control(tx: WriteTransaction, row: Any, identity: Identity) -> bool:
+def _lacks_control(tx: ActorTransaction, row: Any, identity: Identity) -> bool:
     """Return whether an identity lacks a right that `require_control` would require of it."""
     exempt = _exempt_roles(tx, row, identity)
     return any(
@@ -201,7 +201,7 @@ def _exempt_roles(tx: ReadTransaction, row: Any, identity: Identity) -> Collecti
 
 
 def require_may_manage(
-    tx: WriteTransaction, row: Any, requested_by: Identity | None = None, *, second_person: bool = False
+    tx: ActorTransaction, row: Any, requested_by: Identity | None = None, *, second_person: bool = False
 ) -> None:
     """Require that the actor controls the account, or may manage service accounts.
 

@@ -17,14 +17,14 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction
 
 MAX_EXAMINED = 1_000
 _p = tables.pending_changes
 _KINDS = ("grant", "credential", "switch-on")
 
 
-def find_confirmable(tx: WriteTransaction) -> tuple[str, ...]:
+def find_confirmable(tx: ActorTransaction) -> tuple[str, ...]:
     """Return the ids of the changes of other users that wait for a second user, and that the actor may confirm.
 
     At most the oldest 1,000 are examined.
@@ -41,7 +41,7 @@ def find_confirmable(tx: WriteTransaction) -> tuple[str, ...]:
     return tuple(row.id for row in rows if _may_confirm(tx, authority, row.kind, row.payload["arguments"]))
 
 
-def _may_confirm(tx: WriteTransaction, authority: GrantAuthority, kind: str, arguments: Mapping[str, Any]) -> bool:
+def _may_confirm(tx: ActorTransaction, authority: GrantAuthority, kind: str, arguments: Mapping[str, Any]) -> bool:
     try:
         if kind != "grant":
             row = get_service_account(tx, arguments["name"])

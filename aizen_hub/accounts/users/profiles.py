@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from aizen_hub.accounts.identities import get_user
+from aizen_hub.accounts.names import normalization
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, message_result, table_result
 from aizen_hub.problems import BadInput, Fault
@@ -40,13 +41,16 @@ def update_user(
     Users may change their own data, unless the catalog has a permission ``profile`` for that; for other users' data the
     permission to manage users is needed.
     """
-    row = get_user(tx, name)
-    if Identity.user(row.name) != tx.actor.identity:
+    is_own = str(tx.actor.identity) == f"user:{normalization.canonical_or_none(name)}"
+    if not is_own:
+        # Before the user is looked up: who exists is told to those who manage users (R72).
         checks.require(tx, checks.endpoint_permission(tx, "users"))
-    elif (profile_permission := tx.catalog.endpoints.get("profile")) is not None:
-        checks.require(tx, str(profile_permission))
-    else:
-        checks.forbid_impersonation(tx)
+    row = get_user(tx, name)
+    if is_own:
+        if (profile_permission := tx.catalog.endpoints.get("profile")) is not None:
+            checks.require(tx, str(profile_permission))
+        else:
+            checks.forbid_impersonation(tx)
     merged_alerts = None if alerts is None else {**row.alerts, **alerts}
     if not (merged_alerts is None and email is None and phone is None):
         require_addresses(

@@ -23,17 +23,20 @@ from aizen_hub.store import tables
 from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 _a = tables.assignments
 _NO_ALERTS: Mapping[str, bool] = {"email": False, "phone": False}
 _MAX_SHOWN = 20
 
 
-def add_users(tx: WriteTransaction, text: str) -> Result:
+def add_users(tx: WriteTransaction, text: str, *, with_links: bool = True) -> Result:
     """Register the users of a file with their system roles.
 
-    Local accounts get activation links, returned once.
+    Parameters
+    ----------
+    with_links : bool
+        Local accounts get activation links, returned once; otherwise they are created later.
 
     Raises
     ------
@@ -44,13 +47,8 @@ def add_users(tx: WriteTransaction, text: str) -> Result:
     Escalation
         All roles that the actor may not grant, each with its position.
     """
-    checks.require_command(tx, "add_users")
-    entries = read_users_file(
-        text, tx.catalog, tx.roles, lambda rows: _find_new_user_faults(tx, rows), _find_missing_addresses
-    )
-    authority = GrantAuthority.of_actor(tx)
-    changes = [(index, role, True) for index, entry in enumerate(entries) for role in dict.fromkeys(entry.roles or ())]
-    _check_grants(tx, authority, entries, changes)
+    entries = check_new_users(tx, text)
+    changes = _new_grants(entries)
     if pending_changes.requires_confirmation(tx, ((role, SYSTEM) for _, role, _ in changes)):
         return pending_changes.submit(tx, "add-users", {"config": text}, f"add users: {_summarize(entries)}")
     links, added = [], []
@@ -66,13 +64,27 @@ def add_users(tx: WriteTransaction, text: str) -> Result:
             gets_roles=bool(entry.roles),
         )
         added.append(name)
-        if identities.is_local_user(tx, name):
+        if with_links and identities.is_local_user(tx, name):
             links.append({"user": name, **activation.issue_link(tx, name).to_json()})
     for index, role, _ in changes:
         assignments.write_assignment(tx, role, SYSTEM, Identity.user(added[index]), reason="users file")
     return message_result(
         f"registered {len(added)} user{'s' if len(added) != 1 else ''}", added=added, activations=links
     )
+
+
+def check_new_users(tx: ActorTransaction, text: str) -> tuple[UserEntry, ...]:
+    """Return the entries of a file for `add_users`, which would accept it; raises what `add_users` raises."""
+    checks.require_command(tx, "add_users")
+    entries = read_users_file(
+        text, tx.catalog, tx.roles, lambda rows: _find_new_user_faults(tx, rows), _find_missing_addresses
+    )
+    _check_grants(tx, GrantAuthority.of_actor(tx), entries, _new_grants(entries))
+    return entries
+
+
+def _new_grants(entries: Sequence[UserEntry]) -> list[tuple[int, str, bool]]:
+    return [(index, role, True) for index, entry in enumerate(entries) for role in dict.fromkeys(entry.roles or ())]
 
 
 def alter_users(tx: WriteTransaction, text: str) -> Result:
@@ -216,7 +228,7 @@ def _describe_alerts(alerts: Mapping[str, Mapping[str, bool]]) -> str:
 
 
 def _check_grants(
-    tx: WriteTransaction,
+    tx: ActorTransaction,
     authority: GrantAuthority,
     entries: Sequence[UserEntry],
     changes: Sequence[tuple[int, str, bool]],

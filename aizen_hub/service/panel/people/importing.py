@@ -1,0 +1,145 @@
+"""Importing people from a table: what would become of each row, the import, and its progress."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from aizen_hub.accounts import identities
+from aizen_hub.accounts.users.bulk_registration import RegistrationPlan, RowState, plan_registration
+from aizen_hub.commands.users_table import read_users_table
+from aizen_hub.operations.people_import import KIND, PeopleImport
+from aizen_hub.operations.records import get_visible_operation, request_cancellation
+from aizen_hub.problems import BadInput, Problem
+from aizen_hub.service.http.form import EmptyForm, Form, Typed
+from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.operations import start_operation
+from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, at_field, show_errors
+from aizen_hub.service.panel.formatting import page_path
+from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
+from aizen_hub.service.panel.rendering import see_other
+from aizen_hub.service.panel.visibility import Viewer, not_in_panel
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.transaction import ActorTransaction
+
+MAX_TEXT = 1 << 20
+MAX_SHOWN = 200
+"""Rows of each kind that the preview lists; where there are more, it says so."""
+
+
+class ImportForm(Form):
+    table: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+    delivery: Typed = ""
+
+
+async def show_import(ctx: RequestContext) -> RawResponse:
+    return await _show(ctx, "", "")
+
+
+async def _show(ctx: RequestContext, table: str, delivery: str, errors: FormErrors = NO_ERRORS) -> RawResponse:
+    def read(viewer: Viewer) -> dict[str, Any]:
+        if not viewer.may_run("add_users"):
+            raise not_in_panel()
+        settings = viewer.tx.settings
+        return {
+            "table": table,
+            "delivery": delivery,
+            "mails": settings.alerts.mail is not None,
+            "default_source": settings.registration_provider,
+            "sources": [item.name for item in settings.providers],
+            "system_roles": [name for name, role in viewer.tx.roles.items() if "system" in role.scopes],
+        }
+
+    return await show_page(ctx, "people/import.html", read, errors=errors, status=422 if errors else 200)
+
+
+async def preview_import(ctx: RequestContext) -> RawResponse:
+    """Show what becomes of each row; nothing is changed."""
+    body = ctx.body
+
+    def read(viewer: Viewer) -> dict[str, Any]:
+        plan = _read_plan(viewer.tx, body.table)
+        return {
+            "plan": plan,
+            "table": body.table,
+            "delivery": body.delivery,
+            "shown": MAX_SHOWN,
+            "new": plan.rows_in(RowState.NEW),
+            "registered": plan.rows_in(RowState.REGISTERED),
+            "faulty": plan.rows_in(RowState.FAULTY),
+            "local": _count_local(viewer.tx, plan),
+        }
+
+    change = show_page(ctx, "people/import_preview.html", read, pool=ctx.service.pools.queries)
+    return await show_errors(
+        change,
+        lambda errors: _show(ctx, body.table, body.delivery, errors),
+        ctx.service.catalog.command_with_handler,
+    )
+
+
+def _read_plan(tx: ActorTransaction, text: str) -> RegistrationPlan:
+    try:
+        rows = read_users_table(text)
+    except BadInput as problem:
+        raise at_field("table", problem, tx.catalog.command_with_handler) from None
+    return plan_registration(tx, rows)
+
+
+def _count_local(tx: ActorTransaction, plan: RegistrationPlan) -> int:
+    """Return how many of the new people have a local account, and so need a link."""
+    local = {item.name for item in tx.settings.providers if item.kind == identities.LOCAL_KIND}
+    default = tx.settings.registration_provider
+    return sum((row.entry.get("provider") or default) in local for row in plan.new)
+
+
+async def start_import(ctx: RequestContext) -> RawResponse:
+    body = ctx.body
+
+    async def change() -> RawResponse:
+        plan = await ctx.authorized_read(lambda tx: _read_plan(tx, body.table), pool=ctx.service.pools.queries)
+        if not plan.new:
+            raise FieldError("table", "the file names no new person")
+        request = PeopleImport(plan.new, body.delivery == "mail", ctx.service.browser_login.hub_location.panel_url)
+        response = await start_operation(ctx, KIND, request, people=len(plan.new))
+        return see_other(ctx, page_path("people", "-", "import", response.value["id"]))
+
+    async def show_again(errors: FormErrors) -> RawResponse:
+        return await _show(ctx, body.table, body.delivery, errors)
+
+    return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
+
+
+async def show_progress(ctx: RequestContext) -> RawResponse:
+    operation_id = ctx.path_params["operation"]
+
+    def read(viewer: Viewer) -> dict[str, Any]:
+        operation = get_visible_operation(viewer.tx, viewer.tx.actor, operation_id)
+        if operation.kind != KIND:
+            raise not_in_panel()
+        return {"operation": operation}
+
+    return await show_page(ctx, "people/import_progress.html", read, fragment="progress")
+
+
+async def cancel_import(ctx: RequestContext) -> RawResponse:
+    operation_id = ctx.path_params["operation"]
+    try:
+        await authorized_value(ctx, lambda tx: request_cancellation(tx, operation_id))
+        ctx.service.operations.note_cancellation(operation_id)
+        toast = "The import ends after the people of the present batch."
+    except Problem as problem:
+        toast = problem.detail
+    return see_other(ctx, page_path("people", "-", "import", operation_id), toast)
+
+
+ROUTES = (
+    page_route("/people/-/import", show_import, "Import people."),
+    form_route(
+        "/people/-/import/preview", preview_import, "What an import would do.", ImportForm, max_body=3 * MAX_TEXT
+    ),
+    form_route("/people/-/import", start_import, "Start an import of people.", ImportForm, max_body=3 * MAX_TEXT),
+    page_route("/people/-/import/{operation}", show_progress, "The progress of an import."),
+    form_route("/people/-/import/{operation}/cancel", cancel_import, "Cancel an import.", EmptyForm),
+)

@@ -1,0 +1,29 @@
+"""The routes of all pages about people."""
+
+from __future__ import annotations
+
+from aizen_hub.service.panel.people import (
+    account,
+    activity,
+    comparing,
+    importing,
+    locks,
+    overview,
+    person,
+    registering,
+    stopping,
+    take_away,
+)
+
+ROUTES = (
+    *overview.ROUTES,
+    *registering.ROUTES,
+    *importing.ROUTES,
+    *comparing.ROUTES,
+    *person.ROUTES,
+    *activity.ROUTES,
+    *account.ROUTES,
+    *stopping.ROUTES,
+    *locks.ROUTES,
+    *take_away.ROUTES,
+)
