@@ -79,6 +79,10 @@ class CommandEntry:
         The argument that names the project; the command is authorized there, not in the current project (R65).
     grants_roles : bool
         The permission alone is not enough: `rbac.escalation` decides which roles may be granted or revoked.
+    group : str
+        The chapter and section of the platform's own documentation.
+    task : str
+        The task, for people, that the catalog's ``tasks`` give to its group; by default the section.
     """
 
     name: str
@@ -94,6 +98,7 @@ class CommandEntry:
     open_for_self: bool = False
     project_argument: str | None = None
     grants_roles: bool = False
+    task: str = ""
 
     @property
     def verb(self) -> str:
@@ -181,6 +186,10 @@ class Catalog:
         as ``impersonate``.
     named_permissions : tuple of NamedPermission
         The permissions that people see by name, in the order of the file.
+    tasks : tuple of str
+        The tasks of all commands, in their order on pages.
+    verb_words : mapping of str to str
+        The words for people of the verbs of permissions, such as ``see`` for ``read``; other verbs are their own word.
     groups_claim_required : bool
         Logins are refused if the identity provider does not send a well-formed ``groups`` claim.
     """
@@ -201,6 +210,8 @@ class Catalog:
     endpoints: Mapping[str, Permission] = field(default_factory=lambda: MappingProxyType({}))
     groups_claim_required: bool = False
     named_permissions: tuple[NamedPermission, ...] = ()
+    tasks: tuple[str, ...] = ()
+    verb_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     description: str = ""
 
     @cached_property
@@ -214,6 +225,10 @@ class Catalog:
         """Every permission that a command or an endpoint requires."""
         required = {entry.permission for entry in self.commands.values() if entry.permission}
         return frozenset(required | set(self.endpoints.values()) | self.member_permissions)
+
+    def word_of(self, verb: str) -> str:
+        """Return the word for people of a verb of permissions."""
+        return self.verb_words.get(verb, verb)
 
     def is_known(self, permission: Permission) -> bool:
         """Return whether the permission is one of the named ones, or covers any that is required."""

@@ -26,6 +26,7 @@ def find_faults(source_model: CatalogModel, catalog: Catalog, *, open_permission
     if not open_permissions:
         yield from _check_endpoints(catalog)
     yield from _check_command_words(source_model)
+    yield from _check_tasks(source_model)
     for entry in catalog.commands.values():
         yield from _check_entry(entry)
         if not open_permissions:
@@ -106,6 +107,19 @@ def _check_command_words(model: CatalogModel) -> Iterator[CatalogFault]:
                 ("commands", name),
                 f"`{words}` and the one-word command `{verb}` are ambiguous: rename one of them",
             )
+
+
+def _check_tasks(model: CatalogModel) -> Iterator[CatalogFault]:
+    groups = {command.group for command in model.commands.values()}
+    tasks: dict[str, str] = {}
+    for task, names in model.tasks.items():
+        for name in names:
+            if name not in groups:
+                text = f"`tasks.{task}` holds `{name[:80]}`, the group of no command: check the spelling"
+                yield ("tasks", task), text
+            if tasks.setdefault(name, task) != task:
+                text = f"`{name[:80]}` is in `tasks.{tasks[name]}` and `tasks.{task}`: remove one of them"
+                yield ("tasks", task), text
 
 
 def _check_entry(entry: CommandEntry) -> Iterator[CatalogFault]:

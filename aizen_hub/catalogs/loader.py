@@ -19,7 +19,7 @@ from aizen_hub.rbac.named_permission import NamedPermission
 from aizen_hub.rbac.role import Role
 
 FOLDER = Path(__file__).parent
-_MERGED = frozenset({"roles", "commands", "endpoints", "permissions"})
+_MERGED = frozenset({"roles", "commands", "endpoints", "permissions", "tasks", "verb_words"})
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
@@ -133,6 +133,7 @@ def _merge_entry(base: Any, overlay: Any) -> Any:
 
 
 def _build(model: CatalogModel) -> Catalog:
+    commands = _build_commands(model)
     content = json.dumps(model.model_dump(mode="json", fallback=str), sort_keys=True, ensure_ascii=True)
     return Catalog(
         name=model.catalog,
@@ -142,7 +143,7 @@ def _build(model: CatalogModel) -> Catalog:
         roles=MappingProxyType(
             {name: _build_role(name, role, model.commands.values()) for name, role in model.roles.items()}
         ),
-        commands=MappingProxyType({name: _build_command(command) for name, command in model.commands.items()}),
+        commands=MappingProxyType(commands),
         aliases=MappingProxyType(
             {alias: name for name, command in model.commands.items() for alias in command.aliases}
         ),
@@ -157,6 +158,8 @@ def _build(model: CatalogModel) -> Catalog:
         alert_services=model.alert_services,
         endpoints=MappingProxyType(dict(model.endpoints)),
         groups_claim_required=model.groups_claim_required,
+        tasks=tuple(dict.fromkeys([*model.tasks, *(entry.task for entry in commands.values())])),
+        verb_words=MappingProxyType(dict(model.verb_words)),
         named_permissions=tuple(
             NamedPermission(name, **dict(named), built_in=True) for name, named in model.permissions.items()
         ),
@@ -187,6 +190,23 @@ def _build_role(name: str, model: RoleModel, commands: Iterable[CommandModel]) -
     )
 
 
-def _build_command(model: CommandModel) -> CommandEntry:
+def _build_commands(model: CatalogModel) -> dict[str, CommandEntry]:
+    """Return the commands with their tasks; a group that no task names is a task of its own."""
+    task_of = {group: task for task, groups in model.tasks.items() for group in groups}
+    entries = [
+        _build_command(command, task_of.get(command.group) or _section(command.group))
+        for command in model.commands.values()
+    ]
+    return {entry.name: entry for entry in entries}
+
+
+def _section(group: str) -> str:
+    """Return the last part of a group: `Chapter / Section` is the section."""
+    return group.rpartition("/")[2].strip() or "Other"
+
+
+def _build_command(model: CommandModel, task: str) -> CommandEntry:
     fields = model.model_dump(exclude={"command", "aliases", "secret", "permission"})
-    return CommandEntry(name=model.command, permission=model.permission, secret=frozenset(model.secret), **fields)
+    return CommandEntry(
+        name=model.command, permission=model.permission, secret=frozenset(model.secret), task=task, **fields
+    )

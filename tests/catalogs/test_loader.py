@@ -33,6 +33,9 @@ def write_catalog(folder: Path, text: str, name: str = "small.yaml") -> Path:
     return path
 
 
+ENDPOINT_LINES = "endpoints:\n" + "".join(f"  {name}: manage:{name}\n" for name in ENDPOINTS)
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_catalog_loads(name: str) -> None:
     catalog = load_catalog(name)
@@ -433,3 +436,52 @@ def test_an_overlay_adds_a_permission_for_an_application(tmp_path: Path) -> None
     catalog = load_catalog("aizen", [overlay])
     assert catalog.is_known(Permission("score", "model"))
     assert len(catalog.named_permissions) == len(load_catalog("aizen").named_permissions) + 1
+
+
+def test_every_command_belongs_to_a_task() -> None:
+    catalog = load_catalog("aizen")
+    assert catalog.tasks == (
+        "Data",
+        "Training",
+        "Serving",
+        "Data reports",
+        "Language models",
+        "Project",
+        "Access",
+        "Platform",
+    )
+    assert {entry.task for entry in catalog.commands.values()} == set(catalog.tasks)
+    assert catalog.commands["start training"].task == "Training"
+    assert catalog.commands["grant role"].task == "Access"
+    assert catalog.word_of("execute") == "run"
+    assert catalog.word_of("delete") == "delete"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_catalog_has_tasks(name: str) -> None:
+    catalog = load_catalog(name)
+    assert all(entry.task in catalog.tasks for entry in catalog.commands.values())
+
+
+def test_a_group_without_a_task_is_one(tmp_path: Path) -> None:
+    commands = (
+        "commands:\n  - {command: show x, group: Base / First, permission: read:x}\n"
+        "  - {command: show y, group: Base / Second, permission: read:y}\n  - {command: show z, permission: read:z}\n"
+    )
+    tasks = "tasks: {Looking: [Base / First]}\nverb_words: {read: see}\n"
+    catalog = load_catalog(write_catalog(tmp_path, HEAD + ENDPOINT_LINES + tasks + commands))
+    assert catalog.tasks == ("Looking", "Second", "Other")
+    assert [entry.task for entry in catalog.commands.values()] == ["Looking", "Second", "Other"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ("{Looking: [Base / Third]}", "the group of no command"),
+        ("{Looking: [Base / First], Seeing: [Base / First]}", "remove one of them"),
+    ],
+)
+def test_tasks_that_do_not_fit_the_commands(tmp_path: Path, tasks: str, message: str) -> None:
+    text = f"tasks: {tasks}\ncommands:\n  - {{command: show x, group: Base / First, permission: read:x}}\n"
+    with pytest.raises(CatalogError, match=message):
+        load_catalog(write_catalog(tmp_path, HEAD + ENDPOINT_LINES + text))

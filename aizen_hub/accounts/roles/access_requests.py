@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 REQUEST_LIFETIME = timedelta(days=14)
 MAX_PENDING_PER_USER = 20
@@ -114,7 +115,8 @@ def request_access(
     )
     tx.audit("access.requested", details={"request": request_id, **payload})
     expires = to_json_value(values["expires"])
-    alert = {**payload, "by": requester.name, "request": request_id[:_SHORT_ID], "expires": expires}
+    page = f"requests/{request_id}"
+    alert = {**payload, "by": requester.name, "request": request_id[:_SHORT_ID], "expires": expires, "page": page}
     alert_users(tx, approvers, AlertEvent.ACCESS_REQUESTED, alert)
     return message_result(
         f"requested {requested_role.name} in {messages.describe_scope(target_scope)}: "
@@ -126,7 +128,12 @@ def request_access(
 
 
 def approve_request(
-    tx: WriteTransaction, request_id: str, *, comment: str = "", until: datetime | None = None
+    tx: WriteTransaction,
+    request_id: str,
+    *,
+    comment: str = "",
+    until: datetime | None = None,
+    role: str | None = None,
 ) -> Result:
     """Grant the requested role, as a grant of the approving user that follows every rule of a grant.
 
@@ -134,11 +141,15 @@ def approve_request(
     ----------
     until : datetime, optional
         An end before the requested one.
+    role : str, optional
+        A role whose rights are all in the requested one, to be granted instead.
 
     Raises
     ------
     NotFound
         There is no such request, or the actor could not grant it.
+    BadInput
+        The other role has a right that was not requested.
     Problem
         Any problem of `assignments.grant_roles`.
     """
@@ -146,16 +157,18 @@ def approve_request(
     requester = Identity.parse(row.requested_by)
     request = row.payload
     end = min((time for time in (until, assignments.parse_time(request["until"])) if time is not None), default=None)
+    granted_role = request["role"] if role is None else role
+    if granted_role != request["role"]:
+        request_checks.require_smaller_role(tx, granted_role, request["role"], request["scope"])
     result = assignments.grant_roles(
-        tx, [request["role"]], request["scope"], requester, interval=Interval(None, end), reason=request["reason"]
+        tx, [granted_role], request["scope"], requester, interval=Interval(None, end), reason=request["reason"]
     )
     if result.pending_id is None:
         # The grant has settled the request, unless the requester had the role already.
         if not pending_changes.set_comment(tx, row.id, comment):
             pending_changes.resolve(tx, row.id, "confirmed", comment)
-        tx.audit(
-            "access.approved", project=project_of(request["scope"]), details={"request": row.id, "comment": comment}
-        )
+        details = {"request": row.id, "comment": comment, "target": row.requested_by, "role": granted_role}
+        tx.audit("access.approved", project=project_of(request["scope"]), details=details)
     return result
 
 
@@ -164,7 +177,8 @@ def deny_request(tx: WriteTransaction, request_id: str, *, comment: str = "") ->
     row = _get_decidable(tx, request_id)
     request = row.payload
     pending_changes.resolve(tx, row.id, "rejected", comment)
-    tx.audit("access.denied", project=project_of(request["scope"]), details={"request": row.id, "comment": comment})
+    details = {"request": row.id, "comment": comment, "target": row.requested_by, "role": request["role"]}
+    tx.audit("access.denied", project=project_of(request["scope"]), details=details)
     requester = Identity.parse(row.requested_by)
     if requester.kind is IdentityKind.USER:
         alert = {"role": request["role"], "scope": request["scope"], "by": tx.actor.identity.name, "comment": comment}
@@ -210,13 +224,14 @@ def list_own_requests(tx: ReadTransaction, requester: Identity, limit: int = 200
     )
 
 
-def list_decidable_requests(tx: WriteTransaction, limit: int = pending_changes.MAX_LISTED) -> Result:
+def list_decidable_requests(tx: ActorTransaction, limit: int = pending_changes.MAX_LISTED) -> Result:
     """List the oldest pending requests that the actor could grant; if there are more, ``data["more"]`` is true.
 
     Requests that the actor could not grant do not count, however many of them are older.
     """
     authority = GrantAuthority.of_actor(tx)
     visible_scopes: dict[str, bool] = {}
+    grantable: dict[tuple[str, str], bool] = {}
     decidable: list[tuple[Any, ...]] = []
     examined, last = 0, None
     while len(decidable) <= limit and examined < MAX_EXAMINED:
@@ -232,7 +247,7 @@ def list_decidable_requests(tx: WriteTransaction, limit: int = pending_changes.M
                 row.expires,
             )
             for row in rows
-            if _may_see(tx, row.payload["scope"], visible_scopes) and _may_grant(tx, authority, row)
+            if _may_see(tx, row.payload["scope"], visible_scopes) and _may_grant_among(tx, authority, row, grantable)
             if not request_settlement.is_held(tx, row)
         ]
         if len(rows) < _PAGE_SIZE:
@@ -244,7 +259,7 @@ def list_decidable_requests(tx: WriteTransaction, limit: int = pending_changes.M
     return truncated_table(columns, decidable, limit)
 
 
-def list_requests(tx: WriteTransaction, limit: int = 200) -> Result:
+def list_requests(tx: ActorTransaction, limit: int = 200) -> Result:
     """List the requests that wait for the actor's decision, then the actor's own ones, in one table."""
     to_decide, own = list_decidable_requests(tx, limit), list_own_requests(tx, tx.actor.identity, limit)
     columns = ("id", "asked by", "role", "scope", "state", "reason", "asked", "until", "expires", "comment")
@@ -261,6 +276,33 @@ def list_requests(tx: WriteTransaction, limit: int = 200) -> Result:
     )
 
 
+def get_visible_request(tx: ActorTransaction, request_id: str) -> Any:
+    """Return the row of a request in any state: the actor's own, or one that they could grant; else NotFound (R72)."""
+    row = tx.conn.execute(select(_p).where(_p.c.id == request_id, _p.c.kind == pending_changes.ACCESS_REQUEST)).first()
+    if row is not None and is_visible_request(tx, row):
+        return row
+    raise pending_changes.pending_not_found()
+
+
+def is_visible_request(tx: ActorTransaction, row: Any) -> bool:
+    """Return whether the actor may see a request: it is their own, or they could grant it."""
+    return row.requested_by == str(tx.actor.identity) or _may_decide(tx, GrantAuthority.of_actor(tx), row, {})
+
+
+def list_decided_requests(tx: ActorTransaction, limit: int = 25) -> list[Any]:
+    """Return the rows of the newest decided requests of those whom the actor could grant them."""
+    query = select(_p).where(_p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.decided.is_not(None))
+    authority = GrantAuthority.of_actor(tx)
+    visible_scopes: dict[str, bool] = {}
+    rows = tx.conn.execute(query.order_by(_p.c.decided.desc(), _p.c.id).limit(_PAGE_SIZE)).all()
+    decidable = (row for row in rows if _may_decide(tx, authority, row, visible_scopes))
+    return list(itertools.islice(decidable, limit))
+
+
+def _may_decide(tx: ActorTransaction, authority: GrantAuthority, row: Any, visible_scopes: dict[str, bool]) -> bool:
+    return _may_see(tx, row.payload["scope"], visible_scopes) and _may_grant(tx, authority, row)
+
+
 def _next_pending_page(tx: ReadTransaction, after: Any) -> Sequence[Any]:
     query = select(_p).where(
         _p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.state == "waiting", _p.c.expires > tx.now
@@ -272,7 +314,7 @@ def _next_pending_page(tx: ReadTransaction, after: Any) -> Sequence[Any]:
     return tx.conn.execute(query.order_by(_p.c.requested, _p.c.id).limit(_PAGE_SIZE)).all()
 
 
-def _get_request(tx: WriteTransaction, request_id: str) -> Any:
+def _get_request(tx: ActorTransaction, request_id: str) -> Any:
     """Return the row of a pending request; its first characters name it only to users who may see it (R72).
 
     These are at least four; requests that are still pending come first.
@@ -297,7 +339,7 @@ def _get_request(tx: WriteTransaction, request_id: str) -> Any:
     return pending_changes.get_pending(tx, rows[0].id, pending_changes.ACCESS_REQUEST)
 
 
-def _get_decidable(tx: WriteTransaction, request_id: str) -> Any:
+def _get_decidable(tx: ActorTransaction, request_id: str) -> Any:
     row = _get_request(tx, request_id)
     authority = GrantAuthority.of_actor(tx)
     visible = _may_see(tx, row.payload["scope"], {})
@@ -311,12 +353,26 @@ def _get_decidable(tx: WriteTransaction, request_id: str) -> Any:
     return row
 
 
-def _may_grant(tx: WriteTransaction, authority: GrantAuthority, row: Any) -> bool:
+def _may_grant(tx: ActorTransaction, authority: GrantAuthority, row: Any) -> bool:
     role, scope = tx.roles.get(row.payload["role"]), row.payload["scope"]
     return role is not None and not authority.missing_to_grant(tx, role, scope, Identity.parse(row.requested_by))
 
 
-def _may_see(tx: WriteTransaction, scope: str, cache: dict[str, bool]) -> bool:
+def _may_grant_among(
+    tx: ActorTransaction, authority: GrantAuthority, row: Any, known: dict[tuple[str, str], bool]
+) -> bool:
+    """Return the same as `_may_grant`; other users' requests for one role in one scope share the answer."""
+    requester = Identity.parse(row.requested_by)
+    # What is missing depends on the requester only by its kind, and by whether the actor would grant to themselves.
+    if requester.kind is not IdentityKind.USER or requester == tx.actor.identity or requester in authority.controlled:
+        return _may_grant(tx, authority, row)
+    key = row.payload["role"], row.payload["scope"]
+    if key not in known:
+        known[key] = _may_grant(tx, authority, row)
+    return known[key]
+
+
+def _may_see(tx: ActorTransaction, scope: str, cache: dict[str, bool]) -> bool:
     if scope not in cache:
         cache[scope] = scope == SYSTEM or checks.is_operator(tx) or checks.can_see_project(tx, tx.actor.identity, scope)
     return cache[scope]

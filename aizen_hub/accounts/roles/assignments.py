@@ -28,9 +28,9 @@ from aizen_hub.wording import NAME_PROJECT
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
-_a = tables.assignments
+_a, _rows = tables.assignments, tables.assignment_rows
 
 
 def grant_roles(
@@ -74,7 +74,7 @@ def grant_roles(
     Stale
         A custom role was changed since the change was requested.
     """
-    _check_interval(tx, interval)
+    check_interval(tx, interval)
     grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
     require_identity(tx, grantee)
     present_versions = custom_role_versions(tx, [role.name for role, _ in grants])
@@ -103,7 +103,7 @@ def grant_roles(
         arguments: dict[str, object] = {"roles": list(roles), "scope": scope, "to": str(grantee), "reason": reason}
         arguments |= {
             "in_file": in_file,
-            **_interval_to_json(interval),
+            **interval_to_json(interval),
             "second_person": by_second_person,
             "versions": present_versions,
         }
@@ -195,10 +195,10 @@ def write_assignment(
         "revision": tx.revision,
     }
     if row is not None:
-        tx.conn.execute(update(_a).where(_a.c.id == row.id).values(**values))
+        tx.conn.execute(update(_rows).where(_rows.c.id == row.id).values(**values))
         assignment_id = row.id
     else:
-        tx.conn.execute(insert(_a).values(role=role, scope=scope, identity=str(grantee), creator=creator, **values))
+        tx.conn.execute(insert(_rows).values(role=role, scope=scope, identity=str(grantee), creator=creator, **values))
         assignment_id = tx.conn.execute(
             select(_a.c.id).where(_a.c.role == role, _a.c.scope == scope, _a.c.identity == str(grantee))
         ).scalar_one()
@@ -208,7 +208,7 @@ def write_assignment(
         "scope": scope,
         "identity": str(grantee),
         "reason": reason,
-        **_interval_to_json(interval),
+        **interval_to_json(interval),
         "mapped": mapped,
     }
     if row is None:
@@ -227,7 +227,7 @@ def delete_assignment(tx: WriteTransaction, role: str, scope: str, holder: Ident
     row = find_assignment(tx, role, scope, holder)
     if row is None:
         return False
-    tx.conn.execute(delete(_a).where(_a.c.id == row.id))
+    tx.conn.execute(delete(_rows).where(_rows.c.id == row.id))
     payload = {"assignment": row.id, "role": role, "scope": scope, "identity": str(holder), "reason": reason}
     tx.record_change("revoke", payload, [str(holder)])
     _update_project_version(tx, scope)
@@ -243,7 +243,7 @@ def _update_project_version(tx: WriteTransaction, scope: str) -> None:
         tx.conn.execute(update(projects).where(projects.c.name == scope).values(version=tx.revision))
 
 
-def resolve_scope(tx: WriteTransaction, role: Role, scope: str | None) -> str:
+def resolve_scope(tx: ActorTransaction, role: Role, scope: str | None) -> str:
     """Return the scope in which the role is to be granted: the system for a role that exists only there.
 
     Raises
@@ -267,9 +267,18 @@ def resolve_scope(tx: WriteTransaction, role: Role, scope: str | None) -> str:
     return scope
 
 
-def _check_interval(tx: ReadTransaction, interval: Interval) -> None:
+def check_interval(tx: ReadTransaction, interval: Interval) -> None:
+    """Refuse an interval that is empty or over."""
     if interval.ends is not None and interval.ends <= (interval.starts or tx.now):
         raise BadInput("the assignment would end before it begins, or has ended already")
+
+
+def shortens(tx: ReadTransaction, interval: Interval, before: Interval) -> bool:
+    """Return whether a new interval of an assignment takes something away, from now on."""
+    if interval.ends is not None and (before.ends is None or interval.ends < before.ends):
+        return True
+    later_start = interval.starts is not None and (before.starts is None or before.starts < interval.starts)
+    return later_start and interval.starts is not None and interval.starts > tx.now
 
 
 def _check_shortening(
@@ -285,11 +294,7 @@ def _check_shortening(
     row = find_assignment(tx, role.name, scope, grantee)
     if row is None:
         return
-    later_start = interval.starts is not None and (row.starts is None or row.starts < interval.starts)
-    earlier_end = interval.ends is not None and (row.ends is None or interval.ends < row.ends)
-    if not (later_start or earlier_end):
-        return
-    if later_start and interval.starts is not None and interval.starts <= tx.now and not earlier_end:
+    if not shortens(tx, interval, Interval(row.starts, row.ends)):
         return
     missing = authority.missing_to_revoke(tx, role, scope, grantee, in_file=in_file, creator=row.creator)
     if missing:
@@ -310,7 +315,8 @@ def _inherited_remedy(tx: ReadTransaction, role: Role, identity: Identity) -> st
     return f"the role comes through `{row.identity}`: revoke it from the group, or remove the member" if row else None
 
 
-def _interval_to_json(interval: Interval) -> dict[str, str | None]:
+def interval_to_json(interval: Interval) -> dict[str, str | None]:
+    """Return an interval as change records and audit rows hold it."""
     return {
         "from": interval.starts.isoformat() if interval.starts else None,
         "until": interval.ends.isoformat() if interval.ends else None,

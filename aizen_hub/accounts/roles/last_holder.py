@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import literal, or_, select
+from sqlalchemy import func, or_, select
 
 from aizen_hub.accounts import pending_changes
 from aizen_hub.authorization.lock_state import is_locked
@@ -19,6 +19,7 @@ from aizen_hub.store import tables
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
+_USER = f"{IdentityKind.USER.value}:"
 ProtectedGrant = tuple[str, str]
 """A role and the scope in which it is held."""
 
@@ -34,8 +35,10 @@ def active_holders(tx: ReadTransaction, role: str, scope: str) -> frozenset[str]
     )
     rows = tx.conn.execute(
         select(u.c.name)
-        .join(a, a.c.identity == literal(f"{IdentityKind.USER.value}:") + u.c.name)
+        # By the few assignments of the role in this scope: the other way, all users would be read.
+        .join(a, u.c.name == func.substr(a.c.identity, len(_USER) + 1))
         .where(
+            a.c.identity.like(f"{_USER}%"),
             a.c.role == role,
             a.c.scope == scope,
             a.c.ends.is_(None),

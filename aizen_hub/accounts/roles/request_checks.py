@@ -12,8 +12,9 @@ from aizen_hub.accounts.roles import request_settlement
 from aizen_hub.authorization.queries import grantors
 from aizen_hub.problems import BadInput, Conflict, NotFound, TooManyRequests
 from aizen_hub.rbac import messages
+from aizen_hub.rbac.default_denials import any_covers, delegated_roles
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, is_assignable_in
+from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, is_assignable_in, permissions_of_role
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -60,6 +61,25 @@ def require_assignable(role: Role, scope: str, requester: Identity) -> None:
     if requester.kind not in role.assignable_to:
         kinds = ", ".join(f"a {kind}" for kind in sorted(role.assignable_to))
         raise BadInput(f"{role.name} can be assigned only to {kinds}")
+
+
+def require_smaller_role(tx: ReadTransaction, name: str, requested: str, scope: str) -> None:
+    """Raise BadInput for a role that includes anything which the requested one does not."""
+    role, requested_role = tx.roles.get(name), tx.roles.get(requested)
+    if role is None or requested_role is None or not is_smaller_role(tx, role, requested_role, scope):
+        raise BadInput(f"{name} is no part of {requested}", remedy="approve what was asked for, or less")
+
+
+def is_smaller_role(tx: ReadTransaction, role: Role, requested: Role, scope: str) -> bool:
+    """Return whether a role has only rights that the requested one has too."""
+    members = tx.catalog.member_permissions
+    permissions = permissions_of_role(requested, scope, members)
+    return (
+        is_assignable_in(role, scope)
+        and all(any_covers(permissions, permission) for permission in permissions_of_role(role, scope, members))
+        and delegated_roles(role) <= delegated_roles(requested)
+        and not (role.can_grant_held_roles and not requested.can_grant_held_roles)
+    )
 
 
 def forbid_dry_run(tx: WriteTransaction) -> None:

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
 
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries.grantors import who_can_grant
+from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState, hypothetical_rights
 from aizen_hub.authorization.queries.permission_holders import PermissionHolder, holders_of
 from aizen_hub.commands.result import Result, table_result, to_json_value
 from aizen_hub.problems import BadInput
-from aizen_hub.rbac.assignment import ALWAYS, Assignment, Interval, Lock
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision
 from aizen_hub.rbac.engine import Explanation, decide, explain
-from aizen_hub.rbac.group_closure import MembershipPath
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.rbac.rights import Rights, compile_rights
 from aizen_hub.rbac.role import SYSTEM, project_of
-from aizen_hub.store import tables
 
 if TYPE_CHECKING:
     from aizen_hub.store.actor import Actor
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 MAX_RESULTS = 1_000
-_a = tables.assignments
-
-
-@dataclass(frozen=True, slots=True)
-class HypotheticalState:
-    """A hypothetical state: further assignments and group memberships, or another time.
-
-    Attributes
-    ----------
-    assignments : tuple of (str, str, Identity)
-        Role, scope and holder of each further assignment.
-    at : datetime or None
-        None: the current time.
-    """
-
-    assignments: tuple[tuple[str, str, Identity], ...] = ()
-    groups: tuple[str, ...] = ()
-    at: datetime | None = None
 
 
 def can_i(tx: WriteTransaction, permission: str, scope: str, identity: Identity | None = None) -> Decision:
@@ -109,7 +83,7 @@ def what_if(
     required = _parse_permission(permission)
     now = hypothesis.at or tx.now
     current = decide(tx.rights(identity), AuthorizationRequest(required, scope), now)
-    explanation = explain(_hypothetical_rights(tx, identity, hypothesis), AuthorizationRequest(required, scope), now)
+    explanation = explain(hypothetical_rights(tx, identity, hypothesis), AuthorizationRequest(required, scope), now)
     data = _explanation_data(tx, explanation, required, scope, identity)
     return Result(
         "object",
@@ -171,60 +145,6 @@ def _explanation_data(
         "least_role_scope": least.scope if least else None,
         "who_can_grant": list(who_can_grant(tx, least.name, least.scope, recipient=target)) if least else [],
     }
-
-
-def _hypothetical_rights(tx: ReadTransaction, identity: Identity, hypothesis: HypotheticalState) -> Rights:
-    present = tx.rights(identity)
-    groups = tuple(Identity.group(name) for name in hypothesis.groups)
-    present_paths = {held.via: MembershipPath(held.via) for held in present.held_roles if held.via}
-    added_paths: dict[tuple[Identity, ...], MembershipPath] = {}
-    for group in groups:
-        added_paths[(group,)] = MembershipPath((group,))
-        for parent in checks.transitive_groups(tx, group):
-            added_paths[(group, parent)] = MembershipPath((group, parent))
-    held = [
-        Assignment(
-            role.assignment_id,
-            role.role,
-            role.scope,
-            role.via[-1] if role.via else identity,
-            role.interval,
-            role.creator,
-        )
-        for role in present.held_roles
-    ]
-    added_groups = {path.groups[-1] for path in added_paths.values()}
-    rows = tx.conn.execute(select(_a).where(_a.c.identity.in_([str(group) for group in added_groups])))
-    group_assignments = [
-        Assignment(str(row.id), row.role, row.scope, Identity.parse(row.identity), Interval(row.starts, row.ends))
-        for row in rows
-    ]
-    held_ids = {assignment.id for assignment in held}
-    hypothetical = [
-        Assignment(f"hypothetical-{index}", role, scope, holder, ALWAYS)
-        for index, (role, scope, holder) in enumerate(hypothesis.assignments)
-    ]
-    for assignment in hypothetical:
-        if assignment.role not in tx.roles:
-            raise BadInput(f"there is no role `{assignment.role[:80]}`")
-    return compile_rights(
-        identity,
-        active=present.active,
-        paths=[*present_paths.values(), *added_paths.values()],
-        assignments=[
-            *held,
-            *(assignment for assignment in group_assignments if assignment.id not in held_ids),
-            *hypothetical,
-        ],
-        roles=tx.roles,
-        locks=_flatten(present.locks.values()),
-        member_permissions=tx.catalog.member_permissions,
-        revision=present.revision,
-    )
-
-
-def _flatten(lock_groups: Iterable[tuple[Lock, ...]]) -> list[Lock]:
-    return [lock for locks in lock_groups for lock in locks]
 
 
 def _parse_permission(permission: str) -> Permission:

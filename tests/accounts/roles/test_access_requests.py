@@ -96,6 +96,14 @@ def test_the_list_of_an_approver_begins_with_what_waits(sandbox: AccountsHarness
     assert [row[1] for row in sandbox.execute("tim", access_requests.list_requests).rows] == ["user:tim"]
 
 
+def test_an_own_request_is_not_decidable_beside_those_of_others_for_the_same_role(sandbox: AccountsHarness) -> None:
+    sandbox.grant("PROJECT_ADMIN", "p1", "carl")
+    others = {request(sandbox, "PROJECT_EXECUTOR", "p1", who) for who in ("tim", "zoe")}
+    own = request(sandbox, "PROJECT_EXECUTOR", "p1", "carl")
+    assert {row[0] for row in sandbox.execute("paul", access_requests.list_decidable_requests).rows} == {*others, own}
+    assert {row[0] for row in sandbox.execute("carl", access_requests.list_decidable_requests).rows} == others
+
+
 @pytest.mark.parametrize("length", [4, 8, 31, 32])
 def test_the_beginning_of_an_id_names_a_request(sandbox: AccountsHarness, length: int) -> None:
     request_id = request(sandbox, "PROJECT_READER")

@@ -18,7 +18,7 @@ from aizen_hub.accounts.roles import access_requests, assignments, custom_roles
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries import access_queries
-from aizen_hub.authorization.queries.access_queries import HypotheticalState
+from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState
 from aizen_hub.commands.parser import parse_command
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, Denied, Escalation, LastHolder, NotFound, TooManyRequests

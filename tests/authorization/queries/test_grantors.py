@@ -19,7 +19,7 @@ def test_an_owner_is_found_behind_service_accounts_groups_and_ended_assignments(
     now = sandbox.now()
 
     def assign(tx: object) -> None:
-        a = tables.assignments
+        a = tables.assignment_rows
         common = {
             "role": "PROJECT_ADMIN",
             "scope": "p1",
@@ -36,7 +36,7 @@ def test_an_owner_is_found_behind_service_accounts_groups_and_ended_assignments(
                 (Identity.group(f"crew{number}"), None),
                 (Identity.user(f"a{number}"), ended.ends),
             ):
-                tx.conn.execute(a.insert().values(identity=str(identity), ends=ends, **common))  # type: ignore[attr-defined]
+                tx.conn.execute(a.insert().values(identity=str(identity), ends=ends, **common))
 
     sandbox.execute(OPERATOR, assign)
     with sandbox.read() as tx:

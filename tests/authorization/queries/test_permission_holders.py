@@ -53,7 +53,7 @@ def build(tx: WriteTransaction, state: dict[str, Any]) -> None:
     for role, scope, identity, when in state["assignments"]:
         starts, ends = (None if offset is None else now + offset for offset in WHEN[when])
         tx.record_change("assignment", {}, ["*"])
-        table = tables.assignments
+        table = tables.assignment_rows
         key = (table.c.role == role, table.c.scope == scope, table.c.identity == str(identity))
         if conn.execute(select(table.c.id).where(*key)).first() is None:
             common = {"granted_by": "user:x", "granted": now, "revision": 1, "reason": ""}

@@ -1,0 +1,98 @@
+"""Grants and revocations of several roles at once, all or none, with what there was before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.roles.lookup import get_role
+from aizen_hub.commands.result import Result, message_result
+from aizen_hub.rbac.assignment import ALWAYS, Interval
+from aizen_hub.rbac.identity import Identity
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+
+Former = dict[str, Any]
+"""One assignment as it was before a change: ``role``, ``scope``, ``identity``, and in ``held`` its ``starts``, ``ends``
+and ``reason``, or None if there was none."""
+
+
+def grant_to_all(
+    tx: WriteTransaction,
+    role: str,
+    scope: str | None,
+    grantees: Sequence[Identity],
+    *,
+    interval: Interval = ALWAYS,
+    reason: str = "",
+) -> Result:
+    """Grant one role to several identities, to all of them or to none.
+
+    Returns
+    -------
+    Result
+        ``data["granted"]`` and ``data["unchanged"]`` hold the identities, ``data["waiting"]`` the ids of changes that
+        a second user has to confirm, ``data["former"]`` what the changed assignments were before.
+
+    Raises
+    ------
+    Problem
+        As `assignments.grant_roles`, for the first identity that cannot get it.
+    """
+    role = get_role(tx, role).name
+    granted, unchanged, waiting = [], [], []
+    former: list[Former] = []
+    for grantee in dict.fromkeys(grantees):
+        actual_scope = assignments.resolve_scope(tx, tx.roles[role], scope)
+        before = former_assignment(tx, role, actual_scope, grantee)
+        result = assignments.grant_roles(tx, [role], scope, grantee, interval=interval, reason=reason)
+        if result.pending_id:
+            waiting.append(result.pending_id)
+        elif result.data["granted"]:
+            granted.append(str(grantee))
+            former.append(before)
+        else:
+            unchanged.append(str(grantee))
+    return message_result(
+        f"granted {role} to {len(granted)}", granted=granted, unchanged=unchanged, waiting=waiting, former=former
+    )
+
+
+def revoke_from_all(tx: WriteTransaction, rows: Sequence[tuple[str, str, Identity]], *, reason: str = "") -> Result:
+    """Revoke assignments, given as role, scope and holder; all of them or none. Raises as `assignments.revoke_roles`.
+
+    Returns
+    -------
+    Result
+        ``data["revoked"]``, ``data["waiting"]`` and ``data["former"]``, as `grant_to_all`.
+    """
+    former: list[Former] = []
+    waiting = []
+    for role, scope, holder in dict.fromkeys(rows):
+        before = former_assignment(tx, role, scope, holder)
+        result = assignments.revoke_roles(tx, [role], scope, holder, reason=reason)
+        if result.pending_id:
+            waiting.append(result.pending_id)
+        else:
+            former.append(before)
+    return message_result(
+        f"revoked {len(former)} roles",
+        revoked=[entry["identity"] for entry in former],
+        waiting=waiting,
+        former=former,
+    )
+
+
+def former_assignment(tx: ReadTransaction, role: str, scope: str, identity: Identity) -> Former:
+    """Return an assignment as it is now."""
+    row: Any = assignments.find_assignment(tx, role, scope, identity)
+    held = None
+    if row is not None:
+        held = {
+            "starts": None if row.starts is None else row.starts.isoformat(),
+            "ends": None if row.ends is None else row.ends.isoformat(),
+            "reason": row.reason,
+        }
+    return {"role": role, "scope": scope, "identity": str(identity), "held": held}

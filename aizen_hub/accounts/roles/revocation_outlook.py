@@ -1,0 +1,71 @@
+"""What taking an assignment away would change: the commands that are lost, and what still gives access."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from aizen_hub.authorization import checks
+from aizen_hub.authorization.queries import role_coverage
+from aizen_hub.rbac.engine import effective_permissions
+from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.rbac.rights import HeldRole
+from aizen_hub.rbac.role import SYSTEM, ScopeKind
+from aizen_hub.store import tables
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import ReadTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationOutlook:
+    """What the loss of one assignment changes for its holder; for a group, for the group as such.
+
+    Attributes
+    ----------
+    lost : tuple of str
+        Commands that the holder may run now and not afterwards, in that scope.
+    remaining : tuple of HeldRole
+        What still gives rights in that scope.
+    members : int
+        Users and service accounts that hold it through the group; 0 for other identities.
+    running_jobs : int
+        Jobs of the holder that run in that project.
+    """
+
+    lost: tuple[str, ...]
+    remaining: tuple[HeldRole, ...]
+    members: int
+    running_jobs: int
+
+
+def revocation_outlook(tx: ReadTransaction, assignment_id: int, scope: str, holder: Identity) -> RevocationOutlook:
+    """Return what revoking one assignment of ``holder`` in ``scope`` would change."""
+    rights = tx.rights(holder)
+    kind = ScopeKind.SYSTEM if scope == SYSTEM else ScopeKind.PROJECT
+    without = replace(
+        rights,
+        held_roles=tuple(held for held in rights.held_roles if held.via or held.assignment_id != str(assignment_id)),
+    )
+    before = role_coverage.allowed_commands(tx.catalog, effective_permissions(rights, scope, tx.now), kind)
+    after = set(role_coverage.allowed_commands(tx.catalog, effective_permissions(without, scope, tx.now), kind))
+    remaining = tuple(
+        held for held in without.held_roles if held.scope in (scope, SYSTEM) and held.is_effective(tx.now)
+    )
+    members = 0
+    if holder.kind is IdentityKind.GROUP:
+        reached = checks.transitive_members(tx, [holder])
+        members = sum(member.kind is not IdentityKind.GROUP for member in reached)
+    lost = tuple(entry.name for entry in before if entry not in after)
+    return RevocationOutlook(lost, remaining, members, _running_jobs(tx, holder, scope))
+
+
+def _running_jobs(tx: ReadTransaction, holder: Identity, scope: str) -> int:
+    jobs = tables.jobs
+    if scope == SYSTEM or holder.kind is not IdentityKind.USER:
+        return 0
+    query = select(func.count()).select_from(jobs)
+    query = query.where(jobs.c.project == scope, jobs.c.user == holder.name, jobs.c.ended.is_(None))
+    return tx.conn.execute(query).scalar_one()

@@ -1,0 +1,101 @@
+"""Who may run which commands of a project now: the answers of the decision engine for many identities at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from aizen_hub.catalogs.catalog import CommandEntry
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.permission import Permission
+from aizen_hub.rbac.rights import HeldRole, Rights
+from aizen_hub.rbac.role import SYSTEM
+
+if TYPE_CHECKING:
+    from aizen_hub.store.transaction import ReadTransaction
+
+
+class AnswerKind(StrEnum):
+    YES = "yes"
+    UNTIL = "until"
+    NO = "no"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether an identity may run a command now.
+
+    Attributes
+    ----------
+    ends : datetime or None
+        When the last assignment that allows it ends, for ``UNTIL``.
+    """
+
+    kind: AnswerKind
+    ends: datetime | None = None
+
+    @property
+    def is_yes(self) -> bool:
+        return self.kind in (AnswerKind.YES, AnswerKind.UNTIL)
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """The answers of one identity, in the order of the commands.
+
+    Attributes
+    ----------
+    roles : tuple of str
+        The roles in effect in the project, with those of the system.
+    """
+
+    identity: Identity
+    roles: tuple[str, ...]
+    answers: tuple[Answer, ...]
+
+
+_NO, _YES, _STOPPED = Answer(AnswerKind.NO), Answer(AnswerKind.YES), Answer(AnswerKind.STOPPED)
+
+
+def member_matrix(
+    tx: ReadTransaction, project: str, identities: Iterable[Identity], commands: Sequence[CommandEntry]
+) -> list[MatrixRow]:
+    """Return a row for each identity; identities with the same roles share the computation."""
+    permissions = [entry.permission for entry in commands]
+    known: dict[object, tuple[Answer, ...]] = {}
+    rows = []
+    for identity in identities:
+        rights = tx.rights(identity)
+        held = [role for role in rights.held_roles if role.scope in (project, SYSTEM)]
+        is_stopped = not rights.active or rights.active_lock(project, None, tx.now) is not None
+        key = (is_stopped, frozenset((role.role, role.scope, role.interval, role.group_locks) for role in held))
+        answers = known.get(key)
+        if answers is None:
+            answers = known[key] = tuple(
+                _answer(rights, project, permission, is_stopped=is_stopped, now=tx.now) for permission in permissions
+            )
+        names = tuple(dict.fromkeys(role.role for role in held if role.is_effective(tx.now)))
+        rows.append(MatrixRow(identity, names, answers))
+    return rows
+
+
+def _answer(rights: Rights, project: str, permission: Permission | None, *, is_stopped: bool, now: datetime) -> Answer:
+    if permission is None:
+        return _STOPPED if is_stopped else _YES
+    candidates = list(rights.matching(project, permission))
+    if is_stopped:
+        return _STOPPED if any(role.interval.includes(now) for role in candidates) else _NO
+    effective = [role for role in candidates if role.is_effective(now)]
+    if effective:
+        return _until(effective)
+    return _STOPPED if any(role.interval.includes(now) for role in candidates) else _NO
+
+
+def _until(effective: Sequence[HeldRole]) -> Answer:
+    ends = [role.interval.ends for role in effective]
+    last = max((end for end in ends if end is not None), default=None)
+    return _YES if None in ends or last is None else Answer(AnswerKind.UNTIL, last)

@@ -1,0 +1,279 @@
+"""Tab *Settings* of a project: what it says of itself, limits, members by file, and stopping or deleting it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from sqlalchemy import select
+
+from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.projects import lifecycle, members, profile
+from aizen_hub.accounts.projects.deletion_outlook import deletion_outlook
+from aizen_hub.accounts.roles import limits
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.authorization import checks
+from aizen_hub.commands.result import Result
+from aizen_hub.problems import BadInput, Conflict, Escalation, Problem
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import LimitKind
+from aizen_hub.service.http.form import Form, Typed
+from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
+from aizen_hub.service.panel.formatting import page_path
+from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
+from aizen_hub.service.panel.projects.project_head import read_head, require_readable, stopped_by
+from aizen_hub.service.panel.rendering import see_other
+from aizen_hub.service.panel.toasts import Toast
+from aizen_hub.service.panel.typed_identities import read_identities
+from aizen_hub.service.panel.undo import offer_undo
+from aizen_hub.service.panel.visibility import Viewer
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+
+MAX_FILE = 1 << 20
+_MAX_LIMITS = 200
+_MAX_EFFECTS = 50
+_VERSION = re.compile(r"[0-9]{1,18}")
+
+
+class ProjectFileForm(Form):
+    """The members of a project as a file; ``version`` is that of the project when it was made."""
+
+    config: str = ""
+    version: Typed = ""
+
+
+class ProjectProfileForm(Form):
+    description: Typed = ""
+    listed: Typed = ""
+
+
+class ProjectLimitForm(Form):
+    holder: Typed = ""
+    kind: Typed = ""
+    value: Typed = ""
+
+
+class ProjectStopForm(Form):
+    stop_reason: Typed = ""
+
+
+class ProjectDeletionForm(Form):
+    confirm: Typed = ""
+
+
+async def show_settings(ctx: RequestContext) -> RawResponse:
+    return await _render(ctx)
+
+
+async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: int = 200, **typed: Any) -> RawResponse:
+    name = ctx.path_params["project"]
+
+    def read(viewer: Viewer) -> dict[str, Any]:
+        tx, project = viewer.tx, require_readable(viewer, name)
+        may_alter = viewer.may_run("alter_project", name)
+        rows = _set_limits(tx, name)
+        return {
+            **read_head(viewer, project, "settings"),
+            "may_alter": may_alter,
+            "may_limit": viewer.may("limits", name),
+            "may_lock": viewer.may("locks"),
+            "may_delete": viewer.may_run("delete_project", name),
+            "limit_kinds": [(kind.value, kind.value) for kind in LimitKind if kind is not LimitKind.PROJECTS],
+            "set_limits": rows[:_MAX_LIMITS],
+            "more_limits": len(rows) > _MAX_LIMITS,
+            "config": _config_text(tx, name) if may_alter else "",
+            "outlook": deletion_outlook(tx, name),
+            "lock": stopped_by(tx, name),
+        }
+
+    values: dict[str, Any] = {"typed_limit": None, "typed_config": None, "effects": None, **typed}
+    return await show_page(ctx, "projects/settings.html", read, errors=errors, status=status, **values)
+
+
+def _set_limits(tx: ReadTransaction, project: str) -> list[Any]:
+    table = tables.scope_limits
+    query = select(table).where(table.c.scope == project).order_by(table.c.identity, table.c.kind)
+    return list(tx.conn.execute(query.limit(_MAX_LIMITS + 1)).all())
+
+
+def _config_text(tx: ReadTransaction, project: str) -> str:
+    """Return the members as the users file, one member a line."""
+    rows = [json.dumps(entry, ensure_ascii=False) for entry in members.list_members(tx, project)]
+    return "[\n" + ",\n".join(f"  {row}" for row in rows) + "\n]" if rows else "[]"
+
+
+async def save_about(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["project"], ctx.body
+
+    async def change() -> RawResponse:
+        def operation(tx: WriteTransaction) -> Result:
+            Viewer(tx).require_project(name)
+            return profile.update_profile(tx, name, description=body.description.strip(), listed=body.listed == "yes")
+
+        await authorized_value(ctx, operation)
+        return see_other(ctx, page_path("projects", name, "settings"), Toast(f"The settings of {name} were saved."))
+
+    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+
+
+def _again(ctx: RequestContext, **typed: Any) -> Any:
+    async def show_again(errors: FormErrors) -> RawResponse:
+        return await _render(ctx, errors, 422, **typed)
+
+    return show_again
+
+
+async def set_limit(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["project"], ctx.body
+
+    async def change() -> RawResponse:
+        value: float | None = None
+        if body.value.strip():
+            try:
+                value = float(body.value)
+            except ValueError:
+                raise FieldError("value", "write a number, or leave it empty to remove the limit") from None
+
+        def operation(tx: WriteTransaction) -> str:
+            Viewer(tx).require_project(name)
+            # Before the names are read: which exist is told to those who may set limits.
+            checks.require(tx, checks.endpoint_permission(tx, "limits"), name)
+            holders = [Identity.parse(body.holder)] if _is_identity(body.holder) else []
+            for holder in holders or read_identities(tx, body.holder, field="holder"):
+                limits.set_limit(tx, holder, name, body.kind, value)
+            return "The limit was removed." if value is None else "The limit was set; it holds for what starts next."
+
+        text = await authorized_value(ctx, operation)
+        return see_other(ctx, page_path("projects", name, "settings"), Toast(text))
+
+    again = _again(ctx, typed_limit=body)
+    return await show_errors(change(), again, ctx.service.catalog.command_with_handler)
+
+
+def _is_identity(text: str) -> bool:
+    kind, colon, _ = text.partition(":")
+    return bool(colon) and kind == "user"
+
+
+async def preview_file(ctx: RequestContext) -> RawResponse:
+    """Show who would gain and lose what by a file; nothing is changed."""
+    name, body = ctx.path_params["project"], ctx.body
+
+    def change(tx: WriteTransaction) -> Result:
+        Viewer(tx).require_project(name)
+        return members.replace_members(tx, name, body.config, if_match=_version(body))
+
+    try:
+        effects = await ctx.service.pools.writes.run(lambda: dry_run(ctx.service.store, ctx.actor, change))
+    except (BadInput, Conflict, Escalation) as problem:
+        return await _render(ctx, _file_errors(problem), 422, typed_config=body)
+    return await _render(ctx, typed_config=body, effects=effects)
+
+
+async def apply_file(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["project"], ctx.body
+
+    def operation(tx: WriteTransaction) -> Result:
+        Viewer(tx).require_project(name)
+        return members.replace_members(tx, name, body.config, if_match=_version(body))
+
+    try:
+        result = await authorized_value(ctx, operation)
+    except (BadInput, Conflict, Escalation) as problem:
+        return await _render(ctx, _file_errors(problem), 422, typed_config=body)
+    if result.pending_id:
+        return see_other(ctx, page_path("projects", name, "settings"), Toast("The change waits for confirmation."))
+    given, taken = len(result.data["given"]), len(result.data["taken"])
+    return see_other(ctx, page_path("projects", name), Toast(f"{given} roles were given and {taken} taken away."))
+
+
+def _version(body: ProjectFileForm) -> int | None:
+    return int(body.version) if _VERSION.fullmatch(body.version) else None
+
+
+def _file_errors(problem: Problem) -> FormErrors:
+    """Return the faults of a file with their places; they belong to no other field than the file."""
+    faults = [f"{_place(fault.pointer)}{fault.detail}" for fault in problem.faults]
+    return FormErrors({"config": faults[0] if faults else problem.detail}, tuple(faults[1:]))
+
+
+def _place(pointer: str) -> str:
+    first = pointer.removeprefix("/").partition("/")[0]
+    return f"entry {int(first) + 1}: " if first.isdigit() else ""
+
+
+async def stop_project(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["project"], ctx.body
+
+    async def change() -> RawResponse:
+        if not body.stop_reason.strip():
+            raise FieldError("stop_reason", "say why; the members see it")
+
+        def operation(tx: WriteTransaction) -> str:
+            Viewer(tx).require_project(name)
+            locks.lock_target(tx, LockTarget.PROJECT, name, reason=body.stop_reason.strip())
+            return offer_undo(tx, f"stopped {name}", [("unlock", {"target": "project", "name": name})])
+
+        undo_id = await authorized_value(ctx, operation)
+        return see_other(ctx, page_path("projects", name, "settings"), Toast(f"{name} is stopped.", undo_id))
+
+    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+
+
+async def restore_project(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["project"], ctx.body
+
+    async def change() -> RawResponse:
+        if not body.stop_reason.strip():
+            raise FieldError("stop_reason", "say why; the audit keeps it")
+
+        def operation(tx: WriteTransaction) -> Result:
+            Viewer(tx).require_project(name)
+            return locks.unlock_target(tx, LockTarget.PROJECT, name, reason=body.stop_reason.strip())
+
+        result = await authorized_value(ctx, operation)
+        text = "The change waits for confirmation." if result.pending_id else f"{name} can be used again."
+        return see_other(ctx, page_path("projects", name, "settings"), Toast(text))
+
+    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+
+
+async def delete_project(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["project"], ctx.body
+
+    async def change() -> RawResponse:
+        def operation(tx: WriteTransaction) -> Result:
+            Viewer(tx).require_project(name)
+            checks.require_command(tx, "delete_project", name)
+            if body.confirm.strip() != name:
+                raise FieldError("confirm", f"type {name} to delete it")
+            return lifecycle.delete_project(tx, name)
+
+        await authorized_value(ctx, operation)
+        return see_other(ctx, page_path("projects"), Toast(f"{name} was deleted."))
+
+    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+
+
+_PATH = "/projects/{project}/settings"
+ROUTES = (
+    page_route(_PATH, show_settings, "The settings of a project."),
+    form_route(f"{_PATH}/about", save_about, "Describe and list a project, from its page.", ProjectProfileForm),
+    form_route(f"{_PATH}/limit", set_limit, "Set a limit in a project, from its page.", ProjectLimitForm),
+    form_route(
+        f"{_PATH}/file/preview",
+        preview_file,
+        "What a file would change in a project.",
+        ProjectFileForm,
+        max_body=MAX_FILE,
+    ),
+    form_route(f"{_PATH}/file", apply_file, "Replace the members, from the page.", ProjectFileForm, max_body=MAX_FILE),
+    form_route(f"{_PATH}/stop", stop_project, "Stop a project, from its page.", ProjectStopForm),
+    form_route(f"{_PATH}/restore", restore_project, "Let a project be used again, from its page.", ProjectStopForm),
+    form_route(f"{_PATH}/delete", delete_project, "Delete a project, from its page.", ProjectDeletionForm),
+)

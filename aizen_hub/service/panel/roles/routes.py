@@ -1,0 +1,7 @@
+"""All routes of the pages about roles."""
+
+from __future__ import annotations
+
+from aizen_hub.service.panel.roles import editor, giving, listing, permissions, role_page
+
+ROUTES = (*listing.ROUTES, *role_page.ROUTES, *editor.ROUTES, *giving.ROUTES, *permissions.ROUTES)

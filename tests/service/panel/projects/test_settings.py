@@ -1,0 +1,161 @@
+"""The settings of a project: description, listing, limits, members by file, stopping and deleting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from aizen_hub.accounts.projects import lifecycle, lookup, members
+from aizen_hub.accounts.roles import limits
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import LimitKind
+from tests.fixtures.panel import PanelService
+from tests.service.panel.projects.objects import location, post, roles_of, seed, status, undo, words
+
+__all__ = ["seed"]
+PAGE = "projects/churn/settings"
+
+
+def test_the_description_and_who_finds_it(panel: PanelService) -> None:
+    assert location(post(panel, "paul", f"{PAGE}/about", description="Who leaves?", listed="yes")) == PAGE
+    with panel.store.read() as tx:
+        row = lookup.get_project(tx, "churn")
+    assert (row.description, row.listed) == ("Who leaves?", True)
+    assert "open to requests" in words(panel.get("paul", "projects/churn"))
+    post(panel, "paul", f"{PAGE}/about", description="Who leaves?", listed="no")
+    assert "open to requests" not in words(panel.get("paul", "projects/churn"))
+
+
+def test_a_description_that_is_too_long(panel: PanelService) -> None:
+    response = post(panel, "paul", f"{PAGE}/about", description="x" * 2000, listed="no")
+    assert response.status == 422
+
+
+@pytest.mark.proves("R60")
+@pytest.mark.parametrize(
+    ("user", "form", "fields"),
+    [
+        ("rita", "about", {"description": "mine"}),
+        ("nil", "about", {"description": "mine"}),
+        ("boss", "about", {"description": "mine"}),
+        ("paul", "limit", {"holder": "rita", "kind": "jobs", "value": "9"}),
+        ("paul", "stop", {"stop_reason": "tired"}),
+        ("rita", "delete", {"confirm": "churn"}),
+        ("boss", "delete", {"confirm": "churn"}),
+        ("rita", "file", {"config": "[]"}),
+        ("boss", "file", {"config": "[]"}),
+    ],
+)
+def test_only_those_who_may(panel: PanelService, user: str, form: str, fields: dict[str, str]) -> None:
+    assert post(panel, user, f"{PAGE}/{form}", **fields).status in (403, 404)
+    assert status(panel, "paul", "projects/churn") == 200
+
+
+def test_what_one_may_not_do_is_not_offered(panel: PanelService) -> None:
+    paul, boss = panel.get("paul", PAGE), panel.get("boss", PAGE)
+    assert f"{PAGE}/about" in paul
+    assert f"{PAGE}/delete" in paul
+    assert f"{PAGE}/file" in paul
+    assert f"{PAGE}/limit" not in paul
+    assert f"{PAGE}/stop" not in paul
+    assert f"{PAGE}/limit" in boss
+    assert f"{PAGE}/stop" in boss
+    assert f"{PAGE}/about" not in boss
+    assert f"{PAGE}/delete" not in boss
+
+
+def test_a_limit_is_set_and_removed(panel: PanelService) -> None:
+    rita = Identity.user("rita")
+    post(panel, "boss", f"{PAGE}/limit", holder="rita", kind="jobs", value="3")
+    with panel.store.read() as tx:
+        assert limits.limits_of(tx, rita, "churn")[LimitKind.JOBS].value == 3
+    assert "Remove the jobs limit of rita" in panel.get("boss", PAGE)
+    post(panel, "boss", f"{PAGE}/limit", holder="user:rita", kind="jobs", value="")
+    with panel.store.read() as tx:
+        assert LimitKind.JOBS not in limits.limits_of(tx, rita, "churn")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"holder": "rita", "kind": "jobs", "value": "many"}, "value"),
+        ({"holder": "ghost", "kind": "jobs", "value": "3"}, "holder"),
+    ],
+)
+def test_errors_of_a_limit(panel: PanelService, fields: dict[str, str], field: str) -> None:
+    response = post(panel, "boss", f"{PAGE}/limit", **fields)
+    assert response.status == 422
+    assert f'id="{field}-error"' in response.body.decode()
+
+
+def file_of(panel: PanelService, **roles: list[str]) -> str:
+    """Return the members as they are, with other roles for some."""
+    with panel.store.read() as tx:
+        entries = {entry["id"]: entry for entry in members.list_members(tx, "churn")}
+    for name, names in roles.items():
+        entries.setdefault(name, {"id": name, "alerts": []})["roles"] = names
+    return json.dumps(list(entries.values()))
+
+
+def test_a_file_is_previewed_and_carried_out(panel: PanelService) -> None:
+    config = file_of(panel, eve=["PROJECT_READER"], rita=[])
+    preview = post(panel, "paul", f"{PAGE}/file/preview", config=config)
+    content = words(preview.body.decode())
+    assert preview.status == 200
+    assert "+ eve: PROJECT_READER" in content
+    assert "\N{MINUS SIGN} rita: PROJECT_READER" in content
+    assert roles_of(panel, "eve") == set()
+    assert location(post(panel, "paul", f"{PAGE}/file", config=config)) == "projects/churn"
+    assert (roles_of(panel, "eve"), roles_of(panel, "rita")) == ({"PROJECT_READER"}, set())
+    post(panel, "paul", f"{PAGE}/file", config=file_of(panel, eve=[], rita=["PROJECT_READER"]))
+    assert roles_of(panel, "rita") == {"PROJECT_READER"}
+
+
+def test_faults_of_a_file_are_all_shown_and_the_file_stays(panel: PanelService) -> None:
+    config = '[{"id": "ghost", "roles": ["PROJECT_READER"], "alerts": []}, {"id": "rita", "roles": ["KING"]}]'
+    response = post(panel, "paul", f"{PAGE}/file/preview", config=config)
+    content = words(response.body.decode())
+    assert response.status == 422
+    assert "entry 1: `ghost` is not registered" in content.lower()
+    assert "entry 2" in content.lower()
+    assert "KING" in response.body.decode()
+
+
+def test_a_file_that_was_made_from_an_older_state(panel: PanelService) -> None:
+    response = post(panel, "paul", f"{PAGE}/file", config=file_of(panel, eve=["PROJECT_READER"]), version="1")
+    assert response.status == 412
+    assert roles_of(panel, "eve") == set()
+
+
+def test_a_project_is_archived_and_restored(panel: PanelService) -> None:
+    assert post(panel, "boss", f"{PAGE}/stop", stop_reason="").status == 422
+    panel.sign_in_again("boss")
+    post(panel, "boss", f"{PAGE}/stop", stop_reason="over")
+    content = words(panel.get("boss", PAGE))
+    assert "boss stopped it" in content
+    assert ": over" in content
+    assert "boss stopped this project" in words(panel.get("paul", "projects/churn"))
+    assert status(panel, "paul", PAGE) == 404
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
+    assert "stopped this project" not in words(panel.get("paul", "projects/churn"))
+    post(panel, "boss", f"{PAGE}/stop", stop_reason="again")
+    undo(panel, "boss", PAGE)
+    assert "stopped this project" not in words(panel.get("paul", "projects/churn"))
+
+
+@pytest.fixture
+def doomed(panel: PanelService) -> Iterator[str]:
+    panel.write("maker", lambda tx: lifecycle.create_project(tx, "doomed"))
+    return "doomed"
+
+
+def test_deleting_asks_for_the_name(panel: PanelService, doomed: str) -> None:
+    page = f"projects/{doomed}/settings"
+    assert "1 roles of 1 members" in words(panel.get("maker", page))
+    response = post(panel, "maker", f"{page}/delete", confirm="domed")
+    assert response.status == 422
+    assert "Type doomed to delete it" in response.body.decode()
+    assert location(post(panel, "maker", f"{page}/delete", confirm=doomed)) == "projects"
+    assert status(panel, "maker", f"projects/{doomed}") == 404
