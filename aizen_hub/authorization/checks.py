@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
@@ -25,28 +26,31 @@ from aizen_hub.validation.printable import excerpt
 from aizen_hub.wording import LIST_PROJECTS
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction
 
 
-def is_operator(tx: WriteTransaction) -> bool:
+def is_operator(tx: ActorTransaction) -> bool:
     """Return whether the request came by the operator channel, which needs no role: the service's own host."""
     return tx.actor.channel is Channel.OPERATOR
 
 
 def decide_now(tx: ReadTransaction, identity: Identity, permission: str | Permission, scope: str) -> Decision:
     """Decide one permission of one identity on the current state."""
-    required = Permission.parse(permission) if isinstance(permission, str) else permission
+    required = _parse_permission(permission) if isinstance(permission, str) else permission
     return decide(tx.rights(identity), AuthorizationRequest(required, scope), tx.now)
 
 
-def is_allowed(tx: WriteTransaction, permission: str, scope: str) -> bool:
+_parse_permission = lru_cache(maxsize=1024)(Permission.parse)
+
+
+def is_allowed(tx: ActorTransaction, permission: str, scope: str) -> bool:
     """Return whether the actor holds the permission in the scope; never while impersonating another user."""
     if is_operator(tx):
         return True
     return tx.actor.acting is None and decide_now(tx, tx.actor.identity, permission, scope).allowed
 
 
-def require(tx: WriteTransaction, permission: str, scope: str = SYSTEM) -> None:
+def require(tx: ActorTransaction, permission: str, scope: str = SYSTEM) -> None:
     """Require that the actor holds a permission in a scope.
 
     Raises
@@ -74,7 +78,7 @@ def require_for(tx: ReadTransaction, actor: Actor, permission: str, scope: str =
     )
 
 
-def forbid_impersonation(tx: WriteTransaction) -> None:
+def forbid_impersonation(tx: ActorTransaction) -> None:
     """Require an actor that is registered, active, and not impersonated by another user (R70)."""
     forbid_impersonation_of(tx, tx.actor)
 
@@ -92,7 +96,7 @@ def forbid_impersonation_of(tx: ReadTransaction, actor: Actor) -> None:
 
 def can_see_project(tx: ReadTransaction, identity: Identity, project: str) -> bool:
     """Return whether the project exists and the identity holds one of the permissions that every member holds."""
-    return project_exists(tx, project) and bool(_member_scopes(tx, identity) & {project, SYSTEM})
+    return project_exists(tx, project) and bool(member_scopes(tx, identity) & {project, SYSTEM})
 
 
 def project_exists(tx: ReadTransaction, name: str) -> bool:
@@ -103,7 +107,7 @@ def project_exists(tx: ReadTransaction, name: str) -> bool:
 def visible_projects(tx: ReadTransaction, identity: Identity) -> Sequence[Any]:
     """Return the rows of the projects that the identity can see, filtered in the query (R72)."""
     p = tables.projects
-    scopes = _member_scopes(tx, identity)
+    scopes = member_scopes(tx, identity)
     if SYSTEM in scopes:
         return tx.conn.execute(select(p).order_by(p.c.name)).all()
     rows: list[Any] = []
@@ -112,8 +116,11 @@ def visible_projects(tx: ReadTransaction, identity: Identity) -> Sequence[Any]:
     return sorted(rows, key=lambda row: str(row.name))
 
 
-def _member_scopes(tx: ReadTransaction, identity: Identity) -> frozenset[str]:
-    # Locked projects are included: a lock denies commands with its reason, it does not hide the project.
+def member_scopes(tx: ReadTransaction, identity: Identity) -> frozenset[str]:
+    """Return the scopes whose projects the identity can see; the system stands for all projects.
+
+    Locked projects are included: a lock denies commands with its reason, it does not hide the project.
+    """
     rights = tx.rights(identity)
     if not rights.active:
         return frozenset()
@@ -125,7 +132,7 @@ def _member_scopes(tx: ReadTransaction, identity: Identity) -> frozenset[str]:
     )
 
 
-def require_visible_project(tx: WriteTransaction, project: str) -> None:
+def require_visible_project(tx: ActorTransaction, project: str) -> None:
     """Raise the same error for a project that does not exist and for one that the actor cannot see (R72)."""
     is_visible = project_exists(tx, project) if is_operator(tx) else can_see_project(tx, tx.actor.identity, project)
     if not is_visible:
@@ -232,7 +239,7 @@ def transitive_members(tx: ReadTransaction, groups: Iterable[Identity]) -> froze
     return frozenset(members)
 
 
-def require_control_of(tx: WriteTransaction, target: Identity, act: str, *, except_roles: Collection[str] = ()) -> None:
+def require_control_of(tx: ActorTransaction, target: Identity, act: str, *, except_roles: Collection[str] = ()) -> None:
     """Require that the actor holds every right of the target, since control of the target gives these rights.
 
     Rights through a directory group count even while that membership is expired: the next login renews it.
@@ -286,7 +293,7 @@ def missing_for_control(
     return tuple(dict.fromkeys(right for rights in missing for right in rights))
 
 
-def forbid_self_grant(tx: WriteTransaction, target: Identity, act: str) -> None:
+def forbid_self_grant(tx: ActorTransaction, target: Identity, act: str) -> None:
     """Forbid an operation that gives rights back to the actor through one of their groups or service accounts.
 
     Parameters
@@ -303,7 +310,7 @@ def forbid_self_grant(tx: WriteTransaction, target: Identity, act: str) -> None:
     raise Escalation(f"a user never {act} a group or service account of their own", remedy="ask another administrator")
 
 
-def actor_rights(tx: WriteTransaction) -> Rights:
+def actor_rights(tx: ActorTransaction) -> Rights:
     """Return the compiled rights of the actor."""
     return tx.rights(tx.actor.identity)
 
@@ -336,7 +343,7 @@ NEVER_GRANTED = "never:granted"
 """A permission that no role contains."""
 
 
-def require_command(tx: WriteTransaction, handler: str, scope: str = SYSTEM) -> None:
+def require_command(tx: ActorTransaction, handler: str, scope: str = SYSTEM) -> None:
     """Require that the actor may run the command with this handler in the scope; raises the errors of `require`."""
     permission = command_permission(tx, handler)
     if permission is not None:

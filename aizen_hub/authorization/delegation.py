@@ -21,7 +21,7 @@ from aizen_hub.rbac.role import SYSTEM, Role
 from aizen_hub.wording import Wording
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class GrantAuthority:
     controlled: frozenset[Identity]
 
     @classmethod
-    def of_actor(cls, tx: WriteTransaction) -> GrantAuthority:
+    def of_actor(cls, tx: ActorTransaction) -> GrantAuthority:
         """Return the authority of the transaction's actor; raises Denied for one who is impersonated or inactive."""
         if checks.is_operator(tx):
             return cls(None, frozenset())
@@ -77,7 +77,7 @@ class GrantAuthority:
 
     def missing_to_revoke(
         self,
-        tx: WriteTransaction,
+        tx: ActorTransaction,
         role: Role,
         scope: str,
         holder: Identity,
@@ -108,7 +108,7 @@ class GrantAuthority:
 
 
 def escalation_error(
-    tx: WriteTransaction, verb: str, role: str, scope: str, missing: tuple[MissingRight, ...], grantee: Identity
+    tx: ActorTransaction, verb: str, role: str, scope: str, missing: tuple[MissingRight, ...], grantee: Identity
 ) -> Escalation:
     """Return the error for a grant or revocation, with the missing rights and the users who could grant."""
     preposition = "to" if verb == "grant" else "from"
@@ -134,7 +134,7 @@ def format_names(names: Sequence[str], limit: int = 3) -> str:
     return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
 
 
-def self_grant_remedy(tx: WriteTransaction, role: str, scope: str) -> Wording | None:
+def self_grant_remedy(tx: ActorTransaction, role: str, scope: str) -> Wording | None:
     """Return the remedy that the actor first takes a role whose holders may grant ``role``; None if there is none."""
     target, member_permissions = tx.roles[role], tx.catalog.member_permissions
     return _role_to_take_first(
@@ -145,7 +145,7 @@ def self_grant_remedy(tx: WriteTransaction, role: str, scope: str) -> Wording | 
     )
 
 
-def self_grant_remedy_for(tx: WriteTransaction, permissions: Iterable[str]) -> Wording | None:
+def self_grant_remedy_for(tx: ActorTransaction, permissions: Iterable[str]) -> Wording | None:
     """Return the remedy that the actor first takes a role with these permissions; None if there is none."""
     required = [Permission.parse(permission) for permission in permissions]
     return _role_to_take_first(
@@ -153,7 +153,7 @@ def self_grant_remedy_for(tx: WriteTransaction, permissions: Iterable[str]) -> W
     )
 
 
-def _role_to_take_first(tx: WriteTransaction, helps: Callable[[Role], bool]) -> Wording | None:
+def _role_to_take_first(tx: ActorTransaction, helps: Callable[[Role], bool]) -> Wording | None:
     """Return a remedy with a system role that helps and that the actor may grant to themselves, if there is one."""
     if checks.is_operator(tx):
         return None
@@ -164,7 +164,9 @@ def _role_to_take_first(tx: WriteTransaction, helps: Callable[[Role], bool]) -> 
             me, first = tx.actor.identity.name, f"give yourself {name} first, which you may"
             by_cli = f"{first}: `aizen-hub grant {name} --to {me}`"
             return Wording(
-                f"{first}: `{{grant_role}} {name} to {me}`", command_line=by_cli, web=f"{by_cli} in a terminal"
+                f"{first}: `{{grant_role}} {name} to {me}`",
+                command_line=by_cli,
+                web=f"{first}, on the page Give a role",
             )
     return None
 

@@ -44,6 +44,7 @@ class ProjectsOfQuery(Schema):
 
 class AuditQuery(Schema):
     identity: IdentityText | None = None
+    target: IdentityText | None = None
     project: Name | None = None
     event: Annotated[str, Field(max_length=40, pattern=r"^[a-z][a-z0-9.-]*$")] | None = None
     id: Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Za-z-]+$")] | None = None
