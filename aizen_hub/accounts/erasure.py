@@ -38,6 +38,7 @@ def erase_identity(tx: WriteTransaction, identity: Identity, reason: str) -> Non
     ):
         tx.conn.execute(delete(table).where(column == name))
         wrote.append(change_records.row_deleted(table, name))
+    tx.conn.execute(delete(tables.undo_records).where(tables.undo_records.c.identity == name))
     tx.conn.execute(delete(tables.idempotency_keys).where(tables.idempotency_keys.c.identity == name))
     locks.discard_lock(tx, LockTarget.IDENTITY, name)
     pending_changes.discard_changes_of(tx, identity)

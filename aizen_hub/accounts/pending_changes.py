@@ -23,7 +23,7 @@ from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 CONFIRMATION_LIFETIME = timedelta(hours=24)
 MAX_WAITING_PER_REQUESTER = 50
@@ -105,7 +105,7 @@ def reachable_grants(tx: ReadTransaction, *identities: Identity) -> frozenset[tu
     return frozenset((row.role, row.scope) for row in rows)
 
 
-def require_recent_login(tx: WriteTransaction) -> None:
+def require_recent_login(tx: ActorTransaction) -> None:
     """Raise Denied unless the user has authenticated recently (R77)."""
     if not has_recent_login(tx):
         raise Denied(
@@ -115,7 +115,7 @@ def require_recent_login(tx: WriteTransaction) -> None:
         )
 
 
-def has_recent_login(tx: WriteTransaction) -> bool:
+def has_recent_login(tx: ActorTransaction) -> bool:
     """Return whether the user has authenticated recently."""
     return tx.actor.recent_login_until is not None and tx.actor.recent_login_until > tx.now
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 
 from aizen_hub.accounts.sessions import server_sessions
-from aizen_hub.problems import Unavailable
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.tokens.key_encryption import KeyFileError
 from aizen_hub.tokens.keys import KeyState
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def accept_restored_database(
 
     Raises
     ------
-    Unavailable
-        The key-encryption file is missing, so the acceptance cannot be signed.
+    KeyFileError
+        The key-encryption file cannot be used, so the acceptance cannot be signed.
     """
-    if keystore.encryption is None:
-        raise Unavailable(keystore.sealed_reason or "sealed", remedy="restore the key-encryption file first")
+    if keystore.file_fault is not None:
+        raise KeyFileError(keystore.file_fault)
     now = tx.now.replace(microsecond=0)  # issue times are whole seconds, and tokens of the new keys must be valid
     tx.conn.execute(update(tables.revision).values(value=rollback.signed_revision, not_before=now))
     tx.state = tx.state._replace(revision=rollback.signed_revision)

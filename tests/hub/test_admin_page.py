@@ -146,3 +146,14 @@ def test_access_ends_with_the_role(hub: HubHandle, erin: Browser) -> None:
     assert has_running_server(hub, "erin")
     assert chief.api("GET", "/hub/api/user").status == 200, "the user stays signed in"
     chief.stop()
+
+
+def test_people_are_registered_in_the_panel_and_not_here(hub: HubHandle) -> None:
+    boss = hub.login("boss")
+    page = boss.get("/hub/admin")
+    assert "People are registered in Aizen" in page.words
+    token = create_hub_token(boss)
+    for path, body in (("/hub/api/users", {"usernames": ["nova"]}), ("/hub/api/users/nova", {})):
+        answer = request_with_token(hub, token, "POST", path, body)
+        assert answer.status == 403
+        assert "registered in Aizen" in answer.text

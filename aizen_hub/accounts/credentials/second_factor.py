@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import pyotp
 from sqlalchemy import select, update
 
 from aizen_hub.accounts import identities, pending_changes
-from aizen_hub.accounts.credentials import recent_logins
+from aizen_hub.accounts.credentials import recent_logins, recovery_codes
+from aizen_hub.accounts.names import normalization
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import BadInput, Conflict, Denied, NotFound
@@ -23,6 +25,8 @@ from aizen_hub.tokens.opaque_token import constant_time_equals
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
     from aizen_hub.tokens.key_encryption import KeyEncryption
+
+log = logging.getLogger(__name__)
 
 STEP_SECONDS = 30
 _STEPS_EARLIER, _STEPS_LATER = 1, 1
@@ -57,7 +61,7 @@ def begin_enrolment(user: str, encryption: KeyEncryption) -> TotpEnrolment:
 
 
 def enable_second_factor(tx: WriteTransaction, encryption: KeyEncryption, encrypted_secret: str, code: str) -> Result:
-    """Require codes of this secret at every later login of the actor.
+    """Require codes of this secret at every later login of the actor; ``data["codes"]`` are the recovery codes.
 
     Raises
     ------
@@ -82,29 +86,62 @@ def enable_second_factor(tx: WriteTransaction, encryption: KeyEncryption, encryp
     if step is None:
         raise Denied("the code is wrong", remedy="check the clock of the device, and enter the current code")
     stored_secret = encryption.encrypt(secret.encode(), _stored_context(row.id))
-    tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=stored_secret, totp_step=step))
+    codes = recovery_codes.make_codes()
+    values = {"totp_secret": stored_secret, "recovery_codes": recovery_codes.hash_codes(encryption, row.id, codes)}
+    tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_step=step, **values))
     recent_logins.sign_out_user(tx, row.name)
-    wrote = change_records.change_payload(change_records.row_updated(_p, row.name, {"totp_secret": stored_secret}))
+    wrote = change_records.change_payload(change_records.row_updated(_p, row.name, values))
     tx.record_change("second-factor", {"user": row.name, "did": "enable", **wrote}, [])
     tx.audit("second-factor.enabled", details={"user": row.name})
-    return message_result("a code is now required at every login")
+    return message_result("a code is now required at every login", codes=list(codes))
+
+
+def renew_recovery_codes(tx: WriteTransaction, encryption: KeyEncryption) -> Result:
+    """Replace the actor's recovery codes, as ``data["codes"]``; the former ones end.
+
+    Raises
+    ------
+    Denied
+        There is no recent login.
+    Conflict
+        The actor has no second factor.
+    """
+    row = _get_own_row(tx)
+    pending_changes.require_recent_login(tx)
+    if row.totp_secret is None:
+        raise Conflict("your account has no second factor", remedy="set it up first")
+    codes = recovery_codes.make_codes()
+    recovery_codes.store_codes(tx, row.id, row.name, recovery_codes.hash_codes(encryption, row.id, codes))
+    tx.audit("recovery-codes.renewed", details={"user": row.name})
+    return message_result("new recovery codes replace the former ones", codes=list(codes))
+
+
+def count_recovery_codes(tx: ReadTransaction, user: str) -> int:
+    """Return how many recovery codes a user has left."""
+    users = tables.users
+    query = select(_p.c.recovery_codes).join(users, users.c.id == _p.c.user_id).where(users.c.name == user)
+    return recovery_codes.count_codes(tx.conn.execute(query).scalar())
 
 
 def disable_second_factor(tx: WriteTransaction, name: str) -> Result:
     """Stop requiring codes, for the actor's own account, or as administrator for a user who lost the device."""
+    is_own = str(tx.actor.identity) == f"user:{normalization.canonical_or_none(name)}"
+    if not is_own:
+        # Before the user is looked up: who exists is told to those who manage users (R72).
+        checks.require(tx, checks.endpoint_permission(tx, "users"))
     row = _get_row(tx, name)
-    if Identity.user(row.name) == tx.actor.identity:
+    if is_own:
         checks.forbid_impersonation(tx)
         pending_changes.require_recent_login(tx)
     else:
-        checks.require(tx, checks.endpoint_permission(tx, "users"))
         checks.require_control_of(tx, Identity.user(row.name), "disable a second factor")
         pending_changes.requires_confirmation(tx, always=True)
     if row.totp_secret is None:
         raise Conflict(f"`{row.name}` has no second factor")
-    tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_secret=None, totp_step=None))
+    values: dict[str, Any] = {"totp_secret": None, "recovery_codes": None}
+    tx.conn.execute(update(_p).where(_p.c.user_id == row.id).values(totp_step=None, **values))
     recent_logins.sign_out_user(tx, row.name)
-    wrote = change_records.change_payload(change_records.row_updated(_p, row.name, {"totp_secret": None}))
+    wrote = change_records.change_payload(change_records.row_updated(_p, row.name, values))
     tx.record_change("second-factor", {"user": row.name, "did": "disable", **wrote}, [])
     tx.audit("second-factor.disabled", details={"user": row.name})
     return message_result(f"codes are no longer required from `{row.name}`")
@@ -118,13 +155,13 @@ def has_second_factor(tx: ReadTransaction, user: str) -> bool:
 
 
 def check_code(tx: WriteTransaction, encryption: KeyEncryption | None, user: str, code: str | None) -> bool:
-    """Return whether a login has the code that it needs, or needs none; a code can be used once.
+    """Return whether a login has the code that it needs, or needs none; a code, of either kind, can be used once.
 
-    Without the key that encrypts the secret, no user with a second factor can sign in.
+    Without the key that encrypts the secret, no user with a second factor can sign in: also after that key was lost.
     """
     users = tables.users
     row = tx.conn.execute(
-        select(_p.c.user_id, _p.c.totp_secret, _p.c.totp_step)
+        select(_p.c.user_id, _p.c.totp_secret, _p.c.totp_step, _p.c.recovery_codes)
         .join(users, users.c.id == _p.c.user_id)
         .where(users.c.name == user)
     ).first()
@@ -132,10 +169,14 @@ def check_code(tx: WriteTransaction, encryption: KeyEncryption | None, user: str
         return True
     if encryption is None or code is None:
         return False
-    secret = encryption.decrypt(row.totp_secret, _stored_context(row.user_id)).decode()
+    try:
+        secret = encryption.decrypt(row.totp_secret, _stored_context(row.user_id)).decode()
+    except ValueError:
+        log.warning("the second factor of `%s` cannot be checked: its key was lost; it has to be disabled", user)
+        return False
     step = _matching_step(secret, code, tx.now.timestamp(), row.totp_step)
     if step is None:
-        return False
+        return recovery_codes.use_code(tx, encryption, row.user_id, user, row.recovery_codes, code)
     tx.conn.execute(update(_p).where(_p.c.user_id == row.user_id).values(totp_step=step))
     return True
 

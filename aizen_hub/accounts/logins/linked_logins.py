@@ -158,11 +158,18 @@ def list_logins(tx: WriteTransaction, user: str) -> Result:
     else:
         checks.require(tx, checks.endpoint_permission(tx, "users"))
         tx.audit("access.read", details={"query": "logins", "target": f"user:{row.name}"})
+    return table_result(("login", "provider", "subject", "kind", "works"), logins_of(tx, row))
+
+
+def logins_of(tx: ReadTransaction, row: Any) -> list[tuple[int | None, str, str | None, str, bool]]:
+    """Return the logins of the user of a row, as `list_logins` shows them, without an authorization check."""
     logins = tx.conn.execute(select(_l).where(_l.c.user_id == row.id).order_by(_l.c.id)).all()
     configured = {configured_provider.name for configured_provider in tx.settings.providers}
-    rows = [(None, row.provider, row.subject, "registration", _registration_works(tx, row))]
-    rows += [(login.id, login.provider, login.subject, "further", login.provider in configured) for login in logins]
-    return table_result(("login", "provider", "subject", "kind", "works"), rows)
+    registration = (None, row.provider, row.subject, "registration", _registration_works(tx, row))
+    return [
+        registration,
+        *((login.id, login.provider, login.subject, "further", login.provider in configured) for login in logins),
+    ]
 
 
 def linked_providers(tx: ReadTransaction, user: str) -> tuple[str, ...]:

@@ -17,13 +17,20 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 
 MAX_LISTED = 500
 _s, _j, _a = tables.sessions, tables.jobs, tables.assignments
 
 
 def list_what_ends(tx: WriteTransaction, identity: Identity) -> Result:
+    """Do what `find_what_ends` does, and record it in the audit."""
+    result = find_what_ends(tx, identity)
+    tx.audit("access.read", target=str(identity), details={"query": "lock-preview"})
+    return result
+
+
+def find_what_ends(tx: ActorTransaction, identity: Identity) -> Result:
     """List the sessions that a lock on an identity would end, and the jobs that it would stop following.
 
     Raises
@@ -37,7 +44,6 @@ def list_what_ends(tx: WriteTransaction, identity: Identity) -> Result:
     """
     checks.require(tx, checks.endpoint_permission(tx, "locks"))
     require_identity(tx, identity)
-    tx.audit("access.read", target=str(identity), details={"query": "lock-preview"})
     if identity.kind is IdentityKind.USER:
         grants = last_holder.protected_grants_of(tx, [identity])
         last_holder.require_other_holder(tx, grants, [identity.name])
@@ -54,7 +60,7 @@ def list_what_ends(tx: WriteTransaction, identity: Identity) -> Result:
     return truncated_table(("ends", "user", "what", "project", "since"), rows, MAX_LISTED)
 
 
-def list_what_returns(tx: WriteTransaction, target: LockTarget, name: str) -> Result:
+def find_what_returns(tx: ActorTransaction, target: LockTarget, name: str) -> Result:
     """List the roles that have an effect again when a lock is lifted. Sessions that the lock ended stay ended.
 
     Raises
@@ -66,7 +72,6 @@ def list_what_returns(tx: WriteTransaction, target: LockTarget, name: str) -> Re
     """
     checks.require(tx, checks.endpoint_permission(tx, "locks"))
     get_lock(tx, target, name)
-    tx.audit("access.read", details={"query": "lock-preview", "target": f"{target.value} {name}"})
     rows: list[tuple[object, ...]] = []
     if target is LockTarget.IDENTITY:
         rights = tx.rights(Identity.parse(name))

@@ -1,39 +1,71 @@
-"""Options of the spawn form: the projects for which a user may start a server."""
+"""Options of the spawn page: for which projects a user may start a server, and why not for others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.sessions import project_entry
-from aizen_hub.authorization import checks
+from aizen_hub.authorization import checks, lock_state
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.store import tables
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction
 
+_MAX_LISTED = 50
+_s, _j, _p = tables.sessions, tables.jobs, tables.projects
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectOption:
-    """One project in the spawn form."""
+    """One project in the spawn form.
+
+    Attributes
+    ----------
+    role_texts : tuple of str
+        What the roles mean, in the words of their descriptions.
+    running_jobs : int
+        Of the user, for the limit on jobs.
+    last_used : datetime or None
+        When the user last had a server there.
+    """
 
     name: str
     description: str
     roles: tuple[str, ...]
+    role_texts: tuple[str, ...]
     limits: Mapping[str, float]
+    running_jobs: int
+    last_used: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnavailableProject:
+    """A project that the user knows of and cannot enter; ``may_ask``: a role there would help."""
+
+    name: str
+    description: str
+    reason: str
+    may_ask: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SpawnOptions:
-    """Projects for which a user may start a server; ``notice`` says why there are none."""
+    """Projects for which a user may start a server, last used first; ``notice`` says why there are none."""
 
     projects: tuple[ProjectOption, ...]
     system_session: bool
     notice: str | None = None
+    unavailable: tuple[UnavailableProject, ...] = ()
 
 
 def get_spawn_options(tx: ReadTransaction, user: str) -> SpawnOptions:
@@ -42,19 +74,57 @@ def get_spawn_options(tx: ReadTransaction, user: str) -> SpawnOptions:
     rights = None if name is None else tx.rights(Identity.user(name))
     if name is None or rights is None or not rights.active:
         return SpawnOptions((), False, "you are not registered here, or your account is locked or inactive")
-    projects = tuple(
-        ProjectOption(
-            row.name,
-            row.description,
-            project_entry.active_roles(tx, rights, row.name),
-            limits.limit_values(tx, Identity.user(name), row.name),
-        )
-        for row in checks.visible_projects(tx, Identity.user(name))
-    )
+    identity = Identity.user(name)
+    visible = checks.visible_projects(tx, identity)
+    locked = set(lock_state.locked_names(tx, LockTarget.PROJECT))
+    last_used, jobs = _last_used(tx, name), _running_jobs(tx, name)
+    projects = []
+    for row in visible:
+        if row.name in locked:
+            continue
+        roles = project_entry.active_roles(tx, rights, row.name)
+        texts = tuple(tx.roles[role].description for role in roles if role in tx.roles and tx.roles[role].description)
+        values = limits.limit_values(tx, identity, row.name)
+        used = jobs.get(row.name, 0)
+        projects.append(ProjectOption(row.name, row.description, roles, texts, values, used, last_used.get(row.name)))
+    projects.sort(key=lambda project: (project.last_used is None, -_seconds(project.last_used), project.name))
     system_session = bool(project_entry.active_roles(tx, rights, SYSTEM))
     notice = (
         None
         if projects or system_session
         else "you have no role in any project yet: ask a project's admin, or request access"
     )
-    return SpawnOptions(projects, system_session, notice)
+    return SpawnOptions(
+        tuple(projects), system_session, notice, _unavailable(tx, identity, {row.name for row in visible}, locked)
+    )
+
+
+def _unavailable(
+    tx: ReadTransaction, identity: Identity, visible: set[str], locked: set[str]
+) -> tuple[UnavailableProject, ...]:
+    """Return what the user cannot enter: own projects that are stopped, and listed ones without a role."""
+    own = checks.member_scopes(tx, identity) | {held.scope for held in tx.rights(identity).held_roles}
+    listed = select(_p).where(_p.c.listed | _p.c.name.in_(sorted(own & locked))).order_by(_p.c.name)
+    result = []
+    for row in tx.conn.execute(listed.limit(_MAX_LISTED + len(visible))):
+        if row.name in locked and row.name in own:
+            result.append(UnavailableProject(row.name, row.description, "It is stopped by an administrator.", False))
+        elif row.name not in visible and row.name not in locked:
+            reason = "You have no role here. The project is open to requests."
+            result.append(UnavailableProject(row.name, row.description, reason, True))
+    return tuple(result[:_MAX_LISTED])
+
+
+def _last_used(tx: ReadTransaction, user: str) -> dict[str, datetime]:
+    query = select(_s.c.project, func.max(_s.c.last_seen).label("at")).where(_s.c.user == user)
+    rows = tx.conn.execute(query.where(_s.c.project.is_not(None)).group_by(_s.c.project))
+    return {row.project: row.at for row in rows}
+
+
+def _running_jobs(tx: ReadTransaction, user: str) -> dict[str, int]:
+    query = select(_j.c.project, func.count()).where(_j.c.user == user, _j.c.ended.is_(None)).group_by(_j.c.project)
+    return dict(tx.conn.execute(query).tuples().all())
+
+
+def _seconds(value: datetime | None) -> float:
+    return 0.0 if value is None else value.timestamp()

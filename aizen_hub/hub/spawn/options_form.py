@@ -8,39 +8,48 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jupyterhub.spawner import SpawnException
+from markupsafe import Markup
 
 from aizen_hub.api_models.sessions import SpawnProject
-from aizen_hub.hub.spawn.server_session import selected_project
+from aizen_hub.hub.spawn.server_session import panel_path, selected_project
 from aizen_hub.problems import Problem
 
 log = logging.getLogger("aizen_hub.spawn")
 
-HINT_FROM = 8
+SEARCH_FROM = 8
+"""With so many projects the page has a field to search them."""
 _templates = Environment(loader=PackageLoader("aizen_hub.hub"), autoescape=True, undefined=StrictUndefined)
 
 
 async def options_form(spawner: Any) -> str:
     """Return the HTML of the options form; the value of ``c.Spawner.options_form``.
 
-    Without projects it says whom to ask; without a response of the service it says so. Neither has a form field, so a
-    start from there is refused with the same text.
+    Without projects it is the way to ask for access; without a response of the service it says so. Neither has a field
+    of a start, and the page shows no *Start* button.
     """
     authenticator, user = spawner.authenticator, spawner.user.name
     try:
         options = await authenticator.service.get_spawn_options(user)
     except Problem as error:
         log.error("spawn options of `%s`: %s", user, error.detail)
-        return _templates.get_template("options_form_unavailable.html").render()
+        return Markup(_templates.get_template("options_form_unavailable.html").render())  # noqa: S704 - a template
+    own = [project for project in options.projects if project.roles]
+    others = [project for project in options.projects if not project.roles]
     last = _last_project(spawner)
-    projects = sorted(options.projects, key=lambda project: (project.name != last, project.name))
-    return _templates.get_template("options_form.html").render(
-        projects=[_to_card(project) for project in projects],
+    own.sort(key=lambda project: project.name != last)  # the service sorts by last use; a failed start counts too
+    form = _templates.get_template("options_form.html").render(
+        projects=[_to_card(project) for project in own],
+        others=[_to_card(project) for project in others],
+        unavailable=options.unavailable,
         system_session=options.system_session,
         notice=options.notice,
-        chosen=_preselected([project.name for project in projects], options.system_session, last),
-        show_hint=len(projects) > HINT_FROM,
+        chosen=_preselected([project.name for project in own], options.system_session, last),
+        searchable=len(own) + len(others) >= SEARCH_FROM,
+        panel=panel_path(spawner),
         user=user,
     )
+    # Rendered by a template that escapes; the hub and our own page put it in as it is.
+    return Markup(form)  # noqa: S704 - a template
 
 
 def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,13 +92,19 @@ def _to_card(project: SpawnProject) -> dict[str, Any]:
         "name": project.name,
         "description": project.description or "",
         "roles": project.roles,
-        "limits": [text for name, value in sorted(project.limits.items()) if (text := _format_limit(name, value))],
+        "role_texts": project.role_texts,
+        "last_used": (project.last_used or "")[:10],
+        "limits": [
+            text
+            for name, value in sorted(project.limits.items())
+            if (text := _format_limit(name, value, project.running_jobs))
+        ],
     }
 
 
-def _format_limit(name: str, value: Any) -> str | None:
+def _format_limit(name: str, value: Any, running_jobs: int) -> str | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     if name == "memory":
         return f"{value / 2**30:.3g} GiB memory"
-    return f"{value:g} {name}"
+    return f"{running_jobs} of {value:g} jobs running" if name == "jobs" else f"{value:g} {name}"

@@ -29,13 +29,29 @@ class ProgressHandler(SpawnProgressAPIHandler):
     to reach the server. That is of no use to the user, and in the hub's log.
     """
 
+    _sent_roles = False
+
     async def send_event(self, event: dict[str, Any]) -> None:
+        if not self._sent_roles:
+            self._sent_roles = True
+            for role_event in self._role_events():
+                await super().send_event(role_event)
         if event.get("failed"):
             event = {
                 name: hide_addresses(value) if name in ("message", "html_message") else value
                 for name, value in event.items()
             }
         await super().send_event(event)
+
+    def _role_events(self) -> list[dict[str, Any]]:
+        """Return what holds in the server, and where it comes from: before everything else."""
+        user = self.find_user(self.path_args[0])
+        server = self.path_args[1] if len(self.path_args) > 1 else ""
+        spawner = None if user is None else user.spawners.get(server or "")
+        project = "" if spawner is None else (spawner.user_options or {}).get("project") or "no project"
+        return [
+            {"progress": 5, "message": f"In {project}: {sentence}"} for sentence in getattr(spawner, "aizen_roles", ())
+        ]
 
 
 def hide_addresses(text: Any) -> str:

@@ -9,12 +9,14 @@ import pwd
 from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, SpawnException
 
 from aizen_hub.api_models.sessions import OpenSessionResponse
 from aizen_hub.client.service_client import ServiceClient
+from aizen_hub.hub.service_outage import describe_outage
 from aizen_hub.problems import NotFound, Problem, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.opaque_token import hash_credential
@@ -66,16 +68,19 @@ class SessionManager:
         except Unavailable as error:
             log.error("session for `%s`: %s", user.name, error.detail)
             raise spawn_error(
-                "the access service does not respond, so no server can start; try again in a minute",
+                f"{describe_outage(error)}; no server can start meanwhile",
                 "access-service",
                 status=503,
             ) from None
         except NotFound:
             raise spawn_error(
-                f"there is no project `{project}` that you may enter", "project", "choose one from the list"
+                f"there is no project `{project}` that you may enter",
+                "project",
+                "choose one from the list",
+                why=why_address(spawner, project),
             ) from None
         except Problem as error:
-            raise spawn_error(error.detail, error.slug, error.remedy) from None
+            raise spawn_error(error.detail, error.slug, error.remedy, why=why_address(spawner, project)) from None
         self._configure_spawner(spawner, opened)
         log.info("session %s: `%s`, server `%s`, project `%s`", opened.session, user.name, spawner.name, project or "")
 
@@ -96,6 +101,7 @@ class SessionManager:
             **opened.environment,
             "AIZEN_TOKEN": opened.token,
         }
+        spawner.aizen_roles = opened.roles  # for the page of the start
         # The spawner object may be reused, with other limits: start from the configured ones.
         memory, cores = self._configured_limits.setdefault(spawner, (spawner.mem_limit, spawner.cpu_limit))
         spawner.mem_limit = strictest_limit(memory, opened.limits.get("memory"), int)
@@ -171,12 +177,35 @@ def strictest_limit(configured: float | None, limit: float | None, number_type: 
     return number_type(min(limits)) if limits else None
 
 
-def spawn_error(message: str, reason: str, remedy: str | None = None, status: int = 403) -> SpawnException:
-    """Return the exception that the spawn page shows."""
+def why_address(spawner: Any, project: str | None) -> str:
+    """Return the path of the panel's page that explains whether the user may enter a project."""
+    query = {"do": "enter:project", **({"in": project} if project else {})}
+    return f"{panel_path(spawner)}why?{urlencode(query)}"
+
+
+def panel_path(spawner: Any) -> str:
+    """Return the path of the panel below the hub's address."""
+    return f"{str(spawner.hub.base_url).removesuffix('hub/')}services/aizen/"
+
+
+def spawn_error(
+    message: str, reason: str, remedy: str | None = None, status: int = 403, *, why: str | None = None
+) -> SpawnException:
+    """Return the exception that the spawn page shows.
+
+    Parameters
+    ----------
+    why : str, optional
+        Path of the page that explains the refusal.
+    """
     text = message[:1].upper() + message[1:]
     full_text = f"{text}. {remedy[:1].upper()}{remedy[1:]}." if remedy else f"{text}."
     html_text = f"{escape(text)}.<br>{escape(remedy[:1].upper() + remedy[1:])}." if remedy else f"{escape(text)}."
+    if why is not None:
+        full_text = f"{full_text} Why: {why}"
+        html_text = f'{html_text}<br><a href="{escape(why)}">Why</a>'
     exception = SpawnException(full_text, reason=reason, message_html=html_text, status_code=status)
     # The spawn page shows this text where it is set, and otherwise the exception with its type and status.
     exception.jupyterhub_message = full_text
+    exception.jupyterhub_html_message = html_text
     return exception

@@ -165,10 +165,10 @@ def test_what_a_lock_ends_is_shown_before(sandbox: AccountsHarness) -> None:
 @pytest.mark.proves("R78", "R145")
 def test_what_returns_is_shown_before(sandbox: AccountsHarness) -> None:
     sandbox.execute("admin", locks.lock_target, *RITA, reason="x")
-    (row,) = sandbox.execute("admin", lock_previews.list_what_returns, *RITA).rows
+    (row,) = sandbox.execute("admin", lock_previews.find_what_returns, *RITA).rows
     assert row == ("PROJECT_READER", "p1", "", None)
     sandbox.execute("admin", locks.lock_target, LockTarget.PROJECT, "p1", reason="x")
-    rows = sandbox.execute("admin", lock_previews.list_what_returns, LockTarget.PROJECT, "p1").rows
+    rows = sandbox.execute("admin", lock_previews.find_what_returns, LockTarget.PROJECT, "p1").rows
     assert ("PROJECT_READER", "p1", "user:rita", None) in rows
     with pytest.raises(Denied):
-        sandbox.execute("paul", lock_previews.list_what_returns, LockTarget.PROJECT, "p1")
+        sandbox.execute("paul", lock_previews.find_what_returns, LockTarget.PROJECT, "p1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -57,6 +58,23 @@ class TestLogin:
         assert "You are not registered here yet" in page.words
         assert 'data-aizen-denied="not-registered"' in page.text
         assert not [field for field in page.fields if field.get("name") == "password"]
+
+    @pytest.mark.proves("R115")
+    def test_only_who_was_signed_in_asks_to_be_registered(self, hub: HubHandle) -> None:
+        browser = Browser(hub.url)
+        with pytest.raises(LoginRejectedError):
+            browser.login("bob", "bob-has-a-secret", provider="lab")
+        xsrf = urlencode({"_xsrf": browser.xsrf("/hub/")}).encode()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        stranger = Browser(hub.url)
+        stranger.get("/hub/login")
+        theirs = urlencode({"_xsrf": stranger.xsrf("/hub/")}).encode()
+        assert stranger.request("POST", "/hub/aizen/register", theirs, form).status == 400
+        assert browser.request("POST", "/hub/aizen/register", b"", form).status == 403, "without the XSRF token"
+        page = browser.request("POST", "/hub/aizen/register", xsrf, form)
+        assert page.status == 200
+        assert "Your request was sent" in page.words
+        assert browser.request("POST", "/hub/aizen/register", xsrf, form).status == 400, "once"
 
     def test_a_user_outside_the_allowed_groups_gets_the_reason(self, hub: HubHandle) -> None:
         with pytest.raises(LoginRejectedError, match="not in a group that may use this hub"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,12 @@ class TestOptionsForm:
         page = erin.get("/hub/spawn/erin")
         assert "PROJECT_EXECUTOR" in page.words
         assert "About &lt;churn&gt;" in page.text
+        assert "You may:" in page.words
+
+    def test_the_admin_of_all_starts_without_a_project_by_default(self, browser: Callable[..., Browser]) -> None:
+        page = browser("boss").get("/hub/spawn/boss")
+        checked = [field for field in page.fields if field.get("name") == "project" and "checked" in field]
+        assert [field["value"] for field in checked] == [""]
 
     def test_a_system_session_is_offered_to_holders_of_a_system_role(self, browser: Callable[..., Browser]) -> None:
         assert "" in browser("boss").offered_projects()
@@ -31,7 +38,10 @@ class TestOptionsForm:
     def test_without_projects_it_says_whom_to_ask(self, browser: Callable[..., Browser]) -> None:
         newcomer = browser("newcomer")
         assert newcomer.offered_projects() == []
-        assert "grant role PROJECT_EXECUTOR to newcomer" in newcomer.get("/hub/spawn/newcomer").words
+        page = newcomer.get("/hub/spawn/newcomer")
+        assert "You have no project yet" in page.words
+        assert "Ask for access" in page.words
+        assert 'id="spawn_form"' not in page.text, "there is nothing to start"
 
 
 @pytest.mark.proves("R34", "T-23")
@@ -45,6 +55,11 @@ class TestSpawnVariants:
         assert page.status < 400, page.text
         erin.wait_ready()
         assert project_of_session(hub, "erin") == "churn"
+        assert "Projects of your servers" in (home := erin.get("/hub/home").words)
+        assert "churn" in home
+        lines = [line for line in hub.log.splitlines() if ": `erin`, server" in line]
+        assert lines
+        assert all(re.match(r"\[I \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} aizen_hub\.spawn ", line) for line in lines)
 
     @pytest.mark.parametrize("project", ["fraud", "no-such-project", ""])
     @pytest.mark.parametrize("spawn", SPAWN_VARIANTS)
@@ -61,7 +76,9 @@ class TestSpawnVariants:
             text = reason if reason in page.words else page.words
         if project:
             # The same text for a project that the user may not enter and one that does not exist.
-            assert text == reason
+            sentence, _, why = text.partition(" Why: ")
+            assert sentence == reason
+            assert why in ("", f"/services/aizen/why?do=enter%3Aproject&in={project}")
         assert "Traceback" not in text
         assert project_of_session(hub, "erin") is None
         assert erin.server() is None

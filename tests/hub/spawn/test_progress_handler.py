@@ -81,6 +81,7 @@ class TestHub:
         assert page.status < 400, page.text
         stream = boss.api("GET", "/hub/api/users/boss/server/progress")
         events = [json.loads(line[5:]) for line in stream.text.splitlines() if line.startswith("data:")]
+        assert "In no project: AIZEN_ADMIN from " in events[0]["message"], "which role holds, and where it comes from"
         assert events[-1]["failed"] is True
         assert events[-1]["message"] == "Spawn failed: Server at an internal address didn't respond in 4 seconds"
         assert_no_internal_address(stream, hub)
@@ -97,6 +98,7 @@ class TestHub:
         finally:
             service.resume()
         assert "cannot be listed at the moment" in form.words
+        assert 'id="spawn_form"' not in form.text, "there is nothing to start"
         assert_no_internal_address(form, hub)
         assert "127.0.0.1" not in str(rejected.value)
         assert hub.service_url in hub.log

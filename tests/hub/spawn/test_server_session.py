@@ -108,7 +108,8 @@ class Spawner(SimpleNamespace):
 def spawner(requester: str | None = "erin", kind: str = "user", **more: Any) -> Any:
     handler = None if requester is None else SimpleNamespace(current_user=SimpleNamespace(name=requester, kind=kind))
     values = {"handler": handler, "user_options": {"project": "churn"}, "name": "lab", "api_token": "t" * 32,
-              "environment": {"MINE": "1"}, "mem_limit": None, "cpu_limit": 2.0}  # fmt: skip
+              "hub": SimpleNamespace(base_url="/jupyter/hub/"), "environment": {"MINE": "1"}, "mem_limit": None,
+              "cpu_limit": 2.0}  # fmt: skip
     return Spawner(**(values | more))
 
 
@@ -187,6 +188,9 @@ async def test_a_denial_is_explained(answer: Exception, status: int, text: str) 
     assert text in error.value.message
     assert "<b>" not in error.value.message_html
     assert "AIZEN_TOKEN" not in server.environment
+    why = "/jupyter/services/aizen/why?do=enter%3Aproject&in=churn"
+    assert (why in error.value.jupyterhub_message) == (status == 403)  # type: ignore[attr-defined]
+    assert ('<a href="' + why.replace("&", "&amp;") + '">Why</a>' in error.value.message_html) == (status == 403)
 
 
 async def test_an_error_while_ending_the_session_does_not_prevent_the_stop() -> None:

@@ -1,0 +1,7 @@
+"""All routes of the pages for the operation of the system."""
+
+from __future__ import annotations
+
+from aizen_hub.service.panel.system import directory, keys, overview, policy, sessions
+
+ROUTES = (*overview.ROUTES, *sessions.ROUTES, *keys.ROUTES, *directory.ROUTES, *policy.ROUTES)

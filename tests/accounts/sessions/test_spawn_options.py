@@ -1,0 +1,51 @@
+"""What the spawn page offers: the last used project first, and reasons for those that cannot be entered."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, update
+
+from aizen_hub.accounts.sessions import locks, spawn_options
+from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import WriteTransaction
+from tests.accounts.harness import OPERATOR, AccountsHarness
+
+
+def options_of(harness: AccountsHarness, user: str) -> spawn_options.SpawnOptions:
+    with harness.read() as tx:
+        return spawn_options.get_spawn_options(tx, user)
+
+
+def test_the_last_used_project_is_first(harness: AccountsHarness) -> None:
+    harness.create_project("p2", "carl")
+    harness.create_project("p0", "carl")
+
+    def use(tx: WriteTransaction) -> None:
+        times = {"credential": "c", "started": tx.now, "last_seen": tx.now, "ended": tx.now}
+        tx.conn.execute(insert(tables.sessions).values(id="s", user="carl", server="", project="p2", **times))
+
+    harness.execute(OPERATOR, use)
+    options = options_of(harness, "carl")
+    names = [project.name for project in options.projects]
+    assert names[0] == "p2"
+    assert names[1:] == sorted(names[1:])
+    assert options.projects[0].last_used is not None
+    assert options.projects[0].role_texts
+
+
+def test_listed_projects_without_a_role_can_be_asked_for(harness: AccountsHarness) -> None:
+    harness.create_project("p2", "carl")
+
+    def unlist(tx: WriteTransaction) -> None:
+        tx.conn.execute(update(tables.projects).values(listed=tables.projects.c.name == "p2"))
+
+    harness.execute(OPERATOR, unlist)
+    unavailable = options_of(harness, "rita").unavailable
+    assert [(project.name, project.may_ask) for project in unavailable] == [("p2", True)]
+
+
+def test_a_stopped_project_says_so(harness: AccountsHarness) -> None:
+    harness.execute("admin", locks.lock_target, LockTarget.PROJECT, "p1", reason="x")
+    options = options_of(harness, "rita")
+    assert [project.name for project in options.projects] == []
+    assert [(project.name, project.may_ask) for project in options.unavailable] == [("p1", False)]

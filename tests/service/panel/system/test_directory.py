@@ -1,0 +1,64 @@
+"""Page *Directory*: rules, and the tester that changes nothing."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlencode
+
+import pytest
+from sqlalchemy import func, select
+
+from aizen_hub.accounts.groups import mapping_rules
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import WriteTransaction
+from tests.fixtures.panel import PanelService
+
+
+def seed(tx: WriteTransaction) -> None:
+    mapping_rules.create_rule(tx, "lab", "crew", "PROJECT_EXECUTOR", "p1")
+    mapping_rules.create_rule(tx, "lab", "aizen-{project}-readers", "PROJECT_READER")
+
+
+def revision(panel: PanelService) -> int:
+    with panel.store.read() as tx:
+        return tx.revision
+
+
+def test_which_roles_would_these_groups_give(panel: PanelService) -> None:
+    before = revision(panel)
+    groups = "crew\naizen-p2-readers\naizen-nowhere-readers\nall-staff"
+    page = panel.get("boss", f"directory?{urlencode({'provider': 'lab', 'groups': groups})}")
+    (outcomes,) = re.findall(r'id="aizen-outcomes".*?</ul>', page, re.DOTALL)
+    words = re.sub(r"<[^>]*>|\s+", " ", outcomes)
+    words = re.sub(r"\s+", " ", words)
+    assert "crew PROJECT_EXECUTOR in p1" in words
+    assert "aizen-p2-readers PROJECT_READER in p2" in words
+    assert words.count("No rule fits") == 2
+    assert revision(panel) == before
+
+
+def test_a_rule_is_added_and_deleted_after_a_recent_sign_in(panel: PanelService) -> None:
+    form = {"rule_provider": "lab", "rule_group": "night", "rule_role": "PROJECT_ADMIN", "rule_project": "p2"}
+    assert panel.post("boss", "directory/rules", form).status == 403
+    panel.sign_in_again("boss")
+    wrong = panel.post("boss", "directory/rules", {**form, "rule_group": ""})
+    assert wrong.status == 422
+    assert b'id="rule_group-error"' in wrong.body
+    assert panel.post("boss", "directory/rules", form).status == 303
+    page = panel.get("boss", "directory")
+    assert "night" in page
+    with panel.store.read() as tx:
+        rules = tables.mapping_rules
+        rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "night")).scalar_one()
+    assert "lose" in panel.get("boss", f"directory/delete/{rule}")
+    assert panel.post("boss", "directory/rules/delete", {"rule": str(rule)}).status == 303
+    with panel.store.read() as tx:
+        count = select(func.count()).select_from(rules).where(rules.c.id == rule)
+        assert tx.conn.execute(count).scalar_one() == 0
+
+
+@pytest.mark.parametrize("rule", ["²", "9" * 20, "0", "x"])
+@pytest.mark.parametrize("user", ["boss", "nil"])
+def test_another_rule_is_a_missing_page(panel: PanelService, user: str, rule: str) -> None:
+    assert panel.run(panel.window(user).get(f"directory/delete/{quote(rule)}")).status == 404
+    assert panel.post(user, "directory/rules/delete", {"rule": "9" * 20}).status == 400
