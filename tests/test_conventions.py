@@ -182,7 +182,9 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
 
 
 def test_modules_fit_in_one_reading() -> None:
-    sizes = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE}
+    # A migration is a list of tables that no one changes once it is released.
+    modules = [path for path in PACKAGE if path.parent.name != "versions"]
+    sizes = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
     assert {str(path): size for path, size in sizes.items() if size > LONGEST} == {}, "what is the second noun in it?"
 
 
@@ -276,7 +278,7 @@ def test_every_exception_to_the_private_words_is_needed() -> None:
             assert set(entry["words"]) <= set(private_words(by_path[entry["path"]])), entry
 
 
-NOT_MIRRORED = ("benchmarks", "data", "deploy", "e2e", "faults", "fixtures", "hub/running")
+NOT_MIRRORED = ("benchmarks", "data", "deploy", "drill", "e2e", "faults", "fixtures", "hub/running", "screenshots")
 """Folders of tests that are not about one package."""
 
 

@@ -63,10 +63,13 @@ class AlertDelivery:
         An alert fails if its mail server or webhook is no longer configured.
     transaction : callable
         Opens a database transaction and returns its connection.
+    panel_url : str
+        Address of the panel for browsers, for links in messages; empty: no links.
     """
 
-    def __init__(self, settings: AlertSettings, transaction: Transaction) -> None:
+    def __init__(self, settings: AlertSettings, transaction: Transaction, panel_url: str = "") -> None:
         self._settings = settings
+        self._panel_url = panel_url
         self._transaction = transaction
         self._stopping = threading.Event()
 
@@ -121,7 +124,7 @@ class AlertDelivery:
 
     def _send(self, row: Any) -> DeliveryResult:
         try:
-            message = compose_message(AlertEvent(row.event), row.payload)
+            message = compose_message(AlertEvent(row.event), row.payload, self._panel_url)
             if row.channel == AlertChannel.EMAIL:
                 if self._settings.mail is None:
                     return DeliveryResult(DeliveryStatus.FAILED, "no mail server is configured")

@@ -24,6 +24,8 @@ class AlertEvent(StrEnum):
     REQUEST_GRANTED = "request-granted"
     REQUEST_DENIED = "request-denied"
     REQUEST_EXPIRED = "request-expired"
+    REVIEW_STARTED = "review-started"
+    REGISTRATION_REQUESTED = "registration-requested"
     CREDENTIAL_ISSUED = "credential-issued"
     UNLOCKED = "unlocked"
     JOB_DONE = "job-done"
@@ -73,8 +75,9 @@ _MESSAGES: Mapping[AlertEvent, _Template] = {
             _UNTIL,
             ".",
             _REASON,
-            "\nYou can approve or deny request {request} until {expires}: on the page `Pending changes` of the panel,"
+            "\nYou can approve or deny request {request} until {expires}: on the page `Requests` of the panel,"
             " or by `aizen-hub request approve {request}`.",
+            "\n{link}",
         ),
     ),
     AlertEvent.REQUEST_GRANTED: _Template(
@@ -88,6 +91,24 @@ _MESSAGES: Mapping[AlertEvent, _Template] = {
     AlertEvent.REQUEST_EXPIRED: _Template(
         "Your request for {role} in {scope} expired",
         ("Your request for the role {role} in {scope} was not decided in time.", "\nYou can make it again."),
+    ),
+    AlertEvent.REVIEW_STARTED: _Template(
+        "The access in {scope} is to be reviewed",
+        (
+            "{by} started a review of the access in {scope}.",
+            " It is due at {until}.",
+            "\nOpen its page in the panel, or use `aizen-hub review`. If the deadline passes, nothing is taken away.",
+            "\n{link}",
+        ),
+    ),
+    AlertEvent.REGISTRATION_REQUESTED: _Template(
+        "{user} asks to be registered",
+        (
+            "{user} was signed in by {target}, is not registered, and asks for it.",
+            "\nName: {comment}",
+            "\nRegister the person on the page `People` of the panel, if you know who it is.",
+            "\n{link}",
+        ),
     ),
     AlertEvent.CREDENTIAL_ISSUED: _Template(
         "A credential of the service account {user} was issued",
@@ -121,15 +142,23 @@ _FIELDS = (
     "request",
     "expires",
     "target",
+    "link",
 )
 
 
-def compose_message(event: AlertEvent, payload: Mapping[str, Any]) -> AlertMessage:
+def compose_message(event: AlertEvent, payload: Mapping[str, Any], panel_url: str = "") -> AlertMessage:
     """Return the message of an event.
 
     Values lose their control characters, and end in `…` after as many as a reason may have, so that none can add a mail
     header or a line that looks like part of the template (R99).
+
+    Parameters
+    ----------
+    panel_url : str
+        Address of the panel for browsers, with a final slash; empty where it is not known: then there is no link.
     """
+    if panel_url and payload.get("page"):
+        payload = {**payload, "link": f"{panel_url}{payload['page']}"}
     if payload.get("scope") == SYSTEM:
         payload = {**payload, "scope": "the system"}
     values = {name: text for name in _FIELDS if (text := _one_line(payload.get(name)))}

@@ -101,6 +101,16 @@ class PasswordCheckResponse(CompleteResponse):
     retry_after: Seconds | None = None
 
 
+class RegistrationRequest(Schema):
+    """A person whom a provider signed in asks to be registered."""
+
+    provider: ProviderName
+    name: Name
+    display_name: Note = ""
+    email: Label | None = None
+    source: Label | None = None
+
+
 class RecentLoginReport(Schema):
     """A signed-in user who has authenticated again; ``session`` is the SHA-256 of the hub's browser session id."""
 

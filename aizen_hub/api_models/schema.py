@@ -20,7 +20,7 @@ _TOO_LONG: LiteralString = "prose_too_long"
 
 
 def _visible(text: str) -> str:
-    if _HIDDEN.search(text):
+    if not text.isprintable() and _HIDDEN.search(text):
         raise ValueError("holds control or invisible characters")
     return text
 
@@ -63,6 +63,9 @@ class CompleteResponse(ResponseModel):
 
     model_config = ConfigDict(json_schema_extra=_require_all)
 
+
+REPEATABLE = "repeatable"
+"""Annotation of a field of a query or form that may be sent several times; its values arrive one a line."""
 
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_visible)]
 """Any name; `aizen_hub.accounts` makes it canonical."""

@@ -34,6 +34,8 @@ class OpenSessionResponse(CompleteResponse):
         Lifetime of the token in seconds.
     project : str, optional
         None for a system session.
+    roles : tuple of str
+        Which roles hold in it and where each comes from, as sentences for the page of the start.
     """
 
     session: str
@@ -42,6 +44,7 @@ class OpenSessionResponse(CompleteResponse):
     project: str | None = None
     environment: dict[str, str] = Field(default_factory=dict)
     limits: dict[str, float | None] = Field(default_factory=dict)
+    roles: tuple[str, ...] = ()
     notice: str | None = None
 
 
@@ -109,7 +112,19 @@ class SpawnProject(CompleteResponse):
     name: str
     description: str | None = None
     roles: tuple[str, ...] = ()
+    role_texts: tuple[str, ...] = ()
     limits: dict[str, Any] = Field(default_factory=dict)
+    running_jobs: int = 0
+    last_used: str | None = None
+
+
+class UnavailableSpawnProject(CompleteResponse):
+    """One project that a user knows of and cannot start a server for, and why."""
+
+    name: str
+    description: str | None = None
+    reason: str
+    may_ask: bool = False
 
 
 class SpawnOptionsResponse(CompleteResponse):
@@ -118,3 +133,4 @@ class SpawnOptionsResponse(CompleteResponse):
     projects: tuple[SpawnProject, ...] = ()
     system_session: bool = False
     notice: str | None = None
+    unavailable: tuple[UnavailableSpawnProject, ...] = ()

@@ -6,6 +6,7 @@ import sys
 from enum import IntEnum
 
 from aizen_hub.problems import Problem
+from aizen_hub.validation.printable import escape_nonprintable
 from aizen_hub.wording import Interface
 
 
@@ -48,4 +49,6 @@ def report_problem(problem: Problem) -> ExitCode:
             print(f"  missing: {right}", file=sys.stderr)
     if problem.remedy:
         print(f"  {problem.remedy}", file=sys.stderr)
+    if isinstance(why := problem.extensions.get("why"), str):
+        print(f"  why: {escape_nonprintable(why)}", file=sys.stderr)
     return ExitCode.from_status(problem.status)

@@ -14,6 +14,8 @@ from aizen_hub.client.errors import MAX_RESPONSE, ForeignService, InvalidRespons
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
 
+_MAX_MEMBERS = 200_000  # an exported policy has as many as one may have that is applied
+
 
 class SyncClient:
     """A client of the service for one credential.
@@ -142,7 +144,12 @@ class SyncClient:
         if self._instance is not None and response.getheader(INSTANCE_HEADER) != self._instance:
             raise ForeignService(f"the process at {self.url} is not the expected service")
         if response.status >= 400:
-            raise parse_problem(response.status, self._read(response))
+            problem = parse_problem(response.status, self._read(response))
+            why = problem.extensions.get("why")
+            if isinstance(why, str) and why.startswith("/"):
+                # The service knows only the path where the hub has no public address.
+                problem.extensions["why"] = f"{self._parts.scheme}://{self._host}{why}"
+            raise problem
         if response.status >= 300:
             raise InvalidResponse(
                 f"{self.url} responded with a redirect to another address",
@@ -177,6 +184,6 @@ class SyncClient:
 
 def _parse_json(data: bytes) -> Any:
     try:
-        return strict_json.loads(data, max_bytes=MAX_RESPONSE)
+        return strict_json.loads(data, max_bytes=MAX_RESPONSE, max_keys=_MAX_MEMBERS)
     except Problem as error:
         raise InvalidResponse(f"the response is not JSON: {error.detail}") from None

@@ -52,7 +52,7 @@ class HtmlPage:
 
 
 class _PageParser(HTMLParser):
-    _ALERTS = frozenset({"login_error", "spawn-error-msg", "aizen-no-projects", "error"})
+    _ALERTS = frozenset({"login_error", "spawn-error-msg", "aizen-no-projects", "aizen-unavailable", "error"})
     _VOID = frozenset({"input", "br", "img", "meta", "link", "hr"})
 
     def __init__(self) -> None:

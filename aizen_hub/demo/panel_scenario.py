@@ -17,7 +17,7 @@ from aizen_hub.demo.step_counter import StepCounter, expect
 
 PANEL = "/services/aizen/"
 ROBOT = "nightly"
-_CHANGE = re.compile(rf'href="{PANEL}pending/([0-9a-f]+)">([^<]+)<')
+_CHANGE = re.compile(rf'href="{PANEL}changes/([0-9a-f]+)">([^<]+)<')
 _CREDENTIAL = re.compile(r'class="aizen-secret">\s*(aizen-sa-[\w-]+)\s*<')
 
 CommandLine = Callable[..., "CompletedProcess[str]"]
@@ -48,11 +48,11 @@ def _check_unlock(admin: NotebookUser, steps: StepCounter, run: CommandLine, loc
         expect(locked in run(admin, "lock", "list").stdout, "the lock is not listed")
     with steps.step("unlocking waits for the panel, which wants a new sign-in and shows the change"):
         _expect_waiting(run(admin, "lock", "remove", "identity", locked, "--reason", "check"))
-        page = _open_change(admin, f"unlock identity `user:{locked}`")
+        page = _open_change(admin, f"unlock identity {locked}")
         expect('id="aizen-confirm"' not in page.text, "it can be confirmed without a new sign-in")
         admin.sign_in_again()
     with steps.step("after the confirmation the user is unlocked"):
-        page = _confirm(admin, f"unlock identity `user:{locked}`")
+        page = _confirm(admin, f"unlock identity {locked}")
         expect("Unlocked" in page.words, f"the page shows {page.words[:300]}")
         expect(locked not in run(admin, "lock", "list").stdout, "the lock is still listed")
 
@@ -62,7 +62,7 @@ def _check_credential(deployment: Deployment, admin: NotebookUser, steps: StepCo
     with steps.step("the credential of a new service account is confirmed in the panel, which shows it"):
         _expect_done(run(admin, "service-account", "create", ROBOT))
         _expect_waiting(run(admin, "service-account", "issue", ROBOT))
-        page = _confirm(admin, f"issue a credential for `{ROBOT}`")
+        page = _confirm(admin, f"issue a credential for {ROBOT}")
         match = _CREDENTIAL.search(page.text)
         expect(match is not None, f"status {page.status}: {page.words[:300]}")
         credential = match[1] if match else ""
@@ -89,10 +89,10 @@ def _check_request(users: Mapping[str, NotebookUser], steps: StepCounter, run: C
 
 
 def _open_change(admin: NotebookUser, summary: str) -> HtmlPage:
-    page = admin.browser.get(f"{PANEL}pending")
+    page = admin.browser.get(f"{PANEL}requests")
     changes = {text: change for change, text in _CHANGE.findall(page.text)}
     expect(summary in changes, f"status {page.status}: pending are {sorted(changes)}")
-    return admin.browser.get(f"{PANEL}pending/{changes[summary]}")
+    return admin.browser.get(f"{PANEL}changes/{changes[summary]}")
 
 
 def _confirm(admin: NotebookUser, summary: str) -> HtmlPage:

@@ -201,6 +201,8 @@ class Refusal(Renderable):
             if isinstance(fault, Mapping) and (fault.get("detail") != self.sentence or fault.get("allowed")):
                 allowed = f" (allowed: {', '.join(map(str, fault['allowed']))})" if fault.get("allowed") else ""
                 yield str(fault.get("pointer") or "input"), f"{fault.get('detail', '')}{allowed}"
+        if why := self.document.get("why"):
+            yield "why", str(why)
         if self.id:
             yield "decision", str(self.id)
 
@@ -215,7 +217,8 @@ class Refusal(Renderable):
 
     def html(self) -> str:
         rows = "".join(
-            f'<tr><td style="{_FAINT};{_CELL}">{_escape(label)}</td><td style="{_CELL}">{_escape(value)}</td></tr>'
+            f'<tr><td style="{_FAINT};{_CELL}">{_escape(label)}</td><td style="{_CELL}">'
+            f"{_link(value) if label == 'why' else _escape(value)}</td></tr>"
             for label, value in self.help_lines()
         )
         return (
@@ -227,6 +230,13 @@ class Refusal(Renderable):
         # The problem document has its own `type`.
         problem = {"problem" if key == "type" else key: value for key, value in self.document.items()}
         return {**problem, "type": "refusal", "command": self.command}
+
+
+def _link(address: str) -> str:
+    """Return a link to a page of the panel; any other text stays text."""
+    if not address.startswith(("/", "https://", "http://")):
+        return _escape(address)
+    return f'<a href="{_escape(address)}" target="_blank" rel="noopener">{_escape(address)}</a>'
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 
 from aiohttp import web
 
-from aizen_hub.problems import NotFound
+from aizen_hub.problems import NotFound, Problem, Unavailable
 from aizen_hub.service.api.health import METRICS_PATH
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.http.problem_response import MethodNotAllowed
-from aizen_hub.service.http.route import DIRECT_METHODS, PROXIED_METHODS, AuthMethod, Route, check_routes
+from aizen_hub.service.http.route import (
+    DIRECT_METHODS,
+    PROXIED_METHODS,
+    AuthMethod,
+    RawResponse,
+    Route,
+    check_routes,
+)
+from aizen_hub.service.http.standard_headers import StandardHeaders
 from aizen_hub.service.panel.rendering import render_problem
 from aizen_hub.service.pipeline.endpoint import Endpoint
-from aizen_hub.service.pipeline.middlewares import (
-    NO_SUCH_ADDRESS,
-    Authentication,
-    ProblemDocuments,
-    RequestLimits,
-    RequestObserver,
-    security_headers,
-)
+from aizen_hub.service.pipeline.error_responses import NO_SUCH_ADDRESS, ErrorResponses
+from aizen_hub.service.pipeline.request_pipeline import RequestPipeline
 from aizen_hub.service.routes import routes
 
+LIVENESS_PAGE = "/"
+"""The page of the panel that a hub requests at its start, to learn whether the service that it started is alive.
+
+A hub ends if it gets server errors there for half a minute. A sealed service is alive: it answers with success and the
+page that says what is wrong.
+"""
 AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -55,28 +65,33 @@ def _create_app(service: ServiceContext, table: tuple[Route, ...]) -> web.Applic
     """
     check_routes(table)
     endpoints: dict[web.AbstractRoute, Endpoint] = {}
-    app = web.Application(
-        middlewares=(
-            RequestObserver(endpoints, service.metrics, service.authenticator.client_address).observe,
-            ProblemDocuments(
-                service.metrics,
-                partial(render_problem, service),
-                service.prefix,
-                service.catalog.command_with_handler,
-            ).respond,
-            RequestLimits(service.state, service.metrics).enforce,
-            Authentication(service.authenticator, service.rate_limiter).authenticate,
-        )
+    errors = ErrorResponses(
+        service.metrics,
+        partial(_render_problem, service),
+        service.prefix,
+        service.catalog.command_with_handler,
+        service.browser_login.hub_location.panel_url or service.prefix,
     )
-    app.on_response_prepare.append(security_headers(service.instance, service.prefix))
+    headers = StandardHeaders(service.instance, service.prefix)
+    app = web.Application(middlewares=(RequestPipeline(service, endpoints, errors, headers).respond,))
     for path, path_routes in _by_path(table, "", DIRECT_METHODS | {AuthMethod.NONE}).items():
-        endpoints |= _add_path(app, service, path, path_routes, proxied=False)
+        endpoints |= _add_path(app, service, headers, path, path_routes, proxied=False)
     proxied_routes = [route for route in table if route.path.startswith("/api/") or route.browser_page]
     prefix = service.prefix.rstrip("/")
     for path, path_routes in _by_path(proxied_routes, prefix, PROXIED_METHODS | {AuthMethod.NONE}).items():
-        endpoints |= _add_path(app, service, path, path_routes, proxied=True)
+        endpoints |= _add_path(app, service, headers, path, path_routes, proxied=True)
     app.router.add_route("*", "/{path:(?s:.*)}", _not_found, expect_handler=_defer_continue)
     return app
+
+
+def _render_problem(
+    service: ServiceContext, route: Route | None, request: web.BaseRequest, problem: Problem
+) -> RawResponse:
+    if not problem.extensions.get("sealed"):
+        return render_problem(service, route, request, problem)
+    detail = f"the access service decides nothing until an administrator has repaired it: {problem.detail}"
+    page = render_problem(service, route, request, Unavailable(detail, remedy=problem.remedy))
+    return replace(page, status=HTTPStatus.OK) if route is not None and route.path == LIVENESS_PAGE else page
 
 
 def _by_path(table: Iterable[Route], prefix: str, methods: frozenset[AuthMethod]) -> dict[str, list[Route]]:
@@ -88,12 +103,18 @@ def _by_path(table: Iterable[Route], prefix: str, methods: frozenset[AuthMethod]
 
 
 def _add_path(
-    app: web.Application, service: ServiceContext, path: str, path_routes: Iterable[Route], *, proxied: bool
+    app: web.Application,
+    service: ServiceContext,
+    headers: StandardHeaders,
+    path: str,
+    path_routes: Iterable[Route],
+    *,
+    proxied: bool,
 ) -> dict[web.AbstractRoute, Endpoint]:
     resource = app.router.add_resource(_pattern(path))
     endpoints: dict[web.AbstractRoute, Endpoint] = {}
     for route in path_routes:
-        endpoint = Endpoint(service, route, path, proxied=proxied)
+        endpoint = Endpoint(service, route, path, headers, proxied=proxied)
         endpoints[resource.add_route(route.method, endpoint.handle, expect_handler=_defer_continue)] = endpoint
     allowed = sorted(route.method for route in path_routes)
     resource.add_route("*", _method_not_allowed(allowed), expect_handler=_defer_continue)

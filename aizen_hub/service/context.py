@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
 from aizen_hub.authorization.decisions.decision_service import DecisionService
 from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.operations.runner import OperationRunner
 from aizen_hub.service.async_store import AsyncStore
 from aizen_hub.service.auth.authenticator import RequestAuthenticator
 from aizen_hub.service.auth.browser_login import BrowserLogin
@@ -67,4 +68,5 @@ class ServiceContext:
     authenticator: RequestAuthenticator
     rate_limiter: RateLimiter
     core: CoreGateway
+    operations: OperationRunner
     hub_revocations: dict[str, asyncio.Task[dict[str, int] | None]] = field(default_factory=dict)

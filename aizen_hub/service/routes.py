@@ -19,21 +19,34 @@ from aizen_hub.service.api import (
     mapping_rules,
     me,
     name_release,
+    operations,
     policy,
     projects,
     remote_workers,
-    requests,
     roles,
     sessions,
     token_revocation,
     user_stop,
     users,
 )
+from aizen_hub.service.api.decisions import requests, reviews
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH_ROUTES
 from aizen_hub.service.openapi import build_document
-from aizen_hub.service.panel import account, activate, approvals, home, oauth_callback, static_files
-from aizen_hub.service.panel import sessions as panel_sessions
+from aizen_hub.service.panel import search, static_files, undo
+from aizen_hub.service.panel.decisions import audit as panel_audit
+from aizen_hub.service.panel.decisions import changes, why
+from aizen_hub.service.panel.decisions import requests as panel_requests
+from aizen_hub.service.panel.decisions import reviews as panel_reviews
+from aizen_hub.service.panel.groups.routes import ROUTES as GROUP_ROUTES
+from aizen_hub.service.panel.home.routes import ROUTES as HOME_ROUTES
+from aizen_hub.service.panel.mine.routes import ROUTES as OWN_ROUTES
+from aizen_hub.service.panel.people.routes import ROUTES as PEOPLE_ROUTES
+from aizen_hub.service.panel.projects.routes import ROUTES as PROJECT_ROUTES
+from aizen_hub.service.panel.roles.routes import ROUTES as ROLE_ROUTES
+from aizen_hub.service.panel.service_accounts.routes import ROUTES as SERVICE_ACCOUNT_ROUTES
+from aizen_hub.service.panel.sign_in import activate, oauth_callback
+from aizen_hub.service.panel.system.routes import ROUTES as SYSTEM_ROUTES
 from aizen_hub.service.pipeline.request_context import RequestContext
 
 
@@ -56,9 +69,11 @@ def routes() -> tuple[Route, ...]:
         *groups.ROUTES,
         *mapping_rules.ROUTES,
         *requests.ROUTES,
+        *reviews.ROUTES,
         *name_release.ROUTES,
         *access_queries.ROUTES,
         *policy.ROUTES,
+        *operations.ROUTES,
         *authzen.ROUTES,
         *remote_workers.ROUTES,
         *user_stop.ROUTES,
@@ -66,10 +81,21 @@ def routes() -> tuple[Route, ...]:
         *activate.ROUTES,
         *oauth_callback.ROUTES,
         *static_files.ROUTES,
-        *home.ROUTES,
-        *approvals.ROUTES,
-        *panel_sessions.ROUTES,
-        *account.ROUTES,
+        *HOME_ROUTES,
+        *undo.ROUTES,
+        *search.ROUTES,
+        *OWN_ROUTES,
+        *panel_requests.ROUTES,
+        *changes.ROUTES,
+        *panel_audit.ROUTES,
+        *panel_reviews.ROUTES,
+        *why.ROUTES,
+        *SYSTEM_ROUTES,
+        *PEOPLE_ROUTES,
+        *GROUP_ROUTES,
+        *SERVICE_ACCOUNT_ROUTES,
+        *PROJECT_ROUTES,
+        *ROLE_ROUTES,
         *health.ROUTES,
         _OPENAPI,
     )

@@ -83,6 +83,7 @@ class Server:
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
+        self.context.operations.close()
         self.context.pools.close()
         self.context.decisions.close()
         self.context.store.close()

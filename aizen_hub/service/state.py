@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from aizen_hub.accounts.reviews.unused_access import UnusedAccess
 from aizen_hub.problems import Unavailable
 
 
@@ -25,6 +26,8 @@ class ServiceState:
     servers_without_session : tuple of (user, server)
         Servers started before this hub used the service, as the last heartbeat to this process listed them.
     started_at : datetime
+    unused_access : UnusedAccess or None
+        Unused roles and dormant accounts, counted every fifteen minutes; None until the first count.
     """
 
     sealed: str | None = None
@@ -33,6 +36,7 @@ class ServiceState:
     stopping: bool = False
     servers_without_session: tuple[tuple[str, str], ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    unused_access: UnusedAccess | None = None
 
     def require_open(self) -> None:
         """Refuse while nothing may be decided.

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, insert, select, update
 from aizen_hub.alerts.expiry import alert_expiring_assignments
 from aizen_hub.settings import AlertSettings, MailSettings
 from aizen_hub.store.database import database_url
-from aizen_hub.store.tables import assignments, metadata, outbox, users
+from aizen_hub.store.tables import assignment_rows, metadata, outbox, users
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 AHEAD = timedelta(hours=72)
@@ -44,7 +44,7 @@ def insert_users(engine: Engine, names: list[str], **more: Any) -> None:
 def insert_assignments(engine: Engine, identities: list[str], ends: datetime = SOON) -> None:
     row = {"scope": "p1", "role": "PROJECT_READER", "granted_by": "user:root", "granted": NOW, "revision": 7}
     with engine.begin() as conn:
-        conn.execute(insert(assignments), [{**row, "identity": identity, "ends": ends} for identity in identities])
+        conn.execute(insert(assignment_rows), [{**row, "identity": identity, "ends": ends} for identity in identities])
 
 
 def alert_expiring(engine: Engine, now: datetime = NOW, **alerts: Any) -> int:
@@ -106,7 +106,7 @@ def test_a_role_that_was_granted_again_is_alerted_again(engine: Engine) -> None:
     later = NOW + timedelta(hours=1)
     assert alert_expiring(engine, later) == 0
     with engine.begin() as conn:
-        conn.execute(update(assignments).values(ends=SOON + timedelta(hours=5), revision=8))
+        conn.execute(update(assignment_rows).values(ends=SOON + timedelta(hours=5), revision=8))
     assert alert_expiring(engine, later) == 1
     assert alert_expiring(engine, later) == 0
 

@@ -40,3 +40,10 @@ def test_a_message_has_all_that_is_known(event: AlertEvent) -> None:
 def test_a_role_without_an_end() -> None:
     body = compose_message(AlertEvent.ROLE_GRANTED, {**VALUES, "scope": "system", "until": None}).body
     assert body == "root gave you the role PROJECT_READER in the system.\nIt applies from your next command."
+
+
+def test_a_message_leads_to_its_page_where_the_address_of_the_panel_is_known() -> None:
+    payload = {"by": "tim", "role": "PROJECT_READER", "scope": "churn", "page": "requests/0f5a"}
+    panel = "https://hub.example.org/services/aizen/"
+    assert f"{panel}requests/0f5a" in compose_message(AlertEvent.ACCESS_REQUESTED, payload, panel).body
+    assert "requests/0f5a" not in compose_message(AlertEvent.ACCESS_REQUESTED, payload).body

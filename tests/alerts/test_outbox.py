@@ -21,7 +21,7 @@ from aizen_hub.alerts.expiry import alert_expiring_assignments
 from aizen_hub.alerts.message import AlertEvent, compose_message
 from aizen_hub.alerts.outbox import alert_project_subscribers, alert_user
 from aizen_hub.settings import AlertSettings, MailSettings
-from aizen_hub.store.tables import assignments, metadata, outbox, project_alerts, users
+from aizen_hub.store.tables import assignment_rows, metadata, outbox, project_alerts, users
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -235,7 +235,7 @@ def test_an_expiring_role_is_alerted_once(engine):
     row = {"scope": "fraud", "role": "PROJECT_READER", "granted_by": "user:root", "granted": NOW, "revision": 1}
     with engine.begin() as conn:
         conn.execute(
-            insert(assignments),
+            insert(assignment_rows),
             [
                 {**row, "identity": "user:ada", "ends": NOW + timedelta(hours=10)},
                 {**row, "identity": "user:ben", "ends": NOW + timedelta(days=10)},

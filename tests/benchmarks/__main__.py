@@ -57,10 +57,32 @@ def _service(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
     yield from service.measure(folder, settings, large, seconds=seconds)
 
 
+def _authzen(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
+    from tests.benchmarks import authzen, install
+
+    (folder / "authzen").mkdir()
+    settings = install.build(folder / str(large.assignments), large)
+    yield from authzen.measure(folder / "authzen", settings, large, seconds=seconds)
+
+
 def _flood(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
     from tests.benchmarks import flood
 
     yield from flood.measure(folder / "flood", seconds=2 * seconds)
+
+
+def _panel(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
+    from tests.benchmarks import panel
+
+    yield from panel.measure(folder / "panel", large)
+
+
+def _policy(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
+    from tests.benchmarks import install, policy
+
+    (folder / "policy").mkdir()
+    settings = install.build(folder / "policy" / str(large.assignments), large)
+    yield from policy.measure(folder / "policy", settings, large, "SQLite")
 
 
 def _postgres(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
@@ -79,7 +101,10 @@ def _sign_in(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
 SCENARIOS = (
     Scenario("engine", _engine, packages=("cedarpy", "casbin")),
     Scenario("service", _service, packages=("configurable_http_proxy",)),
+    Scenario("authzen", _authzen),
     Scenario("flood", _flood),
+    Scenario("panel", _panel),
+    Scenario("policy", _policy),
     Scenario("postgres", _postgres, tiers=("postgres",)),
     Scenario("sign-in", _sign_in, tiers=("slapd",), packages=("configurable_http_proxy",)),
 )

@@ -40,7 +40,7 @@ def prepare(store: Store) -> list[DecisionRequest]:
             name = f"c{number}"
             tx.conn.execute(insert(tables.users).values(name=name, provider="local", subject=name, **rows))
             tx.conn.execute(
-                insert(tables.assignments).values(
+                insert(tables.assignment_rows).values(
                     role="PROJECT_EXECUTOR", scope="bench", identity=f"user:{name}", reason="", granted_by="user:c0",
                     granted=tx.now, creator=False, revision=1,
                 )

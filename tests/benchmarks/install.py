@@ -82,8 +82,8 @@ def _rows(size: Size) -> Iterator[tuple[str, list[str], Iterator[tuple[object, .
     )
     yield (
         "projects",
-        ["name", "description", "created_by", "created", "version"],
-        ((f"p{number}", "", "user:u1", now, 1) for number in range(size.projects)),
+        ["name", "description", "created_by", "created", "listed", "version"],
+        ((f"p{number}", "", "user:u1", now, False, 1) for number in range(size.projects)),
     )
     yield (
         "assignments",

@@ -9,7 +9,7 @@ from aizen_hub.secret_files import read_or_create_secret
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.benchmarks import install, revocation, servers, service
+from tests.benchmarks import install, policy, revocation, servers, service
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import MIDDLE
 from tests.fixtures.postgres import fresh_database, running_server
@@ -34,3 +34,4 @@ def _decisions(folder: Path, url: str, seconds: float) -> Iterator[Figure]:
     install.fill(url, MIDDLE)
     with servers.bare(folder / "bare.log") as bare, service.service(folder, settings) as (running, secret):
         yield from service.together(running, bare, secret, MIDDLE, seconds, "PostgreSQL", "at least 0.3")
+    yield from policy.measure(folder, settings, MIDDLE, "PostgreSQL")

@@ -21,10 +21,11 @@ from aizen_hub.cli.main import cli
 
 @dataclass
 class RecordingServer:
-    """An HTTP server that accepts every request; ``requests`` has method, path and body of each."""
+    """An HTTP server that accepts every request with ``answer``; ``requests`` has method, path and body of each."""
 
     url: str = ""
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    answer: dict[str, Any] = field(default_factory=lambda: {"kind": "message", "message": "done", "data": {}})
 
     def run(self, *arguments: str) -> Result:
         environ = {"AIZEN_HUB_URL": self.url, "AIZEN_HUB_TOKEN": "a made-up token"}
@@ -40,7 +41,7 @@ def recording_server() -> Iterator[RecordingServer]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = self.path.removeprefix("/services/aizen/api/v1/")
             recording_server.requests.append((self.command, path, json.loads(body) if body else None))
-            answer = json.dumps({"kind": "message", "message": "done", "data": {}}).encode()
+            answer = json.dumps(recording_server.answer).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))

@@ -104,7 +104,7 @@ def test_doctor_reports_errors(config: Path) -> None:
     hub.write_text(text.replace("c.JupyterHub.subdomain_host", "# c.JupyterHub.subdomain_host"))
     status, answer = run("doctor", "-c", str(config), "-o", "json")
     assert status == ExitCode.ERROR
-    assert "share an origin" in answer.stdout
+    assert "the user who opens it" in answer.stdout
     assert not (config.parent / "aizen-data").exists(), "doctor changes nothing"
 
     # Acceptable in a trial only.
@@ -113,12 +113,12 @@ def test_doctor_reports_errors(config: Path) -> None:
     assert status == ExitCode.DONE, answer.stdout
     status, answer = run("doctor", "-c", str(config), "-o", "json", "--production")
     assert status == ExitCode.ERROR
-    assert "share an origin" in answer.stdout
+    assert "the user who opens it" in answer.stdout
 
     hub.write_text(text)
     status, answer = run("doctor", "-c", str(config), "-o", "json")
     assert status == ExitCode.DONE, answer.stdout
-    assert "share an origin" not in answer.stdout
+    assert "the user who opens it" not in answer.stdout
 
     data = prepare_data_dir(config).data_dir
     data.chmod(0o755)

@@ -567,6 +567,9 @@ def test_reading_the_audit_needs_permission_and_is_recorded(hub: HubHandle) -> N
     ada.get("/api/v1/audit?limit=1")
     rows = ada.get("/api/v1/audit?event=audit.read&identity=user:ada")["rows"]
     assert rows, "the first access is in the second result"
+    rows = ada.get("/api/v1/audit?target=user:rob&limit=1000")["audit"]
+    assert rows, "rob was registered and got a role"
+    assert all("rob" in str(row["details"]) for row in rows)
 
 
 def test_the_doctor_checks_the_running_service(hub: HubHandle, run: Run) -> None:

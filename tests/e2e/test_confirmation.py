@@ -70,13 +70,13 @@ def alice(hub: HubHandle, chromium: Any) -> Iterator[BrowserUser]:
 def test_a_change_is_confirmed_and_its_secret_shown(alice: BrowserUser, changes: dict[str, str], kind: str) -> None:
     """The page after the confirmation says what was done, and is the only place where a secret is ever shown."""
     page = alice.page
-    page.goto(f"{PANEL}pending")
-    page.click(f"#aizen-changes a[href$='pending/{changes[kind]}']")
+    page.goto(f"{PANEL}requests")
+    page.click(f"#aizen-changes a[href$='changes/{changes[kind]}']")
     page.click("#aizen-confirm")
     assert CASES[kind].answer.lower() in page.inner_text("#aizen-confirmed").lower()
     secrets = page.locator(".aizen-secret").all_inner_texts()
     assert len(secrets) == bool(CASES[kind].shown_once)
     assert all(secret.startswith(CASES[kind].shown_once) for secret in secrets)
-    page.click("text=Other pending changes")
-    assert page.locator(f"#aizen-changes a[href$='pending/{changes[kind]}']").count() == 0
+    page.click("text=Other requests and changes")
+    assert page.locator(f"#aizen-changes a[href$='changes/{changes[kind]}']").count() == 0
     assert alice.complaints == []

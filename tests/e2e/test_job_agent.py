@@ -41,7 +41,7 @@ def test_the_first_administrator_issues_the_credential(hub: HubHandle, person: C
     assert "waiting for confirmation" in result["message"]
 
     ada = person()
-    ada.page.goto(f"{PANEL}pending/{result['data']['pending']}")
+    ada.page.goto(f"{PANEL}changes/{result['data']['pending']}")
     ada.login("ada", hub.passwords["ada"])
     ada.page.click("#aizen-sign-in-again")
     ada.reauthenticate(hub.passwords["ada"])

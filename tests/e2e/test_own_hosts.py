@@ -58,9 +58,9 @@ def erin(hub: HubHandle, person: Callable[[], BrowserUser]) -> BrowserUser:
 def test_the_panel_has_its_own_host(hub: HubHandle, erin: BrowserUser) -> None:
     own = hub.url.replace("hub.localhost", "aizen--service.hub.localhost") + PANEL
     erin.page.goto(hub.url + "/hub/home")
-    erin.page.click("text=Services")
-    erin.page.click("a.dropdown-item:has-text('aizen')")
-    erin.page.wait_for_url(own)
+    erin.page.click("#aizen-panel")
+    erin.page.wait_for_url(own + "**")
+    erin.page.goto(own + "me")
     assert "PROJECT_ADMIN" in erin.visible_text()
     erin.page.fill("#scope", "churn")
     erin.page.select_option("#role", "PROJECT_READER")

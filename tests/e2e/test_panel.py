@@ -48,7 +48,7 @@ def test_from_an_added_user_to_their_first_sign_in(hub: HubHandle, person: Calla
     notebook.stop()
 
     alice = person()
-    alice.page.goto(PANEL + "pending")
+    alice.page.goto(PANEL + "requests")
     alice.login("alice", hub.passwords["alice"])
     alice.page.click("#aizen-changes a")
     assert "add users" in alice.page.inner_text("#aizen-change")
@@ -67,7 +67,7 @@ def test_from_an_added_user_to_their_first_sign_in(hub: HubHandle, person: Calla
     alice.page.wait_for_url(change)
     alice.page.click("#aizen-confirm")
     assert "Registered 1 user." in alice.page.inner_text("#aizen-confirmed")
-    link = alice.page.inner_text("td.aizen-secret")
+    link = alice.page.inner_text("code.aizen-secret")
 
     dora = person()
     dora.page.goto("/hub/login")
@@ -78,33 +78,34 @@ def test_from_an_added_user_to_their_first_sign_in(hub: HubHandle, person: Calla
     dora.page.fill("#repeated", NEW_PASSWORD)
     dora.page.click("button[type=submit]")
     dora.page.wait_for_selector("#outcome:has-text('active')")
-    dora.page.goto(PANEL)
+    dora.page.goto(PANEL + "me")
     dora.login("dora", NEW_PASSWORD)
-    dora.page.wait_for_url("**" + PANEL)
+    dora.page.wait_for_url("**" + PANEL + "me")
     assert "AIZEN_ADMIN" in dora.visible_text()
 
 
 def test_access_is_shown_and_requested(hub: HubHandle, person: Callable[[], BrowserUser]) -> None:
     bob = person()
-    bob.page.goto(PANEL)
+    bob.page.goto(PANEL + "me")
     bob.login("bob", hub.passwords["bob"])
-    bob.page.wait_for_url("**" + PANEL)
+    bob.page.wait_for_url("**" + PANEL + "me")
     assert "PROJECT_EXECUTOR" in bob.visible_text()
     bob.page.click("main button:has-text('Send request')")
     assert bob.page.locator("#role:invalid").count() == 1, "the form as it is asks for nothing"
-    assert "done=" not in bob.page.url
+    assert bob.page.url.endswith("/me")
     bob.page.fill("#scope", "churn")
     bob.page.select_option("#role", "PROJECT_ADMIN")
     bob.page.fill("#reason", "<script>alert(1)</script>")
     bob.page.click("main button:has-text('Send request')")
-    bob.page.wait_for_url("**?done=requested")
+    bob.page.wait_for_selector(".az-toast:has-text('Your request was sent')")
     erin = person()
-    erin.page.goto(PANEL + "pending")
+    erin.page.goto(PANEL + "requests")
     erin.login("erin", hub.passwords["erin"])
     assert "<script>alert(1)</script>" in erin.page.inner_text("#aizen-requests")
-    erin.page.click("#aizen-requests button:has-text('Approve')")
-    erin.page.wait_for_url("**?done=approved")
-    bob.page.goto(PANEL)
+    erin.page.click("#aizen-requests a:has-text('Review')")
+    erin.page.click("#aizen-approve")
+    erin.page.wait_for_selector(".az-toast:has-text('Approved')")
+    bob.page.goto(PANEL + "me")
     assert "PROJECT_ADMIN" in bob.page.inner_text("main section")
 
 
@@ -114,21 +115,21 @@ def test_one_button_stops_a_user_everywhere(hub: HubHandle, person: Callable[[],
     hub.spawn(bob, "churn")
     token = bob.api("POST", "/hub/api/users/bob/tokens", {"note": "test", "expires_in": 600}).json()["token"]
     window = person()
-    window.page.goto(PANEL)
+    window.page.goto(PANEL + "me")
     window.login("bob", hub.passwords["bob"])
-    window.page.wait_for_url("**" + PANEL)
+    window.page.wait_for_url("**" + PANEL + "me")
 
     alice = person()
-    alice.page.goto(PANEL + "sessions")
+    alice.page.goto(PANEL + "people/bob/stop")
     alice.login("alice", hub.passwords["alice"])
-    assert "bob" in alice.page.inner_text("#aizen-sessions")
-    alice.page.fill("#stop-user", "bob")
-    alice.page.fill("#stop-reason", "a stolen laptop")
-    alice.page.click("#aizen-preview-stop")
-    assert "churn" in alice.page.inner_text("#aizen-ends"), "what it ends is shown before"
+    preview = alice.page.inner_text("main")
+    assert "1 server closes" in preview, "what it ends is shown before"
+    assert "churn" in preview
     assert "/hub/login" not in bob.get("/hub/home").url
-    alice.page.click("#aizen-stop")
-    outcome = alice.page.inner_text("#aizen-outcome")
+    alice.page.fill("#reason", "a stolen laptop")
+    alice.page.click("text=Stop bob")
+    alice.page.wait_for_url("**" + PANEL + "people/bob")
+    outcome = alice.page.inner_text(".az-toast")
     assert "1 sessions ended, 1 servers stopped" in outcome
     from aizen_hub.demo.browser import Browser
 
@@ -137,19 +138,20 @@ def test_one_button_stops_a_user_everywhere(hub: HubHandle, person: Callable[[],
     window.page.goto(PANEL)
     window.page.wait_for_selector("#username_input")
     window.login("bob", hub.passwords["bob"])
-    assert "locked" in window.visible_text()
-    assert "a stolen laptop" in alice.page.inner_text("#aizen-locked")
-    # Undone by alice, who holds none of bob's rights, after signing in again, with a reason, seeing what returns.
-    alice.page.click("#aizen-undo")
+    window.page.wait_for_selector("text=locked")
+    # Restored by alice, who holds none of bob's rights, after signing in again, with a reason, seeing what returns.
+    alice.page.goto(PANEL + "locks")
+    assert "a stolen laptop" in alice.page.inner_text("main table")
+    alice.page.click("text=Restore…")
     assert "PROJECT_EXECUTOR" in alice.page.inner_text("#aizen-returns")
     assert alice.page.locator("#aizen-unlock").count() == 0
     lock_page = alice.page.url
     alice.page.click("#aizen-sign-in-again")
     alice.reauthenticate(hub.passwords["alice"])
     alice.page.wait_for_url(lock_page)
-    alice.page.fill("#unlock-reason", "the laptop was found")
+    alice.page.fill("#reason", "the laptop was found")
     alice.page.click("#aizen-unlock")
-    alice.page.wait_for_url("**?done=unlocked")
+    alice.page.wait_for_selector(".az-toast:has-text('The stop is lifted')")
     again = person()
     again.login("bob", hub.passwords["bob"])
     again.page.goto(PANEL)
@@ -183,7 +185,8 @@ def test_a_second_factor_and_another_password(hub: HubHandle, person: Callable[[
     codes = pyotp.TOTP(carol.page.inner_text("#aizen-totp"))
     carol.page.fill("#code", codes.now())
     carol.page.click("main button:has-text('Enable')")
-    carol.page.wait_for_url("**?done=on")
+    carol.page.wait_for_selector("#aizen-recovery")
+    recovery = carol.page.locator("#aizen-recovery code").all_inner_texts()
     assert "signed out everywhere" in carol.visible_text()
     wait_until_signed_out(carol)
     other = person()
@@ -193,3 +196,9 @@ def test_a_second_factor_and_another_password(hub: HubHandle, person: Callable[[
     other.login("carol", NEW_PASSWORD)
     other.page.wait_for_url("**/hub/**")
     assert other.page.locator("#username_input").count() == 0
+    phoneless = person()
+    phoneless.page.goto("/hub/login")
+    phoneless.page.fill("#otp_input", recovery[0])
+    phoneless.login("carol", NEW_PASSWORD)
+    phoneless.page.wait_for_url("**/hub/**")
+    assert phoneless.page.locator("#username_input").count() == 0, "a recovery code replaces the lost phone"

@@ -66,8 +66,8 @@ class Attacker:
         self._client = SyncClient(f"{hub.url}{PANEL.rstrip('/')}", f"token {token}")
         request = {"role": "PROJECT_ADMIN", "scope": "churn", "reason": "mine"}
         made = self._client.post("/api/v1/requests", request)["data"]["request"]
-        form = f"{PANEL}pending/requests/{made}/approve"
-        (hub.folder / "attack").write_text(f"pending {form}", encoding="utf-8")
+        self.page = f"requests/{made}"
+        (hub.folder / "attack").write_text(f"{self.page} {PANEL}{self.page}/approve", encoding="utf-8")
         hub.spawn(browser, "churn")
 
     def is_admin(self) -> bool:
@@ -101,10 +101,10 @@ def test_a_worker_acts_in_an_unprotected_panel(tmp_path_factory: pytest.TempPath
     with hostile_hub(tmp_path_factory.mktemp("w"), protected=False) as hub:
         rita = Attacker(hub)
         erin = walk_into_the_trap(chromium, hub, "empty-preload")
-        erin.page.goto(PANEL)
+        erin.page.goto(PANEL + "me")
         erin.login("erin", hub.passwords["erin"])
-        erin.page.wait_for_url("**" + PANEL)
-        erin.page.goto(PANEL + "pending")
+        erin.page.wait_for_url("**" + PANEL + "me")
+        erin.page.goto(PANEL + rita.page)
         assert rita.observations() == ["sent opaqueredirect"]
         assert rita.is_admin(), "erin approved what she did not see"
         erin.context.close()
@@ -116,18 +116,18 @@ def test_a_worker_reads_nothing_in_the_panel(tmp_path_factory: pytest.TempPathFa
         rita = Attacker(hub)
         for number, attack in enumerate(("preload", "empty-preload"), 1):
             erin = walk_into_the_trap(chromium, hub, attack)
-            erin.page.goto(PANEL + "pending")
+            erin.page.goto(PANEL + rita.page)
             assert "service worker" in erin.visible_text()
             assert rita.observations(2 * number - 1) == [READ_NOTHING] * (2 * number - 1)
             # The browser removed the worker, as the page told it to.
-            erin.page.goto(PANEL + "pending")
+            erin.page.goto(PANEL + rita.page)
             erin.login("erin", hub.passwords["erin"])
-            erin.page.wait_for_url("**" + PANEL + "pending")
-            assert "PROJECT_ADMIN" in erin.page.inner_text("#aizen-requests")
+            erin.page.wait_for_url("**" + PANEL + rita.page)
+            assert "PROJECT_ADMIN" in erin.page.inner_text("h1")
             # Again, now signed in.
             erin.page.goto(f"/user/rita/trap?{attack}")
             erin.page.wait_for_function("document.title === 'installed'")
-            erin.page.goto(PANEL + "pending")
+            erin.page.goto(PANEL + rita.page)
             assert "service worker" in erin.visible_text()
             erin.context.close()
         assert set(rita.observations()) == {READ_NOTHING}

@@ -134,13 +134,17 @@ def test_an_unregistered_user_gets_instructions(person: Callable[[], BrowserUser
     assert "Laboratory recognised you as carol" in alert
     assert "administrator" in alert
     assert carol.page.locator("#password_input").count() == 0
-    carol.page.click("text=Sign in as another user")
+    carol.page.click("#aizen-ask-registration")
+    assert "carol asks to be registered" in carol.page.inner_text("#aizen-registration-asked")
+    carol.page.goto("/hub/login")
     carol.page.wait_for_selector("#password_input")
     carol.page.click("text=Sign in with Company")
     sign_in_at_provider(carol, "stranger")
     carol.page.wait_for_selector("[data-aizen-denied=not-registered]")
     alert = carol.page.inner_text("[role=alert]")
     assert "Company recognised you as stranger" in alert
+    carol.page.click("text=Sign in as another user")
+    carol.page.wait_for_selector("#password_input")
     carol.page.goto("/hub/home")
     assert "/hub/login" in carol.page.url
 

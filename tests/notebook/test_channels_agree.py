@@ -58,7 +58,7 @@ class ChannelUser:
     def __init__(self, hub: HubHandle, name: str, project: str) -> None:
         self.hub, self.project, self.browser = hub, project, hub.login(name)
         self.token = token_of(self.browser)
-        home = self.browser.get(SERVICE)
+        home = self.browser.get(f"{SERVICE}me")
         self.xsrf = next(field["value"] for field in home.fields if field.get("name") == "xsrf")
         self.kernel = hub.kernel(self.browser, hub.spawn(self.browser, project))
         self.role_token = self.kernel.execute(f"print({AUTHORIZATION_CODE})").stream.strip()

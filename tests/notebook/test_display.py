@@ -167,6 +167,17 @@ def test_a_role_is_named_only_if_it_would_allow_the_command() -> None:
     ]
 
 
+@pytest.mark.parametrize("address", ["/services/aizen/why?decision=d1", "https://hub.example/why?decision=d1"])
+def test_a_refusal_leads_to_its_explanation(address: str) -> None:
+    refusal = Refusal({"title": "No", "why": address, "decision": {"id": "d1", "allowed": False}})
+    assert f"  why: {address}" in refusal.text()
+    assert f'<a href="{address}" target="_blank" rel="noopener">' in refusal.html()
+
+
+def test_an_address_of_another_kind_is_no_link() -> None:
+    assert "<a " not in Refusal({"title": "No", "why": "javascript:alert(1)"}).html()
+
+
 def test_nothing_is_repeated() -> None:
     fault = {"pointer": "/text", "detail": "the quote is not closed"}
     assert Refusal({"title": "Bad", "detail": "the quote is not closed", "errors": [fault]}).text().count("quote") == 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
@@ -96,7 +98,7 @@ class Driver:
             body=data,
             allow_nonstandard_methods=True,
             follow_redirects=False,
-            request_timeout=15,
+            request_timeout=60,
         )
         response: HTTPResponse = await self._client.fetch(request, raise_error=False)
         return Response(response.code, response.headers, response.body or b"")
@@ -137,6 +139,19 @@ class Driver:
         return await self.call(
             "POST", "/oauth/token", raw=raw, headers={"Content-Type": "application/x-www-form-urlencoded"}
         )
+
+    async def finished(self, started: Response, auth: str) -> dict[str, Any]:
+        """Wait for the end of an operation that was started; returns it."""
+        assert started.status in (200, 202), started.body
+        operation: dict[str, Any] = started.json
+        end = time.monotonic() + 60
+        while operation["state"] in ("waiting", "running"):
+            assert time.monotonic() < end, operation
+            await asyncio.sleep(0.02)
+            answer = await self.call("GET", f"/api/v1/operations/{operation['id']}", auth=auth)
+            assert answer.status == 200, answer.body
+            operation = answer.json
+        return operation
 
     def revision(self) -> int:
         with self.context.store.read() as tx:

@@ -65,7 +65,7 @@ async def test_no_user_is_told_to_ask_themselves_for_a_group_of_their_own(servic
 async def test_a_role_that_no_user_can_grant_is_said_to_be_so(service: Driver) -> None:
     write(service, custom_roles.create_role, "LICENSOR", permissions=["manage:license"], scopes=["system"])
     with service.context.store.write(OPERATOR) as tx:
-        tx.conn.execute(tables.assignments.delete().where(tables.assignments.c.identity == "user:boss"))
+        tx.conn.execute(tables.assignment_rows.delete().where(tables.assignment_rows.c.identity == "user:boss"))
         tx.record_change("test", {}, ["*"])
     problem = await refused(service, "maker", "check license", None)
     assert problem["remedy"] == "this needs the role LICENSOR in the system, which no other user can grant at present"

@@ -29,6 +29,7 @@ def audit() -> None:
 @audit.command()
 @pass_client
 @click.option("--identity", help="Only rows of this identity: user:NAME, group:NAME or service-account:NAME.")
+@click.option("--target", help="Only rows of what was done to this identity: user:NAME, group:NAME, …")
 @click.option("--project", help="Only rows of this project.")
 @click.option("--event", help="Only this event, for example decision, role.granted or session.opened.")
 @click.option("--id", "row_id", help="Only the row of one decision or event.")
@@ -49,6 +50,8 @@ def show(client: SyncClient, row_id: str | None, limit: int, output: str, **filt
         and (since is None or since.replace(tzinfo=UTC) < _parse_time(archived))
     ):
         show_message(f"rows until {archived} are archived: see the files that `aizen-hub audit archive` wrote")
+    if (examined := data.get("examined_until")) is not None:
+        show_message(f"rows before {examined} were not searched: name a time with --until to continue from there")
     return ExitCode.DONE
 
 

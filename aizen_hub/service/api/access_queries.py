@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from aizen_hub.audit.archive.manifest import archived_until
 from aizen_hub.audit.search import AuditFilter, search_newest
+from aizen_hub.audit.target_search import search_target
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries import access_queries
+from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState
 from aizen_hub.commands.result import Result, table_result
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
@@ -66,7 +68,7 @@ async def who_can(ctx: RequestContext) -> JsonResponse:
 
 async def what_if(ctx: RequestContext) -> JsonResponse:
     body = ctx.body
-    hypothetical = access_queries.HypotheticalState(
+    hypothetical = HypotheticalState(
         tuple((item.role, item.scope, Identity.parse(item.identity)) for item in body.assignments),
         tuple(body.groups),
         body.at,
@@ -90,7 +92,10 @@ async def search_audit(ctx: RequestContext) -> JsonResponse:
     def operation(tx: ReadTransaction) -> JsonResponse:
         # Required system-wide for all rows, or in one project for its rows; the query filters either way (R72, R100).
         checks.require_for(tx, ctx.actor, checks.endpoint_permission(tx, "audit"), query.project or SYSTEM)
-        records = search_newest(tx.conn, audit_filter, query.limit)
+        if query.target is None:
+            records, examined_until = search_newest(tx.conn, audit_filter, query.limit), None
+        else:
+            records, examined_until = search_target(tx.conn, audit_filter, query.target, query.limit)
         result = table_result(
             ("at", "event", "identity", "project", "allowed", "sentence", "id"),
             [
@@ -99,11 +104,12 @@ async def search_audit(ctx: RequestContext) -> JsonResponse:
             ],
             audit=records,
             archived_until=None if (archived := archived_until(tx.conn)) is None else archived.isoformat(),
+            examined_until=None if examined_until is None else examined_until.isoformat(),
         )
         return result_response(result, tx)
 
     def audit_details(response: JsonResponse) -> dict[str, object]:
-        details = {"rows": len(response.value["rows"]), "event": query.event, "of": query.identity}
+        details = {"rows": len(response.value["rows"]), "event": query.event, "of": query.identity or query.target}
         return {"project": query.project, "details": details}
 
     # In the pool for long queries: a search must not delay other requests.

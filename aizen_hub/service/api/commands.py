@@ -120,7 +120,7 @@ async def _record_unparsed(ctx: RequestContext, text: str, reason: Reason, probl
         return row.id
 
     ctx.decision_id = await service.pools.writes.run(record)
-    service.metrics.count_decision(False, str(reason))
+    service.metrics.requests.count_decision(False, str(reason))
     return ctx.decision_id
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from aizen_hub.accounts.credentials import activation, login_throttle, passwords, recent_logins, second_factor
 from aizen_hub.accounts.logins import linked_logins, login_report
+from aizen_hub.accounts.users import registration_requests
 from aizen_hub.api_models.logins import (
     LinkReport,
     LinkResponse,
@@ -16,6 +17,7 @@ from aizen_hub.api_models.logins import (
     PasswordCheckResponse,
     RecentLoginReport,
     RecentLoginResponse,
+    RegistrationRequest,
     ThrottleResponse,
 )
 from aizen_hub.commands.result import to_json_value
@@ -52,6 +54,17 @@ async def report_login(ctx: RequestContext) -> JsonResponse:
     result = await ctx.unauthorized_write(_hub_actor(ctx), operation)
     ctx.service.metrics.count_login(f"refresh-{result.outcome}" if body.refresh else str(result.outcome))
     return JsonResponse(result.to_json())
+
+
+async def request_registration(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    await ctx.unauthorized_write(
+        _hub_actor(ctx),
+        lambda tx: registration_requests.request_registration(
+            tx, body.provider, body.name, display_name=body.display_name, email=body.email
+        ),
+    )
+    return JsonResponse(status=204)
 
 
 async def count_attempt(ctx: RequestContext) -> JsonResponse:
@@ -130,6 +143,16 @@ ROUTES = (
         body=LoginReport,
         response=LoginResponse,
         max_body=1 << 20,  # a thousand distinguished names
+    ),
+    Route(
+        "POST",
+        "/api/v1/login/registrations",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        request_registration,
+        "Report that a person whom a provider signed in asks to be registered.",
+        body=RegistrationRequest,
+        status=204,
     ),
     Route(
         "POST",

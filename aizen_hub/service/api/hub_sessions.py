@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from aizen_hub.accounts.sessions import heartbeat, project_entry, server_sessions, spawn_options
+from aizen_hub.accounts.sessions.role_sources import describe_roles
 from aizen_hub.api_models.sessions import (
     EndSessionsRequest,
     EndSessionsResponse,
@@ -38,9 +39,21 @@ async def list_spawn_options(ctx: RequestContext) -> JsonResponse:
                     "name": project.name,
                     "description": project.description,
                     "roles": list(project.roles),
+                    "role_texts": list(project.role_texts),
                     "limits": to_json_value(dict(project.limits)),
+                    "running_jobs": project.running_jobs,
+                    "last_used": to_json_value(project.last_used),
                 }
                 for project in options.projects
+            ],
+            "unavailable": [
+                {
+                    "name": project.name,
+                    "description": project.description,
+                    "reason": project.reason,
+                    "may_ask": project.may_ask,
+                }
+                for project in options.unavailable
             ],
             "system_session": options.system_session,
             "notice": options.notice,
@@ -75,6 +88,7 @@ async def open_session(ctx: RequestContext) -> JsonResponse:
             "project": opened.project,
             "environment": {"AIZEN_URL": settings.service_url, "AIZEN_PROJECT": opened.project or ""},
             "limits": {kind: opened.limits[kind] for kind in _SPAWNER_LIMITS if kind in opened.limits},
+            "roles": describe_roles(tx, Identity.user(opened.user), opened.project),
             "notice": opened.notice,
         }
 

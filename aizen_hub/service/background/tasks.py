@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select
 
 from aizen_hub.accounts import pending_changes
-from aizen_hub.accounts.credentials import login_throttle, recent_logins
+from aizen_hub.accounts.credentials import login_throttle, recent_logins, sign_in_replay
 from aizen_hub.accounts.groups import mapping_sync
+from aizen_hub.accounts.reviews import assignment_uses, unused_access
 from aizen_hub.accounts.roles import request_settlement
 from aizen_hub.accounts.service_accounts import credentials, dpop_replay
 from aizen_hub.alerts.delivery import AlertDelivery
@@ -21,12 +22,16 @@ from aizen_hub.alerts.expiry import alert_expiring_assignments
 from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer
+from aizen_hub.authorization.decisions.use_counter import AssignmentUse
+from aizen_hub.operations import records
 from aizen_hub.problems import Unavailable
 from aizen_hub.service import idempotency
 from aizen_hub.service.background.hub_revocation import RevocationWorker
 from aizen_hub.service.background.scheduler import ScheduledTask
 from aizen_hub.service.core.gateway import POLL_SECONDS
-from aizen_hub.service.factory import SERVICE_ACTOR, refresh_keys
+from aizen_hub.service.factory import SERVICE_ACTOR
+from aizen_hub.service.replicas import REPORT_SECONDS, forget_replica, report_replica
+from aizen_hub.service.seal import update_seal
 from aizen_hub.service.thread_pools import Pool
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
+_OPERATION_LIFETIME = timedelta(days=7)
 _CHECKPOINT_SECONDS = 20.0
 """The audit is signed at least once a minute (R96)."""
 _GAUGES = {
@@ -59,10 +65,13 @@ class ScheduledTasks:
     def __init__(self, service: ServiceContext) -> None:
         self._service = service
         self._checkpoints = CheckpointFile(service.settings.checkpoint_path)
-        self._alert_delivery = AlertDelivery(service.settings.alerts, self._transaction)
+        panel_url = service.browser_login.hub_location.panel_url
+        self._alert_delivery = AlertDelivery(service.settings.alerts, self._transaction, panel_url)
         self._revocation_worker = RevocationWorker(service)
         self._alert_pool = Pool("alert", 1, 1)
         self._checkpoint_pool = Pool("checkpoint", 1, 1)
+        self._operation_pool = Pool("recovery", 1, 1)
+        self._is_first_recovery = True
         self._gauge_values = dict.fromkeys(_GAUGES, 0.0)
         for name, text in _GAUGES.items():
             service.metrics.add_gauge(name, text, self._gauge_reader(name))
@@ -71,25 +80,31 @@ class ScheduledTasks:
         """Return the tasks with their intervals."""
         service, guarded = self._service, self._unless_data_missing
         return (
-            ScheduledTask("keys", 1.0, lambda: service.pools.reads.run(lambda: refresh_keys(service))),
+            ScheduledTask("keys", 1.0, lambda: service.pools.reads.run(lambda: update_seal(service))),
             ScheduledTask("revocation", 1.0, self._revocation_worker.poll, run_at_start=True),
             ScheduledTask("jobs", POLL_SECONDS, guarded(service.core.resume_commands), run_at_start=True),
+            ScheduledTask("operations", 5.0, guarded(self._recover_operations), run_at_start=True),
+            ScheduledTask("replicas", REPORT_SECONDS, guarded(self._report_replica), run_at_start=True),
             ScheduledTask("checkpoint", 5.0, self._checkpoint_when_due, run_at_start=True),
             ScheduledTask("gauges", 15.0, self._update_gauges, run_at_start=True),
             ScheduledTask("alerts", 5.0, guarded(self._deliver_alerts)),
             ScheduledTask("expiring", 300.0, guarded(self._alert_expiring)),
+            ScheduledTask("uses", 60.0, guarded(self._record_due_uses)),
+            ScheduledTask("unused-access", 900.0, self._summarize_unused, run_at_start=True),
             ScheduledTask("prune", 60.0, guarded(lambda: service.async_store.write(SERVICE_ACTOR, self._prune))),
         )
 
     async def shut_down(self) -> None:
-        """Sign a last checkpoint, so that the end of the audit cannot be cut off unnoticed (R96), and stop."""
+        """Write the last counts, and sign a last checkpoint, so that the end of the audit cannot be cut off (R96)."""
         self._alert_delivery.stop()
+        await self._record_last_uses()
+        await self._forget_replica()
         try:
             await self.checkpoint()
         except Unavailable as problem:
             log.warning("no last checkpoint", extra={"data": {"why": problem.detail}})
         # Off the event loop: closing waits for an alert that is being sent.
-        for pool in (self._checkpoint_pool, self._alert_pool):
+        for pool in (self._checkpoint_pool, self._alert_pool, self._operation_pool):
             await asyncio.get_running_loop().run_in_executor(None, pool.close)
 
     def _unless_data_missing(self, run: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
@@ -99,6 +114,20 @@ class ScheduledTasks:
                 await run()
 
         return run_if_complete
+
+    async def _report_replica(self) -> None:
+        service = self._service
+        if not service.settings.uses_sqlite:  # a SQLite file has one service
+            await service.async_store.write(SERVICE_ACTOR, lambda tx: report_replica(tx, service))
+
+    async def _forget_replica(self) -> None:
+        service = self._service
+        if service.settings.uses_sqlite or service.state.missing_data is not None:
+            return
+        try:
+            await service.async_store.write(SERVICE_ACTOR, lambda tx: forget_replica(tx, service.instance))
+        except Unavailable as problem:
+            log.warning("the end of this replica was not recorded", extra={"data": {"why": problem.detail}})
 
     async def checkpoint(self) -> bool:
         """Sign the heads of all audit chains into the file outside the database; False if none has changed.
@@ -158,14 +187,52 @@ class ScheduledTasks:
         now = datetime.now(UTC)
         await self._alert_pool.run(lambda: self._alert_delivery.delete_old(now))
 
+    async def _recover_operations(self) -> None:
+        service, alone = self._service, self._is_first_recovery and self._service.settings.uses_sqlite
+        await self._operation_pool.run(service.operations.renew_waiting)
+        await self._operation_pool.run(lambda: service.operations.recover(alone=alone))
+        self._is_first_recovery = False
+
+    async def _summarize_unused(self) -> None:
+        service = self._service
+        service.state.unused_access = await service.async_store.read(
+            unused_access.summarize_unused, service.pools.queries
+        )
+
+    async def _record_due_uses(self) -> None:
+        counter = self._service.decisions.uses
+        while uses := counter.take_due(datetime.now(UTC), assignment_uses.MAX_WRITTEN_AT_ONCE):
+            await self._record_uses(uses)
+
+    async def _record_last_uses(self) -> None:
+        if self._service.state.missing_data is not None:
+            return
+        uses = self._service.decisions.uses.take_all()
+        try:
+            for start in range(0, len(uses), assignment_uses.MAX_WRITTEN_AT_ONCE):
+                await self._record_uses(uses[start : start + assignment_uses.MAX_WRITTEN_AT_ONCE])
+        except Unavailable as problem:
+            log.warning("the last uses of roles were not recorded", extra={"data": {"why": problem.detail}})
+
+    async def _record_uses(self, uses: list[AssignmentUse]) -> None:
+        try:
+            await self._service.async_store.write(
+                SERVICE_ACTOR, lambda tx: assignment_uses.unauthorized_record_uses(tx, uses)
+            )
+        except Unavailable:
+            self._service.decisions.uses.put_back(uses)
+            raise
+
     def _prune(self, tx: WriteTransaction) -> None:
         idempotency.prune_responses(tx, tx.now - _IDEMPOTENCY_KEY_LIFETIME)
         pending_changes.expire_changes(tx)
+        records.prune_operations(tx, tx.now - _OPERATION_LIFETIME)
         request_settlement.settle_held_requests(tx)
         login_throttle.prune_failures(tx)
         recent_logins.prune_logins(tx)
         mapping_sync.prune_reported_groups(tx)
         dpop_replay.prune_proofs(tx)
+        sign_in_replay.prune_sign_ins(tx)
         for credential in self._service.authenticator.service_accounts.take_used_credentials():
             credentials.mark_credential_used(tx, credential)
 

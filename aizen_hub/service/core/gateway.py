@@ -233,7 +233,7 @@ class _Authorizer:
         if not recorded.decision.allowed:
             record = self._decisions.audit_record(recorded, request)
             self._store.append_audit([replace(record, details={**record.details, "supersedes": core_command.id})])
-            self._metrics.count_decision(False, str(recorded.decision.reason))
+            self._metrics.requests.count_decision(False, str(recorded.decision.reason))
             in_flight.denial = recorded
             return recorded.decision.sentence
         if not is_owner:

@@ -109,6 +109,10 @@ class RightsCache:
             self._entries.move_to_end(identity)
             return entry.compiled
 
+    def has_entry(self, identity: Identity) -> bool:
+        """Return whether the rights of ``identity`` were compiled before, at any revision: a hint, without a lock."""
+        return identity in self._entries
+
     def cached_roles(self, revision: int) -> Mapping[str, Role] | None:
         """Return the cached roles if they are valid at ``revision``."""
         with self._lock:

@@ -110,15 +110,18 @@ _ACTIVE_QUERIES = {
 
 
 def _load_assignments(conn: Connection, holders: list[str]) -> Iterable[Assignment]:
-    query = (
-        "SELECT id, role, scope, identity, starts, ends, creator FROM assignments WHERE identity IN ({}) ORDER BY id"
-    )
     for chunk in chunked(holders):
         for assignment_id, role, scope, identity, starts, ends, creator in fetch_raw(
-            conn, query.format(placeholders(chunk)), chunk
+            conn, _ASSIGNMENTS.format(placeholders(chunk), in_effect=tables.IN_EFFECT), chunk
         ):
             interval = Interval(_optional_time(starts), _optional_time(ends))
             yield Assignment(str(assignment_id), role, scope, Identity.parse(identity), interval, bool(creator))
+
+
+_ASSIGNMENTS = (
+    "SELECT id, role, scope, identity, starts, ends, creator FROM assignments"
+    " WHERE identity IN ({}) AND {in_effect} ORDER BY id"
+)
 
 
 def _load_limits(conn: Connection, holders: list[str]) -> Iterable[IdentityLimit]:

@@ -19,8 +19,9 @@ from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
 from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.background.tasks import ScheduledTasks
-from aizen_hub.service.factory import SERVICE_ACTOR, build_context, refresh_keys
-from aizen_hub.store.tables import outbox
+from aizen_hub.service.factory import SERVICE_ACTOR, build_context
+from aizen_hub.service.seal import update_seal
+from aizen_hub.store.tables import assignment_uses, assignments, outbox
 from tests.fixtures.timing import until
 from tests.service.conftest import INSTANCE, Driver, settings_for
 
@@ -64,12 +65,12 @@ async def test_a_missing_checkpoint_file_seals_the_service_after_the_grace_perio
     eve = await service.open("eve")
     (tmp_path / "apart").rename(tmp_path / "unmounted")
     await expect_missing_file(tasks)
-    refresh_keys(context)
+    update_seal(context)
     assert (await service.call("GET", "/readyz")).status == 200, "within the grace period"
     assert (await service.command(eve, "list trainings")).status != 503
     later(GRACE)
     await expect_missing_file(tasks)
-    refresh_keys(context)
+    update_seal(context)
     ready = await service.call("GET", "/readyz")
     assert (ready.status, ready.json["sealed"]) == (503, True)
     assert "no such file" in ready.json["detail"]
@@ -104,12 +105,12 @@ async def test_without_a_checkpoint_file_at_the_start_there_is_no_grace_period(
     tasks = ScheduledTasks(context)
     try:
         await expect_missing_file(tasks)
-        refresh_keys(context)
+        update_seal(context)
         assert context.state.sealed is not None
         assert "no such file" in context.state.sealed
         (tmp_path / "apart").mkdir()
         assert await tasks.checkpoint()
-        refresh_keys(context)
+        update_seal(context)
         assert context.state.sealed is None
     finally:
         await tasks.shut_down()
@@ -129,7 +130,7 @@ async def test_a_disk_that_does_not_answer_seals_the_service_and_blocks_no_reque
         stuck = asyncio.create_task(service.server._scheduled_tasks.checkpoint())
         assert (await service.call("GET", "/api/v1/me", auth=eve.auth)).status == 200
         later(GRACE + 1)
-        refresh_keys(context)
+        update_seal(context)
         ready = await service.call("GET", "/readyz")
         assert (ready.status, ready.json["sealed"]) == (503, True)
         assert f"not signed for more than {GRACE} s" in ready.json["detail"]
@@ -222,3 +223,37 @@ async def test_a_default_installation_has_no_undeliverable_alert(service: Driver
     """The first admin is granted a role at the first start, but no alert channel is configured."""
     with service.context.store.read() as tx:
         assert tx.conn.scalar(select(func.count()).select_from(outbox)) == 0
+
+
+@pytest.mark.proves("R131", "R132")
+async def test_the_uses_of_an_assignment_are_written_later_and_at_the_end(service: Driver) -> None:
+    context, tasks = service.context, service.server._scheduled_tasks
+    eve = await service.open("eve")
+    await service.command(eve, "list trainings")
+
+    def uses() -> int | None:
+        with context.store.read() as tx:
+            query = (
+                select(assignment_uses.c.uses)
+                .join(assignments, assignments.c.id == assignment_uses.c.assignment_id)
+                .where(assignments.c.identity == "user:eve")
+            )
+            count: int | None = tx.conn.execute(query).scalar()
+        return count
+
+    assert uses() is None, "nothing is written on the path of a decision"
+    await tasks._record_due_uses()
+    first = uses()
+    assert first
+    await service.command(eve, "list trainings")
+    await tasks._record_due_uses()
+    assert uses() == first, "at most one write an hour"
+    await tasks._record_last_uses()
+    assert uses() == first + 1
+
+
+async def test_unused_access_is_counted_in_the_background(service: Driver) -> None:
+    await until(lambda: service.context.state.unused_access is not None)
+    summary = service.context.state.unused_access
+    assert summary is not None
+    assert summary.role_count == 0

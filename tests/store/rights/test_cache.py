@@ -205,7 +205,7 @@ def test_only_the_transaction_itself_sees_its_uncommitted_changes(populated_stor
     with pytest.raises(ZeroDivisionError), populated_store.write(TESTER) as tx:  # noqa: PT012
         assert not is_allowed(tx, ALICE)
         tx.conn.execute(
-            insert(tables.assignments).values(
+            insert(tables.assignment_rows).values(
                 role="PROJECT_EXECUTOR", scope="p1", identity="user:alice", granted_by="user:x", granted=tx.now,
                 revision=1, reason="", creator=False,
             )
@@ -368,7 +368,7 @@ def test_the_cost_does_not_depend_on_other_users(opened: Opener, populated_store
             "creator": False,
         }
         tx.conn.execute(
-            insert(tables.assignments),
+            insert(tables.assignment_rows),
             [{"role": "PROJECT_READER", "identity": f"user:n{number}", **common} for number in range(2000)],
         )
         tx.record_change("many", {}, ["*"])
