@@ -14,6 +14,7 @@ from aizen_hub.settings import ConfigurationError, Settings
 
 REQUIRED: dict[str, dict[str, Any]] = {
     "core": {"url": "https://core.example.org"},
+    "hub": {"url": "https://hub.example.org", "api_url": "http://hub.example.org:8081/hub/api"},
     "mail": {"host": "mail.example.org", "sender": "hub@example.org"},
 }
 """Required keys of sections, in addition to the key that a test sets."""

@@ -153,8 +153,9 @@ def test_one_button_stops_a_user_everywhere(hub: HubHandle, person: Callable[[],
     alice.page.click("#aizen-unlock")
     alice.page.wait_for_selector(".az-toast:has-text('The stop is lifted')")
     again = person()
+    again.page.goto(PANEL + "me")
     again.login("bob", hub.passwords["bob"])
-    again.page.goto(PANEL)
+    again.page.wait_for_url("**" + PANEL + "me")
     assert "PROJECT_EXECUTOR" in again.visible_text() or "PROJECT_ADMIN" in again.visible_text()
 
 

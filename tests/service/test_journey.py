@@ -70,7 +70,9 @@ async def test_a_foreign_project_is_answered_as_a_missing_one(service: Driver) -
     absent = await service.command(rob, "show project p9")
 
     def shape(problem: dict) -> str:
-        return str({**problem, "decision": {**problem["decision"], "id": "", "at": ""}}).replace("p2", "p9")
+        decision_id = problem["decision"]["id"]
+        assert problem["why"].endswith(f"why?decision={decision_id}")
+        return str({**problem, "decision": {**problem["decision"], "id": "", "at": ""}, "why": ""}).replace("p2", "p9")
 
     assert foreign.status == absent.status == 404
     assert shape(foreign.json) == shape(absent.json)
