@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from aizen_hub.hub.hub_groups import ADMIN_GROUP, GROUP_PREFIX
 from aizen_hub.rbac.identity import Identity, IdentityKind
-from aizen_hub.service.idempotency import IdempotencyKey
+from aizen_hub.service.http.idempotency import IdempotencyKey
 
 identities = st.builds(Identity, st.sampled_from(IdentityKind), st.text(min_size=1, max_size=20))
 members = st.dictionaries(st.sampled_from(["user", "role", "project", "r"]), st.text(max_size=6), max_size=3)

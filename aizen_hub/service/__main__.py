@@ -11,7 +11,7 @@ _PARENT = os.getppid()  # before anything slow: the parent may die meanwhile
 def main() -> int:
     # The rest is imported only after the process is tied to its parent: importing takes a second in which a killed hub
     # would otherwise leave an orphan behind.
-    from aizen_hub.service.parent_death import StartupError, end_with_parent
+    from aizen_hub.service.runtime.parent_death import StartupError, end_with_parent
 
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m aizen_hub.service aizen.yaml", file=sys.stderr)

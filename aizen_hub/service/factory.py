@@ -17,22 +17,22 @@ from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.operations.runner import OperationRunner
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
-from aizen_hub.service.async_store import AsyncStore
 from aizen_hub.service.auth.authenticator import RequestAuthenticator
 from aizen_hub.service.auth.browser_login import BrowserLogin, HubLocation
 from aizen_hub.service.auth.hub_api import HUB_VARIABLES, HubApiClient
 from aizen_hub.service.auth.rate_limits import RateLimiter
-from aizen_hub.service.clock_check import ClockCheck, kernel_ntp_status
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.core.gateway import CoreGateway
 from aizen_hub.service.core.parsed_commands import ParsedCommandCache
 from aizen_hub.service.hub_variables import hub_variables
-from aizen_hub.service.metrics import Metrics
 from aizen_hub.service.operation_kinds import KINDS
-from aizen_hub.service.parent_death import StartupError
+from aizen_hub.service.runtime.async_store import AsyncStore
+from aizen_hub.service.runtime.clock_check import ClockCheck, kernel_ntp_status
+from aizen_hub.service.runtime.metrics import Metrics
+from aizen_hub.service.runtime.parent_death import StartupError
+from aizen_hub.service.runtime.thread_pools import Pools
 from aizen_hub.service.seal import find_missing_data, update_seal
 from aizen_hub.service.state import ServiceState
-from aizen_hub.service.thread_pools import Pools
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate, tables
 from aizen_hub.store.actor import Actor, Channel

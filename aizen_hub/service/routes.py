@@ -6,30 +6,28 @@ import json
 from functools import cache
 
 from aizen_hub.service.api import (
-    access,
-    access_queries,
-    authzen,
     commands,
     core_events,
-    groups,
     health,
-    hub_logins,
-    hub_sessions,
-    linked_logins,
-    mapping_rules,
     me,
-    name_release,
     operations,
-    policy,
     projects,
     remote_workers,
-    roles,
     sessions,
     token_revocation,
+)
+from aizen_hub.service.api.access import assignments, authzen, policy, queries, roles
+from aizen_hub.service.api.decisions import requests, reviews
+from aizen_hub.service.api.hub import logins as hub_logins
+from aizen_hub.service.api.hub import sessions as hub_sessions
+from aizen_hub.service.api.identities import (
+    groups,
+    linked_logins,
+    mapping_rules,
+    name_release,
     user_stop,
     users,
 )
-from aizen_hub.service.api.decisions import requests, reviews
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH_ROUTES
 from aizen_hub.service.openapi import build_document
@@ -64,14 +62,14 @@ def routes() -> tuple[Route, ...]:
         *users.ROUTES,
         *sessions.ROUTES,
         *projects.ROUTES,
-        *access.ROUTES,
+        *assignments.ROUTES,
         *roles.ROUTES,
         *groups.ROUTES,
         *mapping_rules.ROUTES,
         *requests.ROUTES,
         *reviews.ROUTES,
         *name_release.ROUTES,
-        *access_queries.ROUTES,
+        *queries.ROUTES,
         *policy.ROUTES,
         *operations.ROUTES,
         *authzen.ROUTES,

@@ -24,8 +24,8 @@ from aizen_hub.service.background.tasks import ScheduledTasks
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.http.listener import Listener
-from aizen_hub.service.log_config import configure_logging
-from aizen_hub.service.parent_death import StartupError
+from aizen_hub.service.runtime.log_config import configure_logging
+from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store.instance_lock import InstanceLock
 

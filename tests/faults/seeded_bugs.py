@@ -159,7 +159,7 @@ def last_admin_checked_outside() -> None:
 
 def keys_ignored() -> None:
     """The header ``Idempotency-Key`` is accepted and ignored."""
-    from aizen_hub.service import idempotency
+    from aizen_hub.service.http import idempotency
 
     def nothing(cls: type[idempotency.IdempotencyKey], *_: Any) -> None:
         return None

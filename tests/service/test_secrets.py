@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from aizen_hub.service.log_config import JsonLineFormatter
+from aizen_hub.service.runtime.log_config import JsonLineFormatter
 from aizen_hub.store import tables
 from tests.service.conftest import Driver
 from tests.tokens.dpop_prover import Prover

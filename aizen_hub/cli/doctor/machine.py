@@ -57,7 +57,7 @@ def check_account() -> Iterator[CheckResult]:
 
 
 def check_clock() -> Iterator[CheckResult]:
-    from aizen_hub.service.clock_check import kernel_ntp_status
+    from aizen_hub.service.runtime.clock_check import kernel_ntp_status
 
     synchronised, _ = kernel_ntp_status()
     if not math.isnan(synchronised) and not synchronised:

@@ -24,7 +24,7 @@ from aizen_hub.service.api.schemas.commands import (
     DecisionResponse,
 )
 from aizen_hub.service.core.command_log import recorded_state
-from aizen_hub.service.denial_response import decision_view
+from aizen_hub.service.denials.denial_response import decision_view
 from aizen_hub.service.http.route import (
     ANY_REGISTERED,
     DECIDED_BY_COMMAND,

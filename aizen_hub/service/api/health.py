@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 from aizen_hub.problems import NotAuthenticated, Unavailable
 from aizen_hub.service.api.schemas.health import Health
 from aizen_hub.service.auth.rate_limits import TokenBuckets
-from aizen_hub.service.clock_check import REMEDY
 from aizen_hub.service.http.headers import joined_header
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, RawResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.service.replicas import find_conflict
+from aizen_hub.service.runtime.clock_check import REMEDY
 from aizen_hub.store.transaction import ReadTransaction
 from aizen_hub.tokens.opaque_token import constant_time_equals
 

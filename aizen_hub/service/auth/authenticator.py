@@ -13,7 +13,6 @@ from aizen_hub.accounts.credentials import recent_logins
 from aizen_hub.accounts.sessions import server_sessions
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.async_store import AsyncStore
 from aizen_hub.service.auth.browser_login import BrowserLogin
 from aizen_hub.service.auth.failed_auth_throttle import FailedAuthThrottle
 from aizen_hub.service.auth.hub_api import HubApiClient, HubUser
@@ -21,7 +20,8 @@ from aizen_hub.service.auth.principal import Principal
 from aizen_hub.service.auth.request_forgery import refuse_service_worker
 from aizen_hub.service.auth.service_account_auth import PresentedCredential, ServiceAccountAuthenticator, uses_dpop
 from aizen_hub.service.http.route import AuthMethod, Route
-from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.runtime.async_store import AsyncStore
+from aizen_hub.service.runtime.metrics import Metrics
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.tokens.opaque_token import constant_time_equals, hash_credential

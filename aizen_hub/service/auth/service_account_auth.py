@@ -12,10 +12,10 @@ from aizen_hub.accounts.service_accounts import credentials, dpop_replay
 from aizen_hub.accounts.service_accounts.credentials import CredentialRecord
 from aizen_hub.problems import NotAuthenticated, TooManyRequests
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.async_store import AsyncStore
 from aizen_hub.service.auth.rate_limits import TokenBuckets
 from aizen_hub.service.http.request_parsing import raw_path
-from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.runtime.async_store import AsyncStore
+from aizen_hub.service.runtime.metrics import Metrics
 from aizen_hub.settings import RateSettings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction, make_audit_record

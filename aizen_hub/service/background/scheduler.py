@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aizen_hub.problems import Problem
-from aizen_hub.service.metrics import Metrics
+from aizen_hub.service.runtime.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -25,14 +25,14 @@ from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.authorization.decisions.use_counter import AssignmentUse
 from aizen_hub.operations import records
 from aizen_hub.problems import Unavailable
-from aizen_hub.service import idempotency
 from aizen_hub.service.background.hub_revocation import RevocationWorker
 from aizen_hub.service.background.scheduler import ScheduledTask
 from aizen_hub.service.core.gateway import POLL_SECONDS
 from aizen_hub.service.factory import SERVICE_ACTOR
+from aizen_hub.service.http import idempotency
 from aizen_hub.service.replicas import REPORT_SECONDS, forget_replica, report_replica
+from aizen_hub.service.runtime.thread_pools import Pool
 from aizen_hub.service.seal import update_seal
-from aizen_hub.service.thread_pools import Pool
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 

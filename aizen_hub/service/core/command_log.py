@@ -23,8 +23,8 @@ from aizen_hub.jobs.core_event import CommandState, CoreEvent
 from aizen_hub.problems import Conflict, Problem
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.service.http.idempotency import IdempotencyKey
 from aizen_hub.service.http.route import JsonResponse
-from aizen_hub.service.idempotency import IdempotencyKey
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction

@@ -22,13 +22,13 @@ from aizen_hub.jobs.running_command import RunningCommand, unknown_end
 from aizen_hub.problems import Problem, Unavailable
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import project_of
-from aizen_hub.service.async_store import AsyncStore
-from aizen_hub.service.clock_check import ClockCheck
 from aizen_hub.service.core.command_log import SERVICE, CommandLog, InFlightCommand
-from aizen_hub.service.denial_response import decision_view, denial_problem_in
-from aizen_hub.service.idempotency import IdempotencyKey
-from aizen_hub.service.metrics import Metrics
-from aizen_hub.service.thread_pools import Pools
+from aizen_hub.service.denials.denial_response import decision_view, denial_problem_in
+from aizen_hub.service.http.idempotency import IdempotencyKey
+from aizen_hub.service.runtime.async_store import AsyncStore
+from aizen_hub.service.runtime.clock_check import ClockCheck
+from aizen_hub.service.runtime.metrics import Metrics
+from aizen_hub.service.runtime.thread_pools import Pools
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.sql_store import Store

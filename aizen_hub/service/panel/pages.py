@@ -16,7 +16,7 @@ from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.lookup import alike_pages
 from aizen_hub.service.panel.rendering import common_variables, problem_variables, render, shell_variables
 from aizen_hub.service.panel.visibility import Viewer
-from aizen_hub.service.thread_pools import Pool
+from aizen_hub.service.runtime.thread_pools import Pool
 from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from aizen_hub.service.http import connection_limits
 from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.problem_response import problem_response
 from aizen_hub.service.http.route import RawResponse, Route
-from aizen_hub.service.metrics import Metrics
 from aizen_hub.service.pipeline.endpoint import RequestState, raw_response, send_line
 from aizen_hub.service.pipeline.request_observer import NO_ROUTE
+from aizen_hub.service.runtime.metrics import Metrics
 from aizen_hub.store.actor import Channel
 from aizen_hub.wording import REPEAT_REQUEST, CommandNames, Interface
 

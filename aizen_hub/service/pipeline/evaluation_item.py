@@ -12,7 +12,7 @@ from aizen_hub.authorization.decisions.evaluation import decision_record, evalua
 from aizen_hub.authorization.queries.authzen import EvaluationRequest, Evaluator
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.decision import Decision
-from aizen_hub.service.denial_response import denial_problem_in, denied_record, recorded_reason
+from aizen_hub.service.denials.denial_response import denial_problem_in, denied_record, recorded_reason
 from aizen_hub.store.audit_log.record import AuditRecord, new_record_id
 
 

@@ -8,11 +8,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
 from aizen_hub.problems import Problem
-from aizen_hub.service.denial_response import decision_view
+from aizen_hub.service.denials.denial_response import decision_view
+from aizen_hub.service.http.idempotency import IdempotencyKey
 from aizen_hub.service.http.route import JsonResponse, RequirementKind
-from aizen_hub.service.idempotency import IdempotencyKey
 from aizen_hub.service.pipeline.request_decisions import RequestDecisions, require_allowed
-from aizen_hub.service.thread_pools import Pool
+from aizen_hub.service.runtime.thread_pools import Pool
 from aizen_hub.store.actor import Actor
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.failpoints import failpoint

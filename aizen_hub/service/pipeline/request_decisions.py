@@ -19,14 +19,14 @@ from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.service.auth.principal import Principal
 from aizen_hub.service.context import ServiceContext
-from aizen_hub.service.denial_response import (
+from aizen_hub.service.denials.denial_response import (
     decision_view,
     denial_problem_in,
     denied_record,
     may_see_scope,
     visible_decision_in,
 )
-from aizen_hub.service.grant_denial import GRANT_HANDLERS, requested_grant
+from aizen_hub.service.denials.grant_denial import GRANT_HANDLERS, requested_grant
 from aizen_hub.service.http.headers import Headers
 from aizen_hub.service.http.route import RequirementKind, Route
 from aizen_hub.store.actor import Actor

@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from aizen_hub.service.metrics import Metrics
 from aizen_hub.service.pipeline.endpoint import RequestState
+from aizen_hub.service.runtime.metrics import Metrics
 
 NO_ROUTE = "no route"
 access_log = logging.getLogger("aizen_hub.service.access")

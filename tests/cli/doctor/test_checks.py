@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from aizen_hub.cli.doctor import data_files, machine, service, shared_host, store
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import open_store
-from aizen_hub.service import clock_check
+from aizen_hub.service.runtime import clock_check
 from aizen_hub.settings import Settings
 from tests.cli.doctor.installed import (
     Findings,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.service.factory import build_context
-from aizen_hub.service.parent_death import StartupError
+from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.service.server import Server
 from tests.fixtures.ports import free_ports
 from tests.fixtures.sqlite import create_database_file

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from aizen_hub.audit.search import AuditFilter, search_newest
-from aizen_hub.service.api import access, sessions
+from aizen_hub.service.api import sessions
+from aizen_hub.service.api.access import assignments
 from tests.service.conftest import Driver
 
 
@@ -46,7 +47,7 @@ async def test_reading_ones_own_limits_is_not_recorded(service: Driver) -> None:
 async def test_truncated_lists_say_so(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     for user in ("ada", "eve"):
         await service.open(user)
-    for module, path in ((access, "/assignments"), (sessions, "/sessions")):
+    for module, path in ((assignments, "/assignments"), (sessions, "/sessions")):
         complete = await get(service, path)
         assert complete["data"]["more"] is False
         monkeypatch.setattr(module, "_MAX_ROWS", 1)

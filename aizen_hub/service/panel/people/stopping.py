@@ -13,7 +13,7 @@ from aizen_hub.authorization.queries.effective_access import list_access
 from aizen_hub.problems import NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.api.user_stop import stop_user
+from aizen_hub.service.api.identities.user_stop import stop_user
 from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors

@@ -11,7 +11,7 @@ import pytest
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.authorization.queries import access_queries, authzen
-from aizen_hub.service.api import access_queries as access_queries_api
+from aizen_hub.service.api.access import queries as access_queries_api
 from aizen_hub.service.factory import SERVICE_ACTOR
 from tests.service.conftest import Driver
 

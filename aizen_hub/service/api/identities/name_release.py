@@ -5,9 +5,9 @@ from __future__ import annotations
 from aizen_hub.accounts.names import name_release
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.service.api.change_response import authorized_result, wants_dry_run
+from aizen_hub.service.api.identities.user_stop import require_deleted_at_hub
 from aizen_hub.service.api.schemas.result import ResultView
 from aizen_hub.service.api.schemas.users import UserNameRelease
-from aizen_hub.service.api.user_stop import require_deleted_at_hub
 from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, Handler, JsonResponse, Requirement, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.problems import Unavailable
-from aizen_hub.service import clock_check
-from aizen_hub.service.clock_check import FORGIVE_AFTER_SECONDS, MAX_OFFSET_SECONDS, ClockCheck, kernel_ntp_status
+from aizen_hub.service.runtime import clock_check
+from aizen_hub.service.runtime.clock_check import (
+    FORGIVE_AFTER_SECONDS,
+    MAX_OFFSET_SECONDS,
+    ClockCheck,
+    kernel_ntp_status,
+)
 from tests.fixtures.timing import until
 from tests.service.conftest import Driver
 from tests.service.core.test_gateway import ServiceWithCore, audit, running

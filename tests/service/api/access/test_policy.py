@@ -17,7 +17,7 @@ from aizen_hub.policy.export import export_policy
 from aizen_hub.policy.loader import MAX_ENTRIES, MAX_MEMBERS, read_policy
 from aizen_hub.problems import Conflict, TooLarge
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.api import policy as policy_api
+from aizen_hub.service.api.access import policy as policy_api
 from aizen_hub.service.factory import SERVICE_ACTOR
 from tests.service.conftest import Driver
 

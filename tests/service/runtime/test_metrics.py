@@ -15,7 +15,7 @@ import yaml
 from aizen_hub.service.context import ServiceContext
 from tests.service.conftest import Driver
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "grafana"
+DEPLOY = Path(__file__).parents[3] / "deploy" / "grafana"
 BOARD = json.loads((DEPLOY / "dashboard.json").read_text())
 ALERTS = [rule for group in yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
 LEFT_OUT: frozenset[str] = frozenset()

@@ -16,7 +16,7 @@ from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, Proj
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.messages import describe_scope
 from aizen_hub.rbac.role import SYSTEM, is_assignable_in, project_of
-from aizen_hub.service.grant_denial import grant_denial, requested_grant
+from aizen_hub.service.denials.grant_denial import grant_denial, requested_grant
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.transaction import ReadTransaction
 from aizen_hub.wording import CHOOSE_PROJECT, request_role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from aizen_hub.service.thread_pools import Pool, Pools
+from aizen_hub.service.runtime.thread_pools import Pool, Pools
 from aizen_hub.store.actor import Actor
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.sql_store import Store
