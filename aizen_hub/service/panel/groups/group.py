@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from aizen_hub.accounts import identities
 from aizen_hub.accounts.groups import management
@@ -20,11 +22,21 @@ from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.groups.members import list_members, read_tree
 from aizen_hub.service.panel.identity_rows import visible_parents_of
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
-from aizen_hub.service.panel.paging import PageQuery
+from aizen_hub.service.panel.paging import EMPTY_IS_NONE, PageQuery
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
+
+
+class GroupQuery(PageQuery):
+    """The place in the list of members, and who is filled in to be added."""
+
+    add: Annotated[Annotated[str, Field(max_length=10_000)] | None, EMPTY_IS_NONE] = None
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        return {name: value for name, value in super().filters.items() if name != "add"}
 
 
 class GroupSettingsForm(Form):
@@ -51,7 +63,7 @@ def find_group(viewer: Viewer, name: str) -> Any:
 
 
 async def show_group(ctx: RequestContext) -> RawResponse:
-    return await show_members(ctx)
+    return await show_members(ctx, ctx.query.add or "")
 
 
 async def show_members(
@@ -155,7 +167,7 @@ async def delete_group(ctx: RequestContext) -> RawResponse:
 
 
 ROUTES = (
-    page_route("/groups/{name}", show_group, "A group.", PageQuery),
+    page_route("/groups/{name}", show_group, "A group.", GroupQuery),
     form_route("/groups/{name}/settings", change_settings, "Change a group.", GroupSettingsForm),
     page_route("/groups/{name}/delete", preview_deletion, "What deleting a group changes."),
     form_route("/groups/{name}/delete", delete_group, "Delete a group.", GroupDeletionForm),

@@ -33,6 +33,7 @@ async def show_people(ctx: RequestContext) -> RawResponse:
             "sees_all": viewer.sees_all,
             "may_register": viewer.may("users"),
             "may_stop": viewer.may("locks"),
+            "may_group": viewer.may("groups"),
         }
 
     return await show_page(

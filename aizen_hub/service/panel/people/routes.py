@@ -11,6 +11,7 @@ from aizen_hub.service.panel.people import (
     overview,
     person,
     registering,
+    selection,
     stopping,
     take_away,
 )
@@ -19,6 +20,7 @@ ROUTES = (
     *overview.ROUTES,
     *registering.ROUTES,
     *importing.ROUTES,
+    *selection.ROUTES,
     *comparing.ROUTES,
     *person.ROUTES,
     *activity.ROUTES,

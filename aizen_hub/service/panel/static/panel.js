@@ -1,6 +1,6 @@
 "use strict";
 // What the pages do besides htmx: times in the reader's zone, the search key, tokens in people fields, files into text
-// fields, copying, toasts. Every page works without it.
+// fields, copying, ticking all, toasts. Every page works without it.
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (number) => String(number).padStart(2, "0");
@@ -113,7 +113,7 @@ function requestHeaders() {
 function prepare(root) {
   root.querySelectorAll("time[data-az]").forEach(localize);
   root.querySelectorAll("[data-tokens]").forEach(makeTokens);
-  root.querySelectorAll("[data-copy], [data-dismiss], [data-file-for]").forEach((element) => {
+  root.querySelectorAll("[data-copy], [data-dismiss], [data-file-for], [data-tick-all]").forEach((element) => {
     element.hidden = false;
   });
   root.querySelectorAll("input[data-here]").forEach((field) => {
@@ -137,6 +137,8 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent);
     copy.textContent = "Copied";
   }
+  const { tickAll } = event.target.closest("[data-tick-all]")?.dataset ?? {};
+  if (tickAll) document.querySelectorAll(`input[type=checkbox][name="${tickAll}"]`).forEach((box) => (box.checked = true));
 });
 
 document.addEventListener("keydown", (event) => {
