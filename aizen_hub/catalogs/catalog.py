@@ -190,6 +190,8 @@ class Catalog:
         The tasks of all commands, in their order on pages.
     verb_words : mapping of str to str
         The words for people of the verbs of permissions, such as ``see`` for ``read``; other verbs are their own word.
+    noun_words : mapping of str to str
+        The words for people of the nouns of permissions, such as ``LLM application`` for ``llmapp``.
     groups_claim_required : bool
         Logins are refused if the identity provider does not send a well-formed ``groups`` claim.
     """
@@ -212,6 +214,7 @@ class Catalog:
     named_permissions: tuple[NamedPermission, ...] = ()
     tasks: tuple[str, ...] = ()
     verb_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    noun_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     description: str = ""
 
     @cached_property
@@ -229,6 +232,10 @@ class Catalog:
     def word_of(self, verb: str) -> str:
         """Return the word for people of a verb of permissions."""
         return self.verb_words.get(verb, verb)
+
+    def words_of_noun(self, noun: str) -> str:
+        """Return the words for people of a noun of permissions; by default the noun with its parts separated."""
+        return self.noun_words.get(noun) or noun.replace("-", " ").replace("_", " ")
 
     def is_known(self, permission: Permission) -> bool:
         """Return whether the permission is one of the named ones, or covers any that is required."""

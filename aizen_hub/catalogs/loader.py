@@ -19,7 +19,7 @@ from aizen_hub.rbac.named_permission import NamedPermission
 from aizen_hub.rbac.role import Role
 
 FOLDER = Path(__file__).parent
-_MERGED = frozenset({"roles", "commands", "endpoints", "permissions", "tasks", "verb_words"})
+_MERGED = frozenset({"roles", "commands", "endpoints", "permissions", "tasks", "verb_words", "noun_words"})
 BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
@@ -160,6 +160,7 @@ def _build(model: CatalogModel) -> Catalog:
         groups_claim_required=model.groups_claim_required,
         tasks=tuple(dict.fromkeys([*model.tasks, *(entry.task for entry in commands.values())])),
         verb_words=MappingProxyType(dict(model.verb_words)),
+        noun_words=MappingProxyType(dict(model.noun_words)),
         named_permissions=tuple(
             NamedPermission(name, **dict(named), built_in=True) for name, named in model.permissions.items()
         ),

@@ -137,9 +137,10 @@ class CatalogBase(StrictModel):
     endpoints: dict[str, PermissionText] = {}
     groups_claim_required: bool = False
     permissions: dict[PermissionName, PermissionModel] = {}
-    # For people: the groups of commands that belong to one task, and the words for the verbs of permissions.
+    # For people: the groups of commands that belong to one task, and the words for the verbs and nouns of permissions.
     tasks: dict[Label, tuple[Label, ...]] = {}
     verb_words: dict[str, Label] = {}
+    noun_words: dict[str, Label] = {}
     roles: dict[RoleName, RoleModel] = {}
 
 

@@ -468,10 +468,11 @@ def test_a_group_without_a_task_is_one(tmp_path: Path) -> None:
         "commands:\n  - {command: show x, group: Base / First, permission: read:x}\n"
         "  - {command: show y, group: Base / Second, permission: read:y}\n  - {command: show z, permission: read:z}\n"
     )
-    tasks = "tasks: {Looking: [Base / First]}\nverb_words: {read: see}\n"
+    tasks = "tasks: {Looking: [Base / First]}\nverb_words: {read: see}\nnoun_words: {x: the X}\n"
     catalog = load_catalog(write_catalog(tmp_path, HEAD + ENDPOINT_LINES + tasks + commands))
     assert catalog.tasks == ("Looking", "Second", "Other")
     assert [entry.task for entry in catalog.commands.values()] == ["Looking", "Second", "Other"]
+    assert (catalog.words_of_noun("x"), catalog.words_of_noun("data-drift")) == ("the X", "data drift")
 
 
 @pytest.mark.parametrize(

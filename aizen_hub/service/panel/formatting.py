@@ -104,8 +104,13 @@ def break_role(name: str) -> Markup:
 
 def sentence(text: str) -> str:
     """Return a message as a sentence: with a capital letter and a final period."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?', '…')) else '.'}"
+    text = upper_first(text.strip())
+    return f"{text}{'' if text.endswith(('.', '!', '?', '…')) else '.'}"
+
+
+def upper_first(text: str) -> str:
+    """Return a text with a capital first letter; the others stay, such as those of an abbreviation."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def identity_path(identity: object) -> str:
@@ -162,5 +167,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "hue": hue,
     "break_role": break_role,
     "sentence": sentence,
+    "upper_first": upper_first,
     "with_query": with_query,
 }

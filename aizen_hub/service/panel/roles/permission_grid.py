@@ -77,10 +77,10 @@ def permission_grid(tx: ReadTransaction, held: Collection[str] = ()) -> Permissi
         cells = []
         for verb in columns:
             value = f"{verb}:{noun}" if noun in by_verb[verb] else None
-            cells.append(Cell(value, f"{catalog.word_of(verb)} {words(noun)}"))
+            cells.append(Cell(value, f"{catalog.word_of(verb)} {catalog.words_of_noun(noun)}"))
             placed.add(value)
         if any(cell.value for cell in cells):
-            tasks[task].append(GridRow(words(noun), tuple(cells)))
+            tasks[task].append(GridRow(catalog.words_of_noun(noun), tuple(cells)))
     others = sorted({str(permission) for permission in catalog.permissions if str(permission) not in placed})
     named = [entry for entry in named_permissions.list_named_permissions(tx) if entry.limit is None]
     wide = [
@@ -102,12 +102,7 @@ def describe(catalog: Catalog, value: str) -> str:
     """Return a permission in words, such as `see training`."""
     permission = Permission.parse(value)
     verb = "do anything with" if permission.verb == ANY else catalog.word_of(permission.verb)
-    return f"{verb} {'everything' if permission.noun == ANY else words(permission.noun)}"
-
-
-def words(noun: str) -> str:
-    """Return a noun of a permission as words."""
-    return noun.replace("-", " ").replace("_", " ")
+    return f"{verb} {'everything' if permission.noun == ANY else catalog.words_of_noun(permission.noun)}"
 
 
 def _tasks_of_nouns(catalog: Catalog) -> dict[str, str]:

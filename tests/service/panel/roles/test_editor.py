@@ -111,3 +111,10 @@ def test_only_those_who_manage_roles(panel: PanelService, user: str) -> None:
         assert post(panel, user, f"roles/LABELLER/{page}", ("p", "read:dataset")).status == 403
     assert post(panel, user, "roles/LABELLER/delete", confirm="LABELLER").status == 403
     assert permissions_of(panel, "LABELLER") == {"read:dataset", "write:dataset"}
+
+
+def test_kinds_of_object_have_the_words_of_the_catalog(panel: PanelService) -> None:
+    content = words(panel.get("boss", "roles/LABELLER/edit"))
+    assert "LLM application" in content
+    assert "Principal component analysis" in content
+    assert "Llm" not in content
