@@ -37,7 +37,9 @@ MAX_COOKIE_LENGTH = 4096
 COOKIE = "aizen-panel"
 """Name of the session cookie, before its prefix; see `BrowserLogin.cookie_name`."""
 _ENCRYPTED = re.compile(r"[A-Za-z0-9_-]{16,4000}")
-_NEXT = re.compile(r"(?!.*(?:\.\.|%2[eE]))[A-Za-z0-9/_.?=&%+:,~-]{0,1000}")
+_NEXT_PATH = re.compile(r"(?!.*(?:\.\.|//|%2[eE]))[A-Za-z0-9/_.%+:,~-]{0,1000}")
+_NEXT_QUERY = re.compile(r"[A-Za-z0-9/_.?=&%+:;,@$!'()*~-]{0,2000}")
+"""With the form of a request for access that a link fills in; the state of a sign-in holds it encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +237,14 @@ class BrowserLogin:
         return f"{self.hub_location.origin}{self._prefix}oauth_callback"
 
     def next_url(self, page: str) -> str:
-        """Return the URL of a page of this service; any other address becomes the start page (R120)."""
-        return self._prefix + (page.lstrip("/") if _NEXT.fullmatch(page) and "//" not in page else "")
+        """Return the URL of a page of this service; any other address becomes the start page (R120).
+
+        A query that cannot be passed on is left out.
+        """
+        path, has_query, query = page.partition("?")
+        if not _NEXT_PATH.fullmatch(path):
+            return self._prefix
+        return self._prefix + path.lstrip("/") + (f"?{query}" if has_query and _NEXT_QUERY.fullmatch(query) else "")
 
     # -- requests of signed-in browsers ------------------------------------------------------------------------------
 

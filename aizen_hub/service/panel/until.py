@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from aizen_hub.service.panel.form_errors import FieldError
 from aizen_hub.service.panel.formatting import format_day, last_moment
+from aizen_hub.validation.duration import format_duration, parse_duration
 
 NO_END = "none"
 ON_DATE = "date"
+_DURATIONS = ("8h", "7d", "30d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +27,23 @@ def _end_of_quarter(now: datetime) -> datetime:
     return datetime(now.year + (month > 12), (month - 1) % 12 + 1, 1, tzinfo=UTC)
 
 
-def presets(now: datetime, longest: datetime | None = None, *, allow_no_end: bool = True) -> tuple[Preset, ...]:
+def presets(
+    now: datetime, longest: datetime | None = None, *, allow_no_end: bool = True, chosen: str = ""
+) -> tuple[Preset, ...]:
     """Return the choices, the shortest first.
 
     Parameters
     ----------
     longest : datetime, optional
         What the grantor may give at most: it is the last choice, and nothing longer is offered.
+    chosen : str, optional
+        What is chosen now: a duration, such as that of a link, is offered too.
     """
     quarter = _end_of_quarter(now)
-    choices = [
-        (now + timedelta(hours=8), Preset("8h", "8 hours")),
-        (now + timedelta(days=7), Preset("7d", "7 days")),
-        (now + timedelta(days=30), Preset("30d", "30 days")),
-        (quarter, Preset("quarter", f"End of quarter ({format_day(last_moment(quarter), now)})")),
-    ]
+    texts = (chosen, *(text for text in _DURATIONS if parse_duration(text) != parse_duration(chosen)))
+    durations = {duration: text for text in texts if (duration := parse_duration(text))}
+    choices = [(now + duration, Preset(text, format_duration(duration))) for duration, text in durations.items()]
+    choices.append((quarter, Preset("quarter", f"End of quarter ({format_day(last_moment(quarter), now)})")))
     offered = [
         preset for ends, preset in sorted(choices, key=lambda choice: choice[0]) if not longest or ends < longest
     ]
@@ -58,7 +62,7 @@ def parse_until(
     Parameters
     ----------
     choice, date : str
-        What the picker sent: a preset or ``date``, and the last day.
+        What the picker sent: a preset, any duration, or ``date``, and the last day.
     field : str
         The field of the error.
 
@@ -71,13 +75,8 @@ def parse_until(
         raise FieldError(field, "choose until when")
     if choice == NO_END and longest is None:
         return None
-    ends = {
-        "8h": now + timedelta(hours=8),
-        "7d": now + timedelta(days=7),
-        "30d": now + timedelta(days=30),
-        "quarter": _end_of_quarter(now),
-        "longest": longest,
-    }.get(choice)
+    duration = parse_duration(choice)
+    ends = {"quarter": _end_of_quarter(now), "longest": longest}.get(choice) if duration is None else now + duration
     if choice in (ON_DATE, ""):
         ends = _end_of_day(date, field)
     if ends is None:

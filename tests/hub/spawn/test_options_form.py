@@ -55,7 +55,7 @@ async def test_what_cannot_be_started_has_its_reason_and_no_button() -> None:
         {"name": "old", "reason": "It is stopped by an administrator."},
     ]
     form = await options_form(spawner_with({"projects": [project("churn", "R")], "unavailable": unavailable}))
-    assert 'href="/services/aizen/me?project=fraud#ask"' in form
+    assert 'href="/services/aizen/me/ask?project=fraud"' in form
     assert "&lt;b&gt;cards" in form
     assert 'value="fraud"' not in form
     assert "project=old" not in form

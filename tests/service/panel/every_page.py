@@ -43,6 +43,11 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/home": (("home", "boss"), ("home", "ada")),
     "/search": (("search", "eve"), ("search?q=w&as_typed=1", "boss")),
     "/me": (("me", "eve"), ("me", "nil"), ("me", LONG_NAME)),
+    "/me/ask": (
+        ("me/ask", "nil"),
+        ("me/ask?project=p1&role=PROJECT_READER&for=4h&because=w", "nil"),
+        ("me/ask?role=X", LONG_NAME),
+    ),
     "/me/requests": (("me/requests", "rob"),),
     "/me/sessions": (("me/sessions", "eve"),),
     "/me/commands/{project}": (("me/commands/p1", "eve"),),

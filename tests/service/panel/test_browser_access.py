@@ -124,6 +124,8 @@ class TestSignIn:
             "requests//x",
             "%0d%0aX: 1",
             "http://a.example",
+            "../hub?next=me",
+            "me?a=\r\nX: 1",
         ],
     )
     async def test_redirects_stay_within_the_service(self, hub_service: Driver, page: str) -> None:
@@ -160,20 +162,20 @@ class TestForgedRequests:
     async def test_no_change_without_the_token_of_this_browser(self, hub_service: Driver, hub: FakeHub) -> None:
         window, other = Window(hub_service, hub), Window(hub_service, hub)
         token, foreign = await window.sign_in("nil"), await other.sign_in("eve")
-        request = {"scope": "p1", "role": "PROJECT_READER", "until": "none"}
+        request = {"project": "p1", "role": "PROJECT_READER", "until": "none"}
         for form in (request, {**request, "xsrf": "guess"}, {**request, "xsrf": foreign}):
-            assert (await window.post("me/request", form)).status in (400, 403)
+            assert (await window.post("me/ask", form)).status in (400, 403)
         assert b"No request yet" in (await window.get("me/requests")).body
-        assert (await window.post("me/request", {**request, "xsrf": token})).status == 303
+        assert (await window.post("me/ask", {**request, "xsrf": token})).status == 303
         assert b"No request yet" not in (await window.get("me/requests")).body
 
     @pytest.mark.proves("R116", "T-32")
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     async def test_another_site_is_refused_in_addition(self, window: Window, site: str) -> None:
         token = await window.sign_in("nil")
-        form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
-        assert (await window.post("me/request", form, **{"Sec-Fetch-Site": site})).status == 403
-        assert (await window.post("me/request", form, **{"Sec-Fetch-Site": "same-origin"})).status == 303
+        form = {"project": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+        assert (await window.post("me/ask", form, **{"Sec-Fetch-Site": site})).status == 403
+        assert (await window.post("me/ask", form, **{"Sec-Fetch-Site": "same-origin"})).status == 303
 
     @pytest.mark.proves("T-33")
     @pytest.mark.parametrize("fetch", [("cors", "empty"), ("no-cors", "image"), ("navigate", "iframe")])
@@ -238,7 +240,7 @@ async def test_text_of_users_is_escaped(window: Window, hub_service: Driver, hub
     token = await window.sign_in("nil")
     reason = "<img src=x onerror=alert(1)>{{ 7*7 }}"
     await window.post(
-        "me/request", {"scope": "p1", "role": "PROJECT_READER", "until": "none", "reason": reason, "xsrf": token}
+        "me/ask", {"project": "p1", "role": "PROJECT_READER", "until": "none", "because": reason, "xsrf": token}
     )
     ada = Window(hub_service, hub)
     await ada.sign_in("ada")

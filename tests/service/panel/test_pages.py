@@ -52,16 +52,16 @@ class TestFragments:
 
     async def test_a_change_by_a_script_names_the_page_to_open(self, window: Window) -> None:
         token = await window.sign_in("nil", "me")
-        form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
-        answer = await window.post("me/request", form, **{"HX-Request": "true"})
-        assert (answer.status, answer.headers["HX-Redirect"]) == (200, PREFIX + "me")
+        form = {"project": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+        answer = await window.post("me/ask", form, **{"HX-Request": "true"})
+        assert (answer.status, answer.headers["HX-Redirect"]) == (200, PREFIX + "me/requests")
 
 
 class TestToasts:
     async def test_a_toast_is_shown_once(self, window: Window) -> None:
         token = await window.sign_in("nil", "me")
-        form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
-        assert (await window.post("me/request", form)).headers["Location"] == PREFIX + "me"
+        form = {"project": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+        assert (await window.post("me/ask", form)).headers["Location"] == PREFIX + "me/requests"
         assert b"Your request was sent" in (await window.get("me")).body
         assert b"Your request was sent" not in (await window.get("me")).body
 
@@ -151,8 +151,8 @@ class TestProblemPages:
     async def test_a_form_of_a_signed_out_browser_says_what_was_not_saved(self, window: Window, hub: FakeHub) -> None:
         token = await window.sign_in("nil", "me")
         del hub.tokens["token-of-nil"]
-        form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
-        answer = await window.post("me/request", form)
+        form = {"project": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+        answer = await window.post("me/ask", form)
         assert answer.status == 401
         assert b"You are not signed in" in answer.body
         assert b"What you typed was not saved." in answer.body

@@ -30,10 +30,10 @@ async def test_no_page_is_preloaded(window: Window, value: str) -> None:
 @pytest.mark.proves("R137", "T-57")
 async def test_no_form_and_no_api_is_used_by_a_worker(window: Window) -> None:
     token = await window.sign_in("nil")
-    form = {"scope": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
-    assert (await window.post("me/request", form, **{MARK: ""})).status == 403
+    form = {"project": "p1", "role": "PROJECT_READER", "until": "none", "xsrf": token}
+    assert (await window.post("me/ask", form, **{MARK: ""})).status == 403
     assert (await window.api("GET", "/me", **{"X-XSRF-Token": token, MARK: ""})).status == 403
-    assert (await window.post("me/request", form)).status == 303
+    assert (await window.post("me/ask", form)).status == 303
 
 
 @pytest.mark.proves("R137")

@@ -38,6 +38,7 @@ def test_the_longest_is_the_last_and_nothing_longer_is_offered() -> None:
     [
         ("8h", "", NOW + timedelta(hours=8)),
         ("7d", "", NOW + timedelta(days=7)),
+        ("4h", "", NOW + timedelta(hours=4)),
         ("quarter", "", datetime(2027, 1, 1, tzinfo=UTC)),
         ("none", "", None),
         ("date", "2026-12-24", datetime(2026, 12, 25, tzinfo=UTC)),
@@ -53,7 +54,8 @@ def test_a_choice_is_read(choice: str, date: str, expected: datetime | None) -> 
     ("choice", "date", "longest", "part"),
     [
         ("", "", None, "choose"),
-        ("9h", "", None, "choose"),
+        ("9x", "", None, "choose"),
+        ("60d", "", NOW + timedelta(days=9), "at most"),
         ("longest", "", None, "choose"),
         ("date", "", None, "write a day"),
         ("date", "soon", None, "write a day"),
@@ -68,3 +70,9 @@ def test_what_is_refused(choice: str, date: str, longest: datetime | None, part:
     with pytest.raises(FieldError, match=part) as error:
         parse_until(choice, date, NOW, longest)
     assert error.value.faults[0].pointer == "/until"
+
+
+@pytest.mark.parametrize(("chosen", "values"), [("4h", "4h 8h"), ("14d", "8h 7d 14d"), ("7 days", "8h 7")])
+def test_another_chosen_duration_is_offered_too(chosen: str, values: str) -> None:
+    assert " ".join(preset.value for preset in presets(NOW, chosen=chosen)).startswith(values)
+    assert len({preset.label for preset in presets(NOW, chosen=chosen)}) == len(presets(NOW, chosen=chosen))

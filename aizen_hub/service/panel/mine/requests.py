@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from aizen_hub.accounts import pending_changes
-from aizen_hub.accounts.roles import access_requests
+from aizen_hub.accounts.roles import access_requests, assignments
 from aizen_hub.api_models.schema import Name
 from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
@@ -33,7 +33,11 @@ async def show_own_requests(ctx: RequestContext) -> RawResponse:
             _p.c.kind == pending_changes.ACCESS_REQUEST, _p.c.requested_by == str(viewer.identity)
         )
         newest_first = query.model_copy(update={"sort": query.sort or "-sent"})
-        return {"page": read_page(viewer.tx, of_viewer, [Sort("sent", (_p.c.requested, _p.c.id))], newest_first)}
+        page = read_page(viewer.tx, of_viewer, [Sort("sent", (_p.c.requested, _p.c.id))], newest_first)
+        return {
+            "page": page,
+            "asked_until": {row.id: assignments.parse_time(row.payload["until"]) for row in page.rows},
+        }
 
     return await show_page(ctx, "mine/requests.html", read)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from aizen_hub.service.panel.mine import access, account, commands, leaving, requests, second_factor, sessions
+from aizen_hub.service.panel.mine import access, account, asking, commands, leaving, requests, second_factor, sessions
 
 ROUTES = (
     *access.ROUTES,
+    *asking.ROUTES,
     *requests.ROUTES,
     *leaving.ROUTES,
     *commands.ROUTES,
