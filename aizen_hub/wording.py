@@ -86,6 +86,11 @@ ALL_COMMANDS = Wording(
     command_line="in a notebook, `%aizen help` lists the commands",
     web="in a notebook, %aizen help lists the commands",
 )
+LIST_JOBS = Wording(
+    "`%aizen jobs` lists yours",
+    command_line="`GET /api/v1/jobs` lists yours",
+    web="check the address",
+)
 LAST_LOGIN = Wording(
     "link another login first",
     command_line="to remove it anyway, add `--last`; in the API, set `last`",

@@ -147,6 +147,7 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "intent": EventText(_R, "play", "{actor} gave {command} to the platform[ in {project}]"),
     "outcome": EventText(_R, "check", "a command ended: {state}[ ({message})]"),
     "job.started": EventText(_R, "play", "{actor} started {key}[ in {project}]"),
+    "job.stop-requested": EventText(_R, "stop", "{actor} stopped `{command}`[ in {project}]"),
     "job.ended": EventText(_R, "check", "a job ended[ in {project}]: {outcome}"),
     "access.read": EventText(_R, "search", "{actor} read {query}[ of {target}][ in {project}]"),
     "evaluation": EventText(_R, "search", "{actor} asked whether {subject} may {command}[ in {project}]"),

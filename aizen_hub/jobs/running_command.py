@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.core_event import CommandState, CoreEvent
 
 _MAX_QUEUED = 256
+_MAX_LOG = 40
+"""Log lines that are kept for those who attach later."""
 
 
 class RunningCommand:
@@ -22,8 +25,14 @@ class RunningCommand:
         self.command = command
         self.end: CoreEvent | None = None
         self._progress: CoreEvent | None = None
+        self._log: deque[CoreEvent] = deque(maxlen=_MAX_LOG)
         self._detached = False
         self._readers: set[asyncio.Queue[CoreEvent | None]] = set()
+
+    @property
+    def progress(self) -> CoreEvent | None:
+        """The latest progress that the core has reported."""
+        return self._progress
 
     @property
     def state(self) -> str:
@@ -40,24 +49,25 @@ class RunningCommand:
         return out
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events from now on, as they are sent to clients.
+        """Yield the latest log lines, the progress, and the events from now on, as they are sent to clients.
 
         The last one is ``end``, unless this process stops first; another process then follows the command.
         """
         queue: asyncio.Queue[CoreEvent | None] = asyncio.Queue()
         self._readers.add(queue)
+        # What comes after this line is in the queue.
+        missed = [event for event in (*self._log, self.end or self._progress) if event is not None]
         try:
-            if self.end is not None:
-                yield self.end.to_json()
-                return
-            if self._progress is not None:
-                yield self._progress.to_json()
-            while not self._detached:
-                event = await queue.get()
-                if event is None:
-                    return
+            for event in missed:
                 yield event.to_json()
                 if event.event == "end":
+                    return
+            while not self._detached:
+                queued = await queue.get()
+                if queued is None:
+                    return
+                yield queued.to_json()
+                if queued.event == "end":
                     return
         finally:
             self._readers.discard(queue)
@@ -66,7 +76,9 @@ class RunningCommand:
         """Send one event to all readers; a slow reader misses progress and log lines, never the end."""
         if event.event == "progress":
             self._progress = event
-        if event.event == "end":
+        elif event.event == "log":
+            self._log.append(event)
+        elif event.event == "end":
             self.end = event
         for queue in self._readers:
             if event.event == "end" or queue.qsize() < _MAX_QUEUED:

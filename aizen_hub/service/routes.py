@@ -28,6 +28,8 @@ from aizen_hub.service.api.identities import (
     user_stop,
     users,
 )
+from aizen_hub.service.api.mine import jobs as own_jobs
+from aizen_hub.service.api.mine import session as own_session
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH_ROUTES
 from aizen_hub.service.openapi import build_document
@@ -58,6 +60,8 @@ def routes() -> tuple[Route, ...]:
         *linked_logins.ROUTES,
         *OAUTH_ROUTES,
         *me.ROUTES,
+        *own_session.ROUTES,
+        *own_jobs.ROUTES,
         *core_events.ROUTES,
         *users.ROUTES,
         *sessions.ROUTES,

@@ -25,13 +25,16 @@ def describe_roles(tx: ReadTransaction, identity: Identity, project: str | None)
 
 def _describe(held: HeldAccess, project: str | None) -> str:
     where = " in the whole system" if held.scope == SYSTEM and project is not None else ""
-    if held.via:
-        source = " in ".join(f"group {group.name}" for group in held.via)
-    elif held.creator:
-        source = "the creation of the project"
-    elif held.mapped:
-        source = "a directory rule"
-    else:
-        source = Identity.parse(held.granted_by).name
     end = "no end" if held.ends is None else f"until {held.ends:%Y-%m-%d %H:%M} UTC"
-    return f"{held.role}{where} from {source}, {end}"
+    return f"{held.role}{where} from {describe_source(held)}, {end}"
+
+
+def describe_source(held: HeldAccess) -> str:
+    """Return where a role comes from: a group, the creation of the project, a directory rule, or who gave it."""
+    if held.via:
+        return " in ".join(f"group {group.name}" for group in held.via)
+    if held.creator:
+        return "the creation of the project"
+    if held.mapped:
+        return "a directory rule"
+    return Identity.parse(held.granted_by).name

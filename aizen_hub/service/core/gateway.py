@@ -19,7 +19,7 @@ from aizen_hub.jobs.core_client import ACCEPT_SECONDS, CoreClient
 from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.runner import Runner
 from aizen_hub.jobs.running_command import RunningCommand, unknown_end
-from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.problems import CoreFailed, Problem, Unavailable
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import project_of
 from aizen_hub.service.core.command_log import SERVICE, CommandLog, InFlightCommand
@@ -72,8 +72,9 @@ class CoreGateway:
         self._store = AsyncStore(store, pools)
         self.command_log = CommandLog(store, metrics.observe_core_seconds)
         core = settings.core
+        self._client = None if core is None else CoreClient(core, self._sign)
         self.runner = Runner(
-            None if core is None else CoreClient(core, self._sign),
+            self._client,
             self.command_log,
             _Authorizer(store, pools, decisions, self.command_log, metrics),
             total_seconds=core.total_seconds if core else 3_600.0,
@@ -128,6 +129,24 @@ class CoreGateway:
             problem.extensions.setdefault("decision", decision_view(recorded))
             problem.extensions.setdefault("id", recorded.id)
             raise problem from None
+
+    async def cancel(self, row: Any) -> None:
+        """Ask the core to stop an open command, whichever process follows it; its end comes by its stream.
+
+        Parameters
+        ----------
+        row : Row
+            Of `leases.find_command`.
+
+        Raises
+        ------
+        CoreFailed
+            No core is configured, or it did not accept the cancellation.
+        """
+        if self._client is None:
+            raise CoreFailed("no core is configured any more", remedy="ask an administrator")
+        core_command, _ = self._restore(row)
+        await self._client.cancel(core_command)
 
     async def resume_commands(self) -> None:
         """Renew the leases of the commands that this process follows, and claim those without an owner (T-08).

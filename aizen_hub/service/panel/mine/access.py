@@ -9,9 +9,9 @@ from sqlalchemy import select
 from aizen_hub.accounts.roles import access_requests
 from aizen_hub.api_models.schema import Schema
 from aizen_hub.authorization.queries.effective_access import ScopeAccess, list_access
+from aizen_hub.jobs.limit_use import read_limits
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.panel.limit_use import read_limits
 from aizen_hub.service.panel.mine import asking, sessions
 from aizen_hub.service.panel.pages import page_route, show_page
 from aizen_hub.service.panel.paging import OptionalText

@@ -1,0 +1,75 @@
+"""What a session is told about itself: roles with end and source, limits and their use, own requests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.rbac.assignment import Interval
+from aizen_hub.rbac.identity import Identity
+from tests.service.conftest import OPERATOR, Driver
+
+
+async def test_a_session_knows_its_roles_with_end_and_source(service: Driver) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        ends = tx.now + timedelta(hours=4)
+        management.create_group(tx, "data")
+        membership.add_member(tx, "data", Identity.user("rob"))
+        group = Identity.group("data")
+        assignments.write_assignment(
+            tx, "PROJECT_EXECUTOR", "p1", group, interval=Interval(None, ends), reason="the migration"
+        )
+        assignments.write_assignment(tx, "PROJECT_READER", "p2", Identity.user("rob"), reason="elsewhere")
+    rob = await service.open("rob")
+    response = await service.call("GET", "/api/v1/session", auth=rob.auth)
+    assert response.status == 200, response.body
+    view = response.json
+    assert (view["user"], view["project"], view["session"]["id"]) == ("rob", "p1", rob.id)
+    assert view["panel"].endswith("/services/aizen/")
+    roles = {role["role"]: role for role in view["roles"]}
+    assert set(roles) == {"PROJECT_READER", "PROJECT_EXECUTOR"}, "those of this project and the system only"
+    executor, reader = roles["PROJECT_EXECUTOR"], roles["PROJECT_READER"]
+    assert (executor["source"], executor["via"], executor["reason"]) == ("group data", ["group:data"], "the migration")
+    assert executor["state"] == "effective"
+    assert 0 < executor["seconds_left"] <= 4 * 3600
+    assert reader["ends"] is None
+    assert reader["scope"] == "p1"
+
+
+async def test_it_shows_own_requests_with_their_state(service: Driver) -> None:
+    rob, ada = await service.open("rob"), await service.open("ada")
+    body = {"role": "PROJECT_EXECUTOR", "scope": "p1", "reason": "to train"}
+    asked = await service.call("POST", "/api/v1/requests", body, auth=rob.auth)
+    assert asked.status == 201, asked.body
+
+    async def states() -> list[tuple[str, str]]:
+        shown = await service.call("GET", "/api/v1/session", auth=rob.auth)
+        return [(request["state"], request["comment"]) for request in shown.json["requests"]]
+
+    assert await states() == [("waiting", "")]
+    request = asked.json["data"]["request"]
+    denied = await service.call("POST", f"/api/v1/requests/{request}/deny", {"comment": "not now"}, auth=ada.auth)
+    assert denied.status == 200, denied.body
+    assert await states() == [("denied", "not now")]
+    of_ada = await service.call("GET", "/api/v1/session", auth=ada.auth)
+    assert of_ada.json["requests"] == [], "only one's own"
+
+
+@pytest.mark.proves("R72")
+async def test_a_session_whose_roles_are_gone_is_told_nothing_else(service: Driver) -> None:
+    rob, ada = await service.open("rob"), await service.open("ada")
+    revoked = await service.command(ada, "revoke role PROJECT_READER from rob")
+    assert revoked.status == 200, revoked.body
+    response = await service.call("GET", "/api/v1/session", auth=rob.auth)
+    assert response.status == 200, response.body
+    assert (response.json["roles"], response.json["project"]) == ([], "p1")
+
+
+async def test_without_a_session_it_shows_the_roles_of_all_scopes(service: Driver) -> None:
+    response = await service.call("GET", "/api/v1/session", auth=f"Bearer {service.robot}")  # type: ignore[attr-defined]
+    assert response.status == 200, response.body
+    assert (response.json["kind"], response.json["session"]) == ("service-account", None)
+    assert [role["role"] for role in response.json["roles"]] == ["AIZEN_ADMIN"]
