@@ -9,4 +9,6 @@ def describe_outage(error: Unavailable) -> str:
     """Return why the service did not answer a request of the hub, as a clause for pages."""
     if error.extensions.get("sealed"):
         return "the access service is sealed and decides nothing until an administrator of this hub has repaired it"
+    if error.extensions.get("starting"):
+        return "the access service is starting; try again in a moment"
     return "the access service does not respond; try again in a minute"

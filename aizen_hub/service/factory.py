@@ -122,7 +122,7 @@ def _assemble(
     metrics_token: str | None,
     environ: Mapping[str, str],
 ) -> ServiceContext:
-    prefix = environ.get("JUPYTERHUB_SERVICE_PREFIX", DEFAULT_PREFIX)
+    prefix = panel_prefix(environ)
     deadline = settings.service.deadline_seconds
     metrics, state, clock = Metrics(), ServiceState(), ClockCheck(shared=not settings.uses_sqlite)
     pools = Pools(embedded=settings.uses_sqlite)
@@ -174,6 +174,11 @@ def _assemble(
         core=CoreGateway(settings, catalog, store, pools, decisions, verifier, clock, metrics),
         operations=OperationRunner(store, KINDS, catalog.command_with_handler, lambda: state.sealed is not None),
     )
+
+
+def panel_prefix(environ: Mapping[str, str]) -> str:
+    """Return the path of the service below the hub's proxy, with a slash at both ends."""
+    return environ.get("JUPYTERHUB_SERVICE_PREFIX", DEFAULT_PREFIX)
 
 
 def _service_name(prefix: str) -> str:

@@ -11,21 +11,25 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
 from aizen_hub.problems import Problem
+from aizen_hub.secret_files import SecretFileError
 from aizen_hub.service.app import create_app, create_metrics_app
+from aizen_hub.service.auth.browser_login import HubLocation
 from aizen_hub.service.background.scheduler import Scheduler
 from aizen_hub.service.background.tasks import ScheduledTasks
 from aizen_hub.service.context import ServiceContext
-from aizen_hub.service.factory import build_context
+from aizen_hub.service.factory import build_context, panel_prefix
 from aizen_hub.service.http.listener import Listener
+from aizen_hub.service.hub_variables import hub_variables
 from aizen_hub.service.runtime.log_config import configure_logging
 from aizen_hub.service.runtime.parent_death import StartupError
+from aizen_hub.service.startup_listener import StartupListener
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store.instance_lock import InstanceLock
 
@@ -45,6 +49,8 @@ class Server:
     context : ServiceContext
     host, port : str, int
         Port 0 chooses a free one, for tests.
+    sockets : sequence of socket, optional
+        Bound to that port already.
 
     Raises
     ------
@@ -52,9 +58,11 @@ class Server:
         The port, or that of the metrics, cannot be used.
     """
 
-    def __init__(self, context: ServiceContext, host: str, port: int) -> None:
+    def __init__(
+        self, context: ServiceContext, host: str, port: int, sockets: Sequence[socket.socket] | None = None
+    ) -> None:
         self.context = context
-        sockets = _bind(host, port, "service.port")
+        sockets = sockets or _bind(host, port, "service.port")
         self.port: int = sockets[0].getsockname()[1]
         self._listeners = [(Listener(create_app(context), _DRAIN_SECONDS), sockets)]
         metrics = context.settings.metrics
@@ -112,12 +120,27 @@ def run(path: str | Path, environ: Mapping[str, str] | None = None) -> int:
         configure_logging(level)
         settings = Settings.load(path, environ)
         return asyncio.run(_run(settings, environ))
-    except (ConfigurationError, StartupError) as error:
+    except (ConfigurationError, StartupError, SecretFileError) as error:
         print(f"aizen-hub serve: {error}", file=sys.stderr)
         return 1
     except Problem as error:
         print(f"aizen-hub serve: {error.detail}" + (f"; {error.remedy}" if error.remedy else ""), file=sys.stderr)
         return 1
+
+
+async def _start(settings: Settings, instance: str, environ: Mapping[str, str]) -> Server:
+    """Open the port, build the service in a thread, and serve it there."""
+    host, port = settings.service.host, settings.service.port
+    sockets = _bind(host, port, "service.port")
+    environ = hub_variables(settings, environ)
+    startup = StartupListener(instance, panel_prefix(environ), HubLocation.from_environ(environ).address)
+    await startup.start(sockets)
+    # If it fails, the process ends, and what is held back stays unanswered.
+    context = await asyncio.to_thread(build_context, settings, instance=instance, environ=environ)
+    server = Server(context, host, port, sockets)
+    await server.start()
+    await startup.stop()
+    return server
 
 
 async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -128,11 +151,8 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         lock = InstanceLock.for_settings(settings)
         if lock is not None:
             stack.enter_context(lock)
-        # Everything that may take long or fail is done before the port opens: a client that connects finds a service
-        # that is complete.
-        context = build_context(settings, instance=instance or secrets.token_hex(16), environ=environ)
-        server = Server(context, settings.service.host, settings.service.port)
-        await server.start()
+        server = await _start(settings, instance or secrets.token_hex(16), environ)
+        context = server.context
         # The parts of a service live until its end: scanning them in every collection frees nothing.
         gc.collect()
         gc.freeze()

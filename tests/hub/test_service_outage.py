@@ -14,6 +14,7 @@ from aizen_hub.problems import Unavailable
     [
         (Unreachable("no"), "does not respond; try again in a minute"),
         (Unavailable("busy"), "does not respond"),
+        (Unavailable("wait", extensions={"starting": True}), "is starting; try again in a moment"),
         (Unavailable("no key at /srv/x", extensions={"sealed": True}), "is sealed and decides nothing until"),
     ],
 )

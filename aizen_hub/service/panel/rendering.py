@@ -134,17 +134,14 @@ def render_problem(service: ServiceContext, route: Route | None, request: BaseRe
             return RawResponse(b"", HTML, {**HEADERS, "Location": address}, HTTPStatus.FOUND, (cookie,))
     except Problem as error:
         problem = error
-    variables = {
-        **NO_SHELL,
-        "hub": service.browser_login.hub_location.address,
-        "me": None,
-        "xsrf": None,
-        "here": "" if route is None else current_page(route.path),
-        "now": None,
-        "toast": None,
-        **problem_variables(problem, _page_to_return_to(request, service.prefix)),
-    }
-    body = render_template("problem_toast.html" if htmx else "problem.html", variables, service.prefix)
+    body = render_problem_page(
+        problem,
+        _page_to_return_to(request, service.prefix),
+        service.prefix,
+        service.browser_login.hub_location.address,
+        here="" if route is None else current_page(route.path),
+        template="problem_toast.html" if htmx else "problem.html",
+    )
     headers = dict(HEADERS)
     if htmx:
         headers |= {"HX-Retarget": "#az-toasts", "HX-Reswap": "innerHTML", "HX-Push-Url": "false"}
@@ -154,6 +151,31 @@ def render_problem(service: ServiceContext, route: Route | None, request: BaseRe
         headers["Allow"] = ", ".join(problem.extensions["allow"])
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR else problem.status
     return RawResponse(body.encode(), HTML, headers, status)
+
+
+def render_problem_page(
+    problem: Problem, page: str, prefix: str, hub_address: str, *, here: str = "", template: str = "problem.html"
+) -> str:
+    """Return the page of a problem without the frame that depends on its reader, as HTML.
+
+    Parameters
+    ----------
+    page : str
+        See `problem_variables`.
+    here : str
+        Page of the menu that it belongs to.
+    """
+    variables = {
+        **NO_SHELL,
+        "hub": hub_address,
+        "me": None,
+        "xsrf": None,
+        "here": here,
+        "now": None,
+        "toast": None,
+        **problem_variables(problem, page),
+    }
+    return render_template(template, variables, prefix)
 
 
 def problem_variables(problem: Problem, page: str) -> dict[str, Any]:

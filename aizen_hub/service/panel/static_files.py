@@ -53,12 +53,21 @@ def _read_file(name: str) -> tuple[bytes, str]:
     return (_IMPORTS.sub(b"", content) if name == "hub.css" else content), content_type
 
 
-async def show_static_file(ctx: RequestContext) -> RawResponse:
-    name = ctx.path_params["file"]
+def read_static_file(name: str) -> RawResponse:
+    """Return a static file as a response.
+
+    Raises
+    ------
+    NotFound
+    """
     if name not in _FILES:
         raise NotFound("there is nothing at this address")
     content, content_type = _read_file(name)
     return RawResponse(content, content_type, _CACHE_HEADERS)
+
+
+async def show_static_file(ctx: RequestContext) -> RawResponse:
+    return read_static_file(ctx.path_params["file"])
 
 
 ROUTES = (
