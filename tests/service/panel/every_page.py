@@ -59,6 +59,7 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/audit": (("audit?when=all", "boss"), ("audit?when=all&q=PROJECT_READER", "boss")),
     "/projects/{project}/audit": (("projects/p1/audit", "ada"),),
     "/projects/{project}/review": (("projects/p1/review", "ada"),),
+    "/system/review": (("system/review", "boss"),),
     "/reviews/{review}": (("reviews/{review}", "ada"),),
     "/reviews/{review}/preview": (("reviews/{review}/preview", "ada"),),
     "/why": (

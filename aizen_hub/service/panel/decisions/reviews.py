@@ -1,4 +1,4 @@
-"""Pages *Review access*: the assignments of a project with their use, what is decided, and carrying it out."""
+"""Pages *Review access*: the assignments of a project, or of the system, with their use, what is decided, and carrying it out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aizen_hub.accounts.reviews.rows import Choice, ReviewAuthority, ReviewRow, 
 from aizen_hub.api_models.schema import Note, Schema
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, Problem
-from aizen_hub.rbac.role import project_of
+from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.service.http.form import EmptyForm, Form, LastDay, Ticked
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.formatting import page_path
@@ -24,11 +24,12 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.paging import EMPTY_IS_NONE, OptionalText
 from aizen_hub.service.panel.projects import project_head
 from aizen_hub.service.panel.rendering import see_other
-from aizen_hub.service.panel.visibility import Viewer
+from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
 
 PAGE = 25
+_SYSTEM_PAGE = "system/review"
 _FILTERS = {
     RowFilter.ALL: "All",
     RowFilter.UNDECIDED: "Not decided",
@@ -88,15 +89,27 @@ async def show_project_reviews(ctx: RequestContext) -> RawResponse:
     def read(viewer: Viewer) -> dict[str, Any]:
         project = project_head.require_readable(viewer, name)
         listed = lifecycle.list_reviews(viewer.tx, project.name)
-        return {**project_head.read_head(viewer, project, "review"), "reviews": listed}
+        start_page = page_path("projects", project.name, "review")
+        return {**project_head.read_head(viewer, project, "review"), "reviews": listed, "start_page": start_page}
+
+    return await show_page(ctx, "decisions/reviews.html", read)
+
+
+async def show_system_reviews(ctx: RequestContext) -> RawResponse:
+    """Show the same of the roles in the whole system."""
+
+    def read(viewer: Viewer) -> dict[str, Any]:
+        if not viewer.may("access"):
+            raise not_in_panel()
+        return {"project": None, "reviews": lifecycle.list_reviews(viewer.tx, SYSTEM), "start_page": _SYSTEM_PAGE}
 
     return await show_page(ctx, "decisions/reviews.html", read)
 
 
 async def start_review(ctx: RequestContext) -> RawResponse:
-    name, body = ctx.path_params["project"], ctx.body
+    scope, body = ctx.path_params.get("project", SYSTEM), ctx.body
     review: AccessReview = await authorized_value(
-        ctx, lambda tx: lifecycle.start_review(tx, name, deadline=body.deadline, note=body.note)
+        ctx, lambda tx: lifecycle.start_review(tx, scope, deadline=body.deadline, note=body.note)
     )
     return see_other(ctx, page_path("reviews", review.id), "The review was started; the other admins are told.")
 
@@ -224,6 +237,8 @@ def _place(text: str | None) -> tuple[str, str] | None:
 ROUTES = (
     page_route("/projects/{project}/review", show_project_reviews, "The reviews of access of a project."),
     form_route("/projects/{project}/review", start_review, "Start a review of access.", ReviewStartForm),
+    page_route(f"/{_SYSTEM_PAGE}", show_system_reviews, "The reviews of access in the whole system."),
+    form_route(f"/{_SYSTEM_PAGE}", start_review, "Start a review of access in the whole system.", ReviewStartForm),
     page_route("/reviews/{review}", show_review, "One review of access.", ReviewPageQuery),
     form_route("/reviews/{review}/decide", decide, "Save decisions of a review.", ReviewChoicesForm),
     form_route("/reviews/{review}/fill", fill_in, "Fill in decisions by a rule.", ReviewFillForm),

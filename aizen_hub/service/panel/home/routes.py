@@ -50,6 +50,7 @@ async def show_home(ctx: RequestContext) -> RawResponse:
             "mail": facts.read_mail(tx) if administers else None,
             "signing_key": facts.oldest_signing_key(tx, service.keys) if administers else None,
             "is_manager": viewer.is_manager,
+            "may_review": viewer.may("access"),
         }
 
     return await show_page(

@@ -73,6 +73,7 @@ async def show_system(ctx: RequestContext) -> RawResponse:
             ).all(),
             "operations": list_visible_operations(tx, tx.actor)[:_MAX_OPERATIONS],
             "may_rotate": viewer.may("locks"),
+            "may_review": viewer.may("access"),
         }
 
     health = service.checkpoint_health

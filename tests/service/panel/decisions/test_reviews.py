@@ -130,3 +130,28 @@ async def test_a_finished_review_is_not_changed(window: Window) -> None:
     assert (await window.post(f"{page}/finish", {"xsrf": token})).status == 303
     assert (await window.post(f"{page}/carry-out", {"xsrf": token})).status == 409
     assert "Finished by ada" in (await window.get(page)).body.decode()
+
+
+@pytest.mark.proves("R131")
+async def test_the_roles_in_the_whole_system_are_reviewed_by_those_who_read_access_there(
+    hub_service: Driver, window: Window
+) -> None:
+    token = await window.sign_in("boss", "me")
+    assert "Start a review" in (await window.get("system/review")).body.decode()
+    started = await window.post("system/review", {"xsrf": token, "note": "every year"})
+    assert started.status == 303, started.body
+    page = started.headers["Location"].removeprefix("/services/aizen/")
+    text = (await window.get(page)).body.decode()
+    assert "The whole system" in text
+    assert "AIZEN_ADMIN" in text
+    assert "Go on with it" in (await window.get("system/review")).body.decode()
+    assert page in (await window.get("home")).body.decode()
+
+    other = Window(hub_service, window.hub)
+    token = await other.sign_in("ada", "me")
+    for answer in (
+        await other.get("system/review"),
+        await other.post("system/review", {"xsrf": token}),
+        await other.get(page),
+    ):
+        assert answer.status in (403, 404)
