@@ -64,10 +64,13 @@ class PolicyRequest:
         Returns the policy; parsing a large one takes a second, so it is done in the operation.
     prune : bool
         Take away what the file omits.
+    digest : str
+        Of the text and of ``prune``: the result of a plan repeats it, so that it can be told which file was planned.
     """
 
     read: Callable[[ReadTransaction], Policy]
     prune: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def plan_policy(control: OperationControl, request: PolicyRequest) -> Mapping[st
         steps=steps,
         permissions=rights,
         unlisted=plan.assignments.unlisted,
+        digest=request.digest,
     )
     return result.at_revision(plan.revision).to_json()
 

@@ -103,8 +103,8 @@ def break_role(name: str) -> Markup:
 
 
 def sentence(text: str) -> str:
-    """Return a message as a sentence: with a capital letter and a final period."""
-    text = upper_first(text.strip())
+    """Return a message as a sentence: with a capital letter and a final period, and names without backticks."""
+    text = upper_first(text.replace("`", "").strip())
     return f"{text}{'' if text.endswith(('.', '!', '?', '…')) else '.'}"
 
 

@@ -199,8 +199,12 @@ def run_commands(panel: PanelService) -> None:
     response = panel.run(panel.driver.hub("POST", "/login/registrations", body))
     assert response.status == 204, response.body
     policy = yaml.safe_load(panel.get("boss", "policy/-/export"))
-    policy["assignments"].append({"role": "PROJECT_READER", "scope": "p2", "identity": "user:maker"})
-    IDS["policy"] = _start(panel, "policy", {"policy": yaml.safe_dump(policy), "act": "apply"})
+    policy["assignments"].append({"role": "PROJECT_ADMIN", "scope": "p2", "identity": "user:maker"})
+    text = yaml.safe_dump(policy)
+    planned = panel.post("boss", "policy", {"policy": text, "act": "plan"}).body.decode()
+    plan = re.findall(r'name="plan" value="([0-9a-f]+)"', planned)[0]
+    _wait_for_end(panel, "policy", plan)
+    IDS["policy"] = _start(panel, "policy", {"policy": text, "act": "apply", "plan": plan})
     table = f"login,name,mail,provider\nfrida,<b class={INJECTED}>\u202eFrida,,lab\n"
     IDS["import"] = _start(panel, "people/-/import", {"table": table, "delivery": "show"})
 
@@ -210,7 +214,11 @@ def _start(panel: PanelService, page: str, form: Mapping[str, str]) -> str:
     response = panel.post("boss", page, form)
     assert response.status == 303, response.body
     operation = str(response.headers["Location"].rpartition("/")[2])
+    _wait_for_end(panel, page, operation)
+    return operation
 
+
+def _wait_for_end(panel: PanelService, page: str, operation: str) -> None:
     async def has_ended() -> bool:
         body = (await panel.window("boss").get(f"{page}/{operation}")).body.decode()
         progress = re.search(r'<div id="progress"[^>]*>', body)
@@ -219,4 +227,3 @@ def _start(panel: PanelService, page: str, form: Mapping[str, str]) -> str:
     end = time.monotonic() + TIMEOUT_S
     while not panel.run(has_ended()):
         assert time.monotonic() < end, f"{page} has not ended within {TIMEOUT_S} s"
-    return operation

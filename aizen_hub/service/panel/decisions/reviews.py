@@ -1,4 +1,4 @@
-"""Pages *Review access*: the assignments of a project, or of the system, with their use, what is decided, and carrying it out."""
+"""Pages *Review access*: the roles given in a project or in the system with their use, decisions, carrying them out."""
 
 from __future__ import annotations
 

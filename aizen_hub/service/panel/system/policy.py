@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
 
+from aizen_hub.api_models.schema import Schema
 from aizen_hub.catalogs.yaml_source import SourceError, parse_source
 from aizen_hub.commands.lexer import ascii_excerpt
 from aizen_hub.operations.records import get_visible_operation, request_cancellation
 from aizen_hub.policy.apply import APPLY, PLAN, PolicyRequest
 from aizen_hub.policy.export import export_policy
 from aizen_hub.policy.loader import Policy, read_policy
-from aizen_hub.problems import Problem
+from aizen_hub.problems import NotFound, Problem
 from aizen_hub.service.http.form import EmptyForm, Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.operations import start_operation
@@ -23,7 +25,7 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store.transaction import ReadTransaction
+from aizen_hub.store.transaction import ActorTransaction, ReadTransaction
 
 MAX_TEXT = 8 << 20
 _MAX_LINES = 20
@@ -34,6 +36,13 @@ class PolicyForm(Form):
     policy: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     prune: Typed = ""
     act: Typed = ""
+    plan: Typed = ""
+
+
+class PolicyProgressQuery(Schema):
+    """``with_file``: the page that asks has the file, to carry it out when its plan has ended."""
+
+    with_file: Typed = ""
 
 
 async def show_policy(ctx: RequestContext) -> RawResponse:
@@ -70,17 +79,20 @@ async def download_policy(ctx: RequestContext) -> RawResponse:
 async def start_policy(ctx: RequestContext) -> RawResponse:
     body = ctx.body
     kind = APPLY if body.act == "apply" else PLAN
+    digest = hashlib.sha256(f"{bool(body.prune)} {body.policy}".encode()).hexdigest()
 
-    def check(tx: Any) -> Policy:
+    def check(tx: ActorTransaction) -> Policy:
         # Before the file is parsed, which takes long; and a plan tells which of its roles are given already.
         _require_reader(Viewer(tx))
+        if kind == APPLY:
+            _require_planned(tx, body, digest)
         return _read(body.policy, tx)
 
     async def change() -> RawResponse:
         if not body.policy.strip():
             raise FieldError("policy", "choose a file, or paste its text")
         await ctx.authorized_read(check, pool=ctx.service.pools.queries)
-        request = PolicyRequest(lambda tx: _read(body.policy, tx), bool(body.prune))
+        request = PolicyRequest(lambda tx: _read(body.policy, tx), bool(body.prune), digest)
         response = await start_operation(ctx, kind, request, prune=bool(body.prune))
         if kind == APPLY:
             return see_other(ctx, page_path("policy", response.value["id"]))
@@ -90,6 +102,20 @@ async def start_policy(ctx: RequestContext) -> RawResponse:
     return await show_errors(
         change(), lambda errors: _show(ctx, body, errors), ctx.service.catalog.command_with_handler
     )
+
+
+def _require_planned(tx: ActorTransaction, body: PolicyForm, digest: str) -> None:
+    """Raise FieldError unless a plan of this very file has succeeded: no one carries out what they have not seen."""
+    try:
+        planned = get_visible_operation(tx, tx.actor, body.plan)
+    except NotFound:
+        raise FieldError("policy", "plan this file first; what it changes is shown before it is carried out") from None
+    if planned.kind != PLAN or not planned.state.has_ended:
+        raise FieldError("policy", "the plan of this file has not ended yet; wait for it, or plan again")
+    if planned.result is None:
+        raise FieldError("policy", "the plan of this file has failed; repair the file, and plan it again")
+    if planned.result["data"]["digest"] != digest:
+        raise FieldError("policy", "this is not the file that was planned; plan it again")
 
 
 def _read(text: str, tx: ReadTransaction) -> Policy:
@@ -109,7 +135,7 @@ async def show_progress(ctx: RequestContext) -> RawResponse:
         operation = get_visible_operation(viewer.tx, viewer.tx.actor, operation_id)
         if operation.kind not in (PLAN, APPLY):
             raise not_in_panel()
-        return {"operation": operation, "is_plan": operation.kind == PLAN}
+        return {"operation": operation, "is_plan": operation.kind == PLAN, "with_file": bool(ctx.query.with_file)}
 
     return await show_page(ctx, "system/policy_progress.html", read, fragment="progress")
 
@@ -129,6 +155,6 @@ ROUTES = (
     page_route("/policy", show_policy, "Policy files."),
     page_route("/policy/-/export", download_policy, "The present state as a policy file."),
     form_route("/policy", start_policy, "Plan or carry out a policy file.", PolicyForm, max_body=3 * MAX_TEXT),
-    page_route("/policy/{operation}", show_progress, "The progress of a policy file."),
+    page_route("/policy/{operation}", show_progress, "The progress of a policy file.", PolicyProgressQuery),
     form_route("/policy/{operation}/cancel", cancel_policy, "Cancel a policy file.", EmptyForm),
 )

@@ -26,27 +26,50 @@ def ended_page(panel: PanelService, location: str) -> str:
     return pages[-1]
 
 
-def plan_of(panel: PanelService, policy: object) -> str:
-    """Plan a file; return the page of the plan when it has ended."""
+def plan_of(panel: PanelService, policy: object) -> tuple[str, str]:
+    """Plan a file; return the page of the plan when it has ended, and its id."""
     planned = panel.post("boss", "policy", {"policy": yaml.safe_dump(policy), "act": "plan"})
     assert planned.status == 200
     page = planned.body.decode()
-    assert 'id="aizen-apply"' in page, "what was planned can be carried out from here"
-    return ended_page(panel, re.search(r'hx-get="([^"]*/policy/[0-9a-f]+)"', page).group(1))  # type: ignore[union-attr]
+    assert 'id="aizen-apply"' not in page, "nothing is carried out before its plan has ended"
+    match = re.search(r'hx-get="([^"]*/policy/([0-9a-f]+)[?]with_file=yes)"', page)
+    assert match is not None
+    return ended_page(panel, match.group(1)), match.group(2)
 
 
 def test_the_export_planned_changes_nothing_and_a_change_is_carried_out(panel: PanelService) -> None:
     policy = yaml.safe_load(panel.get("boss", "policy/-/export"))
-    assert "The file says what is so already" in plan_of(panel, policy)
+    assert "The file says what is so already" in plan_of(panel, policy)[0]
     policy["assignments"].append({"role": "PROJECT_ADMIN", "scope": "p2", "identity": "user:eve"})
-    page = plan_of(panel, policy)
+    page, plan = plan_of(panel, policy)
     assert "PROJECT_ADMIN" in page
     assert "Nothing was changed" in page
     assert ("PROJECT_ADMIN", "p2") not in roles_of_eve(panel)
-    started = panel.post("boss", "policy", {"policy": yaml.safe_dump(policy), "act": "apply"})
+    assert 'id="aizen-apply"' in page, "what was planned can be carried out from here"
+    started = panel.post("boss", "policy", {"policy": yaml.safe_dump(policy), "act": "apply", "plan": plan})
     assert started.status == 303
     assert 'class="az-note ok"' in ended_page(panel, started.headers["Location"])
     assert ("PROJECT_ADMIN", "p2") in roles_of_eve(panel)
+
+
+def test_only_the_file_that_was_planned_is_carried_out(panel: PanelService) -> None:
+    policy = yaml.safe_load(panel.get("boss", "policy/-/export"))
+    policy["assignments"].append({"role": "PROJECT_ADMIN", "scope": "p2", "identity": "user:maker"})
+    text = yaml.safe_dump(policy)
+    page, plan = plan_of(panel, policy)
+    assert "az-note ok" in page
+    policy["assignments"].append({"role": "PROJECT_ADMIN", "scope": "p2", "identity": "user:rob"})
+    for changed in (
+        {"policy": text, "plan": ""},
+        {"policy": text, "plan": "0" * 32},
+        {"policy": yaml.safe_dump(policy), "plan": plan},
+        {"policy": text, "plan": plan, "prune": "on"},
+    ):
+        response = panel.post("boss", "policy", {**changed, "act": "apply"})
+        assert response.status == 422, changed
+        assert b"plan" in response.body
+    response = panel.post("boss", "policy", {"policy": text, "plan": plan, "act": "apply"})
+    assert response.status == 303, response.body
 
 
 def roles_of_eve(panel: PanelService) -> set[tuple[str, str]]:
