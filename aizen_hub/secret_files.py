@@ -1,9 +1,10 @@
-"""Files that hold a secret: private to our account, checked on the open descriptor, never overwritten."""
+"""Files that hold a secret: private to our account or group, checked on the open descriptor, never overwritten."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import re
 import secrets
@@ -18,6 +19,8 @@ MIN_DISTINCT_BYTES = 8
 _TOKEN_TEXT = re.compile(r"[!-~]{32,512}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _MAX_SECRET_BYTES = 1024
+_MAX_PASSWORD_BYTES = 4096
+_OPEN_ATTEMPTS = 3
 _HOW_TO_CREATE = "run `openssl rand -hex 32 > {path}`"
 
 
@@ -39,31 +42,71 @@ class SecretFileError(ValueError):
 
 
 def read_secret_file(path: Path, max_bytes: int) -> bytes:
-    """Read at most ``max_bytes`` of a file that only our account can read.
+    """Read at most ``max_bytes`` of a file that only our account can read, or root's file that our group can read.
+
+    A link is followed within its own folder only, as Kubernetes mounts secrets: ``secret -> ..data/secret``, where
+    ``..data`` is a link to the folder of the current version. With ``fsGroup`` those files are root's, mode 0440.
 
     Raises
     ------
     SecretFileError
-        The file is missing, a link, not a regular file, readable by others, or owned by another account (R2, R3).
+        The file is missing, a link that leads out of its folder, not a regular file, readable by others, or owned by
+        another account (R2, R3).
     """
+    descriptor = _open_inside_folder(path)
     try:
         # Opened once and checked by its descriptor: swapping the file between check and read has no effect.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise SecretFileError(path, f"cannot be read: {error.strerror}", missing=True) from None
-    except OSError as error:
-        raise SecretFileError(path, f"cannot be read: {error.strerror}") from None
-    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SecretFileError(path, "is not a regular file")
-        if status.st_mode & 0o077:
+        if status.st_mode & (0o037 if _is_mounted_for_our_group(status) else 0o077):
             raise SecretFileError(path, "can be read by others", f"run `chmod 600 {path}`")
         if status.st_uid not in (0, os.geteuid()):
             raise SecretFileError(path, "belongs to another account")
         return os.read(descriptor, max_bytes)
     finally:
         os.close(descriptor)
+
+
+def _open_inside_folder(path: Path) -> int:
+    for attempt in range(_OPEN_ATTEMPTS):
+        try:
+            target = _resolve_inside_folder(path)
+            return os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            # A new version of a mounted secret replaces the folder that the link led to.
+            if attempt == _OPEN_ATTEMPTS - 1 or not path.is_symlink():
+                raise SecretFileError(path, f"cannot be read: {error.strerror}", missing=True) from None
+        except OSError as error:
+            raise SecretFileError(path, f"cannot be read: {error.strerror}", _access_remedy(path, error)) from None
+    raise AssertionError("unreachable")
+
+
+def _resolve_inside_folder(path: Path) -> Path:
+    status = path.lstat()
+    if not stat.S_ISLNK(status.st_mode):
+        return path
+    if status.st_uid not in (0, os.geteuid()):
+        raise SecretFileError(path, "is a link of another account")
+    try:
+        target = path.resolve(strict=True)
+    except RuntimeError:  # Python before 3.13 raises it for a loop of links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+    if not target.is_relative_to(path.parent.resolve()):
+        raise SecretFileError(path, "is a link that leads out of its folder", "put a plain file there, or a link to a file beside it")
+    return target
+
+
+def _is_mounted_for_our_group(status: os.stat_result) -> bool:
+    return status.st_uid == 0 and status.st_gid != 0 and status.st_gid in {os.getegid(), *os.getgroups()}
+
+
+def _access_remedy(path: Path, error: OSError) -> str | None:
+    if error.errno != errno.EACCES:
+        return None
+    return (
+        f"run `chown {os.geteuid()} {path}`; a Secret of Kubernetes needs `fsGroup` in the `securityContext` of its pod"
+    )
 
 
 def create_secret_file(path: Path, content: bytes) -> None:
@@ -95,6 +138,23 @@ def read_token(path: Path) -> str:
     text = read_secret_file(path, _MAX_SECRET_BYTES).decode("ascii", "replace").strip()
     if not _TOKEN_TEXT.fullmatch(text):
         raise SecretFileError(path, "does not hold 32 or more printable characters")
+    return text
+
+
+def read_password(path: Path) -> str:
+    """Read what another server issued, such as a password: any text that is not empty.
+
+    Raises
+    ------
+    SecretFileError
+        See `read_secret_file`; or the file is empty or not UTF-8.
+    """
+    try:
+        text = read_secret_file(path, _MAX_PASSWORD_BYTES).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise SecretFileError(path, "is not UTF-8") from None
+    if not text:
+        raise SecretFileError(path, "is empty", f"write the password into {path}")
     return text
 
 

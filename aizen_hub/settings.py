@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from aizen_hub.secret_files import SecretFileError, read_password
 
 ENV_PREFIX = "AIZEN_"
 
@@ -144,6 +147,7 @@ class Settings(_Section):
 
     data_dir: Path = Path("aizen-data")
     database: str | None = None
+    database_password_file: Path | None = None
     catalog: str = "aizen"
     overlays: tuple[Path, ...] = ()
     admin_user: str = "local:admin"
@@ -192,6 +196,17 @@ class Settings(_Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _check_database_password(self) -> Settings:
+        if self.database_password_file is not None:
+            parts = urlsplit(self.database or "")
+            if self.uses_sqlite or not parts.username or parts.password is not None:
+                raise ValueError(
+                    "`database_password_file` needs a PostgreSQL `database` with a user and without a password: "
+                    "postgresql://user@host/name"
+                )
+        return self
+
     @property
     def registration_provider(self) -> str:
         """The provider of a registration that does not name one."""
@@ -199,12 +214,27 @@ class Settings(_Section):
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{(self.data_dir / 'aizen.sqlite').absolute()}"
+        """The URL of the database, with the password of ``database_password_file``.
+
+        Raises
+        ------
+        ConfigurationError
+            That file cannot be used.
+        """
+        url = self.database or f"sqlite:///{(self.data_dir / 'aizen.sqlite').absolute()}"
+        if self.database_password_file is None:
+            return url
+        try:
+            password = quote(read_password(self.database_password_file), safe="")
+        except SecretFileError as error:
+            raise ConfigurationError(f"`database_password_file`: {error}") from None
+        parts = urlsplit(url)
+        return parts._replace(netloc=f"{parts.username}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
 
     @property
     def uses_sqlite(self) -> bool:
         """Whether the database is a SQLite file, so that only one service instance is allowed."""
-        return self.database_url.startswith("sqlite")
+        return (self.database or "sqlite").startswith("sqlite")
 
     @property
     def service_url(self) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
+import stat
 from pathlib import Path
 
 import pytest
 
-from aizen_hub.secret_files import SecretFileError, find_weakness, read_or_create_secret, read_secret, read_token
+from aizen_hub.secret_files import (
+    SecretFileError,
+    find_weakness,
+    read_or_create_secret,
+    read_password,
+    read_secret,
+    read_token,
+)
 from aizen_hub.tokens.key_encryption import KeyEncryption
 
 
@@ -71,3 +80,89 @@ def test_a_token_of_another_program_has_any_form(tmp_path: Path) -> None:
     assert read_token(write(tmp_path / "token", token)) == token
     with pytest.raises(SecretFileError, match="32 or more"):
         read_token(write(tmp_path / "short", "x" * 31))
+
+
+def mount(folder: Path, version: str, content: str) -> Path:
+    """Lay files out as the kubelet does: a folder for each version, and a link to the current one that is replaced."""
+    (folder / version).mkdir(parents=True)
+    write(folder / version / "hub-secret", content)
+    (folder / "..new").symlink_to(version)
+    (folder / "..new").rename(folder / "..data")
+    if not (folder / "hub-secret").is_symlink():
+        (folder / "hub-secret").symlink_to("..data/hub-secret")
+    return folder / "hub-secret"
+
+
+@pytest.mark.proves("R3")
+def test_the_links_of_a_mounted_secret_are_followed_and_no_others(tmp_path: Path) -> None:
+    first, second = secrets.token_hex(32), secrets.token_hex(32)
+    path = mount(tmp_path / "mounted", "..2026_1", first)
+    assert read_secret(path) == first
+    assert read_secret(mount(tmp_path / "mounted", "..2026_2", second)) == second
+    outside = write(tmp_path / "outside", first)
+    for target in (outside, "../outside", "..data/../../outside", "/dev/stdin", "hub-secret", "nothing"):
+        path.unlink()
+        path.symlink_to(target)
+        with pytest.raises(SecretFileError, match=r"leads out of its folder|cannot be read"):
+            read_secret(path)
+
+
+def test_a_link_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mount(tmp_path / "mounted", "..2026_1", secrets.token_hex(32))
+    content, resolve, calls = secrets.token_hex(32), Path.resolve, []
+
+    def replace_afterwards(link: Path, strict: bool = False) -> Path:
+        target = resolve(link, strict)
+        if link == path and not calls:
+            calls.append(target)
+            mount(tmp_path / "mounted", "..2026_2", content)
+            target.unlink()
+        return target
+
+    monkeypatch.setattr(Path, "resolve", replace_afterwards)
+    assert read_secret(path) == content
+    assert calls
+
+
+def status_of(mode: int, uid: int, gid: int) -> os.stat_result:
+    return os.stat_result((stat.S_IFREG | mode, 1, 1, 1, uid, gid, 64, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "accepted"),
+    [
+        (0o440, 0, 2_000, True),
+        (0o640, 0, 2_000, True),
+        (0o400, 1_000, 9_999, True),
+        (0o440, 0, 0, False),
+        (0o440, 0, 9_999, False),
+        (0o440, 1_000, 2_000, False),
+        (0o460, 0, 2_000, False),
+        (0o444, 0, 2_000, False),
+        (0o400, 3_000, 2_000, False),
+    ],
+)
+@pytest.mark.proves("R3")
+def test_a_file_of_root_may_be_readable_by_our_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, uid: int, gid: int, accepted: bool
+) -> None:
+    content = secrets.token_hex(32)
+    path = write(tmp_path / "secret", content)
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    monkeypatch.setattr(os, "getegid", lambda: 1_000)
+    monkeypatch.setattr(os, "getgroups", lambda: [2_000])
+    # An account that is not root cannot make such a file; what the kernel reports of it is given.
+    monkeypatch.setattr(os, "fstat", lambda descriptor: status_of(mode, uid, gid))
+    if accepted:
+        assert read_secret(path) == content
+    else:
+        with pytest.raises(SecretFileError, match=r"can be read by others|belongs to another account"):
+            read_secret(path)
+
+
+def test_a_password_is_any_text_that_is_not_empty(tmp_path: Path) -> None:
+    assert read_password(write(tmp_path / "short", "pä ss")) == "pä ss"
+    with pytest.raises(SecretFileError, match="is empty"):
+        read_password(write(tmp_path / "empty", " "))

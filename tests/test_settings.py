@@ -68,7 +68,8 @@ def test_relative_paths_are_resolved_against_the_folder_of_the_file(
     tmp_path: Path, keys: tuple[str, ...], several: bool
 ) -> None:
     for given, expected in (("secrets/one", tmp_path / "secrets" / "one"), ("/run/one", Path("/run/one"))):
-        value: Any = load(tmp_path, document(keys, [given] if several else given))
+        database = {"database": "postgresql://aizen@db/aizen"} if keys == ("database_password_file",) else {}
+        value: Any = load(tmp_path, document(keys, [given] if several else given) | database)
         for key in keys:
             value = getattr(value, key)
         assert value == ((expected,) if several else expected)
@@ -149,3 +150,25 @@ def test_the_expiry_notice_is_bounded(tmp_path: Path) -> None:
     assert load(tmp_path, {"alerts": {"expiry_notice_hours": 720}}).alerts.expiry_notice_hours == 720
     with pytest.raises(ConfigurationError, match=r"alerts\.expiry_notice_hours"):
         load(tmp_path, {"alerts": {"expiry_notice_hours": 721}})
+
+
+@pytest.mark.proves("R2")
+def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "aizen.yaml").write_text(
+        "database: postgresql://aizen@db.example.org:6432/aizen\ndatabase_password_file: database-password\n"
+    )
+    (tmp_path / "database-password").write_text("p@ss/w ord\n")
+    (tmp_path / "database-password").chmod(0o600)
+    settings = Settings.load(tmp_path / "aizen.yaml", {})
+    assert settings.database_url == "postgresql://aizen:p%40ss%2Fw%20ord@db.example.org:6432/aizen"
+    assert "p@ss" not in repr(settings)
+    (tmp_path / "database-password").chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"`database_password_file`: .* can be read by others"):
+        _ = settings.database_url
+
+
+@pytest.mark.parametrize("database", ["sqlite:///x", "postgresql://a:b@host/name", "postgresql://host/name"])
+def test_a_password_file_needs_a_server_and_a_user_without_a_password(tmp_path: Path, database: str) -> None:
+    (tmp_path / "aizen.yaml").write_text(f"database: {database}\ndatabase_password_file: x\n")
+    with pytest.raises(ConfigurationError, match="needs a PostgreSQL `database` with a user"):
+        Settings.load(tmp_path / "aizen.yaml", {})

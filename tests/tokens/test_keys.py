@@ -133,10 +133,11 @@ def test_a_weak_or_broken_file_is_refused(tmp_path: Path, content: bytes) -> Non
 @pytest.mark.proves("R3")
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
     KeyEncryption.create(tmp_path / "kek")
-    (tmp_path / "link").symlink_to(tmp_path / "kek")
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "link").symlink_to(tmp_path / "kek")
     os.mkfifo(tmp_path / "pipe", 0o600)
     (tmp_path / "folder").mkdir(0o700)
-    for name in ("link", "pipe", "folder", "missing"):
+    for name in ("mounted/link", "pipe", "folder", "missing"):
         with pytest.raises(Unavailable):
             KeyEncryption.load(tmp_path / name)
 

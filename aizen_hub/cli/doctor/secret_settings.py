@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 
 from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
 from aizen_hub.cli.doctor.installation import Installation
-from aizen_hub.secret_files import SecretFileError, read_secret, read_secret_file
+from aizen_hub.secret_files import SecretFileError, read_password, read_secret
 from aizen_hub.settings import Settings
-
-_MAX_BYTES = 4096
 
 
 class _SecretFile(NamedTuple):
@@ -89,24 +87,18 @@ def _list_secret_files(installation: Installation) -> Iterator[_SecretFile]:
         ("core.credential_file", settings.core.credential_file if settings.core else None, read_secret, create),
         ("hub.api_token_file", settings.api_token_path if settings.hub else None, read_secret, copied),
         ("metrics.token_file", settings.metrics.token_file, read_secret, create),
-        ("alerts.mail.password_file", mail.password_file if mail else None, _read_password, given),
-        ("alerts.webhook_secret_file", settings.alerts.webhook_secret_file, _read_password, create),
+        ("database_password_file", settings.database_password_file, read_password, given),
+        ("alerts.mail.password_file", mail.password_file if mail else None, read_password, given),
+        ("alerts.webhook_secret_file", settings.alerts.webhook_secret_file, read_password, create),
     ]
     for provider in settings.providers:
         for name in ("lookup_dn_search_password_file", "client_secret_file"):
             if value := provider.config.get(name):
                 path = installation.folder / str(value)
-                files.append((f"providers.{provider.name}.config.{name}", path, _read_password, given))
+                files.append((f"providers.{provider.name}.config.{name}", path, read_password, given))
     for key, file, read, remedy in files:
         if file is not None:
             yield _SecretFile(key, file, read, remedy.format(file))
-
-
-def _read_password(path: Path) -> str:
-    text = read_secret_file(path, _MAX_BYTES).decode("utf-8", "replace").strip()
-    if not text:
-        raise SecretFileError(path, "is empty", f"write the password into {path}")
-    return text
 
 
 def _report_missing_hub_secret(installation: Installation, path: Path) -> Iterator[CheckResult]:
@@ -160,7 +152,8 @@ def _list_inline_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
     password = None if settings.database is None else database_url(settings.database).password
     if password:
-        yield "database", str(password), "write the password into ~/.pgpass of the service's account, with mode 0600"
+        instead = "write the password into a file of mode 0600, and name that as database_password_file"
+        yield "database", str(password), instead
     for provider in settings.providers:
         for name, file in (
             ("lookup_dn_search_password", "lookup_dn_search_password_file"),
