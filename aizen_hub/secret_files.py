@@ -93,7 +93,9 @@ def _resolve_inside_folder(path: Path) -> Path:
     except RuntimeError:  # Python before 3.13 raises it for a loop of links
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
     if not target.is_relative_to(path.parent.resolve()):
-        raise SecretFileError(path, "is a link that leads out of its folder", "put a plain file there, or a link to a file beside it")
+        raise SecretFileError(
+            path, "is a link that leads out of its folder", "put a plain file there, or a link to a file beside it"
+        )
     return target
 
 

@@ -416,12 +416,13 @@ class TestSecretFile:
         with pytest.raises(SecretFileError, match="does not hold"):
             read_secret(path)
 
-    def test_a_link_or_a_pipe_is_rejected(self, tmp_path: Path) -> None:
+    def test_a_link_to_elsewhere_or_a_pipe_is_rejected(self, tmp_path: Path) -> None:
         real = tmp_path / "real"
         read_or_create_secret(real)
-        (tmp_path / "link").symlink_to(real)
+        (tmp_path / "mounted").mkdir()
+        (tmp_path / "mounted" / "link").symlink_to(real)
         os.mkfifo(tmp_path / "pipe", 0o600)
-        for name in ("link", "pipe", "missing", "."):
+        for name in ("mounted/link", "pipe", "missing", "."):
             with pytest.raises(SecretFileError):
                 read_secret(tmp_path / name)
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from aizen_hub.api_models.sessions import SpawnProject
 from aizen_hub.hub.spawn.server_session import panel_path, selected_project
+from aizen_hub.hub.spawn.spawner_form import read_spawner_form, render_spawner_form
 from aizen_hub.problems import Problem
 
 log = logging.getLogger("aizen_hub.spawn")
@@ -48,19 +49,22 @@ async def options_form(spawner: Any) -> str:
         panel=panel_path(spawner),
         user=user,
     )
-    # Rendered by a template that escapes; the hub and our own page put it in as it is.
-    return Markup(form)  # noqa: S704 - a template
+    spawner_form = await render_spawner_form(spawner) if own or others or options.system_session else ""
+    # Rendered by a template that escapes, and by the spawner; the hub and our own page put it in as it is.
+    return Markup(form + spawner_form)  # noqa: S704 - a template
 
 
-def options_from_form(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the field `project` to text.
+def options_from_form(form: Mapping[str, Any], spawner: Any = None) -> dict[str, Any]:
+    """Convert the field `project` to text, and read the others as the spawner does.
 
     Other fields belong to the operator's own form; those that ``spawn.user_options`` lists reach the spawner.
     """
-    options = dict(form)
-    value = options.get("project")
-    if isinstance(value, list) and len(value) == 1:
-        options["project"] = value[0]
+    others = {name: value for name, value in form.items() if name != "project"}
+    # The hub names the spawner for a form, and not for a link, which has the names of the options themselves.
+    options = others if spawner is None else read_spawner_form(spawner, others)
+    if "project" in form:
+        value = form["project"]
+        options["project"] = value[0] if isinstance(value, list) and len(value) == 1 else value
     return options
 
 

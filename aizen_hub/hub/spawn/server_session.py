@@ -17,6 +17,7 @@ from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, S
 from aizen_hub.api_models.sessions import OpenSessionResponse
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.service_outage import describe_outage
+from aizen_hub.hub.spawn.resource_limits import ResourceLimits
 from aizen_hub.problems import NotFound, Problem, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.opaque_token import hash_credential
@@ -37,7 +38,7 @@ class SessionManager:
     def __init__(self, service: ServiceClient, settings: Settings) -> None:
         self._service = service
         self._settings = settings
-        self._configured_limits: WeakKeyDictionary[Any, tuple[float | None, float | None]] = WeakKeyDictionary()
+        self._limits: WeakKeyDictionary[Any, ResourceLimits] = WeakKeyDictionary()
         self.heartbeat_idle = asyncio.Event()
         """Cleared during a heartbeat: a session opened then would be missing from its list, and would be ended."""
         self.heartbeat_idle.set()
@@ -81,6 +82,7 @@ class SessionManager:
             ) from None
         except Problem as error:
             raise spawn_error(error.detail, error.slug, error.remedy, why=why_address(spawner, project)) from None
+        require_usable_limits(opened.limits)
         self._configure_spawner(spawner, opened)
         log.info("session %s: `%s`, server `%s`, project `%s`", opened.session, user.name, spawner.name, project or "")
 
@@ -102,10 +104,8 @@ class SessionManager:
             "AIZEN_TOKEN": opened.token,
         }
         spawner.aizen_roles = opened.roles  # for the page of the start
-        # The spawner object may be reused, with other limits: start from the configured ones.
-        memory, cores = self._configured_limits.setdefault(spawner, (spawner.mem_limit, spawner.cpu_limit))
-        spawner.mem_limit = strictest_limit(memory, opened.limits.get("memory"), int)
-        spawner.cpu_limit = strictest_limit(cores, opened.limits.get("cpu"), float)
+        spawner.aizen_limits = self._limits.setdefault(spawner, ResourceLimits(spawner))
+        spawner.aizen_limits.set_ceilings(opened.limits.get("memory"), opened.limits.get("cpu"))
 
 
 def selected_project(options: Any) -> str | None:
@@ -171,10 +171,15 @@ def require_unprivileged_uid(name: str, spawner: Any) -> None:
         )
 
 
-def strictest_limit(configured: float | None, limit: float | None, number_type: type) -> Any:
-    """Return the smaller of two limits, where None and 0 of the configured one mean no limit."""
-    limits = [value for value in (configured or None, limit) if value is not None]
-    return number_type(min(limits)) if limits else None
+def require_usable_limits(limits: Mapping[str, float | None]) -> None:
+    """Deny a start without memory or cores: spawners read 0 as no limit."""
+    for name, unit in (("memory", "memory"), ("cpu", "processor cores")):
+        if limits.get(name) == 0:
+            raise spawn_error(
+                f"your limits allow no {unit} here, so no server can start",
+                "limit",
+                "ask an administrator of the project for a higher limit",
+            )
 
 
 def why_address(spawner: Any, project: str | None) -> str:

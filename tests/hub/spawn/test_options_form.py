@@ -22,6 +22,7 @@ def spawner_with(options: dict[str, Any], last: str | None = None) -> Any:
         user=SimpleNamespace(name="rita"),
         orm_spawner=SimpleNamespace(user_options=stored),
         hub=SimpleNamespace(base_url="/hub/"),
+        trait_defaults=lambda name: "",
     )
 
 

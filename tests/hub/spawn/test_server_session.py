@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, SpawnException
+from traitlets import Float, HasTraits
+from traitlets import Instance as TraitInstance
 
 from aizen_hub.api_models.sessions import OpenSessionResponse
 from aizen_hub.client.errors import Unreachable
@@ -19,7 +21,6 @@ from aizen_hub.hub.spawn.server_session import (
     requester_of,
     require_unprivileged_uid,
     selected_project,
-    strictest_limit,
 )
 from aizen_hub.problems import Denied, NotFound
 from aizen_hub.settings import Settings
@@ -58,24 +59,6 @@ def test_any_stored_value_gives_a_name_or_an_error(options: Any) -> None:
     assert project is None or isinstance(project, str)
 
 
-@pytest.mark.parametrize(
-    ("configured", "limit", "result"),
-    [
-        (None, None, None),
-        (0, None, None),
-        (0, 4, 4),
-        (None, 4, 4),
-        (8, 4, 4),
-        (2, 4, 2),
-        (2, None, 2),
-        (None, 0, 0),
-        (2, 0, 0),
-    ],
-)
-def test_the_strictest_of_two_limits(configured: float | None, limit: float | None, result: int | None) -> None:
-    assert strictest_limit(configured, limit, int) == result
-
-
 class FakeServiceClient:
     """A fake client of the service: records calls, and returns or raises `answer`."""
 
@@ -101,8 +84,16 @@ SESSION = OpenSessionResponse(
 )
 
 
-class Spawner(SimpleNamespace):
-    __hash__ = object.__hash__
+class Spawner(HasTraits):
+    """What the session manager uses of a spawner."""
+
+    mem_limit, mem_guarantee = TraitInstance(int, allow_none=True), TraitInstance(int, allow_none=True)
+    cpu_limit, cpu_guarantee = Float(None, allow_none=True), Float(None, allow_none=True)
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        for name, value in values.items():
+            setattr(self, name, value)
 
 
 def spawner(requester: str | None = "erin", kind: str = "user", **more: Any) -> Any:
@@ -156,6 +147,15 @@ async def test_a_reused_spawner_drops_earlier_limits() -> None:
     await sessions.open_session(ERIN, server)
     assert (server.mem_limit, server.cpu_limit) == (None, 2.0)
     assert (server.environment["AIZEN_TOKEN"], server.environment["AIZEN_PROJECT"]) == ("d.e.f", "")
+
+
+@pytest.mark.parametrize(("name", "what"), [("memory", "no memory"), ("cpu", "no processor cores")])
+async def test_a_limit_of_zero_is_not_read_as_no_limit(name: str, what: str) -> None:
+    sessions, _ = session_manager(SESSION.model_copy(update={"limits": {name: 0}}))
+    server = spawner()
+    with pytest.raises(SpawnException, match=f"Your limits allow {what}"):
+        await sessions.open_session(ERIN, server)
+    assert "AIZEN_TOKEN" not in server.environment
 
 
 @pytest.mark.parametrize(
