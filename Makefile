@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py requirements/install
+SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
 .PHONY: help venv demo demo-check test test-fast lint bench drill soak screenshots lock clean
 

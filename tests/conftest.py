@@ -58,6 +58,12 @@ def _axe() -> str | None:
     return None if AXE_SCRIPT.is_file() else "no axe-core: `make test` installs it with npm"
 
 
+def _lab_build() -> str | None:
+    if not (Path(__file__).parents[1] / "lab" / "node_modules" / ".package-lock.json").is_file():
+        return "no packages in lab/node_modules: `make test` installs them with npm"
+    return _programs("node")
+
+
 def _keycloak() -> str | None:
     from tests.fixtures.keycloak import missing_requirements
 
@@ -86,6 +92,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "keycloak": _keycloak,
     "browser": _browser,
     "axe": _axe,
+    "lab-build": _lab_build,
     "accounts": _accounts,
 }
 """Each tier with a function that returns what it lacks on this machine, or None."""

@@ -72,12 +72,12 @@ class NotebookClient:
         ServiceUnreachableError, ProblemResponseError
         """
         if self._catalog is None or refresh:
-            self._catalog = CommandCatalog.from_catalog(self._request_json("/api/v1/catalog", CATALOG_SECONDS))
+            self._catalog = CommandCatalog.from_catalog(self.request_json("/api/v1/catalog", CATALOG_SECONDS))
         return self._catalog
 
     def get_identity(self) -> dict[str, Any]:
         """Return the user, project, roles and limits of this session."""
-        return self._request_json("/api/v1/me", RESPONSE_SECONDS)
+        return self.request_json("/api/v1/me", RESPONSE_SECONDS)
 
     def run(self, line: str) -> Iterator[dict[str, Any]]:
         """Send one command line and yield its events: ``decision``, then ``progress`` and ``log``, finally ``end``.
@@ -131,7 +131,7 @@ class NotebookClient:
         """
         body = json.dumps({"role": role, "scope": scope, "reason": reason}).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
-        return self._request_json("/api/v1/requests", RESPONSE_SECONDS, method="POST", headers=headers, body=body)
+        return self.request_json("/api/v1/requests", RESPONSE_SECONDS, method="POST", headers=headers, body=body)
 
     def _follow_stream(self, response: HttpResponse) -> Iterator[dict[str, Any]]:
         decision_id, reason = None, "the response ended early"
@@ -160,7 +160,7 @@ class NotebookClient:
         for _ in range(_MAX_POLLS):
             time.sleep(_POLL_SECONDS)
             try:
-                status = self._request_json(f"/api/v1/commands/{quote(decision_id, safe='')}", RESPONSE_SECONDS)
+                status = self.request_json(f"/api/v1/commands/{quote(decision_id, safe='')}", RESPONSE_SECONDS)
             except AizenError as error:
                 if isinstance(error, ProblemResponseError) and error.status < 500 and error.status != 429:
                     raise ResponseInterruptedError(f"{reason}, and its outcome is unknown: {error}") from None
@@ -190,7 +190,7 @@ class NotebookClient:
         entry, arguments = match
         return {name: read_file(name) for name in find_file_names(arguments, entry.grammar)}
 
-    def _request_json(
+    def request_json(
         self,
         path: str,
         seconds: float,
@@ -199,6 +199,17 @@ class NotebookClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> dict[str, Any]:
+        """Send one request with the role token and return the JSON object of the response.
+
+        Parameters
+        ----------
+        seconds : float
+            Within which the response must be complete.
+
+        Raises
+        ------
+        ProblemResponseError, ServiceUnreachableError, ResponseInterruptedError
+        """
         headers = {"Accept": "application/json", **(headers or {})}
         with self._authorized_request(method, path, headers, body, seconds) as response:
             value = response.json()

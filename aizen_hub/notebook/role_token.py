@@ -67,13 +67,15 @@ class RoleTokenSource:
             self.renew()
         return f"Bearer {self._token}"
 
-    def renew(self, rejected_header: str | None = None) -> None:
+    def renew(self, rejected_header: str | None = None, *, project: str | None = None) -> None:
         """Exchange the hub token for a new role token for the current project of the session.
 
         Parameters
         ----------
         rejected_header : str, optional
             The header that the service rejected; if another thread has renewed the token since, nothing is done.
+        project : str, optional
+            Makes this the project of the session.
 
         Raises
         ------
@@ -96,6 +98,7 @@ class RoleTokenSource:
                 "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
                 "subject_token": self._hub_token,
                 "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                **({} if project is None else {"project": project}),
             }
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
             try:

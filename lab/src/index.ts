@@ -1,0 +1,77 @@
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette, Notification } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import React from 'react';
+
+import { AccessPanel } from './access_panel';
+import { Actions, CommandIDs } from './actions';
+import { addCommands } from './commands';
+import { LocalMemory } from './local_memory';
+import { INotice } from './notices';
+import { JOB_MIME, JobView } from './outputs/job';
+import { outputFactory } from './outputs/output_renderer';
+import { REFUSAL_MIME, RefusalView } from './outputs/refusal';
+import { ServiceClient } from './service_client';
+import { SessionModel } from './session_model';
+import { StatusItem } from './status_item';
+
+/** Before HTML (60), which front ends without this extension show. */
+const OUTPUT_RANK = 20;
+
+function showNotice(notice: INotice, actions: Actions): void {
+  const { role } = notice;
+  Notification.emit(notice.message, notice.kind, {
+    autoClose: false,
+    actions: role
+      ? [
+          {
+            label: 'Ask again…',
+            callback: () => actions.requestAccess({ role: role.role, scope: role.scope })
+          }
+        ]
+      : []
+  });
+}
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'aizen-lab:access',
+  description: 'Access of this session: status, panel, notifications, commands, and outputs with buttons.',
+  autoStart: true,
+  optional: [IRenderMimeRegistry, IStatusBar, ICommandPalette, ILauncher],
+  activate: (
+    app: JupyterFrontEnd,
+    rendermime: IRenderMimeRegistry | null,
+    statusBar: IStatusBar | null,
+    palette: ICommandPalette | null,
+    launcher: ILauncher | null
+  ): void => {
+    // Only servers that aizen-hub started have a session.
+    if (PageConfig.getOption('aizen') !== 'true') {
+      return;
+    }
+    const settings = app.serviceManager.serverSettings;
+    const model = new SessionModel(new ServiceClient(settings), new LocalMemory(`aizen-lab ${settings.baseUrl}`));
+    const actions = new Actions(app.commands);
+    addCommands(app, model, palette, launcher);
+    app.shell.add(new AccessPanel(model, actions), 'right', { rank: 300, type: 'Access' });
+    statusBar?.registerStatusItem('aizen-lab:status', {
+      item: new StatusItem(model, () => void app.commands.execute(CommandIDs.openAccess)),
+      align: 'left',
+      rank: 10
+    });
+    rendermime?.addFactory(
+      outputFactory(REFUSAL_MIME, fields => React.createElement(RefusalView, { fields, model, actions })),
+      OUTPUT_RANK
+    );
+    rendermime?.addFactory(
+      outputFactory(JOB_MIME, fields => React.createElement(JobView, { fields, model, actions })),
+      OUTPUT_RANK
+    );
+    model.noticed.connect((_, notice) => showNotice(notice, actions));
+  }
+};
+
+export default plugin;
