@@ -55,7 +55,7 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "permission.created": EventText(_C, "shield", "{actor} created the permission {permission}[ ({content})]"),
     "permission.deleted": EventText(_C, "shield", "{actor} deleted the permission {permission}"),
     "limit.set": EventText(
-        _C, "swap", "{actor} changed the limit {limit} of {identity} in {scope}[ from {before}][ to {value}]"
+        _C, "swap", "{actor} changed the limit {limit} for {identity} in {scope}[ from {before}][ to {value}]"
     ),
     "access.requested": EventText(_Q, "inbox", "{actor} asked for {role} in {scope}[ until {until}]"),
     "access.approved": EventText(_Q, "check", "{actor} approved a request[ in {project}]"),
@@ -64,8 +64,8 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "access.settled": EventText(_Q, "check", "the request of {target}[ in {project}] was met by a grant of {actor}"),
     # changes that wait, undo and reviews
     "change.held": EventText(_Q, "clock", "{actor} asked for a change that waits for confirmation: {what}"),
-    "change.confirmed": EventText(_C, "check", "{actor} confirmed the change `{operation}` of {asked-by}"),
-    "change.rejected": EventText(_Q, "cross", "{actor} rejected the change `{operation}`"),
+    "change.confirmed": EventText(_C, "check", "{actor} confirmed a change of {asked-by}: {operation}"),
+    "change.rejected": EventText(_Q, "cross", "{actor} rejected a change: {operation}"),
     "change.expired": EventText(_Q, "clock", "a change or request expired without a decision"),
     "change.undone": EventText(_C, "undo", "{actor} undid: {what}"),
     "changed": EventText(_C, "swap", "{actor} changed the store"),
@@ -83,9 +83,9 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "assignments.staged": EventText(_R, "folder", "{actor} prepared {granted} grants and {revoked} revocations"),
     "assignments.discarded": EventText(_R, "folder", "{actor} discarded {changes} prepared changes"),
     "assignments.applied": EventText(_C, "folder", "{actor} put prepared changes of roles into effect"),
-    "operation.started": EventText(_C, "play", "{actor} started the operation {kind}"),
-    "operation.ended": EventText(_C, "check", "the operation {kind} ended[: {state}]"),
-    "operation.cancelled": EventText(_C, "stop", "{actor} cancelled the operation {kind}"),
+    "operation.started": EventText(_C, "play", "{actor} started: {kind}"),
+    "operation.ended": EventText(_C, "check", "the {kind} ended[: {state}]"),
+    "operation.cancelled": EventText(_C, "stop", "{actor} cancelled: {kind}"),
     # identities
     "user.created": EventText(_C, "user", "{actor} registered {user}[, who signs in by {provider}]"),
     "user.changed": EventText(_C, "user", "{actor} changed {fields} of {user}"),
@@ -131,8 +131,8 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "tokens.revoked": EventText(_C, "key", "{actor} revoked role tokens of {sessions} sessions"),
     "exchange": EventText(_R, "key", "{actor} renewed a token"),
     # signing in
-    "login": EventText(_L, "key", "{user} signed in: {outcome}"),
-    "login.refreshed": EventText(_R, "refresh", "the sign-in of {user} was checked again: {outcome}"),
+    "login": EventText(_L, "key", "the sign-in of {user} ended with {outcome}"),
+    "login.refreshed": EventText(_R, "refresh", "the provider was asked again about {user}: {outcome}"),
     "login.fresh": EventText(_L, "key", "{user} signed in again for a sensitive change"),
     "login.password-refused": EventText(EventKind.REFUSAL, "key", "a password of {user} was refused"),
     "password.set": EventText(_L, "key", "{actor} set the password of {user}"),
@@ -157,7 +157,7 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "sync.downloaded": EventText(_R, "down", "{actor} downloaded the file {file}"),
     # the installation
     "audit.archived": EventText(_Y, "folder", "{actor} archived the oldest rows of the audit"),
-    "catalog.adopted": EventText(_Y, "book", "the catalog was put in force"),
+    "catalog.adopted": EventText(_Y, "book", "the catalog[ {catalog}] was put in force"),
     "database.accepted": EventText(_Y, "warn", "{actor} accepted a database that was set back"),
     "database.backed-up": EventText(_Y, "folder", "{actor} made a backup"),
     "database.restored": EventText(_Y, "warn", "{actor} restored the database from a backup"),
@@ -169,8 +169,77 @@ EVENT_TEXTS: Mapping[str, EventText] = {
 }
 """By the name of the event. ``decision`` has two texts, see `timeline.event_of`."""
 
+
+class EventVariant(NamedTuple):
+    """Another text of an event, where a field of its details has a certain value."""
+
+    field: str
+    value: object
+    text: EventText
+
+
+def _outcomes(event: str, texts: Mapping[str, tuple[EventKind, str, str]]) -> Mapping[str, tuple[EventVariant, ...]]:
+    return {event: tuple(EventVariant("outcome", value, EventText(*text)) for value, text in texts.items())}
+
+
+EVENT_VARIANTS: Mapping[str, tuple[EventVariant, ...]] = {
+    "role.granted": (
+        EventVariant("creator", True, EventText(_C, "plus", "{target} became {role} of {scope}, as its creator")),
+        EventVariant(
+            "mapped", True, EventText(_C, "plus", "{target} got {role} in {scope} by a mapping rule[ until {until}]")
+        ),
+    ),
+    "limit.set": (
+        EventVariant(
+            "value", None, EventText(_C, "swap", "{actor} removed the limit {limit} for {identity} in {scope}")
+        ),
+        EventVariant(
+            "before", None, EventText(_C, "swap", "{actor} set the limit {limit} for {identity} in {scope} to {value}")
+        ),
+    ),
+    "role.revoked": (
+        EventVariant("mapped", True, EventText(_C, "minus", "{target} lost {role} in {scope}: no rule gives it now")),
+    ),
+    "group.default": (
+        EventVariant("default", True, EventText(_C, "group", "{actor} lets every new user join {group}")),
+        EventVariant("default", False, EventText(_C, "group", "{actor} lets new users join {group} no more")),
+    ),
+    "project.listed": (
+        EventVariant("listed", True, EventText(_C, "folder", "{actor} opened {project} to requests of everyone")),
+        EventVariant("listed", False, EventText(_C, "folder", "{actor} hid {project} from those without a role in it")),
+    ),
+    "service-account.active": (
+        EventVariant("active", True, EventText(_C, "gear", "{actor} switched {account} on")),
+        EventVariant("active", False, EventText(_C, "gear", "{actor} switched {account} off")),
+    ),
+    "session.project": (
+        EventVariant("to", None, EventText(_S, "swap", "a session lost its project {project}[: {why}]")),
+    ),
+    **_outcomes(
+        "login",
+        {
+            "admitted": (_L, "key", "{user} signed in[ by {provider}]"),
+            "not-registered": (_L, "cross", "someone signed in[ by {provider}] who is not registered"),
+            "locked": (_L, "stop", "{user} was not let in[ by {provider}]: stopped"),
+            "not-active": (_L, "cross", "{user} was not let in[ by {provider}]: not activated"),
+            "name-taken": (_L, "cross", "someone else with the name of {user} signed in[ by {provider}]: not let in"),
+        },
+    ),
+    **_outcomes(
+        "login.refreshed",
+        {
+            "admitted": (_R, "refresh", "{provider} still knows {user}"),
+            "not-registered": (_R, "cross", "{user} is not registered any more"),
+            "locked": (_R, "stop", "{user} was signed out: stopped"),
+            "not-active": (_R, "cross", "{user} was signed out: not activated"),
+            "name-taken": (_R, "cross", "{user} was signed out: the name belongs to someone else"),
+        },
+    ),
+}
+"""By the name of the event; the first that fits is taken instead of its text in `EVENT_TEXTS`."""
+
 ALLOWED_DECISION = EventText(_R, "check", "{actor} ran {command}[ in {project}]")
-ALLOWED_REQUEST = EventText(_R, "check", "{actor} was allowed {permission}[ in {project}]")
+ALLOWED_REQUEST = EventText(_R, "check", "{actor} used {permission}[ in {project}]")
 REFUSED_DECISION = EventText(EventKind.REFUSAL, "cross", "{actor} was refused {command}[ in {project}]")
 REFUSED_REQUEST = EventText(EventKind.REFUSAL, "cross", "{actor} was refused {permission}[ in {project}]")
 REFUSED_EVENT = EventText(EventKind.REFUSAL, "cross", "{actor} was refused[: {sentence}]")

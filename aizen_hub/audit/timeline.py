@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aizen_hub.audit import event_texts
 from aizen_hub.audit.event_texts import EventKind, EventText
+from aizen_hub.audit.value_words import VALUE_WORDS
+from aizen_hub.rbac.messages import describe_limit
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store.timestamps import from_microseconds
 from aizen_hub.validation.printable import excerpt
 
@@ -79,7 +82,7 @@ class TimelineEvent:
     @property
     def text(self) -> str:
         """The sentence as text, for exports and the command line."""
-        return "".join(str(part.value) for part in self.parts)
+        return "".join(map(_as_text, self.parts))
 
 
 @dataclass(slots=True)
@@ -175,6 +178,10 @@ def event_of(record: Mapping[str, Any]) -> EventText:
     # An evaluation is about another identity: its denial refuses its actor nothing.
     if allowed is False and name != "evaluation" and (text is None or text.kind is not EventKind.REFUSAL):
         return event_texts.REFUSED_EVENT
+    details = record.get("details") or {}
+    for variant in event_texts.EVENT_VARIANTS.get(str(name), ()):
+        if variant.field in details and details[variant.field] == variant.value:
+            return variant.text
     return text or event_texts.UNKNOWN_EVENT
 
 
@@ -188,7 +195,18 @@ def _values(record: Mapping[str, Any]) -> dict[str, Any]:
         target, name = values.get("target"), values.get("name")
         values["locked"] = name if target == "identity" else None if name is None else f"{target} {name}"
         values["target"] = None
+    if isinstance(values.get("catalog"), Mapping):
+        values["catalog"] = f"{values['catalog'].get('name')} {values['catalog'].get('version')}"
+    for name in ("value", "before"):
+        if "limit" in values and isinstance(values.get(name), (int, float)):
+            values[name] = describe_limit(values[name], str(values["limit"]))
     return values
+
+
+def _as_text(part: Part) -> str:
+    if part.kind == "time":
+        return f"{part.value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return "the whole system" if part.kind == "project" and part.value == SYSTEM else str(part.value)
 
 
 def _operator_name(record: Mapping[str, Any]) -> str:
@@ -228,9 +246,12 @@ def _part(name: str, value: Any) -> Part:
     if name in _TIMES:
         moment = _time(value)
         return Part("text", excerpt(str(value))) if moment is None else Part("time", moment)
-    if isinstance(value, list):
-        return Part("text", excerpt(", ".join(map(str, value)), _MAX_PLAIN))
-    return Part("text", excerpt(str(value), _MAX_PLAIN))
+    if name == "what":
+        # The summary of a change, for the command line: its names are in backticks.
+        return Part("text", excerpt(str(value).replace("`user:", "").replace("`", ""), _MAX_PLAIN))
+    words = VALUE_WORDS.get(name, {})
+    each = value if isinstance(value, list) else [value]
+    return Part("text", excerpt(", ".join(words.get(str(item), str(item)) for item in each), _MAX_PLAIN))
 
 
 def _time(value: Any) -> datetime | None:

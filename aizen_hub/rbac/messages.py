@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.rbac.role import SYSTEM, LimitKind
 
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _PERMISSION_IN_SCOPE = "`{permission}` in {where}"
 
 MESSAGES: Mapping[Reason, str] = MappingProxyType(
@@ -63,3 +64,13 @@ def describe_role(role: str, assigned_in: str, scope: str) -> str:
 def describe_path(via: tuple[Identity, ...]) -> str:
     """Return the groups of a path as the end of a phrase; empty for a direct assignment."""
     return f" through {', '.join(f'`{group}`' for group in via)}" if via else ""
+
+
+def describe_limit(value: float, kind: str) -> str:
+    """Return the value of a limit with its unit."""
+    if kind != LimitKind.MEMORY:
+        return f"{value:g}"
+    step = 0
+    while value >= 1024 and step < len(_UNITS) - 1:
+        value, step = value / 1024, step + 1
+    return f"{value:g} {_UNITS[step]}"

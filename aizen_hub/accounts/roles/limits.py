@@ -14,6 +14,7 @@ from aizen_hub.problems import BadInput, Escalation, LimitReached
 from aizen_hub.rbac.engine import effective_limits
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.limit import EffectiveLimit
+from aizen_hub.rbac.messages import describe_limit
 from aizen_hub.rbac.role import SYSTEM, LimitKind, project_of
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
@@ -94,14 +95,4 @@ def set_limit(tx: WriteTransaction, identity: Identity, scope: str, kind: str, v
     label = "system-wide" if scope == SYSTEM else f"in `{scope}`"
     if value is None:
         return message_result(f"removed the {kind} limit of `{identity.name}` ({label})")
-    return message_result(f"{kind} limit of `{identity.name}`: {_format_value(kind, value)} ({label})")
-
-
-def _format_value(kind: str, value: float) -> str:
-    if kind != LimitKind.MEMORY:
-        return f"{value:g}"
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:g} {unit}"
-        value /= 1024
-    return f"{value:g} TiB"
+    return message_result(f"{kind} limit of `{identity.name}`: {describe_limit(value, kind)} ({label})")

@@ -11,12 +11,12 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup, escape
 
 from aizen_hub.rbac.identity import IdentityKind
+from aizen_hub.rbac.messages import describe_limit
 
 MAX_SHOWN_NAME = 40
 """Characters of a name in a list; the page of the object shows it whole."""
 LONG_ROLE = 20
 _HUES = 6
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def format_time(value: datetime | None) -> str:
@@ -52,16 +52,6 @@ def _format_duration(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds // 3600:.0f} h"
     return f"{seconds // 86400:.0f} days"
-
-
-def format_limit(value: float, kind: str) -> str:
-    """Return the value of a limit with its unit."""
-    if kind != "memory":
-        return f"{value:g}"
-    step = 0
-    while value >= 1024 and step < len(_UNITS) - 1:
-        value, step = value / 1024, step + 1
-    return f"{value:g} {_UNITS[step]}"
 
 
 def format_identity(identity: object) -> str:
@@ -157,7 +147,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "day": format_day,
     "ago": format_ago,
     "last_moment": last_moment,
-    "limit": format_limit,
+    "limit": describe_limit,
     "identity": format_identity,
     "identity_name": name_of,
     "identity_path": identity_path,

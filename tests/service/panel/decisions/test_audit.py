@@ -173,3 +173,16 @@ def test_the_timeline_alone_is_sent_to_htmx(panel: PanelService) -> None:
     fragment = panel.run(window.get("audit?who=nil", **headers, **{"X-XSRF-Token": token[1]}))
     assert fragment.status == 200, fragment.body
     assert fragment.body.decode().strip().startswith('<div id="results">')
+
+
+def test_a_page_reads_on_where_routine_hides_everything_else(
+    panel: PanelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(8):
+        panel.get("boss", "audit")
+    monkeypatch.setattr(audit, "PAGE", 8)
+    monkeypatch.setattr(audit, "_MAX_READS", 200)
+    monkeypatch.setattr(audit, "_ENOUGH", 200)
+    assert "stopped nil" in main_of(panel.get("boss", "audit"))
+    monkeypatch.setattr(audit, "_MAX_READS", 1)
+    assert "stopped nil" not in main_of(panel.get("boss", "audit"))
