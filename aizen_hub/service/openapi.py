@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from aizen_hub import __version__
 from aizen_hub.api_models.schema import ResponseModel, Schema
 from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.api.schemas.users import NewUserResponse
 from aizen_hub.service.auth.browser_login import COOKIE
 from aizen_hub.service.http.headers import DRY_RUN, FORM, HTML, JSON, NDJSON, PROBLEM_JSON
 from aizen_hub.service.http.problem_document import ProblemDocument
@@ -52,6 +53,7 @@ _SECURITY: dict[AuthMethod, tuple[str, dict[str, str]]] = {
 
 _ONCE = frozenset(
     {
+        "/api/v1/users",
         "/api/v1/users/{user}/activation",
         "/api/v1/service-accounts/{account}/credentials",
         "/api/v1/pending/{change}/confirm",
@@ -187,7 +189,8 @@ def supports_dry_run(route: Route) -> bool:
     """Whether it is a change that accepts ``Prefer: dry-run``, as `api.change_response.authorized_result` does."""
     if route.path == _REQUESTS:
         return False
-    return route.response is ResultView and (route.idempotent or (route.method == "POST" and route.path in _ONCE))
+    is_change = route.idempotent or (route.method == "POST" and route.path in _ONCE)
+    return is_change and route.response in (ResultView, NewUserResponse)
 
 
 def _responses(route: Route) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, or_, select, update
 
 from aizen_hub.accounts.identities import get_user
 from aizen_hub.accounts.names import normalization
@@ -134,12 +134,23 @@ def check_email(email: str | None) -> str | None:
     return email or None
 
 
-def list_users(tx: WriteTransaction, project: str | None) -> Result:
-    """List the registered users: all data and system roles for actors who manage users, only names for others."""
+def list_users(tx: WriteTransaction, project: str | None, search: str | None = None) -> Result:
+    """List the registered users: all data and system roles for actors who manage users, only names for others.
+
+    Parameters
+    ----------
+    search : str, optional
+        Part of a name or displayed name, and for actors who manage users of an address; the case does not matter.
+    """
     checks.require_command(tx, "list_users", project or SYSTEM)
     tx.audit("access.read", project=project, details={"query": "users"})
-    rows = tx.conn.execute(select(_u).order_by(_u.c.name)).all()
-    if not checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM):
+    manages_users = checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM)
+    query = select(_u).order_by(_u.c.name)
+    if search is not None:
+        fields = [_u.c.name, _u.c.display_name, *([_u.c.email] if manages_users else [])]
+        query = query.where(or_(*(func.lower(field).contains(search.lower(), autoescape=True) for field in fields)))
+    rows = tx.conn.execute(query).all()
+    if not manages_users:
         return table_result(("id", "username"), [(row.name, row.display_name) for row in rows])
     a = tables.assignments
     system_roles: dict[str, list[str]] = {}

@@ -37,7 +37,12 @@ async def show_me(ctx: RequestContext) -> JsonResponse:
             "project": actor.project,
             "acting": None if actor.acting is None else actor.acting.name,
             "roles": [
-                {"role": held.role, "scope": held.scope, "via": [str(group) for group in held.via]}
+                {
+                    "role": held.role,
+                    "scope": held.scope,
+                    "via": [str(group) for group in held.via],
+                    "until": to_json_value(held.interval.ends),
+                }
                 for held in held_roles
             ],
             "limits": to_json_value(limits.limit_values(tx, identity, actor.project or SYSTEM)),

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aizen_hub.accounts.credentials import mailed_links
 from aizen_hub.accounts.credentials.passwords import NewPassword
-from aizen_hub.accounts.users import profiles, registration
+from aizen_hub.accounts.users import profiles, registration, user_view
+from aizen_hub.commands.result import Result
 from aizen_hub.service.api.change_response import authorized_result, result_response, wants_dry_run
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.api.schemas.users import LinkQuery, NewUser, NewUserResponse, ProjectQuery, UserChange
+from aizen_hub.service.api.schemas.users import (
+    LinkQuery,
+    NewUser,
+    NewUserResponse,
+    ProjectQuery,
+    UserChange,
+    UsersQuery,
+)
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
 from aizen_hub.service.link_mail import send_links
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -19,7 +28,15 @@ MANAGE = Requirement.endpoint("users")
 
 
 async def list_users(ctx: RequestContext) -> JsonResponse:
-    return await authorized_result(ctx, lambda tx: profiles.list_users(tx, ctx.query.project or ctx.actor.project))
+    query = ctx.query
+    return await authorized_result(
+        ctx, lambda tx: profiles.list_users(tx, query.project or ctx.actor.project, query.search)
+    )
+
+
+async def show_user(ctx: RequestContext) -> JsonResponse:
+    name, project = ctx.path_params["user"], ctx.query.project
+    return await authorized_result(ctx, lambda tx: user_view.show_user(tx, name, project or ctx.actor.project))
 
 
 async def create_user(ctx: RequestContext) -> JsonResponse:
@@ -29,8 +46,8 @@ async def create_user(ctx: RequestContext) -> JsonResponse:
         # Hashed before the transaction, since hashing is slow by design. The transaction itself authorizes the request.
         password = await ctx.service.pools.passwords.run(lambda: NewPassword.from_text(body.password))
 
-    def operation(tx: WriteTransaction, _: Any) -> JsonResponse:
-        result = registration.create_user(
+    def change(tx: WriteTransaction) -> Result:
+        return registration.create_user(
             tx,
             body.name,
             provider=body.provider,
@@ -41,6 +58,13 @@ async def create_user(ctx: RequestContext) -> JsonResponse:
             roles=body.roles,
             password=password,
         )
+
+    if wants_dry_run(ctx):
+        preview = await authorized_result(ctx, change)
+        return replace(preview, value={**preview.value, "user": body.name})
+
+    def operation(tx: WriteTransaction, _: Any) -> JsonResponse:
+        result = change(tx)
         response = result_response(result, tx).value
         return JsonResponse({**response, "user": result.data["user"], "activation": result.data.get("activation")}, 201)
 
@@ -85,6 +109,16 @@ ROUTES = (
         Requirement.same_as_command("list_users", "project"),
         list_users,
         "List the registered users.",
+        query=UsersQuery,
+        response=ResultView,
+    ),
+    Route(
+        "GET",
+        "/api/v1/users/{user}",
+        ROLE_CHECKED_METHODS,
+        Requirement.same_as_command("list_users", "project"),
+        show_user,
+        "Show a registered user, with the roles that you may see.",
         query=ProjectQuery,
         response=ResultView,
     ),

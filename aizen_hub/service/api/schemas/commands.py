@@ -73,6 +73,7 @@ class HeldRoleView(ResponseModel):
     role: str
     scope: str
     via: list[str]
+    until: str | None = None
 
 
 class MeView(ResponseModel):

@@ -56,6 +56,12 @@ class ProjectQuery(Schema):
     project: Name | None = None
 
 
+class UsersQuery(ProjectQuery):
+    """``search`` is part of a name, a displayed name or, for managers of users, an address; in any case."""
+
+    search: Label | None = None
+
+
 class LinkQuery(Schema):
     """How to deliver an activation link: shown if the caller may see it and else by mail, or by mail in any case."""
 

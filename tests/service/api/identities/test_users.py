@@ -26,3 +26,13 @@ async def test_a_role_can_lose_all_permissions_and_limits(service: Driver) -> No
     assert response.status == 200, response.body
     with service.context.store.read() as tx:
         assert (tx.roles["AUDITOR"].permissions, dict(tx.roles["AUDITOR"].limits)) == (frozenset(), {})
+
+
+async def test_a_dry_run_registers_nobody(service: Driver) -> None:
+    boss = await service.open("boss", None)
+    path = "/api/v1/users"
+    response = await service.call("POST", path, {"name": "nora"}, auth=boss.auth, headers={"Prefer": "dry-run"})
+    assert (response.status, response.headers["Preference-Applied"]) == (200, "dry-run")
+    assert (await service.call("GET", f"{path}/nora", auth=boss.auth)).status == 404
+    assert (await service.call("POST", path, {"name": "nora"}, auth=boss.auth)).status == 201
+    assert (await service.call("GET", f"{path}/nora", auth=boss.auth)).json["data"]["id"] == "nora"
