@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.cli.commands.init import HUB_CONFIG, example
+from aizen_hub.cli.commands.machine.init import HUB_CONFIG, example
 from aizen_hub.cli.main import cli
 from aizen_hub.settings import Settings
 from tests.screenshots.pictures import IMAGES, PICTURES

@@ -14,36 +14,51 @@ from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
 
 COMMANDS = {
-    "serve": ("aizen_hub.cli.commands.serve", "run the service"),
-    "init": ("aizen_hub.cli.commands.init", "write a commented aizen.yaml"),
-    "db": ("aizen_hub.cli.commands.database", "create, upgrade and check the database"),
-    "doctor": ("aizen_hub.cli.doctor", "check this installation for errors and risks"),
-    "recover-admin": ("aizen_hub.cli.commands.recover_admin", "give an account admin rights when no admin can sign in"),
-    "reset-password": ("aizen_hub.cli.commands.recover_admin", "print a link to set a new password for an account"),
-    "keys": ("aizen_hub.cli.commands.keys", "list, rotate and withdraw signing keys"),
-    "user": ("aizen_hub.cli.commands.user", "register, list, stop and delete users"),
-    "group": ("aizen_hub.cli.commands.group", "groups and their members"),
-    "service-account": ("aizen_hub.cli.commands.service_account", "accounts of programs, and their credentials"),
-    "mapping": ("aizen_hub.cli.commands.mapping_rule", "roles granted by groups of a directory or identity provider"),
-    "project": ("aizen_hub.cli.commands.project", "create, list, show and delete projects"),
-    "role": ("aizen_hub.cli.commands.role", "built-in and custom roles, and their assignments"),
-    "permission": ("aizen_hub.cli.commands.permission", "built-in and custom permissions, of which roles are made"),
-    "grant": ("aizen_hub.cli.commands.grant", "grant roles to a user, group or service account"),
-    "revoke": ("aizen_hub.cli.commands.grant", "revoke roles"),
-    "limit": ("aizen_hub.cli.commands.limit", "limits on projects, jobs, memory and CPU"),
-    "request": ("aizen_hub.cli.commands.decisions.access_request", "request a role, and decide requests of others"),
-    "review": ("aizen_hub.cli.commands.decisions.review", "review who has access, and find unused roles and accounts"),
-    "lock": ("aizen_hub.cli.commands.lock", "block a user, a project or a session now"),
-    "session": ("aizen_hub.cli.commands.session", "list and end active sessions"),
-    "tokens": ("aizen_hub.cli.commands.tokens", "revoke role tokens"),
-    "can-i": ("aizen_hub.cli.commands.access_queries", "check whether a command is allowed, and why"),
-    "who-can": ("aizen_hub.cli.commands.access_queries", "list who may do something, and through which role"),
-    "what-if": ("aizen_hub.cli.commands.access_queries", "check what a role, a group or another date would change"),
-    "whoami": ("aizen_hub.cli.commands.access_queries", "show your user name and roles"),
-    "audit": ("aizen_hub.cli.commands.audit", "search, export and verify the audit log"),
-    "policy": ("aizen_hub.cli.commands.policy", "export, plan, apply and test the access policy as a file"),
+    "serve": (".commands.machine.serve", "run the service"),
+    "init": (".commands.machine.init", "write a commented aizen.yaml"),
+    "db": (".commands.machine.database", "create, upgrade and check the database"),
+    "doctor": (".doctor", "check this installation for errors and risks"),
+    "recover-admin": (
+        ".commands.machine.recover_admin",
+        "give an account admin rights when no admin can sign in",
+    ),
+    "reset-password": (
+        ".commands.machine.recover_admin",
+        "print a link to set a new password for an account",
+    ),
+    "keys": (".commands.machine.keys", "list, rotate and withdraw signing keys"),
+    "user": (".commands.identities.user", "register, list, stop and delete users"),
+    "group": (".commands.identities.group", "groups and their members"),
+    "service-account": (
+        ".commands.identities.service_account",
+        "accounts of programs, and their credentials",
+    ),
+    "mapping": (
+        ".commands.identities.mapping_rule",
+        "roles granted by groups of a directory or identity provider",
+    ),
+    "project": (".commands.project", "create, list, show and delete projects"),
+    "role": (".commands.roles.role", "built-in and custom roles, and their assignments"),
+    "permission": (
+        ".commands.roles.permission",
+        "built-in and custom permissions, of which roles are made",
+    ),
+    "grant": (".commands.roles.grant", "grant roles to a user, group or service account"),
+    "revoke": (".commands.roles.grant", "revoke roles"),
+    "limit": (".commands.roles.limit", "limits on projects, jobs, memory and CPU"),
+    "request": (".commands.decisions.access_request", "request a role, and decide requests of others"),
+    "review": (".commands.decisions.review", "review who has access, and find unused roles and accounts"),
+    "lock": (".commands.lock", "block a user, a project or a session now"),
+    "session": (".commands.session", "list and end active sessions"),
+    "tokens": (".commands.tokens", "revoke role tokens"),
+    "can-i": (".commands.access_queries", "check whether a command is allowed, and why"),
+    "who-can": (".commands.access_queries", "list who may do something, and through which role"),
+    "what-if": (".commands.access_queries", "check what a role, a group or another date would change"),
+    "whoami": (".commands.access_queries", "show your user name and roles"),
+    "audit": (".commands.audit", "search, export and verify the audit log"),
+    "policy": (".commands.policy", "export, plan, apply and test the access policy as a file"),
     "demo": ("aizen_hub.demo", "run a demonstration hub with five accounts on this machine"),
-    "completion": ("aizen_hub.cli.commands.completion", "print the completion script of your shell"),
+    "completion": (".commands.completion", "print the completion script of your shell"),
 }
 """Each command with its module, imported only when the command is called, and its line in ``--help``."""
 
@@ -55,7 +70,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
+        module = importlib.import_module(COMMANDS[cmd_name][0], __package__)
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         add_examples(command, cmd_name)
         return command

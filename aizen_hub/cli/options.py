@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-TIME_FORMATS = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
-"""The formats of times on the command line, in UTC."""
 DRY_RUN_HEADERS = {"Prefer": "dry-run"}
 
 dry_run_option = click.option(

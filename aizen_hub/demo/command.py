@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.output import console, show_message
+from aizen_hub.cli.output import show_message
+from aizen_hub.cli.terminal_table import create_console
 from aizen_hub.problems import Unavailable
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def show_accounts(deployment: Deployment) -> None:
                 for value in (person.name, password, person.role, pick, person.allowed_command, person.denied_command)
             )
         )
-    out = console()
+    out = create_console()
     out.print()
     out.print(table)
     out.print()

@@ -17,7 +17,7 @@ from aizen_hub import problems
 from aizen_hub.cli.examples import EXAMPLES
 from aizen_hub.cli.exit_codes import ExitCode, report_problem
 from aizen_hub.cli.main import COMMANDS, cli
-from aizen_hub.cli.output import show_result, show_rows
+from aizen_hub.cli.output import Format, Output, show_result, show_rows
 from aizen_hub.problems import Fault, Problem
 
 
@@ -80,7 +80,7 @@ def test_every_command_has_an_example_that_parses(words: str, tmp_path: Path, mo
         arguments = arguments[: arguments.index(">")]
     monkeypatch.chdir(tmp_path)
     for name in arguments:
-        if name.endswith((".yaml", ".json", ".jsonl")):
+        if name.endswith((".yaml", ".json", ".jsonl", ".csv")):
             Path(name).write_text("{}")
     context = command.make_context(words, arguments)  # raises for invalid arguments
     assert context.args == []
@@ -165,7 +165,7 @@ def test_a_token_file_that_others_can_read_is_refused(tmp_path: object) -> None:
 @pytest.mark.proves("R99")
 def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "\x1b[2J\x1b]0;owned\x07‮evil\r\nsecond line [bold red]markup[/]"
-    show_rows("table", ("name",), [{"name": hostile}])
+    show_rows(Output(Format.TABLE), ("name",), [{"name": hostile}])
     output = capsys.readouterr().out
     assert not {"\x1b", "\x07", "‮", "\r"} & set(output)
     assert "[bold red]markup[/]" in output
@@ -173,15 +173,15 @@ def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_json_output_contains_the_whole_result(capsys: pytest.CaptureFixture[str]) -> None:
-    result = {"kind": "table", "columns": ["a"], "rows": [[1]], "message": "one row", "data": {"x": 1}, "revision": 7}
-    show_result("json", result)
+    result = {"kind": "message", "message": "granted", "data": {"x": 1}, "revision": 7}
+    show_result(Output(Format.JSON), result)
     output = capsys.readouterr()
     assert json.loads(output.out) == result
     assert output.err == ""
 
 
 def test_tables_in_pipes_are_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
-    show_result("table", {"kind": "table", "columns": ["a", "b"], "rows": [["x" * 90, ["p", "q"]]], "message": "m"})
+    show_result(Output(), {"kind": "table", "columns": ["a", "b"], "rows": [["x" * 90, ["p", "q"]]], "message": "m"})
     output = capsys.readouterr()
     assert "x" * 90 in output.out
     assert "p, q" in output.out

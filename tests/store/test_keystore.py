@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.cli.commands.keys import keys as keys_command
+from aizen_hub.cli.commands.machine.keys import keys as keys_command
 from aizen_hub.problems import Conflict, NotFound, Unavailable
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings

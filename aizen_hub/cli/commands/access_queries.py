@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import TIME_FORMATS, qualified_identity
-from aizen_hub.cli.output import output_option, show_json, show_message, show_object, show_result, show_rows
+from aizen_hub.cli.options import qualified_identity
+from aizen_hub.cli.output import Output, output_option, show_message, show_object, show_result, show_rows
+from aizen_hub.cli.values import START, timestamp
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -24,7 +25,7 @@ from aizen_hub.client.sync_client import SyncClient
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit code.")
 @output_option
 def can_i(
-    client: SyncClient, what: str, project: str | None, identity: str | None, why: bool, quiet: bool, output: str
+    client: SyncClient, what: str, project: str | None, identity: str | None, why: bool, quiet: bool, output: Output
 ) -> int:
     """Check whether WHAT is allowed: a command, as "start training churn", or a permission, as execute:training.
 
@@ -40,7 +41,7 @@ def can_i(
         body["identity"] = qualified_identity(identity)
     result = client.post(api_path("access-queries", "why" if why else "can-i"), body)
     data = result["data"]
-    _show_decision(output, quiet, data if why or output == "json" else {}, result["message"], allowed=data["allowed"])
+    _show_decision(output, quiet, data if why or output.is_document else {}, result["message"], allowed=data["allowed"])
     return ExitCode.DONE if data["allowed"] else ExitCode.DENIED
 
 
@@ -49,7 +50,7 @@ def can_i(
 @click.argument("what")
 @click.option("--project", help="In this project; default: system-wide.")
 @output_option
-def who_can(client: SyncClient, what: str, project: str | None, output: str) -> int:
+def who_can(client: SyncClient, what: str, project: str | None, output: Output) -> int:
     """List who may do WHAT, a command or a permission, and through which role."""
     permission, scope = (what, project or "system") if ":" in what else _required_permission(client, what, project)
     if permission is None:
@@ -66,7 +67,7 @@ def who_can(client: SyncClient, what: str, project: str | None, output: str) -> 
 @click.option("--project", help="In this project; default: system-wide.")
 @click.option("--role", "roles", multiple=True, help="Assume that IDENTITY has this role there.")
 @click.option("--group", "groups", multiple=True, help="Assume that IDENTITY is a member of this group.")
-@click.option("--at", type=click.DateTime(TIME_FORMATS), help="Assume this time, UTC.")
+@click.option("--at", type=START, help="Assume this time: a day, a duration ahead such as 7d, or a time.")
 @output_option
 def what_if(
     client: SyncClient,
@@ -76,7 +77,7 @@ def what_if(
     roles: tuple[str, ...],
     groups: tuple[str, ...],
     at: datetime | None,
-    output: str,
+    output: Output,
 ) -> int:
     """Check whether IDENTITY could do WHAT under the given assumptions; nothing changes.
 
@@ -90,24 +91,24 @@ def what_if(
     body: dict[str, object] = {"permission": permission, "scope": scope, "identity": subject, "groups": list(groups)}
     body["assignments"] = [{"role": role, "scope": scope, "identity": subject} for role in roles]
     if at is not None:
-        body["at"] = at.replace(tzinfo=UTC).isoformat()
+        body["at"] = timestamp(at)
     result = client.post(api_path("access-queries", "what-if"), body)
     data = result["data"]
-    _show_decision(output, False, data if output == "json" else {}, result["message"], allowed=data["allowed"])
+    _show_decision(output, False, data if output.is_document else {}, result["message"], allowed=data["allowed"])
     return ExitCode.DONE if data["allowed"] else ExitCode.DENIED
 
 
 @click.command()
 @pass_client
 @output_option
-def whoami(client: SyncClient, output: str) -> int:
+def whoami(client: SyncClient, output: Output) -> int:
     """Show your user name and your roles."""
     me = client.get(api_path("me"))
-    if output == "json":
-        show_json(me)
+    if output.is_document:
+        output.show_document(me)
         return ExitCode.DONE
     show_message(f"{me['user']} ({me['display_name']})")
-    show_rows(output, ("role", "scope", "via"), me["roles"])
+    show_rows(output, ("role", "scope", "until", "via"), me["roles"])
     return ExitCode.DONE
 
 
@@ -128,11 +129,13 @@ def _required_permission(client: SyncClient, command: str, project: str | None) 
     return entry["permission"], "system" if entry["scope"] == "system" else project or "system"
 
 
-def _show_decision(output: str, quiet: bool, data: Mapping[str, Any], sentence: str, *, allowed: bool = True) -> None:
+def _show_decision(
+    output: Output, quiet: bool, data: Mapping[str, Any], sentence: str, *, allowed: bool = True
+) -> None:
     if quiet:
         return
-    if output == "json":
-        show_json(data)
+    if output.is_document:
+        output.show_document(data)
         return
     click.echo("yes" if allowed else "no")
     show_message(sentence)

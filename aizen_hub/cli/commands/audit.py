@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.commands.audit_rows import COLUMNS, audit_query, audit_record
+from aizen_hub.cli.commands.audit_tail import tail
+from aizen_hub.cli.connection import pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import TIME_FORMATS, config_option
-from aizen_hub.cli.output import output_option, show_json, show_message, show_rows
+from aizen_hub.cli.options import config_option
+from aizen_hub.cli.output import Output, output_option, show_message, show_rows
+from aizen_hub.cli.values import BEFORE, SINCE, TIME_HELP
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 
-COLUMNS = ("at", "event", "identity", "project", "command", "allowed", "sentence", "id")
 _PAGE = 1000
 
 
 @click.group()
 def audit() -> None:
-    """Search, export, verify and archive the audit log."""
+    """Search, follow, export, verify and archive the audit log."""
+
+
+audit.add_command(tail)
 
 
 @audit.command()
@@ -33,22 +38,19 @@ def audit() -> None:
 @click.option("--project", help="Only rows of this project.")
 @click.option("--event", help="Only this event, for example decision, role.granted or session.opened.")
 @click.option("--id", "row_id", help="Only the row of one decision or event.")
-@click.option("--since", type=click.DateTime(TIME_FORMATS), help="Only rows since this time, UTC.")
-@click.option("--until", type=click.DateTime(TIME_FORMATS), help="Only rows before this time, UTC.")
+@click.option(
+    "--since", type=SINCE, help="Only rows since then: yesterday, a duration ago such as 2h, a day, or a time."
+)
+@click.option("--until", type=BEFORE, help="Only rows before then; of a day that is named, all rows count.")
 @click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="Maximum number of rows.")
 @output_option
-def show(client: SyncClient, row_id: str | None, limit: int, output: str, **filters: Any) -> int:
+def show(client: SyncClient, row_id: str | None, limit: int, output: Output, **filters: Any) -> int:
     """Show the newest rows, newest first. Requires permission to read the audit; the access is recorded."""
-    data = client.get(_query(id=row_id, limit=limit, **filters))["data"]
+    data = client.get(audit_query(id=row_id, limit=limit, **filters))["data"]
     rows = data["audit"]
-    displayed = [{**row, "at": _format_time(row["at"])} for row in rows] if output == "table" else rows
-    show_rows(output, COLUMNS, displayed)
+    show_rows(output, COLUMNS, map(audit_record, rows))
     archived, since = data.get("archived_until"), filters["since"]
-    if (
-        archived is not None
-        and len(rows) < limit
-        and (since is None or since.replace(tzinfo=UTC) < _parse_time(archived))
-    ):
+    if archived is not None and len(rows) < limit and (since is None or since < datetime.fromisoformat(archived)):
         show_message(f"rows until {archived} are archived: see the files that `aizen-hub audit archive` wrote")
     if (examined := data.get("examined_until")) is not None:
         show_message(f"rows before {examined} were not searched: name a time with --until to continue from there")
@@ -99,7 +101,7 @@ def export(config: Path, file_format: str) -> int:
     help="A file with archived rows, to be verified too; may be repeated.",
 )
 @output_option
-def verify(config: Path, files: tuple[Path, ...], output: str) -> int:
+def verify(config: Path, files: tuple[Path, ...], output: Output) -> int:
     """Verify every row, every signed checkpoint, and the store against its recorded history.
 
     Runs on the service's machine, also while the service runs. Archived rows are verified by their signed manifests,
@@ -122,10 +124,10 @@ def verify(config: Path, files: tuple[Path, ...], output: str) -> int:
         "archived": report.archived_rows,
         "unread": report.unread_rows,
     }
-    if output == "json":
-        show_json({**counts, "findings": findings})
+    if output.is_document:
+        output.show_document({**counts, "findings": findings})
     elif findings:
-        show_rows("table", ("location", "kind", "sentence"), findings)
+        show_rows(output, ("location", "kind", "sentence"), findings)
     verdict = f"{len(findings)} findings" if findings else "no modification found"
     show_message(f"{report.rows} rows and {report.checkpoints} checkpoints checked: {verdict}")
     if not report.checkpoints:
@@ -140,7 +142,7 @@ def verify(config: Path, files: tuple[Path, ...], output: str) -> int:
 
 @audit.command()
 @config_option
-@click.option("--before", type=click.DateTime(TIME_FORMATS), required=True, help="Archive rows older than this, UTC.")
+@click.option("--before", type=SINCE, required=True, help=f"Archive rows older than this: a day or {TIME_HELP}.")
 @click.option(
     "--to",
     "folder",
@@ -176,7 +178,7 @@ def archive(config: Path, before: datetime, folder: Path, url: str | None) -> in
         archiver = Archiver(
             store, operator_actor(), checkpoints, folder, checkpoint_signer(ring), signature_check(key_list)
         )
-        result = archiver.run(before.replace(tzinfo=UTC))
+        result = archiver.run(before)
     if result.removed and result.manifest is None:
         show_message(f"an earlier run had been interrupted: removed the {result.removed} rows that it had archived")
     if result.manifest is None or result.path is None:
@@ -189,22 +191,3 @@ def archive(config: Path, before: datetime, folder: Path, url: str | None) -> in
         f"removed {result.removed} from the database"
     )
     return ExitCode.DONE
-
-
-def _query(**filters: Any) -> str:
-    parameters = {
-        name: value.replace(tzinfo=UTC).isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in filters.items()
-        if value is not None
-    }
-    return api_path("audit", **parameters)
-
-
-def _parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _format_time(value: Any) -> str:
-    if isinstance(value, int):
-        return datetime.fromtimestamp(value / 1e6, UTC).isoformat(sep=" ", timespec="milliseconds")
-    return str(value)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import TIME_FORMATS, dry_run_headers, dry_run_option, qualified_identity
-from aizen_hub.cli.output import output_option, show_message, show_result
+from aizen_hub.cli.options import dry_run_headers, dry_run_option, qualified_identity
+from aizen_hub.cli.output import Output, output_option, show_result
+from aizen_hub.cli.values import end_options, timestamp
 from aizen_hub.client.sync_client import SyncClient
 
 TARGETS = click.Choice(["identity", "project", "session"])
@@ -21,20 +23,17 @@ def lock() -> None:
 
 
 @lock.command()
-@pass_client
+@pass_sender
 @click.argument("target", type=TARGETS)
 @click.argument("name")
 @click.option("--reason", required=True, help="For the audit, and shown in denials.")
-@click.option(
-    "--until", "ends", type=click.DateTime(TIME_FORMATS), help="End of the lock, UTC; default: until it is removed."
-)
-def add(client: SyncClient, target: str, name: str, reason: str, ends: datetime | None) -> int:
+@end_options("the lock")
+def add(sender: ChangeSender, target: str, name: str, reason: str, ends: datetime | None) -> int:
     """Lock NAME; an identity is a user name, group:NAME or service-account:NAME."""
     body: dict[str, object] = {"target": target, "name": _target_name(target, name), "reason": reason}
     if ends is not None:
-        body["ends"] = ends.replace(tzinfo=UTC).isoformat()
-    show_message(client.post(api_path("locks"), body)["message"])
-    return ExitCode.DONE
+        body["ends"] = timestamp(ends)
+    return sender.finish("POST", api_path("locks"), body)
 
 
 @lock.command()
@@ -42,13 +41,11 @@ def add(client: SyncClient, target: str, name: str, reason: str, ends: datetime 
 @click.argument("target", type=TARGETS)
 @click.argument("name")
 @click.option("--reason", required=True, help="For the audit, and for the user.")
-@click.option(
-    "--until", "ends", type=click.DateTime(TIME_FORMATS), help="When the lock ends (UTC); without it, at once."
-)
+@end_options("the lock, which without it ends at once")
 @dry_run_option
 @output_option
 def remove(
-    client: SyncClient, target: str, name: str, reason: str, ends: datetime | None, dry_run: bool, output: str
+    client: SyncClient, target: str, name: str, reason: str, ends: datetime | None, dry_run: bool, output: Output
 ) -> int:
     """Unlock NAME, or give a lock without an end one.
 
@@ -57,7 +54,7 @@ def remove(
     """
     body: dict[str, object] = {"target": target, "name": _target_name(target, name), "reason": reason}
     if ends is not None:
-        body["ends"] = ends.replace(tzinfo=UTC).isoformat()
+        body["ends"] = timestamp(ends)
     result = client.request("POST", api_path("locks", "remove"), body, dry_run_headers(dry_run))
     show_result(output, result)
     return ExitCode.DONE
@@ -66,7 +63,7 @@ def remove(
 @lock.command("list")
 @pass_client
 @output_option
-def list_locks(client: SyncClient, output: str) -> int:
+def list_locks(client: SyncClient, output: Output) -> int:
     """List the locks."""
     show_result(output, client.get(api_path("locks")))
     return ExitCode.DONE

@@ -15,7 +15,7 @@ from aizen_hub.cli.connection import pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.operation_progress import follow_operation
 from aizen_hub.cli.options import dry_run_option
-from aizen_hub.cli.output import output_option, show_json, show_message, show_result
+from aizen_hub.cli.output import Output, output_option, show_json, show_message, show_result
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.settings import Settings
 
@@ -57,7 +57,7 @@ def export(client: SyncClient) -> int:
 @file_argument
 @prune_option
 @output_option
-def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
+def plan(client: SyncClient, file: Path, prune: bool, output: Output) -> int:
     """Show the steps of applying FILE, and which roles each identity would gain or lose; nothing changes.
 
     Ctrl-C cancels it.
@@ -78,7 +78,7 @@ def plan(client: SyncClient, file: Path, prune: bool, output: str) -> int:
 @config_option
 @output_option
 def apply(
-    client: SyncClient, file: Path, prune: bool, yes: bool, dry_run: bool, config: Path | None, output: str
+    client: SyncClient, file: Path, prune: bool, yes: bool, dry_run: bool, config: Path | None, output: Output
 ) -> int:
     """Apply FILE completely or not at all, after its assertions hold and you confirmed the plan.
 
@@ -110,7 +110,7 @@ def apply(
         _show_plan(output, _request_plan(client, document, prune))
         return ExitCode.DONE
     if not yes:
-        _show_plan("table", _request_plan(client, document, prune))
+        _show_plan(Output(), _request_plan(client, document, prune))
         click.confirm("Apply it?", abort=True, err=True)
     operation = client.post(POLICY_PATH, {"policy": document, "prune": prune})
     show_result(output, follow_operation(client, operation))
@@ -190,8 +190,8 @@ def _request_plan(client: SyncClient, document: Any, prune: bool) -> dict[str, A
     return follow_operation(client, client.request("POST", POLICY_PATH, body, {"Prefer": "dry-run"}))
 
 
-def _show_plan(output: str, plan: dict[str, Any]) -> None:
-    if output == "table":
+def _show_plan(output: Output, plan: dict[str, Any]) -> None:
+    if not output.is_document:
         for step in plan["data"]["steps"]:
             show_message(step)
     show_result(output, plan)

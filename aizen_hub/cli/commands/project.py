@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import dry_run_headers, dry_run_option
-from aizen_hub.cli.output import output_option, show_json, show_message, show_object, show_result, show_rows
+from aizen_hub.cli.output import Output, output_option, show_json, show_message, show_object, show_result, show_rows
 from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.problems import Denied
 from aizen_hub.validation import strict_json
 
 
@@ -22,23 +23,40 @@ def project() -> None:
 @project.command("list")
 @pass_client
 @output_option
-def list_projects(client: SyncClient, output: str) -> int:
+def list_projects(client: SyncClient, output: Output) -> int:
     """List your projects, with your roles there."""
     show_result(output, client.get(api_path("projects")))
     return ExitCode.DONE
 
 
 @project.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--description", default="", help="The purpose of the project.")
 @click.option("--members", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A project users file.")
-def create(client: SyncClient, name: str, description: str, members: Path | None) -> int:
+def create(sender: ChangeSender, name: str, description: str, members: Path | None) -> int:
     """Create the project NAME; you become its admin, and the users in the file get their roles in the same step."""
     body: dict[str, object] = {"name": name, "description": description}
     if members is not None:
         body["members"] = strict_json.loads(members.read_bytes())
-    show_message(client.post(api_path("projects"), body)["message"])
+    return sender.finish("POST", api_path("projects"), body)
+
+
+@project.command()
+@pass_client
+@click.argument("name")
+@output_option
+def show(client: SyncClient, name: str, output: Output) -> int:
+    """Show the project NAME, and its members if you may see them."""
+    result = client.get(api_path("projects", name))
+    if output.is_document:
+        output.show_document(result["data"])
+        return ExitCode.DONE
+    data = dict(result["data"])
+    members = data.pop("members", None)
+    show_object(output, data)
+    if members is not None:
+        show_rows(output, ("id", "roles", "alerts"), members)
     return ExitCode.DONE
 
 
@@ -46,17 +64,15 @@ def create(client: SyncClient, name: str, description: str, members: Path | None
 @pass_client
 @click.argument("name")
 @output_option
-def show(client: SyncClient, name: str, output: str) -> int:
-    """Show the project NAME, and its members if you may see them."""
-    result = client.get(api_path("projects", name))
-    if output == "json":
-        show_json(result)
-        return ExitCode.DONE
-    data = dict(result["data"])
-    members = data.pop("members", None)
-    show_object(output, data)
-    if members is not None:
-        show_rows(output, ("id", "roles", "alerts"), members)
+def members(client: SyncClient, name: str, output: Output) -> int:
+    """List the users of the project NAME with their roles."""
+    found = client.get(api_path("projects", name))["data"].get("members")
+    if found is None:
+        raise Denied(
+            f"you may not see who works in `{name}`",
+            remedy=f"ask an administrator of `{name}` for a role that may",
+        )
+    show_rows(output, ("id", "roles", "alerts"), found)
     return ExitCode.DONE
 
 
@@ -70,41 +86,36 @@ def export(client: SyncClient, name: str) -> int:
 
 
 @project.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--version", help="Only if the project still has this version, as shown by `project show -o json`.")
-@dry_run_option
-@output_option
-def alter(client: SyncClient, name: str, file: Path, version: str | None, dry_run: bool, output: str) -> int:
+def alter(sender: ChangeSender, name: str, file: Path, version: str | None) -> int:
     """Replace all users, roles and alerts of the project NAME by those in FILE."""
-    headers = dry_run_headers(dry_run) | ({} if version is None else {"If-Match": f'"{version}"'})
+    headers = None if version is None else {"If-Match": f'"{version}"'}
     body = {"members": strict_json.loads(file.read_bytes())}
-    show_result(output, client.request("PUT", api_path("projects", name, "members"), body, headers))
-    return ExitCode.DONE
+    return sender.finish("PUT", api_path("projects", name, "members"), body, headers)
 
 
 @project.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete(client: SyncClient, name: str, yes: bool) -> int:
+def delete(sender: ChangeSender, name: str, yes: bool) -> int:
     """Delete the project NAME with its roles, limits and sessions. The name stays reserved.
 
     Your own servers of the project go on without a project. Others stop after `session.project_end_grace_seconds`, and
     their notebooks say why.
     """
-    if not yes and click.prompt("Type the name of the project to delete it", err=True) != name:
+    if not yes and not sender.dry_run and click.prompt("Type the name of the project to delete it", err=True) != name:
         show_message("the name does not match; nothing was deleted")
         return ExitCode.ERROR
-    show_message(client.request("DELETE", api_path("projects", name))["message"])
-    return ExitCode.DONE
+    return sender.finish("DELETE", api_path("projects", name))
 
 
 @project.command()
-@pass_client
+@pass_sender
 @click.argument("name")
-def release(client: SyncClient, name: str) -> int:
+def release(sender: ChangeSender, name: str) -> int:
     """Release the name of a deleted project, so that it can be used again."""
-    show_message(client.post(api_path("projects", name, "release"), None)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("projects", name, "release"))

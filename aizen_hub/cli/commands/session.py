@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.output import output_option, show_message, show_result
+from aizen_hub.cli.output import Output, output_option, show_message, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -19,7 +20,7 @@ def session() -> None:
 @pass_client
 @click.option("--user", help="Only sessions of this user; your own need no permission.")
 @output_option
-def list_sessions(client: SyncClient, user: str | None, output: str) -> int:
+def list_sessions(client: SyncClient, user: str | None, output: Output) -> int:
     """List the active sessions, and servers without a session."""
     result = client.get(api_path("sessions", user=user))
     show_result(output, result)
@@ -33,11 +34,10 @@ def list_sessions(client: SyncClient, user: str | None, output: str) -> int:
 
 
 @session.command()
-@pass_client
+@pass_sender
 @click.argument("session_id", metavar="SESSION")
 @click.option("--reason", help="For the audit.")
-def end(client: SyncClient, session_id: str, reason: str | None) -> int:
+def end(sender: ChangeSender, session_id: str, reason: str | None) -> int:
     """End SESSION, your own or as an administrator; its tokens are revoked at once, its server stops shortly after."""
     body = {} if reason is None else {"reason": reason}
-    show_message(client.post(api_path("sessions", session_id, "end"), body)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("sessions", session_id, "end"), body)

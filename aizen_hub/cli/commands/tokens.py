@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import click
 
-from aizen_hub.cli.connection import api_path, pass_client
-from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.output import show_result
-from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
+from aizen_hub.cli.connection import api_path
 
 
 @click.group()
@@ -16,14 +14,14 @@ def tokens() -> None:
 
 
 @tokens.command()
-@pass_client
+@pass_sender
 @click.option("--user", metavar="NAME", help="Tokens of one user; your own need no permission.")
 @click.option("--project", metavar="NAME", help="Tokens of all users in one project.")
 @click.option(
     "--all", "revoke_all", is_flag=True, help="All tokens; an authorized user has to confirm it in the panel."
 )
 @click.option("--reason", default="", help="For the audit.")
-def revoke(client: SyncClient, user: str | None, project: str | None, revoke_all: bool, reason: str) -> int:
+def revoke(sender: ChangeSender, user: str | None, project: str | None, revoke_all: bool, reason: str) -> int:
     """Revoke role tokens, for example after one of them leaked.
 
     Once the command returns, every replica rejects them. No user is signed out and no server stops: running servers get
@@ -34,5 +32,4 @@ def revoke(client: SyncClient, user: str | None, project: str | None, revoke_all
     if len(targets) + revoke_all != 1:
         raise click.UsageError("set exactly one of --user, --project and --all")
     body = {"target": "all"} if revoke_all else dict(zip(("target", "name"), targets[0], strict=True))
-    show_result("table", client.post(api_path("tokens", "revoke"), {**body, "reason": reason}))
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("tokens", "revoke"), {**body, "reason": reason})

@@ -10,7 +10,7 @@ import click
 
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.options import config_option
-from aizen_hub.cli.output import output_option, show_message, show_rows
+from aizen_hub.cli.output import Output, output_option, show_message, show_rows
 
 if TYPE_CHECKING:
     from aizen_hub.cli.doctor.check_result import CheckResult
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--production", is_flag=True, help="Report as errors what is acceptable in a trial only.")
 @click.option("--strict", is_flag=True, help="Report all warnings as errors.")
 @output_option
-def doctor(config: Path, hub_config: Path | None, production: bool, strict: bool, output: str) -> int:
+def doctor(config: Path, hub_config: Path | None, production: bool, strict: bool, output: Output) -> int:
     """Check this installation and list errors and risks: what is wrong, in which file and key, and its remedy.
 
     It reads the settings, files and secrets, the hub's configuration, the database with its keys, checkpoints, accounts

@@ -38,10 +38,10 @@ def test_who_may_not_list_users_is_not_told_who_exists(sandbox: AccountsHarness,
     with pytest.raises(Denied) as known:
         show(sandbox, "rita", "emma", project)
     with pytest.raises(Denied) as unknown:
-        show(sandbox, "rita", "nobody", project)
+        show(sandbox, "rita", "missing", project)
     assert known.value.detail == unknown.value.detail
     with pytest.raises(NotFound):
-        show(sandbox, "admin", "nobody")
+        show(sandbox, "admin", "missing")
 
 
 def test_a_search_finds_parts_of_names_and_for_managers_of_addresses(sandbox: AccountsHarness) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import TIME_FORMATS
-from aizen_hub.cli.output import output_option, show_message, show_result
+from aizen_hub.cli.output import Output, output_option, show_result
+from aizen_hub.cli.values import end_options, timestamp
 from aizen_hub.client.sync_client import SyncClient
-
-until_option = click.option("--until", "ends", type=click.DateTime(TIME_FORMATS), help="End of the assignment, UTC.")
 
 
 @click.group()
@@ -25,7 +24,7 @@ def request() -> None:
 @click.option("--to-decide", "which", flag_value="to-decide", help="List only requests that wait for your decision.")
 @click.option("--mine", "which", flag_value="mine", help="List only your own requests.")
 @output_option
-def list_requests(client: SyncClient, which: str | None, output: str) -> int:
+def list_requests(client: SyncClient, which: str | None, output: Output) -> int:
     """List the requests that wait for your decision, and your own requests with their outcome."""
     show_result(output, client.get(api_path("requests", which=which or "all")))
     return ExitCode.DONE
@@ -36,48 +35,46 @@ def list_requests(client: SyncClient, which: str | None, output: str) -> int:
 @click.argument("role")
 @click.option("--project", help="In this project; default: a system role.")
 @click.option("--reason", required=True, help="For the user who decides.")
-@until_option
-def ask(client: SyncClient, role: str, project: str | None, reason: str, ends: datetime | None) -> int:
+@end_options()
+@output_option
+def ask(client: SyncClient, role: str, project: str | None, reason: str, ends: datetime | None, output: Output) -> int:
     """Request ROLE."""
     body = {"role": role, "scope": project or "system", "reason": reason, **_until_field(ends)}
-    show_message(client.post(api_path("requests"), body)["message"])
+    show_result(output, client.post(api_path("requests"), body))
     return ExitCode.DONE
 
 
 @request.command()
-@pass_client
+@pass_sender
 @click.argument("request_id", metavar="REQUEST")
 @click.option("--comment", default="", help="For the requester.")
-@until_option
-def approve(client: SyncClient, request_id: str, comment: str, ends: datetime | None) -> int:
+@end_options()
+def approve(sender: ChangeSender, request_id: str, comment: str, ends: datetime | None) -> int:
     """Grant the role of REQUEST, as your own grant; you may set an earlier end than requested.
 
     The first characters of the id are enough, at least four.
     """
-    show_message(
-        client.post(api_path("requests", request_id, "approve"), {"comment": comment, **_until_field(ends)})["message"]
+    return sender.finish(
+        "POST", api_path("requests", request_id, "approve"), {"comment": comment, **_until_field(ends)}
     )
-    return ExitCode.DONE
 
 
 @request.command()
-@pass_client
+@pass_sender
 @click.argument("request_id", metavar="REQUEST")
 @click.option("--comment", required=True, help="For the requester: the reason.")
-def deny(client: SyncClient, request_id: str, comment: str) -> int:
+def deny(sender: ChangeSender, request_id: str, comment: str) -> int:
     """Deny REQUEST."""
-    show_message(client.post(api_path("requests", request_id, "deny"), {"comment": comment})["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("requests", request_id, "deny"), {"comment": comment})
 
 
 @request.command()
-@pass_client
+@pass_sender
 @click.argument("request_id", metavar="REQUEST")
-def withdraw(client: SyncClient, request_id: str) -> int:
+def withdraw(sender: ChangeSender, request_id: str) -> int:
     """Withdraw your own REQUEST."""
-    show_message(client.post(api_path("requests", request_id, "withdraw"), None)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("requests", request_id, "withdraw"))
 
 
 def _until_field(ends: datetime | None) -> dict[str, str]:
-    return {} if ends is None else {"until": ends.replace(tzinfo=UTC).isoformat()}
+    return {} if ends is None else {"until": timestamp(ends)}

@@ -17,7 +17,7 @@ END = "2027-01-31T00:00:00+00:00"
         (("list", "churn"), ("GET", "reviews?scope=churn", None)),
         (("start", "churn", "--note", "x"), ("POST", "reviews", {"scope": "churn", "note": "x"})),
         (
-            ("start", "churn", "--due", "2027-01-31"),
+            ("start", "churn", "--due", "2027-01-31T00:00Z"),
             ("POST", "reviews", {"scope": "churn", "note": "", "deadline": END}),
         ),
         (("show", "f00", "--only", "never-used"), ("GET", "reviews/f00?show=never-used", None)),
@@ -30,7 +30,7 @@ END = "2027-01-31T00:00:00+00:00"
             ),
         ),
         (
-            ("decide", "f00", "4", "--shorten", "--until", "2027-01-31"),
+            ("decide", "f00", "4", "--shorten", "--until", "2027-01-31T00:00Z"),
             ("POST", "reviews/f00/decisions", {"decisions": [{"assignment": 4, "choice": "shorten", "until": END}]}),
         ),
         (
@@ -58,7 +58,7 @@ def test_a_command_sends_its_request(
     [
         ("decide", "f00", "4"),
         ("decide", "f00", "4", "--shorten"),
-        ("decide", "f00", "4", "--keep", "--until", "2027-01-31"),
+        ("decide", "f00", "4", "--keep", "--until", "2027-01-31T00:00Z"),
         ("decide", "f00", "--keep"),
         ("decide", "f00", "0", "--keep"),
         ("fill", "f00", "everything"),

@@ -28,7 +28,7 @@ async def test_a_role_can_lose_all_permissions_and_limits(service: Driver) -> No
         assert (tx.roles["AUDITOR"].permissions, dict(tx.roles["AUDITOR"].limits)) == (frozenset(), {})
 
 
-async def test_a_dry_run_registers_nobody(service: Driver) -> None:
+async def test_a_dry_run_registers_no_user(service: Driver) -> None:
     boss = await service.open("boss", None)
     path = "/api/v1/users"
     response = await service.call("POST", path, {"name": "nora"}, auth=boss.auth, headers={"Prefer": "dry-run"})

@@ -19,7 +19,7 @@ from aizen_hub.accounts.credentials import activation
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.integrity.audit_run import AuditReport, run_audit
-from aizen_hub.cli.commands.database import db
+from aizen_hub.cli.commands.machine.database import db
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.seal import update_seal

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import dry_run_headers, dry_run_option, qualified_identity
-from aizen_hub.cli.output import output_option, show_message, show_result
+from aizen_hub.cli.options import qualified_identity
+from aizen_hub.cli.output import Output, output_option, show_result
+from aizen_hub.cli.values import end_options, parse_size, timestamp
 from aizen_hub.client.sync_client import SyncClient
+
+BRIEF = ("role", "scope", "identity", "until", "granted_by")
 
 
 @click.group()
@@ -19,14 +26,14 @@ def role() -> None:
 @role.command("list")
 @pass_client
 @output_option
-def list_roles(client: SyncClient, output: str) -> int:
+def list_roles(client: SyncClient, output: Output) -> int:
     """List all roles with their permissions and limits."""
     show_result(output, client.get(api_path("roles")))
     return ExitCode.DONE
 
 
 @role.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option(
     "-p",
@@ -35,7 +42,7 @@ def list_roles(client: SyncClient, output: str) -> int:
     multiple=True,
     help="verb:noun, a bare verb for every noun, or the name of a permission.",
 )
-@click.option("--limit", "limits", multiple=True, metavar="KIND=NUMBER", help="projects, jobs, memory (bytes) or cpu.")
+@click.option("--limit", "limits", multiple=True, metavar="KIND=NUMBER", help="projects, jobs, memory or cpu.")
 @click.option(
     "--scope",
     "scopes",
@@ -46,7 +53,7 @@ def list_roles(client: SyncClient, output: str) -> int:
 @click.option("--description", default="", help="The purpose of the role.")
 @click.option("--category", default="", help="The category to list it under.")
 def create(
-    client: SyncClient,
+    sender: ChangeSender,
     name: str,
     permissions: tuple[str, ...],
     limits: tuple[str, ...],
@@ -64,12 +71,11 @@ def create(
     }
     if scopes:
         body["scopes"] = list(scopes)
-    show_message(client.post(api_path("roles"), body)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("roles"), body)
 
 
 @role.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option(
     "-p", "--permission", "permissions", multiple=True, help="The new permissions, which replace all existing ones."
@@ -81,10 +87,8 @@ def create(
 @click.option("--no-limits", is_flag=True, help="Remove all limits.")
 @click.option("--description", help="The purpose of the role.")
 @click.option("--category", help="The category to list it under.")
-@dry_run_option
-@output_option
 def alter(
-    client: SyncClient,
+    sender: ChangeSender,
     name: str,
     permissions: tuple[str, ...],
     limits: tuple[str, ...],
@@ -92,8 +96,6 @@ def alter(
     no_limits: bool,
     description: str | None,
     category: str | None,
-    dry_run: bool,
-    output: str,
 ) -> int:
     """Change the custom role NAME for all its holders; options that are not given stay unchanged."""
     body: dict[str, object] = {"description": description, "category": category}
@@ -105,64 +107,63 @@ def alter(
     body = {key: value for key, value in body.items() if value is not None}
     if not body:
         raise click.UsageError("nothing to change: set at least one option")
-    show_result(output, client.request("PATCH", api_path("roles", name), body, dry_run_headers(dry_run)))
-    return ExitCode.DONE
+    return sender.finish("PATCH", api_path("roles", name), body)
 
 
 @role.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("as_name", metavar="NEW-NAME")
-def clone(client: SyncClient, name: str, as_name: str) -> int:
+def clone(sender: ChangeSender, name: str, as_name: str) -> int:
     """Create a custom role with the permissions and limits of NAME."""
-    show_message(client.post(api_path("roles", name, "clone"), {"name": as_name})["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("roles", name, "clone"), {"name": as_name})
 
 
 @role.command()
-@pass_client
+@pass_sender
 @click.argument("name")
-def delete(client: SyncClient, name: str) -> int:
+def delete(sender: ChangeSender, name: str) -> int:
     """Delete the custom role NAME, which must not be assigned."""
-    show_message(client.request("DELETE", api_path("roles", name))["message"])
-    return ExitCode.DONE
+    return sender.finish("DELETE", api_path("roles", name))
 
 
 @role.command()
 @pass_client
 @click.argument("name")
 @output_option
-def show(client: SyncClient, name: str, output: str) -> int:
+def show(client: SyncClient, name: str, output: Output) -> int:
     """Show the role NAME with its permissions: rights and limits."""
     show_result(output, client.get(api_path("roles", name)))
     return ExitCode.DONE
 
 
 @role.command()
-@pass_client
+@pass_sender
 @click.argument("roles", metavar="ROLE...", nargs=-1, required=True)
 @click.option("--user", help="To this user.")
 @click.option("--group", help="To this group.")
 @click.option("--service-account", help="To this service account.")
 @click.option("--project", help="In this project; default: a system role.")
+@end_options()
 @click.option("--reason", default="", help="For the audit and for the user.")
 def assign(
-    client: SyncClient,
+    sender: ChangeSender,
     roles: tuple[str, ...],
     user: str | None,
     group: str | None,
     service_account: str | None,
     project: str | None,
+    ends: datetime | None,
     reason: str,
 ) -> int:
-    """Assign ROLE (one or more), as `aizen-hub grant` does, which can also set a start and an end."""
+    """Assign ROLE (one or more), as `aizen-hub grant` does, which can also set a start."""
     named = (("user", user), ("group", group), ("service-account", service_account))
     identities = [f"{kind}:{name}" for kind, name in named if name]
     if len(identities) != 1:
         raise click.UsageError("use exactly one of --user, --group and --service-account")
-    body = {"roles": list(roles), "scope": project, "identity": identities[0], "reason": reason}
-    show_message(client.post(api_path("assignments"), body)["message"])
-    return ExitCode.DONE
+    body: dict[str, Any] = {"roles": list(roles), "scope": project, "identity": identities[0], "reason": reason}
+    body |= {} if ends is None else {"ends": timestamp(ends)}
+    return sender.finish("POST", api_path("assignments"), body)
 
 
 @role.group()
@@ -185,7 +186,7 @@ def list_assignments(
     service_account: str | None,
     project: str | None,
     name: str | None,
-    output: str,
+    output: Output,
 ) -> int:
     """List role assignments: identity, role, scope, start and grantor."""
     named = (("user", user), ("group", group), ("service-account", service_account))
@@ -193,7 +194,7 @@ def list_assignments(
     if len(identities) > 1:
         raise click.UsageError("use at most one of --user, --group and --service-account")
     identity = identities[0] if identities else None
-    show_result(output, client.get(api_path("assignments", identity=identity, scope=project, role=name)))
+    show_result(output, client.get(api_path("assignments", identity=identity, scope=project, role=name)), BRIEF)
     return ExitCode.DONE
 
 
@@ -203,20 +204,19 @@ def list_assignments(
 @click.option("--project", help="Only in this project.")
 @click.option("--role", "name", help="Only of this role.")
 @output_option
-def holders(client: SyncClient, identity: str | None, project: str | None, name: str | None, output: str) -> int:
+def holders(client: SyncClient, identity: str | None, project: str | None, name: str | None, output: Output) -> int:
     """List role assignments: identity, role, scope, start and grantor."""
     query = api_path("assignments", identity=identity and qualified_identity(identity), scope=project, role=name)
-    show_result(output, client.get(query))
+    show_result(output, client.get(query), BRIEF)
     return ExitCode.DONE
 
 
 @role.command()
-@pass_client
+@pass_sender
 @click.argument("name")
-def release(client: SyncClient, name: str) -> int:
+def release(sender: ChangeSender, name: str) -> int:
     """Release the name of a deleted custom role, so that it can be used again."""
-    show_message(client.post(api_path("roles", name, "release"), None)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("roles", name, "release"))
 
 
 def _parse_limits(arguments: tuple[str, ...]) -> dict[str, float]:
@@ -231,6 +231,6 @@ def parse_limit(argument: str) -> tuple[str, float]:
     """Parse ``KIND=NUMBER``; raises click.BadParameter."""
     kind, _, value = argument.partition("=")
     try:
-        return kind, float(value)
+        return kind, parse_size(value)
     except ValueError:
-        raise click.BadParameter(f"`{argument}` is not KIND=NUMBER, for example jobs=1") from None
+        raise click.BadParameter(f"`{argument}` is not KIND=NUMBER, for example jobs=1 or memory=8GiB") from None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.options import qualified_identity
-from aizen_hub.cli.output import output_option, show_message, show_result
+from aizen_hub.cli.output import Output, output_option, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -19,85 +20,78 @@ def group() -> None:
 @group.command("list")
 @pass_client
 @output_option
-def list_groups(client: SyncClient, output: str) -> int:
+def list_groups(client: SyncClient, output: Output) -> int:
     """List the groups."""
     show_result(output, client.get(api_path("groups")))
     return ExitCode.DONE
 
 
 @group.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--description", default="", help="The purpose of the group.")
 @click.option("--provider", help="The provider that fills the group; default: a local group.")
-def create(client: SyncClient, name: str, description: str, provider: str | None) -> int:
+def create(sender: ChangeSender, name: str, description: str, provider: str | None) -> int:
     """Create the group NAME."""
     body = {"name": name, "description": description} | ({"provider": provider} if provider else {})
-    show_message(client.post(api_path("groups"), body)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("groups"), body)
 
 
 @group.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete(client: SyncClient, name: str, yes: bool) -> int:
+def delete(sender: ChangeSender, name: str, yes: bool) -> int:
     """Delete the group NAME; its members lose the roles of the group."""
-    if not yes:
-        click.confirm(f"Delete the group {name} with all its roles?", abort=True, err=True)
-    show_message(client.request("DELETE", api_path("groups", name))["message"])
-    return ExitCode.DONE
+    sender.confirm(f"Delete the group {name} with all its roles?", yes=yes)
+    return sender.finish("DELETE", api_path("groups", name))
 
 
 @group.command()
 @pass_client
 @click.argument("name")
 @output_option
-def members(client: SyncClient, name: str, output: str) -> int:
+def members(client: SyncClient, name: str, output: Output) -> int:
     """List the members of the group NAME."""
     show_result(output, client.get(api_path("groups", name, "members")))
     return ExitCode.DONE
 
 
 @group.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("identity")
-def add(client: SyncClient, name: str, identity: str) -> int:
+def add(sender: ChangeSender, name: str, identity: str) -> int:
     """Add IDENTITY (a user name, or group:NAME) to the group NAME."""
-    show_message(client.request("PUT", api_path("groups", name, "members", qualified_identity(identity)))["message"])
-    return ExitCode.DONE
+    return sender.finish("PUT", api_path("groups", name, "members", qualified_identity(identity)))
 
 
 @group.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("identity")
-def remove(client: SyncClient, name: str, identity: str) -> int:
+def remove(sender: ChangeSender, name: str, identity: str) -> int:
     """Remove IDENTITY (a user name, or group:NAME) from the group NAME."""
-    show_message(client.request("DELETE", api_path("groups", name, "members", qualified_identity(identity)))["message"])
-    return ExitCode.DONE
+    return sender.finish("DELETE", api_path("groups", name, "members", qualified_identity(identity)))
 
 
 @group.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--description", help="The purpose of the group.")
 @click.option("--default/--no-default", default=None, help="Whether every new user becomes a member.")
-def alter(client: SyncClient, name: str, description: str | None, default: bool | None) -> int:
+def alter(sender: ChangeSender, name: str, description: str | None, default: bool | None) -> int:
     """Change the group NAME; options that are not given stay unchanged."""
     values = (("description", description), ("joined_by_new_users", default))
     body = {key: value for key, value in values if value is not None}
     if not body:
         raise click.UsageError("nothing to change: set at least one option")
-    show_message(client.request("PATCH", api_path("groups", name), body)["message"])
-    return ExitCode.DONE
+    return sender.finish("PATCH", api_path("groups", name), body)
 
 
 @group.command()
-@pass_client
+@pass_sender
 @click.argument("name")
-def release(client: SyncClient, name: str) -> int:
+def release(sender: ChangeSender, name: str) -> int:
     """Release the name of a deleted group, so that it can be used again."""
-    show_message(client.post(api_path("groups", name, "release"), None)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("groups", name, "release"))

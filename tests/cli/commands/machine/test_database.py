@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from aizen_hub.audit.integrity.audit_run import run_audit
-from aizen_hub.cli.commands.database import db
+from aizen_hub.cli.commands.machine.database import db
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import open_store_with_keys
 from aizen_hub.problems import Unavailable

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.output import output_option, show_result
+from aizen_hub.cli.output import Output, output_option, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -19,36 +20,32 @@ def login() -> None:
 @pass_client
 @click.argument("name")
 @output_option
-def list_logins(client: SyncClient, name: str, output: str) -> int:
+def list_logins(client: SyncClient, name: str, output: Output) -> int:
     """List the logins of NAME, with the ids for `unlink`."""
     show_result(output, client.get(api_path("users", name, "logins")))
     return ExitCode.DONE
 
 
 @login.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("provider")
 @click.argument("subject")
-@output_option
-def link(client: SyncClient, name: str, provider: str, subject: str, output: str) -> int:
+def link(sender: ChangeSender, name: str, provider: str, subject: str) -> int:
     """Allow SUBJECT of PROVIDER to sign in as NAME.
 
     SUBJECT is the immutable id at the provider (entryUUID, objectGUID, `sub`), not a name or mail address; the audit
     shows it for rejected logins. The linked login gets every right of NAME, so you need all of them yourself.
     """
-    show_result(output, client.post(api_path("users", name, "logins"), {"provider": provider, "subject": subject}))
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("users", name, "logins"), {"provider": provider, "subject": subject})
 
 
 @login.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("login_id", metavar="LOGIN", type=click.IntRange(1))
 @click.option("--last", is_flag=True, help="Also remove the only login of NAME.")
-@output_option
-def unlink(client: SyncClient, name: str, login_id: int, last: bool, output: str) -> int:
+def unlink(sender: ChangeSender, name: str, login_id: int, last: bool) -> int:
     """Remove the linked login LOGIN of NAME; all sessions of NAME have to sign in again."""
     url_path = api_path("users", name, "logins", str(login_id), last="true" if last else None)
-    show_result(output, client.request("DELETE", url_path))
-    return ExitCode.DONE
+    return sender.finish("DELETE", url_path)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from aizen_hub.cli.commands.role import parse_limit
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
+from aizen_hub.cli.commands.roles.role import parse_limit
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import dry_run_headers, dry_run_option
-from aizen_hub.cli.output import output_option, show_message, show_result
+from aizen_hub.cli.output import Output, output_option, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -22,7 +22,7 @@ def permission() -> None:
 @click.option("--role", help="Only those of this role.")
 @click.option("--all", "show_all", is_flag=True, help="Also each permission that a single command requires.")
 @output_option
-def list_permissions(client: SyncClient, role: str | None, show_all: bool, output: str) -> int:
+def list_permissions(client: SyncClient, role: str | None, show_all: bool, output: Output) -> int:
     """List the permissions that have a name, and the roles that give them."""
     if role is not None:
         show_result(output, client.get(api_path("roles", role)))
@@ -36,12 +36,12 @@ def list_permissions(client: SyncClient, role: str | None, show_all: bool, outpu
 
 
 @permission.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--allows", metavar="VERB:NOUN", help="The right that it gives, or a bare verb for every noun.")
-@click.option("--limit", metavar="KIND=NUMBER", help="Or its limit: projects, jobs, memory (bytes) or cpu.")
+@click.option("--limit", metavar="KIND=NUMBER", help="Or its limit: projects, jobs, memory or cpu.")
 @click.option("--description", default="", help="What it is for.")
-def create(client: SyncClient, name: str, allows: str | None, limit: str | None, description: str) -> int:
+def create(sender: ChangeSender, name: str, allows: str | None, limit: str | None, description: str) -> int:
     """Create the custom permission NAME, such as "5 Project Limit". It has no effect until a role has it."""
     if (allows is None) == (limit is None):
         raise click.UsageError("use either --allows or --limit")
@@ -50,40 +50,32 @@ def create(client: SyncClient, name: str, allows: str | None, limit: str | None,
         body["permission"] = allows
     else:
         body["limit"], body["value"] = parse_limit(limit)
-    show_message(client.post(api_path("permissions"), body)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("permissions"), body)
 
 
 @permission.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--role", required=True, help="The custom role.")
-@dry_run_option
-@output_option
-def assign(client: SyncClient, name: str, role: str, dry_run: bool, output: str) -> int:
+def assign(sender: ChangeSender, name: str, role: str) -> int:
     """Assign NAME, a permission or verb:noun, to a custom role, for all its holders."""
     path = api_path("roles", role, "permissions")
-    show_result(output, client.request("POST", path, {"permission": name}, dry_run_headers(dry_run)))
-    return ExitCode.DONE
+    return sender.finish("POST", path, {"permission": name})
 
 
 @permission.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--role", required=True, help="The custom role.")
-@dry_run_option
-@output_option
-def remove(client: SyncClient, name: str, role: str, dry_run: bool, output: str) -> int:
+def remove(sender: ChangeSender, name: str, role: str) -> int:
     """Remove NAME, a permission or verb:noun, from a custom role, for all its holders."""
     path = api_path("roles", role, "permissions", "remove")
-    show_result(output, client.request("POST", path, {"permission": name}, dry_run_headers(dry_run)))
-    return ExitCode.DONE
+    return sender.finish("POST", path, {"permission": name})
 
 
 @permission.command()
-@pass_client
+@pass_sender
 @click.argument("name")
-def delete(client: SyncClient, name: str) -> int:
+def delete(sender: ChangeSender, name: str) -> int:
     """Delete the custom permission NAME, which must not be part of a role."""
-    show_message(client.request("DELETE", api_path("permissions", name))["message"])
-    return ExitCode.DONE
+    return sender.finish("DELETE", api_path("permissions", name))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.output import output_option, show_json, show_message, show_result
+from aizen_hub.cli.output import Output, output_option, show_message, show_result
 from aizen_hub.cli.public_key import read_public_key
 from aizen_hub.client.sync_client import SyncClient
 
@@ -23,45 +24,41 @@ def service_account() -> None:
 @service_account.command("list")
 @pass_client
 @output_option
-def list_accounts(client: SyncClient, output: str) -> int:
+def list_accounts(client: SyncClient, output: Output) -> int:
     """List the service accounts that you control."""
     show_result(output, client.get(api_path("service-accounts")))
     return ExitCode.DONE
 
 
 @service_account.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--description", default="", help="The purpose of the account.")
-def create(client: SyncClient, name: str, description: str) -> int:
+def create(sender: ChangeSender, name: str, description: str) -> int:
     """Create the service account NAME, which you control."""
-    show_message(client.post(api_path("service-accounts"), {"name": name, "description": description})["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("service-accounts"), {"name": name, "description": description})
 
 
 @service_account.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def delete(client: SyncClient, name: str, yes: bool) -> int:
+def delete(sender: ChangeSender, name: str, yes: bool) -> int:
     """Delete the service account NAME with all roles and credentials. The name stays reserved."""
-    if not yes:
-        click.confirm(f"Delete the service account {name} with all roles and credentials?", abort=True, err=True)
-    show_message(client.request("DELETE", api_path("service-accounts", name))["message"])
-    return ExitCode.DONE
+    sender.confirm(f"Delete the service account {name} with all roles and credentials?", yes=yes)
+    return sender.finish("DELETE", api_path("service-accounts", name))
 
 
 @service_account.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("state", type=click.Choice(["on", "off"]))
-def switch(client: SyncClient, name: str, state: str) -> int:
+def switch(sender: ChangeSender, name: str, state: str) -> int:
     """Enable or disable NAME; while it is disabled, all its credentials are rejected.
 
     If NAME has rights that you lack, a second user who has them all confirms that it is enabled.
     """
-    show_message(client.request("PATCH", api_path("service-accounts", name), {"active": state == "on"})["message"])
-    return ExitCode.DONE
+    return sender.finish("PATCH", api_path("service-accounts", name), {"active": state == "on"})
 
 
 @service_account.command()
@@ -83,7 +80,7 @@ def switch(client: SyncClient, name: str, state: str) -> int:
 )
 @output_option
 def issue(
-    client: SyncClient, name: str, days: int | None, key: Path | None, networks: tuple[str, ...], output: str
+    client: SyncClient, name: str, days: int | None, key: Path | None, networks: tuple[str, ...], output: Output
 ) -> int:
     """Create a credential of NAME, shown only once; if it needs confirmation, it is shown in the panel.
 
@@ -103,8 +100,8 @@ def issue(
     if networks:
         body["networks"] = list(networks)
     result = client.post(api_path("service-accounts", name, "credentials"), body)
-    if output == "json":
-        show_json(result)
+    if output.is_document:
+        output.show_document(result)
         return ExitCode.DONE
     if "credential" in result.get("data", {}):
         click.echo(result["data"]["credential"])
@@ -116,26 +113,24 @@ def issue(
 @pass_client
 @click.argument("name")
 @output_option
-def credentials(client: SyncClient, name: str, output: str) -> int:
+def credentials(client: SyncClient, name: str, output: Output) -> int:
     """List the credentials of NAME with expiry, last use and bindings; the secrets are not stored."""
     show_result(output, client.get(api_path("service-accounts", name, "credentials")))
     return ExitCode.DONE
 
 
 @service_account.command()
-@pass_client
+@pass_sender
 @click.argument("name")
 @click.argument("credential")
-def withdraw(client: SyncClient, name: str, credential: str) -> int:
+def withdraw(sender: ChangeSender, name: str, credential: str) -> int:
     """Withdraw the credential of NAME with the id CREDENTIAL."""
-    show_message(client.request("DELETE", api_path("service-accounts", name, "credentials", credential))["message"])
-    return ExitCode.DONE
+    return sender.finish("DELETE", api_path("service-accounts", name, "credentials", credential))
 
 
 @service_account.command()
-@pass_client
+@pass_sender
 @click.argument("name")
-def release(client: SyncClient, name: str) -> int:
+def release(sender: ChangeSender, name: str) -> int:
     """Release the name of a deleted service account, so that it can be used again."""
-    show_message(client.post(api_path("service-accounts", name, "release"), None)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("service-accounts", name, "release"))

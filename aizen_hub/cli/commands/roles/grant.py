@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
-from aizen_hub.cli.connection import api_path, pass_client
-from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import TIME_FORMATS, qualified_identity
-from aizen_hub.cli.output import show_message
-from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
+from aizen_hub.cli.connection import api_path
+from aizen_hub.cli.options import qualified_identity
+from aizen_hub.cli.values import START, TIME_HELP, end_options, timestamp
 
 
 @click.command()
-@pass_client
+@pass_sender
 @click.argument("roles", metavar="ROLE...", nargs=-1, required=True)
 @click.option("--to", "identity", required=True, help="A user name, group:NAME or service-account:NAME.")
 @click.option("--project", help="In this project; default: a system role.")
-@click.option("--from", "starts", type=click.DateTime(TIME_FORMATS), help="Start of the assignment, UTC; default: now.")
-@click.option("--until", "ends", type=click.DateTime(TIME_FORMATS), help="End of the assignment, UTC; default: no end.")
+@click.option("--from", "starts", type=START, help=f"Start of the assignment: a day or {TIME_HELP}; default: now.")
+@end_options()
 @click.option("--reason", default="", help="For the audit and for the user.")
 def grant(
-    client: SyncClient,
+    sender: ChangeSender,
     roles: tuple[str, ...],
     identity: str,
     project: str | None,
@@ -36,19 +35,23 @@ def grant(
     not to yourself; a denial names what is missing. A protected role takes effect when an authorized user confirms it.
     """
     body = {"roles": list(roles), "scope": project, "identity": qualified_identity(identity), "reason": reason}
-    body |= {key: value.replace(tzinfo=UTC).isoformat() for key, value in (("starts", starts), ("ends", ends)) if value}
-    show_message(client.post(api_path("assignments"), body)["message"])
-    return ExitCode.DONE
+    body |= {key: timestamp(value) for key, value in (("starts", starts), ("ends", ends)) if value}
+    return sender.finish("POST", api_path("assignments"), body)
 
 
 @click.command()
-@pass_client
+@pass_sender
 @click.argument("roles", metavar="ROLE...", nargs=-1, required=True)
 @click.option("--from", "identity", required=True, help="A user name, group:NAME or service-account:NAME.")
 @click.option("--project", help="In this project; default: a system role.")
 @click.option("--reason", default="", help="For the audit and for the user.")
-def revoke(client: SyncClient, roles: tuple[str, ...], identity: str, project: str | None, reason: str) -> int:
+def revoke(
+    sender: ChangeSender,
+    roles: tuple[str, ...],
+    identity: str,
+    project: str | None,
+    reason: str,
+) -> int:
     """Revoke ROLE (one or more); effective with the next command, also in running kernels."""
     body = {"roles": list(roles), "scope": project, "identity": qualified_identity(identity), "reason": reason}
-    show_message(client.post(api_path("assignments", "revoke"), body)["message"])
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("assignments", "revoke"), body)

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.options import dry_run_headers, dry_run_option
-from aizen_hub.cli.output import output_option, show_result
+from aizen_hub.cli.output import Output, output_option, show_result
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -21,23 +21,19 @@ def mapping() -> None:
 @mapping.command("list")
 @pass_client
 @output_option
-def list_rules(client: SyncClient, output: str) -> int:
+def list_rules(client: SyncClient, output: Output) -> int:
     """List the rules."""
     show_result(output, client.get(api_path("mappings")))
     return ExitCode.DONE
 
 
 @mapping.command()
-@pass_client
+@pass_sender
 @click.argument("provider")
 @click.argument("group")
 @click.argument("role")
 @click.option("--project", help="The project of the role; omit it if GROUP is a template.")
-@dry_run_option
-@output_option
-def put(
-    client: SyncClient, provider: str, group: str, role: str, project: str | None, dry_run: bool, output: str
-) -> int:
+def put(sender: ChangeSender, provider: str, group: str, role: str, project: str | None) -> int:
     """Grant ROLE to the members of GROUP of PROVIDER.
 
     GROUP is a name, with --project, or a template such as aizen-{project}-executors, which applies to every project.
@@ -46,16 +42,12 @@ def put(
     PROJECT_CREATOR first: `aizen-hub grant PROJECT_CREATOR --to NAME`, with your own name.
     """
     body: dict[str, Any] = {"provider": provider, "group": group, "role": role, "project": project}
-    show_result(output, client.request("POST", api_path("mappings"), body, dry_run_headers(dry_run)))
-    return ExitCode.DONE
+    return sender.finish("POST", api_path("mappings"), body)
 
 
 @mapping.command()
-@pass_client
+@pass_sender
 @click.argument("rule", type=int)
-@dry_run_option
-@output_option
-def remove(client: SyncClient, rule: int, dry_run: bool, output: str) -> int:
+def remove(sender: ChangeSender, rule: int) -> int:
     """Delete the rule with this id, and the roles that it grants."""
-    show_result(output, client.request("DELETE", api_path("mappings", str(rule)), headers=dry_run_headers(dry_run)))
-    return ExitCode.DONE
+    return sender.finish("DELETE", api_path("mappings", str(rule)))

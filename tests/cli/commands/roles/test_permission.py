@@ -60,8 +60,8 @@ async def run(catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def table_of(result: Result) -> list[dict[str, Any]]:
     assert result.return_value == 0, result.exception
-    document = json.loads(result.stdout)
-    return [dict(zip(document["columns"], row, strict=True)) for row in document["rows"]]
+    records: list[dict[str, Any]] = json.loads(result.stdout)
+    return records
 
 
 def problem_of(result: Result) -> Problem:
@@ -106,7 +106,7 @@ async def test_roles_are_assigned_and_assignments_listed(run: Run) -> None:
     assert assigned.return_value == 0, assigned.exception
     rows = table_of(await run("role", "assignment", "list", "-o", "json"))
     (row,) = [row for row in rows if row["role"] == "HELPER"]
-    assert (row["scope"], row["identity"], row["granted by"]) == ("system", "user:ann", "user:boss")
+    assert (row["scope"], row["identity"], row["granted_by"]) == ("system", "user:ann", "user:boss")
 
 
 @pytest.mark.parametrize("catalog", ["zenml"])

@@ -11,7 +11,7 @@ import click
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import find_rollback, open_store_with_keys, operator_actor
 from aizen_hub.cli.options import config_option
-from aizen_hub.cli.output import output_option, show_message, show_rows
+from aizen_hub.cli.output import Output, output_option, show_message, show_rows
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 from aizen_hub.validation.prose import check_prose
@@ -61,7 +61,7 @@ def init(config: Path) -> int:
 @keys.command("list")
 @config_option
 @output_option
-def list_keys(config: Path, output: str) -> int:
+def list_keys(config: Path, output: Output) -> int:
     """List all keys with purpose and state; exits with 7 if a signing key is not usable."""
     with open_store_with_keys(Settings.load(config)) as (store, keystore), store.read() as tx:
         key_list, ring = keystore.list_keys(tx), keystore.ring(tx)
