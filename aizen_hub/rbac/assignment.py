@@ -59,6 +59,8 @@ class Assignment:
 
 
 class LockTarget(StrEnum):
+    __hash__ = str.__hash__  # that of `Enum` is not compiled, and every decision looks up locks
+
     IDENTITY = "identity"
     PROJECT = "project"
     SESSION = "session"

@@ -8,6 +8,8 @@ from typing import Self
 
 
 class IdentityKind(StrEnum):
+    __hash__ = str.__hash__  # that of `Enum` is not compiled, and every decision looks up identities
+
     USER = "user"
     GROUP = "group"
     SERVICE_ACCOUNT = "service-account"
@@ -41,4 +43,4 @@ class Identity:
         return cls(IdentityKind.SERVICE_ACCOUNT, name)
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.name}"
+        return self.kind + ":" + self.name

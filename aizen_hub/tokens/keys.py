@@ -43,6 +43,8 @@ class KeyState(StrEnum):
 class Purpose(StrEnum):
     """What a key signs; each key has exactly one purpose (T-13)."""
 
+    __hash__ = str.__hash__  # that of `Enum` is not compiled, and every token looks up its key
+
     ROLE = "role"
     DECISION = "decision"
     CHECKPOINT = "checkpoint"

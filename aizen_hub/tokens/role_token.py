@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -137,7 +136,7 @@ class RoleTokenVerifier:
     issuer, audience : str
         Compared exactly.
     cache_size : int
-        Number of verified tokens in the cache; the least recently used one is dropped first.
+        Number of verified tokens in the cache; the one that was verified first is dropped first, as it ends first.
     """
 
     def __init__(self, ring: KeyRing, issuer: str, audience: str, *, cache_size: int = 10_000) -> None:
@@ -145,7 +144,7 @@ class RoleTokenVerifier:
         self.issuer = issuer
         self.audience = audience
         self._cache_size = cache_size
-        self._cache: OrderedDict[bytes, RoleToken] = OrderedDict()
+        self._cache: dict[bytes, RoleToken] = {}
         self._lock = Lock()
 
     def update_keys(self, ring: KeyRing) -> None:
@@ -171,10 +170,7 @@ class RoleTokenVerifier:
         """
         ring = self.ring
         cache_key = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        with self._lock:
-            verified = self._cache.get(cache_key)
-            if verified is not None:
-                self._cache.move_to_end(cache_key)
+        verified = self._cache.get(cache_key)
         if verified is None:
             claims, key = verify_jws(token, Purpose.ROLE, ring)
             verified = _check_claims(claims, self.issuer, self.audience, key.kid)
@@ -193,7 +189,7 @@ class RoleTokenVerifier:
         with self._lock:
             self._cache[cache_key] = token
             while len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
+                del self._cache[next(iter(self._cache))]
 
 
 def _check_times(token: RoleToken, now: datetime) -> None:

@@ -12,7 +12,7 @@ from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.commands.command import Command
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.engine import decide
-from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.messages import deny
 from aizen_hub.rbac.permission import ANY, Permission
 from aizen_hub.rbac.rights import Rights
@@ -167,7 +167,13 @@ def _credential_invalid_reason(
         if Identity.user(session.user) != actor.identity:
             return Reason.SESSION_ENDED
         return None if session.project == actor.project else Reason.PROJECT_CHANGED
-    if session.user != token.subject or actor.identity != Identity.user(token.subject) or actor.session != session_id:
+    identity = actor.identity
+    if (
+        session.user != token.subject
+        or identity.name != token.subject
+        or identity.kind is not IdentityKind.USER
+        or actor.session != session_id
+    ):
         return Reason.SESSION_ENDED
     # Checked by the time of the store too: the clock of this process may be behind, or it may have waited since.
     if token.expires_at <= state.now:
@@ -237,14 +243,14 @@ def decision_record(
         event="decision",
         identity=str(actor.identity),
         acting=None if actor.acting is None else str(actor.acting),
-        channel=actor.channel.value,
+        channel=actor.channel,
         session=actor.session,
         project=actor.project if scope is None or scope == SYSTEM else scope,
         source=actor.source,
         token_id=actor.token_id,
         command=text,
         allowed=decision.allowed,
-        reason=decision.reason.value,
+        reason=decision.reason,
         sentence=decision.sentence,
         assignment=decision.assignment_id,
         role=decision.role,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from aiohttp import hdrs
 from aiohttp.web import BaseRequest
 
 from aizen_hub.accounts.credentials import recent_logins
@@ -25,12 +26,14 @@ from aizen_hub.service.runtime.metrics import Metrics
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.tokens.opaque_token import constant_time_equals, hash_credential
-from aizen_hub.tokens.role_token import RoleTokenVerifier
+from aizen_hub.tokens.role_token import RoleToken, RoleTokenVerifier
 from aizen_hub.validation.client_address import resolve_client_address
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 HUB = Identity.service_account("hub")
 CORE = Identity.service_account("core")
+MAX_KERNELS = 10_000
+"""Role tokens whose principal is remembered (R127)."""
 
 
 def not_authenticated(code: str, detail: str, remedy: str | None = None) -> NotAuthenticated:
@@ -83,6 +86,7 @@ class RequestAuthenticator:
             AuthMethod.CORE: self._authenticate_core,
             AuthMethod.ROLE_TOKEN: self._authenticate_role_token,
         }
+        self._kernels: dict[str, Principal] = {}
 
     async def authenticate(self, route: Route, request: BaseRequest, *, proxied: bool) -> Principal:
         """Authenticate a request by a credential type that its route accepts on this side of the proxy.
@@ -102,14 +106,13 @@ class RequestAuthenticator:
         if AuthMethod.NONE in route.auth:
             secure = proxied and self._browser_login.is_secure(request)
             return Principal(AuthMethod.NONE, source, secure=secure, rate_limited_by_source=route.rate_limited)
-        method = self.credential_type(request, proxied=proxied)
+        method, token = self._credential(request, proxied=proxied)
         try:
             if method not in route.auth:
                 name = method.value.replace("-", " ")
                 raise not_authenticated("wrong-credential-type", f"this address does not accept a {name}")
             if method is AuthMethod.BROWSER:
                 return await self._authenticate_browser(request, source)
-            token = self._bearer_token(request)
             if (authenticate := self._methods.get(method)) is not None:
                 return authenticate(token, source)
             # The remaining types need a query to the store or the hub, so they are throttled.
@@ -133,24 +136,24 @@ class RequestAuthenticator:
         async with self.failed_auth_throttle.guard(presented.cache_key, source):
             return await self.service_accounts.authenticate(presented, source)
 
-    def credential_type(self, request: BaseRequest, *, proxied: bool) -> AuthMethod:
-        """Return the type of a request's credential, judged by its form alone.
+    def _credential(self, request: BaseRequest, *, proxied: bool) -> tuple[AuthMethod, str]:
+        """Return the type of a request's credential, judged by its form alone, and what follows its scheme.
 
         Raises
         ------
         NotAuthenticated
             There is no credential, or more than one.
         """
-        headers = request.headers.getall("Authorization", ())
+        headers = request.headers.getall(hdrs.AUTHORIZATION, ())
         if len(headers) > 1:
             raise not_authenticated("malformed", "more than one credential was sent")
         if not headers:
             if proxied and self._browser_login.has_cookie(request):
-                return AuthMethod.BROWSER
+                return AuthMethod.BROWSER, ""
             raise not_authenticated("missing", "no credential was sent")
         scheme, _, token = headers[0].partition(" ")
         if not proxied and "." in token and scheme.lower() == "bearer":
-            return AuthMethod.ROLE_TOKEN  # the only one with a form of its own, which its verifier checks
+            return AuthMethod.ROLE_TOKEN, token  # the only one with a form of its own, which its verifier checks
         if not _TOKEN.fullmatch(token):
             raise not_authenticated("malformed", "the credential is malformed")
         if proxied:
@@ -158,10 +161,10 @@ class RequestAuthenticator:
                 raise not_authenticated(
                     "malformed", "through the hub's proxy only `Authorization: token …` is accepted"
                 )
-            return AuthMethod.HUB_TOKEN
+            return AuthMethod.HUB_TOKEN, token
         if scheme.lower() != "bearer":
             if uses_dpop(headers[0]):
-                return AuthMethod.SERVICE_ACCOUNT  # no other credential type is bound to a key
+                return AuthMethod.SERVICE_ACCOUNT, token  # no other credential type is bound to a key
             raise not_authenticated(
                 "wrong-credential-type",
                 "this address accepts `Authorization: Bearer …`, or `DPoP …` of service accounts",
@@ -169,18 +172,16 @@ class RequestAuthenticator:
             )
         for method, secret in self._secrets.items():
             if secret is not None and constant_time_equals(token, secret):
-                return method
-        return AuthMethod.SERVICE_ACCOUNT
+                return method, token
+        return AuthMethod.SERVICE_ACCOUNT, token
 
     def client_address(self, request: BaseRequest, *, proxied: bool) -> str:
         """Return the network address a request came from (R121)."""
         # No trusted proxy stands in front of the direct address, so forwarded headers are ignored there.
-        trusted = self._trusted_proxies if proxied else ()
-        return resolve_client_address((request.remote or ""), request.headers.getall("X-Forwarded-For", ()), trusted)
-
-    @staticmethod
-    def _bearer_token(request: BaseRequest) -> str:
-        return request.headers["Authorization"].partition(" ")[2]
+        forwarded, trusted = (
+            (request.headers.getall(hdrs.X_FORWARDED_FOR, ()), self._trusted_proxies) if proxied else ((), ())
+        )
+        return resolve_client_address(request.remote or "", forwarded, trusted)
 
     def _authenticate_hub(self, token: str, source: str) -> Principal:
         return Principal(AuthMethod.HUB_SECRET, source, Actor(HUB, Channel.HUB, source=source))
@@ -190,6 +191,16 @@ class RequestAuthenticator:
 
     def _authenticate_role_token(self, text: str, source: str) -> Principal:
         token = self._verifier.verify(text, datetime.now(UTC))
+        principal = self._kernels.get(token.token_id)
+        if principal is None or principal.token is not token or principal.source != source:
+            principal = self._kernel_principal(token, source)
+            if len(self._kernels) >= MAX_KERNELS:
+                self._kernels.clear()
+            self._kernels[token.token_id] = principal
+        return principal
+
+    @staticmethod
+    def _kernel_principal(token: RoleToken, source: str) -> Principal:
         actor = Actor(
             Identity.user(token.subject),
             Channel.KERNEL,

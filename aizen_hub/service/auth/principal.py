@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aizen_hub.service.http.route import AuthMethod
 from aizen_hub.store.actor import Actor
@@ -30,6 +30,8 @@ class Principal:
         Whether a browser uses TLS.
     rate_limited_by_source : bool
         Whether a request without a credential counts against the rate limit of its client address.
+    identity_key : str or None
+        The identity as text, the key of its rate limit.
     """
 
     auth_method: AuthMethod
@@ -40,6 +42,10 @@ class Principal:
     xsrf: str | None = None
     secure: bool = False
     rate_limited_by_source: bool = True
+    identity_key: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identity_key", None if self.actor is None else str(self.actor.identity))
 
     @property
     def is_unlimited(self) -> bool:
@@ -50,11 +56,6 @@ class Principal:
     def is_service_account(self) -> bool:
         """Whether a service account sent it with its own credential."""
         return self.auth_method is AuthMethod.SERVICE_ACCOUNT
-
-    @property
-    def identity_key(self) -> str | None:
-        """The identity as text, the key of its rate limit."""
-        return None if self.actor is None else str(self.actor.identity)
 
     @property
     def session_id(self) -> str | None:

@@ -40,22 +40,26 @@ class TokenBuckets:
         self, rate: float, burst: int, max_entries: int = MAX_ENTRIES, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._rate, self._burst, self._max_entries, self._clock = rate, float(burst), max_entries, clock
-        self._table: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._table: OrderedDict[str, list[float]] = OrderedDict()  # tokens, and when they were counted
 
     def take(self, key: str) -> float:
         """Take one token; returns 0, or the seconds until one is available."""
         now = self._clock()
-        tokens, at = self._table.pop(key, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._rate)
+        bucket = self._table.get(key)
+        if bucket is None:
+            bucket = self._table[key] = [self._burst, now]
+            if len(self._table) > self._max_entries:
+                self._table.popitem(last=False)
+        else:
+            self._table.move_to_end(key)
+        tokens = min(self._burst, bucket[0] + (now - bucket[1]) * self._rate)
         wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
-        self._table[key] = (tokens if wait else tokens - 1, now)
-        if len(self._table) > self._max_entries:
-            self._table.popitem(last=False)
+        bucket[0], bucket[1] = tokens if wait else tokens - 1, now
         return wait
 
     def wait(self, key: str) -> float:
         """Return the seconds until a token is available, without taking one; an unknown key has a full bucket."""
-        tokens, at = self._table.get(key, (self._burst, 0.0))
+        tokens, at = self._table.get(key) or (self._burst, 0.0)
         return max(0.0, (1 - tokens) / self._rate - (self._clock() - at)) if tokens < 1 else 0.0
 
     def __len__(self) -> int:

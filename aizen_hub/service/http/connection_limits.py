@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import select
 
-from aiohttp import HttpVersion10, HttpVersion11
+from aiohttp import HttpVersion10, HttpVersion11, hdrs
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from aizen_hub.problems import BadInput, Problem, TooLarge, Unavailable
@@ -19,8 +18,6 @@ BODY_SECONDS = 30.0
 READER_SECONDS = 30.0
 """How long a response, or a line of a stream, waits for a client that does not read."""
 _VERSIONS = (HttpVersion10, HttpVersion11)
-# A half-closed connection counts as closed: aiohttp would not send the response either.
-_HANGUP_EVENTS = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 
 class RequestTimeout(Problem):
@@ -45,7 +42,7 @@ def check_head(request: BaseRequest) -> None:
     headers = request.headers
     if request.version not in _VERSIONS:
         raise BadInput("only HTTP/1.1 and HTTP/1.0 are supported")
-    if "Transfer-Encoding" in headers and joined_header(headers, "Transfer-Encoding").lower() != "chunked":
+    if hdrs.TRANSFER_ENCODING in headers and joined_header(headers, hdrs.TRANSFER_ENCODING).lower() != "chunked":
         raise BadInput("the only supported transfer coding is `chunked`")
     if len(request.raw_path) > MAX_URL:
         raise TooLarge(f"the address has more than {MAX_URL} characters")
@@ -60,7 +57,7 @@ def check_content_length(request: BaseRequest, limit: int) -> None:
     ------
     TooLarge
     """
-    if int(request.headers.get("Content-Length", 0)) > limit:  # digits only: the HTTP parser checked it
+    if int(request.headers.get(hdrs.CONTENT_LENGTH, 0)) > limit:  # digits only: the HTTP parser checked it
         raise TooLarge(f"the body has more than {limit} bytes")
 
 
@@ -111,21 +108,9 @@ def must_close(request: BaseRequest) -> bool:
     True where the end of this request is ambiguous: aiohttp attaches the trailers of a chunked body to the next request
     as headers, and loses what follows an upgrade.
     """
-    ambiguous = "Transfer-Encoding" in request.headers or "Upgrade" in request.headers
-    return ambiguous or request.method == "CONNECT" or request.version not in _VERSIONS
-
-
-def client_disconnected(request: BaseRequest) -> bool:
-    """Whether the client closed the connection, also where the event loop has not noticed yet.
-
-    After this process was suspended, requests are buffered whose senders gave up meanwhile and reported a failure.
-    """
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        return True
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), _HANGUP_EVENTS)
-    return bool(poll.poll(0))
+    headers = request.headers
+    ambiguous = hdrs.TRANSFER_ENCODING in headers or hdrs.UPGRADE in headers
+    return ambiguous or request.method == hdrs.METH_CONNECT or request.version not in _VERSIONS
 
 
 def abort(request: BaseRequest) -> None:

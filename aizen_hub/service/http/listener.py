@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -26,6 +27,8 @@ BUFFERED_BYTES = 4 << 10  # of each body that arrives before it is read
 SMALL_BYTES = 16 << 10
 """A response that an empty send buffer takes whole, so that it never waits for its reader."""
 BACKLOG = 1_024
+# A half-closed connection counts as closed: aiohttp would not send the response either.
+_HANGUP_EVENTS = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,23 @@ class HardenedConnection(web.RequestHandler):
     them (R99).
     """
 
-    __slots__ = ("_head_bytes",)
+    __slots__ = ("_hangup_poll", "_head_bytes")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._head_bytes = 0
+        self._hangup_poll = select.poll()
+        self._hangup_poll.register(transport.get_extra_info("socket"), _HANGUP_EVENTS)
         wire_bounds.limit_read_size(transport, READ_BYTES)
         super().connection_made(transport)
+
+    @property
+    def is_closed_by_client(self) -> bool:
+        """Whether the client closed the connection, also where the event loop has not noticed yet.
+
+        After this process was suspended, requests are buffered whose senders gave up meanwhile and reported a failure.
+        """
+        transport = self.transport
+        return transport is None or transport.is_closing() or bool(self._hangup_poll.poll(0))
 
     def data_received(self, data: bytes) -> None:
         if not data:  # aiohttp goes on with what it has, at every body that is read
@@ -65,8 +79,8 @@ class HardenedConnection(web.RequestHandler):
         sending = super().finish_response(request, resp, start_time)
         unsent = self.transport is not None and self.transport.get_write_buffer_size()
         # A timer for each response would cost more than sending most of them.
-        length = resp.content_length
-        if not unsent and length is not None and length < SMALL_BYTES:
+        body = resp.body if isinstance(resp, web.Response) else None
+        if not unsent and isinstance(body, bytes) and len(body) < SMALL_BYTES:
             return await sending
         try:
             async with asyncio.timeout(connection_limits.READER_SECONDS):

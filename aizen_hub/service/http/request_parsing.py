@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from aiohttp import hdrs
 from aiohttp.web import BaseRequest
 
 from aizen_hub.api_models.schema import REPEATABLE, Schema, read_json, read_strings
@@ -64,8 +65,11 @@ def parse_body(route: Route, headers: Headers, data: bytes) -> Any:
         if data:
             raise BadInput("this address takes no body")
         return None
-    _check_media_type(joined_header(headers, "Content-Type"), FORM if route.form else JSON)
-    if "Content-Encoding" in headers and joined_header(headers, "Content-Encoding").lower() not in ("", "identity"):
+    _check_media_type(joined_header(headers, hdrs.CONTENT_TYPE), FORM if route.form else JSON)
+    if hdrs.CONTENT_ENCODING in headers and joined_header(headers, hdrs.CONTENT_ENCODING).lower() not in (
+        "",
+        "identity",
+    ):
         raise UnsupportedMediaType("the body must not be compressed")
     if route.form:
         return read_strings(route.body, form_fields(data, _repeatable_fields(route.body)))

@@ -14,6 +14,8 @@ from aizen_hub.validation import strict_json
 class AuthMethod(StrEnum):
     """Types of credentials; an address accepts none that it does not declare (T-13, T-49)."""
 
+    __hash__ = str.__hash__  # that of `Enum` is not compiled, and every request is looked up by its type
+
     NONE = "none"
     HUB_SECRET = "hub-secret"  # noqa: S105 - a type of credential, not a secret
     ROLE_TOKEN = "role-token"  # noqa: S105

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import HttpVersion11
+from aiohttp import HttpVersion11, hdrs
 from aiohttp.web import Request, RequestKey, Response, StreamResponse
 from multidict import CIMultiDict
 
@@ -131,7 +131,7 @@ class Endpoint:
         status = result.status or self.route.status
         headers = _response_headers(JSON, result.headers.items())
         if status == HTTPStatus.NO_CONTENT:
-            del headers["Content-Type"]
+            del headers[hdrs.CONTENT_TYPE]
             return Response(status=status, headers=headers)
         return Response(status=status, body=encode_json(result.value), headers=headers)
 
@@ -159,7 +159,7 @@ def raw_response(result: RawResponse) -> Response:
 
 
 def _response_headers(content_type: str, fields: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
-    headers = CIMultiDict({"Content-Type": content_type})
+    headers = CIMultiDict({hdrs.CONTENT_TYPE: content_type})
     for name, value in fields:
         if _UNFIT.search(value):
             raise ValueError(f"the header `{name}` cannot hold such a value")

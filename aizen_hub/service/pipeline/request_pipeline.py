@@ -12,6 +12,7 @@ from aiohttp import web
 from aizen_hub.problems import NotFound, TooManyRequests
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.http import connection_limits
+from aizen_hub.service.http.listener import HardenedConnection
 from aizen_hub.service.http.standard_headers import StandardHeaders
 from aizen_hub.service.pipeline.endpoint import STATE, Endpoint, RequestState
 from aizen_hub.service.pipeline.error_responses import NO_SUCH_ADDRESS, ErrorResponses
@@ -80,7 +81,9 @@ class RequestPipeline:
         # Refused before the body is received where the head is enough (R126).
         connection_limits.check_content_length(request, route.max_body)
         state.body = await connection_limits.read_body(request, route.max_body)
-        if connection_limits.client_disconnected(request):
+        connection = request.protocol
+        assert isinstance(connection, HardenedConnection), "requests come by the listener"
+        if connection.is_closed_by_client:
             raise connection_limits.ClientDisconnected("the client closed the connection")
         if not route.available_when_sealed:
             if self._service_state.sealed is not None:

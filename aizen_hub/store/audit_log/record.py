@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,8 @@ _MAX_VIA = 32
 _EVENT = re.compile(r"[a-z][a-z0-9.-]{0,39}")
 
 _MAX_FLAT_MEMBERS = 8
+_RANDOM_BYTES = 16
+_VALUES_PER_DRAW = 64
 
 _quoted = json.encoder.encode_basestring_ascii
 canonical_json = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
@@ -34,7 +37,23 @@ canonical_json = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=
 
 def new_record_id(at: datetime) -> str:
     """Return a new id: the time, so that new ids are adjacent in an index, then 128 random bits (R57)."""
-    return f"{to_microseconds(at):014x}{os.urandom(16).hex()}"
+    return f"{to_microseconds(at):014x}{_random_value()}"
+
+
+def _random_value() -> str:
+    # The system's generator is asked for many values at once: each call lets another thread take the interpreter, which
+    # the decision thread then has to wait for.
+    while True:
+        try:
+            return _random_values.popleft()
+        except IndexError:
+            drawn = os.urandom(_VALUES_PER_DRAW * _RANDOM_BYTES).hex()
+            length = 2 * _RANDOM_BYTES
+            _random_values.extend(drawn[start : start + length] for start in range(0, len(drawn), length))
+
+
+_random_values: deque[str] = deque()
+os.register_at_fork(after_in_child=_random_values.clear)  # else both processes would use the same values
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that would double the cost of a record

@@ -14,6 +14,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from aizen_hub.service.app import create_app
+from aizen_hub.service.auth import authenticator
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.http.route import (
     ANY_REGISTERED,
@@ -232,3 +233,26 @@ async def test_every_route_refuses_requests_without_a_credential(service: Driver
         response = await service.call(route.method, path, {} if route.method in ("POST", "PUT", "PATCH") else None)
         expected = AuthMethod.NONE in route.auth or route.auth <= {AuthMethod.BROWSER, AuthMethod.HUB_TOKEN}
         assert (response.status == 401) is not expected, (route.name, response.status)
+
+
+@pytest.mark.proves("R121")
+async def test_a_remembered_principal_is_that_of_the_token_and_the_address(service: Driver) -> None:
+    first, second = await service.open("eve"), await service.open("eve", server="second")
+    authenticate = service.context.authenticator._authenticate_role_token
+    kernel = authenticate(first.token, "192.0.2.1")
+    assert authenticate(first.token, "192.0.2.1") is kernel
+    moved = authenticate(first.token, "192.0.2.2")
+    assert (moved.source, moved.actor and moved.actor.source) == ("192.0.2.2", "192.0.2.2")
+    assert authenticate(first.token, "192.0.2.1").source == "192.0.2.1"
+    other = authenticate(second.token, "192.0.2.1")
+    assert (other.session_id, kernel.session_id) == (second.id, first.id)
+
+
+@pytest.mark.proves("R127")
+async def test_remembered_principals_are_bounded(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authenticator, "MAX_KERNELS", 2)
+    eve = await service.open("eve")
+    for _ in range(3):
+        token = (await service.renew(eve)).json["access_token"]
+        service.context.authenticator._authenticate_role_token(token, "192.0.2.1")
+        assert len(service.context.authenticator._kernels) <= 2

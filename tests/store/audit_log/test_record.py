@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -140,6 +142,25 @@ def test_ids_are_random_and_in_the_order_of_time() -> None:
     assert len(set(ids)) == 1000
     assert {len(record_id) for record_id in ids} == {46}
     assert new_record_id(NOW) < new_record_id(NOW + timedelta(microseconds=1))
+
+
+@pytest.mark.proves("R57")
+def test_a_forked_process_makes_other_ids() -> None:
+    program = """
+import os, sys
+from datetime import UTC, datetime
+from aizen_hub.store.audit_log.record import new_record_id
+now = datetime.now(UTC)
+new_record_id(now)
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, new_record_id(now).encode())
+    os._exit(0)
+os.wait()
+print(os.read(reader, 100).decode() == new_record_id(now))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.proves("R94")
