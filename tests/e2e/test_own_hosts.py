@@ -62,7 +62,7 @@ def test_the_panel_has_its_own_host(hub: HubHandle, erin: BrowserUser) -> None:
     erin.page.wait_for_url(own + "**")
     erin.page.goto(own + "me")
     assert "PROJECT_ADMIN" in erin.visible_text()
-    erin.page.fill("#scope", "churn")
+    erin.page.fill("#project", "churn")
     erin.page.select_option("#role", "PROJECT_READER")
     erin.page.click("main button:has-text('Send request')")
     erin.page.wait_for_load_state()

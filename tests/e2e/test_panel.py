@@ -93,9 +93,9 @@ def test_access_is_shown_and_requested(hub: HubHandle, person: Callable[[], Brow
     bob.page.click("main button:has-text('Send request')")
     assert bob.page.locator("#role:invalid").count() == 1, "the form as it is asks for nothing"
     assert bob.page.url.endswith("/me")
-    bob.page.fill("#scope", "churn")
+    bob.page.fill("#project", "churn")
     bob.page.select_option("#role", "PROJECT_ADMIN")
-    bob.page.fill("#reason", "<script>alert(1)</script>")
+    bob.page.fill("#because", "<script>alert(1)</script>")
     bob.page.click("main button:has-text('Send request')")
     bob.page.wait_for_selector(".az-toast:has-text('Your request was sent')")
     erin = person()
