@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -106,15 +106,31 @@ class SpawnOptionsQuery(Schema):
     user: Name
 
 
+class SpawnRole(CompleteResponse):
+    """A role of the user in a project; ``ends`` is None where it has no end."""
+
+    name: str
+    text: str = ""
+    ends: str | None = None
+
+
+class SpawnLimit(CompleteResponse):
+    """A limit in a project; ``used`` is None where nothing is used up, such as memory, which each server gets anew."""
+
+    kind: str
+    label: str
+    value: float
+    used: int | None = None
+
+
 class SpawnProject(CompleteResponse):
-    """One project that a user may start a server for."""
+    """One project that a user may start a server for; ``running_servers`` are the user's own."""
 
     name: str
     description: str | None = None
-    roles: tuple[str, ...] = ()
-    role_texts: tuple[str, ...] = ()
-    limits: dict[str, Any] = Field(default_factory=dict)
-    running_jobs: int = 0
+    roles: tuple[SpawnRole, ...] = ()
+    limits: tuple[SpawnLimit, ...] = ()
+    running_servers: int = 0
     last_used: str | None = None
 
 
@@ -127,10 +143,36 @@ class UnavailableSpawnProject(CompleteResponse):
     may_ask: bool = False
 
 
+class WaitingRequest(CompleteResponse):
+    """A request of the user for a role in a project that was not decided yet."""
+
+    role: str
+    project: str
+    sent: str
+
+
 class SpawnOptionsResponse(CompleteResponse):
-    """What the spawn page offers."""
+    """What the spawn page offers; ``askable_roles`` and ``waiting`` only where there is nothing to start."""
 
     projects: tuple[SpawnProject, ...] = ()
     system_session: bool = False
     notice: str | None = None
     unavailable: tuple[UnavailableSpawnProject, ...] = ()
+    askable_roles: tuple[SpawnRole, ...] = ()
+    waiting: tuple[WaitingRequest, ...] = ()
+
+
+class SpawnAccessRequest(Schema):
+    """A request for a role in a project, from the form of the spawn page; ``duration`` such as ``30d``, or empty."""
+
+    user: Name
+    project: Name
+    role: Name
+    duration: Annotated[str, Field(max_length=20)] = ""
+    because: Note = ""
+
+
+class SpawnAccessResponse(CompleteResponse):
+    """What became of a request from the spawn page, as a sentence."""
+
+    message: str

@@ -17,6 +17,7 @@ from aizen_hub.api_models.sessions import (
     EndSessionsResponse,
     HeartbeatResponse,
     OpenSessionResponse,
+    SpawnAccessResponse,
     SpawnOptionsResponse,
 )
 from aizen_hub.client.errors import MAX_RESPONSE, ForeignService, InvalidResponse, Unreachable, parse_problem
@@ -113,6 +114,12 @@ class ServiceClient:
         return parse_response(
             SpawnOptionsResponse, await self.request("GET", "/api/v1/sessions/choices?" + urlencode({"user": user}))
         )
+
+    async def request_access(self, user: str, project: str, role: str, duration: str, because: str) -> str:
+        """Request a role in a project for a user; return what became of it, as a sentence."""
+        body = {"user": user, "project": project, "role": role, "duration": duration, "because": because}
+        document = await self.request("POST", "/api/v1/sessions/choices/requests", body)
+        return parse_response(SpawnAccessResponse, document).message
 
     async def open_session(
         self, user: str, requester: str, server: str, project: str | None, credential: str

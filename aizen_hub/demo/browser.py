@@ -136,7 +136,9 @@ class Browser:
     def offered_projects(self, server: str = "") -> list[str]:
         """Return the projects on the spawn page; the empty string is the system session."""
         page = self.get(self._spawn_path(server))
-        return [field.get("value", "") for field in page.fields if field.get("name") == "project"]
+        offered = (field for field in page.fields if field.get("name") == "project")
+        # The form of a request for access has a text field of this name.
+        return [field.get("value", "") for field in offered if field.get("type") in ("radio", "hidden")]
 
     def spawn(self, project: str, server: str = "", *, seconds: float = 60.0) -> str:
         """Start a server through the spawn page, wait until it is ready, and return its path, ``/user/…/``.

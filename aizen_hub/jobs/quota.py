@@ -140,6 +140,12 @@ def count_jobs(tx: ReadTransaction, identity: Identity, project: str | None) -> 
     return tx.conn.execute(query).scalar_one()
 
 
+def count_jobs_by_project(tx: ReadTransaction, identity: Identity) -> dict[str, int]:
+    """Return how many jobs of an identity are running, by project."""
+    query = select(_j.c.project, func.count()).where(_j.c.user == job_user(identity), _j.c.ended.is_(None))
+    return dict(tx.conn.execute(query.group_by(_j.c.project)).all())
+
+
 def job_user(identity: Identity) -> str:
     """Return the table's ``user`` value: the bare name of a user, which has no colon, else ``kind:name``."""
     return identity.name if identity.kind is IdentityKind.USER else str(identity)

@@ -20,6 +20,7 @@ from aizen_hub.service.api.access import assignments, authzen, policy, queries, 
 from aizen_hub.service.api.decisions import requests, reviews
 from aizen_hub.service.api.hub import logins as hub_logins
 from aizen_hub.service.api.hub import sessions as hub_sessions
+from aizen_hub.service.api.hub import spawn_page
 from aizen_hub.service.api.identities import (
     groups,
     linked_logins,
@@ -56,6 +57,7 @@ def routes() -> tuple[Route, ...]:
     return (
         *commands.ROUTES,
         *hub_sessions.ROUTES,
+        *spawn_page.ROUTES,
         *hub_logins.ROUTES,
         *linked_logins.ROUTES,
         *OAUTH_ROUTES,

@@ -56,13 +56,19 @@ class TestRequests:
         assert [json.loads(request["body"])["groups"] for request in server.requests] == [None, []]
 
     async def test_names_are_encoded_in_addresses(self, server: FakeService, client: ServiceClient) -> None:
-        server.respond_with(
-            200, {"projects": [{"name": "p", "limits": {"memory": 1}}], "system_session": True, "new": 1}
-        )
+        server.respond_with(200, {"projects": [{"name": "p"}], "system_session": True, "new": 1})
         choices = await client.get_spawn_options("a&user=b c/é")
         assert choices.projects[0].name == "p"
         assert choices.system_session is True
         assert server.requests[0]["path"] == "/api/v1/sessions/choices?user=a%26user%3Db+c%2F%C3%A9"
+
+    async def test_a_request_for_access_says_what_became_of_it(
+        self, server: FakeService, client: ServiceClient
+    ) -> None:
+        server.respond_with(201, {"message": "it waits"})
+        assert await client.request_access("alice", "churn", "PROJECT_READER", "7d", "to read") == "it waits"
+        body = {"user": "alice", "project": "churn", "role": "PROJECT_READER", "duration": "7d", "because": "to read"}
+        assert json.loads(server.requests[0]["body"]) == body
 
     async def test_a_session_hides_its_token(self, server: FakeService, client: ServiceClient) -> None:
         document = {"session": "s", "token": "secret.role.token", "expires_in": 300, "project": None, "environment": {}}

@@ -27,11 +27,14 @@ _BOUND_PERIOD = timedelta(hours=24)
 def requestable_roles(tx: ReadTransaction, requester: Identity) -> list[tuple[str, list[Role]]]:
     """Return the roles that can be requested, under a label for where; only labels with roles.
 
+    Built-in roles are in the order of the catalog, which begins with the least power, and custom ones follow by name.
+
     Built-in system roles that the requester has, or that no other user can grant, are left out. For the roles of a
     project that is checked when the request names the project.
     """
     groups: dict[str, list[Role]] = {"In a project": [], "In a project or system-wide": [], "System-wide": []}
-    for role in sorted(tx.roles.values(), key=lambda role: role.name):
+    places = {name: place for place, name in enumerate(tx.catalog.roles)}
+    for role in sorted(tx.roles.values(), key=lambda role: (places.get(role.name, len(places)), role.name)):
         if requester.kind not in role.assignable_to:
             continue
         if ScopeKind.SYSTEM not in role.scopes:

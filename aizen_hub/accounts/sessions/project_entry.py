@@ -28,6 +28,14 @@ def is_admin(tx: ReadTransaction, user: str) -> bool:
     return tx.catalog.admin_role in active_roles(tx, tx.rights(Identity.user(user)), SYSTEM)
 
 
+def require_active(tx: ReadTransaction, user: Identity) -> None:
+    """Raise Denied for an account that is locked or not active."""
+    if not tx.rights(user).active:
+        raise Denied(f"the account `{user.name}` is not activated", remedy=inactive_remedy(tx, user))
+    if lock_state.is_locked(tx, LockTarget.IDENTITY, str(user)):
+        raise Denied(f"the account `{user.name}` is locked", remedy="ask an administrator")
+
+
 def require_may_enter(tx: WriteTransaction, user: str, project: str | None) -> str | None:
     """Return the canonical name of a project that the user may enter, or None for a session without a project.
 
@@ -40,13 +48,9 @@ def require_may_enter(tx: WriteTransaction, user: str, project: str | None) -> s
         The project does not exist for the user (R34, R72).
     """
     identity = Identity.user(user)
-    rights = tx.rights(identity)
-    if not rights.active:
-        raise Denied(f"the account `{user}` is not activated", remedy=inactive_remedy(tx, identity))
-    if lock_state.is_locked(tx, LockTarget.IDENTITY, str(identity)):
-        raise Denied(f"the account `{user}` is locked", remedy="ask an administrator")
+    require_active(tx, identity)
     if not project:
-        if not active_roles(tx, rights, SYSTEM):
+        if not active_roles(tx, tx.rights(identity), SYSTEM):
             raise Denied(
                 "a session without a project needs a system role", remedy="choose a project, or request access to one"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from aizen_hub.accounts.names import normalization
-from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.sessions import project_entry
 from aizen_hub.authorization import checks, lock_state
 from aizen_hub.rbac.assignment import LockTarget
@@ -19,10 +17,20 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
+    from aizen_hub.rbac.rights import Rights
     from aizen_hub.store.transaction import ReadTransaction
 
 _MAX_LISTED = 50
-_s, _j, _p = tables.sessions, tables.jobs, tables.projects
+_s, _p = tables.sessions, tables.projects
+
+
+@dataclass(frozen=True, slots=True)
+class RoleOption:
+    """A role of the user in a project, what it means, and when it ends; None: not by itself."""
+
+    name: str
+    text: str
+    ends: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +39,16 @@ class ProjectOption:
 
     Attributes
     ----------
-    role_texts : tuple of str
-        What the roles mean, in the words of their descriptions.
-    running_jobs : int
-        Of the user, for the limit on jobs.
+    running_servers : int
+        Of the user.
     last_used : datetime or None
         When the user last had a server there.
     """
 
     name: str
     description: str
-    roles: tuple[str, ...]
-    role_texts: tuple[str, ...]
-    limits: Mapping[str, float]
-    running_jobs: int
+    roles: tuple[RoleOption, ...]
+    running_servers: int
     last_used: datetime | None
 
 
@@ -67,6 +71,11 @@ class SpawnOptions:
     notice: str | None = None
     unavailable: tuple[UnavailableProject, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to start."""
+        return not (self.projects or self.system_session)
+
 
 def get_spawn_options(tx: ReadTransaction, user: str) -> SpawnOptions:
     """Return the projects that the user may enter, and whether they may start a system session."""
@@ -77,16 +86,14 @@ def get_spawn_options(tx: ReadTransaction, user: str) -> SpawnOptions:
     identity = Identity.user(name)
     visible = checks.visible_projects(tx, identity)
     locked = set(lock_state.locked_names(tx, LockTarget.PROJECT))
-    last_used, jobs = _last_used(tx, name), _running_jobs(tx, name)
-    projects = []
-    for row in visible:
-        if row.name in locked:
-            continue
-        roles = project_entry.active_roles(tx, rights, row.name)
-        texts = tuple(tx.roles[role].description for role in roles if role in tx.roles and tx.roles[role].description)
-        values = limits.limit_values(tx, identity, row.name)
-        used = jobs.get(row.name, 0)
-        projects.append(ProjectOption(row.name, row.description, roles, texts, values, used, last_used.get(row.name)))
+    last_used, servers = _last_used(tx, name), _running_servers(tx, name)
+    projects = [
+        ProjectOption(
+            row.name, row.description, _roles(tx, rights, row.name), servers.get(row.name, 0), last_used.get(row.name)
+        )
+        for row in visible
+        if row.name not in locked
+    ]
     projects.sort(key=lambda project: (project.last_used is None, -_seconds(project.last_used), project.name))
     system_session = bool(project_entry.active_roles(tx, rights, SYSTEM))
     notice = (
@@ -121,9 +128,25 @@ def _last_used(tx: ReadTransaction, user: str) -> dict[str, datetime]:
     return {row.project: row.at for row in rows}
 
 
-def _running_jobs(tx: ReadTransaction, user: str) -> dict[str, int]:
-    query = select(_j.c.project, func.count()).where(_j.c.user == user, _j.c.ended.is_(None)).group_by(_j.c.project)
-    return dict(tx.conn.execute(query).tuples().all())
+def _running_servers(tx: ReadTransaction, user: str) -> dict[str, int]:
+    query = select(_s.c.project, func.count()).where(_s.c.user == user, _s.c.ended.is_(None))
+    rows = tx.conn.execute(query.where(_s.c.project.is_not(None)).group_by(_s.c.project))
+    return dict(rows.all())
+
+
+def _roles(tx: ReadTransaction, rights: Rights, project: str) -> tuple[RoleOption, ...]:
+    ends: dict[str, datetime | None] = {}
+    for held in rights.held_roles:
+        if held.scope == project and held.is_effective(tx.now):
+            ends[held.role] = _later_end(ends.get(held.role, held.interval.ends), held.interval.ends)
+    return tuple(
+        RoleOption(name, tx.roles[name].description if name in tx.roles else "", end)
+        for name, end in sorted(ends.items())
+    )
+
+
+def _later_end(one: datetime | None, other: datetime | None) -> datetime | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _seconds(value: datetime | None) -> float:

@@ -41,8 +41,7 @@ from aizen_hub.hub.panel_outage import PanelOutageHandler
 from aizen_hub.hub.panel_redirect import PanelRedirectHandler
 from aizen_hub.hub.registration_guard import registration_guards
 from aizen_hub.hub.scope_guard import SERVICE_NAME
-from aizen_hub.hub.spawn.batch_port import BatchPortHandler
-from aizen_hub.hub.spawn.progress_handler import progress_handlers
+from aizen_hub.hub.spawn.handlers import spawn_handlers
 from aizen_hub.hub.spawn.revocation_handler import RevocationHandler
 from aizen_hub.hub.spawn.server_monitor import ServerMonitor
 from aizen_hub.hub.spawn.server_session import SessionManager
@@ -148,9 +147,7 @@ class AizenAuthenticator(Authenticator):
             (r"/error/(\d+)", PanelOutageHandler, {"service": SERVICE_NAME}),
             (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.~%+,:=@-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),
         ]
-        # Replaces batchspawner's handler, also where batchspawner is loaded later.
-        handlers.append((r"/api/batchspawner", BatchPortHandler))
-        handlers += progress_handlers() + registration_guards()
+        handlers += spawn_handlers() + registration_guards()
         for provider in self.providers.values():
             if isinstance(provider, OidcProvider):
                 handlers += oidc_handlers(provider, app, self._monitor)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jupyterhub.spawner import SpawnException
 from markupsafe import Markup
 
-from aizen_hub.api_models.sessions import SpawnProject
+from aizen_hub.api_models.sessions import SpawnLimit, SpawnOptionsResponse, SpawnProject, SpawnRole
 from aizen_hub.hub.spawn.server_session import panel_path, selected_project
 from aizen_hub.hub.spawn.spawner_form import read_spawner_form, render_spawner_form
 from aizen_hub.problems import Problem
@@ -19,39 +20,77 @@ log = logging.getLogger("aizen_hub.spawn")
 
 SEARCH_FROM = 8
 """With so many projects the page has a field to search them."""
+_LIMIT_TEXTS = {
+    "jobs": "{limit.used} of {limit.value:g} jobs running",
+    "projects": "{limit.used} of {limit.value:g} projects created",
+    "memory": "{gib:.3g} GiB of memory for each server",
+    "cpu": "{limit.value:g} cores for each server",
+}
 _templates = Environment(loader=PackageLoader("aizen_hub.hub"), autoescape=True, undefined=StrictUndefined)
 
 
 async def options_form(spawner: Any) -> str:
     """Return the HTML of the options form; the value of ``c.Spawner.options_form``.
 
-    Without projects it is the way to ask for access; without a response of the service it says so. Neither has a field
-    of a start, and the page shows no *Start* button.
+    Without anything to start it is the fields of a request for access; without a response of the service it says so.
+    Neither has a field of a start, and the page shows no *Start* button.
     """
     authenticator, user = spawner.authenticator, spawner.user.name
     try:
         options = await authenticator.service.get_spawn_options(user)
     except Problem as error:
         log.error("spawn options of `%s`: %s", user, error.detail)
-        return Markup(_templates.get_template("options_form_unavailable.html").render())  # noqa: S704 - a template
+        return _render("options_form_unavailable.html")
+    if not (options.projects or options.system_session):
+        return request_fields(options, user)
     own = [project for project in options.projects if project.roles]
     others = [project for project in options.projects if not project.roles]
     last = _last_project(spawner)
     own.sort(key=lambda project: project.name != last)  # the service sorts by last use; a failed start counts too
-    form = _templates.get_template("options_form.html").render(
+    form = _render(
+        "options_form.html",
         projects=[_to_card(project) for project in own],
         others=[_to_card(project) for project in others],
         unavailable=options.unavailable,
         system_session=options.system_session,
         notice=options.notice,
         chosen=_preselected([project.name for project in own], options.system_session, last),
-        searchable=len(own) + len(others) >= SEARCH_FROM,
+        # Without a choice there is nothing to fill in: the page has only *Start*.
+        single=len(options.projects) + options.system_session == 1,
+        searchable=len(options.projects) + len(options.unavailable) >= SEARCH_FROM,
         panel=panel_path(spawner),
-        user=user,
     )
-    spawner_form = await render_spawner_form(spawner) if own or others or options.system_session else ""
-    # Rendered by a template that escapes, and by the spawner; the hub and our own page put it in as it is.
-    return Markup(form + spawner_form)  # noqa: S704 - a template
+    # What the spawner renders is put in as it is, as the hub does.
+    return form + Markup(await render_spawner_form(spawner))  # noqa: S704 - by the operator's spawner
+
+
+def request_fields(
+    options: SpawnOptionsResponse, user: str, typed: Mapping[str, str] | None = None, error: str | None = None
+) -> str:
+    """Return the HTML of the fields of a request for access, for a user who has nothing to start.
+
+    Parameters
+    ----------
+    typed : mapping, optional
+        What was typed, where the request was refused with ``error``.
+    """
+    return _render(
+        "request_fields.html",
+        user=user,
+        roles=options.askable_roles,
+        listed=[project for project in options.unavailable if project.may_ask],
+        stopped=[project for project in options.unavailable if not project.may_ask],
+        waiting=options.waiting,
+        notice=options.notice,
+        typed=typed or {},
+        error=error,
+        format_day=_format_day,
+    )
+
+
+def _render(template: str, **variables: Any) -> Markup:
+    # Rendered by a template that escapes; the hub and our own page put it in as it is.
+    return Markup(_templates.get_template(template).render(**variables))  # noqa: S704 - a template
 
 
 def options_from_form(form: Mapping[str, Any], spawner: Any = None) -> dict[str, Any]:
@@ -92,23 +131,25 @@ def _preselected(names: list[str], system_session: bool, last: str | None) -> st
 
 
 def _to_card(project: SpawnProject) -> dict[str, Any]:
+    running = project.running_servers
+    servers = [f"{running} of your servers {'runs' if running == 1 else 'run'} here"] if running else []
     return {
         "name": project.name,
         "description": project.description or "",
-        "roles": project.roles,
-        "role_texts": project.role_texts,
-        "last_used": (project.last_used or "")[:10],
-        "limits": [
-            text
-            for name, value in sorted(project.limits.items())
-            if (text := _format_limit(name, value, project.running_jobs))
-        ],
+        "roles": [(role.name, _format_end(role)) for role in project.roles],
+        "role_texts": [role.text for role in project.roles if role.text],
+        "last_used": _format_day(project.last_used),
+        "limits": [*servers, *map(_format_limit, project.limits)],
     }
 
 
-def _format_limit(name: str, value: Any, running_jobs: int) -> str | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    if name == "memory":
-        return f"{value / 2**30:.3g} GiB memory"
-    return f"{running_jobs} of {value:g} jobs running" if name == "jobs" else f"{value:g} {name}"
+def _format_end(role: SpawnRole) -> str:
+    return f"until {_format_day(role.ends)}" if role.ends else ""
+
+
+def _format_day(time: str | None) -> str:
+    return "" if time is None else f"{(day := datetime.fromisoformat(time)).day} {day:%b %Y}"
+
+
+def _format_limit(limit: SpawnLimit) -> str:
+    return _LIMIT_TEXTS.get(limit.kind, "{limit.label}: {limit.value:g}").format(limit=limit, gib=limit.value / 2**30)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import insert, update
 
+from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks, spawn_options
-from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.assignment import Interval, LockTarget
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.accounts.harness import OPERATOR, AccountsHarness
@@ -30,7 +35,23 @@ def test_the_last_used_project_is_first(harness: AccountsHarness) -> None:
     assert names[0] == "p2"
     assert names[1:] == sorted(names[1:])
     assert options.projects[0].last_used is not None
-    assert options.projects[0].role_texts
+    assert options.projects[0].roles[0].text
+    assert [project.running_servers for project in options.projects] == [0, 0, 0]
+    harness.execute(OPERATOR, lambda tx: tx.conn.execute(update(tables.sessions).values(ended=None)))
+    assert options_of(harness, "carl").projects[0].running_servers == 1
+
+
+def test_a_role_ends_when_the_last_of_its_assignments_does(harness: AccountsHarness) -> None:
+    day = timedelta(days=1)
+    with harness.read() as tx:
+        soon, later = Interval(None, tx.now + day), Interval(None, tx.now + 9 * day)
+    rita = Identity.user("rita")
+    harness.execute("carl", assignments.grant_roles, ["PROJECT_EXECUTOR"], "p1", rita, interval=soon)
+    harness.execute(OPERATOR, management.create_group, "crew")
+    harness.execute(OPERATOR, membership.add_member, "crew", rita)
+    harness.execute("carl", assignments.grant_roles, ["PROJECT_EXECUTOR"], "p1", Identity.group("crew"), interval=later)
+    ends = {role.name: role.ends for project in options_of(harness, "rita").projects for role in project.roles}
+    assert ends["PROJECT_EXECUTOR"] == later.ends, "the group's"
 
 
 def test_listed_projects_without_a_role_can_be_asked_for(harness: AccountsHarness) -> None:

@@ -39,8 +39,8 @@ class TestOptionsForm:
         newcomer = browser("newcomer")
         assert newcomer.offered_projects() == []
         page = newcomer.get("/hub/spawn/newcomer")
-        assert "You have no project yet" in page.words
-        assert "Ask for access" in page.words
+        assert "you have no role in any project" in page.words
+        assert "Send request" in page.words
         assert 'id="spawn_form"' not in page.text, "there is nothing to start"
 
 

@@ -3,13 +3,14 @@ tests/hub/running opens the form of a real hub."""
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from aizen_hub.api_models.sessions import SpawnOptionsResponse
-from aizen_hub.hub.spawn.options_form import options_form
+from aizen_hub.hub.spawn.options_form import options_form, request_fields
 
 
 def spawner_with(options: dict[str, Any], last: str | None = None) -> Any:
@@ -27,7 +28,7 @@ def spawner_with(options: dict[str, Any], last: str | None = None) -> Any:
 
 
 def project(name: str, *roles: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "roles": list(roles), **more}
+    return {"name": name, "roles": [{"name": role} for role in roles], **more}
 
 
 @pytest.mark.parametrize(("number", "searchable"), [(7, False), (8, True)])
@@ -63,9 +64,52 @@ async def test_what_cannot_be_started_has_its_reason_and_no_button() -> None:
 
 
 async def test_a_card_tells_what_the_role_means_and_what_is_used() -> None:
-    card = project("churn", "R", role_texts=["look at everything"], limits={"jobs": 5, "memory": 2**31}, running_jobs=3)
-    form = await options_form(spawner_with({"projects": [card]}))
+    role = {"name": "R", "text": "look at everything", "ends": "2027-01-31T09:00:00Z"}
+    limits = [
+        {"kind": "jobs", "label": "Jobs at once", "value": 5, "used": 3},
+        {"kind": "memory", "label": "Memory of each server", "value": 2**31},
+    ]
+    card = {
+        "name": "churn",
+        "roles": [role],
+        "limits": limits,
+        "running_servers": 1,
+        "last_used": "2026-11-03T09:00:00Z",
+    }
+    form = await options_form(spawner_with({"projects": [card, project("vision", "R")]}))
     assert "You may: look at everything" in form
-    assert "3 of 5 jobs running" in form
-    assert "2 GiB memory" in form
-    assert "Your project" in form
+    assert "until 31 Jan 2027" in form
+    assert "1 of your servers runs here, 3 of 5 jobs running, 2 GiB of memory for each server" in form
+    assert "last used 3 Nov 2026" in form
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [({"projects": [project("churn", "R")]}, "churn"), ({"system_session": True}, "")],
+)
+async def test_where_there_is_one_choice_nothing_is_chosen(options: dict[str, Any], value: str) -> None:
+    form = await options_form(spawner_with({**options, "unavailable": [{"name": "old", "reason": "It is stopped."}]}))
+    assert f'<input type="hidden" name="project" value="{value}">' in form
+    assert 'type="radio"' not in form
+    assert 'data-aizen-unavailable="old"' in form
+
+
+async def test_without_anything_to_start_it_is_a_request_for_access() -> None:
+    listed = [{"name": "fraud", "description": "<b>cards</b>", "reason": "You have no role here.", "may_ask": True}]
+    roles = [{"name": "PROJECT_READER", "text": "look at everything"}, {"name": "PROJECT_EXECUTOR"}]
+    waiting = [{"role": "PROJECT_READER", "project": "churn", "sent": "2026-11-03T09:00:00Z"}]
+    form = await options_form(spawner_with({"unavailable": listed, "askable_roles": roles, "waiting": waiting}))
+    assert re.findall(r'name="(\w+)"', form) == ["project", *["role"] * 2, *["duration"] * 4, "because"]
+    assert '<option value="fraud">&lt;b&gt;cards&lt;/b&gt;</option>' in form
+    assert "<strong>PROJECT_READER</strong> in churn, asked for on 3 Nov 2026" in form
+
+
+async def test_a_refused_request_is_shown_with_what_was_typed() -> None:
+    options = SpawnOptionsResponse.model_validate({"askable_roles": [{"name": "PROJECT_READER"}]})
+    typed = {"project": '"><script>', "role": "PROJECT_READER", "duration": "7d", "because": "<b>"}
+    form = request_fields(options, "rita", typed, "There is no <such> project.")
+    assert 'value="&#34;&gt;&lt;script&gt;"' in form
+    assert 'value="PROJECT_READER" checked' in form
+    assert 'value="7d" checked' in form
+    assert 'value="&lt;b&gt;"' in form
+    assert "There is no &lt;such&gt; project." in form

@@ -1,11 +1,11 @@
-"""Routes by which the hub opens and ends sessions, sends heartbeats, and reads the options of the spawn page."""
+"""Routes by which the hub opens and ends sessions, and sends heartbeats."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from aizen_hub.accounts.sessions import heartbeat, project_entry, server_sessions, spawn_options
+from aizen_hub.accounts.sessions import heartbeat, project_entry, server_sessions
 from aizen_hub.accounts.sessions.role_sources import describe_roles
 from aizen_hub.api_models.sessions import (
     EndSessionsRequest,
@@ -14,10 +14,7 @@ from aizen_hub.api_models.sessions import (
     HeartbeatResponse,
     OpenSessionRequest,
     OpenSessionResponse,
-    SpawnOptionsQuery,
-    SpawnOptionsResponse,
 )
-from aizen_hub.commands.result import to_json_value
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.auth.authenticator import HUB
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
@@ -28,37 +25,6 @@ from aizen_hub.tokens.role_token import issue_role_token
 
 BY_HUB_SECRET = frozenset({AuthMethod.HUB_SECRET})
 _SPAWNER_LIMITS = ("memory", "cpu")
-
-
-async def list_spawn_options(ctx: RequestContext) -> JsonResponse:
-    options = await ctx.unauthorized_read(lambda tx: spawn_options.get_spawn_options(tx, ctx.query.user))
-    return JsonResponse(
-        {
-            "projects": [
-                {
-                    "name": project.name,
-                    "description": project.description,
-                    "roles": list(project.roles),
-                    "role_texts": list(project.role_texts),
-                    "limits": to_json_value(dict(project.limits)),
-                    "running_jobs": project.running_jobs,
-                    "last_used": to_json_value(project.last_used),
-                }
-                for project in options.projects
-            ],
-            "unavailable": [
-                {
-                    "name": project.name,
-                    "description": project.description,
-                    "reason": project.reason,
-                    "may_ask": project.may_ask,
-                }
-                for project in options.unavailable
-            ],
-            "system_session": options.system_session,
-            "notice": options.notice,
-        }
-    )
 
 
 async def open_session(ctx: RequestContext) -> JsonResponse:
@@ -132,16 +98,6 @@ async def receive_heartbeat(ctx: RequestContext) -> JsonResponse:
 
 
 ROUTES = (
-    Route(
-        "GET",
-        "/api/v1/sessions/choices",
-        BY_HUB_SECRET,
-        CREDENTIAL_SUFFICES,
-        list_spawn_options,
-        "List the projects that a user may start a server for.",
-        query=SpawnOptionsQuery,
-        response=SpawnOptionsResponse,
-    ),
     Route(
         "POST",
         "/api/v1/sessions",

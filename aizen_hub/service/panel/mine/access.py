@@ -9,7 +9,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.roles import access_requests
 from aizen_hub.api_models.schema import Schema
 from aizen_hub.authorization.queries.effective_access import ScopeAccess, list_access
-from aizen_hub.jobs.limit_use import read_limits
+from aizen_hub.jobs.limit_use import read_limits_by_scope
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.mine import asking, sessions
@@ -40,9 +40,7 @@ async def show_access(ctx: RequestContext) -> RawResponse:
         return {
             "access": access,
             "descriptions": _descriptions(viewer, access.scopes),
-            "limits": [
-                (scope.scope, uses) for scope in access.scopes if (uses := read_limits(tx, identity, scope.scope))
-            ],
+            "limits": read_limits_by_scope(tx, identity, [scope.scope for scope in access.scopes]),
             "sessions": running[:_MAX_SESSIONS],
             "session_count": len(running),
             "running_in": {row.project for row in running},

@@ -1,0 +1,106 @@
+"""Routes of the hub's spawn page: what a user may start, and a request for access where that is nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aizen_hub.accounts.sessions import spawn_options, spawn_requests
+from aizen_hub.api_models.sessions import (
+    SpawnAccessRequest,
+    SpawnAccessResponse,
+    SpawnOptionsQuery,
+    SpawnOptionsResponse,
+)
+from aizen_hub.commands.result import to_json_value
+from aizen_hub.jobs.limit_use import LimitUse, read_limits_by_scope
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.transaction import ReadTransaction
+
+BY_HUB_SECRET = frozenset({AuthMethod.HUB_SECRET})
+
+
+async def list_spawn_options(ctx: RequestContext) -> JsonResponse:
+    return JsonResponse(await ctx.unauthorized_read(lambda tx: _read_options(tx, ctx.query.user)))
+
+
+def _read_options(tx: ReadTransaction, user: str) -> dict[str, Any]:
+    options = spawn_options.get_spawn_options(tx, user)
+    identity = Identity.user(user)
+    own = [project.name for project in options.projects if project.roles]
+    uses = read_limits_by_scope(tx, identity, own) if own else {}
+    asks = options.is_empty and tx.rights(identity).active
+    return {
+        "projects": [_format_project(project, uses.get(project.name, [])) for project in options.projects],
+        "unavailable": [
+            {
+                "name": project.name,
+                "description": project.description,
+                "reason": project.reason,
+                "may_ask": project.may_ask,
+            }
+            for project in options.unavailable
+        ],
+        "system_session": options.system_session,
+        "notice": options.notice,
+        "askable_roles": [
+            {"name": role.name, "text": role.description, "ends": None}
+            for role in (spawn_requests.askable_roles(tx, identity) if asks else ())
+        ],
+        "waiting": [
+            {"role": row["role"], "project": row["scope"], "sent": to_json_value(row["asked"])}
+            for row in (spawn_requests.waiting_requests(tx, identity) if asks else ())
+        ],
+    }
+
+
+def _format_project(project: spawn_options.ProjectOption, limits: list[LimitUse]) -> dict[str, Any]:
+    return {
+        "name": project.name,
+        "description": project.description,
+        "roles": [{"name": role.name, "text": role.text, "ends": to_json_value(role.ends)} for role in project.roles],
+        "limits": [
+            {"kind": limit.kind, "label": limit.label, "value": limit.value, "used": limit.used} for limit in limits
+        ],
+        "running_servers": project.running_servers,
+        "last_used": to_json_value(project.last_used),
+    }
+
+
+async def ask_for_access(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    actor = Actor(Identity.user(body.user), Channel.HUB, source=ctx.principal.source)
+    made = await ctx.unauthorized_write(
+        actor,
+        lambda tx: spawn_requests.request_project(
+            tx, body.project, body.role, duration=body.duration, reason=body.because
+        ),
+    )
+    return JsonResponse({"message": made.message}, 201)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/sessions/choices",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        list_spawn_options,
+        "List the projects that a user may start a server for.",
+        query=SpawnOptionsQuery,
+        response=SpawnOptionsResponse,
+    ),
+    Route(
+        "POST",
+        "/api/v1/sessions/choices/requests",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        ask_for_access,
+        "Request a role in a project for a user who has nothing to start.",
+        body=SpawnAccessRequest,
+        response=SpawnAccessResponse,
+        status=201,
+    ),
+)

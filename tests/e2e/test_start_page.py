@@ -1,0 +1,144 @@
+"""The pages of the hub around the start of a server, in a real browser: what is offered, and the way to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fixtures.hub import HubHandle, running_hub
+
+if TYPE_CHECKING:
+    from tests.fixtures.pages import BrowserUser
+
+pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
+
+PANEL = "/services/aizen/"
+START_MS = 120_000
+PROJECTS = ("churn", "forecast", "pricing", "vision", "scratch", "speech", "routing", "fraud")
+
+
+def seed(tx: Any) -> None:
+    from sqlalchemy import update
+
+    from aizen_hub.accounts.projects import lifecycle
+    from aizen_hub.accounts.roles import assignments
+    from aizen_hub.rbac.identity import Identity
+    from aizen_hub.store import tables
+
+    for name in PROJECTS:
+        lifecycle.create_project(tx, name, description=f"About {name}", owner=Identity.user("paul"))
+        if name != "fraud":
+            assignments.grant_roles(tx, ["PROJECT_READER"], name, Identity.user("mona"), reason="test")
+    tx.conn.execute(update(tables.projects).where(tables.projects.c.name == "fraud").values(listed=True))
+    assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("erin"), reason="test")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
+    accounts = {"alice": "AIZEN_ADMIN", "paul": "", "erin": "", "mona": "", "nora": "", "nils": ""}
+    fake = ("erin", "nora", "mona")
+    with running_hub(tmp_path_factory.mktemp("s"), accounts=accounts, seed=seed, fake_servers=fake) as running:
+        yield running
+
+
+@pytest.fixture
+def enter(hub: HubHandle, person: Callable[[], BrowserUser]) -> Callable[[str, str], BrowserUser]:
+    def sign_in(name: str, page: str = "/hub/spawn") -> BrowserUser:
+        user = person()
+        user.login(name, hub.passwords[name])
+        user.page.wait_for_url("**/hub/**")
+        user.page.goto(page)
+        return user
+
+    return sign_in
+
+
+def test_who_has_no_project_asks_on_the_page_of_the_start_and_then_starts(
+    hub: HubHandle, enter: Callable[..., BrowserUser]
+) -> None:
+    nora = enter("nora")
+    assert nora.page.locator("#spawn_form").count() == 0, "there is nothing to start"
+    nora.page.fill("#aizen-ask-project", "churm")
+    nora.page.click("label:has-text('PROJECT_READER')")
+    nora.page.click("label:has-text('7 days')")
+    nora.page.fill("#aizen-ask-because", "I retrain the model")
+    nora.page.click("text=Send request")
+    assert "no project churm" in nora.page.inner_text("#aizen-error")
+    assert nora.page.input_value("#aizen-ask-because") == "I retrain the model", "nothing typed is lost"
+    assert nora.page.locator("input[value='7d']:checked").count() == 1
+    nora.page.fill("#aizen-ask-project", "churn")
+    nora.page.click("text=Send request")
+    nora.page.wait_for_url("**/hub/spawn")
+    assert "PROJECT_READER in churn" in nora.page.inner_text("#aizen-waiting")
+
+    paul = enter("paul", PANEL + "requests")
+    assert "I retrain the model" in paul.page.inner_text("#aizen-requests")
+    paul.page.click("#aizen-requests a:has-text('Review')")
+    paul.page.click("#aizen-approve")
+    paul.page.wait_for_selector(".az-toast:has-text('Approved')")
+
+    nora.page.reload()
+    assert nora.page.locator("#aizen-single").inner_text().startswith("churn PROJECT_READER until")
+    nora.page.click("button:has-text('Start')")
+    nora.page.wait_for_url("**/user/nora/**", timeout=START_MS)
+
+
+def test_the_way_to_ask_works_without_scripts(hub: HubHandle, chromium: Any) -> None:
+    context = chromium.new_context(base_url=hub.url, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto("/hub/login")
+        page.fill("#username_input", "nils")
+        page.fill("#password_input", hub.passwords["nils"])
+        page.click("#login_submit")
+        page.goto("/hub/spawn")
+        page.fill("#aizen-ask-project", "vision")
+        page.check("input[value=PROJECT_EXECUTOR]")
+        page.click("text=Send request")
+        assert "PROJECT_EXECUTOR in vision" in page.inner_text("#aizen-waiting")
+    finally:
+        context.close()
+
+
+def test_one_project_is_no_choice_and_the_start_says_where_its_role_came_from(
+    enter: Callable[..., BrowserUser],
+) -> None:
+    erin = enter("erin")
+    assert erin.page.locator("#spawn_form input[type=radio]").count() == 0
+    erin.page.click("button:has-text('Start')")
+    erin.page.wait_for_url("**/user/erin/**", timeout=START_MS)
+    erin.page.goto("/hub/home")
+    assert erin.page.inner_text("#aizen-default-project") == "In churn."
+
+
+def test_eight_projects_are_searched_and_the_last_used_is_first(enter: Callable[..., BrowserUser]) -> None:
+    mona = enter("mona")
+    cards = "[data-aizen-card]:visible"
+    assert mona.page.locator(cards).count() == len(PROJECTS)
+    assert mona.page.locator("[data-aizen-unavailable=fraud] a").get_attribute("href") == f"{PANEL}me/ask?project=fraud"
+    mona.page.fill("#aizen-search", "about sp")
+    mona.page.locator("text=1 found").wait_for()
+    mona.page.check("input[value=speech]")
+    mona.page.click("button:has-text('Start')")
+    mona.page.wait_for_url("**/user/mona/**", timeout=START_MS)
+    mona.page.goto("/hub/spawn/mona/second")
+    assert mona.page.locator("[data-aizen-card] strong").first.inner_text() == "speech"
+    assert mona.page.locator("input[name=project]:checked").get_attribute("value") == "speech"
+    mona.page.check("input[value=vision]")
+    mona.page.click("button:has-text('Start')")
+    mona.page.wait_for_url("**/user/mona/second/**", timeout=START_MS)
+    mona.page.goto("/hub/home")
+    assert mona.page.inner_text("tr[data-server-name=second] .aizen-project") == "In vision."
+    assert mona.page.inner_text("#aizen-default-project") == "In speech."
+    assert mona.page.locator("#aizen-server-projects").count() == 0, "each project is beside its server"
+
+
+def test_an_admin_without_a_role_starts_without_a_project(enter: Callable[..., BrowserUser]) -> None:
+    alice = enter("alice")
+    assert alice.page.locator("input[name=project]:checked").get_attribute("value") == ""
+    alice.page.goto("/hub/admin")
+    assert "registered in Aizen" in alice.page.inner_text("#aizen-admin-note")
+    alice.page.click("#aizen-admin-note a")
+    alice.page.wait_for_url(f"**{PANEL}people")
