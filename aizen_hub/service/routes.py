@@ -29,6 +29,7 @@ from aizen_hub.service.api.identities import (
     user_stop,
     users,
 )
+from aizen_hub.service.api.mine import completions, questions
 from aizen_hub.service.api.mine import jobs as own_jobs
 from aizen_hub.service.api.mine import session as own_session
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
@@ -64,6 +65,8 @@ def routes() -> tuple[Route, ...]:
         *me.ROUTES,
         *own_session.ROUTES,
         *own_jobs.ROUTES,
+        *completions.ROUTES,
+        *questions.ROUTES,
         *core_events.ROUTES,
         *users.ROUTES,
         *sessions.ROUTES,

@@ -75,7 +75,13 @@ def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: 
             remedy = request_role(role.name, project_of(scope)).after(asking)
         else:
             remedy = f"this needs {phrase}, which no other user can grant at present"
-    extensions = {"decision": view, "who_can_grant": list(grantors), "scope": scope}
+    permission = request.request.permission
+    extensions = {
+        "decision": view,
+        "who_can_grant": list(grantors),
+        "scope": scope,
+        "permission": None if permission is None else str(permission),
+    }
     return Denied(decision.sentence, remedy=remedy, extensions=extensions)
 
 

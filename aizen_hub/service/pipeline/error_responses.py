@@ -6,11 +6,13 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from aizen_hub.problems import NotFound, Problem, Unavailable
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.http import connection_limits
 from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.problem_response import problem_response
@@ -58,7 +60,7 @@ class ErrorResponses:
         """Return the response to a request that failed; a stream that has begun ends with it."""
         endpoint, problem = state.endpoint, self._to_problem(state, error)
         problem.word_for(_interface(state), self._command_names)
-        self._add_why(problem)
+        self._add_pages(problem)
         stream = state.stream
         if stream is not None and isinstance(error, Exception):
             # The status is sent, or will be: the only way left to report the error is a last line.
@@ -77,11 +79,16 @@ class ErrorResponses:
             return endpoint.response(self._render_page(route, request, problem))
         return problem_response(problem, route)
 
-    def _add_why(self, problem: Problem) -> None:
-        """Add the address of the page that explains a denial to those who may read it."""
+    def _add_pages(self, problem: Problem) -> None:
+        """Add to a denial the pages that explain it, and that ask for the missing role, to users who may read them."""
         decision = problem.extensions.get("decision")
-        if isinstance(decision, Mapping) and decision.get("allowed") is False and decision.get("id"):
-            problem.extensions["why"] = f"{self._panel_url}why?decision={decision['id']}"
+        if not isinstance(decision, Mapping) or decision.get("allowed") is not False or not decision.get("id"):
+            return
+        problem.extensions["why"] = f"{self._panel_url}why?decision={decision['id']}"
+        if decision.get("role") and problem.extensions.get("who_can_grant"):
+            scope = problem.extensions.get("scope", SYSTEM)
+            asked = {"role": decision["role"]} | ({} if scope == SYSTEM else {"project": scope})
+            problem.extensions["ask"] = f"{self._panel_url}me/ask?{urlencode(asked)}"
 
     def _unknown_address_response(self, request: web.Request, path: str, problem: Problem) -> web.StreamResponse:
         is_in_panel = f"{path}/".startswith(self._prefix) and not path.startswith(f"{self._prefix}api/")
@@ -116,11 +123,11 @@ def _interface(state: RequestState) -> Interface:
     if endpoint is not None and endpoint.route.browser_page:
         return Interface.WEB
     if principal is not None and principal.actor is not None:
-        return _INTERFACES.get(principal.actor.channel, Interface.COMMAND_LINE)
+        return INTERFACES.get(principal.actor.channel, Interface.COMMAND_LINE)
     return Interface.COMMAND_LINE if endpoint is not None and endpoint.proxied else Interface.NOTEBOOK
 
 
-_INTERFACES = {Channel.KERNEL: Interface.NOTEBOOK, Channel.PANEL: Interface.WEB, Channel.HUB: Interface.WEB}
+INTERFACES = {Channel.KERNEL: Interface.NOTEBOOK, Channel.PANEL: Interface.WEB, Channel.HUB: Interface.WEB}
 
 
 def _indeterminate(route: Route | None, detail: str, error_id: str) -> Problem:

@@ -192,6 +192,7 @@ jobs = make_table(
     Column("outcome", String(20)),  # done, failed, stopped, unknown
     Index("ix_jobs_user_project_ended", "user", "project", "ended"),
     Index("ix_jobs_active", "project", "started", **WHERE_NOT_ENDED),
+    Index("ix_jobs_project_key", "project", "key"),  # for the completion of names
 )
 
 project_alerts = make_table(

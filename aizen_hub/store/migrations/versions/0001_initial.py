@@ -154,6 +154,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("decision_id", name=op.f("pk_jobs")),
     )  # fmt: skip
     op.create_index("ix_jobs_active", "jobs", ["project", "started"], unique=False, **_WHERE_NOT_ENDED)
+    op.create_index("ix_jobs_project_key", "jobs", ["project", "key"], unique=False)
     op.create_index("ix_jobs_user_project_ended", "jobs", ["user", "project", "ended"], unique=False)
     op.create_table(
         "keys",
