@@ -77,7 +77,7 @@ class GrantAuthority:
 
     def missing_to_revoke(
         self,
-        tx: ActorTransaction,
+        tx: ReadTransaction,
         role: Role,
         scope: str,
         holder: Identity,

@@ -76,7 +76,6 @@ def grant_roles(
     """
     check_interval(tx, interval)
     grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
-    require_identity(tx, grantee)
     present_versions = custom_role_versions(tx, [role.name for role, _ in grants])
     if versions is not None and versions != present_versions:
         changed = sorted(dict(versions.items() ^ present_versions.items()))
@@ -92,6 +91,8 @@ def grant_roles(
             by_second_person = True
             names = who_can_grant(tx, role.name, role_scope, recipient=grantee, besides=(tx.actor.identity,))
             able = f", such as {format_names(names)}" if names else ""
+    # Only now: those who may not grant do not learn who exists (R72).
+    require_identity(tx, grantee)
     summary = f"grant {', '.join(roles)} to `{grantee}`"
     if by_second_person:
         summary += f", to be confirmed by a second user who may grant it{able}: the requester controls this account"
@@ -132,7 +133,6 @@ def revoke_roles(
     A revocation that could never be confirmed, since it concerns the last holder, is refused at once.
     """
     grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
-    require_identity(tx, holder)
     authority = GrantAuthority.of_actor(tx)
     for role, role_scope in grants:
         row = find_assignment(tx, role.name, role_scope, holder)
@@ -141,6 +141,8 @@ def revoke_roles(
         if missing:
             raise escalation_error(tx, "revoke", role.name, role_scope, missing, holder)
         if row is None:
+            if checks.is_allowed(tx, checks.endpoint_permission(tx, "users"), SYSTEM):
+                require_identity(tx, holder)  # others do not learn who exists (R72)
             raise NotFound(
                 f"`{holder.name}` has no direct assignment of {role.name} in {messages.describe_scope(role_scope)}",
                 remedy=_inherited_remedy(tx, role, holder),

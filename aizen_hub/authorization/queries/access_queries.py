@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 MAX_RESULTS = 1_000
 
 
-def can_i(tx: WriteTransaction, permission: str, scope: str, identity: Identity | None = None) -> Decision:
+def can_i(tx: WriteTransaction, permission: str | None, scope: str, identity: Identity | None = None) -> Decision:
     """Decide one permission of the actor, or of another identity if the actor may read access in the scope.
+
+    Without a permission it is what every registered user may do.
 
     Raises
     ------
@@ -41,7 +43,9 @@ def can_i(tx: WriteTransaction, permission: str, scope: str, identity: Identity 
     )
 
 
-def explain_access(tx: WriteTransaction, permission: str, scope: str, identity: Identity | None = None) -> Result:
+def explain_access(
+    tx: WriteTransaction, permission: str | None, scope: str, identity: Identity | None = None
+) -> Result:
     """Explain a decision: the path that allows it, why the others do not, the least role, and who could grant it."""
     target = _require_may_query(tx, scope, identity)
     required = _parse_permission(permission)
@@ -76,7 +80,7 @@ def who_can(tx: ReadTransaction, actor: Actor, permission: str, scope: str) -> R
 
 
 def what_if(
-    tx: WriteTransaction, permission: str, scope: str, identity: Identity, hypothesis: HypotheticalState
+    tx: WriteTransaction, permission: str | None, scope: str, identity: Identity, hypothesis: HypotheticalState
 ) -> Result:
     """Decide in a hypothetical state: with further assignments or groups, or at another time."""
     _require_may_query(tx, scope, identity, about_others=True)
@@ -122,7 +126,7 @@ def _require_may_query(
 
 
 def _explanation_data(
-    tx: WriteTransaction, explanation: Explanation, required: Permission, scope: str, target: Identity
+    tx: WriteTransaction, explanation: Explanation, required: Permission | None, scope: str, target: Identity
 ) -> dict[str, Any]:
     others, least = explanation.others, explanation.least_role
     if target != tx.actor.identity and not checks.is_operator(tx):
@@ -134,7 +138,7 @@ def _explanation_data(
         others = tuple(path for path in others if readable[path.held_role.scope])
     return {
         "identity": str(target),
-        "permission": str(required),
+        "permission": None if required is None else str(required),
         "scope": scope,
         "allowed": explanation.decision.allowed,
         "reason": explanation.decision.reason.value,
@@ -147,8 +151,8 @@ def _explanation_data(
     }
 
 
-def _parse_permission(permission: str) -> Permission:
+def _parse_permission(permission: str | None) -> Permission | None:
     try:
-        return Permission.parse(permission)
+        return None if permission is None else Permission.parse(permission)
     except ValueError as error:
         raise BadInput(str(error)) from None

@@ -31,12 +31,7 @@ def can_i(
 
     Exit code 0 for yes, 3 for no; every other code is an error.
     """
-    permission, scope = (what, project or "system") if ":" in what else _required_permission(client, what, project)
-    if permission is None:
-        sentence = "allowed for every registered user"
-        _show_decision(output, quiet, {"allowed": True, "sentence": sentence}, sentence)
-        return ExitCode.DONE
-    body = {"permission": permission, "scope": scope}
+    body = _question(what, project)
     if identity is not None:
         body["identity"] = qualified_identity(identity)
     result = client.post(api_path("access-queries", "why" if why else "can-i"), body)
@@ -83,13 +78,9 @@ def what_if(
 
     Exit code 0 for yes, 3 for no.
     """
-    permission, scope = (what, project or "system") if ":" in what else _required_permission(client, what, project)
-    if permission is None:
-        show_message("allowed for every registered user")
-        return ExitCode.DONE
     subject = qualified_identity(identity)
-    body: dict[str, object] = {"permission": permission, "scope": scope, "identity": subject, "groups": list(groups)}
-    body["assignments"] = [{"role": role, "scope": scope, "identity": subject} for role in roles]
+    body: dict[str, object] = {**_question(what, project), "identity": subject, "groups": list(groups)}
+    body["assignments"] = [{"role": role, "scope": project or "system", "identity": subject} for role in roles]
     if at is not None:
         body["at"] = timestamp(at)
     result = client.post(api_path("access-queries", "what-if"), body)
@@ -110,6 +101,11 @@ def whoami(client: SyncClient, output: Output) -> int:
     show_message(f"{me['user']} ({me['display_name']})")
     show_rows(output, ("role", "scope", "until", "via"), me["roles"])
     return ExitCode.DONE
+
+
+def _question(what: str, project: str | None) -> dict[str, str]:
+    """Return WHAT as the service reads it: a permission, or a command in a project or in the system."""
+    return {"permission" if ":" in what.partition(" ")[0] else "command": what, "scope": project or "system"}
 
 
 def _required_permission(client: SyncClient, command: str, project: str | None) -> tuple[str | None, str]:

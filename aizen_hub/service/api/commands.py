@@ -8,10 +8,22 @@ from typing import Any
 
 from aizen_hub.accounts.command_handlers import execute_account_command
 from aizen_hub.authorization.decisions.decision_service import DecisionRequest, RecordedDecision
+from aizen_hub.authorization.decisions.evaluation import RequestedGrant
 from aizen_hub.catalogs.catalog import Executor
 from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
-from aizen_hub.problems import BadInput, CommandSyntaxError, Fault, NotFound, Problem, TooLarge, UnknownCommand
+from aizen_hub.problems import (
+    BadInput,
+    CommandSyntaxError,
+    Denied,
+    Escalation,
+    Fault,
+    NotFound,
+    Problem,
+    ProjectRequired,
+    TooLarge,
+    UnknownCommand,
+)
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
@@ -25,6 +37,7 @@ from aizen_hub.service.api.schemas.commands import (
 )
 from aizen_hub.service.core.command_log import recorded_state
 from aizen_hub.service.denials.denial_response import decision_view
+from aizen_hub.service.denials.grant_denial import decide_grant, requested_grant
 from aizen_hub.service.http.route import (
     ANY_REGISTERED,
     DECIDED_BY_COMMAND,
@@ -62,10 +75,27 @@ async def create_decision(ctx: RequestContext) -> JsonResponse:
             raise BadInput(str(error), faults=[Fault("/permission", "not `verb:noun`")]) from None
         scope = body.project or ctx.actor.project or SYSTEM
         request = ctx.decision_request(AuthorizationRequest(permission, scope, ctx.actor.session))
+    grant = requested_grant(request)
+    if grant is not None:
+        return await _decide_grant(ctx, request, grant)
     recorded = await ctx.decide(request)
     if recorded.code is not None:
         raise await ctx.denial_problem(recorded, request)
     return JsonResponse({"decision": await ctx.visible_decision(recorded, request)})
+
+
+async def _decide_grant(ctx: RequestContext, request: DecisionRequest, grant: RequestedGrant) -> JsonResponse:
+    # The rules on each role are checked in the transaction of the decision, and recorded with it, as in a grant.
+    def operation(tx: WriteTransaction, recorded: RecordedDecision) -> JsonResponse:
+        decision = decide_grant(tx, recorded.decision, grant, tx.rights(tx.actor.identity), tx.actor.identity)
+        if not decision.allowed:
+            raise Escalation(decision.sentence)
+        return JsonResponse({"decision": decision_view(recorded)})
+
+    try:
+        return await ctx.authorized_write(operation, request)
+    except (Denied, Escalation, NotFound, ProjectRequired) as problem:
+        return JsonResponse({"decision": problem.extensions["decision"]})
 
 
 async def show_command(ctx: RequestContext) -> JsonResponse:

@@ -16,7 +16,7 @@ from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, Proj
 from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.messages import describe_scope
 from aizen_hub.rbac.role import SYSTEM, is_assignable_in, project_of
-from aizen_hub.service.denials.grant_denial import grant_denial, requested_grant
+from aizen_hub.service.denials.grant_denial import MISSING, grant_denial, requested_grant
 from aizen_hub.store.audit_log.record import AuditRecord
 from aizen_hub.store.transaction import ReadTransaction
 from aizen_hub.wording import CHOOSE_PROJECT, request_role
@@ -36,7 +36,7 @@ def visible_decision_in(tx: ReadTransaction, recorded: RecordedDecision, request
     if not may_see_scope(request) and _is_hidden(tx, request):
         return _hidden_view(request.request.scope or SYSTEM, recorded)
     view, grant = decision_view(recorded), requested_grant(request)
-    if grant is None or recorded.decision.reason not in _MISSING:
+    if grant is None or recorded.decision.reason not in MISSING:
         return view
     denied = grant_denial(tx, grant, request.actor.identity)
     return view if denied is None else {**view, "sentence": denied.detail, "role": None}
@@ -57,7 +57,7 @@ def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: 
         hidden = {"decision": _hidden_view(scope, recorded), "who_can_grant": []}
         return NotFound(not_found.detail, remedy=not_found.remedy, extensions=hidden)
     grant = requested_grant(request)
-    if grant is not None and decision.reason in _MISSING:
+    if grant is not None and decision.reason in MISSING:
         denied = grant_denial(tx, grant, identity)
         if denied is not None:
             denied.extensions["decision"] = {**view, "sentence": denied.detail, "role": None}
@@ -65,7 +65,7 @@ def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: 
     grantors: tuple[str, ...] = ()
     remedy: str | None = None
     role = tx.roles.get(decision.role or "")
-    if role is not None and decision.reason in _MISSING:
+    if role is not None and decision.reason in MISSING:
         # A role that exists only in the system is held there, also where it is missing in a project.
         scope = scope if is_assignable_in(role, scope) else SYSTEM
         grantors = who_can_grant(tx, role.name, scope, recipient=identity, besides=(identity,))
@@ -83,9 +83,6 @@ def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: 
         "permission": None if permission is None else str(permission),
     }
     return Denied(decision.sentence, remedy=remedy, extensions=extensions)
-
-
-_MISSING = frozenset({Reason.NO_ASSIGNMENT, Reason.EXPIRED, Reason.NOT_YET})
 
 
 def _is_hidden(tx: ReadTransaction, request: DecisionRequest) -> bool:

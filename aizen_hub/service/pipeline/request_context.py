@@ -208,4 +208,5 @@ def _attach_decision(problem: Problem, recorded: RecordedDecision, record: Audit
             "reason": record.reason,
             "sentence": record.sentence,
             "assignment": None,
+            "role": None,
         }

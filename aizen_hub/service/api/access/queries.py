@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aizen_hub.audit.archive.manifest import archived_until
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.audit.target_search import search_target
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries import access_queries
-from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState
+from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState, hypothetical_rights
 from aizen_hub.commands.result import Result, table_result
+from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, project_of
+from aizen_hub.service.api.access.questions import AccessQuestion, resolve_question
 from aizen_hub.service.api.change_response import authorized_result, result_response
 from aizen_hub.service.api.schemas.access_queries import (
     AuditQuery,
@@ -20,6 +25,7 @@ from aizen_hub.service.api.schemas.access_queries import (
     WhoCanQuery,
 )
 from aizen_hub.service.api.schemas.result import ResultView
+from aizen_hub.service.denials.grant_denial import decide_grant
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -32,10 +38,14 @@ def _parse_identity(text: str | None) -> Identity | None:
 
 
 async def can_i(ctx: RequestContext) -> JsonResponse:
-    body = ctx.body
+    identity = _parse_identity(ctx.body.identity)
+    question = resolve_question(ctx, ctx.body, identity or ctx.identity)
 
     def operation(tx: WriteTransaction) -> Result:
-        decision = access_queries.can_i(tx, body.permission, body.scope, _parse_identity(body.identity))
+        decision = access_queries.can_i(tx, question.permission, question.scope, identity)
+        if question.grant is not None:
+            asking = tx.actor.identity
+            decision = decide_grant(tx, decision, question.grant, tx.rights(identity or asking), asking)
         data = {
             "allowed": decision.allowed,
             "reason": str(decision.reason),
@@ -50,10 +60,26 @@ async def can_i(ctx: RequestContext) -> JsonResponse:
 
 
 async def why(ctx: RequestContext) -> JsonResponse:
-    body = ctx.body
-    return await authorized_result(
-        ctx, lambda tx: access_queries.explain_access(tx, body.permission, body.scope, _parse_identity(body.identity))
-    )
+    identity = _parse_identity(ctx.body.identity)
+    question = resolve_question(ctx, ctx.body, identity or ctx.identity)
+
+    def operation(tx: WriteTransaction) -> Result:
+        result = access_queries.explain_access(tx, question.permission, question.scope, identity)
+        return _with_grant(tx, result, question, tx.rights(identity or tx.actor.identity))
+
+    return await authorized_result(ctx, operation)
+
+
+def _with_grant(tx: WriteTransaction, result: Result, question: AccessQuestion, rights: Rights) -> Result:
+    """Return an explanation of a permission with the decision on what would be granted by it."""
+    if question.grant is None or not result.data["allowed"]:
+        return result
+    permission_held = Decision(True, Reason.OPEN, result.message)
+    decision = decide_grant(tx, permission_held, question.grant, rights, tx.actor.identity)
+    if decision.allowed:
+        return result
+    refusal = {"allowed": False, "reason": str(decision.reason), "sentence": decision.sentence, "winning": None}
+    return replace(result, message=decision.sentence, data={**result.data, **refusal})
 
 
 async def who_can(ctx: RequestContext) -> JsonResponse:
@@ -73,10 +99,14 @@ async def what_if(ctx: RequestContext) -> JsonResponse:
         tuple(body.groups),
         body.at,
     )
-    return await authorized_result(
-        ctx,
-        lambda tx: access_queries.what_if(tx, body.permission, body.scope, Identity.parse(body.identity), hypothetical),
-    )
+    identity = Identity.parse(body.identity)
+    question = resolve_question(ctx, body, identity)
+
+    def operation(tx: WriteTransaction) -> Result:
+        result = access_queries.what_if(tx, question.permission, question.scope, identity, hypothetical)
+        return _with_grant(tx, result, question, hypothetical_rights(tx, identity, hypothetical))
+
+    return await authorized_result(ctx, operation)
 
 
 async def projects_of(ctx: RequestContext) -> JsonResponse:
@@ -127,7 +157,7 @@ ROUTES = (
         ROLE_CHECKED_METHODS,
         ANY_REGISTERED,
         can_i,
-        "Ask whether you hold a permission, or another identity, with the permission to read access.",
+        "Ask whether you may run a command or hold a permission; or another identity, if you may read access.",
         body=CanIQuery,
         response=ResultView,
     ),

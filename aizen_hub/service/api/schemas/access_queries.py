@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aizen_hub.api_models.schema import Name, Schema, Timestamp
 from aizen_hub.service.api.schemas.access import IdentityText, Scope
+from aizen_hub.service.api.schemas.commands import MAX_TEXT
 
 PermissionText = Annotated[str, Field(min_length=1, max_length=160)]
 
 
-class CanIQuery(Schema):
-    permission: PermissionText
+class _Question(Schema):
+    """Either a permission, or a command line; the scope of a command is the project it is given in, or the system."""
+
+    permission: PermissionText | None = None
+    command: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = None
     scope: Scope = "system"
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.command is None) == (self.permission is None):
+            raise ValueError("give either `command` or `permission`")
+        return self
+
+
+class CanIQuery(_Question):
     identity: IdentityText | None = None
 
 
@@ -29,9 +42,7 @@ class HypotheticalAssignmentBody(Schema):
     identity: IdentityText
 
 
-class WhatIfQuery(Schema):
-    permission: PermissionText
-    scope: Scope = "system"
+class WhatIfQuery(_Question):
     identity: IdentityText
     assignments: Annotated[list[HypotheticalAssignmentBody], Field(max_length=50)] = Field(default=[])
     groups: Annotated[list[Name], Field(max_length=50)] = Field(default=[])
