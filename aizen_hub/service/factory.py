@@ -187,29 +187,13 @@ def _service_name(prefix: str) -> str:
 
 def _register_gauges(context: ServiceContext) -> None:
     add = context.metrics.add_gauge
-    add(
-        "clock_offset_seconds",
-        "This clock against the store's, or its jumps since the start.",
-        lambda: context.clock.offset,
-    )
-    add("clock_synchronised", "1 where the kernel says that NTP keeps the clock.", lambda: kernel_ntp_status()[0])
-    add("clock_ntp_offset_seconds", "This clock against NTP, by the kernel.", lambda: kernel_ntp_status()[1])
-    add(
-        "sealed",
-        "1 while a key, the audit's checkpoint file or a part of the database is missing and nothing is decided.",
-        lambda: float(context.state.sealed is not None),
-    )
-    add(
-        "checkpoint_age_seconds",
-        "Time since the heads of the audit were last signed, or were found unchanged.",
-        lambda: context.checkpoint_health.age,
-    )
-    add(
-        "decisions_pending",
-        "Decision requests that wait for the decision service.",
-        lambda: float(context.decisions.queue_length),
-    )
-    add("db_tasks_pending", "Database operations that run or wait.", lambda: float(context.pools.busy))
+    add("clock_offset_seconds", lambda: context.clock.offset)
+    add("clock_synchronised", lambda: kernel_ntp_status()[0])
+    add("clock_ntp_offset_seconds", lambda: kernel_ntp_status()[1])
+    add("sealed", lambda: float(context.state.sealed is not None))
+    add("checkpoint_age_seconds", lambda: context.checkpoint_health.age)
+    add("decisions_pending", lambda: float(context.decisions.queue_length))
+    add("db_tasks_pending", lambda: float(context.pools.busy))
 
 
 def _save_activation_link(settings: Settings, path: str) -> None:

@@ -45,13 +45,7 @@ _IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
 _OPERATION_LIFETIME = timedelta(days=7)
 _CHECKPOINT_SECONDS = 20.0
 """The audit is signed at least once a minute (R96)."""
-_GAUGES = {
-    "revision": "The store's revision.",
-    "sessions_live": "Sessions that have not ended.",
-    "jobs_running": "Jobs that count against limits.",
-    "requests_waiting": "Access requests that are not decided yet.",
-    "revision_lag": "Revisions of the store that no decision of this process has seen yet.",
-}
+_GAUGES = ("revision", "sessions_live", "jobs_running", "requests_waiting", "revision_lag")
 
 
 class ScheduledTasks:
@@ -73,8 +67,8 @@ class ScheduledTasks:
         self._operation_pool = Pool("recovery", 1, 1)
         self._is_first_recovery = True
         self._gauge_values = dict.fromkeys(_GAUGES, 0.0)
-        for name, text in _GAUGES.items():
-            service.metrics.add_gauge(name, text, self._gauge_reader(name))
+        for name in _GAUGES:
+            service.metrics.add_gauge(name, self._gauge_reader(name))
 
     def tasks(self) -> tuple[ScheduledTask, ...]:
         """Return the tasks with their intervals."""

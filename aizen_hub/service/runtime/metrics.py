@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
 
 from aizen_hub.service.http.request_metrics import BUCKETS, RequestMetrics
+from aizen_hub.service.runtime.gauges import GAUGE_TEXTS
 
 
 class Metrics:
@@ -44,9 +46,9 @@ class Metrics:
         self._background = counter("background", "Runs of background tasks by outcome.", "task", "outcome")
         self._children: dict[tuple[str, ...], Counter] = {}
 
-    def add_gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is read at every scrape; reading it must not block."""
-        Gauge(f"aizen_{name}", text, registry=self._registry).set_function(value)
+    def add_gauge(self, name: str, value: Callable[[], float]) -> None:
+        """Add a gauge of `GAUGE_TEXTS` that is read at every scrape; reading it must not block."""
+        Gauge(f"aizen_{name}", GAUGE_TEXTS[name], registry=self._registry).set_function(value)
 
     def count_refused_credential(self, credential_type: str, reason: str) -> None:
         self._count("credentials", self._credentials, credential_type, reason)
@@ -74,6 +76,10 @@ class Metrics:
 
     def count_background_run(self, task: str, outcome: str) -> None:
         self._count("background", self._background, task, outcome)
+
+    def families(self) -> Iterable[Metric]:
+        """Return all metrics with their values."""
+        return self._registry.collect()
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
