@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 from aizen_hub.wording import CommandNames, Interface, Wording
 
-TYPE_PREFIX = "urn:aizen:problem:"
+SERVICE_PREFIX = "/services/aizen/"
+"""Path of the service below a hub that has no `base_url` of its own."""
+TYPE_PATH = "docs/problems/"
+"""Below the prefix of the service: where the documentation of a problem type is; its name follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,17 @@ class Problem(Exception):
         if isinstance(self.remedy, Wording):
             self.remedy = self.remedy.for_interface(interface, command_names)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the problem document as a JSON object (RFC 9457, 3.1)."""
+    def to_json(self, prefix: str = SERVICE_PREFIX) -> dict[str, Any]:
+        """Return the problem document as a JSON object (RFC 9457, 3.1).
+
+        Parameters
+        ----------
+        prefix : str
+            Path of the service below the hub: ``type`` resolves to the documentation there.
+        """
         out: dict[str, Any] = {
             **self.extensions,
-            "type": TYPE_PREFIX + self.slug,
+            "type": f"{prefix}{TYPE_PATH}{self.slug}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aizen_hub.problems import TYPE_PREFIX, Fault, Problem, Unavailable
+from aizen_hub.problems import Fault, Problem, Unavailable
 from aizen_hub.validation import strict_json
 
 MAX_RESPONSE = 4 << 20
@@ -45,7 +45,7 @@ def parse_problem(status: int, body: bytes) -> Problem:
         document = None
     if not isinstance(document, dict):
         return InvalidResponse(f"the access service responded with {status} and no reason")
-    slug = str(document.get("type", "")).removeprefix(TYPE_PREFIX)
+    slug = str(document.get("type", "")).rpartition("/")[2]
     problem_class = {subclass.slug: subclass for subclass in _known_problems(Problem)}.get(slug)
     if problem_class is None:
         # A newer service may have more problem types; the status still classifies the failure.

@@ -35,7 +35,7 @@ from aizen_hub.service.api.mine import session as own_session
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
 from aizen_hub.service.oauth.routes import ROUTES as OAUTH_ROUTES
 from aizen_hub.service.openapi import build_document
-from aizen_hub.service.panel import search, static_files, undo
+from aizen_hub.service.panel import documentation, search, static_files, undo
 from aizen_hub.service.panel.decisions import audit as panel_audit
 from aizen_hub.service.panel.decisions import changes, why
 from aizen_hub.service.panel.decisions import requests as panel_requests
@@ -88,6 +88,7 @@ def routes() -> tuple[Route, ...]:
         *activate.ROUTES,
         *oauth_callback.ROUTES,
         *static_files.ROUTES,
+        *documentation.ROUTES,
         *HOME_ROUTES,
         *undo.ROUTES,
         *search.ROUTES,

@@ -39,7 +39,7 @@ async def test_the_api_refuses_longer_text_with_422(
     before = service.revision()
     answer = await service.call(method, "/api/v1" + path, {**body, field: TOO_LONG}, auth=robot)
     assert answer.status == 422, answer.body
-    assert answer.json["type"] == "urn:aizen:problem:text-too-long"
+    assert answer.json["type"] == "/services/aizen/docs/problems/text-too-long"
     assert "1001 characters" in answer.json["detail"]
     assert answer.json["errors"][0]["pointer"] == f"/{field}"
     assert service.revision() == before

@@ -189,7 +189,7 @@ async def test_a_retried_write_has_one_effect(service: Driver) -> None:
     assert second.headers["Idempotency-Replayed"] == "true"
     assert service.revision() == revision
     other = await service.command(ada, "grant role PROJECT_READER to nil", headers=key)
-    assert (other.status, other.json["type"]) == (409, "urn:aizen:problem:idempotency-key-reused")
+    assert (other.status, other.json["type"]) == (409, "/services/aizen/docs/problems/idempotency-key-reused")
     both = await asyncio.gather(
         *(service.command(ada, "grant role PROJECT_READER to zoe", headers={"Idempotency-Key": "b"}) for _ in range(8))
     )

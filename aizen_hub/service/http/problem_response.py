@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp.web import Response
 
-from aizen_hub.problems import NotAuthenticated, Problem, TooManyRequests, Unavailable
+from aizen_hub.problems import SERVICE_PREFIX, NotAuthenticated, Problem, TooManyRequests, Unavailable
 from aizen_hub.service.http.headers import PROBLEM_JSON
 from aizen_hub.service.http.route import AuthMethod, Route
 
@@ -33,13 +33,15 @@ def encode_json(value: Any) -> bytes:
     return _JSON.encode(value).encode()
 
 
-def problem_response(problem: Problem, route: Route | None = None) -> Response:
+def problem_response(problem: Problem, route: Route | None = None, prefix: str = SERVICE_PREFIX) -> Response:
     """Return the document of a problem; one without a status of its own is sent as 503.
 
     Parameters
     ----------
     route : Route, optional
         Names the authentication scheme of a 401.
+    prefix : str
+        Path of the service below the hub, where the types of problems are explained.
     """
     status = 503 if problem.status == 500 else int(problem.status)
     headers = {"Content-Type": PROBLEM_JSON}
@@ -49,7 +51,7 @@ def problem_response(problem: Problem, route: Route | None = None) -> Response:
         headers["Retry-After"] = str(int(problem.extensions.get("retry_after", 1)) or 1)
     if isinstance(problem, MethodNotAllowed):
         headers["Allow"] = ", ".join(problem.extensions["allow"])
-    return Response(status=status, body=encode_json({**problem.to_json(), "status": status}), headers=headers)
+    return Response(status=status, body=encode_json({**problem.to_json(prefix), "status": status}), headers=headers)
 
 
 def bad_request_response(problem: Problem) -> Response:

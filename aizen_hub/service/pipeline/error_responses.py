@@ -77,7 +77,7 @@ class ErrorResponses:
             return endpoint.response(route.error_formatter(problem))
         if route.browser_page and route.media_type == HTML:
             return endpoint.response(self._render_page(route, request, problem))
-        return problem_response(problem, route)
+        return problem_response(problem, route, self._prefix)
 
     def _add_pages(self, problem: Problem) -> None:
         """Add to a denial the pages that explain it, and that ask for the missing role, to users who may read them."""
@@ -92,7 +92,9 @@ class ErrorResponses:
 
     def _unknown_address_response(self, request: web.Request, path: str, problem: Problem) -> web.StreamResponse:
         is_in_panel = f"{path}/".startswith(self._prefix) and not path.startswith(f"{self._prefix}api/")
-        return raw_response(self._render_page(None, request, problem)) if is_in_panel else problem_response(problem)
+        if is_in_panel:
+            return raw_response(self._render_page(None, request, problem))
+        return problem_response(problem, prefix=self._prefix)
 
     def _to_problem(self, state: RequestState, error: BaseException) -> Problem:
         """Return the problem to show; an unexpected error is logged under an id, and only that id is shown."""

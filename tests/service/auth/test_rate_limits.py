@@ -93,7 +93,7 @@ async def test_a_flood_is_refused_and_no_other_request(service: Driver) -> None:
     refused = await service.call("GET", "/api/v1/me", auth=eve.auth)
     assert refused.status == 429
     assert int(refused.headers["Retry-After"]) >= 1
-    assert refused.json["type"] == "urn:aizen:problem:too-many"
+    assert refused.json["type"] == "/services/aizen/docs/problems/too-many"
     assert (await service.call("GET", "/api/v1/me", auth=rob.auth)).status == 200
     other = await service.open("eve", server="second")
     assert (await service.call("GET", "/api/v1/me", auth=other.auth)).status == 429, (

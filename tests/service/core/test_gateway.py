@@ -191,7 +191,7 @@ async def test_stop_frees_the_job_and_a_limit_names_its_source(world: ServiceWit
     eve = await service.open("eve")
     _, writer = await start_stream(service, eve.auth, "start training slow")
     full = await service.command(eve, "start training churn")
-    assert (full.status, full.json["type"]) == (409, "urn:aizen:problem:limit-reached")
+    assert (full.status, full.json["type"]) == (409, "/services/aizen/docs/problems/limit-reached")
     assert full.json["decision"]["allowed"] is True
     for response, state in ((full, "failed"), (await service.command(eve, "list projects"), "done")):
         decision_id = response.json["decision"]["id"]
@@ -208,7 +208,7 @@ async def test_an_unreachable_core_is_reported_and_recorded(world: ServiceWithCo
     await asyncio.to_thread(world.stop_core)
     eve = await service.open("eve")
     response = await service.command(eve, "start training churn")
-    assert (response.status, response.json["type"]) == (502, "urn:aizen:problem:core-failed")
+    assert (response.status, response.json["type"]) == (502, "/services/aizen/docs/problems/core-failed")
     assert response.json["decision"]["allowed"] is True
     assert running(service) == []
     rows = [row for row in audit(service, "decision") if row["id"] == response.json["decision"]["id"]]

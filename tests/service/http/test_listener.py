@@ -107,7 +107,7 @@ async def test_bytes_that_are_no_request_get_a_problem_document(
     await wire.send(sent + lines())
     status, body = await wire.receive()
     assert status == 400
-    assert json.loads(body)["type"] == "urn:aizen:problem:bad-input"
+    assert json.loads(body)["type"] == "/services/aizen/docs/problems/bad-input"
     assert b"canary-line" not in body
     assert await wire.is_closed()
     assert "canary-line" not in caplog.text
@@ -306,7 +306,7 @@ async def test_the_body_has_a_deadline(service: Driver, monkeypatch: pytest.Monk
     wire = await Wire.to(service)
     await wire.send(f"{POST_DECISION}Content-Length: 4000\r\n\r\nabc".encode())
     status, body = await wire.receive()
-    assert (status, json.loads(body)["type"]) == (408, "urn:aizen:problem:request-timeout")
+    assert (status, json.loads(body)["type"]) == (408, "/services/aizen/docs/problems/request-timeout")
     assert await wire.is_closed()
 
 
@@ -387,7 +387,7 @@ async def test_pipelined_requests_are_separate(service: Driver) -> None:
     """In one packet, and cut anywhere: each is answered as its own principal."""
     eve, boss = await service.open("eve"), await service.open("boss")
     whole = b"".join(_signed(session.auth) for session in (eve, boss, eve, boss)) + _signed("Bearer a.b.c")
-    expected = [b'"eve"', b'"boss"', b'"eve"', b'"boss"', b"urn:aizen:problem:not-authenticated"]
+    expected = [b'"eve"', b'"boss"', b'"eve"', b'"boss"', b"/services/aizen/docs/problems/not-authenticated"]
     for cut in (len(whole), 7, len(whole) // 2, len(_signed(eve.auth)) + 3):
         wire = await Wire.to(service)
         await wire.send(whole[:cut])

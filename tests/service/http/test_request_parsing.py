@@ -133,7 +133,7 @@ async def test_bad_input(service: Driver) -> None:
         assert answer.headers["Content-Type"] == "application/problem+json", what
         problem = answer.json
         assert problem["status"] == status, what
-        assert problem["type"].startswith("urn:aizen:problem:"), what
+        assert problem["type"].startswith("/services/aizen/docs/problems/"), what
         assert problem["detail"], what
         if pointer is not None:
             assert pointer in [error["pointer"] for error in problem["errors"]], (what, problem)
@@ -143,7 +143,7 @@ async def test_bad_input(service: Driver) -> None:
 async def test_an_unknown_command_comes_with_a_suggestion(service: Driver) -> None:
     eve = await service.open("eve")
     answer = await service.command(eve, "strat training churn")
-    assert (answer.status, answer.json["type"]) == (400, "urn:aizen:problem:unknown-command")
+    assert (answer.status, answer.json["type"]) == (400, "/services/aizen/docs/problems/unknown-command")
     assert answer.json["suggestion"] == "start training"
     assert answer.json["decision"]["reason"] == "unknown-command"
 
@@ -207,7 +207,7 @@ async def test_another_encoding_than_utf_8_is_refused(service: Driver, media_typ
     eve = await service.open("eve")
     raw, headers = '{"text": "list projects"}'.encode(encoding), {"Content-Type": media_type}
     answer = await service.call("POST", COMMANDS, raw=raw, auth=eve.auth, headers=headers)
-    assert (answer.status, answer.json["type"]) == (415, "urn:aizen:problem:media-type")
+    assert (answer.status, answer.json["type"]) == (415, "/services/aizen/docs/problems/media-type")
     assert "UTF-8" in answer.json["detail"]
 
 
@@ -250,7 +250,7 @@ async def test_an_unexpected_error_is_503_with_an_id_and_nothing_else(
 
     monkeypatch.setattr(limits, "limit_values", fail)
     answer = await service.hub("GET", "/sessions/choices?user=eve")
-    assert (answer.status, answer.json["type"]) == (503, "urn:aizen:problem:unavailable")
+    assert (answer.status, answer.json["type"]) == (503, "/services/aizen/docs/problems/unavailable")
     assert b"secret" not in answer.body
     assert b"RuntimeError" not in answer.body
     records = [record for record in caplog.records if getattr(record, "data", {}).get("id") == answer.json["id"]]
