@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check test test-fast lint bench drill soak screenshots lock clean
+.PHONY: help venv demo demo-check test test-fast lint bench docs drill reference soak screenshots lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -45,6 +45,13 @@ drill: $(VENV)/.test ## backup, loss, recovery, restart and upgrade with real se
 soak: $(VENV)/.test ## half an hour of faults under load; prints its seed (options: ARGS="--seed 1 --minutes 5")
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
+docs: $(VENV)/.demo ## the documentation as HTML, in aizen_hub/documentation, where the service serves it
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --conf-dir docs --doctree-dir build/doctrees . aizen_hub/documentation
+	@echo "aizen_hub/documentation/docs/index.html"
+
+reference: $(VENV)/.demo ## the pages in docs/reference that are made from the code
+	@$(BIN)/python -m docs.generator
+
 screenshots: $(VENV)/.test ## the pictures in docs/images, of the panel with invented data (options: ARGS="home why")
 	@.ci/system-packages
 	@$(BIN)/python -m tests.screenshots $(ARGS)
@@ -67,5 +74,5 @@ lock: ## compile the locked requirements (needs uv)
 	$(LOCK) --upgrade requirements/node.in --output-file requirements/node.txt
 
 clean: ## remove the environment, the demo's data and every cache
-	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json
+	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json aizen_hub/documentation
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -278,7 +278,18 @@ def test_every_exception_to_the_private_words_is_needed() -> None:
             assert set(entry["words"]) <= set(private_words(by_path[entry["path"]])), entry
 
 
-NOT_MIRRORED = ("benchmarks", "data", "deploy", "drill", "e2e", "faults", "fixtures", "hub/running", "screenshots")
+NOT_MIRRORED = (
+    "benchmarks",
+    "data",
+    "deploy",
+    "docs",
+    "drill",
+    "e2e",
+    "faults",
+    "fixtures",
+    "hub/running",
+    "screenshots",
+)
 """Folders of tests that are not about one package."""
 
 

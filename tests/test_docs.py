@@ -237,7 +237,7 @@ def test_the_readme_lists_every_variable_that_is_no_setting() -> None:
 def test_the_readme_counts_the_roles_of_each_catalog() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     rows = {cells[1].strip(): cells[2:-1] for line in lines if len(cells := line.split("|")) == 7}
-    for name, cell in zip(rows[""], rows["built-in roles"], strict=True):
+    for name, cell in zip(rows["catalog"], rows["built-in roles"], strict=True):
         number, _, rest = cell.strip().partition(":")
         roles = load_catalog(name.strip(" `")).roles
         assert ("two", "three", "four", "five", "twelve").index(number) == (2, 3, 4, 5, 12).index(len(roles)), cell

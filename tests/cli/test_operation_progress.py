@@ -45,7 +45,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SUCCEEDED = operation("succeeded", result={"message": "done"})
 CANCELLED = operation(
-    "cancelled", problem={"type": "/services/aizen/docs/problems/operation-cancelled", "status": 409, "detail": "was cancelled"}
+    "cancelled",
+    problem={"type": "/services/aizen/docs/problems/operation-cancelled", "status": 409, "detail": "was cancelled"},
 )
 
 
@@ -71,7 +72,11 @@ def test_its_problem_is_raised_with_its_type() -> None:
     with pytest.raises(Denied, match="no") as caught:
         follow_operation(Service(operation("failed", problem=problem)), operation())
     assert caught.value.remedy == "ask"
-    interrupted = {"type": "/services/aizen/docs/problems/operation-interrupted", "status": 503, "detail": "the service ended"}
+    interrupted = {
+        "type": "/services/aizen/docs/problems/operation-interrupted",
+        "status": 503,
+        "detail": "the service ended",
+    }
     with pytest.raises(Problem, match="the service ended"):
         follow_operation(Service(operation("interrupted", problem=interrupted)), operation())
 

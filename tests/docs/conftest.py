@@ -1,0 +1,3 @@
+from tests.fixtures.documentation import documentation
+
+__all__ = ["documentation"]

@@ -1,0 +1,56 @@
+"""The built documentation in Chromium, as the service serves it: accessible, no error of its policy, searchable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aizen_hub.service.panel import documentation as served
+from tests.fixtures.documentation import documentation
+from tests.fixtures.panel import PanelBrowser
+
+__all__ = ["documentation"]
+
+pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
+PAGES = (
+    "docs/index",
+    "README",
+    "SECURITY",
+    "docs/panel",
+    "docs/operations",
+    "docs/architecture",
+    "docs/glossary",
+    "docs/security/requirements",
+    "docs/reference/settings",
+    "docs/reference/problems",
+    "docs/reference/http-api",
+    "docs/reference/catalogs/aizen",
+)
+
+
+@pytest.fixture(autouse=True)
+def installed(documentation: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(served, "FOLDER", documentation)
+    for function in (served._files, served._read_file, served._headers):
+        function.cache_clear()
+    yield
+    for function in (served._files, served._read_file, served._headers):
+        function.cache_clear()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_accessible_in_both_themes_and_narrow(browser: PanelBrowser, page: str) -> None:
+    browser.check(f"docs/{page}.html", "eve")
+
+
+def test_the_search_works_without_the_internet(browser: PanelBrowser) -> None:
+    page = browser.open("docs/search.html?q=checkpoint", "eve").page
+    page.get_by_role("link", name="Settings").first.wait_for()
+
+
+def test_the_theme_can_be_switched(browser: PanelBrowser) -> None:
+    page = browser.open("docs/docs/index.html", "eve").page
+    page.locator("button.theme-toggle:visible").first.click()
+    assert page.evaluate("document.body.dataset.theme") in ("light", "dark")
