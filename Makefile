@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check test test-fast lint bench docs drill reference soak screenshots lock clean
+.PHONY: help venv demo demo-check demo-engines test test-fast lint bench docs drill reference soak screenshots lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -20,6 +20,10 @@ demo: $(VENV)/.demo ## a running hub with five ready accounts; Ctrl-C stops it (
 
 demo-check: $(VENV)/.demo ## the main journey through real servers; ends with `N passed, 0 failed`
 	@$(BIN)/aizen-hub demo --check $(ARGS)
+
+demo-engines: $(VENV)/.test ## a hub on a real engine, ENGINE=slurm or docker: two people, and where each token lies (root)
+	@.ci/system-packages
+	@$(BIN)/python -m tests.engines $(ENGINE)
 
 test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@.ci/system-packages

@@ -14,7 +14,7 @@ c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 
 # For a trial on this machine: user servers run under the account that starts the hub, with their files in `homes`.
 # `insecure_same_uid` in aizen.yaml accepts that. For production choose a spawner that gives each user an account, a
-# container or a pod, such as c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+# container or a pod, such as c.JupyterHub.spawner_class = "aizen-docker"
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = os.path.abspath("homes/{username}")
 if os.geteuid() == 0:

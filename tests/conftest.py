@@ -82,6 +82,18 @@ def _accounts() -> str | None:
     return missing()
 
 
+def _slurm() -> str | None:
+    from tests.fixtures.slurm import missing_requirements
+
+    return _modules("batchspawner") or missing_requirements()
+
+
+def _docker() -> str | None:
+    from tests.fixtures.docker_daemon import missing_requirements
+
+    return _modules("docker", "dockerspawner") or missing_requirements()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
@@ -94,6 +106,8 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "axe": _axe,
     "lab-build": _lab_build,
     "accounts": _accounts,
+    "slurm": _slurm,
+    "docker": _docker,
 }
 """Each tier with a function that returns what it lacks on this machine, or None."""
 

@@ -19,7 +19,8 @@ MAX_MODULES = 24
 SELF = Path(__file__).name
 
 # Paths that exist on one machine only.
-ONE_MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|work|Users|mnt|farm)/[\w.-]+|/bash_jobs")
+# The home in the images of Jupyter is the same for everyone.
+ONE_MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home(?!/jovyan\b)|root|work|Users|mnt|farm)/[\w.-]+|/bash_jobs")
 ADDRESS = re.compile(r"https?://(\[[^]]+\]|[A-Za-z0-9.-]+)")
 KNOWN_HOSTS = re.compile(
     r"localhost|127(?:\.\d+){3}|\[::1\]|0\.0\.0\.0"
@@ -285,6 +286,7 @@ NOT_MIRRORED = (
     "docs",
     "drill",
     "e2e",
+    "engines",
     "faults",
     "fixtures",
     "hub/running",

@@ -105,7 +105,7 @@ def test_shell_lines_of_the_documents(body: str) -> None:
             assert (ROOT / words[1]).is_file(), line
         else:
             is_other_program = (
-                not words or words[0] in {"cp", "export", "pip", "jupyterhub"} or words[0].startswith("/")
+                not words or words[0] in {"cp", "docker", "export", "pip", "jupyterhub"} or words[0].startswith("/")
             )
             assert is_other_program, f"no check for this line: {line}"
 
@@ -291,11 +291,19 @@ def _shell(path: Path) -> None:
     subprocess.run(["sh", "-n", str(path)], check=True)
 
 
+def _dockerfile(path: Path) -> None:
+    words = {line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line and line[0].isupper()}
+    assert "FROM" in words
+    assert words <= {"FROM", "ARG", "RUN", "COPY", "ENV", "USER", "WORKDIR", "VOLUME", "EXPOSE", "CMD"}
+
+
 LOADERS: dict[str, Callable[[Path], object]] = {
     ".py": lambda path: ast.parse(path.read_text(encoding="utf-8")),
     ".yaml": _yaml,
     ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
     ".toml": lambda path: tomllib.loads(path.read_text(encoding="utf-8")),
     ".sh": _shell,
+    ".Dockerfile": _dockerfile,
+    "": _dockerfile,
     ".md": lambda path: path.read_text(encoding="utf-8"),
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
 
+from aizen_hub.hub.engine_guard import check_engine
 from aizen_hub.hub.scope_guard import check_scopes
 from aizen_hub.hub.violation import Violation
 from aizen_hub.settings import ConfigurationError, Settings
@@ -37,6 +38,7 @@ def find_violations(app: Any, settings: Settings) -> Iterator[Violation]:
         _check_administrators,
         check_scopes,
         _check_spawner,
+        check_engine,
         _check_user_options,
         _check_token_lifetime,
         _check_subdomain,
@@ -103,19 +105,6 @@ def _check_spawner(app: Any, settings: Settings) -> Iterator[Violation]:
             "notebooks run under the account of the hub (`insecure_same_uid`), so any code in them controls the system",
             "use another spawner for production",
             fatal=False,
-        )
-    base_names = {base.__name__ for base in spawner_class.mro()}
-    if "BatchSpawnerBase" in base_names:
-        yield Violation(
-            "JupyterHub.spawner_class",
-            f"`{spawner_class.__name__}` requests `req_memory` and `req_nprocs` from its batch system, where the "
-            "limits `memory` and `cpu` of roles do not apply",
-            "set those two",
-            fatal=False,
-        )
-    if "DockerSpawner" in base_names and not (app.config.get("DockerSpawner") or {}).get("remove"):
-        yield Violation(
-            "DockerSpawner.remove", "a stopped container would start again with its old token", "set it to True", False
         )
 
 

@@ -19,6 +19,7 @@ from traitlets.utils.importstring import import_item
 from aizen_hub.hub import python_proxy
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
 from aizen_hub.hub.scope_guard import SERVICE_NAME, SERVICE_SCOPE
+from aizen_hub.hub.spawn.kernel_transport import missing_arguments
 from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form
 from aizen_hub.hub.violation import violation_error
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret
@@ -47,7 +48,6 @@ MAX_TOKEN_SECONDS = 90 * 86_400
 AUTH_REFRESH_SECONDS = 300
 SERVICE_START_SECONDS = 120
 SERVER_PROGRAM = "jupyterhub-singleuser"
-_IPC_ARGUMENT = "--KernelManager.transport=ipc"
 
 
 def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
@@ -219,8 +219,7 @@ def _configure_servers(c: Any, settings: Settings) -> None:
         # On a machine with other accounts, kernels that listen on TCP would be reachable, unencrypted, by all of them.
         # With one account for all, file permissions protect nothing and the long home paths break sockets.
         arguments = c.Spawner.get("args")
-        if not (isinstance(arguments, list) and any("transport" in str(argument) for argument in arguments)):
-            c.Spawner.args.append(_IPC_ARGUMENT)
+        c.Spawner.args.extend(missing_arguments(arguments if isinstance(arguments, list) else ()))
 
 
 def _configure_proxy(c: Any) -> None:

@@ -305,7 +305,15 @@ def test_other_risky_settings_cause_a_warning(folder: Path, line: str, named: st
     assert named in {violation.setting for violation in violations}
 
 
-@pytest.mark.parametrize(("base", "says"), [("BatchSpawnerBase", "`req_memory`"), ("DockerSpawner", "old token")])
+@pytest.mark.parametrize(
+    ("base", "says"),
+    [
+        ("BatchSpawnerBase", "`req_memory`"),
+        ("SlurmSpawner", '"aizen-slurm"'),
+        ("DockerSpawner", "old token"),
+        ("DockerSpawner", '"aizen-docker"'),
+    ],
+)
 def test_gaps_of_a_spawner_are_reported(folder: Path, base: str, says: str) -> None:
     c = Config()
     # Matched by name: neither package is a dependency.
@@ -318,6 +326,19 @@ def test_gaps_of_a_spawner_are_reported(folder: Path, base: str, says: str) -> N
         if not violation.fatal
     ]
     assert any(says in text for text in texts), texts
+
+
+@pytest.mark.parametrize("spawner", ["aizen-slurm", "aizen-docker"])
+def test_the_spawners_of_this_package_have_no_gap(folder: Path, spawner: str) -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = spawner
+    configure(c)
+    app = applied(c)
+    settings = {violation.setting for violation in config_guard.find_violations(app, app.authenticator.aizen_settings)}
+    assert not {name for name in settings if "Spawner" in name or "spawner" in name}
+    app.config.DockerSpawner.remove = False
+    violations = config_guard.find_violations(app, app.authenticator.aizen_settings)
+    assert ("DockerSpawner.remove" in {violation.setting for violation in violations}) is (spawner == "aizen-docker")
 
 
 @pytest.mark.parametrize(("spawner", "fatal"), [("simple", True), ("localprocess", os.geteuid() != 0)])

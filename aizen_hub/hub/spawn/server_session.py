@@ -159,7 +159,10 @@ def requester_of(spawner: Any) -> str | None:
 
 def require_unprivileged_uid(name: str, spawner: Any) -> None:
     """Deny a start whose kernels would run under the account of the hub, and so could read every secret."""
-    if not isinstance(spawner, LocalProcessSpawner) or isinstance(spawner, SimpleLocalProcessSpawner):
+    is_batch_job = any(base.__name__ == "BatchSpawnerBase" for base in type(spawner).mro())  # may not be installed
+    if not is_batch_job and (
+        not isinstance(spawner, LocalProcessSpawner) or isinstance(spawner, SimpleLocalProcessSpawner)
+    ):
         return
     try:
         uid = pwd.getpwnam(name).pw_uid

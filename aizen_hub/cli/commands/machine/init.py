@@ -42,7 +42,7 @@ _ONE_HOST = """\
 _TRIAL_SERVERS = """\
 # For a trial on this machine: user servers run under the account that starts the hub, with their files in `homes`.
 # `insecure_same_uid` in aizen.yaml accepts that. For production choose a spawner that gives each user an account, a
-# container or a pod, such as c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+# container or a pod, such as c.JupyterHub.spawner_class = "aizen-docker"
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = os.path.abspath("homes/{username}")
 if os.geteuid() == 0:
@@ -51,7 +51,7 @@ if os.geteuid() == 0:
 _OWN_SERVERS = """\
 # Choose a spawner that gives each user an account, a container or a pod; the default one needs root, and an account of
 # this machine with the name of each user.
-# c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+# c.JupyterHub.spawner_class = "aizen-docker"
 """
 
 

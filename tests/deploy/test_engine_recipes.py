@@ -1,0 +1,64 @@
+"""The recipes for engines are complete configurations of a hub, without a warning about the tokens or limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jupyterhub.app import JupyterHub
+from traitlets.config import Config
+
+from aizen_hub.hub import config_guard
+from aizen_hub.hub.login.authenticator import AizenAuthenticator
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+VARIABLES = {"HUB_URL": "https://hub.example.org", "SERVER_IMAGE": "aizen-server", "SERVER_NETWORK": "aizen-servers"}
+
+
+@pytest.fixture(params=["slurm", "docker-compose"])
+def recipe(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JupyterHub]:
+    """A hub with the files of one recipe, before it opens its database."""
+    folder = DEPLOY / request.param
+    settings = yaml.safe_load((folder / "aizen.yaml").read_text()) | {"data_dir": str(tmp_path / "data")}
+    (tmp_path / "aizen.yaml").write_text(yaml.safe_dump(settings))
+    text = (folder / "jupyterhub_config.py").read_text()
+    text = text.replace("/srv/config/", f"{tmp_path}/").replace("/srv/aizen", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    JupyterHub.clear_instance()
+    config = Config()
+    exec(compile(text, str(folder), "exec"), {"get_config": lambda: config})
+    app = JupyterHub(config=config)
+    app.authenticator = AizenAuthenticator(parent=app)
+    yield app
+    JupyterHub.clear_instance()
+
+
+@pytest.mark.proves("R1")
+def test_a_recipe_has_no_fault_that_the_guard_knows(recipe: Any) -> None:
+    found = list(config_guard.find_violations(recipe, recipe.authenticator.aizen_settings))
+    assert found == []
+
+
+def test_every_setting_of_a_recipe_exists(recipe: Any) -> None:
+    """A misspelt trait has no effect, and no error either."""
+    classes = {recipe.spawner_class, *recipe.spawner_class.mro(), JupyterHub}
+    traits = {cls.__name__: set(cls.class_trait_names()) for cls in classes if hasattr(cls, "class_trait_names")}
+    for section, values in recipe.config.items():
+        if section in traits:
+            assert set(values) <= traits[section], section
+
+
+def test_the_hub_of_the_composition_is_not_root_and_servers_do_not_reach_the_daemon() -> None:
+    composition = yaml.safe_load((DEPLOY / "docker-compose" / "compose.yaml").read_text())
+    services = composition["services"]
+    with_socket = {name for name, service in services.items() if "docker.sock" in str(service.get("volumes"))}
+    assert with_socket == {"docker-proxy"}
+    assert services["docker-proxy"]["networks"] == ["control"]
+    assert composition["networks"]["control"] == {"internal": True}
+    lines = (DEPLOY / "docker-compose" / "Dockerfile").read_text().splitlines()
+    assert "USER aizen" in lines
