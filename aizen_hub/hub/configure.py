@@ -19,11 +19,14 @@ from traitlets.utils.importstring import import_item
 from aizen_hub.hub import python_proxy
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
 from aizen_hub.hub.scope_guard import SERVICE_NAME, SERVICE_SCOPE
+from aizen_hub.hub.service_entry import add_entry, find_entry
 from aizen_hub.hub.spawn.kernel_transport import missing_arguments
 from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form
 from aizen_hub.hub.violation import violation_error
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret
-from aizen_hub.settings import ENV_PREFIX, ConfigurationError, Settings
+from aizen_hub.settings import ConfigurationError, Settings
+
+log = logging.getLogger("aizen_hub.hub")
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -46,7 +49,8 @@ ADMIN_ROLE: dict[str, Any] = {
 
 MAX_TOKEN_SECONDS = 90 * 86_400
 AUTH_REFRESH_SECONDS = 300
-SERVICE_START_SECONDS = 120
+CHART_DEFAULT = "dummy"
+"""The authenticator of the Zero-to-JupyterHub chart where none is chosen; it takes no effect."""
 SERVER_PROGRAM = "jupyterhub-singleuser"
 
 
@@ -78,9 +82,11 @@ def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
     logging.getLogger("aizen_hub").parent = logging.getLogger(JupyterHub.__name__)
     path = Path(path).absolute()
     settings = Settings.load(path)
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if settings.service.managed:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Fixed: the hub never deletes tokens that it generated for earlier starts.
-    apply_settings(c, path, settings, api_token=_read_secret(settings.api_token_path))
+    api_token = (find_entry(c) or {}).get("api_token") or _read_secret(settings.api_token_path)
+    apply_settings(c, path, settings, api_token=api_token)
     _configure_secrets(c, settings)
     return settings
 
@@ -95,7 +101,8 @@ def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) ->
     """
     instance = secrets.token_hex(16)
     _configure_authenticator(c, path, instance)
-    _configure_service(c, path, settings, instance, api_token)
+    add_entry(c, path, settings, instance, api_token)
+    c.JupyterHub.load_roles.append(dict(ADMIN_ROLE))
     _configure_users(c)
     _configure_servers(c, settings)
     _configure_proxy(c)
@@ -103,9 +110,13 @@ def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) ->
 
 def _configure_authenticator(c: Any, path: Path, instance: str) -> None:
     configured = c.JupyterHub.get("authenticator_class")
-    if configured not in (None, SERVICE_NAME) and getattr(configured, "__name__", configured) != "AizenAuthenticator":
+    if configured not in (None, SERVICE_NAME, CHART_DEFAULT) and (
+        getattr(configured, "__name__", configured) != "AizenAuthenticator"
+    ):
         raise violation_error(
-            "JupyterHub.authenticator_class", "is set to another class", "list it under `providers` of aizen.yaml"
+            "JupyterHub.authenticator_class",
+            "is set to another class",
+            f'set it to "{SERVICE_NAME}", and list yours under `providers` of aizen.yaml',
         )
     c.JupyterHub.authenticator_class = SERVICE_NAME
     c.AizenAuthenticator.config_file = str(path)
@@ -118,35 +129,6 @@ def _configure_authenticator(c: Any, path: Path, instance: str) -> None:
         ("auth_refresh_age", AUTH_REFRESH_SECONDS),
     ):
         _set_default(c, "AizenAuthenticator", name, value, other_sections=("Authenticator",))
-
-
-def _configure_service(c: Any, path: Path, settings: Settings, instance: str, api_token: str) -> None:
-    services = c.JupyterHub.get("services")
-    if isinstance(services, list) and any(service.get("name") == SERVICE_NAME for service in services):
-        raise violation_error(
-            "JupyterHub.services", f"has a service `{SERVICE_NAME}` already", "remove it, `configure` adds it"
-        )
-    entry: dict[str, Any] = {
-        "name": SERVICE_NAME,
-        "url": f"http://{_connect_host(settings)}:{settings.service.port}"
-        if settings.service.managed
-        else settings.service_url,
-        "display": True,
-        # The user has signed in at this hub, and the service is part of it.
-        "oauth_no_confirm": True,
-        "api_token": api_token,
-    }
-    if settings.service.managed:
-        # The hub ends if the service does not answer by then; on a busy disk its start takes longer than usual.
-        entry["timeout"] = SERVICE_START_SECONDS
-        entry["command"] = [sys.executable, "-m", "aizen_hub.service", str(path)]
-        entry["environment"] = {
-            # The overrides that apply here, so that both sides have the same configuration.
-            **{name: value for name, value in os.environ.items() if _is_override(name)},
-            "AIZEN_INSTANCE": instance,
-        }
-    c.JupyterHub.services.append(entry)
-    c.JupyterHub.load_roles.append(dict(ADMIN_ROLE))
 
 
 def _configure_secrets(c: Any, settings: Settings) -> None:
@@ -195,6 +177,10 @@ def _restrict_database_file(c: Any) -> None:
 
 
 def _configure_users(c: Any) -> None:
+    if c.JupyterHub.get("admin_access"):
+        # The Zero-to-JupyterHub chart sets it.
+        log.warning("JupyterHub.admin_access is switched off: it would let administrators act as other users")
+        c.JupyterHub.admin_access = False
     # Command line and panel authenticate by a user's hub token; server tokens never get this scope.
     scopes = c.JupyterHub.extra_user_scopes
     if isinstance(scopes, list):
@@ -251,17 +237,6 @@ def find_server_program() -> str | None:
 def _set_default(c: Any, section: str, name: str, value: Any, other_sections: tuple[str, ...] = ()) -> None:
     if not any(name in c[candidate] for candidate in (section, *other_sections)):
         c[section][name] = value
-
-
-def _connect_host(settings: Settings) -> str:
-    host = settings.service.host
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_override(name: str) -> bool:
-    return name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX).lower().split("__")[0] in Settings.model_fields
 
 
 def _read_secret(path: Path, make: Any = None) -> str:

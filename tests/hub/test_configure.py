@@ -247,7 +247,6 @@ VIOLATIONS: list[tuple[str, str]] = [
     ("c.Authenticator.manage_groups = False", "Authenticator.manage_groups"),
     ("c.Authenticator.username_map = {'bob': 'alice'}", "Authenticator.username_map"),
     ("c.Authenticator.admin_users = {'alice'}", "Authenticator.admin_users"),
-    ("c.JupyterHub.admin_access = True", "JupyterHub.admin_access"),
     ("c.JupyterHub.load_roles = [{'name': 'admin', 'users': ['alice']}]", "JupyterHub.load_roles (`admin`)"),
     ("c.JupyterHub.load_roles = [{'name': 'r', 'scopes': ['access:servers'], 'groups': ['g']}]", "`r`: access:servers"),
     ("c.JupyterHub.load_roles = [{'name': 'r', 'scopes': ['access:servers!group=g']}]", "`r`: access:servers!group=g"),
@@ -261,6 +260,21 @@ VIOLATIONS: list[tuple[str, str]] = [
     ("c.Spawner.server_token_scopes = ['servers!user']", "Spawner.server_token_scopes (servers!user)"),
     ("c.SimpleLocalProcessSpawner.oauth_client_allowed_scopes = ['tokens!user']", "oauth_client_allowed_scopes"),
 ]
+
+
+@pytest.mark.parametrize(("when", "stops"), [("before", False), ("after", True)])
+@pytest.mark.proves("R1")
+def test_administrators_cannot_be_given_the_servers_of_others(folder: Path, when: str, stops: bool) -> None:
+    """The Zero-to-JupyterHub chart sets this before `configure`, which switches it off."""
+    c = Config()
+    c.JupyterHub.admin_access = when == "before"
+    configure(c)
+    if when == "after":
+        c.JupyterHub.admin_access = True
+    app = applied(c)
+    named = {found.setting for found in config_guard.find_violations(app, app.authenticator.aizen_settings)}
+    assert app.admin_access is stops
+    assert ("JupyterHub.admin_access" in named) is stops
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
