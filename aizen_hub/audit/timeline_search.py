@@ -168,10 +168,12 @@ def _matches(record: dict[str, Any], query: TimelineQuery) -> bool:
 
 
 def _is_after(place: Place) -> Any:
-    return or_(
-        _audit.at < place.at,
-        and_(
-            _audit.at == place.at,
-            or_(_audit.writer > place.writer, and_(_audit.writer == place.writer, _audit.number < place.number)),
+    # With `at <` and `at =` as alternatives, SQLite would read all rows of each by an index of its own, and sort them.
+    return and_(
+        _audit.at <= place.at,
+        or_(
+            _audit.at != place.at,
+            _audit.writer > place.writer,
+            and_(_audit.writer == place.writer, _audit.number < place.number),
         ),
     )

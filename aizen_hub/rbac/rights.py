@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
@@ -257,7 +258,22 @@ def _table(
 ) -> PermissionTable:
     table: dict[str, dict[str, dict[str, tuple[HeldRole, ...]]]] = {}
     for held_role in held_roles:
-        for permission in permissions_of_role(roles[held_role.role], held_role.scope, member_permissions):
-            nouns = table.setdefault(held_role.scope, {}).setdefault(permission.verb, {})
-            nouns[permission.noun] = (*nouns.get(permission.noun, ()), held_role)
+        nouns_of = _nouns_by_verb(permissions_of_role(roles[held_role.role], held_role.scope, member_permissions))
+        verbs = table.get(held_role.scope)
+        if verbs is None:  # as in most projects: the only role there
+            only = (held_role,)
+            table[held_role.scope] = {verb: dict.fromkeys(nouns, only) for verb, nouns in nouns_of.items()}
+            continue
+        for verb, nouns in nouns_of.items():
+            holders = verbs.setdefault(verb, {})
+            for noun in nouns:
+                holders[noun] = (*holders.get(noun, ()), held_role)
     return table
+
+
+@lru_cache(maxsize=256)
+def _nouns_by_verb(permissions: frozenset[Permission]) -> Mapping[str, tuple[str, ...]]:
+    nouns: defaultdict[str, list[str]] = defaultdict(list)
+    for permission in permissions:
+        nouns[permission.verb].append(permission.noun)
+    return MappingProxyType({verb: tuple(names) for verb, names in nouns.items()})

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from aizen_hub.audit import timeline_search
 from aizen_hub.audit.event_texts import EventKind
@@ -81,6 +82,24 @@ def test_pages_have_every_row_once_and_newest_first(filled: Store) -> None:
             place = Place.parse(page.next.encode())
     assert found == everything
     assert [record["at"] for record in found] == sorted((record["at"] for record in found), reverse=True)
+
+
+def test_a_later_page_reads_on_where_the_former_ended(filled: Store) -> None:
+    statements: list[tuple[str, Any]] = []
+    with filled.read() as tx:
+        if tx.conn.dialect.name != "sqlite":
+            pytest.skip("PostgreSQL chooses its plan by the sizes of tables")
+        first = read_timeline(tx.conn, EVERYTHING, limit=7)
+        event.listen(tx.conn, "before_cursor_execute", lambda *args: statements.append((args[2], args[3])))
+        read_timeline(tx.conn, EVERYTHING, first.next, limit=7)
+        text, values = statements[0]
+        plan = [row[3] for row in tx.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+    assert "ix_audit_search (at<?)" in plan[0], plan
+    # Only rows of the same microsecond are sorted; the wording depends on SQLite's version.
+    assert plan[1:] in (
+        ["USE TEMP B-TREE FOR RIGHT PART OF ORDER BY"],
+        ["USE TEMP B-TREE FOR LAST 2 TERMS OF ORDER BY"],
+    )
 
 
 def test_a_page_reads_a_bounded_number_of_rows_and_says_so(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

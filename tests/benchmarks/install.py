@@ -55,7 +55,6 @@ def build(folder: Path, size: Size) -> Settings:
         for table, columns, rows in _rows(size):
             placeholders = ", ".join("?" for _ in columns)
             db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})", rows)
-        db.execute("ANALYZE")
     db.close()
     return settings
 

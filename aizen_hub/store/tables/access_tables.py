@@ -80,7 +80,7 @@ assignment_rows = make_table(
     # The rows of `assignments`, and those that an operation has staged; only writers use it, readers use `assignments`.
     "assignments",
     id_column(),
-    Column("role", String(NAME_LENGTH), nullable=False, index=True),
+    Column("role", String(NAME_LENGTH), nullable=False),
     Column("scope", String(NAME_LENGTH), nullable=False),  # `system` or a project's name
     Column("identity", String(IDENTITY_LENGTH), nullable=False),
     Column("starts", UtcDateTime),
@@ -103,6 +103,7 @@ assignment_rows = make_table(
         text("coalesce(removed_by, '')"),
         unique=True,
     ),
+    Index("ix_assignments_role_identity", "role", "identity"),
     Index("ix_assignments_scope_role", "scope", "role"),
     Index("ix_assignments_ends", "ends"),
     Index("ix_assignments_staged_by", "staged_by", **where_set("staged_by")),

@@ -53,6 +53,7 @@ users = make_table(
     Column("created", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime),
     UniqueConstraint("provider", "subject"),
+    Index("ix_users_inactive", "name", sqlite_where=text("active = 0"), postgresql_where=text("NOT active")),
     never_reuse_ids=True,
 )
 

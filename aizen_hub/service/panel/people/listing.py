@@ -164,9 +164,7 @@ def _is_rare(tx: ReadTransaction, role: str) -> bool:
 
 def _holds_anywhere(tx: ReadTransaction, role: str | None) -> ColumnElement[bool]:
     a = _readable_assignments(tx).c
-    # Compared as an expression, which no index serves: without statistics SQLite would read all assignments of the role
-    # for each person, instead of the few of the person.
-    of_role = () if role is None else (a.role.concat("") == role,)
+    of_role = () if role is None else (a.role == role,)
     groups = (
         select(_g.c.id.label("id"))
         .where(exists(select(a.id).where(a.identity == literal("group:") + _g.c.name, *of_role)))

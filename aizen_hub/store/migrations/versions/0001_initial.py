@@ -52,7 +52,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )  # fmt: skip
     op.create_index("ix_assignments_ends", "assignments", ["ends"], unique=False)
-    op.create_index(op.f("ix_assignments_role"), "assignments", ["role"], unique=False)
+    op.create_index("ix_assignments_role_identity", "assignments", ["role", "identity"], unique=False)
     op.create_index("ix_assignments_scope_role", "assignments", ["scope", "role"], unique=False)
     for name in ("staged_by", "removed_by"):
         op.create_index(f"ix_assignments_{name}", "assignments", [name], unique=False, **_where_set(name))
@@ -412,6 +412,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("provider", "subject", name=op.f("uq_users_provider_subject")),
         sqlite_autoincrement=True,
     )  # fmt: skip
+    op.create_index(
+        "ix_users_inactive",
+        "users",
+        ["name"],
+        unique=False,
+        sqlite_where=sa.text("active = 0"),
+        postgresql_where=sa.text("NOT active"),
+    )
     op.create_table(
         "activations",
         sa.Column("user_id", _ID, nullable=False),
