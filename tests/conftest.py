@@ -21,7 +21,7 @@ from tests.fixtures.axe_script import AXE_SCRIPT
 # How fast examples are made and run is the machine's load, and no property of what is tested.
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
-pytest_plugins = ("tests.fixtures.postgres",)
+pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.stuck_tests")
 REQUIRED = "AIZEN_REQUIRE"
 SEARCH_PATH = os.pathsep.join(
     [

@@ -29,7 +29,7 @@ _EVENT = re.compile(r"[a-z][a-z0-9.-]{0,39}")
 
 _MAX_FLAT_MEMBERS = 8
 _RANDOM_BYTES = 16
-_VALUES_PER_DRAW = 64
+_VALUES_PER_DRAW = 256
 
 _quoted = json.encoder.encode_basestring_ascii
 canonical_json = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
