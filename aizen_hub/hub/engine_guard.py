@@ -27,6 +27,7 @@ ENGINES: Final = (
         "whatever the limits of roles are",
     ),
     Engine("DockerSpawner", "AizenDockerSpawner", "aizen-docker", "shows the tokens of servers in `docker inspect`"),
+    Engine("KubeSpawner", "AizenKubeSpawner", "aizen-kubernetes", "shows the tokens of servers in their pods"),
 )
 
 

@@ -326,6 +326,7 @@ def test_other_risky_settings_cause_a_warning(folder: Path, line: str, named: st
         ("SlurmSpawner", '"aizen-slurm"'),
         ("DockerSpawner", "old token"),
         ("DockerSpawner", '"aizen-docker"'),
+        ("KubeSpawner", '"aizen-kubernetes"'),
     ],
 )
 def test_gaps_of_a_spawner_are_reported(folder: Path, base: str, says: str) -> None:
@@ -342,7 +343,7 @@ def test_gaps_of_a_spawner_are_reported(folder: Path, base: str, says: str) -> N
     assert any(says in text for text in texts), texts
 
 
-@pytest.mark.parametrize("spawner", ["aizen-slurm", "aizen-docker"])
+@pytest.mark.parametrize("spawner", ["aizen-slurm", "aizen-docker", "aizen-kubernetes"])
 def test_the_spawners_of_this_package_have_no_gap(folder: Path, spawner: str) -> None:
     c = Config()
     c.JupyterHub.spawner_class = spawner

@@ -1,0 +1,148 @@
+"""Servers as pods, whose tokens are in a Secret of their own and not in the description of the pod."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+from jupyterhub.utils import exponential_backoff, maybe_future
+from kubernetes_asyncio.client import (
+    ApiException,
+    V1EnvVar,
+    V1EnvVarSource,
+    V1KeyToPath,
+    V1ObjectMeta,
+    V1OwnerReference,
+    V1Secret,
+    V1SecretKeySelector,
+    V1SecretVolumeSource,
+    V1Volume,
+    V1VolumeMount,
+)
+from kubespawner import KubeSpawner
+from traitlets import default, validate
+
+from aizen_hub.hub.spawn.pod_limits import bound_resources
+from aizen_hub.hub.spawn.server_tokens import HUB_TOKEN, ROLE_TOKEN, remove_tokens
+
+VOLUME: Final = "aizen-tokens"
+FOLDER: Final = "/var/run/secrets/aizen"
+_HUB_KEY, _ROLE_KEY = "hub-token", "role-token"
+_CONFLICT = 409
+_Hook = Callable[[Any, Any], Any]
+
+
+class AizenKubeSpawner(KubeSpawner):
+    """The KubeSpawner of jupyterhub-kubespawner, with the tokens of a server in a Secret that the pod owns.
+
+    Everyone who may read pods would see them there otherwise, and KubeSpawner logs pods that the API refuses. The
+    Secret is created after the pod, which waits for it, and ends with it: the hub has to create Secrets and nothing
+    more, which the role of the Zero-to-JupyterHub chart allows. The limits of roles apply after the hook of the
+    operator.
+    """
+
+    def get_env(self) -> dict[str, Any]:
+        """Return the environment of the container, without the values of tokens."""
+        environment: dict[str, Any] = super().get_env()
+        remove_tokens(environment)
+        environment["AIZEN_TOKEN_FILE"] = f"{FOLDER}/{_ROLE_KEY}"
+        return environment
+
+    async def get_pod_manifest(self) -> Any:
+        """Return the pod with references to its Secret."""
+        pod = await super().get_pod_manifest()
+        container = _notebook_of(pod)
+        selector = V1SecretKeySelector(name=self.secret_of_tokens, key=_HUB_KEY)
+        container.env = [
+            *(container.env or []),
+            V1EnvVar(name=HUB_TOKEN, value_from=V1EnvVarSource(secret_key_ref=selector)),
+        ]
+        # Root's, and with `fs_gid` readable for the group of the pod. A kernel that cannot read it obtains another one.
+        source = V1SecretVolumeSource(
+            secret_name=self.secret_of_tokens, default_mode=0o400, items=[V1KeyToPath(key=_ROLE_KEY, path=_ROLE_KEY)]
+        )
+        pod.spec.volumes = [*(pod.spec.volumes or []), V1Volume(name=VOLUME, secret=source)]
+        mount = V1VolumeMount(name=VOLUME, mount_path=FOLDER, read_only=True)
+        container.volume_mounts = [*(container.volume_mounts or []), mount]
+        return pod
+
+    @property
+    def secret_of_tokens(self) -> str:
+        """The name of the Secret, a new one at each start."""
+        digest = hashlib.sha256(self.api_token.encode()).hexdigest()[:10]
+        return f"{self.pod_name[:230]}-aizen-{digest}"
+
+    async def create_secret(self, pod: Any) -> None:
+        """Create the Secret, which the garbage collector of Kubernetes deletes with the pod.
+
+        Raises
+        ------
+        TimeoutError, ApiException
+        """
+        metadata = pod["metadata"]
+        owner = V1OwnerReference(api_version="v1", kind="Pod", name=metadata["name"], uid=metadata["uid"])
+        secret = V1Secret(
+            metadata=V1ObjectMeta(name=self.secret_of_tokens, owner_references=[owner], labels=metadata.get("labels")),
+            immutable=True,
+            string_data={_HUB_KEY: self.api_token, _ROLE_KEY: self.environment.get(ROLE_TOKEN, "")},
+        )
+        await exponential_backoff(
+            partial(self._try_to_create, secret),
+            f"the Secret {self.secret_of_tokens} was not created",
+            timeout=self.k8s_api_request_retry_timeout,
+        )
+
+    async def _try_to_create(self, secret: V1Secret) -> bool:
+        try:
+            async with asyncio.timeout(self.k8s_api_request_timeout):
+                await self.api.create_namespaced_secret(self.namespace, secret)
+        except TimeoutError:
+            return False
+        except ApiException as error:
+            if error.status != _CONFLICT:  # an attempt that seemed to time out
+                raise
+        return True
+
+    @default("modify_pod_hook")
+    def _default_modify_pod_hook(self) -> _Hook:
+        return _bounded(None)
+
+    @validate("modify_pod_hook")
+    def _validate_modify_pod_hook(self, proposal: Any) -> _Hook:
+        return _bounded(proposal.value)
+
+    @default("after_pod_created_hook")
+    def _default_after_pod_created_hook(self) -> _Hook:
+        return _with_secret(None)
+
+    @validate("after_pod_created_hook")
+    def _validate_after_pod_created_hook(self, proposal: Any) -> _Hook:
+        return _with_secret(proposal.value)
+
+
+def _bounded(hook: _Hook | None) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def modify(spawner: Any, pod: Any) -> Any:
+        if hook is not None:
+            pod = await maybe_future(hook(spawner, pod))
+        limits = getattr(spawner, "aizen_limits", None)
+        if limits is not None:
+            bound_resources(_notebook_of(pod), limits)
+        return pod
+
+    return modify
+
+
+def _with_secret(hook: _Hook | None) -> Callable[[Any, Any], Awaitable[None]]:
+    async def create(spawner: Any, pod: Any) -> None:
+        await spawner.create_secret(pod)
+        if hook is not None:
+            await maybe_future(hook(spawner, pod))
+
+    return create
+
+
+def _notebook_of(pod: Any) -> Any:
+    return next(container for container in pod.spec.containers if container.name == "notebook")
