@@ -150,6 +150,28 @@ def delete_rule(tx: WriteTransaction, rule_id: int) -> Result:
     return message_result(f"{summary}; {_pluralize(ended, 'assignment')} ended", ended=ended)
 
 
+def change_rule(
+    tx: WriteTransaction, rule_id: int, provider: str, group: str, role: str, project: str | None = None
+) -> Result:
+    """Replace a rule by another one in one step: what both give never ends in between.
+
+    Raises
+    ------
+    NotFound, BadInput, Denied, Escalation, Conflict
+        As `create_rule` and `delete_rule`; and BadInput where nothing would change.
+    """
+    if pending_changes.requires_confirmation(tx, always=True):
+        raise BadInput("a rule can be changed in the panel only", remedy="delete it and create another one")
+    row = tx.conn.execute(select(_t).where(_t.c.id == rule_id)).first()
+    if row is None:
+        raise NotFound(f"there is no mapping rule {rule_id}")
+    if (row.provider, row.group, row.role, row.project) == (provider, GroupPattern.parse(group).text, role, project):
+        raise BadInput("the rule says this already")
+    created = create_rule(tx, provider, group, role, project)
+    deleted = delete_rule(tx, rule_id)
+    return message_result(f"{created.message}; {deleted.message}", ended=deleted.data["ended"])
+
+
 def list_rules(tx: ActorTransaction) -> Result:
     """List the rules, for users who manage groups."""
     checks.require(tx, checks.endpoint_permission(tx, "groups"))

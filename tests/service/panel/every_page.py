@@ -74,7 +74,7 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/system/sessions": (("system/sessions", "boss"),),
     "/system/keys/{purpose}": (("system/keys/role", "boss"),),
     "/directory": (("directory?provider=lab&groups=crew-of-lab", "boss"),),
-    "/directory/delete/{rule}": (("directory/delete/{rule}", "boss"),),
+    "/directory/rules/{rule}": (("directory/rules/{rule}", "boss"),),
     "/policy": (("policy", "boss"),),
     "/policy/{operation}": (("policy/{policy}", "boss"),),
     "/people": (("people", "boss"), ("people", "ada")),

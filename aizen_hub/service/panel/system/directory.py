@@ -23,7 +23,6 @@ from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import WriteTransaction
 
 _MAX_GROUPS = 200
 _RULE_ID = re.compile(r"[0-9]{1,18}")
@@ -51,6 +50,12 @@ class _Rule(Schema):
     rule_role: Name
 
 
+class RuleChangeForm(RuleForm):
+    """What the rule is to say instead."""
+
+    rule: RowId
+
+
 class RuleDeletionForm(Form):
     rule: RowId
 
@@ -66,7 +71,6 @@ async def _show(
         if not viewer.may("groups"):
             raise not_in_panel()
         tx = viewer.tx
-        providers = [item for item in tx.settings.providers if item.kind != identities.LOCAL_KIND]
         counts = select(_u.c.provider, func.count().label("people"), func.max(_u.c.last_seen).label("seen"))
         rules = tx.conn.execute(select(_t).order_by(_t.c.provider, _t.c.group, _t.c.role)).all()
         return {
@@ -74,8 +78,7 @@ async def _show(
             "facts": {row.provider: row for row in tx.conn.execute(counts.group_by(_u.c.provider))},
             "rules": rules,
             "counts": mapping_preview.count_people(tx, rules),
-            "directories": [(item.name, item.label or item.name) for item in providers],
-            "roles": [(name, name) for name, role in tx.roles.items() if ScopeKind.PROJECT in role.scopes],
+            **_read_choices(viewer),
             "query": query,
             "outcomes": _try_out(viewer, query),
             "form": form,
@@ -92,6 +95,16 @@ async def _show(
     )
 
 
+def _read_choices(viewer: Viewer) -> dict[str, Any]:
+    """Return what the form of a rule offers."""
+    tx = viewer.tx
+    providers = [item for item in tx.settings.providers if item.kind != identities.LOCAL_KIND]
+    return {
+        "directories": [(item.name, item.label or item.name) for item in providers],
+        "roles": [(name, name) for name, role in tx.roles.items() if ScopeKind.PROJECT in role.scopes],
+    }
+
+
 def _try_out(viewer: Viewer, query: DirectoryQuery) -> list[mapping_preview.GroupOutcome] | None:
     """Return what the groups of the address give; None where it names none."""
     tx = viewer.tx
@@ -105,20 +118,21 @@ def _try_out(viewer: Viewer, query: DirectoryQuery) -> list[mapping_preview.Grou
     return mapping_preview.preview_groups(tx, query.provider, groups[:_MAX_GROUPS])
 
 
+def _read_rule(body: RuleForm) -> tuple[str, str, str, str | None]:
+    """Return provider, group, role and project; raises FieldError."""
+    for name, text in (("rule_group", "write the name of a group"), ("rule_role", "choose a role")):
+        if not getattr(body, name).strip():
+            raise FieldError(name, text)
+    rule = read_form(_Rule, body)
+    return rule.rule_provider, rule.rule_group.strip(), rule.rule_role, body.rule_project.strip() or None
+
+
 async def create_rule(ctx: RequestContext) -> RawResponse:
     body = ctx.body
 
     async def change() -> RawResponse:
-        for name, text in (("rule_group", "write the name of a group"), ("rule_role", "choose a role")):
-            if not getattr(body, name).strip():
-                raise FieldError(name, text)
-        rule = read_form(_Rule, body)
-        project = body.rule_project.strip() or None
-
-        def operation(tx: WriteTransaction) -> Result:
-            return mapping_rules.create_rule(tx, rule.rule_provider, rule.rule_group.strip(), rule.rule_role, project)
-
-        result = await authorized_value(ctx, operation)
+        rule = _read_rule(body)
+        result: Result = await authorized_value(ctx, lambda tx: mapping_rules.create_rule(tx, *rule))
         if result.pending_id:
             return see_other(ctx, page_path("changes", result.pending_id))
         return see_other(ctx, "directory", sentence(result.message))
@@ -129,17 +143,36 @@ async def create_rule(ctx: RequestContext) -> RawResponse:
     return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
 
 
-async def preview_deletion(ctx: RequestContext) -> RawResponse:
-    rule_id = ctx.path_params["rule"]
+async def show_rule(ctx: RequestContext) -> RawResponse:
+    return await _show_rule(ctx, ctx.path_params["rule"])
 
+
+async def _show_rule(
+    ctx: RequestContext, rule_id: str, errors: FormErrors = NO_ERRORS, form: RuleForm | None = None
+) -> RawResponse:
     def read(viewer: Viewer) -> dict[str, Any]:
         number = int(rule_id) if _RULE_ID.fullmatch(rule_id) else 0
         row = viewer.tx.conn.execute(select(_t).where(_t.c.id == number)).first() if viewer.may("groups") else None
         if row is None:
             raise not_in_panel()
-        return {"rule": row, "counts": mapping_preview.count_people(viewer.tx, [row])[row.id]}
+        counts = mapping_preview.count_people(viewer.tx, [row])[row.id]
+        return {"rule": row, "counts": counts, "form": form, **_read_choices(viewer)}
 
-    return await show_page(ctx, "system/delete_rule.html", read)
+    return await show_page(ctx, "system/rule.html", read, errors=errors, status=422 if errors else 200)
+
+
+async def change_rule(ctx: RequestContext) -> RawResponse:
+    body: RuleChangeForm = ctx.body
+
+    async def change() -> RawResponse:
+        rule = _read_rule(body)
+        result: Result = await authorized_value(ctx, lambda tx: mapping_rules.change_rule(tx, body.rule, *rule))
+        return see_other(ctx, "directory", sentence(result.message))
+
+    async def show_again(errors: FormErrors) -> RawResponse:
+        return await _show_rule(ctx, str(body.rule), errors, body)
+
+    return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
 
 
 async def delete_rule(ctx: RequestContext) -> RawResponse:
@@ -153,5 +186,6 @@ ROUTES = (
     page_route("/directory", show_directory, "Providers, mapping rules, and trying them out.", DirectoryQuery),
     form_route("/directory/rules", create_rule, "Create a mapping rule.", RuleForm),
     form_route("/directory/rules/delete", delete_rule, "Delete a mapping rule.", RuleDeletionForm),
-    page_route("/directory/delete/{rule}", preview_deletion, "What deleting a mapping rule ends."),
+    form_route("/directory/rules/change", change_rule, "Change a mapping rule.", RuleChangeForm),
+    page_route("/directory/rules/{rule}", show_rule, "A mapping rule, to be changed or deleted."),
 )

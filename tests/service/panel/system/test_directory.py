@@ -50,7 +50,7 @@ def test_a_rule_is_added_and_deleted_after_a_recent_sign_in(panel: PanelService)
     with panel.store.read() as tx:
         rules = tables.mapping_rules
         rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "night")).scalar_one()
-    assert "lose" in panel.get("boss", f"directory/delete/{rule}")
+    assert "lose" in panel.get("boss", f"directory/rules/{rule}")
     assert panel.post("boss", "directory/rules/delete", {"rule": str(rule)}).status == 303
     with panel.store.read() as tx:
         count = select(func.count()).select_from(rules).where(rules.c.id == rule)
@@ -60,5 +60,38 @@ def test_a_rule_is_added_and_deleted_after_a_recent_sign_in(panel: PanelService)
 @pytest.mark.parametrize("rule", ["²", "9" * 20, "0", "x"])
 @pytest.mark.parametrize("user", ["boss", "nil"])
 def test_another_rule_is_a_missing_page(panel: PanelService, user: str, rule: str) -> None:
-    assert panel.run(panel.window(user).get(f"directory/delete/{quote(rule)}")).status == 404
+    assert panel.run(panel.window(user).get(f"directory/rules/{quote(rule)}")).status == 404
     assert panel.post(user, "directory/rules/delete", {"rule": "9" * 20}).status == 400
+
+
+def test_a_rule_is_changed_in_one_step(panel: PanelService) -> None:
+    panel.sign_in_again("boss")
+    rules, a = tables.mapping_rules, tables.assignments
+    form = {"rule_provider": "lab", "rule_group": "day", "rule_role": "PROJECT_ADMIN", "rule_project": "p2"}
+    assert panel.post("boss", "directory/rules", form).status == 303
+    with panel.store.read() as tx:
+        rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "day")).scalar_one()
+    page = panel.get("boss", f"directory/rules/{rule}")
+    assert 'value="day"' in page
+    same = panel.post("boss", "directory/rules/change", {**form, "rule": str(rule)})
+    assert same.status == 422
+    assert b"says this already" in same.body
+    wrong = panel.post("boss", "directory/rules/change", {**form, "rule": str(rule), "rule_group": ""})
+    assert wrong.status == 422
+    assert b'id="rule_group-error"' in wrong.body
+    changed = panel.post("boss", "directory/rules/change", {**form, "rule": str(rule), "rule_group": "late"})
+    assert changed.status == 303, changed.body
+    with panel.store.read() as tx:
+        groups = set(tx.conn.execute(select(rules.c.group).where(rules.c.role == "PROJECT_ADMIN")).scalars())
+        assert groups == {"late"}
+        assert not tx.conn.execute(select(a.c.id).where(a.c.identity == "group:day")).all()
+
+
+def test_a_rule_is_changed_by_those_who_manage_groups_after_a_recent_sign_in(panel: PanelService) -> None:
+    with panel.store.read() as tx:
+        rules = tables.mapping_rules
+        rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "crew")).scalar_one()
+    form = {"rule_provider": "lab", "rule_group": "x", "rule_role": "PROJECT_READER", "rule_project": "p1"}
+    assert panel.post("ada", "directory/rules/change", {**form, "rule": str(rule)}).status in (403, 404)
+    with panel.store.read() as tx:
+        assert tx.conn.execute(select(rules.c.group).where(rules.c.id == rule)).scalar_one() == "crew"
