@@ -50,7 +50,7 @@ class RoleChange:
 
 
 def role_changes(tx: ReadTransaction, project: str, since: datetime, until: datetime) -> list[RoleChange]:
-    """Return the differences of the roles in a project, by identity; memberships in groups are not compared.
+    """Return the differences of the roles in a project, by identity; for groups see `membership_history`.
 
     The caller has checked that the actor may list the members.
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.roles.lookup import get_role
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.rbac.assignment import ALWAYS, Interval
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.store import tables
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
+_a = tables.assignments
 Former = dict[str, Any]
 """One assignment as it was before a change: ``role``, ``scope``, ``identity``, and in ``held`` its ``starts``, ``ends``
 and ``reason``, or None if there was none."""
@@ -87,7 +91,17 @@ def revoke_from_all(tx: WriteTransaction, rows: Sequence[tuple[str, str, Identit
 
 def former_assignment(tx: ReadTransaction, role: str, scope: str, identity: Identity) -> Former:
     """Return an assignment as it is now."""
-    row: Any = assignments.find_assignment(tx, role, scope, identity)
+    return former_of(role, scope, str(identity), assignments.find_assignment(tx, role, scope, identity))
+
+
+def all_assignments(tx: ReadTransaction, scope: str) -> dict[tuple[str, str], Former]:
+    """Return every assignment in a scope as it is now, by its role and identity."""
+    rows = tx.conn.execute(select(_a).where(_a.c.scope == scope))
+    return {(row.role, row.identity): former_of(row.role, scope, row.identity, row) for row in rows}
+
+
+def former_of(role: str, scope: str, identity: str, row: Any = None) -> Former:
+    """Return an assignment from its row; None: there was none."""
     held = None
     if row is not None:
         held = {
@@ -95,4 +109,4 @@ def former_assignment(tx: ReadTransaction, role: str, scope: str, identity: Iden
             "ends": None if row.ends is None else row.ends.isoformat(),
             "reason": row.reason,
         }
-    return {"role": role, "scope": scope, "identity": str(identity), "held": held}
+    return {"role": role, "scope": scope, "identity": identity, "held": held}

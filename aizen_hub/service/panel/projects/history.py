@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aizen_hub.accounts.projects import access_history
+from aizen_hub.accounts.projects import access_history, membership_history
 from aizen_hub.api_models.schema import Schema
 from aizen_hub.problems import BadInput
 from aizen_hub.service.http.route import RawResponse
@@ -30,10 +30,12 @@ async def show_changes(ctx: RequestContext) -> RawResponse:
         tx, project = viewer.tx, require_readable(viewer, name)
         since, until = f"{tx.now - _USUAL:%Y-%m-%d}", f"{tx.now:%Y-%m-%d}"
         since, until = query.since or since, query.until or until
-        problem, changes = None, []
+        problem, changes, memberships = None, [], []
         try:
             # From the beginning of the first day to the end of the second.
-            changes = access_history.role_changes(tx, name, _day(since), _day(until) + timedelta(days=1))
+            first, last = _day(since), _day(until) + timedelta(days=1)
+            changes = access_history.role_changes(tx, name, first, last)
+            memberships = membership_history.membership_changes(tx, name, first, last)
         except BadInput as error:
             problem = error
         return {
@@ -41,6 +43,7 @@ async def show_changes(ctx: RequestContext) -> RawResponse:
             "since": since,
             "until": until,
             "changes": changes,
+            "memberships": memberships,
             "problem": problem,
         }
 

@@ -44,7 +44,7 @@ def read_head(viewer: Viewer, project: Any, tab: str) -> dict[str, Any]:
         "project": project,
         "tab": tab,
         "member_count": roster.count_accounts(tx, members),
-        "locked": stopped_by(tx, name) is not None,
+        "locked": stopped_by(tx, name),
         "may_read_audit": viewer.may("audit", name),
     }
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from sqlalchemy import select
 
+from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.projects import lifecycle, members, profile
 from aizen_hub.accounts.projects.deletion_outlook import deletion_outlook
 from aizen_hub.accounts.roles import limits
+from aizen_hub.accounts.roles.bulk_grants import all_assignments, former_of
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
@@ -21,8 +23,10 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.assignment_undo import offer_restoration
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
+from aizen_hub.service.panel.limit_values import parse_limit
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.projects.project_head import read_head, require_readable, stopped_by
 from aizen_hub.service.panel.rendering import see_other
@@ -132,12 +136,7 @@ async def set_limit(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["project"], ctx.body
 
     async def change() -> RawResponse:
-        value: float | None = None
-        if body.value.strip():
-            try:
-                value = float(body.value)
-            except ValueError:
-                raise FieldError("value", "write a number, or leave it empty to remove the limit") from None
+        value = parse_limit(body.value, body.kind, field="value")
 
         def operation(tx: WriteTransaction) -> str:
             Viewer(tx).require_project(name)
@@ -178,18 +177,23 @@ async def preview_file(ctx: RequestContext) -> RawResponse:
 async def apply_file(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["project"], ctx.body
 
-    def operation(tx: WriteTransaction) -> Result:
+    def operation(tx: WriteTransaction) -> tuple[Result, str | None]:
         Viewer(tx).require_project(name)
-        return members.replace_members(tx, name, body.config, if_match=_version(body))
+        before = all_assignments(tx, name)
+        result = members.replace_members(tx, name, body.config, if_match=_version(body))
+        changed = [*result.data.get("given", ()), *result.data.get("taken", ())]
+        former = [before.get((role, who)) or former_of(role, name, who) for who, role in changed]
+        return result, offer_restoration(tx, f"changed the members of {name} by a file", former)
 
     try:
-        result = await authorized_value(ctx, operation)
+        result, undo_id = await authorized_value(ctx, operation)
     except (BadInput, Conflict, Escalation) as problem:
         return await _render(ctx, _file_errors(problem), 422, typed_config=body)
     if result.pending_id:
         return see_other(ctx, page_path("projects", name, "settings"), Toast("The change waits for confirmation."))
     given, taken = len(result.data["given"]), len(result.data["taken"])
-    return see_other(ctx, page_path("projects", name), Toast(f"{given} roles were given and {taken} taken away."))
+    text = f"{given} {'role was' if given == 1 else 'roles were'} given and {taken} taken away."
+    return see_other(ctx, page_path("projects", name), Toast(text, undo_id))
 
 
 def _version(body: ProjectFileForm) -> int | None:
@@ -217,10 +221,10 @@ async def stop_project(ctx: RequestContext) -> RawResponse:
         def operation(tx: WriteTransaction) -> str:
             Viewer(tx).require_project(name)
             locks.lock_target(tx, LockTarget.PROJECT, name, reason=body.stop_reason.strip())
-            return offer_undo(tx, f"stopped {name}", [("unlock", {"target": "project", "name": name})])
+            return offer_undo(tx, f"archived {name}", [("unlock", {"target": "project", "name": name})])
 
         undo_id = await authorized_value(ctx, operation)
-        return see_other(ctx, page_path("projects", name, "settings"), Toast(f"{name} is stopped.", undo_id))
+        return see_other(ctx, page_path("projects", name, "settings"), Toast(f"{name} is archived.", undo_id))
 
     return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
 
@@ -252,6 +256,7 @@ async def delete_project(ctx: RequestContext) -> RawResponse:
             checks.require_command(tx, "delete_project", name)
             if body.confirm.strip() != name:
                 raise FieldError("confirm", f"type {name} to delete it")
+            pending_changes.require_recent_login(tx)
             return lifecycle.delete_project(tx, name)
 
         await authorized_value(ctx, operation)

@@ -21,6 +21,7 @@ from aizen_hub.service.http.form import Form, Ticked, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
+from aizen_hub.service.panel.limit_values import limit_text, parse_limit
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.roles import permission_grid
@@ -140,19 +141,16 @@ def _scopes(tx: ReadTransaction, form: RoleForm | None, source: Role | None) -> 
 def _limit_text(kind: LimitKind, form: RoleForm | None, source: Role | None) -> str:
     if form is not None:
         return str(getattr(form, f"limit_{kind}"))
-    value = None if source is None else source.limits.get(kind)
-    return "" if value is None else f"{value:g}" if value < 1e6 else f"{value:.0f}"
+    return limit_text(None if source is None else source.limits.get(kind), kind)
 
 
 def _read_limits(form: RoleForm) -> dict[str, float]:
     limits = {}
     for kind in LimitKind:
-        text = getattr(form, f"limit_{kind}").strip()
-        if text:
-            try:
-                limits[kind.value] = float(text)
-            except ValueError:
-                raise FieldError(f"limit_{kind}", "write a number, or leave it empty for no limit") from None
+        field = f"limit_{kind}"
+        value = parse_limit(getattr(form, field), kind, field=field)
+        if value is not None:
+            limits[kind.value] = value
     return limits
 
 

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import select
 
 from aizen_hub.accounts.projects import lifecycle, lookup, members
 from aizen_hub.accounts.roles import limits
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
+from aizen_hub.store import tables
 from tests.fixtures.panel import PanelService
 from tests.service.panel.projects.objects import location, post, roles_of, seed, status, undo, words
 
@@ -81,6 +83,7 @@ def test_a_limit_is_set_and_removed(panel: PanelService) -> None:
     ("fields", "field"),
     [
         ({"holder": "rita", "kind": "jobs", "value": "many"}, "value"),
+        ({"holder": "rita", "kind": "jobs", "value": "3 GiB"}, "value"),
         ({"holder": "ghost", "kind": "jobs", "value": "3"}, "holder"),
     ],
 )
@@ -113,12 +116,29 @@ def test_a_file_is_previewed_and_carried_out(panel: PanelService) -> None:
     assert roles_of(panel, "rita") == {"PROJECT_READER"}
 
 
+def test_a_file_is_undone_with_the_ends_and_reasons_that_were_there(panel: PanelService) -> None:
+    def held() -> list[tuple[object, ...]]:
+        a = tables.assignments
+        query = select(a.c.identity, a.c.role, a.c.ends, a.c.reason).where(a.c.scope == "churn")
+        with panel.store.read() as tx:
+            return sorted(map(tuple, tx.conn.execute(query)), key=str)
+
+    before = held()
+    config = file_of(panel, rita=[], eve=["PROJECT_READER"])
+    with panel.store.read() as tx:
+        version = lookup.get_project(tx, "churn").version
+    assert location(post(panel, "paul", f"{PAGE}/file", config=config, version=str(version))) == "projects/churn"
+    assert held() != before
+    undo(panel, "paul", "projects/churn")
+    assert held() == before
+
+
 def test_faults_of_a_file_are_all_shown_and_the_file_stays(panel: PanelService) -> None:
     config = '[{"id": "ghost", "roles": ["PROJECT_READER"], "alerts": []}, {"id": "rita", "roles": ["KING"]}]'
     response = post(panel, "paul", f"{PAGE}/file/preview", config=config)
     content = words(response.body.decode())
     assert response.status == 422
-    assert "entry 1: `ghost` is not registered" in content.lower()
+    assert "entry 1: ghost is not registered" in content.lower()
     assert "entry 2" in content.lower()
     assert "KING" in response.body.decode()
 
@@ -134,15 +154,20 @@ def test_a_project_is_archived_and_restored(panel: PanelService) -> None:
     panel.sign_in_again("boss")
     post(panel, "boss", f"{PAGE}/stop", stop_reason="over")
     content = words(panel.get("boss", PAGE))
-    assert "boss stopped it" in content
+    assert "boss archived it" in content
     assert ": over" in content
-    assert "boss stopped this project" in words(panel.get("paul", "projects/churn"))
+    assert "boss archived this project" in words(panel.get("paul", "projects/churn"))
     assert status(panel, "paul", PAGE) == 404
+    for user in ("boss", "paul"):
+        assert "projects/churn" not in panel.get(user, "projects")
+        assert "1 archived" in words(panel.get(user, "projects"))
+        assert "churn Archived" in words(panel.get(user, "projects?state=archived"))
+        assert "projects/churn" in panel.get(user, "projects?state=all")
     post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
-    assert "stopped this project" not in words(panel.get("paul", "projects/churn"))
+    assert "archived this project" not in words(panel.get("paul", "projects/churn"))
     post(panel, "boss", f"{PAGE}/stop", stop_reason="again")
     undo(panel, "boss", PAGE)
-    assert "stopped this project" not in words(panel.get("paul", "projects/churn"))
+    assert "archived this project" not in words(panel.get("paul", "projects/churn"))
 
 
 @pytest.fixture
@@ -157,5 +182,9 @@ def test_deleting_asks_for_the_name(panel: PanelService, doomed: str) -> None:
     response = post(panel, "maker", f"{page}/delete", confirm="domed")
     assert response.status == 422
     assert "Type doomed to delete it" in response.body.decode()
+    assert "Deleting needs a recent sign-in" in panel.get("maker", page)
+    assert post(panel, "maker", f"{page}/delete", confirm=doomed).status == 403
+    assert status(panel, "maker", f"projects/{doomed}") == 200
+    panel.sign_in_again("maker")
     assert location(post(panel, "maker", f"{page}/delete", confirm=doomed)) == "projects"
     assert status(panel, "maker", f"projects/{doomed}") == 404
