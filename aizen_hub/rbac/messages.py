@@ -38,6 +38,30 @@ MESSAGES: Mapping[Reason, str] = MappingProxyType(
 """Templates; the names in braces are the arguments of `deny`."""
 
 
+SUMMARIES: Mapping[str, str] = MappingProxyType(
+    {
+        Reason.NO_ASSIGNMENT: "no role allows it",
+        Reason.NOT_YET: "a role allows it only later",
+        Reason.EXPIRED: "the role that allowed it has ended",
+        Reason.LOCKED: "stopped",
+        Reason.PROJECT_REQUIRED: "without a project",
+        Reason.UNKNOWN_PROJECT: "no such project",
+        Reason.NOT_ACTIVE: "not registered or not active",
+        Reason.SESSION_ENDED: "the session has ended",
+        Reason.PROJECT_CHANGED: "the session has changed its project",
+        Reason.TOKEN_EXPIRED: "the token has expired",
+        Reason.REVOKED: "the token was revoked",
+        Reason.OUTSIDE_TOKEN: "the token does not include it",
+        Reason.ESCALATION: "more than the grantor has",
+        Reason.LIMIT: "a limit is reached",
+        Reason.CONFLICT: "it conflicts with what exists",
+        Reason.SYNTAX: "mistyped",
+        Reason.UNKNOWN_COMMAND: "no such command",
+    }
+)
+"""Each reason of a denial in a few words, for lists that count denials."""
+
+
 def deny(
     reason: Reason,
     *,

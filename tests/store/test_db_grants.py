@@ -16,10 +16,10 @@ from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.users import registration
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.cli.doctor.checks import STORE_CHECKS
-from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.cli.doctor.store import check_store
+from aizen_hub.diagnosis.check_result import CheckResult
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store import migrate

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.catalogs.catalog import Catalog
-from aizen_hub.cli.doctor.check_result import CheckResult
 from aizen_hub.cli.doctor.checks import STORE_CHECKS
-from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.cli.doctor.store import check_store
+from aizen_hub.diagnosis.check_result import CheckResult
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate
 from aizen_hub.store.sql_store import Store

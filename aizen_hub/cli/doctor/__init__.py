@@ -13,7 +13,7 @@ from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import Output, output_option, show_message, show_rows
 
 if TYPE_CHECKING:
-    from aizen_hub.cli.doctor.check_result import CheckResult
+    from aizen_hub.diagnosis.check_result import CheckResult
 
 
 @click.command()

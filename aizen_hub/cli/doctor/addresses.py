@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 
 
 def check_own_addresses(installation: Installation) -> Iterator[CheckResult]:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aizen_hub.cli.doctor import (
-    accounts,
     addresses,
     config_files,
-    configuration,
     data_files,
     directory,
     endpoints,
@@ -25,9 +23,10 @@ from aizen_hub.cli.doctor import (
     shared_host,
     store,
 )
-from aizen_hub.cli.doctor.check_result import CheckResult
-from aizen_hub.cli.doctor.check_runner import Check, run_each
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis import accounts, configuration
+from aizen_hub.diagnosis.check_result import CheckResult
+from aizen_hub.diagnosis.check_runner import Check, run_each
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import ConfigurationError, Settings
 
 MACHINE_CHECKS = (

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.diagnosis.check_result import CheckResult
 
 
 def check_config_files(*paths: Path) -> Iterator[CheckResult]:

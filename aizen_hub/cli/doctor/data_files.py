@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
 from aizen_hub.cli.doctor.config_files import account_name
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import Settings
 
 MOUNTINFO = Path("/proc/self/mountinfo")

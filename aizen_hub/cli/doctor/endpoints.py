@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
 
 _SECONDS = 3.0

@@ -10,8 +10,8 @@ from typing import Any
 
 from traitlets.config import Config, PyFileConfigLoader
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_hub_config
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import ConfigurationError, Settings
 
 _NO_SECRET = "0" * 64

@@ -13,9 +13,9 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from aizen_hub.cli.doctor.addresses import is_on_this_machine
-from aizen_hub.cli.doctor.check_result import CheckResult, in_hub_config, in_settings
-from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.cli.doctor.programs import SPAWNER_ERRORS, find_spawner_class
+from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config, in_settings
+from aizen_hub.diagnosis.installation import Installation
 
 if TYPE_CHECKING:
     from aizen_hub.hub.violation import Violation

@@ -11,8 +11,8 @@ from typing import Any
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_hub_config
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config
+from aizen_hub.diagnosis.installation import Installation
 
 _BYTES = 32
 _DISTINCT = 10  # 32 random bytes practically always have that many different values

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 
 if TYPE_CHECKING:
     from aizen_hub.store.sql_store import Store

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.diagnosis.check_result import CheckResult
 
 FLOORS = {
     "jupyterhub": (6, 1),

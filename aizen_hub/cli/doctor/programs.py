@@ -10,7 +10,7 @@ from typing import Any
 
 from traitlets.utils.importstring import import_item
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_hub_config
+from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config
 
 INSTALL = "pip install 'aizen-hub[hub]'"
 SPAWNER_ERRORS = (ImportError, AttributeError, TypeError)

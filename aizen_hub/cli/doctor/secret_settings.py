@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.secret_files import SecretFileError, read_password, read_secret
 from aizen_hub.settings import Settings
 

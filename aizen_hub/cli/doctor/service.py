@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Any
 
 from aizen_hub.cli.connection import TOKEN_VARIABLE, URL_VARIABLE, api_path, create_client
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.installation import Installation
 from aizen_hub.client.errors import Unreachable
 from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.problems import NotAuthenticated, Problem
 from aizen_hub.secret_files import SecretFileError, read_secret
 from aizen_hub.settings import Settings

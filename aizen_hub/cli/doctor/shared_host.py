@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_hub_config
+from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config
 from aizen_hub.settings import Settings
 
 MOUNTINFO = Path("/proc/self/mountinfo")

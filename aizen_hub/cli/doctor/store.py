@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.check_runner import Check, run_each
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.check_runner import Check, run_each
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
 

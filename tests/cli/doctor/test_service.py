@@ -11,8 +11,8 @@ import pytest
 
 from aizen_hub.audit.checkpoints import health
 from aizen_hub.cli.doctor import service as service_checks
-from aizen_hub.cli.doctor.check_result import CheckResult
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import Settings
 from tests.fixtures.ports import free_ports
 from tests.fixtures.timing import until

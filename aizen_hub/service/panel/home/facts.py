@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from aizen_hub.rbac.messages import SUMMARIES
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.settings import ProviderSettings
@@ -56,6 +57,8 @@ class Refusal:
 
     Attributes
     ----------
+    summary : str
+        The reason in a few words, without names.
     decision_id : str
         Of the newest one.
     identities : tuple of str
@@ -64,6 +67,7 @@ class Refusal:
     command: str
     project: str | None
     reason: str
+    summary: str
     sentence: str
     decision_id: str
     identities: tuple[str, ...]
@@ -103,6 +107,7 @@ def read_refusals(viewer: Viewer) -> Refusals | None:
             command,
             None if project == SYSTEM else project,
             reason,
+            SUMMARIES.get(reason, reason),
             same[0].get("sentence") or "",
             same[0]["id"],
             tuple(dict.fromkeys(str(record["identity"]) for record in same)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from aizen_hub import __version__
+from aizen_hub.diagnosis.service_checks import unauthorized_check_service
 from aizen_hub.operations.records import list_visible_operations
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.pages import page_route, show_page
@@ -16,7 +17,7 @@ from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.service.replicas import list_replicas
 from aizen_hub.store import tables
-from aizen_hub.tokens.keys import KeyState
+from aizen_hub.tokens.keys import KeyState, Purpose
 
 if TYPE_CHECKING:
     from aizen_hub.service.context import ServiceContext
@@ -57,8 +58,10 @@ async def show_system(ctx: RequestContext) -> RawResponse:
         require_administrator(viewer)
         tx = viewer.tx
         keys = [key for key in service.keys.list_keys(tx) if key.state in _KEYS_IN_USE]
+        keys.sort(key=lambda key: (list(Purpose).index(key.purpose), _KEYS_IN_USE.index(key.state)))
         is_waiting = (_o.c.sent.is_(None), _o.c.failure.is_(None))
         return {
+            "checks": unauthorized_check_service(service.settings, service.store),
             "replicas": _read_replicas(tx, service),
             "revision": tx.revision,
             "catalog": tx.catalog,

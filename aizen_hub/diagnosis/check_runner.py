@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from aizen_hub.cli.doctor.check_result import CheckResult
+from aizen_hub.diagnosis.check_result import CheckResult
 from aizen_hub.problems import Problem
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from aizen_hub.cli.doctor.check_result import CheckResult, in_settings
-from aizen_hub.cli.doctor.installation import Installation
+from aizen_hub.diagnosis.check_result import CheckResult, in_settings
+from aizen_hub.diagnosis.installation import Installation
 
 _MAX_HUB_DOWN_SECONDS = 3_600
 _MAX_GROUP_AGE_SECONDS = 86_400
