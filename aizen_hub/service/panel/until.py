@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from aizen_hub.api_models.schema import Schema
+from aizen_hub.service.http.form import Typed
 from aizen_hub.service.panel.form_errors import FieldError
 from aizen_hub.service.panel.formatting import format_day, last_moment
 from aizen_hub.validation.duration import format_duration, parse_duration
@@ -12,6 +14,23 @@ from aizen_hub.validation.duration import format_duration, parse_duration
 NO_END = "none"
 ON_DATE = "date"
 _DURATIONS = ("8h", "7d", "30d")
+
+
+class UntilFields(Schema):
+    """The fields of the picker, as a part of a form or of an address."""
+
+    until: Typed = ""
+    until_date: Typed = ""
+
+    def read_end(self, now: datetime) -> datetime | None:
+        """Return the chosen end, as `parse_until` does."""
+        return parse_until(self.until, self.until_date, now)
+
+
+class GrantFields(UntilFields):
+    """Until when, and why: what each form that gives roles asks for."""
+
+    reason: Typed = ""
 
 
 @dataclass(frozen=True, slots=True)

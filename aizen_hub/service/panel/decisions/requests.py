@@ -19,7 +19,7 @@ from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import NO_END, parse_until, presets
+from aizen_hub.service.panel.until import NO_END, UntilFields, parse_until, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
@@ -28,11 +28,9 @@ _MAX_ROWS = 200
 _LEAST_COMMENT = 5
 
 
-class ApprovalForm(Form):
+class ApprovalForm(Form, UntilFields):
     """The decision to approve, for the same or for less."""
 
-    until: Typed = ""
-    until_date: Typed = ""
     give: Typed = ""
     note: Typed = ""
 

@@ -34,7 +34,7 @@ from aizen_hub.rbac.engine import effective_limits
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.messages import describe_scope
 from aizen_hub.rbac.role import SYSTEM, LimitKind, project_of
-from aizen_hub.service.http.form import Form, Typed
+from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
 from aizen_hub.service.panel.form_errors import CORRECTABLE, NO_ERRORS, FieldError, FormErrors
@@ -43,7 +43,7 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.paging import OptionalText
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import parse_until, presets
+from aizen_hub.service.panel.until import UntilFields, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
@@ -75,14 +75,12 @@ class OneTimeForm(Form):
     do: Name
 
 
-class AskForm(Form):
+class AskForm(Form, UntilFields):
     """A request for one of the roles that the page offers."""
 
     role: Name
     scope: Name
     do: Name
-    until: Typed = ""
-    until_date: Typed = ""
     reason: Note = ""
 
 
@@ -169,7 +167,7 @@ async def ask(ctx: RequestContext) -> RawResponse:
     page = page_path("why", do=body.do, in_=project_of(body.scope))
 
     def operation(tx: WriteTransaction) -> Result:
-        until = parse_until(body.until, body.until_date, tx.now)
+        until = body.read_end(tx.now)
         return access_requests.request_access(tx, body.role, body.scope, reason=body.reason, until=until)
 
     result = await authorized_value(ctx, operation)

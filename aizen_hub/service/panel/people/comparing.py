@@ -24,7 +24,7 @@ from aizen_hub.service.panel.people.person import about_person
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.undo import Step, offer_undo
-from aizen_hub.service.panel.until import parse_until, presets
+from aizen_hub.service.panel.until import GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
@@ -35,14 +35,11 @@ class CompareQuery(Schema):
     other: OptionalText = None
 
 
-class SameForm(Form):
+class SameForm(Form, GrantFields):
     """``give`` names what to give: ``role:SCOPE:ROLE`` or ``group:NAME``."""
 
     other: Typed = ""
     give: Ticked = ()
-    until: Typed = ""
-    until_date: Typed = ""
-    reason: Typed = ""
 
 
 class _Same(Schema):
@@ -103,7 +100,7 @@ async def give_same(ctx: RequestContext) -> RawResponse:
             raise FieldError("give", "tick what to give")
         viewer = Viewer(tx)
         identity = Identity.user(person_head.find_person(viewer, name).name)
-        ends = parse_until(body.until, body.until_date, tx.now)
+        ends = body.read_end(tx.now)
         steps: list[Step] = []
         waits = False
         for text in body.give:

@@ -22,7 +22,7 @@ from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormError
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
-from aizen_hub.service.panel.until import NO_END, parse_until, presets
+from aizen_hub.service.panel.until import NO_END, GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
@@ -40,17 +40,12 @@ class RegistrationQuery(Schema):
     email: Typed = ""
 
 
-class RegistrationForm(Form):
-    name: Typed = ""
-    display_name: Typed = ""
-    email: Typed = ""
-    provider: Typed = ""
+class RegistrationForm(Form, RegistrationQuery, GrantFields):
+    """The person, and the first roles."""
+
     roles: Ticked = ()
     project: Typed = ""
     project_role: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
-    reason: Typed = ""
     delivery: Typed = "show"
 
 
@@ -128,7 +123,7 @@ async def register_person(ctx: RequestContext) -> RawResponse:
         if typed.project:
             if not typed.project_role:
                 raise FieldError("project_role", "choose a role in this project")
-            ends = parse_until(body.until, body.until_date, tx.now)
+            ends = body.read_end(tx.now)
             try:
                 assignments.grant_roles(
                     tx,

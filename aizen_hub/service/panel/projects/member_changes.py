@@ -10,7 +10,6 @@ from sqlalchemy import select
 from aizen_hub.accounts.roles import bulk_grants, grant_outlook
 from aizen_hub.accounts.roles.lookup import get_role
 from aizen_hub.accounts.roles.revocation_outlook import revocation_outlook
-from aizen_hub.api_models.schema import Schema
 from aizen_hub.authorization.delegation import GrantAuthority, join_missing
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import Interval
@@ -27,7 +26,7 @@ from aizen_hub.service.panel.projects.project_head import require_visible
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.typed_identities import read_grantees
-from aizen_hub.service.panel.until import NO_END, ON_DATE, parse_until, presets
+from aizen_hub.service.panel.until import NO_END, ON_DATE, GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
@@ -37,27 +36,19 @@ EXTENSION = timedelta(days=30)
 _a = tables.assignments
 
 
-class MemberAdditionForm(Form):
+class MemberAdditionQuery(GrantFields):
+    """Who is to get which role."""
+
     who: Typed = ""
     give_role: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
-    reason: Typed = ""
 
 
-class MemberAdditionQuery(Schema):
-    who: Typed = ""
-    give_role: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
-    reason: Typed = ""
+class MemberAdditionForm(Form, MemberAdditionQuery):
+    """The same, to be done."""
 
 
-class MemberChangeForm(Form):
+class MemberChangeForm(Form, GrantFields):
     new_role: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
-    reason: Typed = ""
 
 
 class MemberRemovalForm(Form):
@@ -75,7 +66,7 @@ async def add_members(ctx: RequestContext) -> RawResponse:
         def operation(tx: WriteTransaction) -> tuple[str, str | None]:
             require_visible(Viewer(tx), name)
             identities = read_grantees(tx, body.who, get_role(tx, body.give_role), name, field="who")
-            ends = parse_until(body.until, body.until_date, tx.now)
+            ends = body.read_end(tx.now)
             result = bulk_grants.grant_to_all(
                 tx, body.give_role, name, identities, interval=Interval(ends=ends), reason=body.reason.strip()
             )
@@ -104,7 +95,7 @@ async def preview_members(ctx: RequestContext) -> RawResponse:
         try:
             role = get_role(tx, query.give_role)
             identities = read_grantees(tx, query.who, role, name, field="who")
-            ends = parse_until(query.until, query.until_date, tx.now)
+            ends = query.read_end(tx.now)
         except Problem as problem:
             return {"outlooks": [], "problem": problem, "role": query.give_role}
         outlooks = grant_outlook.outlook_of(tx, role, name, identities, Interval(ends=ends))
@@ -169,7 +160,7 @@ async def change_member(ctx: RequestContext) -> RawResponse:
         def operation(tx: WriteTransaction) -> tuple[str, str | None]:
             Viewer(tx).require_project(name)
             row = get_assignment(tx, name, assignment)
-            holder, ends = Identity.parse(row.identity), parse_until(body.until, body.until_date, tx.now)
+            holder, ends = Identity.parse(row.identity), body.read_end(tx.now)
             role = get_role(tx, body.new_role).name
             reason, former = body.reason.strip() or row.reason, []
             interval = Interval(row.starts if row.starts is not None and row.starts > tx.now else None, ends)

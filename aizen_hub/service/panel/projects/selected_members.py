@@ -23,7 +23,7 @@ from aizen_hub.service.panel.projects.member_changes import get_assignment
 from aizen_hub.service.panel.projects.project_head import require_readable
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import parse_until, presets
+from aizen_hub.service.panel.until import GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
@@ -32,14 +32,11 @@ _REMOVE, _EXTEND = "remove", "extend"
 _MAX_ROWS = 100_000
 
 
-class MemberSelectionForm(Form):
+class MemberSelectionForm(Form, GrantFields):
     """The ticked rows; the same fields carry the change out."""
 
     a: Ticked = ()
     action: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
-    reason: Typed = ""
 
 
 async def show_selection(ctx: RequestContext) -> RawResponse:
@@ -78,7 +75,7 @@ async def change_selection(ctx: RequestContext) -> RawResponse:
                     result = bulk_grants.revoke_from_all(tx, held, reason=body.reason.strip())
                     former, text = result.data["former"], "taken away"
                 else:
-                    ends = parse_until(body.until, body.until_date, tx.now)
+                    ends = body.read_end(tx.now)
                     former, text = [], "changed"
                     for row in rows:
                         result = bulk_grants.grant_to_all(

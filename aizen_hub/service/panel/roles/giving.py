@@ -9,7 +9,6 @@ from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import bulk_grants, grant_outlook
 from aizen_hub.accounts.roles.lookup import get_role
-from aizen_hub.api_models.schema import Schema
 from aizen_hub.authorization import checks
 from aizen_hub.problems import BadInput, NotFound, Problem
 from aizen_hub.rbac.assignment import Interval
@@ -25,7 +24,7 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.typed_identities import read_grantees
-from aizen_hub.service.panel.until import parse_until, presets
+from aizen_hub.service.panel.until import UntilFields, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
@@ -37,24 +36,17 @@ USUAL_END = "quarter"
 """The preset that is chosen at first."""
 
 
-class GiveQuery(Schema):
+class GiveQuery(UntilFields):
     """The sentence, as far as the address fills it in."""
 
     role: Typed = ""
     to: Typed = ""
     project: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
     because: Typed = ""
 
 
-class GiveForm(Form):
-    role: Typed = ""
-    to: Typed = ""
-    project: Typed = ""
-    until: Typed = ""
-    until_date: Typed = ""
-    because: Typed = ""
+class GiveForm(Form, GiveQuery):
+    """The whole sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,7 @@ class Sentence:
     interval: Interval
 
 
-def read_sentence(tx: ActorTransaction, typed: Any) -> Sentence:
+def read_sentence(tx: ActorTransaction, typed: GiveQuery) -> Sentence:
     """Read the fields of the form, or of the address.
 
     Raises
@@ -81,7 +73,7 @@ def read_sentence(tx: ActorTransaction, typed: Any) -> Sentence:
         raise FieldError("role", f"{error.detail}; choose one of the list") from None
     scope = _read_scope(tx, role, typed.project.strip())
     identities = read_grantees(tx, typed.to, role, scope, field="to")
-    return Sentence(role, scope, identities, Interval(ends=parse_until(typed.until, typed.until_date, tx.now)))
+    return Sentence(role, scope, identities, Interval(ends=typed.read_end(tx.now)))
 
 
 def _read_scope(tx: ActorTransaction, role: Role, project: str) -> str:

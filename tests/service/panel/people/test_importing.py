@@ -67,7 +67,7 @@ def test_an_import_registers_the_new_people_and_can_be_repeated(panel: PanelServ
     ("table", "text"),
     [
         ("", "The file is empty"),
-        ("shoe,size\n1,2\n", "`shoe` is unknown"),
+        ("shoe,size\n1,2\n", "shoe is unknown"),
         ("login\n" + "x" * 300 + "\n", ""),
         ('[{"id": "uma"', ""),
     ],

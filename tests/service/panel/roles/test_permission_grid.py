@@ -8,7 +8,7 @@ import pytest
 
 from aizen_hub.catalogs.loader import BUILT_IN
 from aizen_hub.rbac.permission import Permission
-from aizen_hub.service.panel.roles.permission_grid import permission_grid, words
+from aizen_hub.service.panel.roles.permission_grid import permission_grid
 from tests.accounts.harness import open_harness
 
 
@@ -27,7 +27,3 @@ def test_every_permission_of_a_catalog_can_be_ticked_once(tmp_path: Path, catalo
         assert all(Permission.parse(value) for value in cells)
         assert {task for task, _ in grid.tasks} <= set(tx.catalog.tasks)
     harness.close()
-
-
-def test_words() -> None:
-    assert words("data-quality") == "data quality"
