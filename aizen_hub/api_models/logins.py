@@ -101,6 +101,14 @@ class PasswordCheckResponse(CompleteResponse):
     retry_after: Seconds | None = None
 
 
+class DepartureReport(Schema):
+    """A provider does not know a user any more who signed in by it."""
+
+    provider: ProviderName
+    subject: Name
+    source: Label | None = None
+
+
 class RegistrationRequest(Schema):
     """A person whom a provider signed in asks to be registered."""
 

@@ -133,6 +133,7 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     # signing in
     "login": EventText(_L, "key", "the sign-in of {user} ended with {outcome}"),
     "login.refreshed": EventText(_R, "refresh", "the provider was asked again about {user}: {outcome}"),
+    "login.gone": EventText(_L, "minus", "{provider} does not know {user} any more"),
     "login.fresh": EventText(_L, "key", "{user} signed in again for a sensitive change"),
     "login.password-refused": EventText(EventKind.REFUSAL, "key", "a password of {user} was refused"),
     "password.set": EventText(_L, "key", "{actor} set the password of {user}"),

@@ -74,6 +74,7 @@ VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
         "sessions": "the sessions",
         "system": "the system page",
         "unused-access": "the unused access",
+        "user": "a user",
         "users": "the users",
         "who-can": "who may do something",
         "why": "why something is allowed or not",

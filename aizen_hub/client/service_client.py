@@ -83,6 +83,10 @@ class ServiceClient:
         body |= {key: value for key, value in optional.items() if value}
         return parse_response(LoginResponse, await self.request("POST", "/api/v1/login", body))
 
+    async def report_departure(self, provider: str, subject: str) -> None:
+        """Report a user whom the provider does not know any more."""
+        await self.request("POST", "/api/v1/login/departures", {"provider": provider, "subject": subject})
+
     async def count_attempt(
         self, provider: str, name: str, source: str | None = None, *, undo: bool = False
     ) -> float | None:

@@ -153,7 +153,8 @@ def report_login(
         return _make_result(tx, LoginOutcome.LOCKED, user, details, refresh)
     if not row.active:
         return _make_result(tx, LoginOutcome.NOT_ACTIVE, user, details, refresh)
-    tx.conn.execute(update(_u).where(_u.c.name == user).values(last_seen=tx.now))
+    back = {"gone_at": None} if row.gone_at is not None and row.provider == provider else {}
+    tx.conn.execute(update(_u).where(_u.c.name == user).values(last_seen=tx.now, **back))
     return _make_result(tx, LoginOutcome.ADMITTED, user, details, refresh)
 
 

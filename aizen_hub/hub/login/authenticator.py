@@ -20,7 +20,7 @@ from aizen_hub.hub.login import login_errors, reauthentication, registration_req
 from aizen_hub.hub.login.auth_state import SavedLogin
 from aizen_hub.hub.login.client_address import request_address
 from aizen_hub.hub.login.login_page import LoginPageHandler
-from aizen_hub.hub.login.login_report import report_login
+from aizen_hub.hub.login.login_report import report_login, report_refresh
 from aizen_hub.hub.login.oidc.handlers import OidcIdentity, oidc_handlers
 from aizen_hub.hub.login.oidc.logout import OidcLogoutHandler
 from aizen_hub.hub.login.oidc.provider import OidcProvider
@@ -304,7 +304,7 @@ class AizenAuthenticator(Authenticator):
             if identity is not None and identity.provider_state != saved.provider_state:
                 # At once: a replaced refresh token is unusable, and the caller may not store the result.
                 await user.save_auth_state(saved.to_auth_state(identity.provider_state))
-            response = None if identity is None else await report_login(self.service, identity, None, refresh=True)
+            response = await report_refresh(self.service, saved.provider, saved.subject, identity)
         except AccessDeniedError as error:
             self.log.warning("`%s` may not stay signed in: %s", user.name, error)
             self.denied_users.add(user.name)

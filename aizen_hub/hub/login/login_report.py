@@ -1,4 +1,4 @@
-"""Report of an authenticated identity to the service, which decides whether the user may sign in."""
+"""Reports to the service: of an authenticated identity, which it admits or not, and of one that left its provider."""
 
 from __future__ import annotations
 
@@ -50,3 +50,23 @@ async def report_login(
         # Other refusals concern the hub, such as its secret, and are for its log.
         reason = error.detail if isinstance(error, BadInput) else "contact an administrator of this hub"
         raise AccessDeniedError(f"the access service refused this login: {reason}") from None
+
+
+async def report_refresh(
+    service: ServiceClient, provider: str, subject: str, identity: AuthenticatedIdentity | None
+) -> LoginResponse | None:
+    """Report what a provider says of a user without the user; None as identity: it does not know the user any more.
+
+    Raises
+    ------
+    ProviderUnreachableError, AccessDeniedError
+        As `report_login`.
+    """
+    if identity is not None:
+        return await report_login(service, identity, None, refresh=True)
+    try:
+        await service.report_departure(provider, subject)
+    except Problem as error:
+        # The user is signed out all the same.
+        log.warning("departure report: %s", error.detail)
+    return None

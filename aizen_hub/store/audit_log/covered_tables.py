@@ -116,6 +116,7 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
             "alerts": "as the e-mail address",
             "created": _IS_PROVENANCE,
             "last_seen": "changes with every login; a time in the future is found",
+            "gone_at": "repeats an event of the audit; shown, and decides nothing",
             "sign_out_revision": "repeats a change for the hub, which remembers what it has ended",
         },
         t.users,

@@ -52,6 +52,7 @@ users = make_table(
     Column("sign_out_revision", BigInteger),  # its change ended all earlier sign-ins at the hub (R142)
     Column("created", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime),
+    Column("gone_at", UtcDateTime, index=True),  # since when the provider does not know the user any more
     UniqueConstraint("provider", "subject"),
     Index("ix_users_inactive", "name", sqlite_where=text("active = 0"), postgresql_where=text("NOT active")),
     never_reuse_ids=True,

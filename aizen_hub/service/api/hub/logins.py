@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aizen_hub.accounts.credentials import activation, login_throttle, passwords, recent_logins, second_factor
-from aizen_hub.accounts.logins import linked_logins, login_report
+from aizen_hub.accounts.logins import departures, linked_logins, login_report
 from aizen_hub.accounts.users import registration_requests
 from aizen_hub.api_models.logins import (
+    DepartureReport,
     LinkReport,
     LinkResponse,
     LoginAttempt,
@@ -54,6 +55,14 @@ async def report_login(ctx: RequestContext) -> JsonResponse:
     result = await ctx.unauthorized_write(_hub_actor(ctx), operation)
     ctx.service.metrics.count_login(f"refresh-{result.outcome}" if body.refresh else str(result.outcome))
     return JsonResponse(result.to_json())
+
+
+async def report_departure(ctx: RequestContext) -> JsonResponse:
+    body = ctx.body
+    await ctx.unauthorized_write(
+        _hub_actor(ctx), lambda tx: departures.record_departure(tx, body.provider, body.subject)
+    )
+    return JsonResponse(status=204)
 
 
 async def request_registration(ctx: RequestContext) -> JsonResponse:
@@ -143,6 +152,16 @@ ROUTES = (
         body=LoginReport,
         response=LoginResponse,
         max_body=1 << 20,  # a thousand distinguished names
+    ),
+    Route(
+        "POST",
+        "/api/v1/login/departures",
+        BY_HUB_SECRET,
+        CREDENTIAL_SUFFICES,
+        report_departure,
+        "Report that a provider does not know a user any more.",
+        body=DepartureReport,
+        status=204,
     ),
     Route(
         "POST",

@@ -42,11 +42,12 @@ SORTS = (
 
 
 class PersonState(StrEnum):
-    """Whether a person can sign in."""
+    """Whether a person can sign in; those who left are not known to their provider any more."""
 
     ACTIVE = "active"
     STOPPED = "stopped"
     NOT_ACTIVATED = "not-activated"
+    LEFT = "left"
 
 
 class PeopleQuery(PageQuery):
@@ -105,11 +106,11 @@ def list_people(viewer: Viewer, query: PeopleQuery) -> tuple[Page, tuple[PersonR
 
 
 def count_people(viewer: Viewer) -> dict[str, int]:
-    """Return how many of the visible people are stopped, and how many have not activated their account."""
+    """Return how many of the visible people are stopped, not activated, or left."""
     count = select(func.count()).select_from(_u).where(*_visible(viewer))
     return {
         state.value: viewer.tx.conn.execute(count.where(_state_condition(viewer.tx, state))).scalar_one()
-        for state in (PersonState.STOPPED, PersonState.NOT_ACTIVATED)
+        for state in (PersonState.STOPPED, PersonState.NOT_ACTIVATED, PersonState.LEFT)
     }
 
 
@@ -195,7 +196,11 @@ def _state_condition(tx: ReadTransaction, state: PersonState) -> ColumnElement[b
     )
     if state is PersonState.STOPPED:
         return _u.c.name.in_(locked)
-    return and_(_u.c.name.not_in(locked), _u.c.active if state is PersonState.ACTIVE else ~_u.c.active)
+    if state is PersonState.LEFT:
+        return and_(_u.c.gone_at.is_not(None), _u.c.name.not_in(locked))
+    return and_(
+        _u.c.name.not_in(locked), _u.c.gone_at.is_(None), _u.c.active if state is PersonState.ACTIVE else ~_u.c.active
+    )
 
 
 def _complete_rows(viewer: Viewer, people: Sequence[Any]) -> tuple[PersonRow, ...]:
@@ -224,6 +229,8 @@ def _complete_rows(viewer: Viewer, people: Sequence[Any]) -> tuple[PersonRow, ..
 def _state(row: Any, locked: frozenset[str]) -> PersonState:
     if f"user:{row.name}" in locked:
         return PersonState.STOPPED
+    if row.gone_at is not None:
+        return PersonState.LEFT
     return PersonState.ACTIVE if row.active else PersonState.NOT_ACTIVATED
 
 

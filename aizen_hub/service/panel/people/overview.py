@@ -19,10 +19,12 @@ async def show_people(ctx: RequestContext) -> RawResponse:
         if not viewer.is_manager:
             raise not_in_panel()
         page, people = listing.list_people(viewer, query)
+        states = listing.count_people(viewer)
         return {
             "page": page,
             "people": people,
-            "states": listing.count_people(viewer),
+            "states": states,
+            "states_present": [state for state, count in states.items() if count],
             "query": query,
             "active_filters": sum(
                 value is not None for value in (query.state, query.source, query.project, query.role)

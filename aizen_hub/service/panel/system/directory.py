@@ -25,6 +25,7 @@ from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
 
 _MAX_GROUPS = 200
+_MAX_LEFT = 10
 _RULE_ID = re.compile(r"[0-9]{1,18}")
 _u, _t = tables.users, tables.mapping_rules
 
@@ -71,12 +72,16 @@ async def _show(
         if not viewer.may("groups"):
             raise not_in_panel()
         tx = viewer.tx
+        left = select(_u.c.name, _u.c.display_name, _u.c.provider, _u.c.gone_at, _u.c.last_seen)
+        left = left.where(_u.c.gone_at.is_not(None)).order_by(_u.c.gone_at.desc(), _u.c.name)
         counts = select(_u.c.provider, func.count().label("people"), func.max(_u.c.last_seen).label("seen"))
         rules = tx.conn.execute(select(_t).order_by(_t.c.provider, _t.c.group, _t.c.role)).all()
         return {
             "providers": tx.settings.providers,
             "facts": {row.provider: row for row in tx.conn.execute(counts.group_by(_u.c.provider))},
             "rules": rules,
+            "left": tx.conn.execute(left.limit(_MAX_LEFT)).all(),
+            "left_count": tx.conn.execute(select(func.count()).select_from(left.subquery())).scalar_one(),
             "counts": mapping_preview.count_people(tx, rules),
             **_read_choices(viewer),
             "query": query,
@@ -185,7 +190,7 @@ async def delete_rule(ctx: RequestContext) -> RawResponse:
 ROUTES = (
     page_route("/directory", show_directory, "Providers, mapping rules, and trying them out.", DirectoryQuery),
     form_route("/directory/rules", create_rule, "Create a mapping rule.", RuleForm),
-    form_route("/directory/rules/delete", delete_rule, "Delete a mapping rule.", RuleDeletionForm),
-    form_route("/directory/rules/change", change_rule, "Change a mapping rule.", RuleChangeForm),
+    form_route("/directory/rules/-/delete", delete_rule, "Delete a mapping rule.", RuleDeletionForm),
+    form_route("/directory/rules/-/change", change_rule, "Change a mapping rule.", RuleChangeForm),
     page_route("/directory/rules/{rule}", show_rule, "A mapping rule, to be changed or deleted."),
 )

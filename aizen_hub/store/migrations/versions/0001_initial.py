@@ -406,7 +406,7 @@ def upgrade() -> None:
         sa.Column("phone", sa.String(length=40)), sa.Column("alerts", sa.JSON(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False), sa.Column("not_before", _INT64),
         sa.Column("sign_out_revision", _INT64),
-        sa.Column("created", _INT64, nullable=False), sa.Column("last_seen", _INT64),
+        sa.Column("created", _INT64, nullable=False), sa.Column("last_seen", _INT64), sa.Column("gone_at", _INT64),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
         sa.UniqueConstraint("provider", "subject", name=op.f("uq_users_provider_subject")),
@@ -420,6 +420,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("active = 0"),
         postgresql_where=sa.text("NOT active"),
     )
+    op.create_index(op.f("ix_users_gone_at"), "users", ["gone_at"], unique=False)
     op.create_table(
         "activations",
         sa.Column("user_id", _ID, nullable=False),

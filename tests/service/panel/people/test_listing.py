@@ -156,7 +156,7 @@ def test_rows_hold_state_roles_and_groups(people: AccountsHarness) -> None:
     with people.store.read_as(people.actor("admin")) as tx:
         viewer = Viewer(tx)
         rows = {row.name: row for row in list_people(viewer, PeopleQuery())[1]}
-        assert count_people(viewer) == {"stopped": 1, "not-activated": 1}
+        assert count_people(viewer) == {"stopped": 1, "not-activated": 1, "left": 0}
     assert rows["emma"].state is PersonState.STOPPED
     assert [(item.role, item.scopes, item.scope) for item in rows["emma"].roles] == [("PROJECT_EXECUTOR", 1, "p1")]
     assert (rows["tim"].roles, rows["tim"].groups) == ((), 1)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from aizen_hub.accounts.groups import mapping_rules
+from aizen_hub.accounts.users import registration
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
@@ -51,7 +52,7 @@ def test_a_rule_is_added_and_deleted_after_a_recent_sign_in(panel: PanelService)
         rules = tables.mapping_rules
         rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "night")).scalar_one()
     assert "lose" in panel.get("boss", f"directory/rules/{rule}")
-    assert panel.post("boss", "directory/rules/delete", {"rule": str(rule)}).status == 303
+    assert panel.post("boss", "directory/rules/-/delete", {"rule": str(rule)}).status == 303
     with panel.store.read() as tx:
         count = select(func.count()).select_from(rules).where(rules.c.id == rule)
         assert tx.conn.execute(count).scalar_one() == 0
@@ -61,7 +62,7 @@ def test_a_rule_is_added_and_deleted_after_a_recent_sign_in(panel: PanelService)
 @pytest.mark.parametrize("user", ["boss", "nil"])
 def test_another_rule_is_a_missing_page(panel: PanelService, user: str, rule: str) -> None:
     assert panel.run(panel.window(user).get(f"directory/rules/{quote(rule)}")).status == 404
-    assert panel.post(user, "directory/rules/delete", {"rule": "9" * 20}).status == 400
+    assert panel.post(user, "directory/rules/-/delete", {"rule": "9" * 20}).status == 400
 
 
 def test_a_rule_is_changed_in_one_step(panel: PanelService) -> None:
@@ -73,13 +74,13 @@ def test_a_rule_is_changed_in_one_step(panel: PanelService) -> None:
         rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "day")).scalar_one()
     page = panel.get("boss", f"directory/rules/{rule}")
     assert 'value="day"' in page
-    same = panel.post("boss", "directory/rules/change", {**form, "rule": str(rule)})
+    same = panel.post("boss", "directory/rules/-/change", {**form, "rule": str(rule)})
     assert same.status == 422
     assert b"says this already" in same.body
-    wrong = panel.post("boss", "directory/rules/change", {**form, "rule": str(rule), "rule_group": ""})
+    wrong = panel.post("boss", "directory/rules/-/change", {**form, "rule": str(rule), "rule_group": ""})
     assert wrong.status == 422
     assert b'id="rule_group-error"' in wrong.body
-    changed = panel.post("boss", "directory/rules/change", {**form, "rule": str(rule), "rule_group": "late"})
+    changed = panel.post("boss", "directory/rules/-/change", {**form, "rule": str(rule), "rule_group": "late"})
     assert changed.status == 303, changed.body
     with panel.store.read() as tx:
         groups = set(tx.conn.execute(select(rules.c.group).where(rules.c.role == "PROJECT_ADMIN")).scalars())
@@ -92,6 +93,21 @@ def test_a_rule_is_changed_by_those_who_manage_groups_after_a_recent_sign_in(pan
         rules = tables.mapping_rules
         rule = tx.conn.execute(select(rules.c.id).where(rules.c.group == "crew")).scalar_one()
     form = {"rule_provider": "lab", "rule_group": "x", "rule_role": "PROJECT_READER", "rule_project": "p1"}
-    assert panel.post("ada", "directory/rules/change", {**form, "rule": str(rule)}).status in (403, 404)
+    assert panel.post("ada", "directory/rules/-/change", {**form, "rule": str(rule)}).status in (403, 404)
     with panel.store.read() as tx:
         assert tx.conn.execute(select(rules.c.group).where(rules.c.id == rule)).scalar_one() == "crew"
+
+
+def test_who_left_the_directory_is_listed_until_they_sign_in_again(panel: PanelService) -> None:
+    report = {"provider": "lab", "subject": "lea-1", "name": "lea"}
+    panel.write("boss", lambda tx: registration.register_user(tx, "lea", provider="lab", display_name="Lea"))
+    assert panel.run(panel.driver.hub("POST", "/login", report)).status == 200
+    assert "Left the directory" not in panel.get("boss", "directory")
+    departure = {"provider": "lab", "subject": "lea-1"}
+    assert panel.run(panel.driver.hub("POST", "/login/departures", departure)).status == 204
+    assert "The roles of lea" in panel.get("boss", "directory")
+    assert "Left the directory" in panel.get("boss", "people?state=left")
+    assert "people/lea" not in panel.get("boss", "people?state=active")
+    assert panel.run(panel.driver.hub("POST", "/login", report)).status == 200
+    assert "The roles of lea" not in panel.get("boss", "directory")
+    assert "people/lea" in panel.get("boss", "people?state=active")
