@@ -19,7 +19,8 @@ all problems of a type, `detail` says what happened this time, and `remedy`, whe
 words of the notebook, the command line or the page that shows it. The faults of an input are listed under `errors`,
 each with a JSON pointer.
 """
-_NOT_IMPORTED = ("aizen_hub.notebook", "aizen_hub.store.migrations")
+_NOT_IMPORTED = ("aizen_hub.hub.spawn", "aizen_hub.lab", "aizen_hub.notebook", "aizen_hub.store.migrations")
+"""Packages with dependencies of their own; they define no type of problem."""
 
 
 def problem_classes() -> list[type[Problem]]:
