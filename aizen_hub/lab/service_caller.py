@@ -123,6 +123,6 @@ class ServiceCaller:
         if call.method == "GET":
             return self._client.request_json(path, _SECONDS)
         headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
-        return self._client.request_json(
-            path, _SECONDS, method=call.method, headers=headers, body=json.dumps(body or {}).encode()
-        )
+        # Addresses without fields accept no body at all.
+        data = json.dumps(body or {}).encode() if call.fields else None
+        return self._client.request_json(path, _SECONDS, method=call.method, headers=headers, body=data)

@@ -243,7 +243,7 @@ function AccessView(props: { model: SessionModel; actions: Actions }): JSX.Eleme
   const myAccess = checkedPanelLink('me', model.panel);
   return (
     <>
-      <header>
+      <div className="aizen-head">
         <div className="aizen-row">
           <h2>Access</h2>
           {myAccess && (
@@ -260,7 +260,7 @@ function AccessView(props: { model: SessionModel; actions: Actions }): JSX.Eleme
             {session.session && `, server since ${formatTime(session.session.started)}`}
           </div>
         )}
-      </header>
+      </div>
       <Problem model={model} />
       <Content model={model} actions={props.actions} />
     </>

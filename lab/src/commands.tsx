@@ -12,18 +12,20 @@ import { IJob, SYSTEM } from './session';
 import { SessionModel } from './session_model';
 
 const CATEGORY = 'Aizen';
-const ASK_WITHOUT_CLOSING = { autoClose: false } as const;
+const UNTIL_CLOSED = { autoClose: false } as const;
+const FOR_A_MOMENT = { autoClose: 6_000 } as const;
 
-/** Runs an action of the user, and says what failed; any other error is one of this program. */
-async function reporting(action: () => Promise<void>): Promise<void> {
+/** Runs an action of the user and says what failed; returns whether it succeeded. */
+async function reporting(action: () => Promise<void>): Promise<boolean> {
   try {
     await action();
+    return true;
   } catch (error) {
     if (!(error instanceof ProblemError)) {
-      throw error;
+      throw error; // one of this program
     }
-    const remedy = error.problem.remedy ? ` ${error.problem.remedy}.` : '';
-    Notification.error(`${error.message}.${remedy}`.replace('..', '.'), ASK_WITHOUT_CLOSING);
+    Notification.error(error.sentences, UNTIL_CLOSED);
+    return false;
   }
 }
 
@@ -42,21 +44,15 @@ async function requestAccess(model: SessionModel, args: Record<string, unknown>)
       return;
     }
     if (request.role === '' || request.scope === '') {
-      Notification.warning('Choose a role and a project.');
-    } else {
-      try {
-        await model.client.requestRole(request);
-        const where = request.scope === SYSTEM ? '' : ` in ${request.scope}`;
-        Notification.success(`Your request for ${request.role}${where} was sent. You are told here when it is decided.`);
-        await model.refresh();
-        return;
-      } catch (error) {
-        if (!(error instanceof ProblemError)) {
-          throw error;
-        }
-        const remedy = error.problem.remedy ? ` ${error.problem.remedy}.` : '';
-        Notification.error(`${error.message}.${remedy}`, ASK_WITHOUT_CLOSING);
-      }
+      Notification.warning('Choose a role and a project.', FOR_A_MOMENT);
+    } else if (await reporting(() => model.client.requestRole(request))) {
+      const where = request.scope === SYSTEM ? '' : ` in ${request.scope}`;
+      Notification.success(
+        `Your request for ${request.role}${where} was sent. You are told here when it is decided.`,
+        FOR_A_MOMENT
+      );
+      await model.refresh();
+      return;
     }
     prefill = { ...prefill, ...request }; // nothing that was typed is lost
   }
@@ -65,7 +61,7 @@ async function requestAccess(model: SessionModel, args: Record<string, unknown>)
 async function switchProject(model: SessionModel): Promise<void> {
   const projects = (await model.client.listProjects()).filter(project => project.name !== model.session?.project);
   if (projects.length === 0) {
-    Notification.info('You have no role in another project. Ask for access to one.');
+    Notification.info('You have no role in another project. Ask for access to one.', FOR_A_MOMENT);
     return;
   }
   const result = await InputDialog.getItem({
@@ -79,13 +75,13 @@ async function switchProject(model: SessionModel): Promise<void> {
   }
   await model.client.switchProject(result.value);
   await model.refresh();
-  Notification.success(`The project of this server is ${result.value}.`);
+  Notification.success(`The project of this server is ${result.value}.`, FOR_A_MOMENT);
 }
 
 async function stopJob(model: SessionModel, id: unknown): Promise<void> {
   const job = typeof id === 'string' ? model.findJob(id) : undefined;
   if (job === undefined) {
-    Notification.warning('You have no such job.');
+    Notification.warning('You have no such job.', FOR_A_MOMENT);
     return;
   }
   const result = await showDialog({
@@ -104,7 +100,7 @@ async function attachJob(app: JupyterFrontEnd, model: SessionModel): Promise<voi
   await model.refresh();
   const running = model.jobs.filter(job => job.state === 'running');
   if (running.length === 0) {
-    Notification.info('None of your jobs is running.');
+    Notification.info('None of your jobs is running.', FOR_A_MOMENT);
     return;
   }
   const items = running.map(describeJob);

@@ -57,11 +57,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const actions = new Actions(app.commands);
     addCommands(app, model, palette, launcher);
     app.shell.add(new AccessPanel(model, actions), 'right', { rank: 300, type: 'Access' });
-    statusBar?.registerStatusItem('aizen-lab:status', {
-      item: new StatusItem(model, () => void app.commands.execute(CommandIDs.openAccess)),
-      align: 'left',
-      rank: 10
-    });
+    const statusItem = new StatusItem(model, () => void app.commands.execute(CommandIDs.openAccess));
+    if (statusBar !== null) {
+      statusBar.registerStatusItem('aizen-lab:status', { item: statusItem, align: 'left', rank: 10 });
+    } else {
+      // Notebook 7 has no status bar; the right end of its menu holds such items.
+      statusItem.id = 'aizen-status';
+      app.shell.add(statusItem, 'menu', { rank: 10_500 });
+    }
     rendermime?.addFactory(
       outputFactory(REFUSAL_MIME, fields => React.createElement(RefusalView, { fields, model, actions })),
       OUTPUT_RANK

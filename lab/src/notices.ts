@@ -42,7 +42,10 @@ function findDecidedRequests(waitingBefore: ReadonlySet<string>, session: ISessi
     if (request.state === 'approved') {
       const held = session.roles.find(role => role.role === request.role && role.scope === request.scope);
       const until = held?.ends ? ` until ${formatTime(held.ends)}` : '';
-      const message = `Your request was approved: ${what}${until}.${comment} Your notebooks have it already.`;
+      const message =
+        held === undefined
+          ? `Your request for ${what} was approved, with other access than you asked for: see your roles.${comment}`
+          : `Your request was approved: ${what}${until}.${comment} Your notebooks have it already.`;
       notices.push({ key, kind: 'success', message });
     } else if (request.state === 'denied') {
       notices.push({ key, kind: 'error', message: `Your request was denied: ${what}.${comment}` });

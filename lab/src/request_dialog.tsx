@@ -54,55 +54,54 @@ function RequestFields(props: { fields: IFields; roles: IRoleDescription[] }): J
   const description = props.roles.find(item => item.name === role)?.description;
   return (
     <>
-      <label>
-        Project
-        <input
-          defaultValue={scope}
-          required
-          autoComplete="off"
-          onChange={event => {
-            fields.scope = event.target.value.trim();
-            setScope(fields.scope);
-          }}
-        />
-      </label>
-      <label>
-        Role
-        <select
-          value={role}
-          required
-          onChange={event => {
-            fields.role = event.target.value;
-            setRole(fields.role);
-          }}
-        >
-          <option value="">Choose…</option>
-          {[...names].map(name => (
-            <option key={name}>{name}</option>
-          ))}
-        </select>
-      </label>
+      <label htmlFor="aizen-request-project">Project</label>
+      <input
+        id="aizen-request-project"
+        defaultValue={scope}
+        required
+        autoComplete="off"
+        onChange={event => {
+          fields.scope = event.target.value.trim();
+          setScope(fields.scope);
+        }}
+      />
+      <label htmlFor="aizen-request-role">Role</label>
+      <select
+        id="aizen-request-role"
+        value={role}
+        required
+        onChange={event => {
+          fields.role = event.target.value;
+          setRole(fields.role);
+        }}
+      >
+        <option value="">Choose…</option>
+        {[...names].map(name => (
+          <option key={name}>{name}</option>
+        ))}
+      </select>
       {description && <div className="aizen-faint">{description}</div>}
-      <label>
-        For
-        <select defaultValue={fields.duration} onChange={event => (fields.duration = Number(event.target.value))}>
-          {DURATIONS.map(([words], index) => (
-            <option key={words} value={index}>
-              {words}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label>
-        Why you need it
-        <textarea
-          rows={3}
-          maxLength={500}
-          defaultValue={fields.reason}
-          placeholder="Read by those who decide"
-          onChange={event => (fields.reason = event.target.value)}
-        />
-      </label>
+      <label htmlFor="aizen-request-duration">For</label>
+      <select
+        id="aizen-request-duration"
+        defaultValue={fields.duration}
+        onChange={event => (fields.duration = Number(event.target.value))}
+      >
+        {DURATIONS.map(([words], index) => (
+          <option key={words} value={index}>
+            {words}
+          </option>
+        ))}
+      </select>
+      <label htmlFor="aizen-request-reason">Why you need it</label>
+      <textarea
+        id="aizen-request-reason"
+        rows={3}
+        maxLength={500}
+        defaultValue={fields.reason}
+        placeholder="Read by those who decide"
+        onChange={event => (fields.reason = event.target.value)}
+      />
       <div className="aizen-faint">Those who can give this role are told. You are told here when one of them decides.</div>
     </>
   );

@@ -10,6 +10,12 @@ export class ProblemError extends Error {
     this.name = 'ProblemError';
   }
 
+  /** What happened and what helps, for a notification; backticks of other channels are left out. */
+  get sentences(): string {
+    const parts = [this.message, this.problem.remedy ?? ''].filter(Boolean);
+    return parts.map(part => `${part[0].toUpperCase()}${part.slice(1).replace(/`/g, '').replace(/\.$/, '')}.`).join(' ');
+  }
+
   /** The session of this server is over; nothing but a new server helps. */
   get isEnd(): boolean {
     return this.problem.code === 'session-ended' || this.problem.code === 'locked';

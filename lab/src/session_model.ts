@@ -128,8 +128,7 @@ export class SessionModel {
     this._isEnded = error.isEnd;
     this._changed.emit();
     if (error.isEnd && !wasEnded) {
-      const remedy = error.problem.remedy ? `: ${error.problem.remedy}` : '';
-      this._noticed.emit({ key: 'session ended', kind: 'error', message: `${error.message}${remedy}.` });
+      this._noticed.emit({ key: 'session ended', kind: 'error', message: error.sentences });
     }
   }
 

@@ -88,6 +88,12 @@ def test_a_request_is_made_for_this_user_and_seen_at_once(bob: Browser, home: st
     assert held.json()["detail"]
 
 
+def test_stopping_reaches_the_service(bob: Browser, home: str) -> None:
+    page = bob.api("POST", f"{home}aizen/jobs/{'f' * 32}/stop", {}, at=home)
+    assert page.status == 404, page.text
+    assert page.json()["detail"] == "you have no such job"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

@@ -6,7 +6,7 @@ import { formatPercent, shortenId } from '../formatting';
 import { IJob } from '../session';
 import { SessionModel } from '../session_model';
 import { useModel } from '../use_model';
-import { OutputFields } from './output_renderer';
+import { OutputFields, Prose } from './output_renderer';
 
 export const JOB_MIME = 'application/vnd.aizen.job+json';
 
@@ -15,8 +15,10 @@ const STATES: Record<IJob['state'], string> = {
   done: 'done',
   failed: 'failed',
   stopped: 'stopped',
-  unknown: 'unknown: it cannot be followed at present'
+  unknown: 'its state is unknown at present'
 };
+/** States in an output of a job that may go on: the cell was interrupted, or the connection was lost. */
+const MAY_RUN = new Set(['running', 'lost', 'left running']);
 
 /**
  * The progress of a job. While it runs, what the service says now is shown rather than what the output says: the cell
@@ -29,7 +31,8 @@ export function JobView(props: { fields: OutputFields; model: SessionModel; acti
   const own = id === '' ? undefined : model.findJob(id);
   const percent = fields.number('percent');
   const written = (fields.text('state') || 'unknown') as IJob['state'];
-  const isStale = own === undefined && written === 'running' && model.session !== null;
+  const mayRun = MAY_RUN.has(written);
+  const isStale = own === undefined && mayRun && model.session !== null;
   const state = own?.state ?? (isStale ? 'unknown' : written);
   const job: Pick<IJob, 'line' | 'fraction' | 'message'> = own ?? {
     line: fields.text('line'),
@@ -37,7 +40,7 @@ export function JobView(props: { fields: OutputFields; model: SessionModel; acti
     message: fields.text('message')
   };
   React.useEffect(() => {
-    if (written === 'running' && own === undefined) {
+    if (mayRun && own === undefined) {
       void model.refresh();
     }
   }, [id]);
@@ -46,13 +49,18 @@ export function JobView(props: { fields: OutputFields; model: SessionModel; acti
     <div className="aizen-job" data-state={state}>
       <div className="aizen-row">
         <span>
-          <code>{job.line}</code> {job.message}
+          <code>{job.line}</code> <Prose text={job.message} />
         </span>
         <span className="aizen-faint">
           {running && job.fraction !== null ? formatPercent(job.fraction) : STATES[state] ?? state}
         </span>
       </div>
       {running && <JobProgress job={job} />}
+      {fields.texts('log').map((text, index) => (
+        <div key={index} className="aizen-faint">
+          <code>{text}</code>
+        </div>
+      ))}
       <div className="aizen-row aizen-faint">
         <span>
           job <code>{shortenId(id)}</code>

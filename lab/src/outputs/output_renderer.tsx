@@ -26,6 +26,15 @@ export class OutputFields {
   }
 }
 
+/** A sentence of the service, in which names and commands stand between backticks. */
+export function Prose(props: { text: string }): JSX.Element {
+  return (
+    <>
+      {props.text.split('`').map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}
+    </>
+  );
+}
+
 /** Shows one kind of output with React, which escapes what it shows. */
 class OutputRenderer extends ReactWidget implements IRenderMime.IRenderer {
   constructor(
