@@ -101,7 +101,7 @@ LAST_LOGIN = Wording(
 def request_role(role: str, project: str | None) -> Wording:
     """Return how to request a role, in a project or in the system."""
     return Wording(
-        f"request it with `%aizen ask {role}{f' in {project}' if project else ''}`",
+        f"request it with `request {role}{f' in {project}' if project else ''}`",
         command_line=f"request it with `aizen-hub request ask {role}{f' --project {project}' if project else ''}`",
         web="request it under My access",
     )

@@ -12,7 +12,7 @@ MAX_LINE = 8 << 10
 
 
 class CommandQuestion(Schema):
-    """A command line, or its words only; ``project`` is for principals without a session."""
+    """A command line, or its words only; ``project`` instead of the session's."""
 
     line: Annotated[str, Field(min_length=1, max_length=MAX_LINE)]
     project: Name | None = None
@@ -57,7 +57,7 @@ class CommandAnswer(ResponseModel):
 
 
 class AllowedCommandsQuery(Schema):
-    """``project`` is for principals without a session."""
+    """``project`` instead of the session's."""
 
     project: Name | None = None
 

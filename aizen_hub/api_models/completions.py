@@ -17,7 +17,7 @@ class CompletionsQuery(Schema):
     Attributes
     ----------
     project : str, optional
-        For principals without a session; a session has its own.
+        Instead of the session's.
     """
 
     line: Annotated[str, Field(max_length=MAX_LINE)] | None = None

@@ -192,6 +192,8 @@ class Catalog:
         The words for people of the verbs of permissions, such as ``see`` for ``read``; other verbs are their own word.
     noun_words : mapping of str to str
         The words for people of the nouns of permissions, such as ``LLM application`` for ``llmapp``.
+    reading_verbs : frozenset of str
+        First words of commands that change nothing, so that a client may send them again by itself.
     groups_claim_required : bool
         Logins are refused if the identity provider does not send a well-formed ``groups`` claim.
     """
@@ -213,6 +215,7 @@ class Catalog:
     groups_claim_required: bool = False
     named_permissions: tuple[NamedPermission, ...] = ()
     tasks: tuple[str, ...] = ()
+    reading_verbs: frozenset[str] = frozenset()
     verb_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     noun_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     description: str = ""
@@ -236,6 +239,10 @@ class Catalog:
     def words_of_noun(self, noun: str) -> str:
         """Return the words for people of a noun of permissions; by default the noun with its parts separated."""
         return self.noun_words.get(noun) or noun.replace("-", " ").replace("_", " ")
+
+    def only_reads(self, entry: CommandEntry) -> bool:
+        """Return whether a command changes nothing."""
+        return entry.verb in self.reading_verbs and entry.job is None
 
     def is_known(self, permission: Permission) -> bool:
         """Return whether the permission is one of the named ones, or covers any that is required."""

@@ -132,6 +132,7 @@ class CatalogBase(StrictModel):
     creator_role_removers: tuple[str, ...] = ()
     member_permissions: tuple[PermissionText, ...] = ()
     alert_services: tuple[str, ...] = ()
+    reading_verbs: tuple[str, ...] = ()
     default_groups: dict[str, GroupModel] = {}
     service_accounts: dict[str, ServiceAccountModel] = {}
     endpoints: dict[str, PermissionText] = {}

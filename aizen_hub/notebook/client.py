@@ -75,9 +75,9 @@ class NotebookClient:
             self._catalog = CommandCatalog.from_catalog(self.request_json("/api/v1/catalog", CATALOG_SECONDS))
         return self._catalog
 
-    def get_identity(self) -> dict[str, Any]:
-        """Return the user, project, roles and limits of this session."""
-        return self.request_json("/api/v1/me", RESPONSE_SECONDS)
+    def get_session(self) -> dict[str, Any]:
+        """Return the user, project, roles, limits and requests of this session."""
+        return self.request_json("/api/v1/session", RESPONSE_SECONDS)
 
     def run(self, line: str) -> Iterator[dict[str, Any]]:
         """Send one command line and yield its events: ``decision``, then ``progress`` and ``log``, finally ``end``.
@@ -114,7 +114,8 @@ class NotebookClient:
         result = value.get("result")
         if _requires_renewal(result):
             self.token.renew()
-        yield {"event": "decision", **{key: value.get(key) for key in ("id", "canonical", "decision")}}
+        decision = {key: value.get(key) for key in ("id", "canonical", "decision")}
+        yield {"event": "decision", "is_complete": True, **decision}
         if value.get("state") == "running":
             # A repeated request for a command that is still running returns its state.
             yield from self._poll_state(str(value.get("id")), "the first response was lost", {"event": "progress"})
@@ -122,16 +123,33 @@ class NotebookClient:
         state, message = value.get("state") or "done", value.get("message") or ""
         yield {"event": "end", "state": state, "result": result, "message": message}
 
-    def request_role(self, role: str, scope: str, reason: str) -> dict[str, Any]:
-        """Request a role in a scope and return the result; users who can grant the role decide.
+    def post_json(self, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Post a JSON document, or nothing, and return the JSON object of the response.
 
         Raises
         ------
         ProblemResponseError, ServiceUnreachableError, ResponseInterruptedError
         """
-        body = json.dumps({"role": role, "scope": scope, "reason": reason}).encode()
-        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
-        return self.request_json("/api/v1/requests", RESPONSE_SECONDS, method="POST", headers=headers, body=body)
+        # With a key, a request that is sent twice has one effect.
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        if document is not None:
+            headers["Content-Type"] = "application/json"
+        body = None if document is None else json.dumps(document).encode()
+        return self.request_json(path, RESPONSE_SECONDS, method="POST", headers=headers, body=body)
+
+    def stream(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the events at an address as they come.
+
+        Raises
+        ------
+        ProblemResponseError, ServiceUnreachableError
+        ResponseInterruptedError
+            The stream broke off.
+        """
+        with self._authorized_request(
+            "GET", path, {"Accept": "application/x-ndjson, application/json"}, None
+        ) as response:
+            yield from response.lines()
 
     def _follow_stream(self, response: HttpResponse) -> Iterator[dict[str, Any]]:
         decision_id, reason = None, "the response ended early"
@@ -198,6 +216,7 @@ class NotebookClient:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        repeated: bool = True,
     ) -> dict[str, Any]:
         """Send one request with the role token and return the JSON object of the response.
 
@@ -205,13 +224,15 @@ class NotebookClient:
         ----------
         seconds : float
             Within which the response must be complete.
+        repeated : bool
+            Send it once more if the connection breaks before a response.
 
         Raises
         ------
         ProblemResponseError, ServiceUnreachableError, ResponseInterruptedError
         """
         headers = {"Accept": "application/json", **(headers or {})}
-        with self._authorized_request(method, path, headers, body, seconds) as response:
+        with self._authorized_request(method, path, headers, body, seconds, repeated) as response:
             value = response.json()
         if not isinstance(value, dict):
             raise ServiceUnreachableError("the server at the address of the service is not the service")
@@ -219,7 +240,13 @@ class NotebookClient:
 
     @contextmanager
     def _authorized_request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, seconds: float = RESPONSE_SECONDS
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        seconds: float = RESPONSE_SECONDS,
+        repeated: bool = True,
     ) -> Iterator[HttpResponse]:
         # Retried once: with a renewed token if the token was rejected, or unchanged if the connection broke before a
         # response, which is safe for reads and for commands with an idempotency key.
@@ -238,7 +265,7 @@ class NotebookClient:
                     authorization = self.token.authorization_header()
                     continue
                 except ResponseInterruptedError:
-                    if is_retry:
+                    if is_retry or not repeated:
                         raise
                     continue
                 yield response

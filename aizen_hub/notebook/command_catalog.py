@@ -22,11 +22,12 @@ _PATH = re.compile(r"(?:(?:~[\w.-]*|\.{0,2})/[^ \t]|\.[\w-]).*")
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """One command of the catalog: its words, the grammar of its arguments, and a description."""
+    """One command of the catalog: its words, the grammar of its arguments, and whether it changes nothing."""
 
     words: tuple[str, ...]
     grammar: str = ""
     description: str = ""
+    only_reads: bool = False
 
     @property
     def text(self) -> str:
@@ -65,7 +66,8 @@ class CommandCatalog:
         for item in catalog.get("commands") or ():
             command = item.get("command") if isinstance(item, dict) else None
             if isinstance(command, str) and (words := tuple(command.split())):
-                entries.append(CommandEntry(words, str(item.get("grammar") or ""), str(item.get("description") or "")))
+                grammar, description = str(item.get("grammar") or ""), str(item.get("description") or "")
+                entries.append(CommandEntry(words, grammar, description, item.get("only_reads") is True))
         scopes = {
             role["name"]: role.get("scopes")
             for role in catalog.get("roles") or ()

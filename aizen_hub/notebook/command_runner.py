@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 from aizen_hub.notebook.client import NotebookClient
-from aizen_hub.notebook.display import CommandResult, Notice, Refusal, Renderable
-from aizen_hub.notebook.errors import AizenDeniedError, AizenError, ProblemResponseError, ResponseInterruptedError
-from aizen_hub.notebook.progress import ProgressDisplay
+from aizen_hub.notebook.display.progress import LEFT_RUNNING, LOST, ProgressDisplay
+from aizen_hub.notebook.display.refusal import Refusal
+from aizen_hub.notebook.display.renderable import Notice, Renderable
+from aizen_hub.notebook.display.result import CommandResult
+from aizen_hub.notebook.errors import (
+    AizenDenied,
+    AizenError,
+    CommandStillRunning,
+    ProblemResponseError,
+    ResponseInterruptedError,
+    ServiceUnreachableError,
+)
+from aizen_hub.notebook.job import Job, describe_running
 
-
-class CommandStillRunning(KeyboardInterrupt):
-    """The cell was interrupted while the command continues; it stops *Run All* like any interrupt."""
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
+RETRY_SECONDS = 60.0
+"""How long a command that changes nothing is sent again by itself; a service restarts within half a minute."""
+_RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 class CommandRunner:
@@ -23,85 +33,115 @@ class CommandRunner:
 
     Parameters
     ----------
-    client : Client
+    client : NotebookClient
     rich : bool
         Whether the front end can update a display in place.
+
+    Attributes
+    ----------
+    plain_text : bool
+        Whether commands in cells are recognized without a magic.
+    last_refusal : Refusal or None
+        What ``why`` explains.
     """
 
     def __init__(self, client: NotebookClient, *, rich: bool = True) -> None:
-        self.client = client
+        self.client, self.rich = client, rich
         self.plain_text = True
-        self._rich = rich
+        self.last_refusal: Refusal | None = None
 
-    def run(self, line: str, *, strict: bool = False) -> Renderable:
+    def run(self, line: str, *, strict: bool = False, background: bool = False) -> Renderable:
         """Run one command line and return its output; a refusal is returned, not raised.
+
+        Parameters
+        ----------
+        background : bool
+            Return the `Job` of a command that the platform executes, as soon as it runs.
 
         Raises
         ------
-        AizenDeniedError
+        AizenDenied
             In strict mode, if the command was not executed successfully.
         CommandStillRunning
             The user interrupted the cell while the command was running.
         """
         output: Renderable
         try:
-            output = self._run(line)
+            output = self._run(line, background)
         except ProblemResponseError as error:
-            output = Refusal(error.document, line)
+            output = self.last_refusal = Refusal(error.document, line)
         except ResponseInterruptedError as error:
             output = Notice(str(error))
         except AizenError as error:
             output = Notice(f"{line}: {error}", "nothing was executed")
-        if strict and not (isinstance(output, CommandResult) and output.ok):
-            raise AizenDeniedError(output.text())
+        if strict and not (isinstance(output, Job) or (isinstance(output, CommandResult) and output.ok)):
+            raise AizenDenied(output.text())
         return output
 
-    def _run(self, line: str) -> CommandResult:
-        command, decision_id = line, None
-        progress = ProgressDisplay(line, rich=self._rich)
-        end: dict[str, Any] | None = None
-        try:
-            for event in self.client.run(line):
-                match event.get("event"):
-                    case "decision":
-                        decision_id, command = event.get("id"), str(event.get("canonical") or line)
-                        progress.command = command
-                    case "end":
-                        end = event
-                    case _:
-                        progress.update(event)
-        except KeyboardInterrupt:
-            progress.finish("left running")
-            raise CommandStillRunning(f"interrupted: {self._describe_state(command, decision_id)}") from None
-        except ResponseInterruptedError as error:
-            progress.finish("lost")
-            raise ResponseInterruptedError(f"{error}; {self._describe_state(command, decision_id)}") from None
-        if end is None:
-            progress.finish("lost")
-            raise ResponseInterruptedError(f"the response ended early; {self._describe_state(command, decision_id)}")
-        state = str(end.get("state") or "unknown")
+    def _run(self, line: str, background: bool) -> CommandResult | Job:
+        with ProgressDisplay(line, rich=self.rich) as progress, closing(self._events(line, progress)) as events:
+            progress.waiting_for = f"waiting for the access service at {self.client.url}"
+            try:
+                for event in events:
+                    match event.get("event"):
+                        case "decision":
+                            progress.job_id, progress.command = event.get("id"), str(event.get("canonical") or line)
+                            progress.waiting_for = "it was allowed; waiting for news of the platform"
+                            if background and not event.get("is_complete"):
+                                return Job.find(self.client, str(progress.job_id), rich=self.rich)
+                        case "end":
+                            return self._finish(event, progress)
+                        case _:
+                            progress.update(event)
+            except KeyboardInterrupt:
+                progress.finish(LEFT_RUNNING)
+                raise CommandStillRunning(f"interrupted: {_describe_state(progress)}") from None
+            except ResponseInterruptedError as error:
+                progress.finish(LOST)
+                raise ResponseInterruptedError(f"{error}; {_describe_state(progress)}") from None
+            progress.finish(LOST)
+            raise ResponseInterruptedError(f"the response ended early; {_describe_state(progress)}")
+
+    def _events(self, line: str, progress: ProgressDisplay) -> Generator[dict[str, Any], None, None]:
+        """Yield the events of a command; one that changes nothing is sent again while the service does not answer."""
+        deadline, attempt = time.monotonic() + RETRY_SECONDS, 0
+        while True:
+            try:
+                yield from self.client.run(line)
+                return
+            except (ServiceUnreachableError, ResponseInterruptedError, ProblemResponseError) as error:
+                pause = _RETRY_PAUSES[min(attempt, len(_RETRY_PAUSES) - 1)]
+                if not self._may_repeat(line, error, progress) or time.monotonic() + pause > deadline:
+                    raise
+                attempt += 1
+                progress.waiting_for = f"{error}; trying again, interrupt the cell to stop"
+                time.sleep(pause)
+
+    def _may_repeat(self, line: str, error: AizenError, progress: ProgressDisplay) -> bool:
+        if isinstance(error, ProblemResponseError) and error.status not in (502, 503, 504):
+            return False
+        catalog = self.client.cached_catalog
+        match = None if catalog is None else catalog.find(line)
+        return match is not None and match[0].only_reads and progress.job_id is None
+
+    def _finish(self, event: dict[str, Any], progress: ProgressDisplay) -> CommandResult:
+        state = str(event.get("state") or "unknown")
         progress.finish(state)
         result = CommandResult(
-            end.get("result"),
-            id=decision_id,
-            command=command,
+            event.get("result"),
+            id=progress.job_id,
+            command=progress.command,
             state=state,
-            message=str(end.get("message") or ""),
-            log=progress.log,
+            message=str(event.get("message") or ""),
+            log=tuple(progress.log),
         )
         if result.data.get("renew") is True:
             # The deletion of the session's own project leaves it without one.
             os.environ["AIZEN_PROJECT"] = str(result.data.get("current_project", result.data.get("project")) or "")
         return result
 
-    def _describe_state(self, command: str, decision_id: str | None) -> str:
-        if decision_id is None:
-            return f"`{command}` may or may not have been executed"
-        _, *arguments = command.split(" ")
-        hints = []
-        catalog = self.client.cached_catalog
-        for verb, effect in (("status", "shows its state"), ("stop", "stops it")):
-            if catalog is not None and arguments and (verb, arguments[0]) in catalog.entries:
-                hints.append(f"`{' '.join([verb, *arguments[:2]])}` {effect}")
-        description = f"`{command}` is still running (decision {decision_id})"
-        return f"{description}; {', '.join(hints)}" if hints else description
+
+def _describe_state(progress: ProgressDisplay) -> str:
+    if progress.job_id is None:
+        return f"`{progress.command}` may or may not have been executed; look before you repeat it"
+    return describe_running(progress.command, progress.job_id)

@@ -26,6 +26,10 @@ class CommandFileError(AizenError):
     """A file that a command names cannot be sent."""
 
 
+class NoDataFrameError(AizenError, ImportError):
+    """A table cannot be a data frame, since pandas is not installed."""
+
+
 class ProblemResponseError(AizenError):
     """The service refused a request; ``document`` is its problem document (RFC 9457).
 
@@ -44,8 +48,8 @@ class ProblemResponseError(AizenError):
         self.document, self.status = document, status
 
 
-class AizenDeniedError(AizenError):
-    """A refused command in strict mode, which stops *Run All*."""
+class AizenDenied(AizenError):
+    """A refused command in strict mode, which stops *Run All* and ``nbconvert``."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -53,3 +57,10 @@ class AizenDeniedError(AizenError):
 
     def _render_traceback_(self) -> list[str]:
         return self._text.splitlines()
+
+
+class CommandStillRunning(KeyboardInterrupt):
+    """The cell was interrupted while the command continues; it stops *Run All* like any interrupt."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()

@@ -9,10 +9,10 @@ from typing import Any
 from aizen_hub.notebook.client import NotebookClient
 from aizen_hub.notebook.command_runner import CommandRunner
 from aizen_hub.notebook.completion import make_matcher
-from aizen_hub.notebook.display import escape_unprintable
+from aizen_hub.notebook.display.text import escape_unprintable
 from aizen_hub.notebook.errors import AizenError
-from aizen_hub.notebook.magics import AizenMagics
-from aizen_hub.notebook.syntax_hint import find_syntax_hint
+from aizen_hub.notebook.magics import MAGIC_NAMES, AizenMagics
+from aizen_hub.notebook.syntax_hint import find_python_hint, find_syntax_hint
 from aizen_hub.notebook.transformer import transform
 
 _ATTRIBUTE = "_aizen_extension"
@@ -36,7 +36,8 @@ class Extension:
         self.shell.Completer.custom_matchers.remove(self.matcher)
         self.shell.events.unregister("post_run_cell", self.show_hint)
         for kind in ("line", "cell"):
-            self.shell.magics_manager.magics[kind].pop("aizen", None)
+            for name in MAGIC_NAMES:
+                self.shell.magics_manager.magics[kind].pop(name, None)
 
     def transform_cell(self, lines: list[str]) -> list[str]:
         if not self.runner.plain_text:
@@ -44,11 +45,13 @@ class Extension:
         return transform(lines, self.runner.client.cached_catalog, self._is_magic)
 
     def show_hint(self, result: Any) -> None:
-        """Print how to write the command, if a cell with a command failed as Python."""
+        """Print how to write the command, if a cell with a command failed as Python, or is a name of Python."""
         catalog = self.runner.client.cached_catalog
-        if not isinstance(result.error_before_exec, SyntaxError) or catalog is None or not self.runner.plain_text:
+        if catalog is None or not self.runner.plain_text:
             return
-        if sentence := find_syntax_hint(result.info.raw_cell, catalog):
+        is_syntax_error = isinstance(result.error_before_exec, SyntaxError)
+        find_hint = find_syntax_hint if is_syntax_error else find_python_hint
+        if sentence := find_hint(str(result.info.raw_cell), catalog):
             print(f"aizen: {escape_unprintable(sentence)}")
 
     def fetch_catalog(self) -> None:

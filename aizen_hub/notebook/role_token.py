@@ -55,6 +55,11 @@ class RoleTokenSource:
     def seconds_left(self) -> float:
         return max(0.0, self._expires_at - time.monotonic())
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the token can be used without a renewal."""
+        return self._token is not None and self.seconds_left >= MARGIN_SECONDS
+
     def authorization_header(self) -> str:
         """Return the ``Authorization`` header, after renewing a token that is about to expire.
 

@@ -1,8 +1,8 @@
 """Input transformer for plain-text commands.
 
-It rewrites a cell that Python cannot compile and that consists of commands only. Python takes precedence: a cell that
-compiles stays unchanged, and so does a cell with commands and Python. This is a convenience: the service parses and
-authorizes every line itself.
+It rewrites a cell that Python cannot compile and that consists of commands and questions only. Python takes precedence:
+a cell that compiles stays unchanged, and so does a cell with commands and Python. This is a convenience: the service
+parses and authorizes every line itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 
 from aizen_hub.notebook.command_catalog import CommandCatalog, split_words
+from aizen_hub.notebook.question import may_be_question, read_question
 
 _MAX_CELL = 64 * 1024
 _MAX_LINES = 200
@@ -25,7 +26,7 @@ MagicPredicate = Callable[[str], bool]
 def transform(
     lines: list[str], catalog: CommandCatalog | None, is_magic: MagicPredicate = lambda word: False
 ) -> list[str]:
-    """Return the lines of a cell, rewritten to a call of the magic if they are commands.
+    """Return the lines of a cell, rewritten to a call of the magic if they are commands or questions.
 
     Pure, idempotent, without network access, and well under a millisecond for a cell that is not rewritten. Without a
     catalog, a possible command becomes a call that fetches the catalog first.
@@ -42,17 +43,15 @@ def transform(
     commands = command_lines(lines)
     if commands is None:
         return lines
-    if len(commands) == 1 and catalog is not None and (subject := _help_subject(commands[0], catalog)):
-        return [f"get_ipython().run_line_magic('aizen', {'help ' + subject!r})\n"]
     if catalog is None:
-        is_command_cell = all(may_be_command(line) and not is_magic(_first_word(line)) for line in commands)
-    else:
-        is_command_cell = all(
-            catalog.find(line) is not None or is_near_miss(line, catalog, is_magic) for line in commands
+        is_ours = all(
+            may_be_question(line) or (may_be_command(line) and not is_magic(_first_word(line))) for line in commands
         )
-    if not is_command_cell or compiles("".join(lines)):
+    else:
+        is_ours = all(is_known(line, catalog) or is_near_miss(line, catalog, is_magic) for line in commands)
+    if not is_ours or compiles("".join(lines)):
         return lines
-    if len(commands) == 1 and catalog is not None and catalog.find(commands[0]) is not None:
+    if len(commands) == 1 and catalog is not None and is_known(commands[0], catalog):
         return [f"get_ipython().run_line_magic('aizen', {commands[0]!r})\n"]
     return [f"get_ipython().run_cell_magic('aizen', '--plain', {''.join(lines)!r})\n"]
 
@@ -77,6 +76,11 @@ def may_be_command(line: str) -> bool:
     return not keyword.iskeyword(first) or (first in _COMMAND_KEYWORDS and bool(arguments))
 
 
+def is_known(line: str, catalog: CommandCatalog) -> bool:
+    """Return whether a line is a command or a question."""
+    return catalog.find(line) is not None or read_question(line, catalog) is not None
+
+
 def is_near_miss(line: str, catalog: CommandCatalog, is_magic: MagicPredicate) -> bool:
     """Return whether a line is similar to a command and gets a suggestion instead of a syntax error."""
     suggestion = catalog.suggest(line)
@@ -94,13 +98,6 @@ def compiles(cell: str) -> bool:
         except (ValueError, OverflowError, MemoryError, RecursionError):
             return True
     return True
-
-
-def _help_subject(line: str, catalog: CommandCatalog) -> str | None:
-    # `start training?`; a single word is a Python name, which IPython explains.
-    command = line.strip("? \t")
-    match = catalog.find(command) if line[0] == "?" or line[-1] == "?" else None
-    return match[0].text if match and len(match[0].words) > 1 else None
 
 
 def _first_word(line: str) -> str:

@@ -45,6 +45,14 @@ class ServiceDouble:
     issues_valid_tokens: bool = True
     catalog_requests: int = 0
     catalog_status: int = 200
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    job_events: list[dict[str, Any]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    questions: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    completed: list[str] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    completion_seconds: float = 0.0
 
     def environment(self, **more: str) -> dict[str, str]:
         return {"AIZEN_URL": self.url, "AIZEN_TOKEN": self.token, "JUPYTERHUB_API_TOKEN": HUB_TOKEN, **more}
@@ -118,17 +126,77 @@ class _Catalog(_Base):
                     {"name": name, "scopes": sorted(map(str, role.scopes))} for name, role in catalog.roles.items()
                 ],
                 "commands": [
-                    {"command": words, "grammar": entry.grammar, "description": entry.description}
+                    {
+                        "command": words,
+                        "grammar": entry.grammar,
+                        "description": entry.description,
+                        "only_reads": catalog.only_reads(entry),
+                    }
                     for words, entry in catalog.commands.items()
                 ],
             }
         )
 
 
-class _Me(_Base):
+class _Session(_Base):
     def get(self) -> None:
-        roles = [{"role": "PROJECT_READER", "scope": "churn", "via": []}]
-        self.finish({"user": "bob", "project": "churn", "roles": roles, "limits": {}})
+        role = {
+            "role": "PROJECT_READER",
+            "scope": "churn",
+            "via": [],
+            "source": "paul",
+            "ends": None,
+            "state": "effective",
+        }
+        self.finish({"user": "bob", "project": "churn", "roles": [role], "limits": []})
+
+
+class _Jobs(_Base):
+    """The scripted jobs, by id."""
+
+    def get(self, id: str = "", action: str = "") -> None:
+        if not id:
+            self.finish({"jobs": list(self.double.jobs.values()), "more": False})
+            return
+        found = [job for job in self.double.jobs.values() if job["id"].endswith(id)]
+        if len(found) != 1:
+            self.problem(404, title="Not found", detail="you have no such job")
+        elif action == "events":
+            self.set_header("Content-Type", "application/x-ndjson")
+            for event in self.double.job_events:
+                self.write(json.dumps(event) + "\n")
+        else:
+            self.finish(found[0])
+
+    def post(self, id: str, action: str) -> None:
+        self.double.stopped.append(id)
+        self.double.jobs[id]["state"] = "stopped"
+        self.set_status(202)
+        self.finish(self.double.jobs[id])
+
+
+class _AllowedCommands(_Base):
+    def get(self) -> None:
+        commands = [{"command": f"{verb} training", "verb": verb, "noun": "training"} for verb in ("start", "list")]
+        self.finish({"project": "churn", "commands": [*commands, {"verb": "list", "noun": "projects"}], "total": 155})
+
+
+class _Questions(_Base):
+    def post(self, kind: str) -> None:
+        self.double.questions.append((kind, json.loads(self.request.body)))
+        self.finish(self.double.answers[kind])
+
+
+class _Completions(_Base):
+    async def get(self) -> None:
+        self.double.completed.append(self.get_query_argument("line"))
+        await asyncio.sleep(self.double.completion_seconds)
+        line = self.double.completed[-1]
+        start = len(line) - len(line.rpartition(" ")[2])
+        texts = [text for text in self.double.names if text.startswith(line[start:])]
+        self.finish(
+            {"start": start, "end": len(line), "completions": [{"text": text} for text in texts], "more": False}
+        )
 
 
 class _Token(_Base):
@@ -153,7 +221,13 @@ ROUTES = (
     (r"/api/v1/commands/(\w+)", _State),
     (r"/api/v1/requests", _Requests),
     (r"/api/v1/catalog", _Catalog),
-    (r"/api/v1/me", _Me),
+    (r"/api/v1/session", _Session),
+    (r"/api/v1/session/commands", _AllowedCommands),
+    (r"/api/v1/jobs", _Jobs),
+    (r"/api/v1/jobs/(\w+)", _Jobs),
+    (r"/api/v1/jobs/(\w+)/(\w+)", _Jobs),
+    (r"/api/v1/access-queries/(.+)", _Questions),
+    (r"/api/v1/completions", _Completions),
     (r"/oauth/token", _Token),
 )
 

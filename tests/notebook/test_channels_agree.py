@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.demo.browser import Browser
-from aizen_hub.notebook.display import MIME
+from aizen_hub.notebook.display.renderable import MIME
 from tests.fixtures.hub import HubHandle, running_hub
 
 SERVICE = "/services/aizen/"

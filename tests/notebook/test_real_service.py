@@ -16,7 +16,9 @@ import pytest
 
 from aizen_hub.notebook.client import NotebookClient
 from aizen_hub.notebook.command_runner import CommandRunner
-from aizen_hub.notebook.display import CommandResult, Notice, Refusal, Renderable
+from aizen_hub.notebook.display.refusal import Refusal
+from aizen_hub.notebook.display.renderable import Notice, Renderable
+from aizen_hub.notebook.display.result import CommandResult
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import build_context
@@ -110,7 +112,7 @@ async def test_an_executor_may_run_a_training_and_a_reader_may_not(service: Runn
     assert refused.is_denial
     assert refused.role == "PROJECT_EXECUTOR"
     assert "ada" in refused.who_can_grant
-    assert "grant role PROJECT_EXECUTOR to" in refused.text()
+    assert "request PROJECT_EXECUTOR in p1" in refused.text()
     allowed = await run(rob, "list trainings")
     assert isinstance(allowed, CommandResult)
     assert allowed.rows[0][:2] == ("churn", "done")
@@ -279,7 +281,7 @@ async def test_setting_the_project_renews_the_token(service: RunningService, mon
     boss = await service.open_runner("boss", None)
     assert isinstance(await run(boss, "set project p1"), CommandResult)
     assert os.environ["AIZEN_PROJECT"] == "p1"
-    assert (await asyncio.to_thread(boss.client.get_identity))["project"] == "p1"
+    assert (await asyncio.to_thread(boss.client.get_session))["project"] == "p1"
 
 
 async def test_another_kernel_of_the_session_follows_the_project(service: RunningService) -> None:

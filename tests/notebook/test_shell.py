@@ -6,19 +6,20 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.utils.capture import capture_output
 
 from aizen_hub.notebook import client as client_module
 from aizen_hub.notebook.client import NotebookClient
-from aizen_hub.notebook.command_runner import CommandRunner, CommandStillRunning
-from aizen_hub.notebook.completion import make_matcher
-from aizen_hub.notebook.display import CommandResult, Notice, Refusal
-from aizen_hub.notebook.errors import AizenDeniedError
+from aizen_hub.notebook.command_runner import CommandRunner
+from aizen_hub.notebook.display.refusal import Refusal
+from aizen_hub.notebook.display.renderable import Notice
+from aizen_hub.notebook.display.result import CommandResult
+from aizen_hub.notebook.errors import AizenDenied, CommandStillRunning
 from aizen_hub.notebook.extension import unload_ipython_extension
 from tests.fixtures.timing import within
 from tests.notebook.service_double import ServiceDouble, decision, deny_with, respond_with, role_token, stream_events
@@ -142,12 +143,12 @@ def test_several_commands_run_in_turn_and_stop_at_a_refusal(shell: Any, double: 
 def test_strict_mode_raises_refusals(shell: Any, double: ServiceDouble) -> None:
     double.scripts |= {"list projects": respond_with(TABLE), "start training churn": DENIED}
     done, captured = run(shell, "%%aizen --strict\nlist projects\nstart training churn\nlist projects")
-    assert isinstance(done.error_in_exec, AizenDeniedError)
+    assert isinstance(done.error_in_exec, AizenDenied)
     assert "bob may not execute:training" in captured.stdout
     assert "Traceback" not in captured.stdout
     assert "1 of the 3 commands was not run" in captured.stdout
     done, _ = run(shell, "%aizen --strict start training churn")
-    assert isinstance(done.error_in_exec, AizenDeniedError)
+    assert isinstance(done.error_in_exec, AizenDenied)
     done, _ = run(shell, "%aizen --strict list projects")
     assert done.success
 
@@ -174,7 +175,12 @@ def test_the_result_of_a_magic_can_be_assigned(shell: Any, double: ServiceDouble
 def test_identity_and_help(shell: Any, double: ServiceDouble) -> None:
     done, _ = run(shell, "%aizen")
     assert "bob in project `churn`" in done.result.text()
-    assert done.result.rows == (("PROJECT_READER", "churn", []),)
+    assert done.result.rows == (("PROJECT_READER", "churn", None, "paul", "effective"),)
+    for text in ("whoami", "%whoami"):
+        done, _ = run(shell, text)
+        assert "bob in project `churn`" in done.result.text()
+    shell.user_ns["whoami"] = 3
+    assert run(shell, "whoami")[0].result == 3, "a variable of the user's own"
     done, _ = run(shell, "%aizen help start")
     assert {row[0].split()[0] for row in done.result.rows} == {"start"}
     done, _ = run(shell, "%%aizen nonsense\nlist projects")
@@ -183,10 +189,18 @@ def test_identity_and_help(shell: Any, double: ServiceDouble) -> None:
 
 
 def test_help_for_a_command(shell: Any, double: ServiceDouble) -> None:
+    double.answers["command"] = {
+        "usage": "start training [<name>] [key=value …]", "description": "Start a training", "allowed": True,
+        "sentence": "fine", "role": "PROJECT_EXECUTOR",
+    }  # fmt: skip
     run(shell, "%aizen help")
-    for text in ("start training?", "?start training", "start training churn??"):
+    for text in ("start training?", "?start training", "start training churn??", "%aizen help start training"):
         done, _ = run(shell, text)
-        assert [row[0] for row in done.result.rows] == ["start training"]
+        assert done.result.text().splitlines() == [
+            "`start training [<name>] [key=value …]`: Start a training",
+            "for example: `start training churn epochs=5`",
+            "you may, by the role PROJECT_EXECUTOR",
+        ]
     done, _ = run(shell, "%aizen help strat training")
     assert "did you mean: start training" in done.result.text()
     done, _ = run(shell, "%aizen --help")
@@ -199,21 +213,27 @@ def test_help_for_a_command(shell: Any, double: ServiceDouble) -> None:
 
 def test_requesting_a_role(shell: Any, double: ServiceDouble) -> None:
     for text in (
-        "PROJECT_EXECUTOR because I train models", "PROJECT_READER in p2", "PROJECT_CREATOR", "PROJECT_ADMIN in p2 why",
+        'request PROJECT_EXECUTOR for 4h because "I train models"', "%aizen request PROJECT_READER in p2",
+        "request PROJECT_CREATOR", "request PROJECT_ADMIN in p2 because of the migration",
     ):  # fmt: skip
-        done, _ = run(shell, f"%aizen ask {text}")
-        assert isinstance(done.result, CommandResult)
+        done, _ = run(shell, text)
+        assert isinstance(done.result, CommandResult), done.result
         assert "requested" in done.result.text()
     assert double.requests == [
-        {"role": "PROJECT_EXECUTOR", "scope": "churn", "reason": "because I train models"},
+        {"role": "PROJECT_EXECUTOR", "scope": "churn", "reason": "I train models", "duration": "4h"},
         {"role": "PROJECT_READER", "scope": "p2", "reason": ""},
         {"role": "PROJECT_CREATOR", "scope": "system", "reason": ""},
-        {"role": "PROJECT_ADMIN", "scope": "p2", "reason": "why"},
+        {"role": "PROJECT_ADMIN", "scope": "p2", "reason": "of the migration"},
     ]
-    done, _ = run(shell, "%aizen ask NONE")
+    double.requests.clear()
+    run(shell, "request PROJECT_READER until 2027-01-31")
+    assert datetime.fromisoformat(double.requests[0]["until"]) == datetime(2027, 2, 1).astimezone()
+    done, _ = run(shell, "request NONE")
     assert "there is no role `NONE`" in done.result.text()
-    done, _ = run(shell, "%aizen ask")
-    assert "role is missing" in done.result.text()
+    done, _ = run(shell, "%aizen request")
+    assert "which role?" in done.result.text()
+    done, _ = run(shell, "request PROJECT_READER until soon")
+    assert "`soon` is not a day" in done.result.text()
 
 
 @pytest.mark.parametrize(
@@ -268,7 +288,7 @@ def test_a_stream_has_one_bar_and_a_result(shell: Any, double: ServiceDouble) ->
         *events, {"event": "log", "line": "loss 0.4"}, {"event": "end", "state": "done", "result": TABLE, "message": ""}
     )
     runner: CommandRunner = shell._aizen_extension.runner
-    runner._rich = True
+    runner.rich = True
     done, captured = run(shell, "start training churn")
     assert done.result.rows == (("churn",),)
     assert done.result.log == ("loss 0.4",)
@@ -305,7 +325,7 @@ def test_a_broken_stream_is_reported(shell: Any, double: ServiceDouble, monkeypa
     run(shell, "%aizen help")
     done, _ = run(shell, "start training churn")
     assert isinstance(done.result, Notice)
-    assert "`status training churn` shows its state" in done.result.text()
+    assert "`%aizen attach dddddddd` follows" in done.result.text()
     assert "may not have been executed" not in done.result.text(), "its decision was received"
 
 
@@ -334,8 +354,8 @@ def test_an_interrupt_does_not_stop_the_job(
     with within(30):
         done, captured = run(shell, "start training churn")
     assert isinstance(done.error_in_exec, CommandStillRunning)
-    assert "is still running" in captured.stdout
-    assert "`stop training churn` stops it" in captured.stdout
+    assert "`start training churn` goes on as job dddddddd" in captured.stdout
+    assert "`%aizen stop dddddddd` stops it" in captured.stdout
     assert "Traceback" not in captured.stdout
 
 
@@ -344,45 +364,6 @@ def test_setting_the_project_updates_the_environment(shell: Any, double: Service
     double.scripts["set project p2"] = respond_with(result)
     run(shell, "set project p2")
     assert os.environ["AIZEN_PROJECT"] == "p2"
-
-
-def completions(shell: Any, text: str) -> list[str]:
-    with provisionalcompleter():
-        return [completion.text for completion in shell.Completer.completions(text, len(text))]
-
-
-def test_completion_after_the_magic(shell: Any, double: ServiceDouble) -> None:
-    assert "training" in completions(shell, "%aizen start tr")
-    assert completions(shell, "%aizen ask PROJECT_RE") == ["PROJECT_READER"]
-    assert set(completions(shell, "%aizen list data-")) >= {"data-quality", "data-drift"}
-    assert "start" in completions(shell, "%aizen sta")
-    assert "off" in completions(shell, "%aizen of")
-    assert completions(shell, "%aizen start tr") == ["training"], "no completions of Python"
-    assert double.catalog_requests == 1
-
-
-def test_completion_in_plain_text(shell: Any, double: ServiceDouble) -> None:
-    assert "training" not in completions(shell, "start tr"), "the catalog is not fetched for Python's completions"
-    assert double.catalog_requests == 0
-    completions(shell, "%aizen ")
-    assert completions(shell, "start tr") == ["training"]
-    assert "PROJECT_READER" in completions(shell, "grant role PROJECT_R")
-    assert any(word.endswith("PROJECT_READER") for word in completions(shell, "grant role PROJECT_ADMIN,PROJECT_R"))
-    assert "dataclasses" in completions(shell, "import da"), "Python's modules are still completed"
-    shell.user_ns["training_set"] = 1
-    assert "training_set" in completions(shell, "training_s")
-    assert "training_set" in completions(shell, "x = training_s")
-
-
-def test_completion_sends_one_request_to_an_unreachable_service(
-    double: ServiceDouble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    double.catalog_status = 503
-    matcher = make_matcher(CommandRunner(NotebookClient.from_environment(double.environment())))
-    for _ in range(5):
-        context = CompletionContext(token="s", full_text="%aizen s", cursor_position=8, cursor_line=0, limit=None)
-        assert matcher(context)["completions"] == []
-    assert double.catalog_requests == 1
 
 
 def test_loading_twice_installs_once_and_unloading_removes_all(shell: Any, double: ServiceDouble) -> None:

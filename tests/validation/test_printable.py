@@ -16,7 +16,7 @@ OTHER_IMPLEMENTATIONS = {
     "alerts/message.py": "a blank instead, which a mail header carries",
     "store/audit_log/record.py": "the bytes of rows are hashed and stay as they were",
     "commands/lexer.py": "plain ASCII",
-    "notebook/display.py": "imports nothing of ours",
+    "notebook/display/text.py": "imports nothing of ours",
 }
 """Modules with their own escaping, with the reason."""
 

@@ -81,6 +81,7 @@ async def show_catalog(ctx: RequestContext) -> JsonResponse:
                     "grammar": entry.grammar,
                     "description": entry.description,
                     "least_role": entry.least_role,
+                    "only_reads": catalog.only_reads(entry),
                 }
                 for words, entry in (
                     *catalog.commands.items(),

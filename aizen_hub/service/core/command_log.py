@@ -122,9 +122,7 @@ class CommandLog:
                 try:
                     in_flight.idempotency_key.store_response(tx, JsonResponse({"id": command.id}))
                 except IntegrityError:
-                    raise Conflict(
-                        "the same request is being carried out", remedy="ask `GET /api/v1/commands/{id}` or wait"
-                    ) from None
+                    raise Conflict("the same request is being carried out", remedy="wait for its end") from None
             leases.add_command(tx, command, self.owner, in_flight.command)
             tx.audit("intent", project=command.project, command=in_flight.command, details={"decision": command.id})
 

@@ -11,7 +11,7 @@ from aizen_hub.accounts.sessions import locks, project_closing, server_sessions
 from aizen_hub.accounts.users import registration
 from aizen_hub.notebook.client import NotebookClient
 from aizen_hub.notebook.command_runner import CommandRunner
-from aizen_hub.notebook.display import Refusal
+from aizen_hub.notebook.display.refusal import Refusal
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
@@ -60,7 +60,7 @@ async def test_the_notebook_says_who_ended_the_session_when_and_why(
     output = await notebook(service, session)
     assert output.title == "Your session has ended"
     assert re.fullmatch(f"{who} at {AT}: überprüft: \u201ezu lange\u201c", output.sentence), output.sentence
-    assert "what you can do: start your server again at the hub" in output.text()
+    assert "→ start your server again at the hub" in output.text()
 
 
 async def test_a_lock_is_told_with_its_reason(service: Driver) -> None:  # noqa: F811
@@ -70,7 +70,7 @@ async def test_a_lock_is_told_with_its_reason(service: Driver) -> None:  # noqa:
     assert re.fullmatch(
         f"`boss` ended your server's session at {AT}: your account was locked: laptop lost", output.sentence
     )
-    assert "what you can do: ask an administrator" in output.text()
+    assert "→ ask an administrator" in output.text()
 
 
 @pytest.mark.parametrize(

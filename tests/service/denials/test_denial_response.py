@@ -35,7 +35,7 @@ async def test_a_role_of_the_system_is_asked_for_in_the_system(service: Driver) 
     assert problem["decision"]["role"] == "PROJECT_CREATOR"
     assert (problem["scope"], problem["who_can_grant"]) == ("system", ["boss"])
     assert problem["remedy"] == (
-        "ask `boss` for the role PROJECT_CREATOR in the system, or request it with `%aizen ask PROJECT_CREATOR`"
+        "ask `boss` for the role PROJECT_CREATOR in the system, or request it with `request PROJECT_CREATOR`"
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from aizen_hub.accounts import command_handlers, pending_changes
 from aizen_hub.accounts.roles import access_requests
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
+from aizen_hub.problems import BadInput, Fault
 from aizen_hub.service.api.change_response import authorized_result, result_response, wants_dry_run
 from aizen_hub.service.api.schemas.access import Comment
 from aizen_hub.service.api.schemas.groups import Approval, NewAccessRequest, RequestsQuery
@@ -20,6 +23,7 @@ from aizen_hub.service.http.route import (
 )
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.validation.duration import EXAMPLE, parse_duration
 
 IN_PANEL = frozenset({AuthMethod.BROWSER})
 
@@ -37,10 +41,21 @@ async def create_request(ctx: RequestContext) -> JsonResponse:
 
     def operation(tx: WriteTransaction) -> JsonResponse:
         tx.dry_run = wants_dry_run(ctx)  # refused
-        made = access_requests.request_access(tx, body.role, body.scope, reason=body.reason, until=body.until)
+        ends = _end_of(body, tx.now)
+        made = access_requests.request_access(tx, body.role, body.scope, reason=body.reason, until=ends)
         return result_response(made, tx, 201)
 
     return await ctx.authorized_write(lambda tx, _: operation(tx))
+
+
+def _end_of(body: NewAccessRequest, now: datetime) -> datetime | None:
+    if body.duration is None:
+        return body.until
+    duration = parse_duration(body.duration)
+    if duration is None or body.until is not None:
+        detail = "this is not a duration" if duration is None else "give either `until` or `duration`"
+        raise BadInput(detail, remedy=EXAMPLE, faults=[Fault("/duration", detail)])
+    return now + duration
 
 
 async def approve_request(ctx: RequestContext) -> JsonResponse:

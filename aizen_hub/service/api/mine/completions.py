@@ -30,7 +30,7 @@ _u, _g, _s, _p, _j = tables.users, tables.groups, tables.service_accounts, table
 
 async def complete(ctx: RequestContext) -> JsonResponse:
     query: CompletionsQuery = ctx.query
-    project = ctx.actor.project if ctx.actor.session is not None else query.project
+    project = query.project or ctx.actor.project
 
     def operation(tx: ActorTransaction) -> dict[str, Any]:
         visible = VisibleObjects(tx)

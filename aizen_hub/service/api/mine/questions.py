@@ -36,7 +36,7 @@ async def ask_about_command(ctx: RequestContext) -> JsonResponse:
     """Answer as the command would be decided; for one that grants roles, by the rules for granting them too."""
     body: CommandQuestion = ctx.body
     command, complete = _read_command(ctx, body.line)
-    project = _project(ctx, body.project)
+    project = body.project or ctx.actor.project
     request = _decision_request(ctx, command, project, complete)
 
     def operation(tx: ActorTransaction) -> tuple[dict[str, Any], bool]:
@@ -72,7 +72,7 @@ async def ask_about_command(ctx: RequestContext) -> JsonResponse:
 
 async def list_allowed_commands(ctx: RequestContext) -> JsonResponse:
     query: AllowedCommandsQuery = ctx.query
-    project = _project(ctx, query.project)
+    project = query.project or ctx.actor.project
 
     def operation(tx: ActorTransaction) -> dict[str, Any]:
         allowed = []
@@ -95,10 +95,6 @@ async def list_allowed_commands(ctx: RequestContext) -> JsonResponse:
         return {"project": project, "commands": allowed, "total": len(tx.catalog.commands)}
 
     return JsonResponse(await ctx.authorized_read(operation))
-
-
-def _project(ctx: RequestContext, named: str | None) -> str | None:
-    return ctx.actor.project if ctx.actor.session is not None else named
 
 
 def _decision_request(ctx: RequestContext, command: Command, project: str | None, complete: bool) -> DecisionRequest:

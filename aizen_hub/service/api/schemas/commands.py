@@ -93,6 +93,7 @@ class CatalogCommand(ResponseModel):
     scope: str
     grammar: str
     description: str
+    only_reads: bool
 
 
 class CatalogView(ResponseModel):

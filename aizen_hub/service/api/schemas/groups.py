@@ -70,10 +70,13 @@ class NewCredential(Schema):
 
 
 class NewAccessRequest(Schema):
+    """A request; its end is ``until``, or ``duration`` after it is made, such as ``4h``."""
+
     role: Name
     scope: Scope
     reason: Note = ""
     until: Timestamp | None = None
+    duration: Annotated[str, Field(max_length=40)] | None = None
 
 
 class Approval(Schema):
