@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from aizen_hub.alerts.message import AlertEvent
+from aizen_hub.authorization import checks
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import outbox, project_alerts, users
 
@@ -81,7 +83,7 @@ def alert_project_subscribers(
     except_user: str | None = None,
     to_webhook: bool = True,
 ) -> int:
-    """Write an alert for all users who subscribed to ``service`` (e.g. ``training``) in a project; see `alert_user`.
+    """Write an alert for all members who subscribed to ``service`` (e.g. ``training``) in a project; see `alert_user`.
 
     Parameters
     ----------
@@ -95,7 +97,12 @@ def alert_project_subscribers(
     rows = tx.conn.execute(
         select(project_alerts.c.user).where(project_alerts.c.project == project, project_alerts.c.service == service)
     )
-    names = [name for name in rows.scalars() if name != except_user]
+    # Who left the project keeps the choice, and hears nothing of it (R72).
+    names = [
+        name
+        for name in rows.scalars()
+        if name != except_user and checks.can_see_project(tx, Identity.user(name), project)
+    ]
     return _write_alerts(tx, names, event, payload, deduplication_key, to_webhook=to_webhook)
 
 

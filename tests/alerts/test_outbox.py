@@ -19,9 +19,9 @@ from sqlalchemy import create_engine, insert, select
 from aizen_hub.alerts.delivery import MAX_ATTEMPTS, AlertDelivery
 from aizen_hub.alerts.expiry import alert_expiring_assignments
 from aizen_hub.alerts.message import AlertEvent, compose_message
-from aizen_hub.alerts.outbox import alert_project_subscribers, alert_user
+from aizen_hub.alerts.outbox import alert_user
 from aizen_hub.settings import AlertSettings, MailSettings
-from aizen_hub.store.tables import assignment_rows, metadata, outbox, project_alerts, users
+from aizen_hub.store.tables import assignment_rows, metadata, outbox, users
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -146,14 +146,6 @@ def test_preferences_choose_the_channels(engine, user, channels):
     with engine.begin() as conn:
         alert_user(fake_transaction(conn), user, AlertEvent.ROLE_GRANTED, GRANT)
     assert sorted(row.channel for row in rows(engine)) == channels
-
-
-def test_only_subscribers_of_that_service_are_alerted(engine):
-    with engine.begin() as conn:
-        conn.execute(insert(project_alerts).values(project="fraud", user="ada", service="training"))
-        alert_project_subscribers(fake_transaction(conn), "fraud", "prediction", AlertEvent.JOB_DONE, {})
-        alert_project_subscribers(fake_transaction(conn), "fraud", "training", AlertEvent.JOB_FAILED, {})
-    assert [(row.recipient, row.event) for row in rows(engine) if row.channel == "email"] == [("ada", "job-failed")]
 
 
 def test_an_email_arrives_once_and_describes_the_event(engine, mailbox):

@@ -53,6 +53,8 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/me/commands/{project}": (("me/commands/p1", "eve"),),
     "/me/leave/{project}": (("me/leave/p1", "eve"),),
     "/account": (("account", "eve"), ("account", LONG_NAME)),
+    "/account/alerts": (("account/alerts", "eve"), ("account/alerts", "nil")),
+    "/account/alerts/{project}": (("account/alerts/p1", "eve"),),
     "/requests": (("requests", "ada"), ("requests", "boss")),
     "/requests/{request}": (("requests/{request}", "ada"), ("requests/{request}", "rob")),
     "/changes/{change}": (("changes/{change}", "boss"),),

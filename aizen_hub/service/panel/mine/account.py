@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from aizen_hub.accounts import identities
 from aizen_hub.accounts.credentials import passwords, second_factor
@@ -31,7 +31,6 @@ _MESSAGES = {
     "linked": "You can now sign in with that login as well.",
     "unlinked": f"That login can no longer be used. {SIGNED_OUT}",
 }
-_MAX_ALERTS = 50
 _p, _alerts = tables.passwords, tables.project_alerts
 
 
@@ -111,7 +110,7 @@ def account_data(viewer: Viewer) -> dict[str, Any]:
     tx = viewer.tx
     user = identities.get_user(tx, viewer.identity.name)
     labels = {provider.name: provider.label or provider.name for provider in tx.settings.providers}
-    job_alerts = tx.conn.execute(select(_alerts).where(_alerts.c.user == user.name).limit(_MAX_ALERTS)).all()
+    alerted = select(func.count(_alerts.c.project.distinct())).where(_alerts.c.user == user.name)
     return {
         "user": user,
         "typed": None,
@@ -125,7 +124,7 @@ def account_data(viewer: Viewer) -> dict[str, Any]:
         "min_characters": passwords.MIN_CHARACTERS,
         "mails": tx.settings.alerts.mail is not None,
         "phones": tx.settings.alerts.webhook_url is not None,
-        "job_alerts": job_alerts,
+        "alerting_projects": tx.conn.execute(alerted).scalar_one(),
     }
 
 

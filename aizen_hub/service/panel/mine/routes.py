@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from aizen_hub.service.panel.mine import access, account, asking, commands, leaving, requests, second_factor, sessions
+from aizen_hub.service.panel.mine import (
+    access,
+    account,
+    alerts,
+    asking,
+    commands,
+    leaving,
+    requests,
+    second_factor,
+    sessions,
+)
 
 ROUTES = (
     *access.ROUTES,
@@ -12,5 +22,6 @@ ROUTES = (
     *commands.ROUTES,
     *sessions.ROUTES,
     *account.ROUTES,
+    *alerts.ROUTES,
     *second_factor.ROUTES,
 )
