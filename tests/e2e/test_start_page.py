@@ -19,6 +19,20 @@ START_MS = 120_000
 PROJECTS = ("churn", "forecast", "pricing", "vision", "scratch", "speech", "routing", "fraud")
 
 
+HELD_START = """
+async def _hold_start(spawner):
+    import asyncio, pathlib
+    for _ in range(600 if spawner.user.name == "erin" else 0):
+        if pathlib.Path("go-on").exists():
+            return
+        await asyncio.sleep(0.1)
+
+c.Spawner.pre_spawn_hook = _hold_start
+c.Spawner.http_timeout = c.Spawner.start_timeout = 120
+"""
+"""Servers of erin start after a file was made, so that the page of a starting server can be read."""
+
+
 def seed(tx: Any) -> None:
     from sqlalchemy import update
 
@@ -39,7 +53,8 @@ def seed(tx: Any) -> None:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     accounts = {"alice": "AIZEN_ADMIN", "paul": "", "erin": "", "mona": "", "nora": "", "nils": ""}
     fake = ("erin", "nora", "mona")
-    with running_hub(tmp_path_factory.mktemp("s"), accounts=accounts, seed=seed, fake_servers=fake) as running:
+    folder = tmp_path_factory.mktemp("s")
+    with running_hub(folder, accounts=accounts, seed=seed, config=HELD_START, fake_servers=fake) as running:
         yield running
 
 
@@ -48,7 +63,7 @@ def enter(hub: HubHandle, person: Callable[[], BrowserUser]) -> Callable[[str, s
     def sign_in(name: str, page: str = "/hub/spawn") -> BrowserUser:
         user = person()
         user.login(name, hub.passwords[name])
-        user.page.wait_for_url("**/hub/**")
+        user.page.wait_for_url(lambda url: "/hub/login" not in url)
         user.page.goto(page)
         return user
 
@@ -103,11 +118,15 @@ def test_the_way_to_ask_works_without_scripts(hub: HubHandle, chromium: Any) -> 
 
 
 def test_one_project_is_no_choice_and_the_start_says_where_its_role_came_from(
-    enter: Callable[..., BrowserUser],
+    hub: HubHandle, enter: Callable[..., BrowserUser]
 ) -> None:
     erin = enter("erin")
     assert erin.page.locator("#spawn_form input[type=radio]").count() == 0
     erin.page.click("button:has-text('Start')")
+    erin.page.wait_for_url("**/spawn-pending/**")
+    assert "Your server for churn is starting" in erin.page.inner_text("#aizen-starting")
+    assert "PROJECT_EXECUTOR from" in erin.page.inner_text("#aizen-roles")
+    (hub.folder / "go-on").touch()
     erin.page.wait_for_url("**/user/erin/**", timeout=START_MS)
     erin.page.goto("/hub/home")
     assert erin.page.inner_text("#aizen-default-project") == "In churn."
@@ -133,6 +152,14 @@ def test_eight_projects_are_searched_and_the_last_used_is_first(enter: Callable[
     assert mona.page.inner_text("tr[data-server-name=second] .aizen-project") == "In vision."
     assert mona.page.inner_text("#aizen-default-project") == "In speech."
     assert mona.page.locator("#aizen-server-projects").count() == 0, "each project is beside its server"
+
+
+def test_a_refused_start_leads_to_its_explanation(enter: Callable[..., BrowserUser]) -> None:
+    erin = enter("erin", "/hub/spawn/erin/other?opt-project=fraud")
+    refusal = erin.page.locator(".spawn-error-msg")
+    assert refusal.inner_text().startswith("There is no project fraud that you may enter")
+    refusal.locator("text=Why").click()
+    erin.page.wait_for_url("**/services/aizen/why?do=enter**")
 
 
 def test_an_admin_without_a_role_starts_without_a_project(enter: Callable[..., BrowserUser]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import pwd
+import re
 from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, SpawnException
+from markupsafe import Markup
 
 from aizen_hub.api_models.sessions import OpenSessionResponse
 from aizen_hub.client.service_client import ServiceClient
@@ -26,6 +28,7 @@ from aizen_hub.validation.printable import excerpt
 log = logging.getLogger("aizen_hub.spawn")
 
 MAX_PROJECT = 256
+_NAME = re.compile(r"`([^`]*)`")
 
 
 class SessionManager:
@@ -208,12 +211,12 @@ def spawn_error(
     """
     text = message[:1].upper() + message[1:]
     full_text = f"{text}. {remedy[:1].upper()}{remedy[1:]}." if remedy else f"{text}."
-    html_text = f"{escape(text)}.<br>{escape(remedy[:1].upper() + remedy[1:])}." if remedy else f"{escape(text)}."
+    html_text = _NAME.sub(r"<code>\1</code>", escape(full_text))
     if why is not None:
         full_text = f"{full_text} Why: {why}"
-        html_text = f'{html_text}<br><a href="{escape(why)}">Why</a>'
+        html_text = f'{html_text} <a href="{escape(why)}">Why</a>'
     exception = SpawnException(full_text, reason=reason, message_html=html_text, status_code=status)
     # The spawn page shows this text where it is set, and otherwise the exception with its type and status.
     exception.jupyterhub_message = full_text
-    exception.jupyterhub_html_message = html_text
+    exception.jupyterhub_html_message = Markup(html_text)  # noqa: S704 - escaped above
     return exception

@@ -22,6 +22,7 @@ from aizen_hub.store import tables
 _SCOPES_PER_PAGE = 20
 _MAX_REQUESTS = 5
 _MAX_SESSIONS = 5
+_MAX_ACTING = 3
 _p = tables.projects
 
 
@@ -36,7 +37,8 @@ async def show_access(ctx: RequestContext) -> RawResponse:
         tx, identity = viewer.tx, viewer.identity
         access = list_access(tx, identity, after=ctx.query.after, limit=_SCOPES_PER_PAGE)
         own_requests = access_requests.list_own_requests(tx, identity, _MAX_REQUESTS)
-        running = sessions.own_sessions(viewer)
+        running, acting = sessions.split_acting(sessions.own_sessions(viewer))
+        jobs = sessions.acting_jobs(viewer)
         return {
             "access": access,
             "descriptions": _descriptions(viewer, access.scopes),
@@ -44,6 +46,9 @@ async def show_access(ctx: RequestContext) -> RawResponse:
             "sessions": running[:_MAX_SESSIONS],
             "session_count": len(running),
             "running_in": {row.project for row in running},
+            "acting": acting[:_MAX_ACTING],
+            "acting_jobs": jobs[:_MAX_ACTING],
+            "acting_count": len(acting) + len(jobs),
             "requests": own_requests.rows,
             "more_requests": own_requests.data["more"],
             **asking.form_variables(viewer, asking.empty_form()),

@@ -20,7 +20,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 
 _s, _j, _accounts = tables.sessions, tables.jobs, tables.service_accounts
-ACTING = "acting/"
+_ACTING = "acting/"
 """How the server of a session begins with which a service account acts for a user."""
 _MAX_JOBS = 20
 
@@ -33,10 +33,11 @@ class SessionForm(Form):
 
 async def show_sessions(ctx: RequestContext) -> RawResponse:
     def read(viewer: Viewer) -> dict[str, Any]:
-        rows, jobs = own_sessions(viewer), _acting_jobs(viewer)
+        rows, jobs = own_sessions(viewer), acting_jobs(viewer)
+        running, acting = split_acting(rows)
         return {
-            "running": [row for row in rows if not row.server.startswith(ACTING)],
-            "acting": [row for row in rows if row.server.startswith(ACTING)],
+            "running": running,
+            "acting": acting,
             "session_count": len(rows),
             "jobs": jobs[:_MAX_JOBS],
             "more_jobs": len(jobs) > _MAX_JOBS,
@@ -56,7 +57,13 @@ def own_sessions(viewer: Viewer) -> Sequence[Any]:
     return viewer.tx.conn.execute(of_viewer.order_by(_s.c.started.desc())).all()
 
 
-def _acting_jobs(viewer: Viewer) -> Sequence[Any]:
+def split_acting(rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the sessions of servers, and those with which service accounts act for the viewer."""
+    acting = [row for row in rows if row.server.startswith(_ACTING)]
+    return [row for row in rows if row not in acting], acting
+
+
+def acting_jobs(viewer: Viewer) -> Sequence[Any]:
     """Return the newest jobs that service accounts started in the name of the viewer, one more than are shown."""
     query = select(_j).where(_j.c.user == viewer.identity.name, _j.c.acting.is_not(None))
     return viewer.tx.conn.execute(query.order_by(_j.c.started.desc()).limit(_MAX_JOBS + 1)).all()

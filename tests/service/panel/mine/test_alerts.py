@@ -25,7 +25,7 @@ async def test_alerts_are_chosen_by_project(window: Window, hub_service: Driver)
     assert "llm, training" in (await window.get("account/alerts")).body.decode()
     ticked = re.findall(r'value="(\w+)" checked', (await window.get("account/alerts/p1")).body.decode())
     assert sorted(ticked) == ["llm", "training"]
-    assert "Besides, 1 project tells you of jobs" in (await window.get("account")).body.decode()
+    assert "1 project tells you of jobs" in (await window.get("account")).body.decode()
     assert (await window.post("account/alerts/p1", {"xsrf": xsrf})).status == 303
     assert "llm, training" not in (await window.get("account/alerts")).body.decode()
 

@@ -52,6 +52,7 @@ async def test_what_a_service_account_does_in_my_name(window: Window, hub_servic
             )
         )
     await window.sign_in("eve")
-    page = (await window.get("me/sessions")).body.decode()
-    assert "<code>start training night</code>" in page
-    assert "robot" in page
+    for address in ("me", "me/sessions"):
+        page = (await window.get(address)).body.decode()
+        assert "Done in my name" in page
+        assert "service-account robot ran <code>start training night</code> in p1" in page
