@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from aizen_hub.accounts.groups import management
+from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.panel.identity_rows import find_lock
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
@@ -19,6 +21,8 @@ SELECTED, STOP = "people/-/selected", "people/-/selected/stop"
 
 def seed(tx: WriteTransaction) -> None:
     management.create_group(tx, "interns", description="For the summer")
+    custom_roles.create_role(tx, "STOPPER", permissions=["manage:locks"], scopes=["system"])
+    assignments.write_assignment(tx, "STOPPER", SYSTEM, Identity.user("zoe"))
 
 
 def stopped(panel: PanelService, *names: str) -> list[str]:
@@ -80,6 +84,20 @@ def test_all_are_stopped_or_none(panel: PanelService) -> None:
 def test_others_are_refused_as_for_a_page_that_does_not_exist(panel: PanelService, action: str) -> None:
     assert panel.post("ada", SELECTED, {"who": ["eve"], "action": action}).status == 404
     assert panel.post("ada", STOP, {"who": ["eve"], "reason": "x"}).status in (403, 404)
+    assert stopped(panel, "eve") == []
+
+
+@pytest.mark.proves("R72")
+def test_whom_one_does_not_see_is_as_if_there_was_no_such_person(panel: PanelService) -> None:
+    """zoe may stop people, and sees those of p2 only."""
+    panel.sign_in_again("zoe")
+    texts = [
+        text_of(panel.post("zoe", SELECTED, {"who": [name], "action": "stop"}).body.decode()).replace(name, "NAME")
+        for name in ("eve", "no-such-person")
+    ]
+    assert texts[0] == texts[1]
+    statuses = {panel.post("zoe", STOP, {"who": [name], "reason": "x"}).status for name in ("eve", "no-such-person")}
+    assert len(statuses) == 1
     assert stopped(panel, "eve") == []
 
 
