@@ -172,7 +172,7 @@ def member_rows(tx: ActorTransaction, project: str, members: Sequence[RosterRow]
 
 def _note(tx: ActorTransaction, member: RosterRow) -> str:
     if not member.is_direct:
-        return "through the group"
+        return "by group"
     if member.mapped:
         return "by a directory rule"
     if member.creator:

@@ -22,7 +22,7 @@ def test_each_role_with_its_source(panel: PanelService) -> None:
     assert "Rita Sandoval" in content
     assert "created the project" in content
     assert "Group crew" in content
-    assert "through the group" in content
+    assert "by group" in content
     for name, role, offered in (
         ("user:rita", "PROJECT_READER", True),
         ("group:crew", "PROJECT_EXECUTOR", True),
