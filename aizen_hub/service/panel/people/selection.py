@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
-from aizen_hub.problems import NotFound, Problem
+from aizen_hub.problems import BadInput, NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.http.form import Form, Ticked, Typed
@@ -140,7 +140,9 @@ def _require(viewer: Viewer, permission: str) -> None:
 
 def _read_people(viewer: Viewer, names: tuple[str, ...]) -> list[Any]:
     """Return the rows of the ticked people whom the viewer may see, by name; others are as if they did not exist."""
-    visible = [name for name in names[:MAX_TICKED] if viewer.sees(Identity.user(name))]
+    if len(names) > MAX_TICKED:
+        raise BadInput(f"{len(names)} people are ticked; {MAX_TICKED} at once are possible")
+    visible = [name for name in names if viewer.sees(Identity.user(name))]
     query = select(_u.c.name, _u.c.display_name).where(_u.c.name.in_(visible)).order_by(_u.c.name)
     return list(viewer.tx.conn.execute(query))
 

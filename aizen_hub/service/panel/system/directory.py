@@ -74,6 +74,8 @@ async def _show(
         tx = viewer.tx
         left = select(_u.c.name, _u.c.display_name, _u.c.provider, _u.c.gone_at, _u.c.last_seen)
         left = left.where(_u.c.gone_at.is_not(None)).order_by(_u.c.gone_at.desc(), _u.c.name)
+        if viewer.people is not None:
+            left = left.where(_u.c.name.in_(sorted(viewer.people)))
         counts = select(_u.c.provider, func.count().label("people"), func.max(_u.c.last_seen).label("seen"))
         rules = tx.conn.execute(select(_t).order_by(_t.c.provider, _t.c.group, _t.c.role)).all()
         return {

@@ -101,6 +101,13 @@ def test_whom_one_does_not_see_is_as_if_there_was_no_such_person(panel: PanelSer
     assert stopped(panel, "eve") == []
 
 
+def test_more_than_a_page_of_people_is_refused(panel: PanelService) -> None:
+    names = [f"person-{number}" for number in range(26)]
+    response = panel.post("boss", SELECTED, {"who": names, "action": "stop"})
+    assert response.status in (400, 422)
+    assert "26 people are ticked" in text_of(response.body.decode())
+
+
 def test_nothing_is_ticked(panel: PanelService) -> None:
     assert panel.post("boss", SELECTED, {"action": "stop"}).headers["Location"] == "/services/aizen/people"
     assert "Tick people in the list first." in text_of(panel.get("boss", "people"))

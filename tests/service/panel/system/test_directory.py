@@ -9,7 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from aizen_hub.accounts.groups import mapping_rules
+from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.accounts.users import registration
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
@@ -18,6 +21,8 @@ from tests.fixtures.panel import PanelService
 def seed(tx: WriteTransaction) -> None:
     mapping_rules.create_rule(tx, "lab", "crew", "PROJECT_EXECUTOR", "p1")
     mapping_rules.create_rule(tx, "lab", "aizen-{project}-readers", "PROJECT_READER")
+    custom_roles.create_role(tx, "GROUPER", permissions=["manage:groups"], scopes=["system"])
+    assignments.write_assignment(tx, "GROUPER", SYSTEM, Identity.user("zoe"))
 
 
 def revision(panel: PanelService) -> int:
@@ -106,6 +111,7 @@ def test_who_left_the_directory_is_listed_until_they_sign_in_again(panel: PanelS
     departure = {"provider": "lab", "subject": "lea-1"}
     assert panel.run(panel.driver.hub("POST", "/login/departures", departure)).status == 204
     assert "The roles of lea" in panel.get("boss", "directory")
+    assert "The roles of lea" not in panel.get("zoe", "directory"), "zoe manages groups, and sees the people of p2 only"
     assert "Left the directory" in panel.get("boss", "people?state=left")
     assert "people/lea" not in panel.get("boss", "people?state=active")
     assert panel.run(panel.driver.hub("POST", "/login", report)).status == 200
