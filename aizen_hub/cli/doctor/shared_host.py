@@ -14,6 +14,8 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 _HIDDEN = re.compile(r"\bhidepid=(1|2|4|noaccess|invisible|ptraceable)\b")
 _OTHER_HOST_SPAWNER = re.compile("systemd|batch|slurm|torque|pbs|condor|lsf|gridengine", re.IGNORECASE)
 """Spawners that use one account per user, on machines that `configure` does not know."""
+_WITH_SOCKETS = ("aizen-slurm", "AizenSlurmSpawner")
+"""Those that choose sockets for kernels themselves."""
 
 
 def check_shared_host(hub: Any, settings: Settings) -> Iterator[CheckResult]:
@@ -39,6 +41,7 @@ def check_shared_host(hub: Any, settings: Settings) -> Iterator[CheckResult]:
     if (
         not shares_this_machine
         and _OTHER_HOST_SPAWNER.search(name)
+        and name.rpartition(".")[2] not in _WITH_SOCKETS
         and not _sets_transport(hub, name.rpartition(".")[2])
     ):
         yield CheckResult.warning(

@@ -55,6 +55,11 @@ def test_a_system_without_proc_is_not_checked(tmp_path: Path, monkeypatch: pytes
     assert run_check("localprocess") == []
 
 
+@pytest.mark.parametrize("spawner", ["aizen-slurm", "aizen_hub.hub.spawn.slurm.AizenSlurmSpawner"])
+def test_kernels_of_our_own_batch_jobs_use_sockets(spawner: str) -> None:
+    assert run_check(spawner) == []
+
+
 @pytest.mark.parametrize("spawner", ["systemdspawner.SystemdSpawner", "batchspawner.SlurmSpawner", "systemd"])
 def test_unencrypted_kernel_traffic_is_reported(spawner: str) -> None:
     assert run_check(spawner) == ["warn"]
