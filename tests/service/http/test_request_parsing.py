@@ -243,12 +243,12 @@ async def test_an_endless_body_is_refused(service: Driver) -> None:
 async def test_an_unexpected_error_is_503_with_an_id_and_nothing_else(
     service: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from aizen_hub.accounts.roles import limits
+    from aizen_hub.accounts.sessions import project_entry
 
     def fail(*_: object) -> None:
         raise RuntimeError("secret-in-a-message")
 
-    monkeypatch.setattr(limits, "limit_values", fail)
+    monkeypatch.setattr(project_entry, "active_roles", fail)
     answer = await service.hub("GET", "/sessions/choices?user=eve")
     assert (answer.status, answer.json["type"]) == (503, "/services/aizen/docs/problems/unavailable")
     assert b"secret" not in answer.body
