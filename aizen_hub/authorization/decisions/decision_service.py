@@ -154,6 +154,8 @@ class DecisionService:
 
     def redacted_text(self, command: Command) -> str:
         """Return the text of a command without its secrets, as it may be recorded."""
+        if not command.entry.secret:
+            return command.canonical
         return command.redacted(_redact) if self.hasher is None else self.hasher.redact(command)
 
     def close(self) -> None:

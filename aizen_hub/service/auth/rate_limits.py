@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from aizen_hub.problems import TooManyRequests
 
@@ -137,9 +137,10 @@ class RateLimiter:
             if principal.rate_limited_by_source:
                 self._require_no_wait("source", self._by_source.take(principal.source or ""))
             return _UNLIMITED
-        if session is not None:
-            self._require_no_wait("session", self._by_session.take(session))
-        self._require_no_wait("identity", self._by_identity.take(identity))
+        if session is not None and (wait := self._by_session.take(session)):
+            self._refuse("session", wait)
+        if wait := self._by_identity.take(identity):
+            self._refuse("identity", wait)
         if principal.is_service_account:
             return self._in_flight_slot(identity, self._account_in_flight_limit, "service account")
         return self._in_flight_slot(session or identity, self._in_flight_limit, "session")
@@ -199,12 +200,15 @@ class RateLimiter:
 
     def _require_no_wait(self, limit: str, wait: float) -> None:
         if wait:
-            self._on_refused(limit)
-            raise TooManyRequests(
-                f"too many requests from this {limit}",
-                extensions={"retry_after": max(1, round(wait + 0.5))},
-                remedy="wait and send fewer at a time",
-            )
+            self._refuse(limit, wait)
+
+    def _refuse(self, limit: str, wait: float) -> NoReturn:
+        self._on_refused(limit)
+        raise TooManyRequests(
+            f"too many requests from this {limit}",
+            extensions={"retry_after": max(1, round(wait + 0.5))},
+            remedy="wait and send fewer at a time",
+        )
 
 
 class _InFlightSlot:

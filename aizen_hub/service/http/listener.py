@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
 
+from aizen_hub.authorization.decisions.evaluation import boottime
 from aizen_hub.problems import BadInput, Unavailable
 from aizen_hub.service.http import connection_limits, wire_bounds
 from aizen_hub.service.http.problem_response import bad_request_response
@@ -27,10 +29,45 @@ BUFFERED_BYTES = 4 << 10  # of each body that arrives before it is read
 SMALL_BYTES = 16 << 10
 """A response that an empty send buffer takes whole, so that it never waits for its reader."""
 BACKLOG = 1_024
+GAP_SECONDS = 0.1
+"""Time between two arrivals of data after which requests may have waited unread."""
+WAITED_SECONDS = 5.0
+"""How long requests that may have waited are handled after such a gap."""
 # A half-closed connection counts as closed: aiohttp would not send the response either.
 _HANGUP_EVENTS = getattr(select, "POLLRDHUP", select.POLLHUP)
 
 log = logging.getLogger(__name__)
+
+
+class ArrivalWatch:
+    """Whether requests may have waited unread, for example while this process was suspended.
+
+    Judged by gaps between arrivals. Where few requests arrive, all of them may have.
+
+    Parameters
+    ----------
+    clock : callable
+        In seconds; goes on while the process or the host is suspended.
+    """
+
+    def __init__(self, clock: Callable[[], float] = boottime) -> None:
+        self._clock = clock
+        self._last = self._waited_until = -math.inf
+
+    def note_arrival(self) -> None:
+        """Note that data arrived on a connection."""
+        now = self._clock()
+        if now - self._last > GAP_SECONDS:
+            self._waited_until = now + WAITED_SECONDS
+        self._last = now
+
+    @property
+    def may_have_waited(self) -> bool:
+        """Whether what arrived last may have waited."""
+        return self._last < self._waited_until
+
+
+arrivals = ArrivalWatch()
 
 
 class HardenedConnection(web.RequestHandler):
@@ -55,14 +92,18 @@ class HardenedConnection(web.RequestHandler):
         """Whether the client closed the connection, also where the event loop has not noticed yet.
 
         After this process was suspended, requests are buffered whose senders gave up meanwhile and reported a failure.
+        Asking the system costs as much as the rest of what is done here for a request, so it is asked only then.
         """
         transport = self.transport
-        return transport is None or transport.is_closing() or bool(self._hangup_poll.poll(0))
+        if transport is None or transport.is_closing():
+            return True
+        return arrivals.may_have_waited and bool(self._hangup_poll.poll(0))
 
     def data_received(self, data: bytes) -> None:
         if not data:  # aiohttp goes on with what it has, at every body that is read
             super().data_received(data)
             return
+        arrivals.note_arrival()
         count, ahead = wire_bounds.request_count(self), wire_bounds.is_body_complete(self)
         at_head = wire_bounds.is_at_head(self)
         super().data_received(data)

@@ -300,6 +300,26 @@ async def test_a_request_whose_client_disconnected_is_not_executed(service: Driv
     wire.close()
 
 
+def test_requests_may_have_waited_for_a_while_after_a_gap() -> None:
+    now = 100.0
+    watch = listener.ArrivalWatch(lambda: now)
+
+    def note(*steps: float) -> list[bool]:
+        nonlocal now
+        out = []
+        for step in steps:
+            now += step
+            watch.note_arrival()
+            out.append(watch.may_have_waited)
+        return out
+
+    assert note(0.0) == [True]
+    assert note(*[0.09] * 54) == [True] * 54
+    assert note(*[0.09] * 100)[3:] == [False] * 97
+    assert note(0.11, 0.0, 0.01) == [True, True, True]
+    assert note(*[0.5] * 50) == [True] * 50
+
+
 @pytest.mark.proves("R126")
 async def test_the_body_has_a_deadline(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_limits, "BODY_SECONDS", 0.2)
