@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -69,3 +71,18 @@ def test_a_build_from_the_locked_packages_is_the_committed_one(tmp_path: Path) -
     subprocess.run(["node", "build.mjs"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
     assert contents(tmp_path / "labextension") == contents(LAB / "labextension")
     assert (tmp_path / "source_hash").read_text() == (LAB / "source_hash").read_text()
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_both_parts(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=LAB.parent, check=True, capture_output=True, timeout=300)
+    [wheel] = tmp_path.glob("*.whl")
+    names = {name.partition(".data/data/")[2]: name for name in ZipFile(wheel).namelist()}
+    installed = "share/jupyter/labextensions/aizen-lab/"
+    built = {f"{installed}{name}" for name in contents(LAB / "labextension")}
+    assert built <= set(names)
+    assert f"{installed}install.json" in names
+    enabled = json.loads(ZipFile(wheel).read(names["etc/jupyter/jupyter_server_config.d/aizen-lab.json"]))
+    assert enabled == {"ServerApp": {"jpserver_extensions": {"aizen_hub.lab": True}}}
+    assert not any("node_modules" in name or "lab/src" in name for name in names.values())
