@@ -131,6 +131,7 @@ class Refusal(Renderable):
             "title": self.title,
             "sentence": self.sentence,
             "way_out": self.way_out,
+            "faults": [f"{place}: {text}" for place, text in self.faults()],
             "remedy": self.document.get("remedy"),
             "scope": self.document.get("scope"),
             "project": self.project,

@@ -17,8 +17,6 @@ const STATES: Record<IJob['state'], string> = {
   stopped: 'stopped',
   unknown: 'its state is unknown at present'
 };
-/** States in an output of a job that may go on: the cell was interrupted, or the connection was lost. */
-const MAY_RUN = new Set(['running', 'lost', 'left running']);
 
 /**
  * The progress of a job. While it runs, what the service says now is shown rather than what the output says: the cell
@@ -31,7 +29,7 @@ export function JobView(props: { fields: OutputFields; model: SessionModel; acti
   const own = id === '' ? undefined : model.findJob(id);
   const percent = fields.number('percent');
   const written = (fields.text('state') || 'unknown') as IJob['state'];
-  const mayRun = MAY_RUN.has(written);
+  const mayRun = written === 'running';
   const isStale = own === undefined && mayRun && model.session !== null;
   const state = own?.state ?? (isStale ? 'unknown' : written);
   const job: Pick<IJob, 'line' | 'fraction' | 'message'> = own ?? {

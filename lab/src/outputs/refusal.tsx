@@ -12,6 +12,7 @@ export const REFUSAL_MIME = 'application/vnd.aizen.refusal+json';
 export function RefusalView(props: { fields: OutputFields; model: SessionModel; actions: Actions }): JSX.Element {
   const { fields, model, actions } = props;
   const [role, line, project] = [fields.text('role'), fields.text('line'), fields.text('project')];
+  const scope = fields.text('scope') || project;
   const why = checkedPanelLink(fields.text('why_url'), model.panel);
   const canAsk = role !== '' && fields.texts('who_can_grant').length > 0;
   const details = (
@@ -46,7 +47,7 @@ export function RefusalView(props: { fields: OutputFields; model: SessionModel; 
               type="button"
               className="aizen-primary"
               onClick={() =>
-                actions.requestAccess({ role, scope: project || SYSTEM, reason: line ? `to run: ${line}` : '' })
+                actions.requestAccess({ role, scope: scope || SYSTEM, reason: line ? `to run: ${line}` : '' })
               }
             >
               Ask for {role}…

@@ -106,6 +106,10 @@ def test_errors_in_a_file_are_listed() -> None:
     refusal = Refusal({"title": "Bad", "detail": "one fault", "errors": faults})
     for shown in (refusal.text(), refusal.html().partition("<details")[0]):
         assert "/2/roles/0: no such role (allowed: PROJECT_READER)" in shown
+    bundle = refusal._repr_mimebundle_()
+    assert bundle["application/vnd.aizen.refusal+json"]["faults"] == [
+        "/2/roles/0: no such role (allowed: PROJECT_READER)"
+    ]
 
 
 @pytest.mark.parametrize("suggestion", ["start training churn"])
