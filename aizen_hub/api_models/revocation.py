@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from aizen_hub.api_models.schema import CompleteResponse, Name, Schema
@@ -19,9 +21,12 @@ class RevocationRequest(Schema):
         The record of the user at the hub is deleted too, so that the name can be released.
     sign_out : int, optional
         The revision that changed how the user signs in: servers and their tokens are kept. None to end everything.
+    token_id : str, optional
+        The hub's id of one token: only that one is deleted.
     """
 
     user: Name
+    token_id: Annotated[str | None, Field(pattern=r"^a[0-9]{1,18}$")] = None
     delete: bool = False
     sign_out: int | None = None
 

@@ -46,6 +46,8 @@ _C, _Q, _S, _L, _Y, _R = (
 )
 
 EVENT_TEXTS: Mapping[str, EventText] = {
+    "command-line.signed-in": EventText(_L, "screen", "{actor} signed in the command line"),
+    "command-line.signed-out": EventText(_L, "screen", "{actor} signed the command line out"),
     # roles and their requests
     "role.granted": EventText(_C, "plus", "{actor} gave {target} {role} in {scope}[ from {from}][ until {until}]"),
     "role.revoked": EventText(_C, "minus", "{actor} took {role} in {scope} away from {target}"),

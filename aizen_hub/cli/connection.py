@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from aizen_hub.cli.contexts import CONTEXT_VARIABLE, ContextStore
 from aizen_hub.client.hub_address_client import HubAddressClient
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import NotAuthenticated
@@ -24,28 +25,36 @@ REQUEST_SECONDS = 40.0
 
 
 def pass_client(command: F) -> Callable[..., Any]:
-    """Add ``--url`` and ``--token-file`` to a command and pass it a `SyncClient` as its first argument."""
+    """Add the options of the connection to a command and pass it a `SyncClient` as its first argument."""
 
     @click.option(
         "--url",
         envvar=URL_VARIABLE,
         metavar="URL",
-        help=f"The address of the hub, as in the browser.  [env: {URL_VARIABLE}]",
+        help=f"The address of the hub, as in the browser; default: that of `login`.  [env: {URL_VARIABLE}]",
     )
     @click.option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
-        help=f"A file with your hub token, mode 0600; default: the token in {TOKEN_VARIABLE}.",
+        help=f"A file with your hub token, mode 0600; default: {TOKEN_VARIABLE}, or the token of `login`.",
     )
+    @click.option("--context", help=f"The hub of this context, see `aizen-hub context`.  [env: {CONTEXT_VARIABLE}]")
     @functools.wraps(command)
-    def with_client(*args: Any, url: str | None, token_file: Path | None, **kwargs: Any) -> Any:
-        return command(create_client(url, token_file), *args, **kwargs)
+    def with_client(*args: Any, url: str | None, token_file: Path | None, context: str | None, **kwargs: Any) -> Any:
+        return command(create_client(url, token_file, context=context), *args, **kwargs)
 
     return with_client
 
 
-def create_client(url: str | None, token_file: Path | None) -> SyncClient:
+def create_client(url: str | None, token_file: Path | None, *, context: str | None = None) -> SyncClient:
     """Return a client of the service at the hub's address.
+
+    Parameters
+    ----------
+    url : str or None
+        None: the address of the context.
+    context : str or None
+        Wins over the address and the token of the environment.
 
     Raises
     ------
@@ -53,23 +62,45 @@ def create_client(url: str | None, token_file: Path | None) -> SyncClient:
         The address is missing or invalid, or the token file cannot be read.
     NotAuthenticated
         There is no token.
+    ContextError
     """
-    if not url:
+    address, token = _find_address_and_token(url, context)
+    if not address:
         raise click.UsageError(
-            f"the address of the hub is missing: set {URL_VARIABLE} or --url to the address in the browser"
+            f"the address of the hub is missing: run `aizen-hub login https://…`, or set {URL_VARIABLE} or --url"
         )
     try:
-        token = read_token(token_file) if token_file else os.environ.get(TOKEN_VARIABLE, "").strip()
+        token = read_token(token_file) if token_file else token
         if not token:
             raise NotAuthenticated(
                 "you are not signed in",
-                remedy=f"create a token at {url.rstrip('/')}/hub/token and set {TOKEN_VARIABLE} or --token-file",
+                remedy=f"run `aizen-hub login {address}`; or create a token at {address}/hub/token and set "
+                f"{TOKEN_VARIABLE} or --token-file",
             )
-        return HubAddressClient(url.rstrip("/") + SERVICE_PREFIX, f"token {token}", deadline=REQUEST_SECONDS)
+        return HubAddressClient(address + SERVICE_PREFIX, f"token {token}", deadline=REQUEST_SECONDS)
     except SecretFileError as error:
         raise click.UsageError(str(error)) from None
     except ValueError as error:
         raise click.UsageError(f"--url: {error}") from None
+
+
+def _find_address_and_token(url: str | None, context: str | None) -> tuple[str, str]:
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if context is None and url and token:
+        return url.rstrip("/"), token
+    store = ContextStore.load()
+    if context is not None:
+        chosen = store.find(context)
+    elif url:
+        # The token of a context is sent to the address for which it was given, and to no other.
+        address = url.rstrip("/")
+        known = next((item for item in store.contexts.values() if item.url == address), None)
+        return address, (store.read_token(known.name) or "") if known else ""
+    elif (current := store.chosen) is not None:
+        chosen = current
+    else:
+        return "", ""
+    return chosen.url, store.read_token(chosen.name) or ""
 
 
 def api_path(*parts: str, **query: str | None) -> str:

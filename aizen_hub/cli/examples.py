@@ -5,6 +5,12 @@ from __future__ import annotations
 import click
 
 EXAMPLES = {
+    "login": "https://hub.example.org",
+    "logout": "--context staging",
+    "context list": "-o json",
+    "context use": "staging",
+    "context add": "https://staging.example.org --name staging",
+    "context remove": "staging",
     "serve": "-c aizen.yaml",
     "init": "/srv/hub",
     "db upgrade": "-c aizen.yaml",

@@ -8,12 +8,16 @@ import sys
 import click
 
 from aizen_hub import __version__
+from aizen_hub.cli.contexts import ContextError
 from aizen_hub.cli.examples import add_examples
 from aizen_hub.cli.exit_codes import ExitCode, report_problem
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
 
 COMMANDS = {
+    "login": (".commands.account.sign_in", "sign in to a hub, in your browser"),
+    "logout": (".commands.account.sign_in", "sign out, here and at the hub"),
+    "context": (".commands.account.context", "the hubs you signed in to, and the current one"),
     "serve": (".commands.machine.serve", "run the service"),
     "init": (".commands.machine.init", "write a commented aizen.yaml"),
     "db": (".commands.machine.database", "create, upgrade and check the database"),
@@ -103,8 +107,8 @@ def closest_command(word: str) -> str | None:
 def cli() -> None:
     """Roles per project for JupyterHub, and a decision for every command.
 
-    Each command has --help with an example. Commands that need a running service find it through AIZEN_HUB_URL (the
-    address you open in the browser) and sign in with the hub token in AIZEN_HUB_TOKEN or --token-file; create one at
+    Each command has --help with an example. `aizen-hub login https://…` signs in to a hub, at the address you open in
+    the browser. Programs set AIZEN_HUB_URL and AIZEN_HUB_TOKEN (or --token-file) instead; they get a token at
     <hub>/hub/token.
 
     Exit codes: 0 done or allowed, 1 error, 2 wrong usage, 3 denied, 4 not signed in, 5 not found, 6 conflict with the
@@ -118,7 +122,7 @@ def main() -> None:
         status = cli.main(prog_name="aizen-hub", standalone_mode=False)
     except Problem as problem:
         status = report_problem(problem)
-    except ConfigurationError as error:
+    except (ConfigurationError, ContextError) as error:
         print(f"aizen-hub: {error}", file=sys.stderr)
         status = ExitCode.ERROR
     except click.ClickException as error:

@@ -17,6 +17,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.utils.importstring import import_item
 
 from aizen_hub.hub import python_proxy
+from aizen_hub.hub.command_line_client import COMMAND_LINE_SCOPE, add_client
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
 from aizen_hub.hub.scope_guard import SERVICE_NAME, SERVICE_SCOPE
 from aizen_hub.hub.service_entry import add_entry, find_entry
@@ -102,6 +103,7 @@ def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) ->
     instance = secrets.token_hex(16)
     _configure_authenticator(c, path, instance)
     add_entry(c, path, settings, instance, api_token)
+    add_client(c, api_token)
     c.JupyterHub.load_roles.append(dict(ADMIN_ROLE))
     _configure_users(c)
     _configure_servers(c, settings)
@@ -184,10 +186,10 @@ def _configure_users(c: Any) -> None:
     # Command line and panel authenticate by a user's hub token; server tokens never get this scope.
     scopes = c.JupyterHub.extra_user_scopes
     if isinstance(scopes, list):
-        scopes.append(SERVICE_SCOPE)
+        scopes += [SERVICE_SCOPE, COMMAND_LINE_SCOPE]
     else:
         # The trait is a set: a value appended before it exists would be dropped silently.
-        scopes.update({SERVICE_SCOPE})
+        scopes.update({SERVICE_SCOPE, COMMAND_LINE_SCOPE})
     _set_default(c, "JupyterHub", "token_expires_in_max_seconds", MAX_TOKEN_SECONDS)
     c.JupyterHub.template_paths.insert(0, str(TEMPLATES))
 

@@ -18,6 +18,7 @@ from aizen_hub.service.api import (
 )
 from aizen_hub.service.api.access import assignments, authzen, policy, queries, roles
 from aizen_hub.service.api.decisions import requests, reviews
+from aizen_hub.service.api.hub import command_line_sign_in
 from aizen_hub.service.api.hub import logins as hub_logins
 from aizen_hub.service.api.hub import sessions as hub_sessions
 from aizen_hub.service.api.hub import spawn_page
@@ -47,7 +48,7 @@ from aizen_hub.service.panel.people.routes import ROUTES as PEOPLE_ROUTES
 from aizen_hub.service.panel.projects.routes import ROUTES as PROJECT_ROUTES
 from aizen_hub.service.panel.roles.routes import ROUTES as ROLE_ROUTES
 from aizen_hub.service.panel.service_accounts.routes import ROUTES as SERVICE_ACCOUNT_ROUTES
-from aizen_hub.service.panel.sign_in import activate, oauth_callback
+from aizen_hub.service.panel.sign_in import activate, command_line, oauth_callback
 from aizen_hub.service.panel.system.routes import ROUTES as SYSTEM_ROUTES
 from aizen_hub.service.pipeline.request_context import RequestContext
 
@@ -86,6 +87,8 @@ def routes() -> tuple[Route, ...]:
         *user_stop.ROUTES,
         *token_revocation.ROUTES,
         *activate.ROUTES,
+        *command_line.ROUTES,
+        *command_line_sign_in.ROUTES,
         *oauth_callback.ROUTES,
         *static_files.ROUTES,
         *documentation.ROUTES,

@@ -50,10 +50,13 @@ def test_one_line_configures_a_hub(folder: Path) -> None:
     settings = ("auth_refresh_strict", "refresh_pre_spawn", "enable_auth_state", "manage_groups")
     assert [getattr(authenticator, name) for name in settings] == [True] * 4
     assert authenticator.auth_refresh_age == 300
-    assert app.extra_user_scopes == {"access:services!service=aizen"}
+    assert app.extra_user_scopes == {"access:services!service=aizen", "access:services!service=aizen-command-line"}
     assert app.token_expires_in_max_seconds == 90 * 86_400
     assert app.allow_named_servers is True
-    (service,) = app.services
+    service, command_line = app.services
+    assert command_line["oauth_redirect_uri"] == "/services/aizen/command-line/done"
+    assert command_line["api_token"] != service["api_token"]
+    assert "url" not in command_line
     assert service["command"][1:] == ["-m", "aizen_hub.service", str(folder / "aizen.yaml")]
     assert service["timeout"] >= 60, "a start on a busy disk does not end the hub"
     assert service["environment"]["AIZEN_INSTANCE"] == authenticator.instance
@@ -171,10 +174,14 @@ def test_an_existing_hub_keeps_what_it_has(folder: Path) -> None:
     app = applied(c)
     assert "cookie_secret_file" not in c.JupyterHub
     assert c.CryptKeeper["keys"] == [b"k" * 32]
-    assert [service["name"] for service in app.services] == ["culler", "aizen"]
+    assert [service["name"] for service in app.services] == ["culler", "aizen", "aizen-command-line"]
     assert [role["name"] for role in app.load_roles] == ["culler", "aizen-admin"]
     assert app.token_expires_in_max_seconds == 60
-    assert app.extra_user_scopes == {"read:hub", "access:services!service=aizen"}
+    assert app.extra_user_scopes == {
+        "read:hub",
+        "access:services!service=aizen",
+        "access:services!service=aizen-command-line",
+    }
     assert c.Spawner.options_form == "<p>mine</p>"
     assert stat.S_IMODE((folder / "jupyterhub.sqlite").stat().st_mode) == 0o600
     assert [
@@ -189,7 +196,7 @@ def test_overrides_of_the_environment_reach_both_sides(folder: Path, monkeypatch
     monkeypatch.setenv("AIZEN_TOKEN", "of a notebook")
     c = Config()
     configure(c)
-    (service,) = applied(c).services
+    service, _ = applied(c).services
     assert service["url"].endswith(":9123")
     assert service["environment"]["AIZEN_SERVICE__PORT"] == "9123"
     assert "AIZEN_TOKEN" not in service["environment"]
@@ -201,7 +208,7 @@ def test_a_service_that_runs_elsewhere_is_not_started(folder: Path) -> None:
     )
     c = Config()
     configure(c)
-    (service,) = applied(c).services
+    service, _ = applied(c).services
     assert not {"command", "timeout"} & set(service)
     assert service["url"] == "https://aizen.example.org"
 

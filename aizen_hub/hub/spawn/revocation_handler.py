@@ -63,6 +63,8 @@ class RevocationHandler(web.RequestHandler):
     Ends the user's browser sessions, deletes their hub tokens and stops their servers. The service cannot do that
     itself, because it has no scope of the hub.
 
+    With ``"token_id": id`` only that token is deleted: its owner signs out at a command line.
+
     With ``"delete": true`` the hub's record of the user is deleted too.
 
     With ``"sign_out": revision`` servers keep running, with their own tokens: that revision changed the user's
@@ -87,7 +89,9 @@ class RevocationHandler(web.RequestHandler):
                 orm_user = orm.User.find(self._app.db, request.user)
                 if orm_user is None:
                     raise NotFound("the hub has no such user")
-                if request.delete:
+                if request.token_id is not None:
+                    result = self._delete_token(orm_user, request.token_id)
+                elif request.delete:
                     result = await self._delete(orm_user)
                 elif request.sign_out is None:
                     result = await self._revoke(orm_user)
@@ -109,6 +113,13 @@ class RevocationHandler(web.RequestHandler):
     def _parse_body(self) -> RevocationRequest:
         strict_json.loads(self.request.body, max_bytes=MAX_BODY)
         return read_json(RevocationRequest, self.request.body)
+
+    def _delete_token(self, orm_user: orm.User, token_id: str) -> RevocationResponse:
+        tokens = [token for token in orm_user.api_tokens if token.api_id == token_id]
+        for token in tokens:
+            self._app.db.delete(token)
+        self._app.db.commit()
+        return RevocationResponse(tokens=len(tokens))
 
     async def _revoke(self, orm_user: orm.User) -> RevocationResponse:
         name = orm_user.name

@@ -178,7 +178,7 @@ class BrowserLogin:
             browser = secrets.token_urlsafe(32)
         verifier = secrets.token_urlsafe(48)
         content = {"b": _digest(browser), "i": secrets.token_urlsafe(16), "n": next_page, "v": verifier}
-        state = self._encrypt({**content, "t": int(time.time())}, "state")
+        state = self.encrypt({**content, "t": int(time.time())}, "state")
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "client_id": self.hub_location.client_id,
@@ -199,7 +199,7 @@ class BrowserLogin:
         NotAuthenticated
             The login was started in another browser or too long ago.
         """
-        flow = self._decrypt(state, "state", FLOW_SECONDS)
+        flow = self.decrypt(state, "state", FLOW_SECONDS)
         browser = self._single_cookie(headers, self._prefixed_name("aizen-signin", secure))
         if flow is None or browser is None or not constant_time_equals(_digest(browser), str(flow.get("b"))):
             raise sign_in_refused("this sign-in was not started in this browser, or took too long")
@@ -225,11 +225,16 @@ class BrowserLogin:
                 "code_verifier": flow.verifier,
             }
         )
-        session = self._encrypt({"o": token, "k": secrets.token_urlsafe(24), "t": int(time.time())}, "signed in")
+        session = self.encrypt({"o": token, "k": secrets.token_urlsafe(24), "t": int(time.time())}, "signed in")
         return self.next_url(flow.next_page), (
             self._format_cookie(self._prefixed_name(COOKIE, secure), session, secure, SESSION_SECONDS),
             self._format_cookie(self._prefixed_name("aizen-signin", secure), "", secure, 0),
         )
+
+    @property
+    def prefix(self) -> str:
+        """Path of the service, with a slash at both ends."""
+        return self._prefix
 
     @property
     def callback_url(self) -> str:
@@ -266,7 +271,7 @@ class BrowserLogin:
             There is no cookie, or it is invalid or expired.
         """
         value = self._single_cookie(request.headers, self._prefixed_name(COOKIE, self.is_secure(request)))
-        session = None if value is None else self._decrypt(value, "signed in", SESSION_SECONDS)
+        session = None if value is None else self.decrypt(value, "signed in", SESSION_SECONDS)
         if session is None:
             raise NotAuthenticated("you are not signed in here", extensions={"code": "signed-out"})
         return BrowserSession(str(session["o"]), str(session["k"]))
@@ -282,7 +287,7 @@ class BrowserLogin:
 
     def message_cookie(self, content: str, purpose: str, seconds: int, *, secure: bool) -> str:
         """Return the cookie that carries a message to the next page of this browser; empty content removes it."""
-        value = self._encrypt({"m": content, "t": int(time.time())}, purpose) if content else ""
+        value = self.encrypt({"m": content, "t": int(time.time())}, purpose) if content else ""
         return self._format_cookie(self._prefixed_name(f"aizen-{purpose}", secure), value, secure, seconds)
 
     def has_message(self, headers: Headers, purpose: str, *, secure: bool) -> bool:
@@ -292,7 +297,7 @@ class BrowserLogin:
     def read_message(self, headers: Headers, purpose: str, seconds: int, *, secure: bool) -> str | None:
         """Return the message of such a cookie; None where it is too old, or not from here."""
         value = self._single_cookie(headers, self._prefixed_name(f"aizen-{purpose}", secure))
-        message = None if value is None else self._decrypt(value, purpose, seconds)
+        message = None if value is None else self.decrypt(value, purpose, seconds)
         return None if message is None else str(message["m"])
 
     # -- cookies -----------------------------------------------------------------------------------------------------
@@ -332,13 +337,15 @@ class BrowserLogin:
         # Of two cookies with one name, one was planted by another site: neither counts.
         return values[0] if len(values) == 1 and len(values[0]) <= MAX_COOKIE_LENGTH else None
 
-    def _encrypt(self, value: Mapping[str, Any], purpose: str) -> str:
+    def encrypt(self, value: Mapping[str, Any], purpose: str) -> str:
+        """Return a value as text that only this service reads; its member ``t`` is the time in seconds."""
         if self._encryption is None:
             raise Unavailable("the service is sealed")
         ciphertext = self._encryption.encrypt(json.dumps(value, separators=(",", ":")).encode(), purpose)
         return base64.urlsafe_b64encode(ciphertext).rstrip(b"=").decode()
 
-    def _decrypt(self, text: str, purpose: str, seconds: int) -> dict[str, Any] | None:
+    def decrypt(self, text: str, purpose: str, seconds: int) -> dict[str, Any] | None:
+        """Return the value of an encrypted text of that purpose; None if it is another text, or older than that."""
         if self._encryption is None:
             raise Unavailable("the service is sealed")
         if not _ENCRYPTED.fullmatch(text):

@@ -115,17 +115,32 @@ class HubApiClient:
         Unavailable
         """
         body = RevocationRequest(user=name, sign_out=sign_out, delete=delete).model_dump_json(exclude_defaults=True)
-        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-        try:
-            response = await self._request("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)
-        except NotFound:
+        response = await self._post_revocation(body, secret)
+        if response is None:
             return None
-        except NotAuthenticated:
-            raise Unavailable("the hub has a different hub secret than this service") from None
         if not isinstance(response, dict):
             return {}
         result = RevocationResponse.model_validate(response)
         return {"tokens": result.tokens, "servers": result.servers}
+
+    async def revoke_token(self, user: HubUser, secret: str) -> None:
+        """Have the hub delete the one token by which a user was identified.
+
+        Raises
+        ------
+        Unavailable
+        """
+        body = RevocationRequest(user=user.name, token_id=user.token_id).model_dump_json(exclude_defaults=True)
+        await self._post_revocation(body, secret)
+
+    async def _post_revocation(self, body: str, secret: str) -> Any:
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        try:
+            return await self._request("POST", "/aizen/revoke", body, headers, "revocation", _REVOKE_SECONDS)
+        except NotFound:
+            return None
+        except NotAuthenticated:
+            raise Unavailable("the hub has a different hub secret than this service") from None
 
     @property
     def is_configured(self) -> bool:

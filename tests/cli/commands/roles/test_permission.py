@@ -45,7 +45,7 @@ async def run(catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         registration.create_user(tx, "ann", password=hashed())
     boss = await driver.open("boss", None)
     client = SyncClient(driver.url, boss.auth)
-    monkeypatch.setattr(connection, "create_client", lambda url, token_file: client)
+    monkeypatch.setattr(connection, "create_client", lambda url, token_file, **_: client)
 
     async def call(*arguments: str) -> Result:
         return await asyncio.to_thread(CliRunner().invoke, cli, list(arguments), standalone_mode=False)
