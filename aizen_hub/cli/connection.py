@@ -46,7 +46,9 @@ def pass_client(command: F) -> Callable[..., Any]:
     return with_client
 
 
-def create_client(url: str | None, token_file: Path | None, *, context: str | None = None) -> SyncClient:
+def create_client(
+    url: str | None, token_file: Path | None, *, context: str | None = None, seconds: float = REQUEST_SECONDS
+) -> SyncClient:
     """Return a client of the service at the hub's address.
 
     Parameters
@@ -77,7 +79,7 @@ def create_client(url: str | None, token_file: Path | None, *, context: str | No
                 remedy=f"run `aizen-hub login {address}`; or create a token at {address}/hub/token and set "
                 f"{TOKEN_VARIABLE} or --token-file",
             )
-        return HubAddressClient(address + SERVICE_PREFIX, f"token {token}", deadline=REQUEST_SECONDS)
+        return HubAddressClient(address + SERVICE_PREFIX, f"token {token}", deadline=seconds)
     except SecretFileError as error:
         raise click.UsageError(str(error)) from None
     except ValueError as error:

@@ -26,6 +26,17 @@ class ExitCode(IntEnum):
         return _BY_STATUS.get(status, cls.ERROR if status < 500 else cls.UNAVAILABLE)
 
 
+MEANINGS = {
+    ExitCode.DONE: "done, or allowed",
+    ExitCode.ERROR: "an error",
+    ExitCode.USAGE: "wrong usage",
+    ExitCode.DENIED: "denied",
+    ExitCode.NOT_SIGNED_IN: "not signed in",
+    ExitCode.NOT_FOUND: "not found, or not visible to you",
+    ExitCode.CONFLICT: "a conflict with the current state",
+    ExitCode.UNAVAILABLE: "the service is unavailable",
+}
+
 _BY_STATUS = {
     401: ExitCode.NOT_SIGNED_IN,
     403: ExitCode.DENIED,

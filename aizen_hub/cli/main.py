@@ -11,6 +11,8 @@ from aizen_hub import __version__
 from aizen_hub.cli.contexts import ContextError
 from aizen_hub.cli.examples import add_examples
 from aizen_hub.cli.exit_codes import ExitCode, report_problem
+from aizen_hub.cli.hints import find_hint
+from aizen_hub.cli.name_completion import add_name_completion
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
 
@@ -52,12 +54,14 @@ COMMANDS = {
     "limit": (".commands.roles.limit", "limits on projects, jobs, memory and CPU"),
     "request": (".commands.decisions.access_request", "request a role, and decide requests of others"),
     "review": (".commands.decisions.review", "review who has access, and find unused roles and accounts"),
+    "pending": (".commands.decisions.pending", "changes that wait for a confirmation"),
     "lock": (".commands.lock", "block a user, a project or a session now"),
     "session": (".commands.session", "list and end active sessions"),
     "tokens": (".commands.tokens", "revoke role tokens"),
     "can-i": (".commands.access_queries", "check whether a command is allowed, and why"),
     "who-can": (".commands.access_queries", "list who may do something, and through which role"),
     "what-if": (".commands.access_queries", "check what a role, a group or another date would change"),
+    "explain": (".commands.explain", "what a role, a command, an error or an exit code means"),
     "whoami": (".commands.access_queries", "show your user name and roles"),
     "audit": (".commands.audit", "search, export and verify the audit log"),
     "policy": (".commands.policy", "export, plan, apply and test the access policy as a file"),
@@ -77,6 +81,7 @@ class LazyGroup(click.Group):
         module = importlib.import_module(COMMANDS[cmd_name][0], __package__)
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         add_examples(command, cmd_name)
+        add_name_completion(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -116,6 +121,21 @@ def cli() -> None:
     """
 
 
+def hint_for(arguments: list[str]) -> str | None:
+    """Return how one says here what was typed, where it names no command of ours."""
+    ctx = click.Context(cli)
+    group = cli.get_command(ctx, arguments[0]) if arguments else None
+    if isinstance(group, click.Group):
+        if len(arguments) < 2 or arguments[1].startswith("-") or arguments[1] in group.commands:
+            return None
+    elif group is not None or not arguments:
+        return None
+    groups = {name: cli.get_command(ctx, name) for name in COMMANDS}
+    return find_hint(
+        arguments, {name: inner.commands for name, inner in groups.items() if isinstance(inner, click.Group)}
+    )
+
+
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     try:
@@ -127,6 +147,8 @@ def main() -> None:
         status = ExitCode.ERROR
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.UsageError) and (hint := hint_for(sys.argv[1:])) is not None:
+            print(f"  here: {hint}", file=sys.stderr)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         print("aizen-hub: interrupted", file=sys.stderr)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 
+import click
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -50,14 +51,16 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Print names and values below each other."""
     if not fields:
         return
-    is_terminal = sys.stdout.isatty()
+    if not sys.stdout.isatty():
+        for name, value in fields:
+            click.echo(f"{name}\t{value}")
+        return
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold", no_wrap=not is_terminal)
+    table.add_column(style="bold", no_wrap=True, min_width=max(cell_len(name) for name, _ in fields))
+    table.add_column(overflow="fold")
     for name, value in fields:
-        table.add_row(Text(name), Text(_to_local_time(value) if is_terminal else value))
-    longest = max(cell_len(name) + cell_len(value) for name, value in fields) + 4 * _GAP
-    _console(_terminal_width() if is_terminal else longest).print(table)
+        table.add_row(Text(name), Text(_to_local_time(value)))
+    create_console().print(table)
 
 
 def create_console() -> Console:

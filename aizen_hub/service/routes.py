@@ -18,10 +18,9 @@ from aizen_hub.service.api import (
 )
 from aizen_hub.service.api.access import assignments, authzen, policy, queries, roles
 from aizen_hub.service.api.decisions import requests, reviews
-from aizen_hub.service.api.hub import command_line_sign_in
+from aizen_hub.service.api.hub import command_line_sign_in, spawn_page
 from aizen_hub.service.api.hub import logins as hub_logins
 from aizen_hub.service.api.hub import sessions as hub_sessions
-from aizen_hub.service.api.hub import spawn_page
 from aizen_hub.service.api.identities import (
     groups,
     linked_logins,

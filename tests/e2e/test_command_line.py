@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import yaml
 
 from aizen_hub.cli.examples import EXAMPLES
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.main import main
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.demo.browser import Browser, LoginRejectedError
 from aizen_hub.problems import Denied
+from tests.fixtures.command_line import CommandLine, CompletedCall, create_token, is_token_valid
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
-
-
-@dataclass(frozen=True)
-class CompletedCall:
-    """Exit code and output of one call."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Run(Protocol):
-    def __call__(self, who: str, *arguments: str, input: str = "") -> CompletedCall: ...
 
 
 @pytest.fixture(scope="module")
@@ -65,26 +48,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
 
 
 @pytest.fixture(scope="module")
-def run(hub: HubHandle) -> Run:
-    tokens: dict[str, str] = {}
-
-    def call(who: str, *arguments: str, input: str = "") -> CompletedCall:
-        if who not in tokens or not is_token_valid(hub, tokens[who]):
-            page = hub.login(who).api("POST", f"/hub/api/users/{who}/tokens", {"note": "test", "expires_in": 600})
-            tokens[who] = page.json()["token"]
-        out, err = io.StringIO(), io.StringIO()
-        # In this process, since starting Python would take half of the time.
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setenv("AIZEN_HUB_URL", hub.url)
-            patch.setenv("AIZEN_HUB_TOKEN", tokens[who])
-            patch.setattr(sys, "argv", ["aizen-hub", *arguments])
-            patch.setattr(sys, "stdin", io.StringIO(input))
-            with pytest.raises(SystemExit) as end:
-                main()
-        assert isinstance(end.value.code, int)
-        return CompletedCall(end.value.code, out.getvalue(), err.getvalue())
-
-    return call
+def run(hub: HubHandle) -> CommandLine:
+    return CommandLine(hub)
 
 
 def confirm_all(hub: HubHandle) -> None:
@@ -103,7 +68,7 @@ def done(answer: CompletedCall) -> str:
     return answer.stdout
 
 
-def test_a_user_is_invited_signs_in_and_is_deleted(hub: HubHandle, run: Run) -> None:
+def test_a_user_is_invited_signs_in_and_is_deleted(hub: HubHandle, run: CommandLine) -> None:
     link = done(run("ada", "user", "create", "nora", "--email", "nora@example.org")).strip()
     assert link.startswith(f"{hub.url}/services/aizen/activate#")
     with pytest.raises(LoginRejectedError):
@@ -147,7 +112,7 @@ def hub_has_user(hub: HubHandle, name: str) -> bool:
 
 
 @pytest.mark.proves("R144")
-def test_the_example_of_mapping_put_works_for_an_administrator(run: Run) -> None:
+def test_the_example_of_mapping_put_works_for_an_administrator(run: CommandLine) -> None:
     provider, group, role, *_ = shlex.split(EXAMPLES["mapping put"])
     assert provider == "ldap"
     answer = run("ada", "mapping", "put", "lab", group, role, "--dry-run")
@@ -162,7 +127,7 @@ def test_the_example_of_mapping_put_works_for_an_administrator(run: Run) -> None
 
 
 @pytest.mark.proves("R144")
-def test_a_policy_file_names_the_role_to_take_first(run: Run, tmp_path: Path) -> None:
+def test_a_policy_file_names_the_role_to_take_first(run: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "access.yaml"
     file.write_text("projects: [churn, fraud]\n")
     answer = run("ada", "policy", "plan", str(file))
@@ -174,7 +139,7 @@ def test_a_policy_file_names_the_role_to_take_first(run: Run, tmp_path: Path) ->
     done(run("ada", "revoke", "PROJECT_CREATOR", "--from", "ada"))
 
 
-def test_roles_are_granted_and_revoked(run: Run) -> None:
+def test_roles_are_granted_and_revoked(run: CommandLine) -> None:
     question = ("can-i", "start training churn", "--project", "churn")
     assert run("rob", *question).returncode == ExitCode.NOT_FOUND, "without a role the project does not exist"
     done(run("lead", "grant", "PROJECT_READER", "--to", "rob", "--project", "churn"))
@@ -192,7 +157,7 @@ def test_roles_are_granted_and_revoked(run: Run) -> None:
     done(run("lead", "revoke", "PROJECT_READER", "--from", "rob", "--project", "churn"))
 
 
-def test_a_grant_beyond_the_own_rights_is_denied_with_what_is_missing(run: Run) -> None:
+def test_a_grant_beyond_the_own_rights_is_denied_with_what_is_missing(run: CommandLine) -> None:
     answer = run("lead", "grant", "PROJECT_CREATOR", "--to", "rob")
     assert answer.returncode == ExitCode.DENIED
     assert "ada" in answer.stderr, "it names who can grant it"
@@ -202,7 +167,7 @@ def test_a_grant_beyond_the_own_rights_is_denied_with_what_is_missing(run: Run) 
     assert answer.stdout == ""
 
 
-def test_a_protected_role_needs_confirmation(run: Run) -> None:
+def test_a_protected_role_needs_confirmation(run: CommandLine) -> None:
     answer = run("ada", "user", "create", "otto", "--role", "AIZEN_ADMIN", "-o", "json")
     assert answer.returncode == ExitCode.DONE, answer.stderr
     rows = json.loads(done(run("ada", "role", "holders", "--identity", "otto", "-o", "json")))
@@ -214,7 +179,7 @@ def test_a_protected_role_needs_confirmation(run: Run) -> None:
         assert "waiting for confirmation in the panel" in answer.stderr
 
 
-def test_missing_and_invisible_projects_are_indistinguishable(run: Run) -> None:
+def test_missing_and_invisible_projects_are_indistinguishable(run: CommandLine) -> None:
     hidden, missing = run("rob", "project", "show", "churn"), run("rob", "project", "show", "nothing")
     assert hidden.returncode == missing.returncode == ExitCode.NOT_FOUND
     hidden_text, missing_text = (
@@ -223,23 +188,13 @@ def test_missing_and_invisible_projects_are_indistinguishable(run: Run) -> None:
     assert hidden_text.replace("churn", "nothing") == missing_text
 
 
-def test_a_lock_is_effective_at_once(hub: HubHandle, run: Run) -> None:
+def test_a_lock_is_effective_at_once(hub: HubHandle, run: CommandLine) -> None:
     done(run("sam", "project", "list"))
     done(run("ada", "lock", "add", "identity", "sam", "--reason", "left the team"))
     assert run("sam", "project", "list").returncode in (ExitCode.DENIED, ExitCode.NOT_SIGNED_IN)
     assert "left the team" in done(run("ada", "lock", "list"))
     done(run("ada", "lock", "remove", "identity", "sam", "--reason", "found it"))
     confirm_all(hub)
-
-
-def token_of(browser: Browser, name: str) -> str:
-    page = browser.api("POST", f"/hub/api/users/{name}/tokens", {"note": "test", "expires_in": 600})
-    return str(page.json()["token"])
-
-
-def is_token_valid(hub: HubHandle, token: str) -> bool:
-    page = Browser(hub.url).request("GET", "/hub/api/user", None, {"Authorization": f"token {token}"})
-    return page.status == 200
 
 
 def is_signed_in(browser: Browser) -> bool:
@@ -256,10 +211,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.proves("R78", "R130")
-def test_one_command_stops_a_user(hub: HubHandle, run: Run) -> None:
+def test_one_command_stops_a_user(hub: HubHandle, run: CommandLine) -> None:
     tess = hub.login("tess")
     tess.spawn("")
-    token = token_of(tess, "tess")
+    token = create_token(tess, "tess")
     assert is_token_valid(hub, token)
     assert run("rob", "user", "stop", "tess", "--reason", "x").returncode == ExitCode.DENIED
     assert run("ada", "user", "stop", "unknown", "--reason", "x").returncode == ExitCode.NOT_FOUND
@@ -292,13 +247,13 @@ def test_one_command_stops_a_user(hub: HubHandle, run: Run) -> None:
 
 
 @pytest.mark.proves("R130")
-def test_a_user_is_stopped_by_the_api(hub: HubHandle, run: Run) -> None:
+def test_a_user_is_stopped_by_the_api(hub: HubHandle, run: CommandLine) -> None:
     sam = hub.login("sam")
     page = Browser(hub.url).request(
         "POST",
         "/services/aizen/api/v1/users/sam/stop",
         json.dumps({"reason": "lost the laptop"}).encode(),
-        {"Content-Type": "application/json", "Authorization": f"token {token_of(hub.login('ada'), 'ada')}"},
+        {"Content-Type": "application/json", "Authorization": f"token {create_token(hub.login('ada'), 'ada')}"},
     )
     assert page.status == 200, page.text
     assert page.json()["data"]["sessions_ended"] == 0
@@ -307,10 +262,10 @@ def test_a_user_is_stopped_by_the_api(hub: HubHandle, run: Run) -> None:
     confirm_all(hub)
 
 
-def test_a_new_password_signs_out_everywhere_and_leaves_servers(hub: HubHandle, run: Run) -> None:
+def test_a_new_password_signs_out_everywhere_and_leaves_servers(hub: HubHandle, run: CommandLine) -> None:
     tess = hub.login("tess")
     home = tess.spawn("")
-    token, other = token_of(tess, "tess"), hub.login("tess")
+    token, other = create_token(tess, "tess"), hub.login("tess")
     link = done(run("mia", "user", "activation-link", "tess")).strip()
     assert is_signed_in(tess), "an unused link changes nothing"
     hub.passwords["tess"] = "another long enough phrase"
@@ -334,7 +289,7 @@ def test_a_new_password_signs_out_everywhere_and_leaves_servers(hub: HubHandle, 
 
 
 @pytest.mark.proves("R32", "T-16")
-def test_logins_are_linked_listed_and_unlinked(hub: HubHandle, run: Run) -> None:
+def test_logins_are_linked_listed_and_unlinked(hub: HubHandle, run: CommandLine) -> None:
     answer = run("lead", "user", "login", "link", "sam", "lab", "id-1")
     assert answer.returncode == ExitCode.DENIED
     answer = run("ada", "user", "login", "link", "lead", "lab", "id-1")
@@ -357,7 +312,7 @@ def test_logins_are_linked_listed_and_unlinked(hub: HubHandle, run: Run) -> None
     until(lambda: not is_signed_in(browser))
 
 
-def test_limits_are_set_shown_and_cleared(run: Run) -> None:
+def test_limits_are_set_shown_and_cleared(run: CommandLine) -> None:
     done(run("ada", "limit", "set", "rob", "jobs", "2", "--project", "churn"))
     assert "2" in done(run("ada", "limit", "show", "rob", "--project", "churn"))
     done(run("ada", "limit", "clear", "rob", "jobs", "--project", "churn"))
@@ -368,7 +323,7 @@ def test_limits_are_set_shown_and_cleared(run: Run) -> None:
     ("kind", "make"),
     [("project", ()), ("group", ()), ("role", ("-p", "read:audit", "--scope", "system")), ("service-account", ())],
 )
-def test_a_deleted_name_is_reserved_until_it_is_released(run: Run, kind: str, make: tuple[str, ...]) -> None:
+def test_a_deleted_name_is_reserved_until_it_is_released(run: CommandLine, kind: str, make: tuple[str, ...]) -> None:
     who = "mia" if kind == "project" else "ada"
     done(run(who, kind, "create", "RARE", *make))
     name = "RARE" if kind == "role" else "rare"
@@ -381,7 +336,7 @@ def test_a_deleted_name_is_reserved_until_it_is_released(run: Run, kind: str, ma
     done(run(who, kind, "create", name, *make))
 
 
-def test_a_role_request_is_approved_denied_and_withdrawn(run: Run) -> None:
+def test_a_role_request_is_approved_denied_and_withdrawn(run: CommandLine) -> None:
     done(run("lead", "grant", "PROJECT_READER", "--to", "rob", "--project", "churn"))
     ask = ("request", "ask", "PROJECT_EXECUTOR", "--project", "churn", "--reason", "to retrain")
     done(run("rob", *ask, "--until", "2040-01-01"))
@@ -406,7 +361,7 @@ def test_a_role_request_is_approved_denied_and_withdrawn(run: Run) -> None:
     done(run("lead", "revoke", "PROJECT_EXECUTOR", "PROJECT_READER", "--from", "rob", "--project", "churn"))
 
 
-def test_access_queries_about_other_users(run: Run) -> None:
+def test_access_queries_about_other_users(run: CommandLine) -> None:
     assert "user:lead" in done(run("lead", "who-can", "delete:training", "--project", "churn"))
     assert run("rob", "who-can", "delete:training", "--project", "churn").returncode == ExitCode.NOT_FOUND
     question = ("what-if", "rob", "start training x", "--project", "churn")
@@ -415,7 +370,7 @@ def test_access_queries_about_other_users(run: Run) -> None:
     assert run("rob", "can-i", "start training x", "--project", "churn").returncode == ExitCode.NOT_FOUND
 
 
-def test_a_custom_role_is_changed_after_a_dry_run(run: Run) -> None:
+def test_a_custom_role_is_changed_after_a_dry_run(run: CommandLine) -> None:
     done(run("ada", "role", "create", "CHECKER", "-p", "read:audit", "--scope", "system"))
     assert run("ada", "role", "alter", "CHECKER").returncode == ExitCode.USAGE
     done(run("ada", "role", "alter", "CHECKER", "-p", "read:access", "--dry-run"))
@@ -425,12 +380,12 @@ def test_a_custom_role_is_changed_after_a_dry_run(run: Run) -> None:
     done(run("ada", "role", "delete", "CHECKER"))
 
 
-def row_of(run: Run, role: str) -> str:
+def row_of(run: CommandLine, role: str) -> str:
     rows = json.loads(done(run("ada", "role", "list", "-o", "json")))
     return json.dumps(next(row for row in rows if role in row.values()))
 
 
-def test_service_accounts_and_contact_data(run: Run, tmp_path: Path) -> None:
+def test_service_accounts_and_contact_data(run: CommandLine, tmp_path: Path) -> None:
     done(run("ada", "service-account", "create", "nightly", "--description", "every night"))
     assert "nightly" in done(run("ada", "service-account", "list"))
     answer = run("ada", "service-account", "issue", "nightly", "--days", "2")
@@ -451,7 +406,7 @@ def test_service_accounts_and_contact_data(run: Run, tmp_path: Path) -> None:
     assert run("rob", "user", "alter", "sam", "--email", "x@example.org").returncode == ExitCode.DENIED
 
 
-def test_a_project_is_replaced_only_at_the_given_version(run: Run, tmp_path: Path) -> None:
+def test_a_project_is_replaced_only_at_the_given_version(run: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "members.json"
     members = [{"id": "lead", "roles": ["PROJECT_ADMIN"]}, {"id": "rob", "roles": ["PROJECT_READER"]}]
     file.write_text(json.dumps(members))
@@ -465,7 +420,7 @@ def test_a_project_is_replaced_only_at_the_given_version(run: Run, tmp_path: Pat
     done(run("lead", "project", "alter", "churn", str(file)))
 
 
-def test_groups_carry_roles(run: Run) -> None:
+def test_groups_carry_roles(run: CommandLine) -> None:
     done(run("ada", "group", "create", "ops", "--description", "on call"))
     done(run("ada", "group", "add", "ops", "rob"))
     assert "user:rob" in done(run("ada", "group", "members", "ops"))
@@ -477,7 +432,7 @@ def test_groups_carry_roles(run: Run) -> None:
     done(run("ada", "group", "delete", "ops", "--yes"))
 
 
-def test_projects_and_their_members_from_a_file(run: Run, tmp_path: Path) -> None:
+def test_projects_and_their_members_from_a_file(run: CommandLine, tmp_path: Path) -> None:
     members = tmp_path / "members.json"
     members.write_text('[{"id": "rob", "roles": ["PROJECT_READER"], "alerts": []}]')
     assert run("rob", "project", "create", "mine").returncode == ExitCode.DENIED
@@ -494,7 +449,7 @@ def test_projects_and_their_members_from_a_file(run: Run, tmp_path: Path) -> Non
     assert "/0/" in answer.stderr
 
 
-def test_policy_export_plan_and_apply(run: Run, tmp_path: Path) -> None:
+def test_policy_export_plan_and_apply(run: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "access.yaml"
     file.write_text(done(run("ada", "policy", "export")))
     assert done(run("ada", "policy", "plan", str(file))) == "", "an exported policy needs no steps"
@@ -542,7 +497,7 @@ INJECTIONS = [
 
 @pytest.mark.proves("T-31", "R113")
 @pytest.mark.parametrize("text", INJECTIONS)
-def test_names_are_not_interpreted_as_sql(run: Run, text: str) -> None:
+def test_names_are_not_interpreted_as_sql(run: CommandLine, text: str) -> None:
     users_before = done(run("ada", "user", "list", "-o", "json"))
     assert run("ada", "user", "create", text).returncode == ExitCode.ERROR
     for question in (
@@ -574,7 +529,7 @@ def test_reading_the_audit_needs_permission_and_is_recorded(hub: HubHandle) -> N
     assert all("rob" in str(row["details"]) for row in rows)
 
 
-def test_the_doctor_checks_the_running_service(hub: HubHandle, run: Run) -> None:
+def test_the_doctor_checks_the_running_service(hub: HubHandle, run: CommandLine) -> None:
     answer = run("ada", "doctor", "-c", str(hub.folder / "aizen.yaml"), "-o", "json")
     findings = {finding["message"]: finding for finding in json.loads(answer.stdout)}
     good = [what for what, finding in findings.items() if finding["level"] == "ok"]
@@ -592,7 +547,7 @@ def test_the_doctor_checks_the_running_service(hub: HubHandle, run: Run) -> None
     )
 
 
-def test_whoami_in_both_forms(run: Run) -> None:
+def test_whoami_in_both_forms(run: CommandLine) -> None:
     assert json.loads(done(run("lead", "whoami", "-o", "json")))["user"] == "lead"
     answer = run("lead", "whoami")
     assert "PROJECT_ADMIN" in answer.stdout

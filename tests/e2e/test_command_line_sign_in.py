@@ -90,7 +90,7 @@ def follow_in_browser(hub: HubHandle, name: str) -> Callable[[str], bool]:
 def hub_redirect(hub: HubHandle, name: str, link: str) -> str:
     """Return the loopback address to which the panel sends the browser."""
     # It follows no redirect to another address, and names it.
-    with pytest.raises(BrowserError, match=r"redirects to another site: http://127\.0\.0\.1:") as refused:
+    with pytest.raises(BrowserError, match=r"redirects to another site: http://127.0.0.1:") as refused:
         hub.login(name).get(link)
     return str(refused.value).partition("site: ")[2]
 
@@ -173,7 +173,7 @@ def test_a_code_is_of_no_use_without_its_verifier_and_only_once(hub: HubHandle) 
 
 
 @pytest.mark.proves("T-13")
-def test_a_link_of_another_user_signs_nobody_in(hub: HubHandle) -> None:
+def test_a_link_of_another_user_signs_no_user_in(hub: HubHandle) -> None:
     """An attacker prepares everything up to the hub's address, and has the victim open that."""
     panel = f"{hub.url}/services/aizen"
     attacker, victim = hub.login("rob"), hub.login("ada")

@@ -15,22 +15,39 @@ from aizen_hub.cli.output import Output, output_option, show_message, show_objec
 from aizen_hub.cli.values import START, timestamp
 from aizen_hub.client.sync_client import SyncClient
 
+_LISTED = ("command", "scope", "role", "until", "description")
+
 
 @click.command("can-i")
 @pass_client
-@click.argument("what")
+@click.argument("what", required=False)
+@click.option("--list", "list_all", is_flag=True, help="List all commands that are allowed, and by which role.")
 @click.option("--project", help="In this project; default: system-wide.")
 @click.option("--as", "identity", help="Check for another identity: a user name, group:NAME or service-account:NAME.")
 @click.option("--why", is_flag=True, help="Show every role that was considered, and who can grant what is missing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit code.")
 @output_option
 def can_i(
-    client: SyncClient, what: str, project: str | None, identity: str | None, why: bool, quiet: bool, output: Output
+    client: SyncClient,
+    what: str | None,
+    list_all: bool,
+    project: str | None,
+    identity: str | None,
+    why: bool,
+    quiet: bool,
+    output: Output,
 ) -> int:
     """Check whether WHAT is allowed: a command, as "start training churn", or a permission, as execute:training.
 
-    Exit code 0 for yes, 3 for no; every other code is an error.
+    Exit code 0 for yes, 3 for no; every other code is an error. With --list instead of WHAT it lists the commands that
+    are allowed.
     """
+    if list_all == (what is not None):
+        raise click.UsageError('ask about one command, as in can-i "start training", or list all with --list')
+    if what is None:
+        subject = None if identity is None else qualified_identity(identity)
+        show_rows(output, _LISTED, _allowed_commands(client, subject, project))
+        return ExitCode.DONE
     body = _question(what, project)
     if identity is not None:
         body["identity"] = qualified_identity(identity)
@@ -106,6 +123,14 @@ def whoami(client: SyncClient, output: Output) -> int:
 def _question(what: str, project: str | None) -> dict[str, str]:
     """Return WHAT as the service reads it: a permission, or a command in a project or in the system."""
     return {"permission" if ":" in what.partition(" ")[0] else "command": what, "scope": project or "system"}
+
+
+def _allowed_commands(client: SyncClient, identity: str | None, project: str | None) -> list[dict[str, Any]]:
+    if identity is None:
+        commands: list[dict[str, Any]] = client.get(api_path("session", "commands", project=project))["commands"]
+        return commands
+    result = client.get(api_path("access-queries", "commands", identity=identity, scope=project))
+    return [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
 
 
 def _required_permission(client: SyncClient, command: str, project: str | None) -> tuple[str | None, str]:

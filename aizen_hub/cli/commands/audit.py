@@ -15,12 +15,13 @@ from aizen_hub.cli.connection import pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import Output, output_option, show_message, show_rows
+from aizen_hub.cli.short_ids import choose_id
 from aizen_hub.cli.values import BEFORE, SINCE, TIME_HELP
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 
-_PAGE = 1000
+_PAGE, _WHOLE_ID = 1000, 32
 
 
 @click.group()
@@ -45,7 +46,12 @@ audit.add_command(tail)
 @click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="Maximum number of rows.")
 @output_option
 def show(client: SyncClient, row_id: str | None, limit: int, output: Output, **filters: Any) -> int:
-    """Show the newest rows, newest first. Requires permission to read the audit; the access is recorded."""
+    """Show the newest rows, newest first. Requires permission to read the audit; the access is recorded.
+
+    Of an id the first characters are enough, where it is one of the newest thousand rows.
+    """
+    if row_id is not None:
+        row_id = _whole_id(client, row_id)
     data = client.get(audit_query(id=row_id, limit=limit, **filters))["data"]
     rows = data["audit"]
     show_rows(output, COLUMNS, map(audit_record, rows))
@@ -191,3 +197,10 @@ def archive(config: Path, before: datetime, folder: Path, url: str | None) -> in
         f"removed {result.removed} from the database"
     )
     return ExitCode.DONE
+
+
+def _whole_id(client: SyncClient, text: str) -> str:
+    if len(text) >= _WHOLE_ID:
+        return text
+    rows = client.get(audit_query(limit=_PAGE))["data"]["audit"]
+    return choose_id(text, ((str(row["id"]), f"{row['event']} {row.get('sentence') or ''}") for row in rows), "rows")

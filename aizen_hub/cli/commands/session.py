@@ -8,7 +8,9 @@ from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import Output, output_option, show_message, show_result
+from aizen_hub.cli.short_ids import resolve_id
 from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.problems import Denied
 
 
 @click.group()
@@ -40,4 +42,14 @@ def list_sessions(client: SyncClient, user: str | None, output: Output) -> int:
 def end(sender: ChangeSender, session_id: str, reason: str | None) -> int:
     """End SESSION, your own or as an administrator; its tokens are revoked at once, its server stops shortly after."""
     body = {} if reason is None else {"reason": reason}
+    session_id = resolve_id(sender.client, _list_path(sender.client), session_id, "sessions")
     return sender.finish("POST", api_path("sessions", session_id, "end"), body)
+
+
+def _list_path(client: SyncClient) -> str:
+    """Return the path of all sessions for administrators, and of the own ones for others."""
+    try:
+        client.get(api_path("sessions"))
+    except Denied:
+        return api_path("sessions", user=client.get(api_path("me"))["user"])
+    return api_path("sessions")

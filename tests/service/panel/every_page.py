@@ -53,6 +53,8 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/me/commands/{project}": (("me/commands/p1", "eve"),),
     "/me/leave/{project}": (("me/leave/p1", "eve"),),
     "/command-line": ((f"command-line?challenge={'w' * 43}&state={'s' * 20}&port=4711", "eve"),),
+    # It answers the hub's redirect only: see tests/e2e/test_command_line_sign_in.py.
+    "/command-line/done": (),
     "/account": (("account", "eve"), ("account", LONG_NAME)),
     "/account/alerts": (("account/alerts", "eve"), ("account/alerts", "nil")),
     "/account/alerts/{project}": (("account/alerts/p1", "eve"),),

@@ -10,6 +10,7 @@ from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import Output, output_option, show_result
+from aizen_hub.cli.short_ids import resolve_id
 from aizen_hub.cli.values import end_options, timestamp
 from aizen_hub.client.sync_client import SyncClient
 
@@ -55,7 +56,9 @@ def approve(sender: ChangeSender, request_id: str, comment: str, ends: datetime 
     The first characters of the id are enough, at least four.
     """
     return sender.finish(
-        "POST", api_path("requests", request_id, "approve"), {"comment": comment, **_until_field(ends)}
+        "POST",
+        api_path("requests", _whole_id(sender, request_id), "approve"),
+        {"comment": comment, **_until_field(ends)},
     )
 
 
@@ -65,7 +68,7 @@ def approve(sender: ChangeSender, request_id: str, comment: str, ends: datetime 
 @click.option("--comment", required=True, help="For the requester: the reason.")
 def deny(sender: ChangeSender, request_id: str, comment: str) -> int:
     """Deny REQUEST."""
-    return sender.finish("POST", api_path("requests", request_id, "deny"), {"comment": comment})
+    return sender.finish("POST", api_path("requests", _whole_id(sender, request_id), "deny"), {"comment": comment})
 
 
 @request.command()
@@ -73,7 +76,11 @@ def deny(sender: ChangeSender, request_id: str, comment: str) -> int:
 @click.argument("request_id", metavar="REQUEST")
 def withdraw(sender: ChangeSender, request_id: str) -> int:
     """Withdraw your own REQUEST."""
-    return sender.finish("POST", api_path("requests", request_id, "withdraw"))
+    return sender.finish("POST", api_path("requests", _whole_id(sender, request_id), "withdraw"))
+
+
+def _whole_id(sender: ChangeSender, text: str) -> str:
+    return resolve_id(sender.client, api_path("requests", which="all"), text, "requests")
 
 
 def _until_field(ends: datetime | None) -> dict[str, str]:

@@ -10,16 +10,19 @@ from aizen_hub.audit.target_search import search_target
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries import access_queries
 from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState, hypothetical_rights
+from aizen_hub.authorization.queries.member_matrix import member_matrix
+from aizen_hub.authorization.queries.role_coverage import commands_in
 from aizen_hub.commands.result import Result, table_result
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
-from aizen_hub.rbac.role import SYSTEM, project_of
+from aizen_hub.rbac.role import SYSTEM, ScopeKind, project_of
 from aizen_hub.service.api.access.questions import AccessQuestion, resolve_question
 from aizen_hub.service.api.change_response import authorized_result, result_response
 from aizen_hub.service.api.schemas.access_queries import (
     AuditQuery,
     CanIQuery,
+    CommandsOfQuery,
     ProjectsOfQuery,
     WhatIfQuery,
     WhoCanQuery,
@@ -109,6 +112,27 @@ async def what_if(ctx: RequestContext) -> JsonResponse:
     return await authorized_result(ctx, operation)
 
 
+async def commands_of(ctx: RequestContext) -> JsonResponse:
+    identity, scope = Identity.parse(ctx.query.identity), ctx.query.scope
+
+    def operation(tx: ReadTransaction) -> JsonResponse:
+        entries = commands_in(tx.catalog, ScopeKind.SYSTEM if scope == SYSTEM else ScopeKind.PROJECT)
+        (row,) = member_matrix(tx, scope, [identity], entries)
+        rows: list[tuple[object, ...]] = [
+            (entry.name, scope, answer.ends, entry.description)
+            for entry, answer in zip(entries, row.answers, strict=True)
+            if answer.is_yes
+        ]
+        return result_response(table_result(("command", "scope", "until", "description"), rows), tx)
+
+    details = {"query": "commands", "target": str(identity)}
+    return await ctx.authorized_read(
+        operation,
+        audit_details=lambda _: {"project": project_of(scope), "details": details},
+        pool=ctx.service.pools.queries,
+    )
+
+
 async def projects_of(ctx: RequestContext) -> JsonResponse:
     return await authorized_result(
         ctx, lambda tx: access_queries.list_projects_of(tx, _parse_identity(ctx.body.identity))
@@ -189,6 +213,16 @@ ROUTES = (
         what_if,
         "Decide under hypothetical assignments and group memberships.",
         body=WhatIfQuery,
+        response=ResultView,
+    ),
+    Route(
+        "GET",
+        _PATH + "/commands",
+        ROLE_CHECKED_METHODS,
+        ACCESS,
+        commands_of,
+        "List the commands of a scope that an identity may give now.",
+        query=CommandsOfQuery,
         response=ResultView,
     ),
     Route(

@@ -53,6 +53,11 @@ class ProjectsOfQuery(Schema):
     identity: IdentityText | None = None
 
 
+class CommandsOfQuery(Schema):
+    identity: IdentityText
+    scope: Name = "system"
+
+
 class AuditQuery(Schema):
     identity: IdentityText | None = None
     target: IdentityText | None = None
