@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select
 
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, table_result
+from aizen_hub.problems import Conflict
 from aizen_hub.rbac.default_denials import any_covers, delegated_roles
 from aizen_hub.rbac.engine import effective_permissions, held_in
 from aizen_hub.rbac.identity import Identity, IdentityKind
@@ -24,19 +26,33 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
+T = TypeVar("T")
+
+_SLICE_SECONDS = 0.015
+"""How long rights are compiled while the write lock is held; at least as long as the change itself takes."""
+_REST = 0.5  # of the time that the lock was held, left to others
+_ATTEMPTS = 3
+_KINDS_WITH_RIGHTS = frozenset({IdentityKind.USER.value, IdentityKind.SERVICE_ACCOUNT.value})
+
+
 class _Rollback(Exception):
-    def __init__(self, result: Result) -> None:
-        super().__init__("dry run")
-        self.result = result
+    """Ends a trial of a change."""
+
+
+class _Overtaken(Exception):
+    """Another change was committed between two trials."""
 
 
 def dry_run(store: Store, actor: Actor, change: Callable[[WriteTransaction], Result]) -> Result:
     """Return which identities would gain or lose which rights, without changing anything.
 
+    The change is tried in transactions that are rolled back, one for each slice of the identities that it affects, so
+    that decisions and changes of others wait for about twice as long as the change takes, however many these are.
+
     Parameters
     ----------
     change : callable
-        The change to try; its problems are raised as in a real run.
+        The change to try, any number of times; its problems are raised as in a real run.
 
     Returns
     -------
@@ -44,16 +60,94 @@ def dry_run(store: Store, actor: Actor, change: Callable[[WriteTransaction], Res
         A table of identity, scope, and the roles gained and lost, where these change what is effective;
         ``data["permissions"]`` has the same in permissions, ``data["answer"]`` is the message of the change, and
         ``data["steps"]`` lists the steps of a change that has several.
+
+    Raises
+    ------
+    Conflict
+        Others change access all the time, so that no state lasts for a dry run.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _Trials(store, actor, change).compare_rights()
+        except _Overtaken:
+            continue
+    raise Conflict("others changed access meanwhile", remedy="try again in a moment")
+
+
+def try_change(store: Store, actor: Actor, change: Callable[[WriteTransaction], object]) -> None:
+    """Make a change and roll it back, to see whether it would be refused; raises the problems of a real run."""
     try:
         with store.write(actor) as tx:
             tx.dry_run = True
-            result = change(tx)
-            # The writer holds the lock, so another connection sees exactly the state before this change.
-            with store.read() as before:
-                raise _Rollback(_compare_rights(before, tx, result))
-    except _Rollback as taken:
-        return taken.result
+            change(tx)
+            raise _Rollback
+    except _Rollback:
+        return
+
+
+class _Trials:
+    """The trials of one change at one revision of the store."""
+
+    def __init__(self, store: Store, actor: Actor, change: Callable[[WriteTransaction], Result]) -> None:
+        self._store, self._actor, self._change = store, actor, change
+        self._revision: int | None = None
+        self._after: dict[Identity, Rights] = {}
+
+    def compare_rights(self) -> Result:
+        """Return the effect of the change on rights; raises _Overtaken where the revision changes."""
+
+        def begin(tx: WriteTransaction, seconds: float) -> tuple[tuple[str, ...], datetime]:
+            self._compile(tx, _named_identities(tx.invalidated), seconds)
+            return tx.invalidated, tx.now
+
+        result, (invalidated, now) = self._try(begin)
+        with self._store.read() as before:
+            self._require_revision(before.revision)
+            # An identity that is affected through a group, role or project was so before, or the change names it.
+            affected = {*_named_identities(invalidated), *_affected_identities(before, invalidated)}
+        waiting = sorted(affected - self._after.keys())
+        while waiting:
+            self._try(lambda tx, seconds: self._compile(tx, waiting, seconds))
+        with self._store.read() as before:
+            self._require_revision(before.revision)
+            changes = [
+                change
+                for identity in sorted(affected)
+                for change in _compare_rights(identity, before.rights(identity), self._after[identity], now)
+            ]
+        return _to_result(changes, result)
+
+    def _try(self, look: Callable[[WriteTransaction, float], T]) -> tuple[Result, T]:
+        """Make the change, look at the state that it leads to, and roll it back.
+
+        Parameters
+        ----------
+        look : callable
+            Also receives the seconds that the change took.
+        """
+        began = time.monotonic()
+        try:
+            with self._store.write(self._actor) as tx:
+                began, tx.dry_run = time.monotonic(), True
+                self._require_revision(tx.state.revision)
+                result = self._change(tx)
+                seen = look(tx, time.monotonic() - began)
+                raise _Rollback
+        except _Rollback:
+            time.sleep((time.monotonic() - began) * _REST)
+            return result, seen
+
+    def _compile(self, tx: WriteTransaction, waiting: list[Identity], seconds: float) -> None:
+        """Compile the rights of the last identities of ``waiting``, and remove these."""
+        end = time.monotonic() + max(_SLICE_SECONDS, seconds)
+        while waiting and time.monotonic() < end:
+            identity = waiting.pop()
+            self._after[identity] = tx.rights(identity)
+
+    def _require_revision(self, revision: int) -> None:
+        if self._revision is not None and revision != self._revision:
+            raise _Overtaken
+        self._revision = revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +162,14 @@ class _RightsChange:
     lost: tuple[str, ...]
 
 
-def _compare_rights(before: ReadTransaction, after: WriteTransaction, result: Result) -> Result:
-    changes: list[_RightsChange] = []
-    for identity in sorted(
-        _affected_identities(before, after.invalidated) | _affected_identities(after, after.invalidated)
-    ):
-        rights_before, rights_after = before.rights(identity), after.rights(identity)
-        if not rights_before.active and not rights_after.active:
-            # Users who still have to activate their account get these rights too.
-            rights_before, rights_after = replace(rights_before, active=True), replace(rights_after, active=True)
-        changes += _changes_of(identity, rights_before, rights_after, after.now)
+def _compare_rights(identity: Identity, before: Rights, after: Rights, now: datetime) -> Iterator[_RightsChange]:
+    if not before.active and not after.active:
+        # Users who still have to activate their account get these rights too.
+        before, after = replace(before, active=True), replace(after, active=True)
+    return _changes_of(identity, before, after, now)
+
+
+def _to_result(changes: Sequence[_RightsChange], result: Result) -> Result:
     rows = [
         (str(change.identity), change.scope, list(change.gained_roles), list(change.lost_roles)) for change in changes
     ]
@@ -146,6 +238,10 @@ def _added(before: Rights, after: Rights, scope: str, now: datetime) -> dict[str
 
 def _names_in(rights: Rights, scope: str, now: datetime) -> set[str]:
     return {held.role for held in rights.held_roles if held.scope == scope and held.is_effective(now)}
+
+
+def _named_identities(keys: Iterable[str]) -> list[Identity]:
+    return [Identity.parse(key) for key in keys if key.partition(":")[0] in _KINDS_WITH_RIGHTS]
 
 
 def _affected_identities(tx: ReadTransaction, keys: Iterable[str]) -> frozenset[Identity]:

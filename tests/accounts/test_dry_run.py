@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from aizen_hub.accounts import dry_run as dry_run_module
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.commands.result import Result, message_result
+from aizen_hub.problems import Conflict
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import WriteTransaction, make_audit_record
 from tests.accounts.harness import OPERATOR, AccountsHarness
 
 BOB = Identity.user("bob")
@@ -94,3 +99,86 @@ def test_locking_loses_every_role(preview_harness: AccountsHarness) -> None:
 
     rows = preview(preview_harness, lock)
     assert rows == {("user:bob", scope): ([], ["PROJECT_READER"]) for scope in ("churn", "fraud")}
+
+
+HOLDERS = 1500
+
+
+def test_decisions_of_others_are_recorded_while_a_large_change_is_tried(preview_harness: AccountsHarness) -> None:
+    """The whole effect was computed while the write lock was held, so that nothing could be decided meanwhile."""
+    store = preview_harness.store
+    names = [f"user-{number}" for number in range(HOLDERS)]
+    with store.write(OPERATOR) as tx:
+        values = {"provider": "local", "active": True, "created": tx.now, "alerts": {}}
+        rows = [{"name": name, **values} for name in names]
+        tx.conn.execute(tables.users.insert(), rows)
+        values = {"role": "WIDE", "scope": "system", "granted_by": str(BOB), "granted": tx.now, "revision": tx.revision}
+        rows = [
+            {"identity": f"user:{name}", "reason": "", "creator": False, "mapped": False} | values for name in names
+        ]
+        tx.conn.execute(tables.assignment_rows.insert(), rows)
+        tx.record_change("test", {}, ["*"])
+    first_trial, finished, recorded = threading.Event(), threading.Event(), 0
+
+    def record() -> None:
+        nonlocal recorded
+        assert first_trial.wait(60)
+        while not finished.is_set():
+            store.append_audit([make_audit_record(OPERATOR, "test", datetime.now(UTC))])
+            recorded += 1
+
+    def narrow(tx: WriteTransaction) -> Result:
+        first_trial.set()
+        return custom_roles.update_role(tx, "WIDE", permissions=["read"])
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    try:
+        result = dry_run(store, OPERATOR, narrow)
+    finally:
+        finished.set()
+        thread.join(60)
+    assert len(result.rows) == HOLDERS
+    assert recorded > 3, "others waited until the end"
+
+
+def test_a_change_of_others_in_between_is_seen(preview_harness: AccountsHarness) -> None:
+    """Each trial must find the same state; otherwise all begin again."""
+    trials = 0
+
+    def change(tx: WriteTransaction) -> Result:
+        nonlocal trials
+        trials += 1
+        return assignments.grant_roles(tx, ["WIDE"], "system", BOB)
+
+    def overtaken(tx: WriteTransaction) -> Result:
+        result = change(tx)
+        overtakers.append(threading.Thread(target=preview_harness.grant, args=("WIDE", "system", Identity.user("ada"))))
+        overtakers[-1].start()  # waits for the write lock of this trial
+        return result
+
+    overtakers: list[threading.Thread] = []
+    store = preview_harness.store
+    original = store.read
+
+    def read_after_the_overtaker() -> Any:
+        for thread in overtakers[:1]:
+            thread.join(60)
+        return original()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "read", read_after_the_overtaker)
+        result = dry_run(store, OPERATOR, lambda tx: overtaken(tx) if not overtakers else change(tx))
+    assert trials == 2
+    assert result.rows == (("user:bob", "system", ["WIDE"], []),)
+
+
+def test_without_a_moment_of_peace_it_is_refused(
+    preview_harness: AccountsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: Any) -> Result:
+        raise dry_run_module._Overtaken
+
+    monkeypatch.setattr(dry_run_module._Trials, "compare_rights", overtaken)
+    with pytest.raises(Conflict, match="others changed access meanwhile"):
+        dry_run(preview_harness.store, OPERATOR, lambda tx: message_result("nothing"))

@@ -44,7 +44,7 @@ async def _dry_run(ctx: RequestContext, operation: Callable[[WriteTransaction], 
     decided: list[tuple[RecordedDecision, DecisionRequest]] = []
 
     def authorized_operation(tx: WriteTransaction) -> Result:
-        decided.append(ctx.decide_in(tx))
+        decided[:] = [ctx.decide_in(tx)]  # of the last trial
         require_allowed(tx, *decided[0])
         return operation(tx)
 
@@ -62,7 +62,8 @@ async def _dry_run(ctx: RequestContext, operation: Callable[[WriteTransaction], 
                 [replace(record, details={**record.details, "dry_run": True}) for record in records]
             )
 
-    result = await service.pools.writes.run(run)
+    # Not the thread for writes, of which there is one on SQLite: a dry run can be long.
+    result = await service.pools.queries.run(run)
     return JsonResponse(result.to_json(), 200, {"Preference-Applied": DRY_RUN})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aizen_hub.accounts.command_handlers import execute_account_command
-from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.dry_run import try_change
 from aizen_hub.api_models.command_questions import (
     AllowedCommands,
     AllowedCommandsQuery,
@@ -128,7 +128,7 @@ async def _refusal_of_grant(ctx: RequestContext, command: Command) -> Problem | 
 
     def run() -> Problem | None:
         try:
-            dry_run(ctx.service.store, ctx.actor, attempt)
+            try_change(ctx.service.store, ctx.actor, attempt)
         except Problem as problem:
             return problem
         return None

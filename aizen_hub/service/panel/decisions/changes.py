@@ -40,7 +40,7 @@ async def show_change(ctx: RequestContext) -> RawResponse:
     actor = replace(ctx.actor, recent_login_until=now + timedelta(minutes=1))
     service, effect, denial = ctx.service, None, None
     try:
-        effect = await service.pools.writes.run(
+        effect = await service.pools.queries.run(
             lambda: dry_run(service.store, actor, lambda tx: command_handlers.confirm_pending_change(tx, change_id))
         )
     except Problem as problem:

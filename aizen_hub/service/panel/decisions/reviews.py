@@ -198,7 +198,7 @@ async def preview(ctx: RequestContext) -> RawResponse:
     review: AccessReview = await ctx.authorized_read(lambda tx: lifecycle.get_review(tx, review_id))
     service, effect, denial = ctx.service, None, None
     try:
-        effect = await service.pools.writes.run(
+        effect = await service.pools.queries.run(
             lambda: dry_run(service.store, ctx.actor, lambda tx: carrying_out.carry_out(tx, review_id))
         )
     except Problem as problem:

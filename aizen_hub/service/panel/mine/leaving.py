@@ -32,8 +32,8 @@ async def preview_leaving(ctx: RequestContext) -> RawResponse:
     actor, store = ctx.actor, ctx.service.store
     obstacle = None
     try:
-        await ctx.service.pools.writes.run(
-            lambda: dry_run.dry_run(store, actor, lambda tx: leaving.leave_project(tx, name))
+        await ctx.service.pools.queries.run(
+            lambda: dry_run.try_change(store, actor, lambda tx: leaving.leave_project(tx, name))
         )
     except Problem as problem:
         obstacle = problem

@@ -168,7 +168,7 @@ async def preview_file(ctx: RequestContext) -> RawResponse:
         return members.replace_members(tx, name, body.config, if_match=_version(body))
 
     try:
-        effects = await ctx.service.pools.writes.run(lambda: dry_run(ctx.service.store, ctx.actor, change))
+        effects = await ctx.service.pools.queries.run(lambda: dry_run(ctx.service.store, ctx.actor, change))
     except (BadInput, Conflict, Escalation) as problem:
         return await _render(ctx, _file_errors(problem), 422, typed_config=body)
     return await _render(ctx, typed_config=body, effects=effects)
