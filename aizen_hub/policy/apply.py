@@ -20,7 +20,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from aizen_hub.accounts.dry_run import dry_run
+from aizen_hub.accounts.dry_run import dry_run, try_change
 from aizen_hub.accounts.roles import staged_assignments
 from aizen_hub.accounts.roles.staged_assignments import AssignmentChange, StagingConflict
 from aizen_hub.authorization import checks
@@ -92,6 +92,11 @@ class _Plan:
         changes = self.assignments
         return len(self.opening) + len(changes.bulk) + len(changes.single) + len(self.closing)
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether it changes more than assignments that are staged."""
+        return bool(self.opening or self.assignments.single or self.closing)
+
 
 def plan_policy(control: OperationControl, request: PolicyRequest) -> Mapping[str, Any]:
     """Return what applying a policy would change, in roles and in rights; nothing changes.
@@ -104,7 +109,7 @@ def plan_policy(control: OperationControl, request: PolicyRequest) -> Mapping[st
     """
     plan = _make_plan(control, request)
     rehearsed = None
-    if plan.opening or plan.assignments.single or plan.closing:
+    if plan.has_steps:
         control.report("trying the steps")
         rehearsed = dry_run(control.store, control.actor, lambda tx: _rehearse(tx, plan))
     rows, rights = _merged_rows(plan, rehearsed)
@@ -146,6 +151,10 @@ def apply_policy(control: OperationControl, request: PolicyRequest) -> Mapping[s
         plan = _make_plan(control, request)
         if not plan.count:
             return table_result(("step", "outcome"), [], _summary(plan, waiting=0)).at_revision(plan.revision).to_json()
+        if plan.assignments.bulk and plan.has_steps:
+            # A step that is refused is noticed before thousands of assignments are staged.
+            control.report("trying the steps")
+            try_change(control.store, control.actor, partial(_rehearse, plan=plan))
         try:
             _stage(control, plan)
             guard = ConcurrentChanges(

@@ -87,6 +87,25 @@ def after_staging(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
     return observe
 
 
+@pytest.mark.parametrize("project", ["p1", "p2"])
+def test_a_step_that_is_refused_is_noticed_before_anything_is_staged(
+    any_store: Store, after_staging: Callable[[Hook], None], project: str
+) -> None:
+    """Ada may give roles in her project; making another one is refused, whatever is staged meanwhile."""
+    register_users(any_store, USERS)
+    batches: list[int] = []
+    after_staging(batches.append)
+    policy = readers() | {"projects": sorted({"p1", project})}
+    if project == "p1":
+        run(any_store, policy, ADA)
+        assert batches
+    else:
+        with pytest.raises((Denied, Escalation, NotFound)):
+            run(any_store, policy, ADA)
+        assert batches == []
+        assert_consistent(any_store)
+
+
 class TestEffect:
     @pytest.mark.proves("T-38", "R93")
     def test_each_change_has_its_rows_and_its_audit_row(self, any_store: Store) -> None:
