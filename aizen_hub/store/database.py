@@ -70,12 +70,13 @@ class Database:
         self.on_server_change: Callable[[], None] = lambda: None
         """Called when another database server answers than before, to drop what was cached from the former one."""
         self._server_started = 0
+        self._file: DatabaseFile | None = None
         milliseconds = max(1, int(deadline_seconds * 1000))
         if self.embedded:
             self.path: Path | None = sqlite_path(self.url)
             if not read_only:
                 create_private_file(self.path)
-            self._file = DatabaseFile(self.path)
+                self._file = DatabaseFile(self.path)
             self.placeholder = "?"
             self._begin = {"read": "BEGIN", "write": "BEGIN IMMEDIATE"}
             self._begin["batch"] = self._begin["append"] = self._begin["write"]
@@ -127,11 +128,11 @@ class Database:
         cursor = self.cursor(conn)
         state = self._state_locked if kind == "write" else self._state
         if self.embedded:
-            if not self._read_only:
+            if self._file is not None:
                 self._file.check()
             cursor.execute(self._begin[kind])
             cursor.execute(state)
-            if not self._read_only:
+            if self._file is not None:
                 self._file.check_log(conn.info)
         else:
             cursor.execute(f"{self._begin[kind]}; {state}")
@@ -167,6 +168,8 @@ class Database:
     def dispose(self) -> None:
         """Close all connections of the pool."""
         self.engine.dispose()
+        if self._file is not None:
+            self._file.close()
 
     def _create_engine(self, milliseconds: int) -> Engine:
         pool = {"pool_size": 8, "max_overflow": 8, "pool_timeout": self.deadline_seconds}
@@ -177,7 +180,7 @@ class Database:
 
             @event.listens_for(engine, "do_connect")
             def check_file(*_arguments: Any) -> None:
-                if not self._read_only:
+                if self._file is not None:
                     # SQLite would combine another file with the write-ahead log of the former one.
                     self._file.check()
 

@@ -16,7 +16,7 @@ from aizen_hub.audit.checkpoints import health
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.background.tasks import ScheduledTasks
 from aizen_hub.service.context import ServiceContext
-from aizen_hub.service.factory import build_context
+from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.seal import update_seal
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
@@ -190,6 +190,26 @@ async def test_a_database_that_changes_under_the_service_stops_it(
     assert (await service.call("GET", "/api/v1/me", auth=eve.auth)).status == 200
 
 
+@pytest.mark.proves("R7", "T-40")
+async def test_a_backup_that_is_copied_over_the_running_database_stops_it(service: Driver, tmp_path: Path) -> None:
+    context, file, backup = service.context, service.context.settings.data_dir / "aizen.sqlite", tmp_path / "backup"
+    eve = await service.open("eve")
+    with closing(sqlite3.connect(file)) as conn:
+        conn.execute("VACUUM INTO ?", (str(backup),))
+    with context.store.write(SERVICE_ACTOR) as tx:
+        for number in range(200):
+            tx.audit("something.happened", number=number, text="x" * 100)
+    with closing(sqlite3.connect(file)) as conn:
+        conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    assert (await service.command(eve, "list trainings")).status != 503
+    shutil.copyfile(backup, file)
+    refused = await service.call("POST", "/api/v1/decisions", {"command": "list trainings"}, auth=eve.auth)
+    assert (refused.status, refused.json["sealed"]) == (503, True)
+    assert "was overwritten while the service runs" in refused.json["detail"]
+    await until(lambda: context.state.sealed is not None)
+    assert "db restore" in (await service.call("GET", "/readyz")).json["remedy"]
+
+
 @pytest.mark.proves("R7")
 async def test_the_hub_is_told_that_a_sealed_service_is_alive(service: Driver, tmp_path: Path) -> None:
     """It requests the panel at its start, and ends after half a minute of server errors."""
@@ -247,7 +267,5 @@ async def test_a_checkpoint_file_that_was_set_back_has_its_own_remedy(
 
 
 def _record_something(context: ServiceContext) -> None:
-    from aizen_hub.service.factory import SERVICE_ACTOR
-
     with context.store.write(SERVICE_ACTOR) as tx:
         tx.audit("something.happened")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -71,6 +74,91 @@ def test_a_lost_file_is_not_used(
             use(embedded)
         assert raised.value.extensions["sealed"] is True
         assert "db restore" in str(raised.value.remedy)
+    embedded.close()
+
+
+@pytest.fixture
+def older_copy(embedded: Store, tmp_path: Path) -> Path:
+    """A copy of the file as it was before it grew."""
+    file, copy = tmp_path / "data" / "aizen.sqlite", tmp_path / "copy"
+    with closing(sqlite3.connect(file)) as conn:
+        conn.execute("VACUUM INTO ?", (str(copy),))
+    for number in range(200):
+        with embedded.write(TESTER) as tx:
+            store_rows.insert_user(tx, f"user-{number}")
+    with closing(sqlite3.connect(file)) as conn:
+        conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    read_revision(embedded)
+    return copy
+
+
+@pytest.mark.proves("T-40")
+@pytest.mark.parametrize("use", [read_revision, write_user, record_nothing])
+def test_a_file_that_is_overwritten_is_not_used(
+    embedded: Store, older_copy: Path, use: Callable[[Store], object]
+) -> None:
+    """``cp`` keeps the inode, and SQLite would go on with pages of both files."""
+    file = embedded.database.path
+    assert file is not None
+    inode, content = file.stat().st_ino, file.read_bytes()
+    shutil.copyfile(older_copy, file)
+    assert file.stat().st_ino == inode
+    with pytest.raises(UnusableDatabase, match="was overwritten") as raised:
+        use(embedded)
+    assert raised.value.extensions["sealed"] is True
+    with file.open("r+b") as out:
+        out.write(content)
+    with pytest.raises(UnusableDatabase, match="was overwritten"):
+        use(embedded)  # what was mixed meanwhile is not known
+    embedded.close()
+
+
+def test_a_file_that_is_being_overwritten_is_not_used(embedded: Store, older_copy: Path) -> None:
+    file = embedded.database.path
+    assert file is not None
+    with file.open("r+b") as out:
+        out.truncate()  # as ``cp`` begins
+    with pytest.raises(UnusableDatabase, match="was overwritten"):
+        read_revision(embedded)
+    embedded.close()
+
+
+def test_many_threads_see_the_file_grow(embedded: Store) -> None:
+    """One that reads the header before a checkpoint and compares it afterwards must not take it for another file."""
+    file, failures, stop = embedded.database.path, list[BaseException](), threading.Event()
+    assert file is not None
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                read_revision(embedded)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the test fails with it
+                failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(60):
+        with embedded.write(TESTER) as tx:
+            store_rows.insert_user(tx, f"user-{number}")
+        with closing(sqlite3.connect(file)) as conn:
+            conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    embedded.close()
+
+
+def test_closing_keeps_the_locks_of_the_process(embedded: Store) -> None:
+    """Closing any descriptor of the file would end SQLite's locks in this process; another one would remove the log."""
+    file = embedded.database.path
+    assert file is not None
+    DatabaseFile(file).close()
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('select 1 from users'); c.close()"
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True, timeout=60)
+    assert file.with_name(LOG).exists()
+    write_user(embedded)
     embedded.close()
 
 
