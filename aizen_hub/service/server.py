@@ -138,8 +138,9 @@ async def _start(settings: Settings, instance: str, environ: Mapping[str, str]) 
     # If it fails, the process ends, and what is held back stays unanswered.
     context = await asyncio.to_thread(build_context, settings, instance=instance, environ=environ)
     server = Server(context, host, port, sockets)
-    await server.start()
+    # First: once the service is ready, it accepts all connections. What connects in between waits.
     await startup.stop()
+    await server.start()
     return server
 
 

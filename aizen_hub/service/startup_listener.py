@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from aizen_hub.problems import NotFound, Unavailable
+from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.service.http import connection_limits
 from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.listener import Listener
 from aizen_hub.service.http.problem_response import encode_json, problem_response
@@ -26,6 +27,8 @@ HOLD_SECONDS = 10.0
 A hub ends where the service that it starts ends before it has answered. So a configuration that stops the service at
 once still stops the hub, and a start that takes long does not.
 """
+LINGER_SECONDS = 5.0
+MAX_BODY = 2 << 20
 
 
 class StartupListener:
@@ -50,20 +53,34 @@ class StartupListener:
         app = web.Application()
         app.router.add_route("*", "/{path:(?s:.*)}", self._respond)
         self._listener = Listener(app, drain_seconds=1.0)
+        self._closing: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on copies of bound sockets: connections that wait there are served by the application."""
         await self._listener.start([bound.dup() for bound in sockets])
 
     async def stop(self) -> None:
-        """Answer what is held back, and leave the sockets to the application."""
+        """Accept no more connections, and answer what is held back; the sockets are left to the application.
+
+        A connection that was accepted and has not sent its request yet is closed only some seconds later.
+        """
         self._started.set()
         await self._listener.stop()
+        self._closing = asyncio.create_task(self._close_later())
+
+    async def _close_later(self) -> None:
+        await asyncio.sleep(LINGER_SECONDS)
         await self._listener.close()
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
         path = raw_path(request)
-        response = await self._response(request, path)
+        try:
+            connection_limits.check_head(request)
+            # A connection that is closed before it was read to its end loses the response.
+            await connection_limits.read_body(request, MAX_BODY)
+            response = await self._response(request, path)
+        except Problem as problem:
+            response = problem_response(problem)
         self._headers.add_to(response.headers, path)
         response.force_close()
         return response
@@ -81,10 +98,7 @@ class StartupListener:
             return problem_response(problem)
         page = path.removeprefix(self._prefix)
         if page.startswith("static/"):
-            try:
-                return raw_response(read_static_file(page.removeprefix("static/")))
-            except NotFound as error:
-                return problem_response(error)
+            return raw_response(read_static_file(page.removeprefix("static/")))
         status = HTTPStatus.SERVICE_UNAVAILABLE
         if not page and request.method == "GET":
             if await self._has_started():

@@ -71,6 +71,11 @@ def test_a_starting_service_is_alive_and_refuses_everything(
         assert status == HTTPStatus.SERVICE_UNAVAILABLE, path
         assert (problem["starting"], problem["remedy"]) == (True, "try again in a moment"), path
         assert (headers["Retry-After"], headers["X-Aizen-Instance"]) == ("1", "slow"), path
+    for _ in range(20):  # a body that arrives after its head
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        with closing(connection):
+            connection.request("POST", "/api/v1/commands", b"x" * 5000)
+            assert connection.getresponse().status == HTTPStatus.SERVICE_UNAVAILABLE
     status, headers, body = ask(port, "/services/aizen/people/rita")
     assert status == HTTPStatus.SERVICE_UNAVAILABLE
     assert "text/html" in headers["Content-Type"]
@@ -108,6 +113,20 @@ def test_the_page_that_a_hub_requests_is_held_back(
             assert process.wait(timeout=START_SECONDS) == 1
             assert process.stderr is not None
             assert "overlay.yaml" in process.stderr.read().splitlines()[-1]
+
+
+def test_no_connection_is_lost_when_it_has_started(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:  # noqa: F811
+    """A client that connected while the service started sends its request only when it has."""
+    overlay, port = SlowOverlay(tmp_path), free_port()
+    start(started, write_settings(tmp_path, port, overlays=["overlay.yaml"]), **MANAGED)
+    wait_answering(port)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.connect()
+    overlay.complete()
+    wait_ready(port)
+    with closing(connection):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().status == HTTPStatus.OK
 
 
 @pytest.mark.slow
