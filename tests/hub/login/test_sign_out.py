@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -17,12 +18,12 @@ from aizen_hub.demo.browser import Browser
 from aizen_hub.hub.login.auth_state import SavedLogin
 from aizen_hub.hub.login.sign_out import SignOutProcessor
 from aizen_hub.secret_files import read_secret
-from tests.fixtures.hub import HubHandle, environment_of, running_hub
+from tests.fixtures.hub import BIN, HubHandle, environment_of, running_hub
 from tests.hub.credentials import create_hub_token, request_with_token, service_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.proves("R142")]
 
-NAMES = ("nora", "pia", "quinn")
+NAMES = ("nora", "pia", "quinn", "rosa")
 PASSWORD = "walnut-harbour-93-quiet"
 LINKS: dict[str, str] = {}
 
@@ -59,6 +60,16 @@ def change_password(browser: Browser, old: str, new: str) -> None:
     fields = {"current": old, "password": new, "repeated": new, "xsrf": field[1]}
     page = browser._submit("/services/aizen/account/password", fields)
     assert page.status < 400, page.text
+
+
+def recover_admin(hub: HubHandle, name: str) -> str:
+    """Return the token of the link that ``aizen-hub recover-admin`` prints, run beside the service."""
+    command = [str(BIN / "aizen-hub"), "recover-admin", name, "-c", "aizen.yaml"]
+    done = subprocess.run(command, cwd=hub.folder, env=dict(hub.environ), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    link = re.search(r"/services/aizen/activate#(\S+)", done.stdout)
+    assert link is not None, done.stdout + done.stderr
+    return link[1]
 
 
 def sign_out_revision(hub: HubHandle, name: str) -> int:
@@ -130,6 +141,30 @@ def test_a_new_password_ends_what_signed_in_before_it_and_nothing_else(hub: HubH
     assert request_with_token(hub, new_token, "GET", "/hub/api/user").status == 200
     assert send_sign_out(hub, "quinn", revision + 1)["tokens"] >= 1
     assert not signed_in(after)
+
+
+def test_a_recovery_ends_what_signed_in_before_it_and_nothing_else(hub: HubHandle) -> None:
+    activate(hub, "rosa")
+    before = hub.login("rosa", PASSWORD)
+    hold(2, before)
+    token = recover_admin(hub, "rosa")
+    assert signed_in(before), "a link that is not used changes nothing"
+    body = json.dumps({"token": token, "password": PASSWORD + "-two"}).encode()
+    page = Browser(hub.url).request(
+        "POST", "/services/aizen/api/v1/activate", body, {"Content-Type": "application/json"}
+    )
+    assert page.status == 204, page.text
+    after = hub.login("rosa", PASSWORD + "-two")
+    assert not signed_in(before)
+    hold(4, after)
+    # Again, for one who is an admin already: the present sign-in is not one from before a change.
+    recover_admin(hub, "rosa")
+    hold(4, after)
+    hub.kill()
+    hub.restart()
+    hold(4, after)
+    assert send_sign_out(hub, "rosa", sign_out_revision(hub, "rosa")) == {"tokens": 0, "servers": 0}
+    assert signed_in(after)
 
 
 def test_servers_go_on(hub: HubHandle) -> None:
