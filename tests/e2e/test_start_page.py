@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -169,3 +172,14 @@ def test_an_admin_without_a_role_starts_without_a_project(enter: Callable[..., B
     assert "registered in Aizen" in alice.page.inner_text("#aizen-admin-note")
     alice.page.click("#aizen-admin-note a")
     alice.page.wait_for_url(f"**{PANEL}people")
+
+
+def test_programs_do_not_use_the_form(hub: HubHandle) -> None:
+    mona = hub.login("mona")
+    token = mona.api("POST", "/hub/api/users/mona/tokens", {"note": "test", "expires_in": 600}).json()["token"]
+    form = urlencode({"project": "fraud", "role": "PROJECT_READER"}).encode()
+    for headers, status in (({"Authorization": f"token {token}"}, 403), ({}, 403)):
+        request = urllib.request.Request(f"{hub.url}/hub/aizen/ask", form, headers)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60)
+        assert caught.value.code == status
