@@ -25,6 +25,8 @@ PAGES = {
         "me/sessions",
         "me/commands/system",
         "account",
+        "account/alerts",
+        "me/ask",
         "people",
         "people?sort=-seen",
         "people?state=stopped",

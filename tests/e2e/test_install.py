@@ -206,7 +206,7 @@ def test_the_first_admin_runs_a_command(
     admin.page.goto("/hub/login")
     admin.login("admin", PASSWORD)
     admin.page.goto("/hub/spawn")
-    admin.page.check("input[name=project][value='']")
+    assert admin.page.input_value("input[name=project]") == "", "no project, the only choice"
     admin.page.click("input[type=submit], button[type=submit]")
     admin.page.wait_for_url(re.compile(r"http://admin\.hub\.localhost:\d+/user/admin/(lab|tree)"), timeout=60_000)
     # A page without scripts: JupyterLab's own requests can use up the browser's connections to the server.

@@ -78,7 +78,7 @@ def test_the_panel_has_its_own_host(hub: HubHandle, erin: BrowserUser) -> None:
 
 def test_a_server_has_its_own_host(hub: HubHandle, erin: BrowserUser) -> None:
     erin.page.goto(hub.url + "/hub/spawn")
-    erin.page.check("input[name=project][value=churn]")
+    assert erin.page.input_value("input[name=project]") == "churn", "the only choice"
     erin.page.click("input[type=submit], button[type=submit]")
     erin.page.wait_for_url(hub.url.replace("hub.localhost", "erin.hub.localhost") + "/user/erin/**")
     assert "AIZEN_TOKEN" in erin.page.content()

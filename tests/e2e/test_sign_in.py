@@ -178,7 +178,7 @@ def test_from_an_activation_link_to_the_form(hub: HubHandle, person: Callable[[]
     nora.page.goto("/hub/login")
     sign_in_by_form(nora, "local", "nora", NEW_PASSWORD)
     nora.page.wait_for_url("**/hub/spawn**")
-    assert "You have no project yet" in nora.visible_text()
+    assert "you have no role in any project" in nora.visible_text()
 
 
 @pytest.mark.proves("R77")
