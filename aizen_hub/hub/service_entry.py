@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from traitlets.config.loader import LazyConfigValue
+
 from aizen_hub.hub.scope_guard import SERVICE_NAME
 from aizen_hub.hub.violation import violation_error
 from aizen_hub.settings import ENV_PREFIX, Settings
@@ -17,8 +19,9 @@ _HARMLESS: Final = {"name", "url", "api_token", "display", "info", "oauth_client
 
 def find_entry(c: Any) -> dict[str, Any] | None:
     """Return the entry that is there already, as from ``hub.services.aizen`` of the Zero-to-JupyterHub chart."""
-    services = c.JupyterHub.get("services")
-    entries = services if isinstance(services, list) else []
+    services = c.JupyterHub.get("services", [])
+    # Entries that were appended where no list was set yet.
+    entries = services.to_dict().get("extend", []) if isinstance(services, LazyConfigValue) else services
     return next((entry for entry in entries if entry.get("name") == SERVICE_NAME), None)
 
 

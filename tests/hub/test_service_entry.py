@@ -70,6 +70,15 @@ def test_the_settings_of_the_chart_are_accepted(folder: Path, caplog: pytest.Log
     assert not (folder / "none").exists(), "nothing is written where the hub has no folder"
 
 
+def test_an_entry_that_was_appended_is_found(folder: Path) -> None:
+    c = chart_config()
+    (entry,) = c.JupyterHub.pop("services")
+    c.JupyterHub.services.append(entry)
+    configure(c)
+    (service,) = JupyterHub(config=c).services
+    assert (service["api_token"], service["oauth_no_confirm"]) == (TOKEN, True)
+
+
 @pytest.mark.parametrize("more", [{"admin": True}, {"command": ["sh"]}, {"oauth_client_allowed_scopes": ["inherit"]}])
 @pytest.mark.proves("R1")
 def test_an_entry_with_rights_is_refused(folder: Path, more: dict[str, Any]) -> None:

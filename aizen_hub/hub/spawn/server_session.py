@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
-from weakref import WeakKeyDictionary
 
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, SpawnException
 from markupsafe import Markup
@@ -41,7 +40,6 @@ class SessionManager:
     def __init__(self, service: ServiceClient, settings: Settings) -> None:
         self._service = service
         self._settings = settings
-        self._limits: WeakKeyDictionary[Any, ResourceLimits] = WeakKeyDictionary()
         self.heartbeat_idle = asyncio.Event()
         """Cleared during a heartbeat: a session opened then would be missing from its list, and would be ended."""
         self.heartbeat_idle.set()
@@ -107,7 +105,8 @@ class SessionManager:
             "AIZEN_TOKEN": opened.token,
         }
         spawner.aizen_roles = opened.roles  # for the page of the start
-        spawner.aizen_limits = self._limits.setdefault(spawner, ResourceLimits(spawner))
+        if not hasattr(spawner, "aizen_limits"):
+            spawner.aizen_limits = ResourceLimits(spawner)  # the object may be reused for later starts
         spawner.aizen_limits.set_ceilings(opened.limits.get("memory"), opened.limits.get("cpu"))
 
 

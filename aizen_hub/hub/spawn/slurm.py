@@ -11,7 +11,7 @@ from typing import Any
 import batchspawner
 from batchspawner.batchspawner import format_template
 from jupyterhub.spawner import SpawnException
-from traitlets import Dict, Unicode
+from traitlets import Dict, TraitError, Unicode, validate
 
 from aizen_hub.hub.spawn.kernel_transport import missing_arguments
 from aizen_hub.hub.spawn.server_session import spawn_error
@@ -40,6 +40,13 @@ class AizenSlurmSpawner(batchspawner.SlurmSpawner):
 
     batch_script = Unicode(SCRIPT).tag(config=True)
     token_file = Unicode(help="The file with the hub token of this start, in the home of the user")
+
+    @validate("projects")
+    def _validate_projects(self, proposal: Any) -> Any:
+        unknown = {name for requests in proposal.value.values() for name in requests} - set(OPTIONS)
+        if unknown:
+            raise TraitError(f"`projects` has {', '.join(sorted(unknown))}; known are {', '.join(sorted(OPTIONS))}")
+        return proposal.value
 
     def get_env(self) -> dict[str, str]:
         """Return the environment of the job, without tokens."""
@@ -93,7 +100,7 @@ class AizenSlurmSpawner(batchspawner.SlurmSpawner):
         values: dict[str, Any] = self.get_req_subvars()
         try:
             requests = bounded_requests(
-                {**values, **self._project_requests(), **chosen}, self.mem_limit, self.cpu_limit
+                {**values, **self._project_requests(), **chosen}, self.mem_limit or None, self.cpu_limit or None
             )
         except RequestError as error:
             raise spawn_error(str(error), "slurm-request", status=400) from None

@@ -144,7 +144,9 @@ async def test_a_reused_spawner_drops_earlier_limits() -> None:
     server = spawner()
     await sessions.open_session(ERIN, server)
     client.answer = SESSION.model_copy(update={"limits": {}, "token": "d.e.f", "project": None})
+    limits = server.aizen_limits
     await sessions.open_session(ERIN, server)
+    assert server.aizen_limits is limits, "each one observes the spawner"
     assert (server.mem_limit, server.cpu_limit) == (None, 2.0)
     assert (server.environment["AIZEN_TOKEN"], server.environment["AIZEN_PROJECT"]) == ("d.e.f", "")
 

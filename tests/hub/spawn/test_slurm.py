@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from jupyterhub.spawner import SpawnException
+from traitlets import TraitError
 from traitlets.config import Config
 
 from aizen_hub.hub.spawn.slurm import AizenSlurmSpawner
@@ -114,6 +115,11 @@ async def test_what_a_project_requests(tmp_path: Path, spawner: Callable[..., Ai
     server.user_options = {"project": "vision"}
     with pytest.raises(SpawnException, match="The project `vision` has no account on this cluster"):
         await server.submit_batch_script()
+
+
+def test_a_misspelt_request_of_a_project_is_named(spawner: Callable[..., AizenSlurmSpawner]) -> None:
+    with pytest.raises(TraitError, match="`projects` has acount; known are account"):
+        spawner(projects={"churn": {"acount": "team"}})
 
 
 @pytest.mark.proves("R138", "T-58")
