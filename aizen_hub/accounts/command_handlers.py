@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts import pending_changes
@@ -15,11 +16,13 @@ from aizen_hub.accounts.roles import assignments, custom_roles, lookup
 from aizen_hub.accounts.service_accounts import accounts, credentials
 from aizen_hub.accounts.sessions import locks, token_revocation
 from aizen_hub.accounts.users import profiles, registration, users_file
-from aizen_hub.commands.command import Command
+from aizen_hub.commands.command import Command, identity_of_argument
 from aizen_hub.commands.result import Result
-from aizen_hub.problems import BadInput, NotFound
+from aizen_hub.problems import BadInput, CommandSyntaxError, NotFound
 from aizen_hub.rbac.assignment import Interval
-from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.validation.duration import parse_duration
+from aizen_hub.validation.end_time import parse_end
 from aizen_hub.validation.printable import excerpt
 from aizen_hub.wording import LIST_USERS
 
@@ -76,6 +79,24 @@ def _parse_user(text: str) -> Identity:
     return Identity.user(name)
 
 
+def _parse_identity(text: str) -> Identity:
+    """Return a user, or with its prefix a group or service account."""
+    identity = identity_of_argument(text)
+    return _parse_user(text) if identity.kind is IdentityKind.USER else identity
+
+
+def _end_of_grant(tx: WriteTransaction, args: Arguments) -> datetime | None:
+    until, duration = args.get("until"), args.get("duration")
+    if until is not None and duration is not None:
+        raise CommandSyntaxError(
+            "a role ends either `until` a time or `for` a duration", remedy="leave out one of both"
+        )
+    if duration is not None:
+        lasts = parse_duration(duration)
+        return None if lasts is None else tx.now + lasts
+    return None if until is None else parse_end(until, tx.now)
+
+
 def _get_config(args: Arguments, files: Files) -> str | None:
     return _get_file(files, args["config"]) if "config" in args else None
 
@@ -89,10 +110,15 @@ HANDLERS: Mapping[str, Handler] = {
         tx, _parse_user(args["user"]) if "user" in args else None, tx.actor.project
     ),
     "grant_role": lambda tx, args, files: assignments.grant_roles(
-        tx, args["roles"], tx.actor.project, _parse_user(args["user"])
+        tx,
+        args["roles"],
+        tx.actor.project,
+        _parse_identity(args["user"]),
+        interval=Interval(None, _end_of_grant(tx, args)),
+        reason=args.get("reason", ""),
     ),
     "revoke_role": lambda tx, args, files: assignments.revoke_roles(
-        tx, args["roles"], tx.actor.project, _parse_user(args["user"])
+        tx, args["roles"], tx.actor.project, _parse_identity(args["user"])
     ),
     "create_project": lambda tx, args, files: lifecycle.create_project(
         tx, args["name"], config=_get_config(args, files)

@@ -16,15 +16,20 @@ _TOKEN = re.compile(
 )
 
 _KIND = re.compile(r"<([a-z_]+):([a-z]+)>")
-_USAGE = {"word": "{}", "list": "{},…", "file": "{} file"}
+_USAGE = {"word": "{}", "list": "{},…", "file": "{} file", "duration": "{}", "end": "{}"}
 
 
 class ArgumentKind(StrEnum):
-    """What an argument is: one word, a comma-separated list, or the name of a file sent along with the command."""
+    """What an argument is: one word, a comma-separated list, the name of a file sent along with the command, or a time.
+
+    A duration is ``7d`` or ``7 days``, an end a day, which still counts, a time, or ``eod``.
+    """
 
     WORD = "word"
     LIST = "list"
     FILE = "file"
+    DURATION = "duration"
+    END = "end"
 
 
 @dataclass(frozen=True, slots=True)

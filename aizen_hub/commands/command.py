@@ -9,8 +9,10 @@ from functools import cached_property
 from aizen_hub.catalogs.catalog import CommandEntry
 from aizen_hub.catalogs.grammar import FixedWord, KeyValueArguments, NamedArgument, Part, PositionalArgument
 from aizen_hub.commands.lexer import quote
+from aizen_hub.rbac.identity import Identity, IdentityKind
 
 Value = str | tuple[str, ...]
+_PREFIXES = tuple(f"{kind}:" for kind in IdentityKind)
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,11 @@ class Command:
         value = self.arguments[name]
         items = (value,) if isinstance(value, str) else value
         return ",".join(quote(render_item(name, item)) for item in items)
+
+
+def identity_of_argument(text: str) -> Identity:
+    """Return the identity that an argument names: a user, or with its prefix a group or service account."""
+    try:
+        return Identity.parse(text) if text.startswith(_PREFIXES) else Identity.user(text)
+    except ValueError:
+        return Identity.user(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from aizen_hub.catalogs.catalog import Catalog, CommandEntry
@@ -20,9 +21,12 @@ from aizen_hub.commands.command import Command, Value
 from aizen_hub.commands.lexer import Token, TokenKind, ascii_excerpt, tokenize
 from aizen_hub.problems import CommandSyntaxError, UnknownCommand
 from aizen_hub.rbac.role import SYSTEM
+from aizen_hub.validation.duration import EXAMPLE, parse_duration
+from aizen_hub.validation.end_time import END_EXAMPLE, parse_end
 from aizen_hub.wording import ALL_COMMANDS
 
 _MAX_NAME_LENGTH = 130
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def parse_command(text: str, catalog: Catalog) -> Command:
@@ -124,6 +128,8 @@ class _ArgumentParser:
                     self._parse_key_value()
 
     def _parse_value(self, name: str, kind: ArgumentKind) -> Value:
+        if kind is ArgumentKind.DURATION:
+            return self._parse_duration(name)
         items = [self._next_word(name)]
         while kind is ArgumentKind.LIST and self._peek_kind(0) is TokenKind.COMMA:
             self.position += 1
@@ -132,9 +138,19 @@ class _ArgumentParser:
             # It would be taken for an option if it is ever put on a shell command line (R91).
             if not item or item.startswith("-"):
                 raise self._error(f"the {name} `{ascii_excerpt(item)}` is empty or begins with a hyphen")
+        if kind is ArgumentKind.END and parse_end(items[0], _ANY_TIME) is None:
+            raise self._error(f"`{ascii_excerpt(items[0])}` is not a time: {END_EXAMPLE}")
         if len(set(items)) != len(items):
             raise self._error(f"an item is repeated in the list of {name}")
         return tuple(items) if kind is ArgumentKind.LIST else items[0]
+
+    def _parse_duration(self, name: str) -> str:
+        text = self._next_word(name)
+        if text.isdecimal() and self._peek_kind(0) is TokenKind.WORD:
+            text += f" {self._next_word(name)}"
+        if parse_duration(text) is None:
+            raise self._error(f"`{ascii_excerpt(text)}` is not a duration: {EXAMPLE}")
+        return "".join(text.split())
 
     def _parse_option_name(self, name: str) -> None:
         kinds = (self._peek_kind(0), self._peek_kind(1), self._peek_kind(2))

@@ -30,6 +30,13 @@ ROLE_CREDENTIAL_CODE = (
 
 
 NEW_USER = "otto"
+_ROLE_SECONDS = 15
+_APPROVE_CODE = (
+    "import datetime; client = get_ipython()._aizen_extension.runner.client\n"
+    "until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds={seconds})\n"
+    "client.post_json('/api/v1/requests/{request}/approve', dict(until=until.isoformat()))\n"
+    "print('approved')"
+)
 
 
 def run_scenario(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
@@ -37,6 +44,7 @@ def run_scenario(deployment: Deployment, users: Mapping[str, NotebookUser], step
     _check_wrong_password(deployment, steps)
     _check_every_role(users, steps)
     _check_grant_and_revoke(users, steps)
+    _check_request(users, steps)
     _check_tokens(deployment, users, steps)
     _check_files(users, steps)
     _check_limit(deployment, users, steps)
@@ -87,6 +95,30 @@ def _check_grant_and_revoke(users: Mapping[str, NotebookUser], steps: StepCounte
     with steps.step("an executor cannot grant"):
         output = users[EXECUTOR.name].run_command(f"grant role PROJECT_ADMIN to {EXECUTOR.name}")
         expect(output["type"] == "refusal", f"it shows {output}")
+
+
+def _check_request(users: Mapping[str, NotebookUser], steps: StepCounter) -> None:
+    steps.heading("a request for a role from a refusal, its approval, and its end")
+    lead, reader = users[LEAD.name], users[READER.name]
+    line = "configure training asked epochs=1 pause=0"
+    request = ""
+    with steps.step("the refusal links to a request that is filled in"):
+        ask = str(reader.run_denied(line).get("ask"))
+        expect("/me/ask?" in ask and EXECUTOR.role in ask and PROJECT in ask, f"it links to {ask}")
+    with steps.step(f"{READER.name} asks for the role in a cell"):
+        asked = reader.run_allowed(f'request {EXECUTOR.role} for 4h because "retrain before Thursday"')
+        request = str((asked.get("data") or {}).get("request"))
+    with steps.step(f"{LEAD.name} approves, for {_ROLE_SECONDS} seconds"):
+        lead.run_python(_APPROVE_CODE.format(request=request, seconds=_ROLE_SECONDS))
+    with steps.step("the reader's next command is executed"):
+        reader.run_allowed(line)
+    with steps.step("the role ends by itself"):
+        _wait_until(lambda: reader.run_command(line)["type"] == "refusal", "the role did not end", _ROLE_SECONDS + 60)
+    with steps.step(f"{LEAD.name} grants it until the end of a duration, which is shown"):
+        lead.run_allowed(f"grant role {EXECUTOR.role} to {READER.name} for 2 hours")
+        roles = reader.run_allowed("%aizen whoami")["rows"]
+        expect(any(row[0] == EXECUTOR.role and row[2] for row in roles), f"it shows {roles}")
+        lead.run_allowed(f"revoke role {EXECUTOR.role} from {READER.name}")
 
 
 def _check_tokens(deployment: Deployment, users: Mapping[str, NotebookUser], steps: StepCounter) -> None:

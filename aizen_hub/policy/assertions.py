@@ -10,7 +10,7 @@ from typing import Any
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.commands.authorization_request import build_authorization_request
-from aizen_hub.commands.command import Command
+from aizen_hub.commands.command import Command, identity_of_argument
 from aizen_hub.commands.parser import parse_command
 from aizen_hub.policy.format import AssertionForm
 from aizen_hub.policy.loader import Policy, load_policy
@@ -18,7 +18,6 @@ from aizen_hub.problems import CommandSyntaxError, TooLarge, UnknownCommand
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.engine import decide
 from aizen_hub.rbac.escalation import MissingRight, missing_to_grant, missing_to_revoke
-from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.messages import deny
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, ScopeKind, project_of
@@ -112,7 +111,7 @@ def _delegation_denial(
 ) -> Decision | None:
     """Return the denial of a command that grants or revokes roles, if its roles forbid it, else None."""
     check = _DELEGATION_CHECKS[command.entry.handler or ""]
-    identity = Identity.user(str(command.arguments["user"]))
+    identity = identity_of_argument(str(command.arguments["user"]))
     for name in command.arguments["roles"]:
         role = policy.roles.get(name)
         if role is None:

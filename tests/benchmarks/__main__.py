@@ -65,6 +65,13 @@ def _authzen(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
     yield from authzen.measure(folder / "authzen", settings, large, seconds=seconds)
 
 
+def _notebook(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
+    from tests.benchmarks import notebook
+
+    (folder / "notebook").mkdir()
+    yield from notebook.measure(folder / "notebook")
+
+
 def _flood(folder: Path, large: Size, seconds: float) -> Iterator[Figure]:
     from tests.benchmarks import flood
 
@@ -102,6 +109,7 @@ SCENARIOS = (
     Scenario("engine", _engine, packages=("cedarpy", "casbin")),
     Scenario("service", _service, packages=("configurable_http_proxy",)),
     Scenario("authzen", _authzen),
+    Scenario("notebook", _notebook),
     Scenario("flood", _flood),
     Scenario("panel", _panel),
     Scenario("policy", _policy),

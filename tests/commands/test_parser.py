@@ -246,7 +246,8 @@ def test_an_unknown_command_suggests_the_most_similar(catalog: Catalog, text: st
 def test_a_syntax_error_shows_the_usage(catalog: Catalog) -> None:
     with pytest.raises(CommandSyntaxError) as caught:
         parse_command("grant role A", catalog)
-    assert caught.value.remedy == "write `grant role <roles,…> to <user>`"
+    ends = "[until <until>] [for <duration>] [because <reason>]"
+    assert caught.value.remedy == f"write `grant role <roles,…> to <user> {ends}`"
     with pytest.raises(CommandSyntaxError) as caught:
         parse_command("add users", catalog)
     assert caught.value.remedy == "write `add users <config file>`"

@@ -34,5 +34,9 @@ def canonicalize_names(command: Command) -> Command:
 
 def _canonicalize(value: Value, kind: NameKind) -> Value:
     if isinstance(value, str):
+        prefix, colon, name = value.partition(":")
+        if colon and kind is NameKind.USER and prefix in set(NameKind):
+            canonical = canonical_or_none(name, NameKind(prefix))
+            return value if canonical is None else f"{prefix}:{canonical}"
         return canonical_or_none(value, kind) or value
     return tuple(canonical_or_none(name, kind) or name for name in value)

@@ -11,7 +11,7 @@ from aizen_hub.authorization import checks
 from aizen_hub.authorization.decisions.evaluation import DecisionRequest, RequestedGrant
 from aizen_hub.authorization.delegation import GrantAuthority, format_names, join_missing
 from aizen_hub.authorization.queries.grantors import who_can_grant, who_can_revoke
-from aizen_hub.commands.command import Command
+from aizen_hub.commands.command import Command, identity_of_argument
 from aizen_hub.problems import Denied
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.escalation import MissingRightKind
@@ -44,7 +44,7 @@ def grant_of_command(command: Command, project: str | None) -> RequestedGrant | 
         return None
     roles, user = command.arguments["roles"], command.arguments["user"]
     names = (roles,) if isinstance(roles, str) else roles
-    return RequestedGrant(names, project, Identity.user(str(user)), GRANT_HANDLERS[handler])
+    return RequestedGrant(names, project, identity_of_argument(str(user)), GRANT_HANDLERS[handler])
 
 
 def decide_grant(
