@@ -115,7 +115,7 @@ async function attachJob(app: JupyterFrontEnd, model: SessionModel): Promise<voi
   const { commands } = app;
   if (commands.hasCommand('notebook:insert-cell-below') && commands.isEnabled('notebook:insert-cell-below')) {
     await commands.execute('notebook:insert-cell-below');
-    await commands.execute('notebook:replace-selection', { text: `%aizen attach ${job.id}` });
+    await commands.execute('notebook:replace-selection', { text: `%aizen attach ${shortenId(job.id)}` });
     await commands.execute('notebook:run-cell');
   } else {
     await commands.execute(CommandIDs.openAccess);

@@ -62,7 +62,7 @@ def test_the_extension_of_jupyterlab_gets_what_its_buttons_need() -> None:
     content = Refusal(DENIAL, "start training churn")._repr_mimebundle_()[REFUSAL_MIME]
     assert content | {"title": "", "sentence": "", "way_out": ""} == {
         "decision_id": "d1", "line": "start training churn", "title": "", "sentence": "", "way_out": "",
-        "project": "churn", "scope": "churn", "remedy": "ask alice",
+        "project": "churn", "scope": "churn", "remedy": "ask alice", "faults": [],
         "permission": "execute:training", "role": "PROJECT_EXECUTOR",
         "who_can_grant": ["alice", "carol"], "ask_url": DENIAL["ask"], "why_url": DENIAL["why"],
     }  # fmt: skip
