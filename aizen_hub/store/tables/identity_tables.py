@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from aizen_hub.store.tables.columns import IDENTITY_LENGTH, NAME_LENGTH, IdType, id_column, make_table
+from aizen_hub.store.tables.columns import IDENTITY_LENGTH, NAME_LENGTH, IdType, id_column, make_table, where_set
 from aizen_hub.store.timestamps import UtcDateTime
 
 names = make_table(
@@ -52,8 +52,10 @@ users = make_table(
     Column("sign_out_revision", BigInteger),  # its change ended all earlier sign-ins at the hub (R142)
     Column("created", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime),
-    Column("gone_at", UtcDateTime, index=True),  # since when the provider does not know the user any more
+    Column("gone_at", UtcDateTime),  # since when the provider does not know the user any more
     UniqueConstraint("provider", "subject"),
+    # Of few users: an index over all would be used to find those who are still known.
+    Index("ix_users_gone_at", "gone_at", **where_set("gone_at")),
     Index("ix_users_inactive", "name", sqlite_where=text("active = 0"), postgresql_where=text("NOT active")),
     never_reuse_ids=True,
 )

@@ -420,7 +420,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("active = 0"),
         postgresql_where=sa.text("NOT active"),
     )
-    op.create_index(op.f("ix_users_gone_at"), "users", ["gone_at"], unique=False)
+    op.create_index("ix_users_gone_at", "users", ["gone_at"], unique=False, **_where_set("gone_at"))
     op.create_table(
         "activations",
         sa.Column("user_id", _ID, nullable=False),

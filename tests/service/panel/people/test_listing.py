@@ -127,6 +127,20 @@ def test_the_assignments_of_a_role_are_not_read_for_each_person(people: Accounts
     assert all("identity=?" in step for step in searches), plan
 
 
+def test_few_users_are_counted_by_an_index_over_them(people: AccountsHarness) -> None:
+    from sqlalchemy import func, select
+
+    from aizen_hub.service.panel.people import listing
+
+    indexes = {PersonState.NOT_ACTIVATED: "ix_users_inactive", PersonState.LEFT: "ix_users_gone_at"}
+    with people.store.read() as tx:
+        for state, index in indexes.items():
+            query = select(func.count()).select_from(listing._u).where(listing._state_condition(tx, state))
+            text = query.compile(tx.conn, compile_kwargs={"literal_binds": True})
+            plan = [row[3] for row in tx.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+            assert any(index in step for step in plan), plan
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
