@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -57,6 +58,13 @@ class TestServer:
         for path in hub.folder.rglob("*"):
             if path.is_file() and "homes" not in path.parts:
                 assert signature not in path.read_bytes(), path
+
+    def test_lines_of_the_log_have_time_and_level(self, hub: HubHandle, browser: Callable[..., Browser]) -> None:
+        browser("erin").spawn("churn")
+        lines = [line for line in hub.log.splitlines() if re.search(r"session \S+: `erin`, server", line)]
+        assert lines
+        for line in lines:
+            assert re.match(r"\[I \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ", line), line
 
     def test_stopping_ends_the_session(self, hub: HubHandle, browser: Callable[..., Browser]) -> None:
         erin = browser("erin")
