@@ -80,7 +80,7 @@ async def show_asking(ctx: RequestContext) -> RawResponse:
         variables = form_variables(viewer, typed)
         return {**variables, "errors": _faults_of_link(query, variables["role_groups"])}
 
-    return await show_page(ctx, "mine/ask.html", read)
+    return await show_page(ctx, "mine/ask.html", read, summary="Filled in by the link")
 
 
 def _chosen_end(query: AskQuery) -> dict[str, str]:
@@ -122,7 +122,12 @@ async def ask_for_access(ctx: RequestContext) -> RawResponse:
 
     async def show_again(errors: FormErrors) -> RawResponse:
         return await show_page(
-            ctx, "mine/ask.html", lambda viewer: form_variables(viewer, body), errors=errors, status=422
+            ctx,
+            "mine/ask.html",
+            lambda viewer: form_variables(viewer, body),
+            errors=errors,
+            status=422,
+            summary="Not sent",
         )
 
     return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)

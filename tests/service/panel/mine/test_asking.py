@@ -58,7 +58,7 @@ async def test_a_link_fills_in_every_field_and_outlasts_the_sign_in(window: Wind
         ("until=none", r'value="none" checked>'),
         ("for=2w", r'value="2w" checked>2 weeks'),
         ("for=7+days", r'value="7 days" checked>7 days'),
-        ("for=soon", r'id="until-error">.*Soon is no end'),
+        ("for=soon", r'Filled in by the link: 1 field.*id="until-error">.*Soon is no end'),
         ("until=soon", r'id="until-error">.*Soon is no end'),
         ("role=PROJECT_KING", r'id="role-error">.*PROJECT_KING cannot be asked for'),
         ("", r'value="30d" checked>'),
