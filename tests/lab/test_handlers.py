@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +16,8 @@ from typing import Any
 import pytest
 
 from aizen_hub.demo.browser import Browser
-from tests.fixtures.hub import HubHandle, running_hub
+from tests.fixtures.hub import FOREIGN_PREFIXES, HubHandle, running_hub, start_process
+from tests.fixtures.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +153,44 @@ def test_an_ended_session_says_until_when_to_save(hub: HubHandle, bob: Browser) 
     assert page.status == 403, page.text
     assert page.json()["code"] == "session-ended"
     assert "save your work" in page.json()["remedy"]
+
+
+def test_someone_else_who_may_open_the_server_is_refused(tmp_path: Path) -> None:
+    """A share, or a token of the server that was passed on: the role token is the owner's."""
+    port = free_port()
+    options = [
+        f"--port={port}",
+        "--IdentityProvider.token=passed-on",
+        "--allow-root",
+        f"--ServerApp.root_dir={tmp_path}",
+    ]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
+    environ |= {"AIZEN_URL": f"http://127.0.0.1:{free_port()}", "AIZEN_TOKEN": "a.b.c", "HOME": str(tmp_path)}
+    address = f"http://127.0.0.1:{port}/aizen/session?token=passed-on"
+    for owner, status in (("rita", 403), ("", 503)):
+        server = start_process(
+            [sys.executable, "-m", "jupyter_server", *options], tmp_path, environ | {"JUPYTERHUB_USER": owner}
+        )
+        try:
+            answer = wait_for_answer(address)
+            assert answer.code == status
+            assert ("acts for rita only" in answer.read().decode()) is bool(owner)
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def wait_for_answer(address: str) -> urllib.error.HTTPError:
+    """Return the error that a server answers once it runs."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=20)
+        except urllib.error.HTTPError as error:
+            return error
+        except OSError:
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.3)
 
 
 def test_a_server_that_aizen_hub_did_not_start_has_no_handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
