@@ -19,7 +19,7 @@ def parse_end(text: str, now: datetime) -> datetime | None:
         if _DAY.fullmatch(text):
             return datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1)
         if _TIME.fullmatch(text):
-            return datetime.fromisoformat(text)
+            return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
@@ -116,7 +116,9 @@ def grant_roles(
                 granted.append(role.name)
     if not granted:
         return message_result(f"`{grantee.name}` already has {', '.join(role.name for role, _ in grants)}", granted=[])
-    return message_result(f"granted {', '.join(granted)} to `{grantee.name}`", granted=granted, identity=str(grantee))
+    until = "" if interval.ends is None else f" until {interval.ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    sentence = f"granted {', '.join(granted)} to `{grantee.name}`{until}"
+    return message_result(sentence, granted=granted, identity=str(grantee))
 
 
 def revoke_roles(

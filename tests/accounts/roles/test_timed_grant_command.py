@@ -31,7 +31,8 @@ def test_a_role_for_a_duration_ends_by_itself(harness: AccountsHarness) -> None:
 
 
 def test_a_role_until_a_day_holds_on_that_day(harness: AccountsHarness) -> None:
-    harness.run_command("paul", "grant role PROJECT_EXECUTOR to zoe until 2099-12-31", project="p1")
+    done = harness.run_command("paul", "grant role PROJECT_EXECUTOR to zoe until 2099-12-31", project="p1")
+    assert done.message == "granted PROJECT_EXECUTOR to `zoe` until 2100-01-01 00:00 UTC"
     assert assignment(harness, "user:zoe").ends.isoformat() == "2100-01-01T00:00:00+00:00"
     harness.run_command("paul", "revoke role PROJECT_EXECUTOR from zoe", project="p1")
     assert assignment(harness, "user:zoe") is None
