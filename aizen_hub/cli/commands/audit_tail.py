@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -84,8 +85,6 @@ def _remember(rows: list[dict[str, Any]], seen: dict[str, int]) -> None:
 
 def _show(output: Output, rows: list[dict[str, Any]], seen: Mapping[str, int]) -> None:
     if output.format is Format.JSON:
-        import json
-
         for row in rows:
             click.echo(json.dumps(audit_record(row), ensure_ascii=False))
         return

@@ -1,0 +1,45 @@
+"""`aizen-hub explain`: roles, commands, errors and exit codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from aizen_hub.cli.commands import explain
+from aizen_hub.cli.exit_codes import MEANINGS, ExitCode
+from docs.generator.problems import problem_classes
+
+CATALOG = {
+    "roles": [
+        {"name": "READER", "description": "reads", "scopes": ["project"], "permissions": ["read"], "limits": {},
+         "built_in": True},
+    ],
+    "commands": [
+        {"command": "start training", "description": "Start a training", "grammar": "<name>", "scope": "project",
+         "permission": "execute:training"},
+    ],
+}  # fmt: skip
+
+
+def test_every_problem_of_the_service_is_explained() -> None:
+    assert {cls.slug for cls in problem_classes()} == explain._error_texts().keys()
+    assert set(MEANINGS) == set(ExitCode)
+
+
+@pytest.mark.parametrize("text", ["escalation", "Escalation", "/services/aizen/problems/escalation", "3", "0"])
+def test_errors_and_exit_codes(text: str) -> None:
+    assert explain.explain_error(text) is not None
+
+
+@pytest.mark.parametrize("text", ["8", "-1", "READER", "٣", ""])
+def test_what_is_no_error(text: str) -> None:
+    assert explain.explain_error(text) is None
+
+
+def test_roles_and_commands() -> None:
+    role = explain.explain_from_catalog(CATALOG, "reader")
+    assert role is not None
+    assert role["grant_it"] == "aizen-hub grant READER --to NAME --project PROJECT"
+    command = explain.explain_from_catalog(CATALOG, "start training churn")
+    assert command is not None
+    assert command["written"] == "start training <name>"
+    assert explain.explain_from_catalog(CATALOG, "stop") is None
