@@ -200,7 +200,10 @@ def test_notebook_7_has_status_panel_and_outputs(rita: LabPage) -> None:
 def test_the_dark_theme_has_contrast_too(rita: LabPage) -> None:
     from playwright.sync_api import expect
 
-    rita.open_lab("work.ipynb")
+    rita.write_notebook("dark.ipynb")
+    rita.open_lab("dark.ipynb")
+    rita.run_cell("delete training churn")
+    rita.notebook.locator(".aizen-refusal").wait_for()
     rita.execute_command("Use Theme: JupyterLab Dark")
     expect(rita.page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
     expect(rita.panel).to_contain_text("Roles here")
