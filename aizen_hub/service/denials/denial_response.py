@@ -24,8 +24,10 @@ from aizen_hub.wording import CHOOSE_PROJECT, request_role
 
 def may_see_scope(request: DecisionRequest) -> bool:
     """Whether the scope is the requester's own, so that nothing has to be hidden and the store need not be read."""
-    # The session's own project is no secret to the user whose server was started for it.
-    return request.request.scope in (None, SYSTEM, request.actor.project)
+    # The session's own project is no secret to the user whose server was started for it; without a session the project
+    # is only what the request says.
+    actor = request.actor
+    return request.request.scope in (None, SYSTEM, None if actor.session is None else actor.project)
 
 
 def visible_decision_in(tx: ReadTransaction, recorded: RecordedDecision, request: DecisionRequest) -> dict[str, Any]:

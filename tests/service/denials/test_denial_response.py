@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import pytest
 
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import assignments, custom_roles
+from aizen_hub.accounts.service_accounts import accounts, credentials
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from tests.service.conftest import OPERATOR, Driver, Response
@@ -63,6 +67,29 @@ async def test_no_user_is_told_to_ask_themselves_for_a_group_of_their_own(servic
     session = await service.open("eve")
     answer = await service.call("POST", "/api/v1/assignments", body, auth=session.auth)
     assert (answer.status, answer.json["who_can_grant"]) == (403, ["ada", "maker"])
+
+
+@pytest.mark.proves("R72")
+@pytest.mark.parametrize(
+    "line",
+    ["start training churn", "list trainings", "grant role PROJECT_READER to nil", "list users", "list roles",
+     "list roles for zoe", "show project"],
+)  # fmt: skip
+async def test_a_project_that_a_command_names_without_a_session_is_hidden_like_any_other(
+    service: Driver, line: str
+) -> None:
+    with service.context.store.write(OPERATOR) as tx:
+        accounts.create_service_account(tx, "other")
+        credential = credentials.issue_credential(tx, "other").data["credential"]
+
+    async def answer(project: str) -> Any:
+        body = {"text": line, "project": project}
+        response = await service.call("POST", "/api/v1/commands", body, auth=f"Bearer {credential}")
+        shown = {**response.json, "why": None, "id": None}
+        shown["decision"] = {**shown.get("decision", {}), "id": None, "at": None}
+        return response.status, json.loads(json.dumps(shown).replace(project, "p"))
+
+    assert await answer("p2") == await answer("p9")
 
 
 async def test_a_role_that_no_user_can_grant_is_said_to_be_so(service: Driver) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +25,7 @@ from aizen_hub.commands.command import Command
 from aizen_hub.problems import CommandSyntaxError, Problem
 from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.service.denials.denial_response import denial_problem_in
+from aizen_hub.service.denials.grant_denial import grant_of_command
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Route
 from aizen_hub.service.pipeline.error_responses import INTERFACES
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -44,7 +47,7 @@ async def ask_about_command(ctx: RequestContext) -> JsonResponse:
         problem = None
         if not decision.allowed:
             unrecorded = RecordedDecision("", decision, tx.revision, tx.now, boottime())
-            problem = denial_problem_in(tx, unrecorded, request)
+            problem = denial_problem_in(tx, unrecorded, _granting_in(request, project))
         entry, scope = command.entry, request.request.scope
         role = decision.role if problem is None else problem.extensions["decision"]["role"]
         answer = {
@@ -64,7 +67,7 @@ async def ask_about_command(ctx: RequestContext) -> JsonResponse:
 
     answer, is_grant = await ctx.authorized_read(operation)
     if is_grant:
-        refusal = await _refusal_of_grant(ctx, command)
+        refusal = await _refusal_of_grant(ctx, command, project)
         if refusal is not None:
             answer |= {"allowed": False, "sentence": refusal.detail, "role": None, **_ways_out(ctx, refusal, None)}
     return JsonResponse(answer)
@@ -104,6 +107,12 @@ def _decision_request(ctx: RequestContext, command: Command, project: str | None
     return ctx.decision_request(request, command if complete else None)
 
 
+def _granting_in(request: DecisionRequest, project: str | None) -> DecisionRequest:
+    """Return the request with what its command would grant in a project, which may not be that of the session."""
+    grant = None if request.command is None else grant_of_command(request.command, project)
+    return request if grant is None else replace(request, command=None, grant=grant)
+
+
 def _read_command(ctx: RequestContext, line: str) -> tuple[Command, bool]:
     """Return the command of a line, and whether the line is complete; else the command has no arguments."""
     try:
@@ -120,16 +129,19 @@ def _entry_of(catalog: Catalog, line: str) -> Any:
     return next((entry for count in (2, 1) if (entry := catalog.find_command(" ".join(words[:count])))), None)
 
 
-async def _refusal_of_grant(ctx: RequestContext, command: Command) -> Problem | None:
-    """Try a grant or revocation and take it back; return why it would be refused."""
+async def _refusal_of_grant(ctx: RequestContext, command: Command, project: str | None) -> Problem | None:
+    """Try a grant or revocation in a project and take it back; return why it would be refused."""
+    actor = replace(ctx.actor, project=project)
 
     def attempt(tx: WriteTransaction) -> Any:
         return execute_account_command(tx, command, {})
 
     def run() -> Problem | None:
         try:
-            try_change(ctx.service.store, ctx.actor, attempt)
+            try_change(ctx.service.store, actor, attempt)
         except Problem as problem:
+            if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise  # it could not be tried, which is no refusal
             return problem
         return None
 

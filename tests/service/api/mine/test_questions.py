@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.service.conftest import Driver, Session
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.problems import Unavailable
+from aizen_hub.rbac.identity import Identity
+from tests.service.conftest import OPERATOR, Driver, Session
 from tests.service.core.test_gateway import audit
 
 
-async def ask(service: Driver, session: Session, line: str) -> dict[str, Any]:
-    response = await service.call("POST", "/api/v1/access-queries/command", {"line": line}, auth=session.auth)
+async def ask(service: Driver, session: Session, line: str, **more: str) -> dict[str, Any]:
+    response = await service.call("POST", "/api/v1/access-queries/command", {"line": line, **more}, auth=session.auth)
     assert response.status == 200, response.body
     answer: dict[str, Any] = response.json
     return answer
@@ -46,6 +49,32 @@ async def test_the_answer_is_that_of_the_command(
         assert (response.status in (200, 202)) == allowed, response.body
         if not allowed:
             assert response.json["detail"] == answer["sentence"]
+
+
+async def test_a_grant_is_asked_about_in_the_project_that_is_named(service: Driver) -> None:
+    maker = await service.open("maker", None)
+    allowed = await ask(service, maker, "grant role PROJECT_READER to nil", project="p2")
+    assert allowed["allowed"], allowed["sentence"]
+    refused = await ask(service, maker, "revoke role PROJECT_EXECUTOR from eve", project="p2")
+    assert "in `p2`" in refused["sentence"], "eve has it in p1"
+    with service.context.store.write(OPERATOR) as tx:
+        assignments.write_assignment(tx, "PROJECT_READER", "p2", Identity.user("rob"), reason="test")
+    answer = await ask(service, await service.open("rob"), "grant role PROJECT_READER to nil", project="p2")
+    assert "in `p2`" in answer["sentence"]
+    assert "zoe" in answer["remedy"]
+
+
+async def test_a_grant_that_cannot_be_tried_is_not_answered_with_no(
+    service: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:  # a store that takes no writes cannot be made without stopping the reads too
+        raise Unavailable("the store takes no writes")
+
+    monkeypatch.setattr("aizen_hub.service.api.mine.questions.try_change", fail)
+    ada = await service.open("ada")
+    body = {"line": "grant role PROJECT_READER to nil"}
+    response = await service.call("POST", "/api/v1/access-queries/command", body, auth=ada.auth)
+    assert response.status == 503, response.body
 
 
 async def test_a_no_says_who_can_help_and_leads_to_the_pages(service: Driver) -> None:
