@@ -11,7 +11,7 @@ import sys
 import threading
 import webbrowser
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import click
@@ -100,8 +100,8 @@ def _receive_code(panel: str, pending: PendingSignIn) -> str:
     return server.code
 
 
-class _LoopbackServer(HTTPServer):
-    """Waits for the one request of the browser that carries our state."""
+class _LoopbackServer(ThreadingHTTPServer):
+    """Waits for the one request of the browser that carries our state; browsers also open connections without one."""
 
     def __init__(self, state: str) -> None:
         super().__init__(("127.0.0.1", 0), _AnswerHandler)
