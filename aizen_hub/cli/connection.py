@@ -36,7 +36,8 @@ def pass_client(command: F) -> Callable[..., Any]:
     @click.option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
-        help=f"A file with your hub token, mode 0600; default: {TOKEN_VARIABLE}, or the token of `login`.",
+        help=f"A file with your hub token, mode 0600; default: {TOKEN_VARIABLE} where the address is that of --url or "
+        f"{URL_VARIABLE}, else the token of `login`.",
     )
     @click.option("--context", help=f"The hub of this context, see `aizen-hub context`.  [env: {CONTEXT_VARIABLE}]")
     @functools.wraps(command)
@@ -96,7 +97,7 @@ def _find_address_and_token(url: str | None, context: str | None) -> tuple[str, 
     elif url:
         # The token of a context is sent to the address for which it was given, and to no other.
         address = url.rstrip("/")
-        known = next((item for item in store.contexts.values() if item.url == address), None)
+        known = store.find_by_url(address)
         return address, (store.read_token(known.name) or "") if known else ""
     elif (current := store.chosen) is not None:
         chosen = current

@@ -16,6 +16,7 @@ from aizen_hub.secret_files import SecretFileError, create_secret_file, read_sec
 CONTEXT_VARIABLE = "AIZEN_HUB_CONTEXT"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEYRING_SERVICE = "aizen-hub"
+_WITHOUT_KEYRING = "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring"
 _MAX_BYTES, _MAX_TOKEN = 1 << 20, 4096
 
 
@@ -91,8 +92,26 @@ class ContextStore:
         name = os.environ.get(CONTEXT_VARIABLE) or self.current
         return self.find(name) if name else None
 
+    def find_by_url(self, url: str) -> Context | None:
+        """Return the context of an address, of several the chosen one, or None.
+
+        Raises
+        ------
+        ContextError
+            Several have this address, for several accounts, and none of them is chosen.
+        """
+        known = [item for item in self.contexts.values() if item.url == url]
+        chosen = next((item for item in known if item == self.chosen), None) if len(known) > 1 else None
+        if len(known) > 1 and chosen is None:
+            names = ", ".join(sorted(item.name for item in known))
+            raise ContextError(f"several contexts have the address {url}: name one of {names} with --context")
+        return chosen or next(iter(known), None)
+
     def put(self, context: Context, *, use: bool) -> None:
-        """Save a context, and make it the current one."""
+        """Save a context, and make it the current one; a token for another address is deleted first."""
+        known = self.contexts.get(context.name)
+        if known is not None and known.url != context.url:
+            self.delete_token(known.name)
         self.contexts[context.name] = context
         if use:
             self.current = context.name
@@ -113,10 +132,10 @@ class ContextStore:
         Raises
         ------
         ContextError
-            Its file can be read by others.
+            Its file can be read by others, or the keyring refuses.
         """
         if (keyring := find_keyring()) is not None:
-            token = keyring.get_password(_KEYRING_SERVICE, self._account(name))
+            token = _call(keyring, "get_password", self._account(name))
             if token:
                 return str(token)
         try:
@@ -131,15 +150,15 @@ class ContextStore:
         """Keep a token in the keyring of this machine, or in a file for this account only; return where."""
         self.delete_token(name)
         if (keyring := find_keyring()) is not None:
-            keyring.set_password(_KEYRING_SERVICE, self._account(name), token)
+            _call(keyring, "set_password", self._account(name), token)
             return "the keyring"
         create_secret_file(self._token_file(name), token.encode())
         return str(self._token_file(name))
 
     def delete_token(self, name: str) -> None:
         """Delete the token of a context from this machine."""
-        if (keyring := find_keyring()) is not None and keyring.get_password(_KEYRING_SERVICE, self._account(name)):
-            keyring.delete_password(_KEYRING_SERVICE, self._account(name))
+        if (keyring := find_keyring()) is not None and _call(keyring, "get_password", self._account(name)):
+            _call(keyring, "delete_password", self._account(name))
         self._token_file(name).unlink(missing_ok=True)
 
     def _save(self) -> None:
@@ -190,5 +209,15 @@ def find_keyring() -> Any | None:
         keyring = importlib.import_module("keyring")
     except ImportError:
         return None
-    # Its back end without a keyring has no priority and raises for every call.
-    return keyring if keyring.get_keyring().priority > 0 else None
+    # Those below 1 are not recommended: none at all, and files without encryption.
+    return keyring if keyring.get_keyring().priority >= 1 else None
+
+
+def _call(keyring: Any, function: str, *arguments: str) -> Any:
+    try:
+        return getattr(keyring, function)(_KEYRING_SERVICE, *arguments)
+    except keyring.errors.KeyringError as error:
+        raise ContextError(
+            f"the keyring of this machine refused ({error or type(error).__name__}): unlock it, or set "
+            f"{_WITHOUT_KEYRING} to keep tokens in files"
+        ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 
 import click
@@ -12,13 +14,13 @@ from aizen_hub.cli.contexts import Context, ContextStore, check_name, name_of_ur
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import show_message
 from aizen_hub.client.hub_address_client import HubAddressClient
-from aizen_hub.problems import NotAuthenticated, Unavailable
+from aizen_hub.problems import NotAuthenticated, Problem
 
 _SECONDS = 20.0
 
 
 @click.command()
-@click.argument("url", required=False, envvar=URL_VARIABLE)
+@click.argument("url", required=False)
 @click.option("--context", "name", help="Name for this hub; default: its host.")
 @click.option("--no-browser", is_flag=True, help="Print the address, and ask for the code that the page shows.")
 @click.option("--with-token", is_flag=True, help="Read a hub token from stdin, instead of opening a page.")
@@ -31,16 +33,21 @@ def login(url: str | None, name: str | None, no_browser: bool, with_token: bool)
     when you sign out in that browser, and when the hub's sign-in expires.
     """
     store = ContextStore.load()
-    chosen = store.find(name) if name in store.contexts else None if name or url else store.chosen
-    address = (url or (chosen.url if chosen else "")).rstrip("/")
+    known = store.contexts.get(name) if name else None
+    # A context that is named wins over the address of the environment, as it does for every other command.
+    chosen = known or (None if name or url or os.environ.get(URL_VARIABLE) else store.chosen)
+    address = (url or (chosen.url if chosen else os.environ.get(URL_VARIABLE, ""))).rstrip("/")
     if not address:
         raise click.UsageError(
             "name the address of the hub, as in the browser: aizen-hub login https://hub.example.org"
         )
-    context_name = check_name(name or (chosen.name if chosen else name_of_url(address)))
+    host_name = name_of_url(address)
+    context_name = check_name(name or (chosen.name if chosen else host_name))
     panel = address + SERVICE_PREFIX
     if with_token:
         token = sys.stdin.read(1024).strip()
+        if not re.fullmatch("[!-~]+", token):
+            raise click.UsageError("--with-token reads one hub token from stdin, and nothing else")
         user = str(HubAddressClient(panel, f"token {token}", deadline=_SECONDS).get(api_path("me"))["user"])
     else:
         granted = sign_in(panel, open_browser=not no_browser and can_open_browser())
@@ -67,9 +74,9 @@ def logout(name: str | None) -> int:
         create_client(None, None, context=context.name).request("POST", api_path("command-line", "sign-out"))
     except NotAuthenticated:
         show_message("the token had ended already")
-    except Unavailable as problem:
+    except Problem as problem:
         show_message(f"{problem.detail}; the hub still knows the token: end it at {context.url}/hub/token")
-        status = ExitCode.UNAVAILABLE
+        status = ExitCode.from_status(problem.status)
     store.delete_token(context.name)
     show_message(f"signed out at {context.url}")
     return status
