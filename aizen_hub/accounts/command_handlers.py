@@ -82,7 +82,7 @@ def _parse_user(text: str) -> Identity:
 def _parse_identity(text: str) -> Identity:
     """Return a user, or with its prefix a group or service account."""
     identity = identity_of_argument(text)
-    return _parse_user(text) if identity.kind is IdentityKind.USER else identity
+    return _parse_user(identity.name) if identity.kind is IdentityKind.USER else identity
 
 
 def _end_of_grant(tx: WriteTransaction, args: Arguments) -> datetime | None:

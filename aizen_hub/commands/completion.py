@@ -18,8 +18,9 @@ from aizen_hub.catalogs.grammar import (
     PositionalArgument,
 )
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[,=]|[^\s,="]+')
-_STEM = re.compile(r'[^\s,="]*\Z')
+# Without backtracking, so that each is matched in a time proportional to the length: a quote need not be closed.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?P<closed>"?)|[,=]|[^\s,="]+')
+_BOUNDARY = re.compile(r'[\s,="]')
 
 
 class NameKind(StrEnum):
@@ -80,13 +81,13 @@ def next_word(text: str, catalog: Catalog) -> NextWord:
     text : str
         The line up to the cursor.
     """
-    match = _STEM.search(text)
-    stem = match[0] if match else ""
+    stem = _BOUNDARY.split(text)[-1]
     start = len(text) - len(stem)
     before = text[:start]
-    if before.count('"') % 2:
+    matches = list(_TOKEN.finditer(before))
+    if any(match["closed"] == "" for match in matches):
         return NextWord(start, stem)
-    tokens = _TOKEN.findall(before)
+    tokens = [match[0] for match in matches]
     entry, count = _entry_of(tokens, catalog)
     words = list(_command_words(tokens, stem, catalog))
     kinds: list[NameKind] = []
@@ -128,7 +129,11 @@ def _describe(entry: CommandEntry, part: Part, position: str) -> tuple[str, Name
         case PositionalArgument(name, kind) | NamedArgument(name, kind):
             if kind is ArgumentKind.FILE:
                 return "", None
-            return "", NameKind.PROJECT if name == entry.project_argument else _KINDS.get(name)
+            if name == entry.project_argument:
+                return "", NameKind.PROJECT
+            found = _KINDS.get(name)
+            # Roles are granted to every kind of identity; other commands are about users.
+            return "", NameKind.USER if found is NameKind.IDENTITY and not entry.grants_roles else found
         case KeyValueArguments() if position == "key":
             return "", NameKind.KEY
     return "", None

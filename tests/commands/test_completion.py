@@ -35,7 +35,8 @@ CATALOG = load_catalog("aizen")
         ("grant role A to ri", set(), [NameKind.IDENTITY], "ri"),
         ("grant role A to group:da", set(), [NameKind.IDENTITY], "group:da"),
         ("list roles ", {"for"}, [], ""),
-        ("list roles for ", set(), [NameKind.IDENTITY], ""),
+        ("list roles for ", set(), [NameKind.USER], ""),
+        ('grant role A to x because "say \\"', set(), [], ""),
         ("delete users a,", set(), [NameKind.USER], ""),
         ("alter users ", set(), [], ""),
         ('start training "chu', set(), [], "chu"),
@@ -72,6 +73,8 @@ def test_any_text_has_a_next_word_that_begins_with_its_stem(text: str) -> None:
     assert all(word.startswith(place.stem) for word, _ in place.words)
 
 
-def test_a_long_line_costs_no_time() -> None:
-    text = "start training churn " + "a=1 " * 450
+@pytest.mark.parametrize(
+    "text", ["start training churn " + "a=1 " * 450, "start training " + "a" * 8000 + "= ", '"\\' * 4000]
+)
+def test_a_long_line_costs_no_time(text: str) -> None:
     assert cpu_seconds(lambda: next_word(text, CATALOG), repeat=5) < 0.05

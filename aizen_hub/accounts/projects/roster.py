@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
+from aizen_hub.store.collation import in_code_points
 from aizen_hub.store.rights.memberships import chunked
 from aizen_hub.store.timestamps import UtcDateTime
 
@@ -121,7 +122,7 @@ def roster_of(tx: ReadTransaction, project: str, criteria: RosterFilter) -> Subq
 
 def sort_columns(tx: ReadTransaction, members: Subquery, sort: MemberSort) -> list[Any]:
     """Return the columns of an order of `roster_of`; none is ever NULL, and all together are unique."""
-    account, role = _code_points(tx, members.c.account), _code_points(tx, members.c.role)
+    account, role = in_code_points(tx, members.c.account), in_code_points(tx, members.c.role)
     match sort:
         case MemberSort.ROLE:
             return [role, account, members.c.id]
@@ -153,7 +154,7 @@ def member_identities(
         Only identities, as ``kind:name``, greater than this one.
     """
     members = roster_of(tx, project, criteria)
-    account = _code_points(tx, members.c.account)
+    account = in_code_points(tx, members.c.account)
     names = tx.conn.execute(
         select(account)
         .where(members.c.account.not_like(f"{_GROUP_PREFIX}%"), account > after)
@@ -219,11 +220,6 @@ def _through_groups(tx: ReadTransaction, assigned: CTE) -> Select[Any]:
 def _is_current(tx: ReadTransaction) -> Any:
     oldest_valid = tx.now - timedelta(seconds=tx.settings.group_max_age_seconds)
     return or_(_m.c.provider.is_(None), _m.c.seen_at > oldest_valid)
-
-
-def _code_points(tx: ReadTransaction, column: Any) -> Any:
-    # Order by code points like Python and SQLite; PostgreSQL would use the collation of the database.
-    return column.collate("C") if tx.conn.dialect.name == "postgresql" else column
 
 
 def _display_names(tx: ReadTransaction, accounts: Sequence[str]) -> dict[str, str]:

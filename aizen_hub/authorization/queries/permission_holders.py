@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
@@ -26,6 +26,7 @@ from aizen_hub.rbac.messages import MESSAGES, describe_path, describe_scope
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM, is_assignable_in, permissions_of_role
 from aizen_hub.store import tables
+from aizen_hub.store.collation import in_code_points
 from aizen_hub.store.rights.memberships import chunked
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _reached_members(
     """Return the identities that an assignment reaches, and the name after which some may be missing (None: none)."""
     paths: dict[Identity, _RolePath] = {}
     last_names: list[str] = []
-    holder = _code_point_order(tx, _a.c.identity)
+    holder = in_code_points(tx, _a.c.identity)
     after_member = f"{kind}:{after}"
     query = select(_a.c.identity, _a.c.role, _a.c.scope).where(
         granting, _a.c.identity.like(f"{kind}:%"), holder > after_member
@@ -203,7 +204,7 @@ def _members_of(
 ) -> Iterator[tuple[Identity, Identity]]:
     """Yield (member, group) of the memberships in force now (R63); with ``after_member`` in order and bounded."""
     oldest_valid = tx.now - timedelta(seconds=tx.settings.group_max_age_seconds)
-    member = _code_point_order(tx, _m.c.member)
+    member = in_code_points(tx, _m.c.member)
     is_current = or_(_m.c.provider.is_(None), _m.c.seen_at > oldest_valid)
     query = select(_m.c.member, _g.c.name).join(_g, _g.c.id == _m.c.group_id)
     query = query.where(is_current, _m.c.member.like(f"{kind}:%")).order_by(member, _g.c.name)
@@ -223,8 +224,3 @@ def _active_names(tx: ReadTransaction, kind: IdentityKind, names: list[str]) -> 
     for chunk in chunked(names):
         active |= set(tx.conn.execute(select(table.c.name).where(table.c.name.in_(chunk), table.c.active)).scalars())
     return active
-
-
-def _code_point_order(tx: ReadTransaction, column: Any) -> Any:
-    # Order by code points like Python and SQLite; PostgreSQL would use the collation of the database.
-    return column.collate("C") if tx.conn.dialect.name == "postgresql" else column

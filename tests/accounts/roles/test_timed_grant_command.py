@@ -47,6 +47,13 @@ def test_a_role_for_a_group(harness: AccountsHarness) -> None:
     assert assignment(harness, "group:data") is None
 
 
+def test_a_user_may_be_named_with_the_prefix_too(harness: AccountsHarness) -> None:
+    harness.run_command("paul", "grant role PROJECT_EXECUTOR to user:zoe", project="p1")
+    assert assignment(harness, "user:zoe") is not None
+    harness.run_command("paul", "revoke role PROJECT_EXECUTOR from user:zoe", project="p1")
+    assert assignment(harness, "user:zoe") is None
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

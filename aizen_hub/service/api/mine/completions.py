@@ -13,18 +13,22 @@ from aizen_hub.authorization.visibility import VisibleObjects
 from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
 from aizen_hub.commands.completion import NameKind, NextWord, next_word
+from aizen_hub.commands.lexer import quote
 from aizen_hub.commands.parser import parse_command
 from aizen_hub.jobs.quota import job_user
 from aizen_hub.problems import Problem
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
+from aizen_hub.store.collation import in_code_points
 from aizen_hub.store.rights.memberships import chunked
 from aizen_hub.store.transaction import ActorTransaction, ReadTransaction
 
 Found = tuple[str, str, str]
 """Text, kind, description."""
 _MAX_EXAMINED = 200
+_WRITTEN = frozenset({"word", "key"})
+"""Kinds of completions that are written as they are; names may need quotes."""
 _u, _g, _s, _p, _j = tables.users, tables.groups, tables.service_accounts, tables.projects, tables.jobs
 
 
@@ -44,6 +48,8 @@ async def complete(ctx: RequestContext) -> JsonResponse:
                 found += _names_in_jobs(ctx, tx, place, kind, project)
             else:
                 found += _FINDERS[kind](visible, place.stem, query.limit + 1)
+        if query.line is not None:
+            found = [(text if kind in _WRITTEN else quote(text), kind, words) for text, kind, words in found]
         unique = list({text: (text, kind, description) for text, kind, description in reversed(found)}.values())[::-1]
         return {
             "start": place.start,
@@ -110,10 +116,9 @@ def _find_rows(
     limit: int,
     kind: str,
 ) -> list[Found]:
-    query = select(table.c.name, text.label("text")).order_by(table.c.name).limit(limit)
+    query = select(table.c.name, text.label("text")).order_by(in_code_points(tx, table.c.name)).limit(limit)
     if visible is None:
-        # A range, not LIKE, so that the index of the names is used.
-        rows = list(tx.conn.execute(query.where(table.c.name >= stem, table.c.name < stem + "\U0010ffff")))
+        rows = list(tx.conn.execute(query.where(*_begins_with(tx, table.c.name, stem))))
     else:
         names = sorted(name for name in visible if name.startswith(stem))[:limit]
         rows = [row for chunk in chunked(names) for row in tx.conn.execute(query.where(table.c.name.in_(chunk)))]
@@ -132,8 +137,9 @@ def _names_in_jobs(
         return []
     noun = f"{entry.noun} "
     begins = (noun + place.stem) if kind is NameKind.OBJECT else noun
-    conditions = [_j.c.project == project, _j.c.key >= begins, _j.c.key < begins + "\U0010ffff"]
     request = ctx.decision_request(build_authorization_request(Command(entry, {}, None), project, ctx.identity))
+    # What the command is allowed in is where its names are: a right in the system is none to read a project's jobs.
+    conditions = [_j.c.project == request.request.scope, *_begins_with(tx, _j.c.key, begins)]
     if not ctx.service.decisions.evaluate_unrecorded(tx, request).allowed:
         conditions.append(_j.c.user == job_user(ctx.identity))
     if kind is NameKind.OBJECT:
@@ -142,6 +148,12 @@ def _names_in_jobs(
     newest = select(_j.c.command).where(*conditions).order_by(_j.c.started.desc()).limit(_MAX_EXAMINED)
     keys = dict.fromkeys(key for line in tx.conn.execute(newest).scalars() for key in _keys_of(tx, line))
     return [(f"{key}=", "key", "") for key in keys if key.startswith(place.stem)]
+
+
+def _begins_with(tx: ReadTransaction, column: ColumnElement[str], text: str) -> tuple[ColumnElement[bool], ...]:
+    # A range, not LIKE, so that SQLite uses the index of the names.
+    ordered = in_code_points(tx, column)
+    return (ordered >= text, ordered < text + "\U0010ffff")
 
 
 def _keys_of(tx: ReadTransaction, line: str) -> Iterable[str]:

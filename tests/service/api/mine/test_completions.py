@@ -30,13 +30,18 @@ def add_job(service: Driver, id: str, user: str, project: str, name: str, line: 
 async def test_people_and_projects_are_those_that_may_be_seen(service: Driver) -> None:
     with service.context.store.write(OPERATOR) as tx:
         management.create_group(tx, "data")
+        management.create_group(tx, "domain users")
     boss, ada, rob = await service.open("boss", None), await service.open("ada"), await service.open("rob")
     assert await completions(service, rob.auth, line="set project ") == ["p1"]
     assert await completions(service, boss.auth, line="set project ") == ["p1", "p2"]
     assert await completions(service, rob.auth, line="list roles for ") == ["rob"], "a reader knows no other user"
     assert await completions(service, ada.auth, line="grant role PROJECT_READER to ") == ["ada", "eve", "rob"]
     assert "zoe" in await completions(service, boss.auth, line="grant role PROJECT_CREATOR to z")
-    assert await completions(service, boss.auth, line="grant role PROJECT_CREATOR to group:d") == ["group:data"]
+    assert await completions(service, boss.auth, line="grant role PROJECT_CREATOR to group:da") == ["group:data"]
+    quoted = await completions(service, boss.auth, line="grant role PROJECT_CREATOR to group:do")
+    assert quoted == ['"group:domain users"'], "a line with this name in it can be given"
+    assert await completions(service, boss.auth, kind="group", prefix="do") == ["domain users"]
+    assert await completions(service, boss.auth, line="list roles for group:d") == [], "it is about users only"
     assert await completions(service, ada.auth, line="grant role PROJECT_READER to group:d") == []
 
 
