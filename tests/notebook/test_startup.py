@@ -111,6 +111,7 @@ def test_the_catalog_is_fetched_before_the_first_cell(python: str, tmp_path: Pat
         status, outputs, _ = execute(client, "x = 1\nlist projects")
         assert status == "error"
         assert "%aizen list projects" in outputs[-1]["text/plain"]
+        double.answers["command"] = {"usage": "start training [<name>]", "description": "", "allowed": True}
         _, outputs, _ = execute(client, "start training?")
         assert "start training" in outputs[-1]["text/plain"]
         assert double.catalog_requests <= 2
