@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from typing import Annotated
@@ -26,6 +27,11 @@ def client_secret(api_token: str) -> str:
     The command line does not have it: the service redeems the code, which only who holds the verifier can use.
     """
     return hmac.new(api_token.encode(), b"aizen-hub command line", hashlib.sha256).hexdigest()
+
+
+def challenge_of(verifier: str) -> str:
+    """Return the challenge of a verifier, by the method S256 (RFC 7636, 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def check_word(challenge: str) -> str:

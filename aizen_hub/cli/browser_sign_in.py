@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import os
 import secrets
@@ -16,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import click
 
-from aizen_hub.api_models.command_line import CommandLineToken, check_word
+from aizen_hub.api_models.command_line import CommandLineToken, challenge_of, check_word
 from aizen_hub.cli.output import show_message
 from aizen_hub.client.hub_address_client import HubAddressClient
 from aizen_hub.client.responses import parse_response
@@ -38,8 +36,7 @@ class PendingSignIn:
 
     @property
     def challenge(self) -> str:
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return challenge_of(self.verifier)
 
     def page(self, panel: str, port: int | None) -> str:
         """Return the address of the page to open."""

@@ -173,6 +173,23 @@ def test_a_code_is_of_no_use_without_its_verifier_and_only_once(hub: HubHandle) 
 
 
 @pytest.mark.proves("T-13")
+def test_a_code_that_was_asked_for_without_a_challenge_is_of_no_use(hub: HubHandle) -> None:
+    """The hub does not demand PKCE: a link of an attacker may leave it out, and the code is then in an address."""
+    panel = f"{hub.url}/services/aizen"
+    browser = hub.login("rob")
+    link = link_of(browser.get(PendingSignIn().page(panel, None)))
+    without = re.sub(r"&code_challenge(_method)?=[^&]*", "", link)
+    assert "challenge" not in without
+    page = browser.get(re.sub(r"state=[^&]*", "state=of-the-attacker", without))
+    assert page.status == 401
+    leaked = parse_qs(urlsplit(page.url).query)["code"][0]
+    shown = code_of(browser.get(without))
+    for code in (leaked, f"{leaked}.x", shown):
+        with pytest.raises(NotAuthenticated):
+            SyncClient(panel).post("/api/v1/command-line/token", {"code": code, "verifier": PendingSignIn().verifier})
+
+
+@pytest.mark.proves("T-13")
 def test_a_link_of_another_user_signs_no_user_in(hub: HubHandle) -> None:
     """An attacker prepares everything up to the hub's address, and has the victim open that."""
     panel = f"{hub.url}/services/aizen"

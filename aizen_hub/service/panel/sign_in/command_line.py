@@ -41,26 +41,27 @@ class DoneQuery(Schema):
 
 async def show_sign_in(ctx: RequestContext) -> RawResponse:
     query = ctx.query
-    flow = CommandLineFlow(ctx.identity.name, query.port or 0, query.state)
-    address = _login(ctx).authorize_url(flow, query.challenge)
+    flow = CommandLineFlow(ctx.identity.name, query.port or 0, query.state, query.challenge)
+    address = _login(ctx).authorize_url(flow)
     return await show_page(
         ctx, _TEMPLATE, lambda viewer: {"word": check_word(query.challenge), "address": address, "code": None}
     )
 
 
 async def show_done(ctx: RequestContext) -> RawResponse:
-    query = ctx.query
-    flow = _login(ctx).read_flow(query.state, ctx.identity.name)
+    query, login = ctx.query, _login(ctx)
+    flow = login.read_flow(query.state, ctx.identity.name)
     if query.code is None:
         raise NotAuthenticated("the hub did not sign the command line in", remedy="run `aizen-hub login` again")
+    code = login.tie_code(flow, query.code)
     if flow.port:
         await ctx.authorized_read(lambda _: None)
-        answer = urlencode({"code": query.code, "state": flow.state})
+        answer = urlencode({"code": code, "state": flow.state})
         headers = {**HEADERS, "Location": f"http://127.0.0.1:{flow.port}/?{answer}"}
         return RawResponse(b"", HTML, headers, 302)
 
     def variables(_: Viewer) -> dict[str, str | None]:
-        return {"word": None, "address": None, "code": query.code}
+        return {"word": None, "address": None, "code": code}
 
     return await show_page(ctx, _TEMPLATE, variables)
 
