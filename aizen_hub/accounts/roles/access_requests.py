@@ -77,14 +77,7 @@ def request_access(
         raise BadInput("the access would have ended already")
     requester = tx.actor.identity
     request_checks.require_assignable(requested_role, target_scope, requester)
-    own_requests = tx.conn.execute(
-        select(_p).where(
-            _p.c.kind == pending_changes.ACCESS_REQUEST,
-            _p.c.requested_by == str(tx.actor.identity),
-            _p.c.state == "waiting",
-            _p.c.expires > tx.now,
-        )
-    ).all()
+    own_requests = request_settlement.waiting_requests(tx, _p.c.requested_by == str(requester))
     for row in own_requests:
         if (row.payload.get("role"), row.payload.get("scope")) == (requested_role.name, target_scope):
             return message_result("this request is already pending", request=row.id, state="waiting")

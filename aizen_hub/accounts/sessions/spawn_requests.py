@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aizen_hub.accounts.roles import access_requests, request_checks
+from aizen_hub.accounts.roles import access_requests, request_checks, request_settlement
 from aizen_hub.accounts.sessions import project_entry
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind
+from aizen_hub.store import tables
 from aizen_hub.validation.duration import EXAMPLE, parse_duration
 
 if TYPE_CHECKING:
     from aizen_hub.commands.result import Result
     from aizen_hub.rbac.identity import Identity
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
-
-_MAX_SHOWN = 20
 
 
 def askable_roles(tx: ReadTransaction, identity: Identity) -> list[Role]:
@@ -24,11 +23,10 @@ def askable_roles(tx: ReadTransaction, identity: Identity) -> list[Role]:
     return [role for _, roles in groups for role in roles if ScopeKind.PROJECT in role.scopes]
 
 
-def waiting_requests(tx: ReadTransaction, identity: Identity) -> list[dict[str, object]]:
-    """Return the requests of a user that were not decided yet, the newest first, at most 20."""
-    own = access_requests.list_own_requests(tx, identity, _MAX_SHOWN)
-    rows = [dict(zip(own.columns, row, strict=True)) for row in own.rows]
-    return [row for row in rows if row["state"] == "waiting" and row["scope"] != SYSTEM]
+def waiting_requests(tx: ReadTransaction, identity: Identity) -> list[Any]:
+    """Return the rows of a user's requests for roles in projects that were not decided yet, the newest first."""
+    rows = request_settlement.waiting_requests(tx, tables.pending_changes.c.requested_by == str(identity))
+    return [row for row in reversed(rows) if row.payload["scope"] != SYSTEM]
 
 
 def request_project(tx: WriteTransaction, project: str, role: str, *, duration: str, reason: str) -> Result:

@@ -102,6 +102,14 @@ async def test_without_anything_to_start_it_is_a_request_for_access() -> None:
     assert re.findall(r'name="(\w+)"', form) == ["project", *["role"] * 2, *["duration"] * 4, "because"]
     assert '<option value="fraud">&lt;b&gt;cards&lt;/b&gt;</option>' in form
     assert "<strong>PROJECT_READER</strong> in churn, asked for on 3 Nov 2026" in form
+    assert "you have no role in any project." in form
+
+
+async def test_a_role_in_a_stopped_project_is_not_denied() -> None:
+    stopped = [{"name": "old", "reason": "It is stopped by an administrator."}]
+    form = await options_form(spawner_with({"unavailable": stopped, "askable_roles": [{"name": "PROJECT_READER"}]}))
+    assert "<strong>old</strong>: It is stopped by an administrator." in form
+    assert "you have no role in any other project." in form
 
 
 async def test_a_refused_request_is_shown_with_what_was_typed() -> None:

@@ -50,7 +50,7 @@ def _read_options(tx: ReadTransaction, user: str) -> dict[str, Any]:
             for role in (spawn_requests.askable_roles(tx, identity) if asks else ())
         ],
         "waiting": [
-            {"role": row["role"], "project": row["scope"], "sent": to_json_value(row["asked"])}
+            {"role": row.payload["role"], "project": row.payload["scope"], "sent": to_json_value(row.requested)}
             for row in (spawn_requests.waiting_requests(tx, identity) if asks else ())
         ],
     }
