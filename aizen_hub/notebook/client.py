@@ -261,7 +261,7 @@ class NotebookClient:
                 except ProblemResponseError as error:
                     if error.status != 401 or is_retry:
                         raise
-                    self.token.renew(rejected_header=authorization)
+                    self.token.renew(rejected_header=authorization, seconds=seconds)
                     authorization = self.token.authorization_header()
                     continue
                 except ResponseInterruptedError:

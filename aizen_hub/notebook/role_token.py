@@ -12,11 +12,12 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from aizen_hub.notebook.errors import ProblemResponseError
-from aizen_hub.notebook.transport import Transport
+from aizen_hub.notebook.transport import RESPONSE_SECONDS, Transport
 
 MARGIN_SECONDS = 30.0
 """A token with less remaining lifetime is renewed before use, so that it does not expire on the way."""
 _MAX_FILE = 16 * 1024
+_REFUSED_CREDENTIAL = "invalid_grant"
 
 
 class RoleTokenSource:
@@ -72,7 +73,13 @@ class RoleTokenSource:
             self.renew()
         return f"Bearer {self._token}"
 
-    def renew(self, rejected_header: str | None = None, *, project: str | None = None) -> None:
+    def renew(
+        self,
+        rejected_header: str | None = None,
+        *,
+        project: str | None = None,
+        seconds: float = RESPONSE_SECONDS,
+    ) -> None:
         """Exchange the hub token for a new role token for the current project of the session.
 
         Parameters
@@ -81,11 +88,13 @@ class RoleTokenSource:
             The header that the service rejected; if another thread has renewed the token since, nothing is done.
         project : str, optional
             Makes this the project of the session.
+        seconds : float
+            Within which the service must answer.
 
         Raises
         ------
         ProblemResponseError
-            The session has ended, or the service cannot issue a token.
+            The session has ended, its project cannot be this one, or the service cannot issue a token.
         """
         with self._lock:
             if rejected_header is not None and f"Bearer {self._token}" != rejected_header:
@@ -108,11 +117,11 @@ class RoleTokenSource:
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
             try:
                 with self._transport.request(
-                    "POST", "/oauth/token", headers=headers, body=urlencode(form).encode("ascii")
+                    "POST", "/oauth/token", headers=headers, body=urlencode(form).encode("ascii"), seconds=seconds
                 ) as response:
                     self._store(response.json())
             except ProblemResponseError as error:
-                raise _renewal_error(error) from None
+                raise _renewal_error(error, project) from None
 
     def _store(self, response: Any) -> None:
         token = response.get("access_token") if isinstance(response, dict) else None
@@ -132,20 +141,21 @@ class RoleTokenSource:
         return f"<role token, {self.seconds_left:.0f} s left>"
 
 
-def _renewal_error(error: ProblemResponseError) -> ProblemResponseError:
+def _renewal_error(error: ProblemResponseError, project: str | None) -> ProblemResponseError:
     # Errors of /oauth/token are OAuth errors (RFC 6749, 5.2), not problem documents.
-    sentence = error.document.get("detail") or error.document.get("error_description")
+    document = error.document
     if error.status >= 500:
         return error
-    has_ended = error.document.get("code") == "session-ended"
+    title, remedy = "Your session could not be renewed", document.get("remedy")
+    if document.get("code") == "session-ended":
+        title = "Your session has ended"
+    elif project is not None and document.get("error") != _REFUSED_CREDENTIAL:
+        title = "The project was not changed"
+    if document.get("error") == _REFUSED_CREDENTIAL:
+        remedy = remedy or "restart your server from the hub"
+    sentence = document.get("detail") or document.get("error_description") or document.get("error") or error
     return ProblemResponseError(
-        {
-            **error.document,
-            "title": "Your session has ended" if has_ended else "Your session could not be renewed",
-            "detail": str(sentence or error.document.get("error") or error),
-            "remedy": error.document.get("remedy") or "restart your server from the hub",
-        },
-        error.status,
+        {**document, "title": title, "detail": str(sentence), "remedy": remedy or ""}, error.status
     )
 
 

@@ -42,6 +42,7 @@ class ServiceDouble:
     scripts: dict[str, Script] = field(default_factory=dict)
     renewals: list[dict[str, str]] = field(default_factory=list)
     renewal: dict[str, Any] | None = None
+    renewal_seconds: float = 0.0
     issues_valid_tokens: bool = True
     catalog_requests: int = 0
     catalog_status: int = 200
@@ -203,9 +204,10 @@ class _Token(_Base):
     def prepare(self) -> None:
         """The hub token is in the form."""
 
-    def post(self) -> None:
+    async def post(self) -> None:
         form = {name: self.get_body_argument(name) for name in self.request.body_arguments}
         self.double.renewals.append(form)
+        await asyncio.sleep(self.double.renewal_seconds)
         if self.double.renewal is not None:
             self.set_status(400)
             self.finish(self.double.renewal)

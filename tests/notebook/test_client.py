@@ -146,6 +146,31 @@ def test_an_ended_session_is_explained(client: NotebookClient, double: ServiceDo
     assert "restart your server" in caught.value.document["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("renewal", "title"),
+    [
+        ({"error": "invalid_target", "error_description": "there is no project `x`"}, "The project was not changed"),
+        ({"error": "temporarily_unavailable", "error_description": "too many tokens"}, "The project was not changed"),
+        ({"error": "invalid_grant", "error_description": "the session"}, "Your session could not be renewed"),
+    ],
+)
+def test_a_refused_project_is_no_reason_to_restart_the_server(
+    client: NotebookClient, double: ServiceDouble, renewal: dict[str, str], title: str
+) -> None:
+    double.renewal = renewal
+    with pytest.raises(ProblemResponseError, match=renewal["error_description"]) as caught:
+        client.token.renew(project="x")
+    assert caught.value.document["title"] == title
+    assert ("restart" in caught.value.document["remedy"]) == (renewal["error"] == "invalid_grant")
+
+
+def test_a_renewal_takes_no_longer_than_its_request_may(client: NotebookClient, double: ServiceDouble) -> None:
+    """Completion asks within the blink of an eye, also after another notebook has changed the project."""
+    double.token, double.renewal_seconds = role_token(99), 20.0
+    with pytest.raises(ResponseInterruptedError, match=r"no response within 0\.5 s"):
+        client.request_json("/api/v1/session", 0.5, repeated=False)
+
+
 def test_without_a_hub_token_the_role_token_is_used_until_it_is_rejected(double: ServiceDouble) -> None:
     double.scripts[LIST] = respond_with(TABLE)
     double.token = role_token(seconds=5)
