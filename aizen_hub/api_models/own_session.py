@@ -86,7 +86,7 @@ class OwnSessionView(ResponseModel):
     session : ServerSessionView or None
         None for a principal without a server, such as the command line.
     project, project_description : str or None
-        None for a session without a project.
+        None for a session without a project; the description also after the last role there has ended.
     roles : list of OwnRoleView
         Those of the project and the system; without a session those of all scopes.
     more_roles : bool

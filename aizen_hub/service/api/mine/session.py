@@ -10,6 +10,7 @@ from aizen_hub.accounts.roles import access_requests
 from aizen_hub.accounts.roles.request_details import outcome_of
 from aizen_hub.accounts.sessions.role_sources import describe_source
 from aizen_hub.api_models.own_session import OwnSessionView
+from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries.effective_access import HeldAccess, list_access
 from aizen_hub.commands.result import to_json_value
 from aizen_hub.jobs.limit_use import read_limits
@@ -36,7 +37,8 @@ async def show_session(ctx: RequestContext) -> JsonResponse:
             display_name = tx.conn.scalar(select(_u.c.display_name).where(_u.c.name == identity.name))
         held = _held_roles(tx)
         description = None
-        if actor.project is not None:
+        # The name of the project of a session stays known when the last role there has ended; what is in it does not.
+        if actor.project is not None and checks.can_see_project(tx, identity, actor.project):
             description = tx.conn.scalar(select(_p.c.description).where(_p.c.name == actor.project))
         return {
             "user": identity.name,

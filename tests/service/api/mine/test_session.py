@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.projects import profile
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
@@ -61,11 +62,16 @@ async def test_it_shows_own_requests_with_their_state(service: Driver) -> None:
 @pytest.mark.proves("R72")
 async def test_a_session_whose_roles_are_gone_is_told_nothing_else(service: Driver) -> None:
     rob, ada = await service.open("rob"), await service.open("ada")
+    with service.context.store.write(OPERATOR) as tx:
+        profile.update_profile(tx, "p1", description="a plan")
+    before = await service.call("GET", "/api/v1/session", auth=rob.auth)
+    assert before.json["project_description"] == "a plan"
     revoked = await service.command(ada, "revoke role PROJECT_READER from rob")
     assert revoked.status == 200, revoked.body
     response = await service.call("GET", "/api/v1/session", auth=rob.auth)
     assert response.status == 200, response.body
     assert (response.json["roles"], response.json["project"]) == ([], "p1")
+    assert response.json["project_description"] is None
 
 
 async def test_without_a_session_it_shows_the_roles_of_all_scopes(service: Driver) -> None:
