@@ -62,7 +62,7 @@ class SyncClient:
             As `aizen_hub.client.service_client.ServiceClient`.
         """
         _, _, data = self.request_with_headers(method, path, body, headers)
-        return _parse_json(data) if data else None
+        return parse_json(data) if data else None
 
     def request_with_headers(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -80,11 +80,11 @@ class SyncClient:
         connection, response = self._send(method, path, body, {"Accept": "application/x-ndjson, application/json"})
         try:
             if response.getheader("Content-Type", "").partition(";")[0] != "application/x-ndjson":
-                yield _parse_json(self._read(response))
+                yield parse_json(self._read(response))
                 return
             while line := self._readline(response):
                 if line.strip():
-                    yield _parse_json(line)
+                    yield parse_json(line)
         finally:
             connection.close()
 
@@ -182,7 +182,8 @@ class SyncClient:
         return Unreachable(f"no response from {self.url} ({getattr(error, 'strerror', None) or type(error).__name__})")
 
 
-def _parse_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> Any:
+    """Return the JSON value of a response; raises InvalidResponse."""
     try:
         return strict_json.loads(data, max_bytes=MAX_RESPONSE, max_keys=_MAX_MEMBERS)
     except Problem as error:

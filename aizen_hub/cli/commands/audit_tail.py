@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import click
@@ -14,7 +15,8 @@ from aizen_hub.cli.commands.audit_rows import COLUMNS, audit_query, audit_record
 from aizen_hub.cli.connection import pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import Format, Output, format_cell, output_option, show_message, show_rows
-from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.client.errors import InvalidResponse
+from aizen_hub.client.sync_client import SyncClient, parse_json
 from aizen_hub.problems import Unavailable
 
 _PAGE = 1000
@@ -43,18 +45,16 @@ def tail(client: SyncClient, follow: bool, lines: int, interval: float, output: 
     if output.format not in (None, Format.TABLE, Format.WIDE, Format.JSON):
         raise click.UsageError("-o must be table, wide or json here: JSON is one object per line")
     seen: dict[str, int] = {}
-    started = datetime.now(UTC)
-    rows = _read(client, filters, limit=max(lines * 3, 1)) if lines else []
+    rows, since = _read(client, filters, limit=max(lines * 3, 1))
     _show(output, [row for row in rows if _is_shown(row, filters)][-lines:] if lines else [], seen)
     _remember(rows, seen)
-    since = started - _OVERLAP
     if not lines:
-        _remember(_read(client, filters, limit=_PAGE, since=since), seen)
+        rows, since = _read(client, filters, limit=_PAGE, since=since)
+        _remember(rows, seen)
     while follow:
         time.sleep(interval)
-        asked = datetime.now(UTC)
         try:
-            rows = _read(client, filters, limit=_PAGE, since=since)
+            rows, next_since = _read(client, filters, limit=_PAGE, since=since)
         except Unavailable as problem:
             show_message(f"{problem.detail}; trying again")
             continue
@@ -62,13 +62,21 @@ def tail(client: SyncClient, follow: bool, lines: int, interval: float, output: 
             show_message(f"more than {_PAGE} rows were written meanwhile; see `aizen-hub audit show`")
         _show(output, [row for row in rows if str(row["id"]) not in seen and _is_shown(row, filters)], seen)
         _remember(rows, seen)
-        since = asked - _OVERLAP
+        since = next_since
     return ExitCode.DONE
 
 
-def _read(client: SyncClient, filters: Mapping[str, Any], *, limit: int, **more: Any) -> list[dict[str, Any]]:
-    rows = client.get(audit_query(limit=min(limit, _PAGE), **filters, **more))["data"]["audit"]
-    return list(reversed(rows))
+def _read(
+    client: SyncClient, filters: Mapping[str, Any], *, limit: int, **more: Any
+) -> tuple[list[dict[str, Any]], datetime]:
+    """Return rows, the oldest first, and since when the next look has to search, by the clock of the service."""
+    asked = time.monotonic()
+    path = audit_query(limit=min(limit, _PAGE), **filters, **more)
+    _, headers, body = client.request_with_headers("GET", path)
+    if "date" not in headers:
+        raise InvalidResponse("the response has no date, by which further rows could be found")
+    took = timedelta(seconds=time.monotonic() - asked)
+    return list(reversed(parse_json(body)["data"]["audit"])), parsedate_to_datetime(headers["date"]) - took - _OVERLAP
 
 
 def _is_shown(row: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:

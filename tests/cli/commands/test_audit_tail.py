@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import click
 import pytest
@@ -43,6 +45,35 @@ def test_new_rows_follow_once_and_looks_are_left_out(
     assert audit_tail._OWN_EVENT not in result.stdout
     assert all(path.startswith("audit?") for _, path, _ in recording_server.requests)
     assert "since=" in recording_server.requests[-1][1]
+
+
+@pytest.mark.parametrize("lines", ["0", "10"])
+def test_the_clock_of_this_machine_does_not_matter(
+    lines: str, recording_server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is fast hid every row of the time by which it is."""
+
+    class FastClock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> FastClock:
+            return cls.fromtimestamp(time.time() + 3600, tz)
+
+    looks = [1, 2]
+
+    def sleep(_: float) -> None:
+        if not looks:
+            raise KeyboardInterrupt
+        looks.pop()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(audit_tail, "datetime", FastClock)
+    recording_server.answer = answer(row(1))
+    started = datetime.now(UTC)
+    recording_server.run("audit", "tail", "-f", "-n", lines)
+    queries = [parse_qs(urlsplit(path).query) for _, path, _ in recording_server.requests]
+    searched = [datetime.fromisoformat(query["since"][0]) for query in queries if "since" in query]
+    assert len(searched) >= 2
+    assert all(abs(started - since) < timedelta(minutes=30) for since in searched)
 
 
 def test_without_follow_it_shows_the_newest_rows_oldest_first(recording_server: RecordingServer) -> None:
