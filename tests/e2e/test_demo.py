@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import psutil
 import pytest
 
 from aizen_hub.demo.browser import Browser, LoginRejectedError
-
-PROGRAM = [sys.executable, "-c", "from aizen_hub.cli.main import main; main()", "demo", "--folder"]
+from tests.fixtures.demo import PROGRAM, Demo
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -40,39 +38,6 @@ def test_the_check_passes_and_leaves_no_process_or_file(tmp_path: Path) -> None:
     assert int(passed.group(1)) > 55
     assert processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
-
-
-class Demo:
-    """One `aizen-hub demo`, started and ready."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [*PROGRAM, str(folder), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A test run in the background ignores interrupts, which children would inherit.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        assert self.process.stdout is not None
-        self.text = ""
-        for line in self.process.stdout:
-            self.text += line
-            if "Ctrl-C" in line:
-                break
-        match = re.search(rf"Open (http://{re.escape('127.0.0.1')}:\d+),", self.text)
-        assert match is not None, self.text
-        self.url = match.group(1)
-
-    def password(self, name: str) -> str:
-        match = re.search(rf"^{name} +(\S+) ", self.text, re.MULTILINE)
-        assert match is not None, self.text
-        return match.group(1)
-
-    def end(self, signum: int = signal.SIGINT) -> int:
-        self.process.send_signal(signum)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 def test_parallel_demos_are_killed_stopped_and_restarted(tmp_path: Path) -> None:

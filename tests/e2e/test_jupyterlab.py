@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,9 @@ import pytest
 from aizen_hub.cli.local_store import open_store, operator_actor
 from aizen_hub.demo.browser import Browser
 from aizen_hub.demo.config import SPAWN_SECONDS
-from aizen_hub.demo.deployment import Deployment
 from aizen_hub.demo.personas import LEAD, PROJECT, READER
-from aizen_hub.demo.workspace import Workspace
 from aizen_hub.settings import Settings
+from tests.fixtures.demo import Demo
 
 if TYPE_CHECKING:
     from tests.fixtures.lab_page import LabPage
@@ -27,44 +27,49 @@ REFUSAL, JOB = "application/vnd.aizen.refusal+json", "application/vnd.aizen.job+
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    running = Deployment.start(Workspace.claim(tmp_path_factory.mktemp("l")), 0, lambda text: None)
-    yield running
-    running.stop()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("l")
 
 
 @pytest.fixture(scope="module")
-def rita(deployment: Deployment, chromium: Any) -> Iterator[LabPage]:
+def demo(folder: Path) -> Iterator[Demo]:
+    running = Demo(folder)
+    yield running
+    assert running.end() == 0
+
+
+@pytest.fixture(scope="module")
+def rita(demo: Demo, chromium: Any) -> Iterator[LabPage]:
     from playwright.sync_api import expect
 
     from tests.fixtures.lab_page import LabPage
 
     expect.set_options(timeout=60_000)
-    credentials = (READER.name, deployment.passwords[READER.name])
-    browser = Browser(deployment.ports.url)
+    credentials = (READER.name, demo.password(READER.name))
+    browser = Browser(demo.url)
     browser.login(*credentials)
     browser.spawn(PROJECT, seconds=SPAWN_SECONDS)
-    page = LabPage(chromium, deployment.ports.url, *credentials)
+    page = LabPage(chromium, demo.url, *credentials)
     page.page.goto(page.home + "lab")
     page.page.wait_for_selector(".aizen-status")
     yield page
     page.context.close()
 
 
-def grant_for_seconds(deployment: Deployment, role: str, seconds: float) -> None:
+def grant_for_seconds(folder: Path, role: str, seconds: float) -> None:
     from aizen_hub.accounts.roles import assignments
     from aizen_hub.rbac.assignment import Interval
     from aizen_hub.rbac.identity import Identity
 
-    with open_store(Settings.load(deployment.folder.config, {})) as store, store.write(operator_actor()) as tx:
+    with open_store(Settings.load(folder / "aizen.yaml", {})) as store, store.write(operator_actor()) as tx:
         interval = Interval(None, tx.now + timedelta(seconds=seconds))
         assignments.grant_roles(tx, [role], PROJECT, Identity.user(READER.name), interval=interval, reason="one run")
 
 
-def approve_request(deployment: Deployment, role: str, comment: str) -> None:
+def approve_request(demo: Demo, role: str, comment: str) -> None:
     """Approve the waiting request for a role in the panel, as the lead of the project."""
-    paul = Browser(deployment.ports.url)
-    paul.login(LEAD.name, deployment.passwords[LEAD.name])
+    paul = Browser(demo.url)
+    paul.login(LEAD.name, demo.password(LEAD.name))
     addresses = dict.fromkeys(re.findall(r"requests/[0-9a-f]{32}", paul.get("/services/aizen/requests").text))
     pages = [paul.get(f"/services/aizen/{address}") for address in addresses]
     [page] = [page for page in pages if page.value("give") == role]
@@ -89,7 +94,7 @@ def test_status_and_panel_show_the_session(rita: LabPage) -> None:
     assert rita.own_complaints() == []
 
 
-def test_from_a_refusal_to_a_running_job_that_survives_a_reload(deployment: Deployment, rita: LabPage) -> None:
+def test_from_a_refusal_to_a_running_job_that_survives_a_reload(demo: Demo, rita: LabPage) -> None:
     """Refusal, request by its button, approval, notification, command, reload, and stopping from the output."""
     from playwright.sync_api import expect
 
@@ -111,7 +116,7 @@ def test_from_a_refusal_to_a_running_job_that_survives_a_reload(deployment: Depl
     expect(rita.toast("was sent")).to_be_visible()
     expect(rita.panel).to_contain_text("waiting")
 
-    approve_request(deployment, EXECUTOR_ROLE, "One run, please.")
+    approve_request(demo, EXECUTOR_ROLE, "One run, please.")
     approved = rita.toast("Your request was approved: PROJECT_EXECUTOR in churn")
     expect(approved).to_contain_text("One run, please.")
     expect(rita.status).to_contain_text("PROJECT_EXECUTOR, 7 h 59 min left")
@@ -136,11 +141,11 @@ def test_from_a_refusal_to_a_running_job_that_survives_a_reload(deployment: Depl
     assert rita.own_complaints() == []
 
 
-def test_a_role_that_ends_is_announced_and_its_end_is_told(deployment: Deployment, rita: LabPage) -> None:
+def test_a_role_that_ends_is_announced_and_its_end_is_told(folder: Path, rita: LabPage) -> None:
     from playwright.sync_api import expect
 
     rita.open_lab()
-    grant_for_seconds(deployment, "PROJECT_ADMIN", 25)
+    grant_for_seconds(folder, "PROJECT_ADMIN", 25)
     rita.page.reload()
     rita.page.wait_for_selector(".aizen-status")
     expect(rita.toast("PROJECT_ADMIN in churn ends in")).to_be_visible()
