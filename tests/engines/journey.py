@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -101,12 +102,14 @@ def find_secret(folders: Iterable[Path], secret: str) -> list[str]:
     """Return the files below folders that hold a secret."""
     found = []
     for folder in folders:
-        for path in folder.rglob("*"):
-            try:
-                if path.is_file() and secret.encode() in path.read_bytes():
-                    found.append(str(path))
-            except OSError:  # removed in between, or a file of the kernel that cannot be read
-                continue
+        # Not `rglob`, which fails where a folder is removed in between.
+        for parent, _folders, names in os.walk(folder):
+            for path in (Path(parent, name) for name in names):
+                try:
+                    if path.is_file() and secret.encode() in path.read_bytes():
+                        found.append(str(path))
+                except OSError:  # removed in between, or a file of the kernel that cannot be read
+                    continue
     return found
 
 

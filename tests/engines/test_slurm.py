@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,9 +119,8 @@ def test_a_revoked_role_counts_at_once_and_a_lock_ends_the_job(slurm: SlurmHub, 
 
 def _server_pid(slurm: SlurmHub) -> str:
     for process in Path("/proc").glob("[0-9]*"):
-        if (
-            process.stat().st_uid == slurm.account.uid
-            and b"jupyterhub-singleuser" in (process / "cmdline").read_bytes()
-        ):
-            return process.name
+        with suppress(OSError):  # it has ended in between
+            command = (process / "cmdline").read_bytes()
+            if process.stat().st_uid == slurm.account.uid and b"jupyterhub-singleuser" in command:
+                return process.name
     raise AssertionError("no server runs under the account")
