@@ -121,10 +121,20 @@ def _request(question: Question, runner: CommandRunner) -> Renderable:
 
 
 def _ask(question: Question, client: NotebookClient) -> dict[str, Any]:
+    if question.is_permission:
+        return _ask_about_permission(question, client)
     body: dict[str, Any] = {"line": question.command}
     if question.project is not None:
         body["project"] = question.project
     return client.post_json(f"{_QUERIES}/command", body)
+
+
+def _ask_about_permission(question: Question, client: NotebookClient) -> dict[str, Any]:
+    scope = question.project or client.get_session().get("project") or "system"
+    explained = client.post_json(f"{_QUERIES}/why", {"permission": question.command, "scope": scope})
+    data = explained.get("data") or {}
+    answer = {name: data.get(name) for name in ("permission", "scope", "allowed", "sentence", "who_can_grant")}
+    return answer | {"role": data.get("least_role")}
 
 
 def _end_of_day(text: str) -> str | None:

@@ -28,7 +28,7 @@ class Question:
     Attributes
     ----------
     command : str
-        What it is about; empty for the last refusal (*why*), and for *what can i do*.
+        What it is about: a command or a permission; empty for the last refusal (*why*), and for *what can i do*.
     project : str or None
         As written after ``in``.
     role, reason, lasts, until : str
@@ -42,6 +42,11 @@ class Question:
     reason: str = ""
     lasts: str = ""
     until: str = ""
+
+    @property
+    def is_permission(self) -> bool:
+        """Whether it is about a permission, such as ``execute:training``, which no command is written like."""
+        return ":" in self.command and _PERMISSION.fullmatch(self.command) is not None
 
 
 _PATTERNS: tuple[tuple[QuestionKind, re.Pattern[str]], ...] = (

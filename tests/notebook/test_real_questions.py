@@ -67,6 +67,19 @@ async def test_questions_are_answered_by_what_the_user_may_see(service: RunningS
     assert "start training churn" in explained.text()
 
 
+async def test_a_permission_is_asked_about_like_a_command(service: RunningService) -> None:
+    rob, ada = await service.open_runner("rob"), await service.open_runner("ada")
+    for text, expected in (("can i execute:training?", False), ("can i read:training", True)):
+        answer = await run(rob, text)
+        assert isinstance(answer, Answer), answer.text()
+        assert bool(answer) is expected
+    why = await run(rob, "why not execute:training")
+    assert "no: no assigned role allows `execute:training` in `p1`" in why.text()
+    assert "not by: role PROJECT_READER" in why.text()
+    assert isinstance(await run(ada, "who can execute:training"), CommandResult)
+    assert "there is no project `p9`" in (await run(rob, "can i execute:training in p9")).text()
+
+
 async def test_a_job_is_attached_to_from_another_kernel(service: RunningService) -> None:
     eve, other = await service.open_runner("eve"), await service.open_runner("eve", server="second")
     await run(eve, "configure training long epochs=60 pause=0.05")
