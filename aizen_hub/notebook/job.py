@@ -20,6 +20,7 @@ from aizen_hub.notebook.errors import (
     ResponseInterruptedError,
     ServiceUnreachableError,
 )
+from aizen_hub.notebook.log_continuation import LogContinuation
 from aizen_hub.notebook.transport import RESPONSE_SECONDS
 
 ATTACH_AGAIN_SECONDS = 90.0
@@ -155,11 +156,17 @@ class Job(Renderable):
 
     def _events(self) -> Iterator[dict[str, Any]]:
         """Yield the events of the job to its end; attaches again where the connection broke off."""
-        deadline = time.monotonic() + ATTACH_AGAIN_SECONDS
+        deadline, log = time.monotonic() + ATTACH_AGAIN_SECONDS, LogContinuation()
         for _ in range(_MAX_ATTACHES):
+            log.attach()
             try:
                 for event in self._client.stream(f"{_PATH}/{self.id}/events"):
                     deadline = time.monotonic() + ATTACH_AGAIN_SECONDS
+                    if event.get("event") == "log":
+                        yield from _log_events(log.add(str(event.get("line") or "")))
+                        continue
+                    if event.get("event") != "job":
+                        yield from _log_events(log.release())
                     yield event
                     if event.get("event") == "end":
                         return
@@ -245,6 +252,10 @@ class Jobs(Renderable):
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "jobs", "jobs": [job.to_json() for job in self], "more": self._more}
+
+
+def _log_events(lines: list[str]) -> Iterator[dict[str, Any]]:
+    return ({"event": "log", "line": line} for line in lines)
 
 
 def describe_running(line: str, id: str) -> str:

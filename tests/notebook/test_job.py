@@ -92,7 +92,9 @@ def test_a_stream_that_breaks_off_is_attached_to_again(
         raise ResponseInterruptedError("the connection was lost")
 
     monkeypatch.setattr(NotebookClient, "stream", stream)
-    assert Job.find(client, ID, rich=False).wait().data == {"accuracy": 0.9}
+    result = Job.find(client, ID, rich=False).wait()
+    assert result.data == {"accuracy": 0.9}
+    assert result.log == ("loss 0.4",), "it was sent three times"
     monkeypatch.setattr(job_module, "ATTACH_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(NotebookClient, "stream", lambda self, path: stream_nothing())
     started = time.monotonic()
