@@ -23,7 +23,7 @@ from aizen_hub.problems import NotAuthenticated
 WAIT_SECONDS = 600
 """As long as the service accepts the answer of the hub."""
 _SECONDS = 20.0
-_PAGE = b"""<!doctype html><meta charset=utf-8><title>Signed in</title>
+_PAGE = b"""<!doctype html><meta charset=utf-8><title>Command line</title>
 <p>The command line has what it needs. You can close this page and go back to the terminal."""
 
 
@@ -62,8 +62,9 @@ def sign_in(panel: str, *, open_browser: bool) -> CommandLineToken:
 
 def can_open_browser() -> bool:
     """Return whether a browser of this machine would be in front of the person."""
-    if os.environ.get("SSH_CONNECTION") and not os.environ.get("DISPLAY"):
-        return False
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if not has_display and (os.environ.get("SSH_CONNECTION") or sys.platform == "linux"):
+        return False  # at most a browser for terminals, which would take this one
     try:
         webbrowser.get()
     except webbrowser.Error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 import threading
+import webbrowser
 from collections.abc import Iterator
 
 import pytest
 
-from aizen_hub.cli.browser_sign_in import _LoopbackServer
+from aizen_hub.cli.browser_sign_in import _LoopbackServer, can_open_browser
 
 STATE = "a-state-of-this-terminal"
 
@@ -51,3 +53,27 @@ def test_a_connection_without_a_request_holds_nothing_up(server: _LoopbackServer
             assert visit(server, f"code=the-code&state={STATE}") == 200
     finally:
         server.RequestHandlerClass.timeout = before
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "can"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("linux", {"SSH_CONNECTION": "x", "DISPLAY": "localhost:10.0"}, True),
+        ("darwin", {}, True),
+        ("darwin", {"SSH_CONNECTION": "x"}, False),
+    ],
+)
+def test_a_browser_for_terminals_is_not_opened(
+    platform: str, environ: dict[str, str], can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python offers one where it finds no other, as in a terminal of JupyterLab."""
+    monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser("w3m"))
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert can_open_browser() is can

@@ -32,10 +32,7 @@ def import_users(sender: ChangeSender, file: Path) -> int:
     import can be repeated. It lists what became of each person, with the activation links of local accounts. Exit code
     1: at least one person could not be registered.
     """
-    text = sys.stdin.read(_MAX_BYTES + 1) if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-    if len(text) > _MAX_BYTES:
-        raise click.UsageError(f"the file has more than {_MAX_BYTES >> 20} MiB")
-    rows = read_users_table(text)
+    rows = read_users_table(_read_text(file))
     registered = _registered_names(sender)
     view: ProgressView = TerminalProgress() if sys.stderr.isatty() else LineProgress()
     outcomes = []
@@ -50,6 +47,17 @@ def import_users(sender: ChangeSender, file: Path) -> int:
     new = sum(outcome["outcome"] in ("registered", "would be registered") for outcome in outcomes)
     show_message(f"{new} new, {len(outcomes) - new - failed} registered already, {failed} failed")
     return ExitCode.ERROR if failed else ExitCode.DONE
+
+
+def _read_text(file: Path) -> str:
+    with click.open_file(str(file), "rb") as source:
+        data = source.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise click.UsageError(f"the file has more than {_MAX_BYTES >> 20} MiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError("the file is not UTF-8: save it as `CSV UTF-8` from the spreadsheet") from None
 
 
 def _registered_names(sender: ChangeSender) -> frozenset[str]:
