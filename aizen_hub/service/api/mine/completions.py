@@ -133,7 +133,7 @@ def _names_in_jobs(
     What the core has is known to the core only; what was started through this service is known here.
     """
     entry = place.entry
-    if entry is None or project is None:
+    if entry is None:
         return []
     noun = f"{entry.noun} "
     begins = (noun + place.stem) if kind is NameKind.OBJECT else noun
