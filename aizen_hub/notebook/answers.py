@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -140,10 +140,10 @@ def _ask_about_permission(question: Question, client: NotebookClient) -> dict[st
 def _end_of_day(text: str) -> str | None:
     """Return the end of a day in the time of this server."""
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").astimezone()
-    except ValueError:
+        next_day = date.fromisoformat(text) + timedelta(days=1)
+        return datetime.combine(next_day, time.min).astimezone().isoformat()
+    except (ValueError, OverflowError):
         return None
-    return (day + timedelta(days=1)).isoformat()
 
 
 _ANSWERS: Mapping[QuestionKind, Callable[[Question, CommandRunner], Renderable]] = {

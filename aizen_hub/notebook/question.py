@@ -49,19 +49,18 @@ class Question:
         return ":" in self.command and _PERMISSION.fullmatch(self.command) is not None
 
 
+_ROLE = r"request (?P<role>[^ ,=\"]+)"
+_PROJECT = r" in (?P<project>[^ ,=\"]+)"
+_END = r" for (?P<lasts>[0-9]+ ?[a-z]+)| until (?P<until>[^ ]+)"
+_REASON = r"(?: because (?P<reason>.+))?"
 _PATTERNS: tuple[tuple[QuestionKind, re.Pattern[str]], ...] = (
     (QuestionKind.WHAT, re.compile(r"what can i do(?: in (?P<project>[^ ?]+))? ?\??")),
     (QuestionKind.CAN, re.compile(r"can i (?P<command>[^?]+?) ?\??")),
     (QuestionKind.WHO, re.compile(r"who can (?P<command>[^?]+?) ?\??")),
     (QuestionKind.WHY, re.compile(r"why(?: not)? ?\??")),
     (QuestionKind.WHY, re.compile(r"why (?:not )?(?:(?:can|may) i (?:not )?)?(?P<command>[^?]+?) ?\??")),
-    (
-        QuestionKind.REQUEST,
-        re.compile(
-            r"request (?P<role>[^ ,=\"]+)(?: in (?P<project>[^ ,=\"]+))?"
-            r"(?: for (?P<lasts>[0-9]+ ?[a-z]+)| until (?P<until>[^ ]+))?(?: because (?P<reason>.+))?"
-        ),
-    ),
+    (QuestionKind.REQUEST, re.compile(rf"{_ROLE}(?:{_PROJECT})?(?:{_END})?{_REASON}")),
+    (QuestionKind.REQUEST, re.compile(rf"{_ROLE}(?:{_END}){_PROJECT}{_REASON}")),
     (QuestionKind.HELP, re.compile(r"\?{1,2} ?(?P<command>[^ ?]+ [^?]+)")),
     (QuestionKind.HELP, re.compile(r"(?P<command>[^ ?]+ [^?]+?) ?\?{1,2}")),
 )

@@ -108,7 +108,8 @@ def _stop(runner: CommandRunner, arguments: str) -> Renderable | None:
 def _request(runner: CommandRunner, arguments: str) -> Renderable | None:
     line = f"request {arguments}"
     if read_question(line, runner.client.get_catalog()) is None:
-        return Notice("which role?", '`request <role> [in <project>] [for 4h | until <day>] [because "…"]`')
+        sentence = f"`{line}` cannot be read" if arguments else "which role?"
+        return Notice(sentence, '`request <role> [in <project>] [for 4h | until <day>] [because "…"]`')
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -83,6 +84,20 @@ def test_what_can_i_do_is_grouped_by_object(shell: Any, double: ServiceDouble) -
     result = run(shell, "what can i do").result
     assert result.rows == (("projects", "list"), ("training", "list, start"))
     assert "in `churn` you may give 3 of 155 commands" in result.text()
+
+
+def test_a_day_ends_at_midnight_also_when_the_clocks_change(
+    shell: Any, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        run(shell, "request PROJECT_READER until 2027-03-28")
+        assert double.requests[-1]["until"] == "2027-03-29T00:00:00+02:00"
+        assert "is not a day" in run(shell, "request PROJECT_READER until 9999-12-31").result.text()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_strict_mode_raises_refused_requests(shell: Any, double: ServiceDouble) -> None:

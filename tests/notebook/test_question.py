@@ -30,6 +30,8 @@ K = QuestionKind
         ("what can i do in p2?", Question(K.WHAT, project="p2")),
         ("request A", Question(K.REQUEST, role="A")),
         ("request A in p2 for 4h", Question(K.REQUEST, role="A", project="p2", lasts="4h")),
+        ("request A for 4h in p2 because x", Question(K.REQUEST, role="A", project="p2", lasts="4h", reason="x")),
+        ("request A until 2027-01-31 in p2", Question(K.REQUEST, role="A", project="p2", until="2027-01-31")),
         ('request A for 7 days because "on call"', Question(K.REQUEST, role="A", lasts="7 days", reason="on call")),
         ("request A until 2027-01-31 because x", Question(K.REQUEST, role="A", until="2027-01-31", reason="x")),
         ("start training?", Question(K.HELP, "start training")),

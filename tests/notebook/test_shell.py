@@ -232,6 +232,8 @@ def test_requesting_a_role(shell: Any, double: ServiceDouble) -> None:
     assert "there is no role `NONE`" in done.result.text()
     done, _ = run(shell, "%aizen request")
     assert "which role?" in done.result.text()
+    done, _ = run(shell, "%aizen request PROJECT_READER for ever")
+    assert "`request PROJECT_READER for ever` cannot be read" in done.result.text()
     done, _ = run(shell, "request PROJECT_READER until soon")
     assert "`soon` is not a day" in done.result.text()
 
