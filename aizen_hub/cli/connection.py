@@ -27,6 +27,17 @@ REQUEST_SECONDS = 40.0
 def pass_client(command: F) -> Callable[..., Any]:
     """Add the options of the connection to a command and pass it a `SyncClient` as its first argument."""
 
+    @pass_connector
+    @functools.wraps(command)
+    def with_client(connect: Callable[[], SyncClient], *args: Any, **kwargs: Any) -> Any:
+        return command(connect(), *args, **kwargs)
+
+    return with_client
+
+
+def pass_connector(command: F) -> Callable[..., Any]:
+    """Do the same for a command that needs the service for some questions only: pass it what returns the client."""
+
     @click.option(
         "--url",
         envvar=URL_VARIABLE,
@@ -41,10 +52,10 @@ def pass_client(command: F) -> Callable[..., Any]:
     )
     @click.option("--context", help=f"The hub of this context, see `aizen-hub context`.  [env: {CONTEXT_VARIABLE}]")
     @functools.wraps(command)
-    def with_client(*args: Any, url: str | None, token_file: Path | None, context: str | None, **kwargs: Any) -> Any:
-        return command(create_client(url, token_file, context=context), *args, **kwargs)
+    def with_connector(*args: Any, url: str | None, token_file: Path | None, context: str | None, **kwargs: Any) -> Any:
+        return command(lambda: create_client(url, token_file, context=context), *args, **kwargs)
 
-    return with_client
+    return with_connector
 
 
 def create_client(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -9,23 +10,23 @@ from typing import Any
 import click
 import yaml
 
-from aizen_hub.cli.connection import api_path, pass_client
+from aizen_hub.cli.connection import api_path, pass_connector
 from aizen_hub.cli.exit_codes import MEANINGS, ExitCode
 from aizen_hub.cli.output import Output, output_option, show_object
 from aizen_hub.client.sync_client import SyncClient
 
 
 @click.command()
-@pass_client
+@pass_connector
 @click.argument("what", nargs=-1, required=True)
 @output_option
-def explain(client: SyncClient, what: tuple[str, ...], output: Output) -> int:
+def explain(connect: Callable[[], SyncClient], what: tuple[str, ...], output: Output) -> int:
     """Explain WHAT: a role, a command such as "start training", an error such as escalation, or an exit code.
 
-    Roles and commands are those of the hub you are signed in to.
+    Roles and commands are those of the hub you are signed in to; errors and exit codes need no sign-in.
     """
     text = " ".join(what).strip()
-    found = explain_error(text) or explain_from_catalog(client.get(api_path("catalog")), text)
+    found = explain_error(text) or explain_from_catalog(connect().get(api_path("catalog")), text)
     if found is None:
         raise click.UsageError(
             f"there is no role, command or error `{text}`: see `aizen-hub role list`, `aizen-hub can-i --list` and "
