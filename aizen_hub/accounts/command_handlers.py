@@ -24,6 +24,7 @@ from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.validation.duration import parse_duration
 from aizen_hub.validation.end_time import parse_end
 from aizen_hub.validation.printable import excerpt
+from aizen_hub.validation.prose import check_prose
 from aizen_hub.wording import LIST_USERS
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ HANDLERS: Mapping[str, Handler] = {
         tx.actor.project,
         _parse_identity(args["user"]),
         interval=Interval(None, _end_of_grant(tx, args)),
-        reason=args.get("reason", ""),
+        reason=check_prose(args.get("reason", ""), "reason"),
     ),
     "revoke_role": lambda tx, args, files: assignments.revoke_roles(
         tx, args["roles"], tx.actor.project, _parse_identity(args["user"])

@@ -53,6 +53,13 @@ def test_can_i(shell: Any, double: ServiceDouble, fetched: bool) -> None:
     assert "Ask" not in answer.html()
 
 
+def test_a_yes_says_what_it_is_not_about() -> None:
+    incomplete = {**YES, "complete": False}
+    assert "the rest of the line cannot be read" in Answer(incomplete, "start training churn epochs").text()
+    assert "the rest" not in Answer(incomplete, "start training").text()
+    assert "the rest" not in Answer(YES, "start training churn").text()
+
+
 def test_why_explains_the_last_refusal(shell: Any, double: ServiceDouble) -> None:
     assert "nothing was refused" in run(shell, "why").result.text()
     double.answers |= {"command": NO, "why": {"kind": "object", "data": {"others": ["PROJECT_READER in `churn`"]}}}

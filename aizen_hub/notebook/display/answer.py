@@ -51,6 +51,8 @@ class Answer(Renderable):
             yield verdict if self.allowed or not sentence else f"{verdict}: {sentence}"
         else:
             yield f"{'yes' if self.allowed else 'no'}: {sentence}"
+        if data.get("complete") is False and len(self.line.split()) > len(str(data.get("command")).split()):
+            yield f"this is about `{data.get('command')}`: the rest of the line cannot be read"
         if not self.allowed and (remedy := data.get("remedy")):
             yield str(remedy)
         for other in as_list(self._explanation.get("others")):

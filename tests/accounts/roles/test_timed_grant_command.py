@@ -65,6 +65,14 @@ def test_an_impossible_end_changes_nothing(harness: AccountsHarness, line: str, 
     assert says in harness.expect_problem("paul", line, project="p1").detail
 
 
+@pytest.mark.proves("R141")
+def test_a_reason_that_the_audit_could_not_store_whole_is_refused(harness: AccountsHarness) -> None:
+    line = "grant role PROJECT_EXECUTOR to zoe because {}"
+    assert "1000 at most" in harness.expect_problem("paul", line.format("x" * 1001), project="p1").detail
+    harness.run_command("paul", line.format("x" * 1000), project="p1")
+    assert len(assignment(harness, "user:zoe").reason) == 1000
+
+
 @pytest.mark.proves("R72")
 def test_a_group_that_does_not_exist_is_not_found(harness: AccountsHarness) -> None:
     problem = harness.expect_problem("paul", "grant role PROJECT_EXECUTOR to group:absent", project="p1")
