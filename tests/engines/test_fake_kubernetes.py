@@ -15,6 +15,7 @@ from aizen_hub.demo.kernel import Kernel
 from tests.engines import journey
 from tests.fixtures.fake_kubernetes import FakeKubernetes, running_fake_kubernetes
 from tests.fixtures.hub import HubHandle, running_hub
+from tests.fixtures.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +24,7 @@ CONFIG = """
 c.JupyterHub.spawner_class = "aizen-kubernetes"
 c.JupyterHub.cleanup_servers = False
 c.AizenKubeSpawner.namespace = "users"
+c.AizenKubeSpawner.port = PORT
 c.AizenKubeSpawner.image = "registry.example.org/server:1"
 # The guarantee of the Zero-to-JupyterHub chart, and a profile above the limits of the role.
 c.AizenKubeSpawner.mem_guarantee = "1G"
@@ -53,7 +55,8 @@ def pod_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodHub]:
             {"insecure_same_uid": False, "spawn": {"user_options": ["profile"]}},
             accounts={PERSON: "", "maker": "PROJECT_CREATOR"},
             seed=journey.seed_project(PERSON, "maker"),
-            config=CONFIG,
+            # Pods are processes of this machine, where its usual port may be taken.
+            config=CONFIG.replace("PORT", str(free_port())),
             wrapper=("env", f"KUBECONFIG={cluster.kubeconfig}"),
         ) as hub,
     ):

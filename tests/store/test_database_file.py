@@ -138,12 +138,14 @@ def test_many_threads_see_the_file_grow(embedded: Store) -> None:
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for number in range(60):
-        with embedded.write(TESTER) as tx:
-            store_rows.insert_user(tx, f"user-{number}")
-        with closing(sqlite3.connect(file)) as conn:
-            conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    stop.set()
+    try:
+        for number in range(60):
+            with embedded.write(TESTER) as tx:
+                store_rows.insert_user(tx, f"user-{number}")
+            with closing(sqlite3.connect(file)) as conn:
+                conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    finally:
+        stop.set()
     for thread in threads:
         thread.join(60)
     assert failures == []
