@@ -172,6 +172,21 @@ def test_a_code_is_of_no_use_without_its_verifier_and_only_once(hub: HubHandle) 
         client.post("/api/v1/command-line/token", body)
 
 
+def test_signing_out_in_the_browser_ends_the_token(hub: HubHandle) -> None:
+    """The page of the sign-in promises it; the browser of another sign-in does not matter."""
+    panel = f"{hub.url}/services/aizen"
+    browser, other = hub.login("rob"), hub.login("rob")
+    pending = PendingSignIn()
+    code = code_of(browser.get(link_of(browser.get(pending.page(panel, None)))))
+    answer = SyncClient(panel).post("/api/v1/command-line/token", {"code": code, "verifier": pending.verifier})
+    client = SyncClient(panel, f"token {answer['token']}")
+    other.logout()
+    assert client.get("/api/v1/me")["user"] == "rob"
+    browser.logout()
+    with pytest.raises(NotAuthenticated):
+        client.get("/api/v1/me")
+
+
 @pytest.mark.proves("T-13")
 def test_a_code_that_was_asked_for_without_a_challenge_is_of_no_use(hub: HubHandle) -> None:
     """The hub does not demand PKCE: a link of an attacker may leave it out, and the code is then in an address."""
