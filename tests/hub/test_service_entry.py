@@ -13,6 +13,7 @@ import yaml
 from jupyterhub.app import JupyterHub
 from traitlets.config import Config
 
+from aizen_hub.api_models.command_line import HUB_SERVICE, client_secret
 from aizen_hub.hub import config_guard
 from aizen_hub.hub.configure import configure
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
@@ -62,7 +63,8 @@ def test_the_settings_of_the_chart_are_accepted(folder: Path, caplog: pytest.Log
     assert app.authenticator_class is AizenAuthenticator
     assert app.admin_access is False
     assert "admin_access is switched off" in caplog.text
-    (service,) = app.services
+    service, client = app.services
+    assert (client["name"], client["api_token"]) == (HUB_SERVICE, client_secret(TOKEN)), "of `aizen-hub login`"
     assert (service["url"], service["api_token"]) == ("http://aizen-service:9095", TOKEN)
     assert "command" not in service
     fatal = [found for found in config_guard.find_violations(app, app.authenticator.aizen_settings) if found.fatal]
@@ -75,7 +77,7 @@ def test_an_entry_that_was_appended_is_found(folder: Path) -> None:
     (entry,) = c.JupyterHub.pop("services")
     c.JupyterHub.services.append(entry)
     configure(c)
-    (service,) = JupyterHub(config=c).services
+    service, _ = JupyterHub(config=c).services
     assert (service["api_token"], service["oauth_no_confirm"]) == (TOKEN, True)
 
 
