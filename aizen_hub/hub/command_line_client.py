@@ -7,9 +7,6 @@ from typing import Any
 from aizen_hub.api_models.command_line import CLIENT_ID, DONE_PAGE, HUB_SERVICE, client_secret
 from aizen_hub.hub.scope_guard import SERVICE_NAME, SERVICE_SCOPE
 
-COMMAND_LINE_SCOPE = f"access:services!service={HUB_SERVICE}"
-"""To sign in a command line; the token gives access to the service `aizen`, and this scope opens nothing else."""
-
 
 def add_client(c: Any, api_token: str) -> None:
     """Add the client, which is no service that runs, and has no rights at the hub."""

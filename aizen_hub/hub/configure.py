@@ -17,9 +17,9 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets.utils.importstring import import_item
 
 from aizen_hub.hub import python_proxy
-from aizen_hub.hub.command_line_client import COMMAND_LINE_SCOPE, add_client
+from aizen_hub.hub.command_line_client import add_client
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
-from aizen_hub.hub.scope_guard import SERVICE_NAME, SERVICE_SCOPE
+from aizen_hub.hub.scope_guard import COMMAND_LINE_SCOPE, SERVICE_NAME, SERVICE_SCOPE
 from aizen_hub.hub.service_entry import add_entry, find_entry
 from aizen_hub.hub.spawn.kernel_transport import missing_arguments
 from aizen_hub.hub.spawn.options_form import apply_user_options, options_form, options_from_form

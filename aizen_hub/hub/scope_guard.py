@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from aizen_hub.api_models.command_line import HUB_SERVICE
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
 from aizen_hub.hub.violation import Violation
 from aizen_hub.settings import Settings
 
 SERVICE_NAME = "aizen"
 SERVICE_SCOPE = f"access:services!service={SERVICE_NAME}"
+COMMAND_LINE_SCOPE = f"access:services!service={HUB_SERVICE}"
+"""To sign in a command line; the token gives access to the service `aizen`, and this scope opens nothing else."""
 
 _SERVER_ACCESS_SCOPES = ("access:servers", "shares", "users:shares", "groups:shares", "admin:servers")
 _FORBIDDEN_SERVER_SCOPES = (
@@ -41,6 +44,11 @@ _CONTROL_SCOPES: Mapping[str, str] = {
     "proxy": "send the traffic of the hub elsewhere",
 }
 """What users with each scope could do; the service could then not tell whom it answers."""
+
+_NEEDED_SCOPES: Mapping[str, str] = {
+    SERVICE_SCOPE: "users can use neither panel nor command line",
+    COMMAND_LINE_SCOPE: "users cannot sign in with `aizen-hub login`",
+}
 
 
 def check_scopes(app: Any, settings: Settings) -> Iterator[Violation]:
@@ -71,13 +79,8 @@ def _check_role(role: Mapping[str, Any]) -> Iterator[Violation]:
         )
     if name == "admin" and role.get("services"):
         yield _act_as_anyone(f"{setting})")
-    if name == "user" and scopes and SERVICE_SCOPE not in scopes:
-        yield Violation(
-            f"{setting})",
-            "users could use neither panel nor command line",
-            f"add `{SERVICE_SCOPE}` to its scopes",
-            fatal=False,
-        )
+    if name == "user" and scopes:
+        yield from _check_needed_scopes(f"{setting})", scopes)
     if name == "server":
         yield from _check_server_scopes(f"{setting})", scopes)
     elif name != "admin":
@@ -116,13 +119,13 @@ def _check_user_scopes(extra_user_scopes: Iterable[str]) -> Iterator[Violation]:
             "remove it",
         )
     yield from _check_control_scopes("JupyterHub.extra_user_scopes (of all users", scopes, for_people=True)
-    if SERVICE_SCOPE not in scopes and "access:services" not in scopes:
-        yield Violation(
-            "JupyterHub.extra_user_scopes",
-            "users can use neither panel nor command line",
-            f"add `{SERVICE_SCOPE}`, or call `configure` last",
-            fatal=False,
-        )
+    yield from _check_needed_scopes("JupyterHub.extra_user_scopes", scopes)
+
+
+def _check_needed_scopes(setting: str, scopes: Iterable[str]) -> Iterator[Violation]:
+    for scope, effect in _NEEDED_SCOPES.items():
+        if not {scope, "access:services"} & set(scopes):
+            yield Violation(setting, effect, f"add `{scope}`, or call `configure` last", fatal=False)
 
 
 def _check_admin_group(load_groups: Mapping[str, Any]) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from jupyterhub.scopes import scope_definitions
 from jupyterhub.spawner import Spawner
 from traitlets.config import Config
 
-from aizen_hub.hub.scope_guard import SERVICE_SCOPE, check_scopes
+from aizen_hub.hub.scope_guard import COMMAND_LINE_SCOPE, SERVICE_SCOPE, check_scopes
 from aizen_hub.hub.violation import Violation
 from aizen_hub.settings import Settings
 
@@ -66,7 +66,7 @@ def find(**settings: Any) -> list[Violation]:
         "load_groups": {},
         "services": [],
         "api_tokens": {},
-        "extra_user_scopes": {SERVICE_SCOPE},
+        "extra_user_scopes": {SERVICE_SCOPE, COMMAND_LINE_SCOPE},
         "spawner_class": Spawner,
         "config": Config(),
         **settings,
@@ -114,15 +114,33 @@ def test_every_scope_of_jupyterhub_was_considered() -> None:
 
 @pytest.mark.parametrize("name", ["user", "token", "helpers"])
 def test_default_roles_of_the_hub_are_checked_too(name: str) -> None:
-    found = find(load_roles=[{"name": name, "scopes": [SERVICE_SCOPE, "tokens"]}])
+    found = find(load_roles=[{"name": name, "scopes": [SERVICE_SCOPE, COMMAND_LINE_SCOPE, "tokens"]}])
     assert [violation.fatal for violation in found] == [True]
 
 
 @pytest.mark.proves("R1")
 def test_a_scope_over_others_for_all_users_stops_the_start() -> None:
-    (violation,) = find(extra_user_scopes={SERVICE_SCOPE, "tokens"})
+    (violation,) = find(extra_user_scopes={SERVICE_SCOPE, COMMAND_LINE_SCOPE, "tokens"})
     assert (violation.fatal, "extra_user_scopes" in violation.setting) == (True, True)
-    assert find(extra_user_scopes={SERVICE_SCOPE, "tokens!user"}) == []
+    assert find(extra_user_scopes={"access:services", "tokens!user"}) == []
+
+
+@pytest.mark.parametrize(
+    ("scopes", "effects"),
+    [
+        ({"self", "access:services"}, []),
+        ({"self", SERVICE_SCOPE}, ["aizen-hub login"]),
+        ({"self", COMMAND_LINE_SCOPE}, ["neither panel nor command line"]),
+        ({"self"}, ["neither panel nor command line", "aizen-hub login"]),
+    ],
+)
+def test_what_users_need_is_named(scopes: set[str], effects: list[str]) -> None:
+    """The hub ignores the extra scopes where the role `user` is redefined."""
+    for settings in ({"extra_user_scopes": scopes}, {"load_roles": [{"name": "user", "scopes": [*scopes]}]}):
+        found = find(**settings)
+        assert len(found) == len(effects)
+        assert all(effect in violation.explanation for effect, violation in zip(effects, found, strict=True))
+        assert not any(violation.fatal for violation in found)
 
 
 @pytest.mark.parametrize(
