@@ -27,8 +27,12 @@ def documented(language: str) -> list[str]:
 
 
 def documented_commands() -> list[list[str]]:
-    """Return the commands of the document that start a program of this environment, in order."""
+    """Return the commands of the document that start a program of this environment, in order.
+
+    Without `login`, which asks a person for a code: the commands after it get a token of the hub.
+    """
     lines = [shlex.split(line) for block in documented("sh") for line in block.splitlines()]
+    lines = [words for words in lines if words[:2] != ["aizen-hub", "login"]]
     return [[str(BIN / words[0]), *words[1:]] for words in lines if words[0] in ("aizen-hub", "jupyterhub")]
 
 
