@@ -13,11 +13,11 @@ from aizen_hub.api_models.schema import Schema
 from aizen_hub.problems import NotFound
 from aizen_hub.service.http.headers import HTML
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, Handler, RawResponse, Route
+from aizen_hub.service.panel import documentation_folder
+from aizen_hub.service.panel.documentation_folder import START
 from aizen_hub.service.panel.rendering import HEADERS
 from aizen_hub.service.pipeline.request_context import RequestContext
 
-FOLDER = Path(__file__).parents[2] / "documentation"
-START = "docs/index.html"
 PROBLEMS = "docs/reference/problems.html"
 INLINE_HASHES = "inline.json"
 """Hashes of the scripts and styles inside the pages, by directive, for the content security policy."""
@@ -40,8 +40,8 @@ _TYPES: Mapping[str, str] = {
 @cache
 def _files() -> Mapping[str, Path]:
     """Return every file that is served by its path below the folder; the folder does not change while we run."""
-    found = (path for path in FOLDER.rglob("*") if path.suffix in _TYPES and path.is_file())
-    return {path.relative_to(FOLDER).as_posix(): path for path in found}
+    found = (path for path in documentation_folder.FOLDER.rglob("*") if path.suffix in _TYPES and path.is_file())
+    return {path.relative_to(documentation_folder.FOLDER).as_posix(): path for path in found}
 
 
 @lru_cache(maxsize=128)
@@ -51,7 +51,7 @@ def _read_file(name: str) -> bytes:
 
 @cache
 def _headers() -> Mapping[str, str]:
-    hashes = json.loads((FOLDER / INLINE_HASHES).read_text(encoding="utf-8"))
+    hashes = json.loads((documentation_folder.FOLDER / INLINE_HASHES).read_text(encoding="utf-8"))
     sources = {
         directive: " ".join(["'self'", *(f"'{value}'" for value in hashes[directive])])
         for directive in ("script-src", "style-src")

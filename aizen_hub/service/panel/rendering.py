@@ -18,6 +18,7 @@ from aizen_hub.service.http.problem_response import MethodNotAllowed
 from aizen_hub.service.http.request_parsing import raw_path, raw_query
 from aizen_hub.service.http.route import AuthMethod, RawResponse, Route
 from aizen_hub.service.panel import formatting
+from aizen_hub.service.panel.documentation_folder import has_documentation
 from aizen_hub.service.panel.form_errors import NO_ERRORS
 from aizen_hub.service.panel.navigation import current_page, navigation, waiting_counts
 from aizen_hub.service.panel.toasts import Toast, read_toast, toast_cookie
@@ -48,6 +49,7 @@ def environment(prefix: str) -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters |= formatting.FILTERS
     templates.globals |= {"prefix": prefix, "url": formatting.make_url(prefix), "no_errors": NO_ERRORS}
+    templates.globals["has_documentation"] = has_documentation
     templates.globals["ui"] = templates.get_template(COMPONENTS).module
     return templates
 

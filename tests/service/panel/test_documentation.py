@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aizen_hub.service.panel import documentation
+from aizen_hub.service.panel import documentation, documentation_folder
 from tests.service.conftest import Driver
-from tests.service.panel.window import PREFIX
+from tests.service.panel.window import PREFIX, Window
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(documentation, "FOLDER", tmp_path / "documentation")
+    monkeypatch.setattr(documentation_folder, "FOLDER", tmp_path / "documentation")
     _forget()
     yield tmp_path / "documentation"
     _forget()
@@ -27,7 +28,12 @@ def _forget() -> None:
 
 
 def write_pages(folder: Path) -> None:
-    for name in (documentation.START, documentation.PROBLEMS, "docs/reference/catalogs/aizen.html", "_static/a.css"):
+    for name in (
+        documentation_folder.START,
+        documentation.PROBLEMS,
+        "docs/reference/catalogs/aizen.html",
+        "_static/a.css",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name, encoding="utf-8")
     (folder / "secret.key").write_text("no type that is served", encoding="utf-8")
@@ -38,7 +44,7 @@ def write_pages(folder: Path) -> None:
 async def test_pages_and_files_are_served_to_browsers_that_are_not_signed_in(hub_service: Driver, folder: Path) -> None:
     write_pages(folder)
     for name, kind in (
-        (documentation.START, "text/html"),
+        (documentation_folder.START, "text/html"),
         ("docs/reference/catalogs/aizen.html", "text/html"),
         ("_static/a.css", "text/css"),
     ):
@@ -61,7 +67,16 @@ async def test_the_type_of_a_problem_leads_to_its_entry(hub_service: Driver, fol
 async def test_the_start_leads_to_the_first_page(hub_service: Driver, folder: Path) -> None:
     write_pages(folder)
     answer = await hub_service.call("GET", f"{PREFIX}docs")
-    assert (answer.status, answer.headers["Location"]) == (302, f"{PREFIX}docs/{documentation.START}")
+    assert (answer.status, answer.headers["Location"]) == (302, f"{PREFIX}docs/{documentation_folder.START}")
+
+
+async def test_help_in_the_menu_of_each_page_leads_to_the_first_page(window: Window, folder: Path) -> None:
+    await window.sign_in("boss")
+    assert ">Help</a>" not in (await window.get("me")).body.decode(), "there is none yet"
+    write_pages(folder)
+    page = (await window.get("me")).body.decode()
+    assert re.findall(r'<a href="([^"]*)">Help</a>', page) == [f"{PREFIX}docs"]
+    assert (await window.get("docs")).headers["Location"] == f"{PREFIX}docs/{documentation_folder.START}"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +98,7 @@ async def test_nothing_else_is_served(hub_service: Driver, folder: Path, path: s
 
 
 async def test_without_documentation_the_page_says_how_to_get_it(hub_service: Driver, folder: Path) -> None:
-    for path in ("docs", "docs/problems/denied", f"docs/{documentation.START}"):
+    for path in ("docs", "docs/problems/denied", f"docs/{documentation_folder.START}"):
         answer = await hub_service.call("GET", PREFIX + path)
         assert answer.status == 404
         assert "make docs" in answer.body.decode()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.service.panel import documentation as served
+from aizen_hub.service.panel import documentation_folder
 from tests.fixtures.documentation import documentation
 from tests.fixtures.panel import PanelBrowser
 
@@ -32,7 +33,7 @@ PAGES = (
 
 @pytest.fixture(autouse=True)
 def installed(documentation: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(served, "FOLDER", documentation)
+    monkeypatch.setattr(documentation_folder, "FOLDER", documentation)
     for function in (served._files, served._read_file, served._headers):
         function.cache_clear()
     yield
