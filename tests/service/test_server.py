@@ -21,7 +21,7 @@ from aizen_hub.settings import Settings
 from tests.fixtures.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 def write_settings(folder: Path, port: int, **more: object) -> Path:
@@ -40,7 +40,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def ask(port: int, path: str = "/readyz") -> tuple[int, dict[str, str], bytes]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read()
@@ -60,7 +60,7 @@ def wait_ready(port: int, seconds: float = START_SECONDS) -> dict[str, str]:
     raise AssertionError("the service did not become ready")
 
 
-def wait_gone(pid: int, seconds: float = 10) -> bool:
+def wait_gone(pid: int, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -80,7 +80,7 @@ def started(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
     for process in processes:
         if process.poll() is None:
             process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -114,11 +114,11 @@ def test_start_second_instance_and_end(tmp_path: Path, started: list[subprocess.
     assert "cannot listen on" in third.stderr.read().splitlines()[-1]
     assert ask(port)[0] == 200, "the first one still runs"
     first.send_signal(signal.SIGTERM)
-    assert first.wait(timeout=10) == 0
+    assert first.wait(timeout=60) == 0
     restarted = start(started, file)
     wait_ready(port)
     restarted.send_signal(signal.SIGINT)
-    assert restarted.wait(timeout=10) == 0
+    assert restarted.wait(timeout=60) == 0
     log = restarted.stderr.read() if restarted.stderr else ""
     for line in log.splitlines():
         json.loads(line)

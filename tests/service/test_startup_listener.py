@@ -55,6 +55,18 @@ def wait_answering(port: int) -> None:
     raise AssertionError("the port did not open")
 
 
+def wait_for_first_page(connection: http.client.HTTPConnection, asked: float) -> http.client.HTTPResponse:
+    """Return the response to the first page, asked for again where a start outlasts how long it is held back."""
+    deadline = asked + START_SECONDS
+    while (response := connection.getresponse()).status == HTTPStatus.OK:
+        assert b"The access service is starting." in response.read()
+        assert asked + HOLD_SECONDS - 1 < time.monotonic() < deadline
+        connection.close()
+        asked = time.monotonic()
+        connection.request("GET", "/services/aizen/")
+    return response
+
+
 @pytest.mark.proves("R7")
 def test_a_starting_service_is_alive_and_refuses_everything(
     tmp_path: Path,
@@ -99,17 +111,18 @@ def test_the_page_that_a_hub_requests_is_held_back(
     overlay, port = SlowOverlay(tmp_path), free_port()
     process = start(started, write_settings(tmp_path, port, overlays=["overlay.yaml"]), **MANAGED)
     wait_answering(port)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HOLD_SECONDS * 3)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+    asked = time.monotonic()
     connection.request("GET", "/services/aizen/")
     overlay.complete(overlay_text)
     with closing(connection):
         if overlay_text == b"{}\n":
-            response = connection.getresponse()
+            response = wait_for_first_page(connection, asked)
             assert (response.status, response.headers["Location"]) == (307, "/services/aizen/")
             wait_ready(port)
         else:
-            with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
-                connection.getresponse()
+            with pytest.raises(ConnectionError):
+                wait_for_first_page(connection, asked)
             assert process.wait(timeout=START_SECONDS) == 1
             assert process.stderr is not None
             assert "overlay.yaml" in process.stderr.read().splitlines()[-1]
