@@ -58,8 +58,8 @@ def check_engine(app: Any, settings: Settings) -> Iterator[Violation]:
 
 
 def _removes_containers(app: Any, default: bool) -> bool:
-    for section in ("AizenDockerSpawner", "DockerSpawner"):
-        values = app.config.get(section) or {}
+    for base in app.spawner_class.mro():  # the section of the most derived class counts
+        values = app.config.get(base.__name__) or {}
         if "remove" in values:
             return bool(values["remove"])
     return default

@@ -20,6 +20,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from aizen_hub.hub import config_guard
 from aizen_hub.hub.configure import configure
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
+from aizen_hub.hub.spawn.docker import AizenDockerSpawner
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
 from aizen_hub.settings import ConfigurationError, Settings
 
@@ -361,6 +362,17 @@ def test_the_spawners_of_this_package_have_no_gap(folder: Path, spawner: str) ->
     app.config.DockerSpawner.remove = False
     violations = config_guard.find_violations(app, app.authenticator.aizen_settings)
     assert ("DockerSpawner.remove" in {violation.setting for violation in violations}) is (spawner == "aizen-docker")
+
+
+@pytest.mark.parametrize(("section", "kept"), [("Mine", True), ("AizenDockerSpawner", True), ("Another", False)])
+def test_a_derived_docker_spawner_that_keeps_containers_is_reported(folder: Path, section: str, kept: bool) -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = type("Mine", (AizenDockerSpawner,), {})
+    c[section].remove = False
+    configure(c)
+    app = applied(c)
+    violations = config_guard.find_violations(app, app.authenticator.aizen_settings)
+    assert ("DockerSpawner.remove" in {violation.setting for violation in violations}) is kept
 
 
 @pytest.mark.parametrize(("spawner", "fatal"), [("simple", True), ("localprocess", os.geteuid() != 0)])
