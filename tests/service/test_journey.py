@@ -25,7 +25,7 @@ async def test_login_report_session_and_who_am_i(service: Driver) -> None:
     me = await service.call("GET", "/api/v1/me", auth=session.auth)
     assert me.status == 200
     assert (me.json["user"], me.json["project"], me.json["session"]) == ("eve", "p1", session.id)
-    assert me.json["roles"] == [{"role": "PROJECT_EXECUTOR", "scope": "p1", "via": []}]
+    assert me.json["roles"] == [{"role": "PROJECT_EXECUTOR", "scope": "p1", "via": [], "until": None}]
 
 
 @pytest.mark.proves("R48", "R49", "R61")
