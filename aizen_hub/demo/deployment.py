@@ -62,6 +62,8 @@ class Deployment:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             # After a collision the preferred port is not used again.
             ports = Ports.find_free(public if attempt == 1 else public or 0)
+            if public and ports.public != public:
+                report(f"port {public} is not free; the demo uses {ports.public}")
             folder.log.unlink(missing_ok=True)
             folder.log.touch(mode=0o600)
             config.write_config(folder, ports)

@@ -70,6 +70,19 @@ def test_ports_are_free_and_different() -> None:
     assert len(set(ports)) == 5
 
 
+def test_another_port_than_the_chosen_one_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Deployment, "_start", lambda self, report: None)
+    monkeypatch.setattr("aizen_hub.demo.deployment.seed", lambda settings: {})
+    folder, said = Workspace.claim(tmp_path), list[str]()
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        taken = busy.getsockname()[1]
+        used = Deployment.start(folder, taken, said.append).ports.public
+    assert f"port {taken} is not free; the demo uses {used}" in said
+    assert used != taken
+    folder.release()
+
+
 def test_the_configuration_loads_and_is_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
