@@ -50,6 +50,7 @@ VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
     "query": {
         "assignments": "the assignments",
         "can": "what may be done",
+        "commands": "which commands may be given",
         "credentials": "the credentials",
         "directory": "the directory page",
         "group": "the page of a group",

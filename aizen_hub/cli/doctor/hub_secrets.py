@@ -11,6 +11,7 @@ from typing import Any
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
+from aizen_hub.api_models.command_line import HUB_SERVICE
 from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config
 from aizen_hub.diagnosis.installation import Installation
 
@@ -31,8 +32,8 @@ def check_hub_secrets(hub: Config, installation: Installation) -> Iterator[Check
     }
     services = hub.JupyterHub.get("services")
     for service in services.get_value([]) if isinstance(services, LazyConfigValue) else services or ():
-        # Also that of our own service, which stands for the one that `configure` creates.
-        if service.get("name") != "aizen" and service.get("api_token"):
+        # Those of our own services do not stand in the file: `configure` creates or derives them.
+        if service.get("name") not in ("aizen", HUB_SERVICE) and service.get("api_token"):
             secrets[f"c.JupyterHub.services: api_token of `{service.get('name')}`"] = service["api_token"]
     inline = [name for name, value in secrets.items() if name.startswith("c.") and value]
     mode = installation.hub_config_path.stat().st_mode
