@@ -182,15 +182,23 @@ class Listener:
     def __init__(self, app: web.Application, drain_seconds: float = 5.0) -> None:
         # aiohttp waits twice: for the responses, and for handlers that still read a body.
         self._runner = HardenedRunner(app, shutdown_timeout=drain_seconds / 2)
+        self._sockets: Sequence[socket.socket] = ()
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on bound sockets."""
         await self._runner.setup()
+        self._sockets = sockets
         for bound in sockets:
             await web.SockSite(self._runner, bound, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
         """Accept no more connections; open ones are still served."""
+        loop = asyncio.get_running_loop()
+        for bound in self._sockets:
+            loop.remove_reader(bound)
+        self._sockets = ()
+        # An asyncio server that is closed drops what it accepted in the same turn of the loop; this one completes it.
+        await asyncio.sleep(0)
         for site in self._runner.sites:
             await site.stop()
 

@@ -502,3 +502,19 @@ async def test_a_field_in_two_lines_is_one_field(service: Driver) -> None:
     before = service.revision()
     assert await status_of(change, b'{"description":"y"}', "Prefer: respond-async", "Prefer: dry-run") == 200
     assert service.revision() == before
+
+
+async def test_a_connection_that_was_just_accepted_is_answered_by_a_listener_that_stops(service: Driver) -> None:
+    """T-45: a rolling restart loses no request; asyncio drops what it accepted in the turn in which it stops."""
+    (bound,) = bind_sockets(0, "127.0.0.1")
+    other = listener.Listener(create_app(service.context), 5)
+    await other.start([bound])
+    with socket.create_connection(bound.getsockname()) as client:
+        # The first turn finds the connection, the second one accepts it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await other.stop()
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = await asyncio.to_thread(client.recv, 100)
+    await other.close()
+    assert answer.startswith(b"HTTP/1.1 200"), answer
