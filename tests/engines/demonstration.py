@@ -97,7 +97,7 @@ def demonstrate(engine: RunningEngine, steps: StepCounter) -> None:
             environ = journey.environment_in(kernel)
         _show_tokens(engine, steps, environ)
         with _step(steps, f"the server of {name} stops, and nothing of it is left"):
-            browser.stop()
+            browser.stop(seconds=journey.WAIT_SECONDS)
             journey.wait_until(lambda: not engine.describe(), "the engine shows no server")
             token = environ["JUPYTERHUB_API_TOKEN"]
             expect(not journey.find_in_processes(token, set()), "a process has the token")

@@ -86,9 +86,9 @@ def test_a_server_survives_a_restart_of_the_hub_and_leaves_nothing(docker: Docke
     with Kernel(docker.person, home) as kernel:
         assert journey.environment_in(kernel)["JUPYTERHUB_API_TOKEN"] == environ["JUPYTERHUB_API_TOKEN"]
         journey.check_commands(kernel)
-    docker.person.stop()
-    assert docker.daemon.containers() == []
-    assert docker.daemon.volumes() == [], "the token went with the container"
+    docker.person.stop(seconds=journey.WAIT_SECONDS)
+    journey.wait_until(lambda: docker.daemon.containers() == [], "the container ends")
+    journey.wait_until(lambda: docker.daemon.volumes() == [], "the token goes with the container")
     assert journey.find_in_processes(environ["JUPYTERHUB_API_TOKEN"], set()) == []
 
 

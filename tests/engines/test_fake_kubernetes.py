@@ -109,7 +109,7 @@ def test_the_tokens_are_in_a_secret_that_goes_with_the_pod(pod_hub: PodHub, home
     (secret,) = pod_hub.cluster.objects["secrets"].values()
     (pod,) = pod_hub.pods()
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [pod["metadata"]["uid"]]
-    pod_hub.person.stop()
+    pod_hub.person.stop(seconds=journey.WAIT_SECONDS)
     journey.wait_until(lambda: not pod_hub.pods(), "the pod ends")
     assert pod_hub.cluster.objects["secrets"] == {}
 

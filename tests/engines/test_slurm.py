@@ -98,10 +98,12 @@ def test_a_server_survives_a_restart_of_the_hub_and_leaves_nothing(slurm: SlurmH
     with Kernel(slurm.person, home) as kernel:
         assert journey.environment_in(kernel)["JUPYTERHUB_API_TOKEN"] == environ["JUPYTERHUB_API_TOKEN"]
         journey.check_commands(kernel)
-    slurm.person.stop()
+    slurm.person.stop(seconds=journey.WAIT_SECONDS)
     journey.wait_until(lambda: slurm.job() == "", "the job ends")
     assert slurm.token_files() == []
-    assert journey.find_in_processes(environ["JUPYTERHUB_API_TOKEN"], set()) == []
+    # A job that is completing is not running, and has processes for a moment.
+    token = environ["JUPYTERHUB_API_TOKEN"]
+    journey.wait_until(lambda: journey.find_in_processes(token, set()) == [], "its processes end")
 
 
 def test_a_project_without_an_account_cannot_start(slurm: SlurmHub) -> None:
