@@ -93,14 +93,23 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
+def link_missing(source: Path, target: Path) -> None:
+    """Link what is in one folder into another that may have parts of it, which the wheel installed."""
+    if target.is_dir() and source.is_dir():
+        for path in source.iterdir():
+            link_missing(path, target / path.name)
+    elif not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
+
+
 def use_packages_of_this_environment(environment: Path, required: set[str]) -> None:
     """Let an environment see the packages of this one, with the programs of some of them."""
     python = environment / "bin" / "python"
     (packages,) = (environment / "lib").glob("python3.*/site-packages")
     (packages / "test.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     for name in ("etc", "share"):
-        (environment / name).mkdir(exist_ok=True)
-        (environment / name / "jupyter").symlink_to(Path(sys.prefix) / name / "jupyter")
+        link_missing(Path(sys.prefix) / name / "jupyter", environment / name / "jupyter")
     for name in required:
         for entry in metadata.distribution(name).entry_points.select(group="console_scripts"):
             program = environment / "bin" / entry.name
