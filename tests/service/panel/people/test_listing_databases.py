@@ -71,7 +71,7 @@ def test_every_filter_of_people(filled: Store) -> None:
     assert names("ada") == ["ada", "rita"]
     assert names("ada", role="none") == []
     with filled.read_as(viewed_by("boss")) as tx:
-        assert listing.count_people(Viewer(tx)) == {"stopped": 1, "not-activated": 0}
+        assert listing.count_people(Viewer(tx)) == {"stopped": 1, "not-activated": 0, "left": 0}
 
 
 def test_groups_and_their_members(filled: Store) -> None:
