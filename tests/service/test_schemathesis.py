@@ -67,7 +67,9 @@ def accepting(credential: AuthMethod) -> tuple[str, str]:
 @pytest.mark.slow
 @pytest.mark.proves("I8", "R110", "R74")
 async def test_with_a_service_account(service: Driver, tmp_path: Path) -> None:
-    await schemathesis(service, tmp_path, {"Authorization": f"Bearer {service.robot}"})
+    # It asks the hub, which this service does not have: its answer to every valid request is 503.
+    without_hub = ("--exclude-path", "/api/v1/command-line/token")
+    await schemathesis(service, tmp_path, {"Authorization": f"Bearer {service.robot}"}, *without_hub)
 
 
 @pytest.mark.slow
