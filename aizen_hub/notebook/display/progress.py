@@ -74,7 +74,9 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed.set()
+        # With the lock: a drawing that has begun comes before the output of the cell, not after it.
+        with self._lock:
+            self._closed.set()
 
     def update(self, event: dict[str, Any]) -> None:
         """Apply one event of the stream and redraw, at most a few times per second."""
