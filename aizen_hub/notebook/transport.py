@@ -137,7 +137,8 @@ class Transport:
                 connection.request(method, self._path + path, body=body, headers=dict(headers or {}))
                 response = HttpResponse(connection.getresponse(), peer)
             except (OSError, http.client.HTTPException) as error:
-                is_late = timed_out.is_set() or isinstance(error, TimeoutError)  # Either of the two limits may come first.
+                # Either of the two limits may come first.
+                is_late = timed_out.is_set() or isinstance(error, TimeoutError)
                 reason = f"no response within {seconds:g} s" if is_late else type(error).__name__
                 raise ResponseInterruptedError(f"the service did not respond ({reason})") from None
             if response.content_type == "application/x-ndjson":
