@@ -72,7 +72,7 @@ class CoreStream:
     def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise CoreFailed("the address of the core is not an http or https address")
+            raise CoreFailed("the address of the core is not an http or https address", extensions={"core": "address"})
         self._base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._connect_seconds, self._idle_seconds = connect_seconds, idle_seconds
         self._session: aiohttp.ClientSession | None = None

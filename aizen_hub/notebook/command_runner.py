@@ -26,6 +26,8 @@ from aizen_hub.notebook.job import Job, describe_running
 RETRY_SECONDS = 60.0
 """How long a command that changes nothing is sent again by itself; a service restarts within half a minute."""
 _RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0)
+_MAY_PASS = frozenset({"down", "silent", "lost"})
+"""Faults of the platform that may pass by themselves; one that is not configured, or refuses, stays as it is."""
 
 
 class CommandRunner:
@@ -118,8 +120,10 @@ class CommandRunner:
                 time.sleep(pause)
 
     def _may_repeat(self, line: str, error: AizenError, progress: ProgressDisplay) -> bool:
-        if isinstance(error, ProblemResponseError) and error.status not in (502, 503, 504):
-            return False
+        if isinstance(error, ProblemResponseError):
+            fault = error.document.get("core")
+            if error.status not in (502, 503, 504) or (fault is not None and fault not in _MAY_PASS):
+                return False
         catalog = self.client.cached_catalog
         match = None if catalog is None else catalog.find(line)
         return match is not None and match[0].only_reads and progress.job_id is None

@@ -25,13 +25,13 @@ def run(shell: Any, text: str) -> tuple[Any, Any]:
     return done, captured
 
 
-def unavailable_at_first(times: int) -> Any:
+def unavailable_at_first(times: int, status: int = 503, **more: str) -> Any:
     left = [times]
 
     def script(handler: Any, body: dict[str, Any]) -> Any:
         if left[0]:
             left[0] -= 1
-            handler.problem(503, title="The service cannot decide", detail="it is starting")
+            handler.problem(status, title="The service cannot decide", detail="it is starting", **more)
             return None
         return respond_with(TABLE)(handler, body)
 
@@ -50,6 +50,21 @@ def test_what_only_reads_is_sent_again(shell: Any, double: ServiceDouble, monkey
     done, _ = run(shell, "delete training churn")
     assert "it is starting" in done.result.text()
     assert len(double.commands) == 1, "a change is never repeated by itself"
+
+
+def test_a_fault_that_stays_is_said_at_once(shell: Any, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_runner, "_RETRY_PAUSES", (0.05,))
+    run(shell, "%aizen help")
+    document = {"title": "The core did not execute this", "detail": "no core is configured", "core": "none"}
+    double.scripts["list trainings"] = lambda handler, body: handler.problem(502, **document)
+    done, _ = run(shell, "list trainings")
+    assert "no core is configured" in done.result.text()
+    assert len(double.commands) == 1
+    double.commands.clear()
+    double.scripts["list trainings"] = unavailable_at_first(1, 502, core="down")
+    done, _ = run(shell, "list trainings")
+    assert isinstance(done.result, CommandResult), "a platform that restarts is waited for"
+    assert len(double.commands) == 2
 
 
 def test_it_gives_up(shell: Any, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch) -> None:
