@@ -138,9 +138,12 @@ def to_rows(tx: ReadTransaction, rows: Sequence[Any]) -> list[RosterRow]:
     return [_to_row(tx, row, names) for row in rows]
 
 
-def count_accounts(tx: ReadTransaction, members: Subquery) -> int:
+def count_accounts(tx: ReadTransaction, members: Subquery, *, with_groups: bool = True) -> int:
     """Return how many users, groups and service accounts there are in a roster."""
-    return tx.conn.execute(select(func.count(members.c.account.distinct()))).scalar_one()
+    query = select(func.count(members.c.account.distinct()))
+    if not with_groups:
+        query = query.where(members.c.account.not_like(f"{_GROUP_PREFIX}%"))
+    return tx.conn.execute(query).scalar_one()
 
 
 def member_identities(

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from sqlalchemy import insert
 
+from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelBrowser, PanelService
@@ -131,3 +132,18 @@ def test_a_role_is_made_previewed_and_given_by_keyboard(panel: PanelService, bro
     page.get_by_role("button", name="Give to 1 account").press("Enter")
     expect(page.locator("#az-toasts")).to_contain_text("rita has TRAINER in churn.")
     assert "TRAINER" in roles_of(panel, "rita")
+
+
+def test_a_project_is_deleted_without_scripts(panel: PanelService, browser: PanelBrowser) -> None:
+    panel.write("maker", lambda tx: lifecycle.create_project(tx, "doomed"))
+    panel.sign_in_again("maker")
+    page = browser.open("projects/doomed/settings", "maker", javascript=False).page
+    card = page.locator("#delete")
+    expect(card).to_contain_text("1 role of 1 member: maker")
+    card.get_by_label("Type the name: doomed").fill("domed")
+    card.get_by_role("button", name="Delete doomed").click()
+    expect(page.locator("#confirm-error")).to_contain_text("Type doomed to delete it")
+    card.get_by_label("Type the name: doomed").fill("doomed")
+    card.get_by_role("button", name="Delete doomed").click()
+    expect(page.locator("#az-toasts")).to_contain_text("doomed was deleted.")
+    assert panel.run(panel.window("maker").get("projects/doomed")).status == 404

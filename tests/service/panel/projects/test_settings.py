@@ -10,6 +10,8 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.projects import lifecycle, lookup, members
 from aizen_hub.accounts.roles import limits
+from aizen_hub.authorization import checks
+from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.store import tables
@@ -170,6 +172,27 @@ def test_a_project_is_archived_and_restored(panel: PanelService) -> None:
     assert "archived this project" not in words(panel.get("paul", "projects/churn"))
 
 
+@pytest.mark.proves("R78")
+def test_what_an_archived_project_still_shows(panel: PanelService) -> None:
+    session = panel.run(panel.driver.open("rita", "churn"))
+    assert panel.run(panel.driver.command(session, "list trainings")).status != 403
+    assert "every command in it is refused, also those that only read" in words(panel.get("boss", PAGE))
+    post(panel, "boss", f"{PAGE}/stop", stop_reason="over")
+    assert panel.run(panel.driver.command(session, "list trainings")).status in (401, 403)
+    with panel.store.read() as tx:
+        decision = checks.decide_now(tx, Identity.user("paul"), "read:training", "churn")
+    assert decision.reason is Reason.LOCKED, "nor does its admin read"
+    for page in ("projects/churn", "projects/churn/matrix", "projects/churn/matrix/-/changes"):
+        assert "churn" in panel.get("boss", page)
+    own = words(panel.get("rita", "projects/churn"))
+    assert "boss archived this project" in own
+    assert "PROJECT_READER" in own
+    for page in ("matrix", "requests", "audit", "settings"):
+        assert status(panel, "paul", f"projects/churn/{page}") == 404
+    panel.sign_in_again("boss")
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
+
+
 @pytest.fixture
 def doomed(panel: PanelService) -> Iterator[str]:
     panel.write("maker", lambda tx: lifecycle.create_project(tx, "doomed"))
@@ -178,7 +201,7 @@ def doomed(panel: PanelService) -> Iterator[str]:
 
 def test_deleting_asks_for_the_name(panel: PanelService, doomed: str) -> None:
     page = f"projects/{doomed}/settings"
-    assert "1 roles of 1 members" in words(panel.get("maker", page))
+    assert "1 role of 1 member: maker" in words(panel.get("maker", page))
     response = post(panel, "maker", f"{page}/delete", confirm="domed")
     assert response.status == 422
     assert "Type doomed to delete it" in response.body.decode()
