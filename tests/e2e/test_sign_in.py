@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fixtures.hub import HubHandle, running_hub
+from tests.fixtures.hub_pages import check_hub_page
 from tests.hub.credentials import create_hub_token, request_with_token
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tests.fixtures.pages import BrowserUser
 
 pytestmark = [
-    pytest.mark.needs("browser", "slapd", "oidc"),
+    pytest.mark.needs("browser", "axe", "slapd", "oidc"),
     pytest.mark.slow,
 ]
 
@@ -94,6 +95,7 @@ def test_one_page_offers_form_and_button(person: Callable[[], BrowserUser]) -> N
     # Each field has a label, for screen readers.
     for field in ("provider_input", "username_input", "password_input"):
         assert page.locator(f"label[for={field}]").count() == 1, field
+    check_hub_page(page)
 
 
 def test_the_form_and_a_wrong_password(person: Callable[[], BrowserUser]) -> None:
@@ -102,6 +104,7 @@ def test_the_form_and_a_wrong_password(person: Callable[[], BrowserUser]) -> Non
     alice = person()
     sign_in_by_form(alice, "lab", "alice", "not my password")
     assert "Invalid username or password" in alice.page.inner_text(".login_error")
+    check_hub_page(alice.page)
     assert alice.page.input_value("#username_input") == "alice"
     assert alice.page.input_value("#password_input") == ""
     sign_in_by_form(alice, "lab", "alice", PASSWORDS["alice"])
@@ -134,8 +137,10 @@ def test_an_unregistered_user_gets_instructions(person: Callable[[], BrowserUser
     assert "Laboratory recognised you as carol" in alert
     assert "administrator" in alert
     assert carol.page.locator("#password_input").count() == 0
+    check_hub_page(carol.page)
     carol.page.click("#aizen-ask-registration")
     assert "carol asks to be registered" in carol.page.inner_text("#aizen-registration-asked")
+    check_hub_page(carol.page)
     carol.page.goto("/hub/login")
     carol.page.wait_for_selector("#password_input")
     carol.page.click("text=Sign in with Company")
@@ -192,6 +197,7 @@ def test_a_linked_login_opens_the_same_account(person: Callable[[], BrowserUser]
     alice.page.click("#aizen-sign-in-again")
     alice.reauthenticate("not my password")
     assert "not right" in alice.page.inner_text("#aizen-error")
+    check_hub_page(alice.page)
     alice.reauthenticate(PASSWORDS["alice"])
     alice.page.wait_for_url("**/account")
     alice.page.click("text=Link a login of Company")

@@ -11,11 +11,12 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.fixtures.hub import HubHandle, running_hub
+from tests.fixtures.hub_pages import check_hub_page
 
 if TYPE_CHECKING:
     from tests.fixtures.pages import BrowserUser
 
-pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 
 PANEL = "/services/aizen/"
 START_MS = 120_000
@@ -78,6 +79,7 @@ def test_who_has_no_project_asks_on_the_page_of_the_start_and_then_starts(
 ) -> None:
     nora = enter("nora")
     assert nora.page.locator("#spawn_form").count() == 0, "there is nothing to start"
+    check_hub_page(nora.page)
     nora.page.fill("#aizen-ask-project", "churm")
     nora.page.click("label:has-text('PROJECT_READER')")
     nora.page.click("label:has-text('7 days')")
@@ -86,6 +88,7 @@ def test_who_has_no_project_asks_on_the_page_of_the_start_and_then_starts(
     assert "no project churm" in nora.page.inner_text("#aizen-error")
     assert nora.page.input_value("#aizen-ask-because") == "I retrain the model", "nothing typed is lost"
     assert nora.page.locator("input[value='7d']:checked").count() == 1
+    check_hub_page(nora.page)
     nora.page.fill("#aizen-ask-project", "churn")
     nora.page.click("text=Send request")
     nora.page.wait_for_url("**/hub/spawn")
@@ -125,10 +128,12 @@ def test_one_project_is_no_choice_and_the_start_says_where_its_role_came_from(
 ) -> None:
     erin = enter("erin")
     assert erin.page.locator("#spawn_form input[type=radio]").count() == 0
+    check_hub_page(erin.page)
     erin.page.click("button:has-text('Start')")
     erin.page.wait_for_url("**/spawn-pending/**")
     assert "Your server for churn is starting" in erin.page.inner_text("#aizen-starting")
     assert "PROJECT_EXECUTOR from" in erin.page.inner_text("#aizen-roles")
+    check_hub_page(erin.page)
     (hub.folder / "go-on").touch()
     erin.page.wait_for_url("**/user/erin/**", timeout=START_MS)
     erin.page.goto("/hub/home")
@@ -139,6 +144,7 @@ def test_eight_projects_are_searched_and_the_last_used_is_first(enter: Callable[
     mona = enter("mona")
     cards = "[data-aizen-card]:visible"
     assert mona.page.locator(cards).count() == len(PROJECTS)
+    check_hub_page(mona.page)
     assert mona.page.locator("[data-aizen-unavailable=fraud] a").get_attribute("href") == f"{PANEL}me/ask?project=fraud"
     mona.page.fill("#aizen-search", "about sp")
     mona.page.locator("text=1 found").wait_for()
@@ -155,12 +161,14 @@ def test_eight_projects_are_searched_and_the_last_used_is_first(enter: Callable[
     assert mona.page.inner_text("tr[data-server-name=second] .aizen-project") == "In vision."
     assert mona.page.inner_text("#aizen-default-project") == "In speech."
     assert mona.page.locator("#aizen-server-projects").count() == 0, "each project is beside its server"
+    check_hub_page(mona.page)
 
 
 def test_a_refused_start_leads_to_its_explanation(enter: Callable[..., BrowserUser]) -> None:
     erin = enter("erin", "/hub/spawn/erin/other?opt-project=fraud")
     refusal = erin.page.locator(".spawn-error-msg")
     assert refusal.inner_text().startswith("There is no project fraud that you may enter")
+    check_hub_page(erin.page)
     refusal.locator("text=Why").click()
     erin.page.wait_for_url("**/services/aizen/why?do=enter**")
 
@@ -168,10 +176,57 @@ def test_a_refused_start_leads_to_its_explanation(enter: Callable[..., BrowserUs
 def test_an_admin_without_a_role_starts_without_a_project(enter: Callable[..., BrowserUser]) -> None:
     alice = enter("alice")
     assert alice.page.locator("input[name=project]:checked").get_attribute("value") == ""
+    check_hub_page(alice.page)
     alice.page.goto("/hub/admin")
+    alice.page.locator("[data-testid^=user-name-div]").first.wait_for()
+    check_hub_page(alice.page)
     assert "registered in Aizen" in alice.page.inner_text("#aizen-admin-note")
     alice.page.click("#aizen-admin-note a")
     alice.page.wait_for_url(f"**{PANEL}people")
+
+
+def test_refusals_and_outages_are_accessible_pages(hub: HubHandle, enter: Callable[..., BrowserUser]) -> None:
+    erin = enter("erin", "/hub/admin")
+    assert "not authorized" in erin.page.inner_text("main")
+    check_hub_page(erin.page)
+    erin.page.goto("/hub/nothing-here")
+    check_hub_page(erin.page)
+    # From here the proxy takes what it shows while the service does not answer.
+    erin.page.goto(f"/hub/error/503?url={PANEL}home")
+    erin.page.locator("#aizen-outage").wait_for()
+    check_hub_page(erin.page)
+    service = hub.service_process()
+    service.suspend()
+    try:
+        erin.page.goto("/hub/spawn/erin/third", timeout=START_MS)
+        erin.page.locator(".aizen-unavailable").wait_for()
+        check_hub_page(erin.page)
+    finally:
+        service.resume()
+
+
+def test_the_page_of_an_outage_gives_way_to_the_page_that_answers(
+    hub: HubHandle, enter: Callable[..., BrowserUser]
+) -> None:
+    erin = enter("erin")
+    outage = erin.page.request.get(f"/hub/error/503?url={PANEL}me").text()
+    answers = iter((outage, outage))
+    erin.page.clock.install()
+
+    def answer(route: Any) -> None:
+        body = next(answers, None)
+        if body is None:
+            route.continue_()
+        else:
+            route.fulfill(status=503, body=body, content_type="text/html")
+
+    erin.page.route(f"**{PANEL}me", answer)
+    erin.page.goto(f"{PANEL}me")
+    erin.page.locator("#aizen-outage").wait_for()
+    for _ in range(2):
+        with erin.page.expect_response(f"**{PANEL}me"):
+            erin.page.clock.run_for(11_000)
+    erin.page.locator("h1:has-text('My access')").wait_for()
 
 
 def test_programs_do_not_use_the_form(hub: HubHandle) -> None:
