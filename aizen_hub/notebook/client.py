@@ -115,7 +115,8 @@ class NotebookClient:
         if _requires_renewal(result):
             self.token.renew()
         decision = {key: value.get(key) for key in ("id", "canonical", "decision")}
-        yield {"event": "decision", "is_complete": True, **decision}
+        # What the platform executes has a state, also in the response to a repeated request.
+        yield {"event": "decision", "is_complete": value.get("state") is None, **decision}
         if value.get("state") == "running":
             # A repeated request for a command that is still running returns its state.
             yield from self._poll_state(str(value.get("id")), "the first response was lost", {"event": "progress"})

@@ -58,7 +58,7 @@ class CommandRunner:
         Parameters
         ----------
         background : bool
-            Return the `Job` of a command that the platform executes, as soon as it runs.
+            Return the `Job` of a command that the platform executes as soon as it runs, instead of when it has ended.
 
         Raises
         ------
@@ -76,23 +76,25 @@ class CommandRunner:
             output = Notice(str(error))
         except AizenError as error:
             output = Notice(f"{line}: {error}", "nothing was executed")
-        if strict and not (isinstance(output, Job) or (isinstance(output, CommandResult) and output.ok)):
+        if strict and not (isinstance(output, CommandResult) and not output.failed):
             raise AizenDenied(output.text())
         return output
 
-    def _run(self, line: str, background: bool) -> CommandResult | Job:
+    def _run(self, line: str, background: bool) -> CommandResult:
         with ProgressDisplay(line, rich=self.rich) as progress, closing(self._events(line, progress)) as events:
             progress.waiting_for = f"waiting for the access service at {self.client.url}"
+            is_complete = False
             try:
                 for event in events:
                     match event.get("event"):
                         case "decision":
+                            is_complete = event.get("is_complete") is True
                             progress.job_id, progress.command = event.get("id"), str(event.get("canonical") or line)
                             progress.waiting_for = "it was allowed; waiting for news of the platform"
-                            if background and not event.get("is_complete"):
+                            if background and not is_complete:
                                 return Job.find(self.client, str(progress.job_id), rich=self.rich)
                         case "end":
-                            return self._finish(event, progress)
+                            return self._finish(event, progress, is_job=not is_complete)
                         case _:
                             progress.update(event)
             except KeyboardInterrupt:
@@ -128,9 +130,12 @@ class CommandRunner:
         match = None if catalog is None else catalog.find(line)
         return match is not None and match[0].only_reads and progress.job_id is None
 
-    def _finish(self, event: dict[str, Any], progress: ProgressDisplay) -> CommandResult:
+    def _finish(self, event: dict[str, Any], progress: ProgressDisplay, *, is_job: bool) -> CommandResult:
         state = str(event.get("state") or "unknown")
         progress.finish(state)
+        if is_job:
+            view = {"id": progress.job_id, "line": progress.command, "fraction": progress.fraction}
+            return Job.from_end(self.client, view, event, progress)
         result = CommandResult(
             event.get("result"),
             id=progress.job_id,

@@ -22,6 +22,10 @@ class ResponseInterruptedError(AizenError):
     """The response broke off after the command was sent: it may or may not have been executed."""
 
 
+class JobEndedError(AizenError):
+    """A job cannot be stopped, since it has ended already."""
+
+
 class CommandFileError(AizenError):
     """A file that a command names cannot be sent."""
 

@@ -16,6 +16,7 @@ from aizen_hub.notebook.display.text import FAINT, prose_html
 from aizen_hub.notebook.errors import (
     AizenError,
     CommandStillRunning,
+    JobEndedError,
     ProblemResponseError,
     ResponseInterruptedError,
     ServiceUnreachableError,
@@ -29,15 +30,19 @@ _PAUSE_SECONDS = 1.0
 _POLL_SECONDS = 0.5
 _MAX_ATTACHES = 1_000
 _PATH = "/api/v1/jobs"
+_CONFLICT = 409
+_ENDED = frozenset({"done", "failed", "stopped"})
 
 
-class Job(Renderable):
-    """One job of the user, as the service last described it.
+class Job(CommandResult):
+    """One job of the user, as the service last described it, and what it returned.
+
+    The attributes of a result, such as ``records`` and ``data``, are empty until ``wait`` or ``result`` has read it.
 
     Attributes
     ----------
     id, line, project : str
-        ``line`` is the command.
+        ``line`` is the command, as ``command`` is.
     state : str
         ``running``, ``done``, ``failed``, ``stopped`` or ``unknown``.
     fraction : float or None
@@ -47,11 +52,13 @@ class Job(Renderable):
         The log lines that were read while this object followed the job, and the last ones before.
     """
 
-    def __init__(
-        self, client: NotebookClient, view: Mapping[str, Any], *, rich: bool = True, result: CommandResult | None = None
-    ) -> None:
-        self._client, self._rich, self._result = client, rich, result
-        self.id, self.log = str(view.get("id")), () if result is None else result.log
+    id: str
+    fraction: float | None
+
+    def __init__(self, client: NotebookClient, view: Mapping[str, Any], *, rich: bool = True) -> None:
+        super().__init__(None, id=str(view.get("id")))
+        self._client, self._rich = client, rich
+        self._result: CommandResult | None = None
         self._read(view)
 
     @classmethod
@@ -65,6 +72,15 @@ class Job(Renderable):
         """
         return cls(client, client.request_json(f"{_PATH}/{quote(id, safe='')}", RESPONSE_SECONDS), rich=rich)
 
+    @classmethod
+    def from_end(
+        cls, client: NotebookClient, view: Mapping[str, Any], event: Mapping[str, Any], progress: ProgressDisplay
+    ) -> Job:
+        """Return a job that was followed from its start to the event of its end."""
+        job = cls(client, view, rich=progress.rich)
+        job._finish(event, progress)
+        return job
+
     @property
     def short_id(self) -> str:
         return self.id[-SHORT_ID:]
@@ -72,6 +88,11 @@ class Job(Renderable):
     @property
     def is_running(self) -> bool:
         return self.state == "running"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is known to have returned without success."""
+        return self._result is not None and not self.ok
 
     @property
     def result(self) -> CommandResult | None:
@@ -88,7 +109,7 @@ class Job(Renderable):
         return self
 
     def wait(self, timeout: float | None = None) -> CommandResult:
-        """Wait for the end, with its progress on display, and return the result.
+        """Wait for the end, with its progress on display, and return the result; at once if it was read before.
 
         Parameters
         ----------
@@ -102,21 +123,38 @@ class Job(Renderable):
         CommandStillRunning
             The cell was interrupted; the job goes on.
         """
-        if timeout is not None:
-            self._wait_until(time.monotonic() + timeout)
         if self._result is not None:
             return self._result
+        if timeout is not None:
+            self._wait_until(time.monotonic() + timeout)
         with ProgressDisplay(self.line, rich=self._rich) as progress:
             progress.job_id, progress.waiting_for = self.id, "waiting for news of the job"
             return self._follow(progress)
 
     def stop(self) -> Job:
-        """Stop the job, wait a moment for its end, and return this job."""
-        self._read(self._client.post_json(f"{_PATH}/{self.id}/stop"))
+        """Stop the job, wait a moment for its end, and return this job.
+
+        Raises
+        ------
+        JobEndedError
+            It has ended already.
+        """
+        if self.state in _ENDED:
+            raise self._ended_error()
+        try:
+            self._read(self._client.post_json(f"{_PATH}/{self.id}/stop"))
+        except ProblemResponseError as error:
+            if error.status != _CONFLICT or error.document.get("state") not in _ENDED:
+                raise
+            self.state = str(error.document["state"])
+            raise self._ended_error() from None
         deadline = time.monotonic() + RESPONSE_SECONDS
         while self.refresh().is_running and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         return self
+
+    def _ended_error(self) -> JobEndedError:
+        return JobEndedError(f"`{self.line}` (job {self.short_id}) has ended already: {self.state}")
 
     def _wait_until(self, deadline: float) -> None:
         while self.refresh().is_running:
@@ -145,14 +183,13 @@ class Job(Renderable):
 
     def _finish(self, event: Mapping[str, Any], progress: ProgressDisplay) -> None:
         self.state, self.log = str(event.get("state") or "unknown"), tuple(progress.log)
+        content, message = event.get("result"), str(event.get("message") or "")
         self._result = CommandResult(
-            event.get("result"),
-            id=self.id,
-            command=self.line,
-            state=self.state,
-            message=str(event.get("message") or ""),
-            log=self.log,
+            content, id=self.id, command=self.line, state=self.state, message=message, log=self.log
         )
+        self._set_content(content, message)
+        if self.ok:
+            self.fraction = 1.0
 
     def _events(self) -> Iterator[dict[str, Any]]:
         """Yield the events of the job to its end; attaches again where the connection broke off."""
@@ -179,7 +216,8 @@ class Job(Renderable):
             time.sleep(_PAUSE_SECONDS)
 
     def _read(self, view: Mapping[str, Any]) -> None:
-        self.line, self.state = str(view.get("line") or ""), str(view.get("state") or "unknown")
+        self.line = self.command = str(view.get("line") or "")
+        self.state = str(view.get("state") or "unknown")
         fraction = view.get("fraction")
         self.fraction = float(fraction) if isinstance(fraction, int | float) else None
         self.message = str(view.get("message") or "")
@@ -190,12 +228,14 @@ class Job(Renderable):
         return (self.short_id, self.line, self.state, self.fraction, self.project, self.started, self.ended)
 
     def text(self) -> str:
-        return text_table(COLUMNS, [self.row()])
+        return text_table(COLUMNS, [self.row()]) if self._result is None else super().text()
 
     def html(self) -> str:
-        return html_table(COLUMNS, [self.row()])
+        return html_table(COLUMNS, [self.row()]) if self._result is None else super().html()
 
     def to_json(self) -> dict[str, Any]:
+        if self._result is not None:
+            return super().to_json()
         names = ("id", "line", "state", "fraction", "message", "project", "started", "ended")
         return {"type": "job", **{name: getattr(self, name) for name in names}}
 

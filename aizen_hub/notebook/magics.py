@@ -100,7 +100,7 @@ class AizenMagics(Magics):
             if position == len(lines):
                 return output
             display(output)
-            if isinstance(output, Refusal | Notice) or (isinstance(output, CommandResult) and not output.ok):
+            if isinstance(output, Refusal | Notice) or (isinstance(output, CommandResult) and output.failed):
                 return Notice(_stopped(len(lines) - position, len(lines)))
         return None
 

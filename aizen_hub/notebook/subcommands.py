@@ -93,7 +93,9 @@ def _show_jobs(runner: CommandRunner, arguments: str) -> Renderable | None:
 def _attach(runner: CommandRunner, arguments: str) -> Renderable | None:
     if not arguments:
         return Notice("which job?", "`%aizen jobs` lists yours; `%aizen attach <id>`")
-    return Job.find(runner.client, arguments, rich=runner.rich).wait()
+    job = Job.find(runner.client, arguments, rich=runner.rich)
+    job.wait()
+    return job
 
 
 def _show_job(runner: CommandRunner, arguments: str) -> Renderable | None:

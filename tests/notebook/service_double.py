@@ -170,6 +170,10 @@ class _Jobs(_Base):
             self.finish(found[0])
 
     def post(self, id: str, action: str) -> None:
+        state = self.double.jobs[id]["state"]
+        if state != "running":
+            self.problem(409, title="This conflicts", detail=f"this job has ended already: {state}", state=state)
+            return
         self.double.stopped.append(id)
         self.double.jobs[id]["state"] = "stopped"
         self.set_status(202)

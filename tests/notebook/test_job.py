@@ -12,8 +12,7 @@ from aizen_hub.notebook import job as job_module
 from aizen_hub.notebook.client import NotebookClient
 from aizen_hub.notebook.display.refusal import Refusal
 from aizen_hub.notebook.display.renderable import Notice
-from aizen_hub.notebook.display.result import CommandResult
-from aizen_hub.notebook.errors import AizenDenied, ProblemResponseError, ResponseInterruptedError
+from aizen_hub.notebook.errors import AizenDenied, JobEndedError, ProblemResponseError, ResponseInterruptedError
 from aizen_hub.notebook.job import Job, Jobs
 from tests.notebook.service_double import ServiceDouble, deny_with, respond_with, stream_events
 
@@ -81,6 +80,36 @@ def test_a_job_is_stopped(jobs: ServiceDouble, client: NotebookClient) -> None:
     assert jobs.stopped == [ID]
 
 
+def test_a_job_that_has_ended_is_not_stopped(jobs: ServiceDouble, client: NotebookClient) -> None:
+    job = Job.find(client, ID, rich=False)
+    job.wait()
+    with pytest.raises(JobEndedError, match=r"^`start training churn` \(job 1a2b3c4d\) has ended already: done$"):
+        job.stop()
+    assert jobs.stopped == []
+    # It ends after it was looked at: the service says so.
+    job = Job.find(client, ID, rich=False)
+    jobs.jobs[ID]["state"] = "failed"
+    with pytest.raises(JobEndedError, match="ended already: failed"):
+        job.stop()
+
+
+def test_what_a_blocking_command_returns_is_its_job(shell: Any, jobs: ServiceDouble) -> None:
+    jobs.scripts["start training churn"] = stream_events(0.0, *EVENTS[1:])
+    done, _ = run(shell, "start training churn")
+    job = done.result
+    assert isinstance(job, Job)
+    assert (job.id, job.state, job.log, job.fraction) == ("d" * 32, "done", ("loss 0.4",), 1.0)
+    # The service would not know this job: nothing is asked about one that has ended.
+    assert job.wait() is job.result
+    assert job.wait(timeout=0) is job.result
+    assert job.result is not None
+    assert job.data == job.result.data == {"accuracy": 0.9}
+    assert job.text() == job.result.text()
+    assert job.to_json()["type"] == "result"
+    with pytest.raises(JobEndedError, match="has ended already: done"):
+        job.stop()
+
+
 def test_a_stream_that_breaks_off_is_attached_to_again(
     jobs: ServiceDouble, client: NotebookClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,8 +152,8 @@ def test_jobs_are_listed_and_named(shell: Any, jobs: ServiceDouble) -> None:
 
 def test_attaching_and_stopping(shell: Any, jobs: ServiceDouble) -> None:
     done, captured = run(shell, "%aizen attach 1a2b3c4d")
-    assert isinstance(done.result, CommandResult)
-    assert done.result.message == "trained"
+    assert isinstance(done.result, Job)
+    assert (done.result.id, done.result.log, done.result.message) == (ID, ("loss 0.4",), "trained")
     assert "Traceback" not in captured.stdout
     done, _ = run(shell, "%aizen attach ffff")
     assert isinstance(done.result, Refusal)

@@ -54,7 +54,7 @@ class ProgressDisplay:
     """
 
     def __init__(self, command: str, *, rich: bool = True) -> None:
-        self.command, self._rich = command, rich
+        self.command, self.rich = command, rich
         self.job_id: str | None = None
         self.waiting_for = ""
         self.fraction: float | None = None
@@ -103,7 +103,7 @@ class ProgressDisplay:
                 self.fraction = 1.0
             if self._drawn_at:
                 self._draw()
-                if not self._rich:
+                if not self.rich:
                     sys.stdout.write("\n")
 
     def _draw_in_time(self) -> None:
@@ -118,7 +118,7 @@ class ProgressDisplay:
 
     def _draw(self) -> None:
         self._drawn_at = time.monotonic()
-        if not self._rich:
+        if not self.rich:
             sys.stdout.write("\r" + self.text()[:120].ljust(120))
             sys.stdout.flush()
         elif self._handle is None:

@@ -42,8 +42,11 @@ class CommandResult(Renderable):
         message: str = "",
         log: Sequence[str] = (),
     ) -> None:
-        content = content if isinstance(content, Mapping) else {}
         self.id, self.command, self.state, self.log = id, command, state, tuple(log)
+        self._set_content(content, message)
+
+    def _set_content(self, content: Mapping[str, Any] | None, message: str) -> None:
+        content = content if isinstance(content, Mapping) else {}
         self.message = str(content.get("message") or message or "")
         self.columns = tuple(map(str, as_list(content.get("columns"))))
         self.rows = tuple(tuple(as_list(row)) for row in as_list(content.get("rows")))
@@ -54,6 +57,11 @@ class CommandResult(Renderable):
     @property
     def ok(self) -> bool:
         return self.state == "done"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the lines after it, in a cell of commands, are not run."""
+        return not self.ok
 
     @property
     def records(self) -> list[dict[str, Any]]:
