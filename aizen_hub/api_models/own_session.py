@@ -91,6 +91,11 @@ class OwnSessionView(ResponseModel):
         Those of the project and the system; without a session those of all scopes.
     more_roles : bool
         There are more than are listed.
+    ends_at : str or None
+        When the session stops as things are, since the hub or the identity provider has sent no news of it for too
+        long; None while nothing ends it.
+    ends_because : str or None
+        Why, in words.
     token_expires : str or None
         When the role token of the request ends; it is renewed before.
     panel : str
@@ -110,6 +115,8 @@ class OwnSessionView(ResponseModel):
     more_roles: bool
     limits: list[OwnLimitView]
     requests: list[OwnRequestView]
+    ends_at: str | None
+    ends_because: str | None
     token_expires: str | None
     panel: str
     at: str

@@ -13,6 +13,7 @@ from aizen_hub.notebook.display.answer import Answer
 from aizen_hub.notebook.display.refusal import Refusal
 from aizen_hub.notebook.display.renderable import Notice, Renderable
 from aizen_hub.notebook.display.result import CommandResult, as_list
+from aizen_hub.notebook.display.tables import format_cell
 from aizen_hub.notebook.errors import AizenError, ProblemResponseError
 from aizen_hub.notebook.question import Question, QuestionKind
 from aizen_hub.notebook.transport import RESPONSE_SECONDS
@@ -40,8 +41,11 @@ def show_session(runner: CommandRunner) -> Renderable:
     project = f"in project `{session['project']}`" if session.get("project") else "without a project"
     minutes = runner.client.token.seconds_left / 60
     roles = [role for role in as_list(session.get("roles")) if isinstance(role, Mapping)]
+    message = f"{session.get('user')} {project}; role token valid for {minutes:.0f} min, renewed automatically"
+    if session.get("ends_at"):
+        message += f"; this session stops at {format_cell(session['ends_at'])}: {session.get('ends_because')}"
     content = {
-        "message": f"{session.get('user')} {project}; role token valid for {minutes:.0f} min, renewed automatically",
+        "message": message,
         "columns": ["role", "scope", "until", "from", "state"],
         "rows": [[role.get(name) for name in ("role", "scope", "ends", "source", "state")] for role in roles],
         "data": session,

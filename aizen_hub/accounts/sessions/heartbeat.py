@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import project_closing, server_sessions
+from aizen_hub.accounts.sessions.session_deadlines import START_GRACE
 from aizen_hub.authorization import lock_state
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
@@ -41,7 +42,7 @@ class HeartbeatResult:
 def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, str]]) -> HeartbeatResult:
     """Process the hub's list of live servers: end sessions without a server, and name servers without a session.
 
-    A session that has not been seen yet may still be starting, so it is kept for `server_sessions.START_GRACE`.
+    A session that has not been seen yet may still be starting, so it is kept for `session_deadlines.START_GRACE`.
     """
     listed_servers = {(normalization.canonical_or_none(user) or user, server) for user, server in live_servers}
     rows = tx.conn.execute(
@@ -52,7 +53,7 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
         row
         for row in rows
         if (row.user, row.server) not in listed_servers
-        and (row.last_seen > row.started or tx.now - row.started > server_sessions.START_GRACE)
+        and (row.last_seen > row.started or tx.now - row.started > START_GRACE)
     ]
     ids = [row.id for row in present]
     for start in range(0, len(ids), 500):

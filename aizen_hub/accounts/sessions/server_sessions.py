@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -14,6 +14,7 @@ from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.sessions.project_entry import active_roles, require_may_enter
+from aizen_hub.accounts.sessions.session_deadlines import check_deadline, hub_deadline
 from aizen_hub.accounts.sessions.session_end import ended_error, locked_error, name_of_ender
 from aizen_hub.authorization import checks, lock_state
 from aizen_hub.authorization.activity import inactive_remedy
@@ -30,10 +31,7 @@ from aizen_hub.validation.printable import excerpt
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-START_GRACE = timedelta(minutes=10)
-"""How long a server may take to appear in the hub's heartbeat after its session was opened."""
 _s = tables.sessions
-_u = tables.users
 _HASH_LENGTH = 64
 
 
@@ -133,15 +131,15 @@ def renew_session(tx: WriteTransaction, credential_hash: str, project: str | Non
         raise NotAuthenticated("your server's session has ended", extensions={"code": "session-ended"})
     if row.ended is not None:
         raise ended_error(tx, row)
-    grace = timedelta(seconds=tx.settings.session.hub_down_grace_seconds + 2 * tx.settings.session.heartbeat_seconds)
-    if tx.now - row.last_seen > max(grace, START_GRACE if row.last_seen == row.started else grace):
+    if tx.now > hub_deadline(tx, row).at:
         raise NotAuthenticated(
             "the hub has not reported this server for too long", extensions={"code": "session-unheard"}
         )
     if not tx.rights(Identity.user(row.user)).active:
         remedy = inactive_remedy(tx, Identity.user(row.user))
         raise NotAuthenticated("this account is not active", remedy=remedy, extensions={"code": "not-active"})
-    if not _was_checked_recently(tx, row.user, row.started):
+    check = check_deadline(tx, row)
+    if check is not None and tx.now > check.at:
         raise NotAuthenticated(
             "your access could not be checked for too long: your identity provider does not respond",
             remedy="try again when your directory or identity provider responds",
@@ -261,18 +259,6 @@ def _release_credential(tx: WriteTransaction, user: str, server: str, credential
 
     replaced = sha256(f"superseded:{row.id}:{credential_hash}".encode()).hexdigest()
     tx.conn.execute(update(_s).where(_s.c.id == row.id).values(credential=replaced))
-
-
-def _was_checked_recently(tx: ReadTransaction, user: str, started: datetime) -> bool:
-    """Return whether the hub has checked the user at their provider within the lifetime of reported memberships.
-
-    The hub checks at every start of a server and periodically; local accounts are stored here and need no check.
-    """
-    row = tx.conn.execute(select(_u.c.provider, _u.c.last_seen).where(_u.c.name == user)).one()
-    if any(configured.kind == "local" and configured.name == row.provider for configured in tx.settings.providers):
-        return True
-    checked_at = max(started, row.last_seen or started)
-    return tx.now - checked_at <= timedelta(seconds=tx.settings.group_max_age_seconds)
 
 
 def _registered_at(tx: ReadTransaction, name: str) -> datetime | None:

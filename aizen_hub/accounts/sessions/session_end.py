@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
+from aizen_hub.commands.result import to_json_value
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -67,8 +69,12 @@ def ended_error(tx: ReadTransaction, row: Any) -> NotAuthenticated:
         case name:
             who = "an operator of this hub" if name == OPERATOR_NAME else f"`{name.removeprefix('user:')}`"
             sentence = f"{who} ended your server's session at {at}: {why}"
-    remedy = _REMEDIES.get(reason, _RESTART).format(grace=tx.settings.session.project_end_grace_seconds)
-    return NotAuthenticated(sentence, remedy=remedy, extensions={"code": "session-ended"})
+    grace = tx.settings.session.project_end_grace_seconds
+    remedy = _REMEDIES.get(reason, _RESTART).format(grace=grace)
+    extensions = {"code": "session-ended"}
+    if _REMEDIES.get(reason) is _OTHER_PROJECT:
+        extensions["server_stops_at"] = str(to_json_value(row.ended + timedelta(seconds=grace)))
+    return NotAuthenticated(sentence, remedy=remedy, extensions=extensions)
 
 
 def locked_error(tx: ReadTransaction, target: LockTarget, name: str) -> NotAuthenticated:

@@ -30,6 +30,8 @@ _NAMES: tuple[tuple[type[Problem], str, int], ...] = (
     (Unavailable, "temporarily_unavailable", 503),
     (BadInput, "invalid_request", 400),
 )
+_MEMBERS = ("code", "server_stops_at")
+"""Members of a problem that its error document keeps."""
 # The characters that RFC 6749 allows in `error_description`.
 _NOT_ALLOWED = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
@@ -47,8 +49,7 @@ def format_oauth_error(error: Exception) -> JsonResponse:
     }
     if document["error_description"] != error.detail:
         document["detail"] = error.detail  # in full: a reason may be in any language
-    if "code" in error.extensions:
-        document["code"] = error.extensions["code"]
+    document |= {name: error.extensions[name] for name in _MEMBERS if name in error.extensions}
     if error.remedy:
         document["remedy"] = error.remedy
     headers = {"Pragma": "no-cache"}

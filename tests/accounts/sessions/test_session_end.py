@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -85,7 +86,13 @@ async def test_a_lock_is_told_with_its_reason(service: Driver) -> None:  # noqa:
 async def test_a_reason_of_the_service_is_put_into_words(service: Driver, reason: str, text: str) -> None:  # noqa: F811
     session = await service.open("rob")
     write(service, HUB, server_sessions.end_session, session.id, reason)
-    assert (await notebook(service, session)).sentence.endswith(f": {text}")
+    output = await notebook(service, session)
+    assert output.sentence.endswith(f": {text}")
+    stops_at = output.document.get("server_stops_at")
+    assert (stops_at is not None) is text.startswith("the project"), "otherwise it stops at once, or has stopped"
+    if stops_at is not None:
+        left = datetime.fromisoformat(stops_at) - datetime.now(UTC)
+        assert left <= timedelta(seconds=service.context.settings.session.project_end_grace_seconds)
 
 
 async def test_a_deleted_user_is_told_so(service: Driver) -> None:  # noqa: F811

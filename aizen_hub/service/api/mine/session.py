@@ -8,7 +8,9 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.roles import access_requests
 from aizen_hub.accounts.roles.request_details import outcome_of
+from aizen_hub.accounts.sessions import server_sessions
 from aizen_hub.accounts.sessions.role_sources import describe_source
+from aizen_hub.accounts.sessions.session_deadlines import foreseeable_end
 from aizen_hub.api_models.own_session import OwnSessionView
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries.effective_access import HeldAccess, list_access
@@ -24,7 +26,7 @@ from aizen_hub.store.transaction import ActorTransaction, ReadTransaction
 _MAX_SCOPES = 200
 _MAX_ROLES = 200
 _MAX_REQUESTS = 20
-_u, _p, _s = tables.users, tables.projects, tables.sessions
+_u, _p = tables.users, tables.projects
 
 
 async def show_session(ctx: RequestContext) -> JsonResponse:
@@ -36,6 +38,8 @@ async def show_session(ctx: RequestContext) -> JsonResponse:
         if identity.kind is IdentityKind.USER:
             display_name = tx.conn.scalar(select(_u.c.display_name).where(_u.c.name == identity.name))
         held = _held_roles(tx)
+        session = None if actor.session is None else server_sessions.find_live_session(tx, actor.session)
+        end = None if session is None else foreseeable_end(tx, session)
         description = None
         # The name of the project of a session stays known when the last role there has ended; what is in it does not.
         if actor.project is not None and checks.can_see_project(tx, identity, actor.project):
@@ -45,7 +49,7 @@ async def show_session(ctx: RequestContext) -> JsonResponse:
             "kind": str(identity.kind),
             "display_name": display_name or identity.name,
             "acting": None if actor.acting is None else actor.acting.name,
-            "session": None if actor.session is None else _server_session(tx, actor.session),
+            "session": None if session is None else _server_session(session),
             "project": actor.project,
             "project_description": description,
             "roles": [_role_view(tx, role) for role in held[:_MAX_ROLES]],
@@ -55,6 +59,8 @@ async def show_session(ctx: RequestContext) -> JsonResponse:
                 for use in read_limits(tx, identity, actor.project or SYSTEM)
             ],
             "requests": _own_requests(tx),
+            "ends_at": None if end is None else to_json_value(end.at),
+            "ends_because": None if end is None else end.because,
             "token_expires": None if token is None else to_json_value(token.expires_at),
             "panel": service.browser_login.hub_location.panel_url or service.prefix,
             "at": to_json_value(tx.now),
@@ -88,9 +94,8 @@ def _role_view(tx: ReadTransaction, held: HeldAccess) -> dict[str, Any]:
     }
 
 
-def _server_session(tx: ReadTransaction, session_id: str) -> dict[str, Any]:
-    row = tx.conn.execute(select(_s.c.server, _s.c.started).where(_s.c.id == session_id)).one()
-    return {"id": session_id, "server": row.server, "started": to_json_value(row.started)}
+def _server_session(row: Any) -> dict[str, Any]:
+    return {"id": row.id, "server": row.server, "started": to_json_value(row.started)}
 
 
 def _own_requests(tx: ActorTransaction) -> list[dict[str, Any]]:

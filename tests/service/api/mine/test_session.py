@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.projects import profile
 from aizen_hub.accounts.roles import assignments
+from aizen_hub.notebook.answers import show_session
+from aizen_hub.notebook.client import NotebookClient
+from aizen_hub.notebook.command_runner import CommandRunner
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.store import tables
 from tests.service.conftest import OPERATOR, Driver
 
 
@@ -72,6 +78,26 @@ async def test_a_session_whose_roles_are_gone_is_told_nothing_else(service: Driv
     assert response.status == 200, response.body
     assert (response.json["roles"], response.json["project"]) == ([], "p1")
     assert response.json["project_description"] is None
+
+
+async def test_a_session_that_will_stop_says_when_and_why(service: Driver) -> None:
+    rob = await service.open("rob")
+    calm = (await service.call("GET", "/api/v1/session", auth=rob.auth)).json
+    assert (calm["ends_at"], calm["ends_because"]) == (None, None)
+    assert calm["session"] == {"id": rob.id, "server": "", "started": calm["session"]["started"]}
+    grace = service.context.settings.session.hub_down_grace_seconds
+    with service.context.store.write(OPERATOR) as tx:
+        heard = tx.now - timedelta(seconds=0.8 * grace)
+        tx.conn.execute(update(tables.sessions).values(started=heard - timedelta(hours=1), last_seen=heard))
+    view = (await service.call("GET", "/api/v1/session", auth=rob.auth)).json
+    assert view["ends_at"].endswith("Z")
+    assert datetime.fromisoformat(view["at"]) < datetime.fromisoformat(view["ends_at"])
+    assert view["ends_because"].startswith("the hub has not reported this server since")
+    environ = {"AIZEN_URL": service.url, "AIZEN_TOKEN": rob.token, "JUPYTERHUB_API_TOKEN": rob.hub_token}
+    runner = CommandRunner(NotebookClient.from_environment(environ), rich=False)
+    shown = (await asyncio.to_thread(show_session, runner)).text()
+    assert "; this session stops at 20" in shown
+    assert f": {view['ends_because']}" in shown
 
 
 async def test_without_a_session_it_shows_the_roles_of_all_scopes(service: Driver) -> None:
