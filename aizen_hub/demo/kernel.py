@@ -68,18 +68,9 @@ class Kernel:
         """Run a cell, with history, and collect its output until the kernel is idle."""
         import websocket
 
-        message_id, result = uuid.uuid4().hex, CellResult()
+        result = CellResult()
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
-        header = {
-            "msg_id": message_id,
-            "msg_type": "execute_request",
-            "username": "",
-            "session": self.id,
-            "version": "5.3",
-        }
-        self._socket.send(
-            json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content})
-        )
+        message_id = self._send("execute_request", content)
         deadline = time.monotonic() + seconds
         received: set[str] = set()
         while received != {"reply", "idle"}:
@@ -95,32 +86,39 @@ class Kernel:
                 result.status, result.error = "error", f"the connection to the kernel ended: {error}"
                 return result
             if message["parent_header"].get("msg_id") == message_id:
-                received |= _collect(result, message)
+                received |= self._collect(result, message)
         return result
+
+    def _send(self, kind: str, content: Mapping[str, Any]) -> str:
+        message_id = uuid.uuid4().hex
+        header = {"msg_id": message_id, "msg_type": kind, "username": "", "session": self.id, "version": "5.3"}
+        self._socket.send(
+            json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content})
+        )
+        return message_id
 
     def close(self) -> None:
         """Close the connection and shut down the kernel."""
         self._socket.close()
         self._browser.api("DELETE", f"{self._home}api/kernels/{self.id}", at=self._home)
 
-
-def _collect(result: CellResult, message: Mapping[str, Any]) -> set[str]:
-    kind, content = message["msg_type"], message["content"]
-    if kind == "stream":
-        result.stream += content["text"]
-    elif kind in ("display_data", "execute_result"):
-        result.data.append(content["data"])
-    elif kind == "update_display_data":
-        # A progress bar updates one display; only its last state is kept.
-        if result.data:
-            result.data[-1] = content["data"]
-        else:
+    def _collect(self, result: CellResult, message: Mapping[str, Any]) -> set[str]:
+        kind, content = message["msg_type"], message["content"]
+        if kind == "stream":
+            result.stream += content["text"]
+        elif kind in ("display_data", "execute_result"):
             result.data.append(content["data"])
-    elif kind == "error":
-        result.error = f"{content['ename']}: {content['evalue']}"
-    elif kind == "execute_reply":
-        result.status = content["status"]
-        return {"reply"}
-    elif kind == "status" and content["execution_state"] == "idle":
-        return {"idle"}
-    return set()
+        elif kind == "update_display_data":
+            # A progress bar updates one display; only its last state is kept.
+            if result.data:
+                result.data[-1] = content["data"]
+            else:
+                result.data.append(content["data"])
+        elif kind == "error":
+            result.error = f"{content['ename']}: {content['evalue']}"
+        elif kind == "execute_reply":
+            result.status = content["status"]
+            return {"reply"}
+        elif kind == "status" and content["execution_state"] == "idle":
+            return {"idle"}
+        return set()
