@@ -344,7 +344,7 @@ def test_a_refused_cell_stops_the_notebook(place: Place) -> None:
 def test_what_only_reads_waits_for_a_service_that_starts_again(place: Place) -> None:
     erin, hub = place.kernel("erin"), place.hub
     service, parent = hub.service_process(), psutil.Process(hub.process.pid)
-    # The hub would start it before anybody waits.
+    # The hub would start it again too early.
     parent.send_signal(signal.SIGSTOP)
     try:
         service.kill()
