@@ -100,6 +100,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "samba": _samba,
     "postgres": lambda: _programs("initdb", "pg_ctl", "postgres") or _modules("psycopg"),
     "pgbouncer": lambda: _programs("pgbouncer"),
+    "haproxy": lambda: _programs("haproxy"),
     "oidc": _oidc,
     "keycloak": _keycloak,
     "browser": _browser,
