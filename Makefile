@@ -6,16 +6,19 @@ VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
+SPHINX := $(BIN)/sphinx-build --quiet --conf-dir docs --doctree-dir build/doctrees . aizen_hub/documentation
+DOCUMENTATION := aizen_hub/documentation/docs/index.html
+DOCUMENTS := $(wildcard *.md) tests/TRACEABILITY.md docs/conf.py $(shell find docs deploy -name '*.md' -o -name '*.webp' -o -name '*.cast')
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check demo-engines test test-fast lint bench docs drill reference soak screenshots lock clean
+.PHONY: help venv demo demo-check demo-engines test test-fast lint bench docs drill reference soak screenshots wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 venv: $(VENV)/.demo ## the environment of the demo, in .venv
 
-demo: $(VENV)/.demo ## a running hub with five ready accounts; Ctrl-C stops it (options: ARGS="--port 8000 --reset")
+demo: $(VENV)/.demo $(DOCUMENTATION) ## a running hub with five ready accounts; Ctrl-C stops it (options: ARGS="--port 8000 --reset")
 	@$(BIN)/aizen-hub demo $(ARGS)
 
 demo-check: $(VENV)/.demo ## the main journey through real servers; ends with `N passed, 0 failed`
@@ -50,8 +53,18 @@ soak: $(VENV)/.test ## half an hour of faults under load; prints its seed (optio
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 docs: $(VENV)/.demo ## the documentation as HTML, in aizen_hub/documentation, where the service serves it
-	@$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --conf-dir docs --doctree-dir build/doctrees . aizen_hub/documentation
-	@echo "aizen_hub/documentation/docs/index.html"
+	@rm -rf aizen_hub/documentation
+	@$(SPHINX) --fail-on-warning --fresh-env
+	@echo "$(DOCUMENTATION)"
+
+# The demo shows the documentation too. Only pages whose sources changed are built again.
+$(DOCUMENTATION): $(DOCUMENTS) | $(VENV)/.demo
+	@echo "building the documentation, which takes up to half a minute where there is none yet" >&2
+	@$(SPHINX)
+	@touch $@
+
+wheel: docs ## the package with the documentation, in dist
+	@$(BIN)/python -m hatchling build -t wheel
 
 reference: $(VENV)/.demo ## the pages in docs/reference that are made from the code
 	@$(BIN)/python -m docs.generator

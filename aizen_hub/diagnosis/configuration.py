@@ -21,7 +21,10 @@ def check_catalog(installation: Installation) -> Iterator[CheckResult]:
     except ValueError as error:
         for line in str(error).splitlines():
             yield CheckResult.error(
-                "catalog", in_settings("catalog, overlays"), line, "correct the named file; see docs/catalogs.md"
+                "catalog",
+                in_settings("catalog, overlays"),
+                line,
+                "correct the named file; see docs/explanation/catalogs.md",
             )
         return
     yield CheckResult.passed(

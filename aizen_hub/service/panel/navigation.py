@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from aizen_hub.service.panel import documentation_folder
 from aizen_hub.service.panel.visibility import Viewer
 
 Condition = Callable[[Viewer], bool]
@@ -79,6 +80,29 @@ MANAGE = (
     Entry("policy", "Policy", "copy", _at_system("access")),
     Entry("system", "System", "gear", _at_system("users")),
 )
+HELP: Mapping[str, str] = {
+    "me": "docs/how-to/data-scientist.html#find-out-what-you-may-do",
+    "me/ask": "docs/how-to/data-scientist.html#a-command-was-refused",
+    "me/requests": "docs/how-to/data-scientist.html#a-command-was-refused",
+    "me/sessions": "docs/how-to/data-scientist.html#start-a-server-for-a-project",
+    "account": "docs/panel.html#if-you-use-the-platform",
+    "home": "docs/panel.html#if-you-manage-a-project",
+    "people": "docs/how-to/platform-admin.html#onboard-a-person",
+    "groups": "docs/how-to/platform-admin.html#give-roles-by-groups-of-a-directory",
+    "service-accounts": "deploy/service-account/README.html",
+    "projects": "docs/how-to/project-admin.html#give-a-role",
+    "roles": "docs/how-to/platform-admin.html#make-a-role-of-your-own",
+    "requests": "docs/how-to/project-admin.html#decide-requests",
+    "changes": "docs/how-to/project-admin.html#decide-requests",
+    "reviews": "docs/access-reviews.html",
+    "why": "docs/how-to/platform-admin.html#investigate-a-refusal",
+    "audit": "docs/how-to/platform-admin.html#review-the-audit",
+    "directory": "docs/ldap.html#groups",
+    "policy": "docs/policy-files.html",
+    "system": "docs/how-to/monitoring.html",
+    "system/review": "docs/access-reviews.html",
+}
+"""The page of the documentation that explains a page and those below it, by its path."""
 
 
 def navigation(viewer: Viewer) -> tuple[tuple[str, tuple[Entry, ...]], ...]:
@@ -95,6 +119,12 @@ def current_page(path: str) -> str:
     """Return the path of the entry that the path of a route belongs to, the longest one; empty for none."""
     paths = (entry.path for entry in (*MINE, *MANAGE) if f"{path}/".startswith(f"/{entry.path}/"))
     return max(paths, key=len, default="")
+
+
+def help_page(path: str) -> str:
+    """Return the page of the documentation, below ``docs/``, that explains the page of a route; else its first one."""
+    explained = (page for page in HELP if f"{path}/".startswith(f"/{page}/"))
+    return HELP.get(max(explained, key=len, default=""), documentation_folder.START)
 
 
 def waiting_counts(viewer: Viewer) -> Mapping[str, int]:

@@ -20,7 +20,7 @@ from aizen_hub.service.http.route import AuthMethod, RawResponse, Route
 from aizen_hub.service.panel import formatting
 from aizen_hub.service.panel.documentation_folder import has_documentation
 from aizen_hub.service.panel.form_errors import NO_ERRORS
-from aizen_hub.service.panel.navigation import current_page, navigation, waiting_counts
+from aizen_hub.service.panel.navigation import current_page, help_page, navigation, waiting_counts
 from aizen_hub.service.panel.toasts import Toast, read_toast, toast_cookie
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.wording import Interface
@@ -77,6 +77,7 @@ def common_variables(ctx: RequestContext, viewer: Viewer) -> dict[str, Any]:
         "me": ctx.identity.name,
         "xsrf": ctx.principal.xsrf,
         "here": current_page(ctx.route.path),
+        "help_page": help_page(ctx.route.path),
         "now": viewer.tx.now,
         "known_roles": viewer.tx.roles,
         "recent_login_until": ctx.actor.recent_login_until,

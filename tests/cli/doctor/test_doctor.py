@@ -63,6 +63,15 @@ def test_the_table_names_place_and_remedy(folder: Path) -> None:
     assert line.split()[:2] == ["fail", str(folder / "data")]
     assert f"chmod 700 {folder / 'data'}" in line
     assert "1 error, " in answer.stderr
+    assert "/services/aizen/docs/docs/doctor.html#files-and-secrets (open-folder" in answer.stderr
+
+
+def test_each_finding_names_the_page_of_its_remedy(folder: Path) -> None:
+    _, findings = run_doctor(folder)
+    assert {finding["docs"] for finding in findings if finding["level"] == "ok"} == {""}
+    pages = {finding["check"]: finding["docs"] for finding in findings if finding["level"] != "ok"}
+    assert pages["core"] == "/services/aizen/docs/docs/reference/settings.html#core"
+    assert all(page.startswith("/services/aizen/docs/") for page in pages.values())
 
 
 def test_it_changes_nothing(folder: Path) -> None:

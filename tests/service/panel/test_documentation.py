@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.service.panel import documentation, documentation_folder
+from aizen_hub.service.panel.navigation import help_page
 from tests.service.conftest import Driver
 from tests.service.panel.window import PREFIX, Window
 
@@ -70,12 +71,13 @@ async def test_the_start_leads_to_the_first_page(hub_service: Driver, folder: Pa
     assert (answer.status, answer.headers["Location"]) == (302, f"{PREFIX}docs/{documentation_folder.START}")
 
 
-async def test_help_in_the_menu_of_each_page_leads_to_the_first_page(window: Window, folder: Path) -> None:
+async def test_help_in_the_menu_of_a_page_leads_to_its_explanation(window: Window, folder: Path) -> None:
     await window.sign_in("boss")
     assert ">Help</a>" not in (await window.get("me")).body.decode(), "there is none yet"
     write_pages(folder)
-    page = (await window.get("me")).body.decode()
-    assert re.findall(r'<a href="([^"]*)">Help</a>', page) == [f"{PREFIX}docs"]
+    for page in ("me", "system", "search"):
+        text = (await window.get(page)).body.decode()
+        assert re.findall(r'<a href="([^"]*)">Help</a>', text) == [f"{PREFIX}docs/{help_page('/' + page)}"]
     assert (await window.get("docs")).headers["Location"] == f"{PREFIX}docs/{documentation_folder.START}"
 
 

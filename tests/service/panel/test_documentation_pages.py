@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from aizen_hub.diagnosis.remedy_pages import remedy_page
 from aizen_hub.service.panel import documentation as served
 from aizen_hub.service.panel import documentation_folder
 from tests.fixtures.documentation import documentation
 from tests.fixtures.panel import PanelBrowser
+from tests.service.panel.window import PREFIX
 
 __all__ = ["documentation"]
 
@@ -49,6 +51,21 @@ def test_a_page_is_accessible_in_both_themes_and_narrow(browser: PanelBrowser, p
 def test_the_search_works_without_the_internet(browser: PanelBrowser) -> None:
     page = browser.open("docs/search.html?q=checkpoint", "eve").page
     page.get_by_role("link", name="Settings").first.wait_for()
+
+
+def test_a_page_of_the_panel_leads_to_its_explanation(browser: PanelBrowser) -> None:
+    page = browser.open("system", "boss").page
+    page.locator("button[popovertarget=user-menu]").click()
+    page.locator("#user-menu").get_by_role("link", name="Help").click()
+    page.get_by_role("heading", name="Monitoring", level=1).wait_for()
+
+
+def test_a_finding_of_the_system_page_leads_to_its_remedy(browser: PanelBrowser) -> None:
+    page = browser.open("system", "boss").page
+    finding = page.locator("#checks li", has_text="no core is configured")
+    assert finding.get_by_role("link").get_attribute("href") == f"{PREFIX}docs/{remedy_page('core')}"
+    finding.get_by_role("link").click()
+    page.locator("section#core").wait_for()
 
 
 def test_the_theme_can_be_switched(browser: PanelBrowser) -> None:

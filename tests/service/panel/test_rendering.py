@@ -10,7 +10,7 @@ import pytest
 
 from aizen_hub.commands.result import Result, message_result, table_result
 from aizen_hub.problems import Denied, NotFound
-from aizen_hub.service.panel import rendering
+from aizen_hub.service.panel import documentation_folder, rendering
 from aizen_hub.service.panel.decisions import changes
 from aizen_hub.service.panel.form_errors import NO_ERRORS
 from tests.service.conftest import Driver
@@ -24,6 +24,7 @@ COMMON = {
     "me": "boss",
     "xsrf": "x",
     "here": "",
+    "help_page": documentation_folder.START,
     "now": NOW,
     "known_roles": {},
     "errors": NO_ERRORS,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from aizen_hub import __version__
+from aizen_hub.diagnosis.remedy_pages import remedy_page
 from aizen_hub.diagnosis.service_checks import unauthorized_check_service
 from aizen_hub.operations.records import list_visible_operations
 from aizen_hub.service.http.route import RawResponse
@@ -88,6 +89,7 @@ async def show_system(ctx: RequestContext) -> RawResponse:
         audit_details=lambda _: {"details": {"query": "system"}},
         pool=service.pools.queries,
         version=__version__,
+        remedy_page=remedy_page,
         audit_fault=health.fault,
         audit_remedy=health.remedy if health.fault else None,
         audit_age=health.age,
