@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import json
 import re
 import shlex
@@ -99,15 +100,26 @@ def test_shell_lines_of_the_documents(body: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for line in body.splitlines():
         words = [word for word in shlex.split(line, comments=True) if not re.fullmatch(r"[A-Z_]+=.*", word)]
+        if words[:1] == ["sudo"]:
+            del words[0]
         if words[:1] == ["make"]:
             assert words[1] in targets, line
-        elif words[:1] in (["aizen-hub"], [".venv/bin/aizen-hub"]):
+        elif words and Path(words[0]).name == "aizen-hub":
             parse_arguments(words[1:])
+        elif words[:1] == ["install"]:
+            assert (ROOT / words[-2]).is_file(), line
+        elif words[:1] in (["systemctl"], ["journalctl"], ["systemd-analyze"]):
+            units = [word for word in words if word.endswith(".service")]
+            assert all((ROOT / "deploy" / "systemd" / unit).is_file() for unit in units), line
+        elif words[:1] == ["tljh-config"]:
+            assert words[1] in {"reload", "remove-item", "set"}, line
         elif words[:1] == ["python"]:
             assert (ROOT / words[1]).is_file(), line
         else:
             is_other_program = (
-                not words or words[0] in {"cp", "docker", "export", "pip", "jupyterhub"} or words[0].startswith("/")
+                not words
+                or words[0] in {"cp", "docker", "export", "helm", "kubectl", "pip", "jupyterhub", "python3", "useradd"}
+                or words[0].startswith("/")
             )
             assert is_other_program, f"no check for this line: {line}"
 
@@ -295,6 +307,9 @@ def _dockerfile(path: Path) -> None:
 
 LOADERS: dict[str, Callable[[Path], object]] = {
     ".py": lambda path: ast.parse(path.read_text(encoding="utf-8")),
+    ".service": lambda path: configparser.ConfigParser(interpolation=None).read_string(
+        path.read_text(encoding="utf-8")
+    ),
     ".yaml": _yaml,
     ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
     ".toml": lambda path: tomllib.loads(path.read_text(encoding="utf-8")),

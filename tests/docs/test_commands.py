@@ -40,7 +40,7 @@ def _shell_commands() -> Iterator[tuple[str, str]]:
     for path in GUIDES:
         name = path.relative_to(ROOT).as_posix()
         for line in _blocks(path, "sh"):
-            if match := re.match(r"(?:\S*/)?(aizen-hub .*)", line):
+            if match := re.match(r"(?:sudo )?(?:\S*/)?(aizen-hub .*)", line):
                 yield name, match[1]
         prose = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         for code in re.findall(r"`(aizen-hub [^`]+)`", prose):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
@@ -142,7 +143,7 @@ def _check_groups(provider: ProviderSettings, traits: LdapConfig, connection: Ld
             "correct group_search_base, or let the lookup account read it",
         )
         return
-    any_member = traits.group_search_filter.replace("{userdn}", "*").replace("{uid}", "*")
+    any_member = _match_any_member(traits.group_search_filter)
     if not connection.search(base, any_member, ["1.1"], limit=1):
         yield CheckResult.error(
             "ldap-group-filter",
@@ -150,6 +151,12 @@ def _check_groups(provider: ProviderSettings, traits: LdapConfig, connection: Ld
             f"no group under `{base}` matches `{any_member}`: mapping rules and groups of it cannot work",
             "correct group_search_filter: (member={userdn}), or (memberUid={uid}) for posixGroup",
         )
+
+
+def _match_any_member(group_search_filter: str) -> str:
+    """Return the filter with a presence test in place of a user, which no matching rule of the directory knows."""
+    plain = re.sub(r"(\w):[\w.:]+:=", r"\1=", group_search_filter)
+    return plain.replace("{userdn}", "*").replace("{uid}", "*")
 
 
 def _check_rule_groups(
