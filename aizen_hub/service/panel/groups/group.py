@@ -20,7 +20,7 @@ from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.groups.members import list_members, read_tree
-from aizen_hub.service.panel.identity_rows import visible_parents_of
+from aizen_hub.service.panel.identity_rows import find_lock, visible_parents_of
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import EMPTY_IS_NONE, PageQuery
 from aizen_hub.service.panel.rendering import see_other
@@ -88,6 +88,8 @@ async def show_members(
             "parents": visible_parents_of(viewer, identity),
             "origin": labels.get(row.provider, row.provider),
             "may_change": viewer.may("groups"),
+            "lock": find_lock(viewer.tx, identity),
+            "may_stop": viewer.may("locks"),
             "is_local": row.provider is None,
             "may_give": viewer.is_manager,
             "who": who,

@@ -12,11 +12,14 @@ from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.home import facts
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
+from aizen_hub.service.panel.system.overview import read_replica_rows
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 
 _SHOWN = 6
+_SHOWN_REGISTRATIONS = 20
 _MAX_COUNTED = 100
+_MAX_REVIEWS = 50
 
 
 async def open_panel(ctx: RequestContext) -> RawResponse:
@@ -33,6 +36,8 @@ async def show_home(ctx: RequestContext) -> RawResponse:
         requests = viewer.decidable_requests
         changes = viewer.pending_changes(limit=_MAX_COUNTED)
         administers = viewer.may("users")
+        reviews = lifecycle.list_open_reviews(tx, viewer.projects, _MAX_REVIEWS)
+        registrations = registration_requests.list_registration_requests(tx, _MAX_COUNTED) if administers else ()
         return {
             "requests": requests.rows[:_SHOWN],
             "request_count": len(requests.rows),
@@ -43,9 +48,14 @@ async def show_home(ctx: RequestContext) -> RawResponse:
             "ending": facts.read_ending(viewer, _SHOWN),
             "refusals": facts.read_refusals(viewer),
             "shown": _SHOWN,
-            "reviews": lifecycle.list_open_reviews(tx, viewer.projects, _SHOWN),
+            "reviews": reviews[:_SHOWN],
+            "review_count": len(reviews),
+            "more_reviews": len(reviews) == _MAX_REVIEWS,
             "unused": service.state.unused_access if viewer.sees_all else None,
-            "registrations": registration_requests.list_registration_requests(tx) if administers else (),
+            "registrations": registrations[:_SHOWN_REGISTRATIONS],
+            "registration_count": len(registrations),
+            "more_registrations": len(registrations) == _MAX_COUNTED,
+            "replicas": read_replica_rows(tx, service) if administers else (),
             "providers": facts.read_providers(tx, service.settings.providers) if administers else None,
             "mail": facts.read_mail(tx) if administers else None,
             "signing_key": facts.oldest_signing_key(tx, service.keys) if administers else None,

@@ -18,8 +18,8 @@ from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormError
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.grant_sentences import name_some
 from aizen_hub.service.panel.identity_rows import locked_identities
+from aizen_hub.service.panel.identity_stop import DURATIONS
 from aizen_hub.service.panel.pages import authorized_value, form_route, show_page
-from aizen_hub.service.panel.people.stopping import DURATIONS
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.undo import offer_undo

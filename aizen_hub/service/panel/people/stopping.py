@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -18,6 +18,7 @@ from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path, sentence
+from aizen_hub.service.panel.identity_stop import DURATIONS, Duration
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.people import person_head
 from aizen_hub.service.panel.people.person import about_person
@@ -29,18 +30,12 @@ from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-DURATIONS = (
-    ("1h", "1 hour", timedelta(hours=1)),
-    ("1d", "1 day", timedelta(days=1)),
-    ("7d", "7 days", timedelta(days=7)),
-    ("", "Until restored", None),
-)
 _SHOWN_SCOPES = 5
 
 
 class StopForm(Form):
     reason: Note = ""
-    duration: Literal["1h", "1d", "7d", ""] = ""
+    duration: Duration = ""
 
 
 class RestoreForm(Form):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _MAX_ALERTS = 20
 _MAX_OPERATIONS = 10
 OLD_KEY_DAYS = 365
+MAX_BEHIND = 100
+"""Revisions that a replica may lag at its report, which it makes every ten seconds."""
+MAX_OFFSET_SECONDS = 1.0
 _KEYS_IN_USE = (KeyState.SIGNING, KeyState.PUBLISHED, KeyState.RETIRED)
 _o = tables.outbox
 
@@ -51,6 +54,13 @@ class ReplicaRow:
     behind: int
     clock_offset: float
 
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it in one word, or None."""
+        if self.behind > MAX_BEHIND:
+            return "Behind"
+        return "Clock" if abs(self.clock_offset) > MAX_OFFSET_SECONDS else None
+
 
 async def show_system(ctx: RequestContext) -> RawResponse:
     service = ctx.service
@@ -63,7 +73,7 @@ async def show_system(ctx: RequestContext) -> RawResponse:
         is_waiting = (_o.c.sent.is_(None), _o.c.failure.is_(None))
         return {
             "checks": unauthorized_check_service(service.settings, service.store),
-            "replicas": _read_replicas(tx, service),
+            "replicas": read_replica_rows(tx, service),
             "revision": tx.revision,
             "catalog": tx.catalog,
             "keys": keys,
@@ -105,7 +115,8 @@ def require_administrator(viewer: Viewer) -> None:
         raise not_in_panel()
 
 
-def _read_replicas(tx: ReadTransaction, service: ServiceContext) -> list[ReplicaRow]:
+def read_replica_rows(tx: ReadTransaction, service: ServiceContext) -> list[ReplicaRow]:
+    """Return the processes that run, the oldest first; at least this one."""
     rows = [
         ReplicaRow(
             row.host,

@@ -6,11 +6,16 @@ import re
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 
+from aizen_hub.accounts.reviews import lifecycle
 from aizen_hub.accounts.roles import access_requests, assignments
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.service.panel.home import facts
+from aizen_hub.service.panel.home import routes as home_routes
+from aizen_hub.service.panel.system import overview
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
@@ -46,6 +51,13 @@ def busy_panel(panel: PanelService) -> PanelService:
     return panel
 
 
+def state_of(page: str, name: str) -> tuple[str, str]:
+    """Return the sentence and the badge of a row of the card *System*."""
+    row = page.partition(f"<b>{name}</b>")[2].partition("</li>")[0]
+    sentence, _, badge = row.partition("</div>")
+    return " ".join(re.sub(r"<[^>]*>", " ", sentence).split()), " ".join(re.sub(r"<[^>]*>", " ", badge).split())
+
+
 @pytest.mark.parametrize(
     ("user", "page"), [("boss", "home"), ("ada", "home"), ("eve", "me"), ("nil", "me"), ("maker", "me")]
 )
@@ -68,6 +80,7 @@ def test_an_administrator_sees_the_state_of_the_service(busy_panel: PanelService
     for text in ("Directory", "Signing keys", "Signed", "none waiting", "No request and no pending change"):
         assert text in page, text
     assert "Not used for 45 days" in page
+    assert state_of(page, "Replicas") == ("1 process runs", "Working")
 
 
 @pytest.mark.proves("R72")
@@ -144,3 +157,37 @@ def test_people_who_ask_to_be_registered_are_shown_and_dismissed(panel: PanelSer
     form = {"provider": "lab", "name": "dora", "xsrf": token[1]}
     assert panel.run(panel.window("boss").post("registrations/dismiss", form)).status == 303
     assert "Asking to be registered" not in panel.get("boss", "home")
+
+
+def test_a_replica_that_lags_or_whose_clock_is_wrong_is_named(
+    panel: PanelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MAX_BEHIND", 0)
+    with panel.store.write(SERVICE_ACTOR) as tx:
+        for host, behind, offset in (("far", 1, 0.0), ("late", 0, 7.5), ("good", 0, 0.0)):
+            report = {"instance": host, "host": host, "started": tx.now, "seen": tx.now, "configuration": {}}
+            tx.conn.execute(
+                insert(tables.replicas).values(revision=tx.revision - behind, clock_offset=offset, **report)
+            )
+    sentence, badge = state_of(panel.get("boss", "home"), "Replicas")
+    assert sentence.startswith("3 processes run")
+    assert "far: 1 revision behind at its last report" in sentence
+    assert "late: its clock is +7.5 s off the database" in sentence
+    assert "good" not in sentence
+    assert badge == "Behind"
+
+
+def test_lists_that_are_cut_say_so(panel: PanelService, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dan", "dea"):
+        body = {"provider": "lab", "name": name, "display_name": "", "email": None}
+        assert panel.run(panel.driver.hub("POST", "/login/registrations", body)).status == 204
+    for scope in ("p1", "p2"):
+        panel.write("ada" if scope == "p1" else "zoe", lambda tx, scope=scope: lifecycle.start_review(tx, scope))
+    page = panel.get("boss", "home")
+    assert "The newest" not in page
+    assert "that are due first" not in page
+    monkeypatch.setattr(home_routes, "_SHOWN", 1)
+    monkeypatch.setattr(home_routes, "_SHOWN_REGISTRATIONS", 1)
+    page = panel.get("boss", "home")
+    assert "The newest 1 of 2; the others follow" in page
+    assert "The 1 that are due first of 2; each project" in page
