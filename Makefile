@@ -11,7 +11,7 @@ DOCUMENTATION := aizen_hub/documentation/docs/index.html
 DOCUMENTS := $(wildcard *.md) tests/TRACEABILITY.md docs/conf.py $(shell find docs deploy -name '*.md' -o -name '*.webp' -o -name '*.cast')
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check demo-engines test test-fast lint bench docs drill reference soak screenshots wheel lock clean
+.PHONY: help venv demo demo-check demo-engines test test-fast lint bench docs drill reference soak screenshots links wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -62,6 +62,9 @@ $(DOCUMENTATION): $(DOCUMENTS) | $(VENV)/.demo
 	@echo "building the documentation, which takes up to half a minute where there is none yet" >&2
 	@$(SPHINX)
 	@touch $@
+
+links: $(VENV)/.demo ## ask whether the external links of the documentation lead somewhere; needs the internet
+	@timeout 600 $(BIN)/sphinx-build --quiet --builder linkcheck --conf-dir docs --doctree-dir build/doctrees-links . build/links
 
 wheel: docs ## the package with the documentation, in dist
 	@$(BIN)/python -m hatchling build -t wheel

@@ -26,6 +26,13 @@ exclude_patterns = ["aizen_hub", "build", "dist", "**/node_modules", "**/.*"]
 myst_heading_anchors = 4
 nitpicky = True
 
+# `make links`: each external link is asked once more if it fails, and a section of a page is looked up too.
+linkcheck_timeout = 15
+linkcheck_retries = 2
+linkcheck_workers = 4
+linkcheck_rate_limit_timeout = 30
+linkcheck_ignore = [r"https?://[a-z0-9.-]*\.example\.org.*", r"https?://(127\.0\.0\.1|localhost|hub\.localhost).*"]
+
 html_theme = "furo"
 html_title = "aizen-hub"
 html_show_sphinx = False

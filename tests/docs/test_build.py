@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -44,7 +45,17 @@ def test_every_link_to_a_page_and_its_section_leads_somewhere(documentation: Pat
     assert dead == []
 
 
-def test_the_search_index_knows_the_documents(documentation: Path) -> None:
-    index = (documentation / "searchindex.js").read_text(encoding="utf-8")
-    assert '"docs/reference/settings"' in index
-    assert "checkpoint" in index
+def test_the_search_index_finds_a_term_in_the_pages_that_have_it(documentation: Path) -> None:
+    """The index as a file; tests/service/panel/test_documentation_pages.py searches in a browser."""
+    text = (documentation / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    pages = index["docnames"]
+    assert {"docs/reference/settings", "docs/operations", "docs/doctor", "README"} <= set(pages)
+
+    def find(term: str) -> set[str]:
+        found = index["terms"].get(term, [])
+        return {pages[number] for number in (found if isinstance(found, list) else [found])}
+
+    assert {"docs/operations", "docs/reference/settings"} <= find("checkpoint")
+    assert "docs/operations" not in find("sphinx")
+    assert find("nosuchterm") == set()

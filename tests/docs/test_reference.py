@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from aizen_hub.audit.event_texts import EVENT_TEXTS
 from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.cli.main import cli
 from aizen_hub.service.routes import routes
 from docs.generator.catalogs import CATALOGS
 from docs.generator.http_api import api_operations
@@ -37,6 +39,23 @@ def test_every_setting_is_described(pages: dict[str, str]) -> None:
     described = read_descriptions(example("https://hub.example.org"))
     assert [key for key in setting_keys() if key not in described] == [], "add a comment in cli/example.yaml"
     assert [key for key in setting_keys() if f"`{key}`" not in pages["settings.md"]] == []
+
+
+def test_every_subcommand_and_its_options_have_an_entry(pages: dict[str, str]) -> None:
+    """Walks the commands themselves: the page is made from the names that its generator finds."""
+    sections = re.split(r"^## `(aizen-hub[^`]*)`$", pages["command-line.md"], flags=re.MULTILINE)
+    entries = dict(zip(sections[1::2], sections[2::2], strict=True))
+    found = dict(_subcommands(cli, "aizen-hub"))
+    assert len(found) > 100
+    assert [name for name in found if name not in entries] == []
+    options = {
+        (name, option)
+        for name, command in found.items()
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.hidden
+        for option in parameter.opts
+    }
+    assert sorted((name, option) for name, option in options if option not in entries[name]) == []
 
 
 def test_every_route_has_an_entry(pages: dict[str, str]) -> None:
@@ -86,6 +105,17 @@ def test_every_environment_variable_has_an_entry() -> None:
     page = (REFERENCE / "environment.md").read_text(encoding="utf-8")
     only_in_tests = {"AIZEN_TEST_KILL_AT"}
     assert [name for name in sorted(named - roles - only_in_tests) if f"| `{name}` |" not in page] == []
+
+
+def _subcommands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    ctx = click.Context(group)
+    for word in group.list_commands(ctx):
+        command = group.get_command(ctx, word)
+        assert command is not None
+        if not command.hidden:
+            yield f"{name} {word}", command
+        if isinstance(command, click.Group):
+            yield from _subcommands(command, f"{name} {word}")
 
 
 def _code() -> Iterator[str]:

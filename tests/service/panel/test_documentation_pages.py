@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -53,8 +54,15 @@ def test_a_page_is_accessible_in_both_themes_and_narrow(browser: PanelBrowser, p
 
 
 def test_the_search_works_without_the_internet(browser: PanelBrowser) -> None:
-    page = browser.open("docs/search.html?q=checkpoint", "eve").page
+    page = browser.open("docs/docs/index.html", "eve").page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("textbox", name="Search").first.fill("checkpoint")
+    page.keyboard.press("Enter")
     page.get_by_role("link", name="Settings").first.wait_for()
+    own = "{0.scheme}://{0.netloc}/".format(urlsplit(page.url))
+    assert any(address.endswith("searchindex.js") or "searchindex.js?" in address for address in asked)
+    assert [address for address in asked if not address.startswith((own, "data:"))] == []
 
 
 def test_a_page_of_the_panel_leads_to_its_explanation(browser: PanelBrowser) -> None:
