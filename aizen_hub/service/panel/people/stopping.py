@@ -17,7 +17,7 @@ from aizen_hub.service.api.identities.user_stop import stop_user
 from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
-from aizen_hub.service.panel.formatting import page_path, sentence
+from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.identity_stop import DURATIONS, Duration
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.people import person_head
@@ -105,7 +105,8 @@ async def stop_now(ctx: RequestContext) -> RawResponse:
         length = next(length for value, _, length in DURATIONS if value == body.duration)
         _, outcome = await stop_user(ctx, name, body.reason, None if length is None else now + length)
         undo = await ctx.within_deadline(authorized_value(ctx, lambda tx: _offer_restoration(tx, name)))
-        return see_other(ctx, page_path("people", name), Toast(sentence(outcome), undo))
+        ended = outcome.partition("; ")[2]
+        return see_other(ctx, page_path("people", name), Toast(f"{name} is stopped; {ended}.", undo))
 
     async def show_again(errors: FormErrors) -> RawResponse:
         return await ctx.within_deadline(_show_stop(ctx, body.reason, body.duration, errors))

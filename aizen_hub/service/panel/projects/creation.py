@@ -7,7 +7,7 @@ from typing import Any
 from aizen_hub.accounts.projects import lifecycle, profile
 from aizen_hub.accounts.roles import bulk_grants, limits
 from aizen_hub.authorization import checks
-from aizen_hub.problems import BadInput, Conflict
+from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.role import SYSTEM, LimitKind, ScopeKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
@@ -58,16 +58,24 @@ async def create_project(ctx: RequestContext) -> RawResponse:
 
     async def change() -> RawResponse:
         def operation(tx: WriteTransaction) -> str:
+            # Both fields are read before either is refused: the form is corrected in one go.
+            faults: list[Fault] = []
+            name, identities = "", []
             try:
                 result = lifecycle.create_project(tx, body.name.strip(), description=body.description.strip())
+                name = result.data["project"]
             except (BadInput, Conflict) as error:
                 detail = error.faults[0].detail if error.faults else error.detail
-                raise FieldError("name", f"{detail}; {error.remedy}" if error.remedy else detail) from None
-            name: str = result.data["project"]
+                faults.append(Fault("/name", f"{detail}; {error.remedy}" if error.remedy else detail))
+            try:
+                identities = read_identities(tx, body.who, field="who") if body.who.strip() else []
+            except FieldError as error:
+                faults += error.faults
+            if faults:
+                raise BadInput(faults[0].detail, faults=tuple(faults))
             if body.listed == "yes":
                 profile.update_profile(tx, name, listed=True)
-            if body.who.strip():
-                identities = read_identities(tx, body.who, field="who")
+            if identities:
                 bulk_grants.grant_to_all(tx, body.role, name, identities, reason="a first member")
             return name
 

@@ -41,6 +41,7 @@ def main_of(text: str) -> str:
         ("audit?project=p2", "gave nil PROJECT_ READER in p2", "in p1"),
         ("audit?what=change&q=laptop", "stopped nil", "PROJECT_ READER"),
         ("audit?what=refusal&who=nil", "No events match", "gave nil"),
+        ("audit?what=refusal&who=nil", "Remove the filters", "gave nil"),
         ("audit?from=2020-01-01&to=2020-01-02", "No events match", "gave nil"),
         ("projects/p1/audit?what=change", "gave nil PROJECT_ READER in p1", "in p2"),
     ],

@@ -41,6 +41,16 @@ def test_errors_beside_their_fields(panel: PanelService, fields: dict[str, str],
         assert not lookup.project_exists(tx, "vision")
 
 
+def test_all_errors_at_once_with_the_way_out(panel: PanelService) -> None:
+    response = post(panel, "maker", PAGE, name="p1", who="ewe, rob", role="PROJECT_READER")
+    assert response.status == 422
+    page = response.body.decode()
+    assert "2 fields need another look" in page
+    assert 'id="name-error"' in page
+    assert "there is no ewe, did you mean eve?" in page.lower()
+    assert 'value="ewe, rob"' in page, "what was typed stays"
+
+
 @pytest.mark.proves("R60")
 @pytest.mark.parametrize("user", ["boss", "paul", "nil"])
 def test_only_creators(panel: PanelService, user: str) -> None:
