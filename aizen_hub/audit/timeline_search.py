@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -101,33 +102,33 @@ def read_timeline(
         conditions.append(_audit.event.in_(sorted(events)))
     if after is not None:
         conditions.append(_is_after(after))
-    needles = _needles(query)
-    ordered = select(tables.audit).where(*conditions).order_by(*_ORDER)
-    if needles:
-        window = ordered.limit(MAX_EXAMINED).subquery()
-        text = _body_text(conn, window.c.body)
-        found = select(window).where(*(text.contains(needle, autoescape=True) for needle in needles))
-        rows = conn.execute(
-            found.order_by(window.c.at.desc(), window.c.writer, window.c.number.desc()).limit(limit + 1)
-        ).all()
-    else:
-        rows = conn.execute(ordered.limit(limit + 1)).all()
-    records = [record for record in map(row_to_json, rows[:limit]) if _matches(record, query)]
+    end: Place | None = None
+    texts = _text_conditions(conn, query)
+    if texts:
+        end = _end_of_window(conn, conditions)
+        if end is not None:
+            # The bound on the time alone is what ends the read of the index.
+            conditions += [_audit.at >= end.at, ~_is_after(end)]
+    newest = select(tables.audit).where(*conditions, *texts).order_by(*_ORDER)
+    rows = conn.execute(newest.limit(limit + 1)).all()
+    records = tuple(record for record in map(row_to_json, rows[:limit]) if _matches(record, query))
     if len(rows) > limit:
-        return TimelinePage(
-            tuple(records), Place(rows[limit - 1].at, rows[limit - 1].writer, rows[limit - 1].number), True, None
-        )
-    if not needles:
-        return TimelinePage(tuple(records), None, True, None)
-    last = conn.execute(
-        select(_audit.at, _audit.writer, _audit.number)
-        .where(*conditions)
-        .order_by(*_ORDER)
-        .offset(MAX_EXAMINED - 1)
-        .limit(1)
-    ).first()
-    place = None if last is None else Place(last.at, last.writer, last.number)
-    return TimelinePage(tuple(records), place, place is None, None if place is None else place.at)
+        last = rows[limit - 1]
+        return TimelinePage(records, Place(last.at, last.writer, last.number), True, None)
+    return TimelinePage(records, end, end is None, None if end is None else end.at)
+
+
+def _end_of_window(conn: Connection, conditions: Sequence[ColumnElement[bool]]) -> Place | None:
+    """Return the last one of the `MAX_EXAMINED` newest rows with these conditions; None where there are fewer."""
+    # The time alone is read from the index, without the rows; their order within one microsecond is read for that one.
+    times = select(_audit.at).where(*conditions).order_by(_audit.at.desc())
+    at = conn.execute(times.offset(MAX_EXAMINED - 1).limit(1)).scalar()
+    if at is None:
+        return None
+    newer = conn.execute(select(func.count()).where(*conditions, _audit.at > at)).scalar_one()
+    same_time = select(_audit.writer, _audit.number).where(*conditions, _audit.at == at).order_by(*_ORDER[1:])
+    row = conn.execute(same_time.offset(MAX_EXAMINED - 1 - newer).limit(1)).one()
+    return Place(at, row.writer, row.number)
 
 
 def mentions(record: dict[str, Any], identity: str) -> bool:
@@ -145,20 +146,33 @@ def is_target(record: dict[str, Any], identity: str) -> bool:
     return any(value == identity or (key == own_key and value == name) for key, value in details.items())
 
 
-def _needles(query: TimelineQuery) -> list[str]:
-    """Return texts that the body of every matching row contains, in lower case."""
-    texts = [query.text.lower()] if query.text else []
+def _text_conditions(conn: Connection, query: TimelineQuery) -> list[ColumnElement[bool]]:
+    """Return conditions that the bodies of all matching rows fulfil; without any, no text is looked for."""
+    conditions = [] if not query.text else [_contains_in_any_case(conn, query.text)]
     if query.about is not None:
-        texts.append(query.about.partition(":")[2].lower())
-    # Bodies are ASCII JSON: other characters are escaped there.
-    needles = [json.dumps(text)[1:-1].lower() for text in texts]
-    return [*needles, '"allowed":false'] if query.kind is EventKind.REFUSAL else needles
+        conditions.append(_contains_exactly(conn, _in_json(query.about.partition(":")[2])))
+    if query.kind is EventKind.REFUSAL:
+        conditions.append(_contains_exactly(conn, '"allowed":false'))
+    return conditions
 
 
-def _body_text(conn: Connection, body: ColumnElement[Any]) -> ColumnElement[str]:
+def _in_json(text: str) -> str:
+    """Return a text as it is written in bodies, which are ASCII JSON: other characters are escaped there."""
+    return json.dumps(text)[1:-1]
+
+
+def _contains_in_any_case(conn: Connection, text: str) -> ColumnElement[bool]:
+    needle = _in_json(text.lower()).lower()
     if conn.dialect.name == "sqlite":
-        return func.lower(cast(body, Text))
-    return func.lower(func.convert_from(body, "UTF8"))
+        # SQLite's LIKE ignores the case of ASCII letters by itself; lower() would write a copy of each body.
+        return cast(_audit.body, Text).contains(needle, autoescape=True)
+    return func.lower(func.convert_from(_audit.body, "UTF8")).contains(needle, autoescape=True)
+
+
+def _contains_exactly(conn: Connection, needle: str) -> ColumnElement[bool]:
+    if conn.dialect.name == "sqlite":
+        return func.instr(_audit.body, needle.encode("ascii")) > 0
+    return func.strpos(func.convert_from(_audit.body, "UTF8"), needle) > 0
 
 
 def _matches(record: dict[str, Any], query: TimelineQuery) -> bool:

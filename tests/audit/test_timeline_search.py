@@ -116,6 +116,37 @@ def test_a_page_reads_a_bounded_number_of_rows_and_says_so(filled: Store, monkey
     assert second.next is None
 
 
+def test_windows_end_between_rows_of_one_microsecond(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(timeline_search, "MAX_EXAMINED", 3)
+    with store.read() as tx:
+        at = tx.now - timedelta(hours=1)
+    details = [{"query": "users", "of": "überall" if number in (0, 4, 8) else "nowhere"} for number in range(9)]
+    store.append_audit(make_audit_record(RITA, "access.read", at, details=each) for each in details)
+    query, place = TimelineQuery(AuditFilter(event="access.read"), text="üBERALL"), None
+    with store.read() as tx:
+        pages = [read_timeline(tx.conn, query)]
+        while (place := pages[-1].next) is not None:
+            pages.append(read_timeline(tx.conn, query, place))
+    numbers = [[record["number"] for record in page.records] for page in pages]
+    newest = max(number for found in numbers for number in found)
+    assert numbers == [[newest], [newest - 4], [newest - 8], []]
+    assert [page.is_complete for page in pages] == [False, False, False, True]
+
+
+def test_a_window_is_read_between_two_times(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_search, "MAX_EXAMINED", 5)
+    statements: list[tuple[str, Any]] = []
+    with filled.read() as tx:
+        if tx.conn.dialect.name != "sqlite":
+            pytest.skip("PostgreSQL chooses its plan by the sizes of tables")
+        first = read_timeline(tx.conn, TimelineQuery(AuditFilter(), about="user:erin"))
+        event.listen(tx.conn, "before_cursor_execute", lambda *args: statements.append((args[2], args[3])))
+        read_timeline(tx.conn, TimelineQuery(AuditFilter(), about="user:erin"), first.next)
+        text, values = statements[-1]
+        plan = [row[3] for row in tx.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+    assert "ix_audit_search (at>? AND at<?)" in plan[0], plan
+
+
 @pytest.mark.parametrize(
     "text", ["", "1", "x~y~z", "1~2", "9" * 18 + "~1~w", "1~" + "9" * 19 + "~w", "-1~1~w", "1~1~\n"]
 )
