@@ -15,7 +15,7 @@ from aizen_hub.policy.assignment_plan import AssignmentPlan
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
-from aizen_hub.store.rights.cache import affected_names
+from aizen_hub.store.rights.changed_names import affected_names
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ActorTransaction

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, insert, update
 
@@ -24,8 +24,10 @@ from aizen_hub.store.audit_log.change_records import change_hash
 from aizen_hub.store.audit_log.record import CHANGE_HASH, AuditRecord, EncodedRecord, new_record_id
 from aizen_hub.store.database import CHANGE_COUNTER, StoreState
 from aizen_hub.store.rights.cache import RightsCache
+from aizen_hub.store.rights.kept_counts import CountKey
 from aizen_hub.store.timestamps import to_microseconds
 
+T = TypeVar("T")
 _RECORD_FIELDS = frozenset({
     "project", "session", "command", "allowed", "reason", "sentence", "assignment", "role", "via", "source",
 })  # fmt: skip
@@ -86,6 +88,10 @@ class ReadTransaction:
         """Return the rights of ``identity`` in this snapshot, from the cache if possible."""
         return self._cache.rights(self.conn, self.state.revision, identity)
 
+    def kept_count(self, key: CountKey, count: Callable[[], T]) -> T:
+        """Return the result of ``count`` in this snapshot, kept from an earlier one if possible; see `KeptCounts`."""
+        return self._cache.counts.get(self.conn, self.state.revision, key, count)
+
 
 class ActorTransaction(ReadTransaction):
     """A read transaction for an actor, whose rights decide what it may read.
@@ -132,6 +138,10 @@ class WriteTransaction(ActorTransaction):
     def rights(self, identity: Identity) -> Rights:
         """Return the rights of ``identity``, including the changes of this transaction so far."""
         return self._rights.rights(identity, recompile=self._has_unrecorded_changes())
+
+    def kept_count(self, key: CountKey, count: Callable[[], T]) -> T:
+        """Return the result of ``count``: it includes the changes of this transaction, and nothing of it is kept."""
+        return count()
 
     @property
     def invalidated(self) -> tuple[str, ...]:

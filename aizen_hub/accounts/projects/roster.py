@@ -183,7 +183,7 @@ def last_activity(tx: ReadTransaction, project: str, accounts: Sequence[Identity
 def count_by_role(tx: ReadTransaction, members: Subquery) -> dict[str, int]:
     """Return how many accounts have each role of a roster, by the name of the role."""
     query = select(members.c.role, func.count(members.c.account.distinct())).group_by(members.c.role)
-    return dict(tx.conn.execute(query.order_by(members.c.role)).tuples().all())
+    return dict(tx.conn.execute(query.order_by(members.c.role)).all())
 
 
 def _assigned(tx: ReadTransaction, project: str, criteria: RosterFilter) -> CTE:

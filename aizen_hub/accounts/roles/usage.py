@@ -37,19 +37,27 @@ def count_assignments(tx: ReadTransaction, scopes: Collection[str] | None, role:
     role : str, optional
         Only this role; None: all.
     """
+    if scopes is None:
+        key = ("assignments", *(() if role is None else (role,)))
+        return dict(tx.kept_count(key, lambda: _count_assignments(tx, None, role)))
+    return _count_assignments(tx, scopes, role)
+
+
+def _count_assignments(tx: ReadTransaction, scopes: Collection[str] | None, role: str | None) -> dict[str, int]:
     rows = tables.assignment_rows
     conditions: list[ColumnElement[bool]] = [] if scopes is None else [rows.c.scope.in_(sorted(scopes))]
     if role is not None:
         conditions.append(rows.c.role == role)
     query = select(rows.c.role, func.count()).where(*conditions).group_by(rows.c.role)
+    counts: dict[str, int] = dict(tx.conn.execute(query).all())
     # All rows are counted by their index alone; of the few that an operation has staged, those without effect are not.
     staged = union(
         select(rows.c.id).where(rows.c.staged_by.is_not(None)), select(rows.c.id).where(rows.c.removed_by.is_not(None))
     )
-    without_effect = query.where(rows.c.id.in_(staged), text(f"NOT ({tables.IN_EFFECT})"))
-    counts: dict[str, int] = dict(tx.conn.execute(query).tuples().all())
-    for name, count in tx.conn.execute(without_effect).tuples():
-        counts[name] -= count
+    if tx.conn.execute(staged.limit(1)).first() is not None:
+        without_effect = query.where(rows.c.id.in_(staged), text(f"NOT ({tables.IN_EFFECT})"))
+        for name, count in tx.conn.execute(without_effect):
+            counts[name] -= count
     return {name: count for name, count in counts.items() if count}
 
 

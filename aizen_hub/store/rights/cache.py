@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import Role
-from aizen_hub.store import tables
+from aizen_hub.store.rights.changed_names import affected_names, read_changed_names
+from aizen_hub.store.rights.kept_counts import KeptCounts
 from aizen_hub.store.rights.loader import CompiledRights, RightsLoader
 
 MAX_ENTRIES = 20_000
-_MAX_CHANGES = 1_000
-_NAMED_KINDS = frozenset({"user", "group", "service-account", "role", "project"})
-_NO_NAMES: frozenset[str] = frozenset()
-_KINDS_WITHOUT_RIGHTS = frozenset({"session", "key"})  # checked at each decision, not compiled
-
-
-def affected_names(changed: str) -> frozenset[str] | None:
-    """Return the names, of those that entries depend on, that one name in a change record invalidates; None for all.
-
-    An unknown name invalidates all entries: a newer version of the program may have written it.
-    """
-    kind, colon, name = changed.partition(":")
-    if not colon or not name:
-        return None
-    if kind in _NAMED_KINDS:
-        return frozenset({changed})
-    if kind in _KINDS_WITHOUT_RIGHTS:
-        return _NO_NAMES
-    if kind == "lock":
-        target, _, rest = name.partition(":")
-        if target == "identity" and rest:
-            return affected_names(rest)
-        if target == "project" and rest:
-            # The rights of an identity with a system-wide role include the locks of all projects.
-            return frozenset({name, "project:*"})
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +36,16 @@ class RightsCache:
 
     A transaction older than an entry compiles for itself; a newer one first applies the change records in between.
     So a transaction never gets the rights of another revision, and an unchanged revision costs nothing.
+
+    Attributes
+    ----------
+    counts : KeptCounts
+        Cleared together with the rights.
     """
 
     def __init__(self, loader: RightsLoader, max_entries: int = MAX_ENTRIES) -> None:
         self.loader = loader
+        self.counts = KeptCounts()
         self._max_entries = max_entries
         self._lock = threading.Lock()
         self._last_revision = -1
@@ -131,22 +111,14 @@ class RightsCache:
             self._last_revision = -1
             self._clear_count += 1
             self._drop_all()
+        self.counts.clear()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def _catch_up(self, conn: Connection, revision: int) -> None:
         last = self._last_revision
-        table = tables.changes
-        changed: list[str] | None = None
-        if 0 <= last < revision <= last + _MAX_CHANGES:
-            rows = conn.execute(
-                select(table.c.invalidates).where(table.c.revision > last, table.c.revision <= revision)
-            ).scalars()
-            lists = list(rows)
-            # A missing record is an unknown change.
-            if len(lists) == revision - last:
-                changed = [name for names in lists for name in _parse_names(names)]
+        changed = read_changed_names(conn, last, revision)
         with self._lock:
             if self._last_revision >= revision:
                 return
@@ -257,11 +229,3 @@ class TransactionRights:
 
     def _has_changed_roles(self) -> bool:
         return any(name.startswith("role:") for name in self._changed_names)
-
-
-def _parse_names(value: object) -> list[str]:
-    if isinstance(value, str):
-        value = json.loads(value)
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return value
-    return ["*"]

@@ -25,7 +25,7 @@ def test_a_review_of_counted_uses(store: Store) -> None:  # noqa: F811
         for name in ("ann", "bob"):
             store_rows.insert_assignment(tx, "PROJECT_READER", "p1", store_rows.insert_user(tx, name))
     with store.write(TESTER) as tx:
-        ids = dict(tx.conn.execute(select(tables.assignments.c.identity, tables.assignments.c.id)).tuples().all())
+        ids = dict(tx.conn.execute(select(tables.assignments.c.identity, tables.assignments.c.id)).all())
         old = tx.now - timedelta(days=100)
         tx.conn.execute(tables.assignment_rows.update().values(granted=old))
         used = AssignmentUse(ids["user:ann"], old, tx.now - timedelta(days=1), 3)

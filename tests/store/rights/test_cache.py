@@ -21,7 +21,7 @@ from aizen_hub.rbac.role import SYSTEM, LimitKind
 from aizen_hub.store import tables
 from aizen_hub.store.raw_sql import fetch_raw
 from aizen_hub.store.rights import loader, memberships
-from aizen_hub.store.rights.cache import RightsCache, affected_names
+from aizen_hub.store.rights.cache import RightsCache
 from aizen_hub.store.rights.memberships import MAX_GROUPS, load_memberships
 from aizen_hub.store.sql_store import Store
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -250,28 +250,6 @@ def test_the_cache_is_bounded(populated_store: Store) -> None:
         for number in range(30):
             tx.rights(Identity.user(f"unknown{number}"))
     assert len(populated_store.cache) == 10
-
-
-@pytest.mark.parametrize(
-    ("changed_name", "names"),
-    [
-        ("user:alice", {"user:alice"}),
-        ("service-account:bot", {"service-account:bot"}),
-        ("role:R", {"role:R"}),
-        ("session:1", set()),
-        ("key:k", set()),
-        ("lock:identity:user:alice", {"user:alice"}),
-        ("lock:identity:group:g:h", {"group:g:h"}),
-        ("lock:project:p", {"project:p", "project:*"}),
-        *[
-            (changed_name, None)
-            for changed_name in ("*", "", "user", "user:", "lock:", "lock:identity", "lock:identity:",
-                                 "lock:identity:x:y", "lock:session:1", "lock:x:y", "planet:mars")
-        ],
-    ],
-)  # fmt: skip
-def test_affected_names(changed_name: str, names: set[str] | None) -> None:
-    assert affected_names(changed_name) == names
 
 
 @pytest.mark.parametrize("invalidates", [["planet:mars"], ["*"], "nonsense", {"a": 1}, [1]])

@@ -96,7 +96,7 @@ def list_people(viewer: Viewer, query: PeopleQuery) -> tuple[Page, tuple[PersonR
         The address is not one of this list.
     """
     conditions = [*_visible(viewer), *_conditions(viewer, query)]
-    total = viewer.tx.conn.execute(select(func.count()).select_from(_u).where(*conditions)).scalar_one()
+    total = _count(viewer, query, conditions)
     # Where nothing matches, the rows would be looked for among all people a second time.
     rows = select(_u).where(*conditions) if total else select(_u).where(false())
     # The last sign-in is for those who see everyone: an order by it, and its places, would tell it.
@@ -112,6 +112,18 @@ def count_people(viewer: Viewer) -> dict[str, int]:
         state.value: viewer.tx.conn.execute(count.where(_state_condition(viewer.tx, state))).scalar_one()
         for state in (PersonState.STOPPED, PersonState.NOT_ACTIVATED, PersonState.LEFT)
     }
+
+
+def _count(viewer: Viewer, query: PeopleQuery, conditions: Sequence[ColumnElement[bool]]) -> int:
+    def count() -> int:
+        return viewer.tx.conn.execute(select(func.count()).select_from(_u).where(*conditions)).scalar_one()
+
+    # With this filter alone, the roles of each person are looked for; what a manager of projects may see is another
+    # count for each of them.
+    by_role_alone = query.role is not None and set(query.filters) <= {"role", "sort"}
+    if query.role is None or not by_role_alone or not viewer.sees_all or viewer.projects is not None:
+        return count()
+    return viewer.tx.kept_count(("people-by-role", query.role), count)
 
 
 def _visible(viewer: Viewer) -> list[ColumnElement[bool]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.roles import assignments, usage
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import profiles, registration
 from aizen_hub.problems import BadInput
@@ -90,6 +91,26 @@ def test_a_role_of_many_people_selects_the_same_as_a_rare_one(
 ) -> None:
     monkeypatch.setattr("aizen_hub.service.panel.people.listing._MAX_RARE", 0)
     assert names(people, role=role) == expected
+
+
+@pytest.mark.proves("R72")
+def test_what_is_counted_follows_each_change_and_who_reads(people: AccountsHarness) -> None:
+    def counts(viewer: str) -> tuple[int, int, int]:
+        with people.store.read_as(people.actor(viewer)) as tx:
+            shown = Viewer(tx)
+            listed = [list_people(shown, PeopleQuery(role=role))[0].total for role in ("PROJECT_EXECUTOR", "none")]
+            return listed[0], listed[1], usage.count_assignments(tx, shown.projects).get("PROJECT_EXECUTOR", 0)
+
+    assert [counts("admin"), counts("paul")] == [(1, 1, 1), (1, 0, 1)]
+    people.grant("PROJECT_EXECUTOR", "p2", "lars")
+    assert [counts("admin"), counts("paul")] == [(2, 0, 2), (1, 0, 1)]
+    people.execute(OPERATOR, assignments.delete_assignment, "PROJECT_EXECUTOR", "p2", Identity.user("lars"))
+    assert [counts("admin"), counts("paul")] == [(1, 1, 1), (1, 0, 1)]
+    people.execute(OPERATOR, registration.create_user, "nora", provider="local")
+    with people.store.read_as(people.actor("admin")) as tx:
+        nobody = list_people(Viewer(tx), PeopleQuery(role="none"))[0]
+    people.execute(OPERATOR, registration.delete_users, ["nora"])
+    assert nobody.total == len(nobody.rows) == 2
 
 
 @pytest.mark.parametrize("max_rare", [0, 10_000])
