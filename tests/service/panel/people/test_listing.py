@@ -108,9 +108,9 @@ def test_what_is_counted_follows_each_change_and_who_reads(people: AccountsHarne
     assert [counts("admin"), counts("paul")] == [(1, 1, 1), (1, 0, 1)]
     people.execute(OPERATOR, registration.create_user, "nora", provider="local")
     with people.store.read_as(people.actor("admin")) as tx:
-        nobody = list_people(Viewer(tx), PeopleQuery(role="none"))[0]
+        without_role = list_people(Viewer(tx), PeopleQuery(role="none"))[0]
     people.execute(OPERATOR, registration.delete_users, ["nora"])
-    assert nobody.total == len(nobody.rows) == 2
+    assert without_role.total == len(without_role.rows) == 2
 
 
 @pytest.mark.parametrize("max_rare", [0, 10_000])
