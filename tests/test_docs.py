@@ -111,6 +111,12 @@ def test_shell_lines_of_the_documents(body: str) -> None:
         elif words[:1] in (["systemctl"], ["journalctl"], ["systemd-analyze"]):
             units = [word for word in words if word.endswith(".service")]
             assert all((ROOT / "deploy" / "systemd" / unit).is_file() for unit in units), line
+        elif words[:1] in (["helm"], ["kubectl"]):
+            named = [word.rpartition("=")[2] for word in words if "deploy/" in word]
+            assert all((ROOT / path).is_file() for path in named), line
+            if "--" in words:
+                assert words[words.index("--") + 1] == "aizen-hub", line
+                parse_arguments(words[words.index("--") + 2 :])
         elif words[:1] == ["tljh-config"]:
             assert words[1] in {"reload", "remove-item", "set"}, line
         elif words[:1] == ["python"]:
@@ -118,7 +124,7 @@ def test_shell_lines_of_the_documents(body: str) -> None:
         else:
             is_other_program = (
                 not words
-                or words[0] in {"cp", "docker", "export", "helm", "kubectl", "pip", "jupyterhub", "python3", "useradd"}
+                or words[0] in {"cp", "docker", "export", "pip", "jupyterhub", "python3", "useradd"}
                 or words[0].startswith("/")
             )
             assert is_other_program, f"no check for this line: {line}"

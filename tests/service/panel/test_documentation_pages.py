@@ -26,6 +26,7 @@ PAGES = (
     "docs/operations",
     "docs/how-to/active-directory",
     "docs/how-to/keycloak",
+    "docs/how-to/kubernetes",
     "docs/how-to/littlest-jupyterhub",
     "deploy/systemd/README",
     "docs/architecture",
