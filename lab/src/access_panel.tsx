@@ -4,7 +4,9 @@ import React from 'react';
 import { Actions } from './actions';
 import { formatAmount, formatDuration, formatPercent, formatTime, shortenId } from './formatting';
 import { accessIcon } from './icons';
+import { Prose } from './outputs/output_renderer';
 import { checkedPanelLink } from './panel_links';
+import { Outlook } from './problems';
 import { IJob, IOwnLimit, IOwnRequest, IOwnRole, ISession, SYSTEM } from './session';
 import { SessionModel } from './session_model';
 import { useModel } from './use_model';
@@ -149,19 +151,49 @@ function LimitItem(props: { limit: IOwnLimit }): JSX.Element {
   );
 }
 
-function Problem(props: { model: SessionModel }): JSX.Element | null {
-  const { problem, isEnded, session } = props.model;
-  if (problem === null) {
+const PROBLEM_TITLES: Partial<Record<Outlook, string>> = {
+  ended: 'Your session has ended',
+  stopped: 'Your server does not run any more'
+};
+
+/** Why nothing is read at present, and how to go on. */
+function Problem(props: { model: SessionModel; actions: Actions }): JSX.Element | null {
+  const { model, actions } = props;
+  const { problem, outlook, session } = model;
+  if (problem === null || outlook === null) {
     return null;
   }
   return (
-    <div className={isEnded ? 'aizen-problem aizen-ended' : 'aizen-problem'} role="alert">
-      <b>{isEnded ? 'Your session has ended' : problem.title}</b>
-      {problem.detail && <div>{problem.detail}</div>}
-      {problem.remedy && <div className="aizen-faint">{problem.remedy}</div>}
-      {!isEnded && session !== null && (
-        <div className="aizen-faint">What is shown below was true at {formatTime(props.model.now.getTime())}.</div>
+    <div className={model.isEnded ? 'aizen-problem aizen-ended' : 'aizen-problem'} role="alert">
+      <b>{PROBLEM_TITLES[outlook] ?? problem.title}</b>
+      {problem.detail && (
+        <div>
+          <Prose text={problem.detail} />
+        </div>
       )}
+      {problem.remedy && (
+        <div className="aizen-faint">
+          <Prose text={problem.remedy} />
+        </div>
+      )}
+      {!model.isEnded && session !== null && (
+        <div className="aizen-faint">What is shown below was true at {formatTime(session.at)}.</div>
+      )}
+      <div className="aizen-buttons">
+        {outlook === 'signed-out' && (
+          <button type="button" className="aizen-primary" onClick={() => actions.reloadPage()}>
+            Reload
+          </button>
+        )}
+        {(outlook === 'ended' || outlook === 'stopped') && (
+          <button type="button" className="aizen-primary" onClick={() => actions.startAgain()}>
+            Start again…
+          </button>
+        )}
+        <button type="button" onClick={() => void model.lookAgain()}>
+          Look again
+        </button>
+      </div>
     </div>
   );
 }
@@ -236,6 +268,24 @@ function Content(props: { model: SessionModel; actions: Actions }): JSX.Element 
   );
 }
 
+/** When the session will stop, as far as that is known. */
+function SessionStop(props: { session: ISession }): JSX.Element | null {
+  const { ends_at, ends_because } = props.session;
+  if (ends_at === null) {
+    return null;
+  }
+  return (
+    <div className="aizen-warning">
+      This session will stop {formatTime(ends_at)}
+      {ends_because && (
+        <>
+          : <Prose text={ends_because} />
+        </>
+      )}
+    </div>
+  );
+}
+
 function AccessView(props: { model: SessionModel; actions: Actions }): JSX.Element {
   const { model } = props;
   useModel(model);
@@ -260,9 +310,10 @@ function AccessView(props: { model: SessionModel; actions: Actions }): JSX.Eleme
             {session.session && `, server since ${formatTime(session.session.started)}`}
           </div>
         )}
+        {session && !model.isEnded && <SessionStop session={session} />}
       </div>
-      <Problem model={model} />
-      <Content model={model} actions={props.actions} />
+      <Problem model={model} actions={props.actions} />
+      {!model.isEnded && <Content model={model} actions={props.actions} />}
     </>
   );
 }

@@ -8,7 +8,8 @@ export const CommandIDs = {
   requestAccess: 'aizen:request-access',
   switchProject: 'aizen:switch-project',
   attachJob: 'aizen:attach-job',
-  stopJob: 'aizen:stop-job'
+  stopJob: 'aizen:stop-job',
+  startAgain: 'aizen:start-again'
 };
 
 /** What buttons do: each is a command, so that the palette, the keyboard and other extensions have it too. */
@@ -21,6 +22,20 @@ export class Actions {
 
   switchProject(): void {
     void this.commands.execute(CommandIDs.switchProject);
+  }
+
+  openAccess(): void {
+    void this.commands.execute(CommandIDs.openAccess);
+  }
+
+  /** Opens the page of the hub that starts servers. */
+  startAgain(): void {
+    void this.commands.execute(CommandIDs.startAgain);
+  }
+
+  /** Loads the page again, with a new login; JupyterLab asks first if something is not saved. */
+  reloadPage(): void {
+    window.location.reload();
   }
 
   stopJob(id: string): void {

@@ -5,7 +5,7 @@ import { ILauncher } from '@jupyterlab/launcher';
 import { CommandIDs } from './actions';
 import { formatPercent, shortenId } from './formatting';
 import { accessIcon } from './icons';
-import { openPanel } from './panel_links';
+import { openHub, openPanel } from './panel_links';
 import { askForRequest } from './request_dialog';
 import { ProblemError } from './service_client';
 import { IJob, SYSTEM } from './session';
@@ -14,6 +14,17 @@ import { SessionModel } from './session_model';
 const CATEGORY = 'Aizen';
 const UNTIL_CLOSED = { autoClose: false } as const;
 const FOR_A_MOMENT = { autoClose: 6_000 } as const;
+
+/** JupyterLab cuts the text of a notification after so many characters, and what helps comes last. */
+const MAX_NOTIFICATION_LENGTH = 140;
+
+async function showProblem(error: ProblemError): Promise<void> {
+  if (error.sentences.length <= MAX_NOTIFICATION_LENGTH) {
+    Notification.error(error.sentences, UNTIL_CLOSED);
+  } else {
+    await showDialog({ title: error.problem.title, body: error.sentences, buttons: [Dialog.okButton()] });
+  }
+}
 
 /** Runs an action of the user and says what failed; returns whether it succeeded. */
 async function reporting(action: () => Promise<void>): Promise<boolean> {
@@ -24,7 +35,7 @@ async function reporting(action: () => Promise<void>): Promise<boolean> {
     if (!(error instanceof ProblemError)) {
       throw error; // one of this program
     }
-    Notification.error(error.sentences, UNTIL_CLOSED);
+    await showProblem(error);
     return false;
   }
 }
@@ -165,12 +176,19 @@ export function addCommands(
     label: 'Stop Job…',
     execute: args => reporting(() => stopJob(model, args.id))
   });
+  commands.addCommand(CommandIDs.startAgain, {
+    label: 'Start Server Again…',
+    caption: 'The page of the hub that stops and starts your servers',
+    icon: accessIcon,
+    execute: () => openHub()
+  });
   const offered = [
     CommandIDs.switchProject,
     CommandIDs.openMyAccess,
     CommandIDs.requestAccess,
     CommandIDs.attachJob
   ];
-  [CommandIDs.openAccess, ...offered].forEach(command => palette?.addItem({ command, category: CATEGORY }));
+  const inPalette = [CommandIDs.openAccess, CommandIDs.startAgain, ...offered];
+  inPalette.forEach(command => palette?.addItem({ command, category: CATEGORY }));
   offered.forEach((command, rank) => launcher?.add({ command, category: CATEGORY, rank }));
 }

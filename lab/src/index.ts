@@ -10,6 +10,7 @@ import { AccessPanel } from './access_panel';
 import { Actions, CommandIDs } from './actions';
 import { addCommands } from './commands';
 import { LocalMemory } from './local_memory';
+import { NoticeHistory } from './notice_history';
 import { INotice } from './notices';
 import { JOB_MIME, JobView } from './outputs/job';
 import { outputFactory } from './outputs/output_renderer';
@@ -21,19 +22,33 @@ import { StatusItem } from './status_item';
 /** Before HTML (60), which front ends without this extension show. */
 const OUTPUT_RANK = 20;
 
+/** Returns the callback of a button that does not dismiss its notice. */
+function keepOpen(action: () => void): (event: MouseEvent) => void {
+  return event => {
+    event.preventDefault();
+    action();
+  };
+}
+
 function showNotice(notice: INotice, actions: Actions): void {
   const { role } = notice;
-  Notification.emit(notice.message, notice.kind, {
-    autoClose: false,
-    actions: role
-      ? [
-          {
-            label: 'Ask again…',
-            callback: () => actions.requestAccess({ role: role.role, scope: role.scope })
-          }
-        ]
-      : []
-  });
+  const buttons: Notification.IAction[] = [];
+  if (role) {
+    buttons.push({
+      label: 'Ask again…',
+      callback: () => actions.requestAccess({ role: role.role, scope: role.scope })
+    });
+  }
+  if (notice.isExplained) {
+    buttons.push({ label: 'Why?', callback: keepOpen(() => actions.openAccess()) });
+  }
+  if (notice.startsAgain) {
+    buttons.push({ label: 'Start again…', callback: keepOpen(() => actions.startAgain()) });
+  }
+  if (notice.reloads) {
+    buttons.push({ label: 'Reload', callback: keepOpen(() => actions.reloadPage()) });
+  }
+  Notification.emit(notice.message, notice.kind, { autoClose: false, actions: buttons });
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -53,7 +68,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       return;
     }
     const settings = app.serviceManager.serverSettings;
-    const model = new SessionModel(new ServiceClient(settings), new LocalMemory(`aizen-lab ${settings.baseUrl}`));
+    const history = new NoticeHistory(new LocalMemory(`aizen-lab ${settings.baseUrl}`));
+    const model = new SessionModel(new ServiceClient(settings), history);
     const actions = new Actions(app.commands);
     addCommands(app, model, palette, launcher);
     app.shell.add(new AccessPanel(model, actions), 'right', { rank: 300, type: 'Access' });

@@ -1,4 +1,4 @@
-import { IMemory } from './session_model';
+import { IMemory } from './notice_history';
 
 /** Remembers lists of texts in the browser; where that is forbidden, until the page is closed. */
 export class LocalMemory implements IMemory {

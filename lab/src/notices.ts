@@ -1,18 +1,26 @@
 /** What the user should be told about, found by comparing what the service said before with what it says now. */
 
 import { formatDuration, formatTime } from './formatting';
-import { IOwnRole, ISession, SYSTEM } from './session';
+import { describeProblem, Outlook } from './problems';
+import { IOwnRole, IProblem, ISession, SYSTEM } from './session';
 
 export interface INotice {
   /** The same notice is shown once. */
   key: string;
   kind: 'success' | 'warning' | 'error' | 'info';
+  /** JupyterLab cuts it after 140 characters: what helps comes first, texts of others last. */
   message: string;
   /** The role that a button asks for again. */
   role?: { role: string; scope: string };
+  /** A button opens *Access*, which says why. */
+  isExplained?: boolean;
+  /** A button leads to the hub, where servers are started. */
+  startsAgain?: boolean;
+  /** A button reloads the page. */
+  reloads?: boolean;
 }
 
-/** A role is announced to end this many seconds before. */
+/** The end of a role or of the session is announced this many seconds before. */
 export const ENDS_SOON_SECONDS = 600;
 
 function inScope(scope: string): string {
@@ -45,7 +53,7 @@ function findDecidedRequests(waitingBefore: ReadonlySet<string>, session: ISessi
       const message =
         held === undefined
           ? `Your request for ${what} was approved, with other access than you asked for: see your roles.${comment}`
-          : `Your request was approved: ${what}${until}.${comment} Your notebooks have it already.`;
+          : `Your request was approved: ${what}${until}. Your notebooks have it already.${comment}`;
       notices.push({ key, kind: 'success', message });
     } else if (request.state === 'denied') {
       notices.push({ key, kind: 'error', message: `Your request was denied: ${what}.${comment}` });
@@ -87,6 +95,40 @@ function findEndedRoles(before: ISession, session: ISession): INotice[] {
     }));
 }
 
+/** Returns the seconds until the session stops, by the clock of the service; null if it is not about to. */
+export function secondsUntilStop(session: ISession): number | null {
+  return session.ends_at === null ? null : (Date.parse(session.ends_at) - Date.parse(session.at)) / 1000;
+}
+
+function findStoppingSession(session: ISession): INotice[] {
+  const left = secondsUntilStop(session);
+  if (session.ends_at === null || left === null || left <= 0 || left > ENDS_SOON_SECONDS) {
+    return [];
+  }
+  const reason = session.ends_because ? ` Reason: ${session.ends_because.replace(/`/g, '').replace(/\.$/, '')}.` : '';
+  const message = `Your session will stop in ${formatDuration(left)}: save your work.${reason}`;
+  return [{ key: `stopping ${session.session?.id} ${session.ends_at}`, kind: 'warning', message, isExplained: true }];
+}
+
+/** Returns the notice of a reading that failed; null where the page goes on by itself. */
+export function findEndNotice(outlook: Outlook, problem: IProblem): INotice | null {
+  const common = { key: `session ${outlook}`, kind: 'error', isExplained: true } as const;
+  switch (outlook) {
+    case 'ended': {
+      const message = 'Your session has ended, and its server may stop soon: save your work, then start again at the hub.';
+      return { ...common, message, startsAgain: true };
+    }
+    case 'stopped':
+      return { ...common, message: 'Your server does not run any more: start it again at the hub.', startsAgain: true };
+    case 'signed-out':
+      return { ...common, message: 'This page is not signed in to your server any more: reload it to go on.', reloads: true };
+    case 'locked':
+      return { ...common, message: describeProblem(problem) };
+    case 'away':
+      return null;
+  }
+}
+
 /**
  * Returns the notices of one reading of the session.
  *
@@ -101,6 +143,7 @@ export function findNotices(
   return [
     ...findDecidedRequests(waitingBefore, session),
     ...findEndingRoles(session),
+    ...findStoppingSession(session),
     ...(sameSession && before.project === session.project ? findEndedRoles(before, session) : [])
   ];
 }

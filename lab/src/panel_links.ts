@@ -1,6 +1,6 @@
-/** Addresses of the panel that may be opened. */
+/** Addresses of panel and hub that may be opened. */
 
-import { PageConfig } from '@jupyterlab/coreutils';
+import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 
 /**
  * Returns an address that a notebook's output names, or null unless it is one of the panel.
@@ -27,4 +27,10 @@ export function openPanel(panel: string, path: string): void {
   if (url !== null) {
     window.open(url, '_blank', 'noopener');
   }
+}
+
+/** Opens the page of the hub where the user's servers are stopped and started. */
+export function openHub(): void {
+  const home = URLExt.join(PageConfig.getOption('hubPrefix') || '/hub/', 'home');
+  window.open(new URL(home, PageConfig.getOption('hubHost') || window.location.origin).href, '_blank', 'noopener');
 }

@@ -1,7 +1,9 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import { describeProblem, SIGNED_OUT } from './problems';
 import { IJob, IProblem, ISession } from './session';
+import { DocumentError, parseJobs, parseSession } from './session_documents';
 
 /** A refusal of the service or of the user server, as the sentence that the user reads. */
 export class ProblemError extends Error {
@@ -10,15 +12,26 @@ export class ProblemError extends Error {
     this.name = 'ProblemError';
   }
 
-  /** What happened and what helps, for a notification; backticks of other channels are left out. */
   get sentences(): string {
-    const parts = [this.message, this.problem.remedy ?? ''].filter(Boolean);
-    return parts.map(part => `${part[0].toUpperCase()}${part.slice(1).replace(/`/g, '').replace(/\.$/, '')}.`).join(' ');
+    return describeProblem(this.problem);
   }
+}
 
-  /** The session of this server is over; nothing but a new server helps. */
-  get isEnd(): boolean {
-    return this.problem.code === 'session-ended' || this.problem.code === 'locked';
+/** Returns what a parser makes of an answer; of another document a problem, which the user reads. */
+function parseAnswer<T>(content: unknown, parse: (content: unknown) => T): T {
+  try {
+    return parse(content);
+  } catch (error) {
+    if (!(error instanceof DocumentError)) {
+      throw error;
+    }
+    throw new ProblemError({
+      title: 'Your server answered something unexpected',
+      detail: error.message,
+      remedy: 'reload this page',
+      code: 'unexpected-answer',
+      status: 0
+    });
   }
 }
 
@@ -39,12 +52,12 @@ export interface IRoleDescription {
 export class ServiceClient {
   constructor(private readonly settings: ServerConnection.ISettings) {}
 
-  getSession(): Promise<ISession> {
-    return this.call<ISession>('session');
+  async getSession(): Promise<ISession> {
+    return parseAnswer(await this.call<unknown>('session'), parseSession);
   }
 
   async listJobs(): Promise<IJob[]> {
-    return (await this.call<{ jobs: IJob[] }>('jobs')).jobs;
+    return parseAnswer(await this.call<unknown>('jobs'), parseJobs);
   }
 
   async listRoles(): Promise<IRoleDescription[]> {
@@ -79,7 +92,12 @@ export class ServiceClient {
       if (!(error instanceof ServerConnection.NetworkError)) {
         throw error;
       }
-      throw new ProblemError({ title: 'Your server does not answer', code: 'unreachable', status: 0 });
+      throw new ProblemError({
+        title: 'Your server does not answer',
+        remedy: 'this page tries again by itself',
+        code: 'unreachable',
+        status: 0
+      });
     }
     let content: unknown;
     try {
@@ -89,6 +107,15 @@ export class ServiceClient {
     }
     if (!response.ok) {
       const problem = content as Partial<IProblem> & { message?: string };
+      // What is not a problem document comes from Jupyter Server or from the hub.
+      if (problem.title === undefined && (response.status === 401 || response.status === 403)) {
+        throw new ProblemError({
+          title: 'This page is not signed in to your server any more',
+          remedy: 'reload it to go on',
+          code: SIGNED_OUT,
+          status: response.status
+        });
+      }
       const title = problem.title ?? problem.message ?? `Your server answered with status ${response.status}`;
       throw new ProblemError({ ...problem, title, status: response.status });
     }

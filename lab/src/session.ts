@@ -39,6 +39,9 @@ export interface ISession {
   requests: IOwnRequest[];
   panel: string;
   at: string;
+  /** When the session will stop, as far as that is known, and why, in words. */
+  ends_at: string | null;
+  ends_because: string | null;
 }
 
 export interface IJob {

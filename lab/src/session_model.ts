@@ -1,37 +1,29 @@
 import { Poll } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { findNotices, INotice } from './notices';
+import { NoticeHistory } from './notice_history';
+import { INotice } from './notices';
+import { isFinal, judgeProblem, Outlook } from './problems';
+import { FIRST_INTERVAL_MS, MAX_BACKOFF_MS, nextInterval } from './reading_interval';
 import { ProblemError, ServiceClient } from './service_client';
 import { IJob, IProblem, ISession } from './session';
 
-const IDLE_MS = 20_000;
-const WAITING_MS = 5_000;
-const RUNNING_MS = 2_000;
-const MAX_BACKOFF_MS = 120_000;
-const MAX_REMEMBERED = 100;
-
-/** Keeps what a page has seen, so that a reload neither loses nor repeats a notice. */
-export interface IMemory {
-  read(key: string): string[];
-  write(key: string, values: string[]): void;
-}
-
-/** The state of this session: read at intervals, shared by everything that shows it. */
+/** The state of this session: read at intervals until it is over, shared by everything that shows it. */
 export class SessionModel {
   constructor(
     readonly client: ServiceClient,
-    private readonly memory: IMemory
+    private readonly history: NoticeHistory
   ) {
     this.poll = new Poll({
       name: 'aizen-lab:session',
       factory: () => this.read(),
-      frequency: { interval: IDLE_MS, backoff: true, max: MAX_BACKOFF_MS },
+      frequency: { interval: FIRST_INTERVAL_MS, backoff: true, max: MAX_BACKOFF_MS },
       standby: 'when-hidden'
     });
     document.addEventListener('visibilitychange', () => {
       if (!document.hidden) {
-        void this.refresh();
+        // Once, also after the end: the user may come back from having started the server again.
+        void this.lookAgain();
       }
     });
   }
@@ -58,8 +50,14 @@ export class SessionModel {
     return this._problem;
   }
 
+  /** What the last reading means for the next ones; null if it did not fail. */
+  get outlook(): Outlook | null {
+    return this._outlook;
+  }
+
+  /** The session is over, and nothing is read any more. */
   get isEnded(): boolean {
-    return this._isEnded;
+    return isFinal(this._outlook);
   }
 
   get panel(): string {
@@ -81,7 +79,15 @@ export class SessionModel {
     return this._jobs.find(job => job.id === id);
   }
 
+  /** Reads now, unless the session is over. */
   async refresh(): Promise<void> {
+    if (!this.isEnded) {
+      await this.lookAgain();
+    }
+  }
+
+  /** Reads once, also after the end; a session that is there again is read at intervals again. */
+  async lookAgain(): Promise<void> {
     await this.poll.refresh();
     await this.poll.tick.catch(() => undefined);
   }
@@ -95,7 +101,7 @@ export class SessionModel {
         throw error;
       }
       this.fail(error);
-      if (!error.isEnd) {
+      if (!this.isEnded) {
         throw error; // so that the poll waits longer each time
       }
     }
@@ -106,41 +112,24 @@ export class SessionModel {
     this._session = session;
     this._jobs = jobs;
     this._problem = null;
-    this._isEnded = false;
+    this._outlook = null;
     this.readAt = Date.now();
-    this.poll.frequency = { ...this.poll.frequency, interval: this.nextInterval() };
+    this.poll.frequency = { ...this.poll.frequency, interval: nextInterval(session, jobs) };
     this._changed.emit();
-    const prefix = session.user;
-    const notices = findNotices(before, session, new Set(this.memory.read(`${prefix} waiting`)));
-    const waiting = session.requests.filter(request => request.state === 'waiting').map(request => request.id);
-    this.memory.write(`${prefix} waiting`, waiting);
-    const seen = this.memory.read(`${prefix} seen`);
-    const fresh = notices.filter(notice => !seen.includes(notice.key));
-    if (fresh.length > 0) {
-      this.memory.write(`${prefix} seen`, [...seen, ...fresh.map(notice => notice.key)].slice(-MAX_REMEMBERED));
-    }
-    fresh.forEach(notice => this._noticed.emit(notice));
+    this.history.afterReading(before, session).forEach(notice => this._noticed.emit(notice));
   }
 
   private fail(error: ProblemError): void {
-    const wasEnded = this._isEnded;
     this._problem = error.problem;
-    this._isEnded = error.isEnd;
+    this._outlook = judgeProblem(error.problem);
+    if (this.isEnded) {
+      void this.poll.stop();
+    }
     this._changed.emit();
-    if (error.isEnd && !wasEnded) {
-      this._noticed.emit({ key: 'session ended', kind: 'error', message: error.sentences });
+    const notice = this.history.afterFailure(this._outlook, error.problem);
+    if (notice !== null) {
+      this._noticed.emit(notice);
     }
-  }
-
-  private nextInterval(): number {
-    if (this._jobs.some(job => job.state === 'running')) {
-      return RUNNING_MS;
-    }
-    const session = this._session;
-    const usual = session?.requests.some(request => request.state === 'waiting') ? WAITING_MS : IDLE_MS;
-    const ends = (session?.roles ?? []).flatMap(role => (role.seconds_left === null ? [] : [role.seconds_left]));
-    // The reading after an end shows it at once.
-    return Math.max(1_000, Math.min(usual, ...ends.map(seconds => 1000 * seconds + 500)));
   }
 
   private readonly poll: Poll;
@@ -149,6 +138,6 @@ export class SessionModel {
   private _session: ISession | null = null;
   private _jobs: IJob[] = [];
   private _problem: IProblem | null = null;
-  private _isEnded = false;
+  private _outlook: Outlook | null = null;
   private readAt = Date.now();
 }

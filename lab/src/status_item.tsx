@@ -1,45 +1,10 @@
 import { ReactWidget } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { formatDuration, formatPercent } from './formatting';
 import { accessIcon } from './icons';
 import { SessionModel } from './session_model';
+import { describeJobs, describeStatus } from './status_text';
 import { useModel } from './use_model';
-
-const SHOWN_BEFORE_SECONDS = 86_400;
-
-/** Returns project, role and the time left of the role that ends first, as the status bar says them. */
-export function describeStatus(model: SessionModel): string {
-  const session = model.session;
-  if (model.isEnded) {
-    return 'session ended';
-  }
-  if (session === null) {
-    return model.problem ? 'access unknown' : '…';
-  }
-  const roles = session.roles
-    .filter(role => role.state === 'effective' && (session.project === null || role.scope === session.project))
-    .map(role => ({ name: role.role, left: model.secondsLeft(role.seconds_left) ?? Infinity }))
-    .filter(role => role.left > 0)
-    .sort((one, other) => one.left - other.left);
-  const project = session.project ?? 'no project';
-  if (roles.length === 0) {
-    return session.project === null ? project : `${project} · no role`;
-  }
-  const [first] = roles;
-  const left = first.left <= SHOWN_BEFORE_SECONDS ? `, ${formatDuration(first.left)} left` : '';
-  const more = roles.length > 1 ? ` +${roles.length - 1}` : '';
-  return `${project} · ${first.name}${left}${more}`;
-}
-
-function describeJobs(model: SessionModel): string {
-  const running = model.jobs.filter(job => job.state === 'running');
-  if (running.length === 0) {
-    return '';
-  }
-  const fraction = running.length === 1 ? running[0].fraction : null;
-  return `${running.length} job${running.length > 1 ? 's' : ''}${fraction === null ? '' : `, ${formatPercent(fraction)}`}`;
-}
 
 function StatusView(props: { model: SessionModel; open: () => void }): JSX.Element {
   const { model } = props;

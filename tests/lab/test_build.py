@@ -59,6 +59,20 @@ def test_the_build_loads_a_file_that_is_there() -> None:
     assert (LAB / "labextension" / build["load"]).is_file()
 
 
+@pytest.mark.needs("lab-build")
+def test_the_modules_that_need_no_page_pass_their_own_tests(tmp_path: Path) -> None:
+    compiler = ["node", "node_modules/typescript/bin/tsc", "-p", "tsconfig.test.json", "--outDir", str(tmp_path)]
+    subprocess.run(compiler, cwd=LAB, check=True, capture_output=True, timeout=300)
+    files = sorted(str(file) for file in (LAB / "tests").glob("*.test.mjs"))
+    environ = os.environ | {"AIZEN_LAB_COMPILED": str(tmp_path)}
+    done = subprocess.run(
+        ["node", "--test", *files], cwd=LAB, env=environ, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    written = sum(Path(file).read_text().count("\ntest(") for file in files)
+    assert f"# pass {written}\n" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.needs("lab-build")
 def test_a_build_from_the_locked_packages_is_the_committed_one(tmp_path: Path) -> None:
