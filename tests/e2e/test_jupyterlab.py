@@ -165,7 +165,7 @@ def test_from_a_refusal_to_a_running_job_that_survives_a_reload(demo: Demo, rita
     rita.execute_command("Attach to Job…")
     attached = rita.notebook.locator(".jp-Cell:has-text('%aizen attach') .aizen-job")
     expect(attached).to_have_attribute("data-state", "running")
-    rita.panel.get_by_role("button", name="Stop start training slow").click()
+    attached.get_by_role("button", name="Stop").click()
     rita.page.get_by_role("button", name="Stop it").click()
     expect(attached).to_have_attribute("data-state", "stopped")
     assert rita.own_complaints() == []
@@ -196,14 +196,18 @@ def test_the_project_is_switched_and_kernel_and_panel_agree(folder: Path, rita: 
         expect(rita.panel).to_contain_text(f"rita, project {name}")
         rita.run_cell("whoami")
         expect(rita.notebook.locator(".jp-OutputArea-output").first).to_contain_text(name)
-        assert rita.get("api/sessions")[0]["kernel"]["id"] == kernel
+        assert kernel_id() == kernel
+
+    def kernel_id() -> str:
+        [found] = [session["kernel"]["id"] for session in rita.get("api/sessions") if session["path"] == "switch.ipynb"]
+        return str(found)
 
     add_project(folder, "pricing")
     rita.write_notebook("switch.ipynb")
     rita.open_lab("switch.ipynb")
     rita.run_cell("whoami")
     expect(rita.notebook.locator(".jp-OutputArea-output").first).to_contain_text(PROJECT)
-    [kernel] = [s["kernel"]["id"] for s in rita.get("api/sessions") if s["path"] == "switch.ipynb"]
+    kernel = kernel_id()
     rita.execute_command("Switch Project…")
     rita.switch_project("pricing")
     expect(rita.toast("The project of this server is pricing.")).to_be_visible()
