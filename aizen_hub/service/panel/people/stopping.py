@@ -31,6 +31,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _SHOWN_SCOPES = 5
+_SHOWN_ACCOUNTS = 10
 
 
 class StopForm(Form):
@@ -66,7 +67,8 @@ async def _show_stop(
             "ends": _by_kind(ends.rows) if ends is not None else {},
             "more": ends is not None and ends.data["more"],
             "kept": list_access(viewer.tx, head["identity"], limit=_SHOWN_SCOPES),
-            "accounts": _controlled_accounts(viewer.tx, head["identity"]),
+            "accounts": (controlled := _controlled_accounts(viewer.tx, head["identity"]))[:_SHOWN_ACCOUNTS],
+            "more_accounts": len(controlled) > _SHOWN_ACCOUNTS,
             "durations": [(value, label) for value, label, _ in DURATIONS],
             "reason": reason,
             "duration": duration,
@@ -90,9 +92,10 @@ def _by_kind(rows: tuple[tuple[Any, ...], ...]) -> dict[str, list[tuple[Any, ...
 
 
 def _controlled_accounts(tx: ReadTransaction, identity: Identity) -> list[str]:
+    """Return the first service accounts that a person controls, and one more than are shown."""
     accounts = tables.service_accounts
     query = select(accounts.c.name).where(accounts.c.controller == str(identity), accounts.c.active)
-    return list(tx.conn.execute(query.order_by(accounts.c.name).limit(10)).scalars())
+    return list(tx.conn.execute(query.order_by(accounts.c.name).limit(_SHOWN_ACCOUNTS + 1)).scalars())
 
 
 async def stop_now(ctx: RequestContext) -> RawResponse:

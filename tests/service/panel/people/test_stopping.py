@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from aizen_hub.accounts.service_accounts import accounts
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.panel.identity_rows import find_lock
+from aizen_hub.service.panel.people import stopping
+from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
 from tests.service.panel.people.test_person import text_of
@@ -15,6 +18,10 @@ from tests.service.panel.people.test_person import text_of
 
 def seed(tx: WriteTransaction) -> None:
     locks.lock_target(tx, LockTarget.IDENTITY, "user:rob", reason="Laptop reported stolen")
+    for name in ("nightly", "weekly"):
+        accounts.create_service_account(tx, name)
+        rows = tables.service_accounts
+        tx.conn.execute(rows.update().where(rows.c.name == name).values(controller="user:eve"))
 
 
 def is_stopped(panel: PanelService, name: str) -> bool:
@@ -29,6 +36,14 @@ def test_the_preview_lists_what_ends_and_what_is_kept(panel: PanelService) -> No
     assert "gpu in p1" in page
     assert "1 role PROJECT_EXECUTOR in p1" in page
     assert "eve cannot sign in" in page
+
+
+def test_service_accounts_that_go_on_are_named_and_a_cut_is_said(
+    panel: PanelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "nightly , weekly belong to eve and work on" in text_of(panel.get("boss", "people/eve/stop"))
+    monkeypatch.setattr(stopping, "_SHOWN_ACCOUNTS", 1)
+    assert "nightly and more belong to eve and work on" in text_of(panel.get("boss", "people/eve/stop"))
 
 
 def test_stopping_needs_a_reason_and_keeps_what_was_typed(panel: PanelService) -> None:
