@@ -36,6 +36,22 @@ def find_hint(arguments: Sequence[str], commands: Mapping[str, Collection[str]])
     return None
 
 
+def find_option_hint(option: str, command_path: str) -> str | None:
+    """Return what to do instead of an option that a command does not have, or None.
+
+    Parameters
+    ----------
+    option : str
+        With its hyphens.
+    command_path : str
+        The words of the command, without ``aizen-hub``.
+    """
+    for hint in _load()["options"]:
+        if hint["option"] == option and command_path in hint.get("commands", (command_path,)):
+            return str(hint["instead"])
+    return None
+
+
 @cache
 def _load() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("hints.yaml").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from aizen_hub import __version__
 from aizen_hub.cli.contexts import ContextError
 from aizen_hub.cli.examples import add_examples
 from aizen_hub.cli.exit_codes import ExitCode, report_problem
-from aizen_hub.cli.hints import find_hint
+from aizen_hub.cli.hints import find_hint, find_option_hint
 from aizen_hub.cli.name_completion import add_name_completion
 from aizen_hub.problems import Problem
 from aizen_hub.settings import ConfigurationError
@@ -136,6 +136,12 @@ def hint_for(arguments: list[str]) -> str | None:
     )
 
 
+def _hint_of(error: click.UsageError) -> str | None:
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        return find_option_hint(error.option_name, error.ctx.command_path.partition(" ")[2])
+    return hint_for(sys.argv[1:])
+
+
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     try:
@@ -147,7 +153,7 @@ def main() -> None:
         status = ExitCode.ERROR
     except click.ClickException as error:
         error.show()
-        if isinstance(error, click.UsageError) and (hint := hint_for(sys.argv[1:])) is not None:
+        if isinstance(error, click.UsageError) and (hint := _hint_of(error)) is not None:
             print(f"  here: {hint}", file=sys.stderr)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 import click
 import pytest
 
 from aizen_hub.cli import hints
-from aizen_hub.cli.main import COMMANDS, cli, hint_for
+from aizen_hub.cli.exit_codes import ExitCode
+from aizen_hub.cli.main import COMMANDS, cli, hint_for, main
 
 PAIRS = list(hints._pairs())
 
@@ -54,3 +56,29 @@ def test_each_hint_names_a_command_that_exists() -> None:
         command = cli.get_command(root, words[0])
         if isinstance(command, click.Group):
             assert words[1] in command.commands, instead
+
+
+@pytest.mark.parametrize(("typed", "named"), [
+    ("session list --as rita", "`whoami`"),
+    ("request ask X --dry-run", "request withdraw"),
+    ("keys list --dry-run", "only commands that change access"),
+])  # fmt: skip
+def test_an_option_that_a_command_lacks_gets_a_hint(
+    typed: str, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["aizen-hub", *typed.split()])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == ExitCode.USAGE
+    assert named in capsys.readouterr().err
+
+
+def test_option_hints_are_about_commands_that_lack_the_option() -> None:
+    for hint in hints._load()["options"]:
+        for path in hint.get("commands", ()):
+            command: click.Command | None = cli
+            for word in path.split():
+                assert isinstance(command, click.Group)
+                command = command.get_command(click.Context(command), word)
+            assert command is not None, path
+            assert not any(hint["option"] in option.opts for option in command.params), path

@@ -14,6 +14,7 @@ from aizen_hub.cli.options import qualified_identity
 from aizen_hub.cli.output import Output, output_option, show_message, show_object, show_result, show_rows
 from aizen_hub.cli.values import START, timestamp
 from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.problems import Denied
 
 _LISTED = ("command", "scope", "role", "until", "description")
 
@@ -108,16 +109,31 @@ def what_if(
 
 @click.command()
 @pass_client
+@click.option("--as", "user", help="Show another user, as an administrator.")
+@click.option("--project", help="With --as: as an administrator of this project; default: system-wide.")
 @output_option
-def whoami(client: SyncClient, output: Output) -> int:
-    """Show your user name and your roles."""
-    me = client.get(api_path("me"))
+def whoami(client: SyncClient, user: str | None, project: str | None, output: Output) -> int:
+    """Show your user name and your roles with their ends."""
+    if project is not None and user is None:
+        raise click.UsageError("--project goes with --as: your own roles are shown in all projects")
+    me = client.get(api_path("me")) if user is None else _find_person(client, user, project)
     if output.is_document:
         output.show_document(me)
         return ExitCode.DONE
     show_message(f"{me['user']} ({me['display_name']})")
     show_rows(output, ("role", "scope", "until", "via"), me["roles"])
     return ExitCode.DONE
+
+
+def _find_person(client: SyncClient, name: str, project: str | None) -> dict[str, Any]:
+    """Return another user in the form of one's own; raises Denied to those who may not see the roles."""
+    data = client.get(api_path("users", name, project=project))["data"]
+    if "assignments" not in data:
+        raise Denied(
+            f"you may see that `{name}` exists, and not which roles `{name}` has",
+            remedy="ask about one project that you administer with --project" if project is None else None,
+        )
+    return {"user": data["id"], "display_name": data["username"], "roles": data["assignments"]}
 
 
 def _question(what: str, project: str | None) -> dict[str, str]:
