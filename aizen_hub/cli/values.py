@@ -86,6 +86,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
+def local_timestamp(moment: datetime) -> str:
+    """Return an end in the zone of this machine, in which the answer then shows it."""
+    return moment.astimezone().isoformat(timespec="seconds")
+
+
 class MomentType(click.ParamType):
     """A time option; its value is a ``datetime`` with a time zone."""
 

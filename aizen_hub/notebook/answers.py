@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +14,7 @@ from aizen_hub.notebook.display.renderable import Notice, Renderable
 from aizen_hub.notebook.display.result import CommandResult, as_list
 from aizen_hub.notebook.display.tables import format_cell
 from aizen_hub.notebook.errors import AizenError, ProblemResponseError
+from aizen_hub.notebook.local_days import end_of_day
 from aizen_hub.notebook.question import Question, QuestionKind
 from aizen_hub.notebook.transport import RESPONSE_SECONDS
 
@@ -117,7 +117,7 @@ def _request(question: Question, runner: CommandRunner) -> Renderable:
     if question.lasts:
         body["duration"] = question.lasts
     if question.until:
-        end = _end_of_day(question.until)
+        end = end_of_day(question.until)
         if end is None:
             return Notice(f"`{question.until}` is not a day", "write a day such as 2027-01-31, or `for 4h`")
         body["until"] = end
@@ -139,15 +139,6 @@ def _ask_about_permission(question: Question, client: NotebookClient) -> dict[st
     data = explained.get("data") or {}
     answer = {name: data.get(name) for name in ("permission", "scope", "allowed", "sentence", "who_can_grant")}
     return answer | {"role": data.get("least_role")}
-
-
-def _end_of_day(text: str) -> str | None:
-    """Return the end of a day in the time of this server."""
-    try:
-        next_day = date.fromisoformat(text) + timedelta(days=1)
-        return datetime.combine(next_day, time.min).astimezone().isoformat()
-    except (ValueError, OverflowError):
-        return None
 
 
 _ANSWERS: Mapping[QuestionKind, Callable[[Question, CommandRunner], Renderable]] = {

@@ -19,6 +19,7 @@ from aizen_hub.notebook.errors import (
     ServiceUnreachableError,
 )
 from aizen_hub.notebook.files import find_file_names, read_file
+from aizen_hub.notebook.local_days import find_day_ends
 from aizen_hub.notebook.role_token import RoleTokenSource
 from aizen_hub.notebook.transport import RESPONSE_SECONDS, HttpResponse, Transport
 
@@ -82,7 +83,7 @@ class NotebookClient:
     def run(self, line: str) -> Iterator[dict[str, Any]]:
         """Send one command line and yield its events: ``decision``, then ``progress`` and ``log``, finally ``end``.
 
-        Files that the line names are read here and sent with it.
+        Files that the line names are read here and sent with it, and when the days that it names end here.
 
         Raises
         ------
@@ -98,6 +99,8 @@ class NotebookClient:
         body: dict[str, Any] = {"text": line}
         if files := self._read_named_files(line):
             body["files"] = files
+        if days := find_day_ends(line):
+            body["day_ends"] = days
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/x-ndjson, application/json",

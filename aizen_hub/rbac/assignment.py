@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from aizen_hub.rbac.identity import Identity
@@ -15,6 +15,10 @@ class Interval:
 
     starts: datetime | None = None
     ends: datetime | None = None
+
+    def to_utc(self) -> Interval:
+        """Return the same interval with both times in UTC, for times that came in another zone."""
+        return Interval(*(None if time is None else time.astimezone(UTC) for time in (self.starts, self.ends)))
 
     def includes(self, now: datetime) -> bool:
         return (self.starts is None or self.starts <= now) and (self.ends is None or now < self.ends)

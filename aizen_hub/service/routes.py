@@ -26,6 +26,7 @@ from aizen_hub.service.api.identities import (
     linked_logins,
     mapping_rules,
     name_release,
+    user_import,
     user_stop,
     users,
 )
@@ -83,6 +84,7 @@ def routes() -> tuple[Route, ...]:
         *operations.ROUTES,
         *authzen.ROUTES,
         *remote_workers.ROUTES,
+        *user_import.ROUTES,
         *user_stop.ROUTES,
         *token_revocation.ROUTES,
         *activate.ROUTES,

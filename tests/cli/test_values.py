@@ -11,7 +11,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from aizen_hub.cli.values import Meaning, end_options, parse_duration, parse_moment, parse_size, timestamp
+from aizen_hub.cli.values import (
+    Meaning,
+    end_options,
+    local_timestamp,
+    parse_duration,
+    parse_moment,
+    parse_size,
+    timestamp,
+)
 
 NOW = datetime(2026, 12, 1, 15, 30, tzinfo=UTC)  # 16:30 in Berlin
 
@@ -110,3 +118,9 @@ def test_an_end_is_a_moment_or_a_duration_and_not_both() -> None:
     assert timedelta(days=7) - abs(datetime.fromisoformat(text.strip()) - datetime.now(UTC)) < timedelta(minutes=5)
     assert run("--for", "0d")[0] == 2
     assert run("--for", "7d", "--until", "eod")[0] == 2
+
+
+def test_an_end_is_sent_with_the_zone_of_this_machine() -> None:
+    end = parse_moment("2026-12-31", Meaning.END, NOW)
+    assert local_timestamp(end) == "2027-01-01T00:00:00+01:00"
+    assert timestamp(end) == "2026-12-31T23:00:00+00:00"

@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, insert, or_, select
@@ -27,6 +27,7 @@ from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.end_time import describe_end
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def request_access(
     target_scope = SYSTEM if scope == SYSTEM else normalization.canonical_name(scope, NameKind.PROJECT)
     if until is not None and until <= tx.now:
         raise BadInput("the access would have ended already")
+    ends = "" if until is None else f" until {describe_end(until)}"
+    until = None if until is None else until.astimezone(UTC)
     requester = tx.actor.identity
     request_checks.require_assignable(requested_role, target_scope, requester)
     own_requests = request_settlement.waiting_requests(tx, _p.c.requested_by == str(requester))
@@ -112,7 +115,7 @@ def request_access(
     alert = {**payload, "by": requester.name, "request": request_id[:_SHORT_ID], "expires": expires, "page": page}
     alert_users(tx, approvers, AlertEvent.ACCESS_REQUESTED, alert)
     return message_result(
-        f"requested {requested_role.name} in {messages.describe_scope(target_scope)}: "
+        f"requested {requested_role.name} in {messages.describe_scope(target_scope)}{ends}: "
         f"request {request_id[:_SHORT_ID]} waits for a user who can grant it",
         request=request_id,
         state="waiting",

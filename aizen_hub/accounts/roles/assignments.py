@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
@@ -23,6 +23,7 @@ from aizen_hub.rbac.escalation import MissingRightKind
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind, project_of
 from aizen_hub.store import tables
+from aizen_hub.validation.end_time import describe_end
 from aizen_hub.wording import NAME_PROJECT
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def grant_roles(
     scope : str or None
         The project for project roles, None if none is set; a role that exists only in the system is granted there.
     interval : Interval
-        From when (inclusive) until when (exclusive), UTC.
+        From when (inclusive) until when (exclusive); the answer shows the end in the zone in which it is given.
     confirmed : bool
         This executes a pending change, so it cannot wait for a second user.
     versions : mapping of str to int, optional
@@ -75,6 +76,8 @@ def grant_roles(
         A custom role was changed since the change was requested.
     """
     check_interval(tx, interval)
+    until = "" if interval.ends is None else f" until {describe_end(interval.ends)}"
+    interval = interval.to_utc()
     grants = [(role, resolve_scope(tx, role, scope)) for role in get_roles(tx, roles)]
     present_versions = custom_role_versions(tx, [role.name for role, _ in grants])
     if versions is not None and versions != present_versions:
@@ -116,7 +119,6 @@ def grant_roles(
                 granted.append(role.name)
     if not granted:
         return message_result(f"`{grantee.name}` already has {', '.join(role.name for role, _ in grants)}", granted=[])
-    until = "" if interval.ends is None else f" until {interval.ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     sentence = f"granted {', '.join(granted)} to `{grantee.name}`{until}"
     return message_result(sentence, granted=granted, identity=str(grantee))
 

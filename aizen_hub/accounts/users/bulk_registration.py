@@ -86,6 +86,13 @@ def plan_registration(tx: ActorTransaction, rows: Sequence[TableRow]) -> Registr
     )
 
 
+def count_local_accounts(tx: ReadTransaction, plan: RegistrationPlan) -> int:
+    """Return how many of the new people have a local account, and so need an activation link."""
+    local = {item.name for item in tx.settings.providers if item.kind == identities.LOCAL_KIND}
+    default = tx.settings.registration_provider
+    return sum((row.entry.get("provider") or default) in local for row in plan.new)
+
+
 def register_batch(
     tx: WriteTransaction,
     rows: Sequence[TableRow],

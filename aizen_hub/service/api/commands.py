@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from aizen_hub.accounts.command_handlers import execute_account_command
@@ -12,6 +13,7 @@ from aizen_hub.authorization.decisions.evaluation import RequestedGrant
 from aizen_hub.catalogs.catalog import Executor
 from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
+from aizen_hub.commands.local_ends import with_local_ends
 from aizen_hub.problems import (
     BadInput,
     CommandSyntaxError,
@@ -57,6 +59,8 @@ async def execute_command(ctx: RequestContext) -> JsonResponse | NdjsonResponse:
     """Decide one command, and execute it here or at the core."""
     _use_body_project(ctx)
     command = await _parse(ctx, ctx.body.text, "/text")
+    if ctx.body.day_ends:
+        command = with_local_ends(command, ctx.body.day_ends, datetime.now(UTC))
     request = _decision_request(ctx, command)
     if command.entry.executor is Executor.ACCOUNTS:
         return await _execute_here(ctx, command, request)

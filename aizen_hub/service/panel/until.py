@@ -10,6 +10,7 @@ from aizen_hub.service.http.form import Typed
 from aizen_hub.service.panel.form_errors import FieldError
 from aizen_hub.service.panel.formatting import format_day, last_moment
 from aizen_hub.validation.duration import format_duration, parse_duration
+from aizen_hub.validation.end_time import is_end_in_some_zone
 
 NO_END = "none"
 ON_DATE = "date"
@@ -21,10 +22,11 @@ class UntilFields(Schema):
 
     until: Typed = ""
     until_date: Typed = ""
+    until_moment: Typed = ""
 
     def read_end(self, now: datetime) -> datetime | None:
         """Return the chosen end, as `parse_until` does."""
-        return parse_until(self.until, self.until_date, now)
+        return parse_until(self.until, self.until_date, now, moment=self.until_moment)
 
 
 class GrantFields(UntilFields):
@@ -74,7 +76,13 @@ def presets(
 
 
 def parse_until(
-    choice: str, date: str, now: datetime, longest: datetime | None = None, *, field: str = "until"
+    choice: str,
+    date: str,
+    now: datetime,
+    longest: datetime | None = None,
+    *,
+    field: str = "until",
+    moment: str = "",
 ) -> datetime | None:
     """Return the end that a form names, exclusive; None for no end.
 
@@ -84,6 +92,8 @@ def parse_until(
         What the picker sent: a preset, any duration, or ``date``, and the last day.
     field : str
         The field of the error.
+    moment : str
+        When that day ends in the zone of the reader, which the script of the page adds; empty: in UTC.
 
     Raises
     ------
@@ -97,7 +107,7 @@ def parse_until(
     duration = parse_duration(choice)
     ends = {"quarter": _end_of_quarter(now), "longest": longest}.get(choice) if duration is None else now + duration
     if choice in (ON_DATE, ""):
-        ends = _end_of_day(date, field)
+        ends = _end_of_day(date, moment, field)
     if ends is None:
         raise FieldError(field, "choose until when")
     if ends <= now:
@@ -107,8 +117,12 @@ def parse_until(
     return ends
 
 
-def _end_of_day(text: str, field: str) -> datetime:
+def _end_of_day(text: str, moment: str, field: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        end = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        local = datetime.fromisoformat(moment).astimezone(UTC) if moment else end
     except (ValueError, OverflowError):
         raise FieldError(field, "write a day such as 2027-01-31") from None
+    if moment and not is_end_in_some_zone(text, local, local):
+        raise FieldError(field, "choose the day again")
+    return local

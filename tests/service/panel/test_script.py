@@ -84,6 +84,16 @@ def test_a_date_selects_its_choice(browser: PanelBrowser) -> None:
     assert page.locator("input[name=until][value=date]").is_checked()
 
 
+@pytest.mark.parametrize(
+    ("timezone", "moment"),
+    [("UTC", "2030-02-01T00:00:00.000Z"), ("Asia/Tokyo", "2030-01-31T15:00:00.000Z")],
+)
+def test_a_date_ends_in_the_zone_of_the_reader(browser: PanelBrowser, timezone: str, moment: str) -> None:
+    page = browser.open("projects/p1", "ada", timezone=timezone).page
+    page.fill("#until_date", "2030-01-31")
+    assert page.locator("input[name=until_moment]").input_value() == moment
+
+
 def test_a_file_is_read_into_its_field(browser: PanelBrowser) -> None:
     page = browser.open("projects/p1/settings", "ada").page
     page.set_input_files("#config-file", {"name": "a.json", "mimeType": "text/plain", "buffer": b'[{"id": "rob"}]'})

@@ -51,6 +51,24 @@ def test_a_choice_is_read(choice: str, date: str, expected: datetime | None) -> 
 
 
 @pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("", datetime(2026, 12, 25, tzinfo=UTC)),
+        ("2026-12-24T23:00:00.000Z", datetime(2026, 12, 24, 23, tzinfo=UTC)),
+        ("2026-12-25T05:00:00.000Z", datetime(2026, 12, 25, 5, tzinfo=UTC)),
+    ],
+)
+def test_a_day_ends_in_the_zone_of_the_reader(moment: str, expected: datetime) -> None:
+    assert parse_until("date", "2026-12-24", NOW, moment=moment) == expected
+
+
+@pytest.mark.parametrize("moment", ["soon", "2027-12-25T05:00:00.000Z", "2026-12-24T05:00:00.000Z"])
+def test_a_moment_of_another_day_is_refused(moment: str) -> None:
+    with pytest.raises(FieldError, match="day"):
+        parse_until("date", "2026-12-24", NOW, moment=moment)
+
+
+@pytest.mark.parametrize(
     ("choice", "date", "longest", "part"),
     [
         ("", "", None, "choose"),

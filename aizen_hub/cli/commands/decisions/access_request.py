@@ -11,7 +11,7 @@ from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.output import Output, output_option, show_result
 from aizen_hub.cli.short_ids import resolve_id
-from aizen_hub.cli.values import end_options, timestamp
+from aizen_hub.cli.values import end_options, local_timestamp
 from aizen_hub.client.sync_client import SyncClient
 
 
@@ -84,4 +84,4 @@ def _whole_id(sender: ChangeSender, text: str) -> str:
 
 
 def _until_field(ends: datetime | None) -> dict[str, str]:
-    return {} if ends is None else {"until": timestamp(ends)}
+    return {} if ends is None else {"until": local_timestamp(ends)}

@@ -9,7 +9,7 @@ import click
 from aizen_hub.cli.change_sender import ChangeSender, pass_sender
 from aizen_hub.cli.connection import api_path
 from aizen_hub.cli.options import qualified_identity
-from aizen_hub.cli.values import START, TIME_HELP, end_options, timestamp
+from aizen_hub.cli.values import START, TIME_HELP, end_options, local_timestamp
 
 
 @click.command()
@@ -35,7 +35,7 @@ def grant(
     not to yourself; a denial names what is missing. A protected role takes effect when an authorized user confirms it.
     """
     body = {"roles": list(roles), "scope": project, "identity": qualified_identity(identity), "reason": reason}
-    body |= {key: timestamp(value) for key, value in (("starts", starts), ("ends", ends)) if value}
+    body |= {key: local_timestamp(value) for key, value in (("starts", starts), ("ends", ends)) if value}
     return sender.finish("POST", api_path("assignments"), body)
 
 

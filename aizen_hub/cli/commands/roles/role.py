@@ -12,7 +12,7 @@ from aizen_hub.cli.connection import api_path, pass_client
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.options import qualified_identity
 from aizen_hub.cli.output import Output, output_option, show_result
-from aizen_hub.cli.values import end_options, parse_size, timestamp
+from aizen_hub.cli.values import end_options, local_timestamp, parse_size
 from aizen_hub.client.sync_client import SyncClient
 
 BRIEF = ("role", "scope", "identity", "until", "granted_by")
@@ -162,7 +162,7 @@ def assign(
     if len(identities) != 1:
         raise click.UsageError("use exactly one of --user, --group and --service-account")
     body: dict[str, Any] = {"roles": list(roles), "scope": project, "identity": identities[0], "reason": reason}
-    body |= {} if ends is None else {"ends": timestamp(ends)}
+    body |= {} if ends is None else {"ends": local_timestamp(ends)}
     return sender.finish("POST", api_path("assignments"), body)
 
 

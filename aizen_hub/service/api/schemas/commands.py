@@ -6,22 +6,26 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from aizen_hub.api_models.schema import Name, ResponseModel, Schema
+from aizen_hub.api_models.schema import Name, ResponseModel, Schema, Timestamp
 
 MAX_TEXT = 8 << 10
 MAX_FILE = 1 << 20
 MAX_FILES = 8
+MAX_DAYS = 8
+Day = Annotated[str, Field(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}|eod)$")]
 
 
 class CommandText(Schema):
     """One command line, with the content of the files it names (R111).
 
-    ``project`` is for principals without a session; a session has its own.
+    ``project`` is for principals without a session; a session has its own. ``day_ends`` says when a day that the line
+    names as an end, or ``eod``, ends in the caller's time zone; without it days are those of UTC.
     """
 
     text: Annotated[str, Field(max_length=MAX_TEXT)]
     project: Name | None = None
     files: Annotated[dict[Name, Annotated[str, Field(max_length=MAX_FILE)]], Field(max_length=MAX_FILES)] | None = None
+    day_ends: Annotated[dict[Day, Timestamp], Field(max_length=MAX_DAYS)] | None = None
 
 
 class DecisionRequestBody(Schema):

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from aizen_hub.api_models.schema import Label, Name, Note, ProviderName, ResponseModel, Schema
 
+MAX_TABLE = 1 << 20
+
 
 class AlertChannels(Schema):
     """Channels by which a user receives alerts."""
@@ -66,3 +68,13 @@ class LinkQuery(Schema):
     """How to deliver an activation link: shown if the caller may see it and else by mail, or by mail in any case."""
 
     delivery: Literal["auto", "mail"] = "auto"
+
+
+class UserImport(Schema):
+    """People to register: CSV with a header, or a users file.
+
+    ``mail_links`` sends each new local account that has an address its activation link.
+    """
+
+    table: Annotated[str, Field(max_length=MAX_TABLE)]
+    mail_links: bool = False

@@ -116,7 +116,7 @@ async def approve_request(ctx: RequestContext) -> RawResponse:
             row = access_requests.get_visible_request(tx, request_id)
             asked = row.payload.get("until")
             longest = None if asked is None else datetime.fromisoformat(asked)
-            ends = parse_until(body.until, body.until_date, tx.now, longest)
+            ends = parse_until(body.until, body.until_date, tx.now, longest, moment=body.until_moment)
             scope = row.payload["scope"]
             before = bulk_grants.former_assignment(tx, approval.give, scope, Identity.parse(row.requested_by))
             result = access_requests.approve_request(

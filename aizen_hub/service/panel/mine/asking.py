@@ -49,6 +49,7 @@ class AskAccessForm(Form):
     because: Typed = ""
     until: Typed = ""
     until_date: Typed = ""
+    until_moment: Typed = ""
 
 
 class _Request(Schema):
@@ -114,7 +115,7 @@ async def ask_for_access(ctx: RequestContext) -> RawResponse:
             raise FieldError("project", "this is not the name of a project")
 
         def operation(tx: WriteTransaction) -> Result:
-            ends = until.parse_until(body.until, body.until_date, tx.now)
+            ends = until.parse_until(body.until, body.until_date, tx.now, moment=body.until_moment)
             return access_requests.request_access(tx, request.role, scope, reason=request.because, until=ends)
 
         await authorized_value(ctx, operation)

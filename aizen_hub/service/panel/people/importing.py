@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from aizen_hub.accounts import identities
-from aizen_hub.accounts.users.bulk_registration import RegistrationPlan, RowState, plan_registration
+from aizen_hub.accounts.users.bulk_registration import (
+    RegistrationPlan,
+    RowState,
+    count_local_accounts,
+    plan_registration,
+)
 from aizen_hub.commands.users_table import read_users_table
 from aizen_hub.operations.people_import import KIND, PeopleImport
 from aizen_hub.operations.records import get_visible_operation, request_cancellation
@@ -68,7 +72,7 @@ async def preview_import(ctx: RequestContext) -> RawResponse:
             "new": plan.rows_in(RowState.NEW),
             "registered": plan.rows_in(RowState.REGISTERED),
             "faulty": plan.rows_in(RowState.FAULTY),
-            "local": _count_local(viewer.tx, plan),
+            "local": count_local_accounts(viewer.tx, plan),
         }
 
     change = show_page(ctx, "people/import_preview.html", read, pool=ctx.service.pools.queries)
@@ -85,13 +89,6 @@ def _read_plan(tx: ActorTransaction, text: str) -> RegistrationPlan:
     except BadInput as problem:
         raise at_field("table", problem, tx.catalog.command_with_handler) from None
     return plan_registration(tx, rows)
-
-
-def _count_local(tx: ActorTransaction, plan: RegistrationPlan) -> int:
-    """Return how many of the new people have a local account, and so need a link."""
-    local = {item.name for item in tx.settings.providers if item.kind == identities.LOCAL_KIND}
-    default = tx.settings.registration_provider
-    return sum((row.entry.get("provider") or default) in local for row in plan.new)
 
 
 async def start_import(ctx: RequestContext) -> RawResponse:

@@ -110,12 +110,24 @@ function requestHeaders() {
   return { "HX-Request": "true", ...JSON.parse(document.body.getAttribute("hx-headers") ?? "{}") };
 }
 
+// A day ends in the reader's zone: the hidden field beside a date holds that moment.
+function setMoment(hidden) {
+  const field = hidden.closest("fieldset").querySelector(`input[name="${hidden.dataset.endOf}"]`);
+  const [year, month, day] = field.value.split("-").map(Number);
+  hidden.value = field.value ? new Date(year, month - 1, day + 1).toISOString() : "";
+}
+
 function prepare(root) {
   root.querySelectorAll("time[data-az]").forEach(localize);
   root.querySelectorAll("[data-tokens]").forEach(makeTokens);
   root.querySelectorAll("[data-copy], [data-dismiss], [data-file-for], [data-tick-all]").forEach((element) => {
     element.hidden = false;
   });
+  root.querySelectorAll("input[data-ends]").forEach((field) => {
+    const last = new Date(new Date(field.dataset.ends).getTime() - 1000);
+    field.value = `${last.getFullYear()}-${two(last.getMonth() + 1)}-${two(last.getDate())}`;
+  });
+  root.querySelectorAll("input[data-end-of]").forEach(setMoment);
   root.querySelectorAll("input[data-here]").forEach((field) => {
     field.value = location.href;
   });
@@ -157,6 +169,7 @@ document.addEventListener("input", (event) => {
     const choice = event.target.closest("fieldset").querySelector(`input[type=radio][value="${selects}"]`);
     if (choice) choice.checked = true;
   }
+  event.target.closest("fieldset")?.querySelectorAll("input[data-end-of]").forEach(setMoment);
 });
 
 document.addEventListener("change", async (event) => {
