@@ -107,9 +107,24 @@ class MailSettings(_Section):
 class AlertSettings(_Section):
     mail: MailSettings | None = None
     webhook_url: str | None = None
+    webhook_url_file: Path | None = None
     webhook_secret_file: Path | None = None
     # Sent alerts are forgotten after 30 days; a longer notice would be sent twice.
     expiry_notice_hours: Annotated[int, Field(ge=1, le=720)] = 72
+
+    @property
+    def has_webhook(self) -> bool:
+        return self.webhook_url is not None or self.webhook_url_file is not None
+
+    def read_webhook_url(self) -> str | None:
+        """Return the address of the webhook, from its file where one is named; None where there is none.
+
+        Raises
+        ------
+        SecretFileError
+            The file of the address cannot be used.
+        """
+        return self.webhook_url if self.webhook_url_file is None else read_password(self.webhook_url_file)
 
 
 class ProviderSettings(_Section):

@@ -20,6 +20,7 @@ from aizen_hub.alerts.mail import send_mail
 from aizen_hub.alerts.message import AlertEvent, compose_message
 from aizen_hub.alerts.outbox import AlertChannel
 from aizen_hub.alerts.webhook import send_webhook
+from aizen_hub.secret_files import SecretFileError
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import outbox
 
@@ -130,15 +131,19 @@ class AlertDelivery:
                     return DeliveryResult(DeliveryStatus.FAILED, "no mail server is configured")
                 send_mail(self._settings.mail, row.payload["address"], message)
             else:
-                if self._settings.webhook_url is None:
+                url = self._settings.read_webhook_url()
+                if url is None:
                     return DeliveryResult(DeliveryStatus.FAILED, "no webhook is configured")
                 secret = self._settings.webhook_secret_file
                 body = {"id": row.id, "event": row.event, "recipient": row.recipient, "channel": row.channel}
                 send_webhook(
-                    self._settings.webhook_url,
+                    url,
                     secret.read_bytes().strip() if secret else None,
                     {**body, "subject": message.subject, "text": message.body, "payload": row.payload},
                 )
+        except SecretFileError as error:
+            log.error("alert %d by %s was not delivered: %s", row.id, row.channel, error)
+            return DeliveryResult(DeliveryStatus.RETRY, f"the address of the webhook cannot be read: {error.reason}")
         except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
             log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, type(error).__name__)
             return DeliveryResult(DeliveryStatus.RETRY, f"{type(error).__name__}: {error}"[:500])

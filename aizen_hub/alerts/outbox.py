@@ -39,7 +39,7 @@ def configured_channels(settings: AlertSettings) -> frozenset[AlertChannel]:
     channels = set()
     if settings.mail is not None:
         channels.add(AlertChannel.EMAIL)
-    if settings.webhook_url is not None:
+    if settings.has_webhook:
         channels |= {AlertChannel.PHONE, AlertChannel.WEBHOOK}
     return frozenset(channels)
 

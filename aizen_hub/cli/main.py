@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
 
 from aizen_hub import __version__
+from aizen_hub.cli import bash_completion
 from aizen_hub.cli.contexts import ContextError
 from aizen_hub.cli.examples import add_examples
 from aizen_hub.cli.exit_codes import ExitCode, report_problem
@@ -100,6 +102,10 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"{error.format_message().rstrip('.')}. Did you mean `{near}`?", ctx) from None
 
 
+COMPLETION_VARIABLE = "_AIZEN_HUB_COMPLETE"
+"""Set by the scripts of `aizen-hub completion`, when the shell asks."""
+
+
 def closest_command(word: str) -> str | None:
     from difflib import get_close_matches
 
@@ -144,6 +150,8 @@ def _hint_of(error: click.UsageError) -> str | None:
 
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and an exit code."""
+    if COMPLETION_VARIABLE in os.environ:
+        bash_completion.register()
     try:
         status = cli.main(prog_name="aizen-hub", standalone_mode=False)
     except Problem as problem:

@@ -109,7 +109,7 @@ def check_conflicts(installation: Installation) -> Iterator[CheckResult]:
             "no mail can be sent: `username` is set without a password",
             "set alerts.mail.password_file, or remove username",
         )
-    if settings.alerts.webhook_url and settings.alerts.webhook_secret_file is None:
+    if settings.alerts.has_webhook and settings.alerts.webhook_secret_file is None:
         yield CheckResult.warning(
             "webhook-secret",
             in_settings("alerts.webhook_secret_file"),

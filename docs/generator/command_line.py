@@ -22,7 +22,7 @@ _INTRODUCTION = """\
 # The command line
 
 `aizen-hub login https://…` signs in to a hub, at the address that the browser shows. `aizen-hub COMMAND --help` shows
-what is on this page; `man ./docs/reference/aizen-hub.1` is the same as a manual page. For completion by the shell see
+what is on this page, and so does `man aizen-hub` where the package is installed. For completion by the shell see
 `aizen-hub completion`. The first characters of an id are enough.
 
 [A recorded terminal](../images/command-line.cast) shows a refusal, why, a grant for a day, and its end;

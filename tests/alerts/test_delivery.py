@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -57,13 +57,35 @@ def receiver() -> Iterator[Any]:
     thread.join()
 
 
+def test_the_address_of_the_webhook_is_read_from_its_file_at_each_alert(
+    engine: Engine, receiver: Any, tmp_path: Path
+) -> None:
+    """An address that holds a secret is not in the configuration, and a new one counts without a restart."""
+    file = tmp_path / "webhook-url"
+    file.write_text(f"http://127.0.0.1:{receiver.server_port}/T0\n")
+    file.chmod(0o644)
+    delivery = AlertDelivery(
+        AlertSettings(webhook_url="http://127.0.0.1:9/", webhook_url_file=file), transaction_of(engine)
+    )
+    delivery.deliver_due(NOW)
+    assert receiver.received == 0, "other accounts can read it"
+    file.chmod(0o600)
+    delivery.deliver_due(NOW + timedelta(days=1))
+    assert receiver.received == MANY
+
+
 def make_delivery(engine: Engine, receiver: Any) -> AlertDelivery:
+    settings = AlertSettings(webhook_url=f"http://127.0.0.1:{receiver.server_port}/")
+    return AlertDelivery(settings, transaction_of(engine))
+
+
+def transaction_of(engine: Engine) -> Callable[[], AbstractContextManager[Connection]]:
     @contextmanager
     def transaction() -> Iterator[Connection]:
         with engine.begin() as conn:
             yield conn
 
-    return AlertDelivery(AlertSettings(webhook_url=f"http://127.0.0.1:{receiver.server_port}/"), transaction)
+    return transaction
 
 
 def rows(engine: Engine) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
+from aizen_hub.cli.doctor.secret_settings import find_webhook_url
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
 
@@ -57,7 +58,7 @@ def check_other_addresses(installation: Installation) -> Iterator[CheckResult]:
     urls = (
         ("hub.api_url", settings.hub.api_url if settings.hub else None, "tokens of users and of the service"),
         ("core.url", settings.core.url if settings.core else None, "commands and their tokens"),
-        ("alerts.webhook_url", settings.alerts.webhook_url, "alerts about users and roles"),
+        (*find_webhook_url(settings), "alerts about users and roles"),
     )
     for key, url, content in urls:
         if url is None:
@@ -65,7 +66,10 @@ def check_other_addresses(installation: Installation) -> Iterator[CheckResult]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             yield CheckResult.error(
-                "url", in_settings(key), f"`{url[:100]}` is not an http or https address", f"{key}: https://…"
+                "url",
+                in_settings(key),
+                f"{'what it holds' if key.endswith('_file') else f'`{url[:100]}`'} is not an http or https address",
+                "write the https address into that file" if key.endswith("_file") else f"{key}: https://…",
             )
         elif parts.scheme == "http" and not is_on_this_machine(parts.hostname):
             yield CheckResult.warning(

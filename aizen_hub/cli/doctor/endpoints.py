@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from aizen_hub.cli.doctor.secret_settings import find_webhook_url
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
@@ -28,9 +29,10 @@ def check_endpoints(installation: Installation) -> Iterator[CheckResult]:
     mail, core = settings.alerts.mail, settings.core
     if mail is not None:
         yield _check_port("alerts.mail.host", "the mail server", mail.host, mail.port)
+    webhook_key, webhook_url = find_webhook_url(settings)
     for key, name, url in (
         ("core.url", "the core", core.url if core else None),
-        ("alerts.webhook_url", "the webhook", settings.alerts.webhook_url),
+        (webhook_key, "the webhook", webhook_url),
     ):
         host = None if url is None else urlsplit(url).hostname
         if url is not None and host:

@@ -76,6 +76,17 @@ def check_inline_secrets(installation: Installation) -> Iterator[CheckResult]:
             )
 
 
+def find_webhook_url(settings: Settings) -> tuple[str, str | None]:
+    """Return the key of the address of the webhook, and the address; None where its file cannot be read (see there)."""
+    alerts = settings.alerts
+    if alerts.webhook_url_file is None:
+        return "alerts.webhook_url", alerts.webhook_url
+    try:
+        return "alerts.webhook_url_file", alerts.read_webhook_url()
+    except SecretFileError:
+        return "alerts.webhook_url_file", None
+
+
 def _list_secret_files(installation: Installation) -> Iterator[_SecretFile]:
     settings = installation.settings
     create = "umask 077; openssl rand -hex 32 > {}"
@@ -89,6 +100,7 @@ def _list_secret_files(installation: Installation) -> Iterator[_SecretFile]:
         ("metrics.token_file", settings.metrics.token_file, read_secret, create),
         ("database_password_file", settings.database_password_file, read_password, given),
         ("alerts.mail.password_file", mail.password_file if mail else None, read_password, given),
+        ("alerts.webhook_url_file", settings.alerts.webhook_url_file, read_password, given),
         ("alerts.webhook_secret_file", settings.alerts.webhook_secret_file, read_password, create),
     ]
     for provider in settings.providers:

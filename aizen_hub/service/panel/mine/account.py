@@ -123,7 +123,7 @@ def account_data(viewer: Viewer) -> dict[str, Any]:
         "other_providers": [name for name in labels if name != user.provider],
         "min_characters": passwords.MIN_CHARACTERS,
         "mails": tx.settings.alerts.mail is not None,
-        "phones": tx.settings.alerts.webhook_url is not None,
+        "phones": tx.settings.alerts.has_webhook,
         "alerting_projects": tx.conn.execute(alerted).scalar_one(),
     }
 

@@ -73,7 +73,7 @@ def _channels(viewer: Viewer) -> dict[str, Any]:
     users = tables.users
     user = viewer.tx.conn.execute(select(users).where(users.c.name == viewer.identity.name)).one()
     settings = viewer.tx.settings.alerts
-    ways = {"email": settings.mail is not None and user.email, "phone": settings.webhook_url is not None and user.phone}
+    ways = {"email": settings.mail is not None and user.email, "phone": settings.has_webhook and user.phone}
     return {"is_reachable": any(user.alerts.get(way) and possible for way, possible in ways.items())}
 
 
