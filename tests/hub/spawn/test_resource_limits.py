@@ -78,7 +78,7 @@ def test_the_functions_of_docker_spawner() -> None:
     config = Config()
     config.DockerSpawner.mem_limit = lambda spawner: "4G"
     config.DockerSpawner.cpu_limit = lambda spawner: 3
-    spawner = DockerSpawner(config=config, _mock=True)
+    spawner = DockerSpawner(config=config)
     limits = ResourceLimits(spawner)
     limits.set_ceilings(GIB, 2)
     assert (spawner.mem_limit, spawner.cpu_limit) == (GIB, 2)
@@ -87,6 +87,6 @@ def test_the_functions_of_docker_spawner() -> None:
 
 
 def test_a_spawner_without_limits_of_its_own() -> None:
-    spawner = SimpleLocalProcessSpawner(_mock=True)
+    spawner = SimpleLocalProcessSpawner()
     ResourceLimits(spawner).set_ceilings(GIB, None)
     assert spawner.mem_limit == GIB

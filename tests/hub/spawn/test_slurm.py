@@ -27,7 +27,7 @@ def spawner(tmp_path: Path) -> Callable[..., AizenSlurmSpawner]:
     def create(submit: str = "cat > script; env > environment; echo 7", **configured: Any) -> AizenSlurmSpawner:
         config = Config()
         config.AizenSlurmSpawner.update(configured)
-        made = AizenSlurmSpawner(config=config, _mock=True)
+        made = AizenSlurmSpawner(config=config)
         made.user = SimpleNamespace(name=OWN_ACCOUNT)
         made.exec_prefix = "env"
         made.req_homedir = str(tmp_path)

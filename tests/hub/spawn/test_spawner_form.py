@@ -32,7 +32,7 @@ async def test_the_profiles_are_part_of_the_page() -> None:
 
 
 async def test_a_spawner_without_a_form() -> None:
-    assert await render_spawner_form(SimpleLocalProcessSpawner(_mock=True)) == ""
+    assert await render_spawner_form(SimpleLocalProcessSpawner()) == ""
 
 
 async def test_project_and_profile_of_one_form() -> None:
@@ -44,4 +44,4 @@ async def test_project_and_profile_of_one_form() -> None:
     }
     assert options_from_form(form, with_profiles()) == {"project": "churn", "profile": "small", "image": "r"}
     form = {"project": ["a", "b"], "other": ["x"]}
-    assert options_from_form(form, SimpleLocalProcessSpawner(_mock=True)) == form
+    assert options_from_form(form, SimpleLocalProcessSpawner()) == form
