@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.groups import management, mapping_sync, membership
 from aizen_hub.accounts.projects import membership_history
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.identity import Identity
@@ -53,7 +53,47 @@ def test_only_the_difference_counts_in_groups_with_a_role(groups: AccountsHarnes
     assert (True, "inner", "crew", ("PROJECT_READER",)) in changes(groups, since - DAY)
 
 
-def test_too_many_changes_are_not_compared(groups: AccountsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(membership_history, "MAX_EVENTS", 1)
-    with pytest.raises(BadInput, match="more than 1"):
+@pytest.mark.proves("R63")
+def test_what_a_directory_reports_differs_too(harness: AccountsHarness) -> None:
+    with harness.write(OPERATOR) as tx:
+        for name in ("staff", "elsewhere"):
+            management.create_group(tx, name, provider="ldap")
+    harness.register_users("tim", "olga")
+    harness.grant("PROJECT_READER", "p1", Identity.group("staff"))
+
+    def report(user: str, *groups: str) -> None:
+        with harness.write(OPERATOR) as tx:
+            mapping_sync.sync_groups(tx, user, "ldap", groups)
+
+    report("olga", "staff")
+    since = harness.now()
+    report("tim", "staff", "elsewhere")
+    report("tim", "staff")
+    report("olga")
+    with harness.read() as tx:
+        rows = membership_history.membership_changes(tx, "p1", since, tx.now + DAY)
+    assert [(row.joined, row.member.name, row.group.name, row.provider, row.by) for row in rows] == [
+        (False, "olga", "staff", "ldap", None),
+        (True, "tim", "staff", "ldap", None),
+    ]
+    report("olga", "staff")
+    assert [name for _, name, _, _ in changes(harness, since)] == ["tim"], "olga is in it as before"
+
+
+def test_changes_outside_the_days_do_not_count(groups: AccountsHarness) -> None:
+    now = groups.now()
+    with groups.read() as tx:
+        assert membership_history.membership_changes(tx, "p1", now + DAY, now + 2 * DAY) == []
+        assert membership_history.membership_changes(tx, "p1", now - 2 * DAY, now - DAY) == []
+        made = membership_history.membership_changes(tx, "p1", now - DAY, now + DAY)
+    assert [row.member.name for row in made] == ["inner", "rita"]
+    assert {row.provider for row in made} == {None}
+
+
+@pytest.mark.parametrize(("bound", "value"), [("MAX_EVENTS", 1), ("MAX_EXAMINED", 0)])
+def test_too_many_changes_are_not_compared(
+    groups: AccountsHarness, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    monkeypatch.setattr(membership_history, bound, value)
+    with pytest.raises(BadInput, match=f"more than {value}"):
         changes(groups, groups.now() - DAY)

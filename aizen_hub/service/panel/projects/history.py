@@ -44,6 +44,7 @@ async def show_changes(ctx: RequestContext) -> RawResponse:
             "until": until,
             "changes": changes,
             "memberships": memberships,
+            "labels": {item.name: item.label or item.name for item in tx.settings.providers},
             "problem": problem,
         }
 
