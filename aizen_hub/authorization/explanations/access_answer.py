@@ -39,12 +39,15 @@ class AccessQuestion:
     action : CommandEntry or Permission
     hypothesis : HypotheticalState
         With the time of the question; None there: now.
+    line : str or None
+        The whole command line, where its arguments decide too.
     """
 
     identity: Identity
     action: CommandEntry | Permission
     scope: str
     hypothesis: HypotheticalState = field(default_factory=HypotheticalState)
+    line: str | None = None
 
     @property
     def permission(self) -> Permission | None:
@@ -53,6 +56,8 @@ class AccessQuestion:
     @property
     def words(self) -> str:
         """The action as people type it."""
+        if self.line is not None:
+            return self.line
         return self.action.name if isinstance(self.action, CommandEntry) else str(self.action)
 
     @property

@@ -129,6 +129,26 @@ def grant_denial(tx: ReadTransaction, grant: RequestedGrant, asking: Identity) -
     )
 
 
+def roles_for_grant(tx: ReadTransaction, grant: RequestedGrant) -> frozenset[str]:
+    """Return the roles whose holders can make the whole grant or revocation; empty where a role of it is unknown."""
+    able = [
+        frozenset(
+            roles_that_can_grant(
+                tx.roles[name],
+                _scope_of(tx.roles[name], grant),
+                tx.roles,
+                tx.catalog.member_permissions,
+                tx.now,
+                revoke=grant.revoke,
+            )
+        )
+        if name in tx.roles
+        else frozenset[str]()
+        for name in grant.roles
+    ]
+    return frozenset.intersection(*able) if able else frozenset()
+
+
 _MAX_ROLES = 3
 
 

@@ -72,6 +72,7 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("why?who=rob&do=start+training&in=p1", "ada"),
         ("why?do=list+trainings&in=p1", "rob"),
         ("why?do=delete+training&in=p1", "eve"),
+        ("why?do=grant+role+PROJECT_READER+to+nil&in=p1", "boss"),
         ("why?do=start+training&in=p1&decision={decision}", "rob"),
         (f"why?who={LONG_NAME}&do=list+users&in=p1", "ada"),
     ),

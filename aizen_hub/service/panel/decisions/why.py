@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,7 @@ from aizen_hub.rbac.role import SYSTEM, LimitKind, project_of
 from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
+from aizen_hub.service.panel.decisions.grant_question import apply_grant_rules, read_grant
 from aizen_hub.service.panel.form_errors import CORRECTABLE, NO_ERRORS, FieldError, FormErrors
 from aizen_hub.service.panel.formatting import format_identity, page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
@@ -115,8 +116,11 @@ async def _show(ctx: RequestContext, query: WhyQuery, errors: FormErrors | None)
         }
         if asked.do is None or errors is not None:
             return values
-        answer = _answer(viewer, asked)
-        return {**values, "answer": answer, **_details(viewer, answer)}
+        grant = read_grant(ctx.service.parsed_commands, asked.do, _parse_project(asked.project))
+        answer = _answer(viewer, asked, is_whole_line=grant is not None)
+        ruled = None if grant is None else apply_grant_rules(viewer.tx, answer, grant)
+        answer = answer if ruled is None else ruled.answer
+        return {**values, "answer": answer, **_details(viewer, answer), "ruled": ruled}
 
     def audit_details(values: Any) -> dict[str, Any] | None:
         answer: AccessAnswer | None = values["answer"]
@@ -174,9 +178,11 @@ async def ask(ctx: RequestContext) -> RawResponse:
     return see_other(ctx, page, Toast(f"{result.message[:1].upper()}{result.message[1:]}.".replace("`", "")))
 
 
-def _answer(viewer: Viewer, asked: WhyQuery) -> AccessAnswer:
+def _answer(viewer: Viewer, asked: WhyQuery, *, is_whole_line: bool) -> AccessAnswer:
     """Answer a question; what does not exist for the viewer is an error of the form."""
     question = _question(viewer, asked)
+    if is_whole_line:
+        question = replace(question, line=" ".join((asked.do or "").split()))
     try:
         return answer_question(viewer.tx, question)
     except NotFound as problem:

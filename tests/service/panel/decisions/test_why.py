@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 
@@ -56,6 +58,55 @@ def heading(text: str) -> str:
 )
 def test_the_verdict(panel: PanelService, user: str, query: str, verdict: str) -> None:
     assert heading(panel.get(user, f"why?{query}")) == verdict
+
+
+GRANTS = [
+    ("ada", "grant role PROJECT_READER to nil", True),
+    ("ada", "grant role PROJECT_READER to nil until 2099-12-31", True),
+    ("ada", "grant role PROJECT_READER to ada", False),
+    ("ada", "grant role PROJECT_CREATOR to nil", False),
+    ("boss", "grant role PROJECT_ADMIN to nil", True),
+    ("boss", "grant role PROJECT_READER to nil", False),
+    ("boss", "revoke role PROJECT_READER from rob", False),
+    ("ada", "revoke role PROJECT_READER from rob", True),
+    ("rob", "grant role PROJECT_READER to nil", False),
+]
+
+
+@pytest.mark.proves("R66", "R80")
+@pytest.mark.parametrize(("user", "command", "allowed"), GRANTS)
+def test_a_grant_is_answered_by_the_rules_of_its_roles_as_elsewhere(
+    panel: PanelService, user: str, command: str, allowed: bool
+) -> None:
+    answer = "Yes. You may" if allowed else "No. You may not"
+    text = panel.get(user, "why?" + urlencode({"do": command, "in": "p1"}))
+    assert heading(text) == f"{answer} {command} in p1."
+    window = panel.window(user)
+    token = {"X-XSRF-Token": panel.run(window.xsrf())}
+    asked = panel.run(window.api("POST", "/access-queries/can-i", {"command": command, "scope": "p1"}, **token))
+    assert asked.json["data"]["allowed"] is allowed
+    sentence = " ".join(asked.json["data"]["sentence"].replace("`", "").split())
+    assert sentence[1:] in html.unescape(text)
+
+
+def test_who_can_make_a_grant_is_named_where_its_rules_refuse(panel: PanelService) -> None:
+    text = panel.get("boss", "why?" + urlencode({"do": "grant role PROJECT_READER to nil", "in": "p1"}))
+    assert re.search(r"These can do it: (ada|[a-z, ]*\bada\b)", text)
+    assert "the permission alone is not enough" in text
+    assert "There is no role for this" not in text
+    of_another = panel.get(
+        "ada", "why?" + urlencode({"who": "rob", "do": "grant role PROJECT_READER to nil", "in": "p1"})
+    )
+    assert heading(of_another) == "No. rob may not grant role PROJECT_READER to nil in p1."
+
+
+def test_the_words_of_a_grant_alone_are_about_its_permission(panel: PanelService) -> None:
+    text = panel.get("ada", "why?do=grant+role&in=p1")
+    assert heading(text) == "Yes. You may grant role in p1."
+    assert "The rules of each role decide too" in text
+    unknown = panel.run(panel.window("ada").get("why?" + urlencode({"do": "grant role KING to nil", "in": "p1"})))
+    assert unknown.status == 422
+    assert 'id="do-error"' in unknown.body.decode()
 
 
 @pytest.mark.proves("R72")
