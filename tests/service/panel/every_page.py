@@ -48,6 +48,10 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("me/ask?project=p1&role=PROJECT_READER&for=4h&because=w", "nil"),
         ("me/ask?role=X", LONG_NAME),
     ),
+    "/me/ask/deciders": (
+        ("me/ask/deciders?project=p1&role=PROJECT_EXECUTOR", "rob"),
+        ("me/ask/deciders?project=p1&role=PROJECT_READER", "nil"),
+    ),
     "/me/requests": (("me/requests", "rob"),),
     "/me/sessions": (("me/sessions", "eve"),),
     "/me/commands/{project}": (("me/commands/p1", "eve"),),

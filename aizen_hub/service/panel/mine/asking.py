@@ -11,12 +11,12 @@ from sqlalchemy import select
 from aizen_hub.accounts.roles import access_requests, request_checks
 from aizen_hub.api_models.schema import Name, Note, Schema
 from aizen_hub.authorization import checks
-from aizen_hub.commands.result import Result
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.http.form import Form, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel import until
 from aizen_hub.service.panel.form_errors import FieldError, FormErrors, show_errors
+from aizen_hub.service.panel.mine.deciders import Deciders, find_deciders
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer
@@ -69,6 +69,7 @@ def form_variables(viewer: Viewer, typed: AskAccessForm) -> dict[str, Any]:
         "role_groups": _role_options(viewer),
         "projects": _projects_to_ask_for(viewer),
         "presets": until.presets(viewer.tx.now, chosen=typed.until),
+        "deciders": find_deciders(viewer, typed.project, typed.role),
     }
 
 
@@ -114,12 +115,13 @@ async def ask_for_access(ctx: RequestContext) -> RawResponse:
         if not scope.isprintable() or len(scope) > 255:
             raise FieldError("project", "this is not the name of a project")
 
-        def operation(tx: WriteTransaction) -> Result:
+        def operation(tx: WriteTransaction) -> Deciders | None:
             ends = until.parse_until(body.until, body.until_date, tx.now, moment=body.until_moment)
-            return access_requests.request_access(tx, request.role, scope, reason=request.because, until=ends)
+            access_requests.request_access(tx, request.role, scope, reason=request.because, until=ends)
+            return find_deciders(Viewer(tx), body.project, request.role)
 
-        await authorized_value(ctx, operation)
-        return see_other(ctx, "me/requests", "Your request was sent to those who can approve it.")
+        deciders = await authorized_value(ctx, operation)
+        return see_other(ctx, "me/requests", _sentence_of_sent(deciders))
 
     async def show_again(errors: FormErrors) -> RawResponse:
         return await show_page(
@@ -132,6 +134,13 @@ async def ask_for_access(ctx: RequestContext) -> RawResponse:
         )
 
     return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
+
+
+def _sentence_of_sent(deciders: Deciders | None) -> str:
+    if deciders is None or not deciders.names:
+        return "Your request was sent to those who can approve it."
+    names = " and ".join((*deciders.names, "others") if deciders.more else deciders.names)
+    return f"Your request was sent to {names}."
 
 
 def _role_options(viewer: Viewer) -> RoleGroups:

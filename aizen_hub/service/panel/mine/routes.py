@@ -8,6 +8,7 @@ from aizen_hub.service.panel.mine import (
     alerts,
     asking,
     commands,
+    deciders,
     leaving,
     requests,
     second_factor,
@@ -17,6 +18,7 @@ from aizen_hub.service.panel.mine import (
 ROUTES = (
     *access.ROUTES,
     *asking.ROUTES,
+    *deciders.ROUTES,
     *requests.ROUTES,
     *leaving.ROUTES,
     *commands.ROUTES,
