@@ -28,6 +28,8 @@ class LoginReport(Schema):
         The name of the `LoginAttempt` that succeeded; None where no attempt was counted.
     refresh : bool
         Whether the provider was queried without the user being present.
+    answered_in : float, optional
+        How long the directory took to answer, in seconds; None where no directory was asked.
     """
 
     provider: ProviderName
@@ -39,6 +41,7 @@ class LoginReport(Schema):
     source: Label | None = None
     entered_name: EnteredName | None = None
     refresh: bool = False
+    answered_in: Annotated[float, Field(ge=0, le=3600)] | None = None
 
 
 class HubUserModel(CompleteResponse):

@@ -16,6 +16,7 @@ VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
         "policy-plan": "plan of a policy file",
         "policy-apply": "carrying out of a policy file",
         "people-import": "import of people",
+        "directory-reading": "reading of a directory",
     },
     "limit": {"jobs": "of jobs", "projects": "of projects", "memory": "of memory", "cpu": "of CPU cores"},
     "operation": {

@@ -69,6 +69,7 @@ class ServiceClient:
         source: str | None = None,
         entered_name: str | None = None,
         refresh: bool = False,
+        answered_in: float | None = None,
     ) -> LoginResponse:
         """Report an authenticated user; see `LoginReport` for the parameters."""
         body: dict[str, Any] = {"provider": provider, "subject": subject, "name": name}
@@ -79,6 +80,7 @@ class ServiceClient:
             "source": source,
             "entered_name": entered_name,
             "refresh": refresh,
+            "answered_in": answered_in,
         }
         body |= {key: value for key, value in optional.items() if value}
         return parse_response(LoginResponse, await self.request("POST", "/api/v1/login", body))

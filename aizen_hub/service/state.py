@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from aizen_hub.accounts.reviews.unused_access import UnusedAccess
 from aizen_hub.problems import Unavailable
+from aizen_hub.service.runtime.response_times import ResponseTimes
 
 
 @dataclass(slots=True)
@@ -26,6 +27,8 @@ class ServiceState:
     servers_without_session : tuple of (user, server)
         Servers started before this hub used the service, as the last heartbeat to this process listed them.
     started_at : datetime
+    response_times : ResponseTimes
+        Of the directories, as reported to this process.
     unused_access : UnusedAccess or None
         Unused roles and dormant accounts, counted every fifteen minutes; None until the first count.
     """
@@ -36,6 +39,7 @@ class ServiceState:
     stopping: bool = False
     servers_without_session: tuple[tuple[str, str], ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    response_times: ResponseTimes = field(default_factory=ResponseTimes)
     unused_access: UnusedAccess | None = None
 
     def require_open(self) -> None:

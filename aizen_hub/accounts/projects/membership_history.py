@@ -44,7 +44,7 @@ class MembershipChange:
     provider : str or None
         The directory that reported it.
     by, at : Identity, datetime
-        Of the last change; nobody made the one that a directory reported.
+        Of the last change; without an identity where a directory reported it.
     """
 
     joined: bool

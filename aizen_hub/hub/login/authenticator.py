@@ -19,6 +19,7 @@ from aizen_hub.hub.hub_groups import hub_group_names
 from aizen_hub.hub.login import login_errors, reauthentication, registration_request
 from aizen_hub.hub.login.auth_state import SavedLogin
 from aizen_hub.hub.login.client_address import request_address
+from aizen_hub.hub.login.directory_reading import reading_handler
 from aizen_hub.hub.login.login_page import LoginPageHandler
 from aizen_hub.hub.login.login_report import report_login, report_refresh
 from aizen_hub.hub.login.oidc.handlers import OidcIdentity, oidc_handlers
@@ -144,6 +145,7 @@ class AizenAuthenticator(Authenticator):
             (r"/login", LoginPageHandler),
             *super().get_handlers(app),
             (r"/api/aizen/revoke", RevocationHandler, revocation_options),
+            reading_handler(self.aizen_settings, self.providers, self.service),
             (r"/error/(\d+)", PanelOutageHandler, {"service": SERVICE_NAME}),
             (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.~%+,:=@-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),
         ]

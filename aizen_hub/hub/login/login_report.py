@@ -41,6 +41,7 @@ async def report_login(
             source=source,
             entered_name=identity.entered_name,
             refresh=refresh,
+            answered_in=identity.answered_in,
         )
     except Unavailable as error:
         log.error("login report: %s", error.detail)

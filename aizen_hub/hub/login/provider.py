@@ -37,6 +37,8 @@ class AuthenticatedIdentity:
         The name as entered in the form, where the attempt was counted.
     auth_state : mapping
         Further entries of the hub's ``auth_state``, for hooks of the operator; stored encrypted.
+    answered_in : float, optional
+        How long the directory took to answer, in seconds; None where none was asked.
     """
 
     provider: str
@@ -49,6 +51,7 @@ class AuthenticatedIdentity:
     authenticated_at: float | None = None
     entered_name: str | None = None
     auth_state: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    answered_in: float | None = field(default=None, compare=False)
 
 
 class LoginError(Exception):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from pathlib import Path
 from typing import Any, Protocol
 
 from jupyterhub import orm
 from jupyterhub.utils import maybe_future, new_token
-from tornado import web
 
 from aizen_hub.api_models.revocation import RevocationRequest, RevocationResponse
 from aizen_hub.api_models.schema import read_json
+from aizen_hub.hub.service_request_handler import ServiceRequestHandler
 from aizen_hub.hub.spawn.server_monitor import ServerMonitor
-from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
-from aizen_hub.secret_files import SecretFileError, read_secret
-from aizen_hub.tokens.opaque_token import constant_time_equals
+from aizen_hub.problems import NotFound, Problem, Unavailable
 from aizen_hub.validation import strict_json
 
 log = logging.getLogger("aizen_hub.spawn")
@@ -57,7 +54,7 @@ def sign_out(app: Any, orm_user: orm.User, *, all_tokens: bool, keep: frozenset[
     return len(tokens)
 
 
-class RevocationHandler(web.RequestHandler):
+class RevocationHandler(ServiceRequestHandler):
     """``POST /hub/api/aizen/revoke`` with ``{"user": name}`` and the hub secret as bearer.
 
     Ends the user's browser sessions, deletes their hub tokens and stops their servers. The service cannot do that
@@ -74,15 +71,12 @@ class RevocationHandler(web.RequestHandler):
     def initialize(self, app: Any, secret_path: Path, monitor: ServerMonitor, sign_outs: SignOuts) -> None:
         self._app = app
         self._sign_outs = sign_outs
-        self._secret_path = secret_path
+        self.secret_path = secret_path
         self._monitor = monitor
-
-    def check_xsrf_cookie(self) -> None:
-        """Do nothing: this endpoint ignores cookies, and a page in a browser does not have the secret."""
 
     async def post(self) -> None:
         try:
-            self._authenticate()
+            self.authenticate()
             request = self._parse_body()
             # Two replicas may send requests at once, and one would delete rows that the other uses.
             async with self._sign_outs.lock(request.user):
@@ -97,18 +91,9 @@ class RevocationHandler(web.RequestHandler):
                     result = await self._revoke(orm_user)
                 else:
                     result = await self._sign_outs.process(orm_user, request.sign_out)
-            self._respond(200, "application/json", result.model_dump())
+            self.respond(200, "application/json", result.model_dump())
         except Problem as problem:
-            self._respond(problem.status, "application/problem+json", problem.to_json())
-
-    def _authenticate(self) -> None:
-        scheme, _, credential = self.request.headers.get("Authorization", "").partition(" ")
-        try:
-            secret = read_secret(self._secret_path)
-        except SecretFileError as error:
-            raise Unavailable(str(error)) from None
-        if scheme.lower() != "bearer" or not constant_time_equals(credential, secret):
-            raise NotAuthenticated("this endpoint accepts the hub secret only")
+            self.respond(problem.status, "application/problem+json", problem.to_json())
 
     def _parse_body(self) -> RevocationRequest:
         strict_json.loads(self.request.body, max_bytes=MAX_BODY)
@@ -140,9 +125,3 @@ class RevocationHandler(web.RequestHandler):
         self._app.users.delete(user)
         log.warning("deleted the user record of `%s`, so that the name can be released", name)
         return result
-
-    def _respond(self, status: int, content_type: str, body: dict[str, Any]) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", content_type)
-        self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps(body))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, StreamReader, TCPConnector
 
+from aizen_hub.api_models.directory_reading import (
+    DirectoryPerson,
+    DirectoryReadingRequest,
+    DirectoryReadingResponse,
+)
 from aizen_hub.api_models.revocation import RevocationRequest, RevocationResponse
 from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
 from aizen_hub.tokens.opaque_token import hash_credential
@@ -17,6 +22,7 @@ from aizen_hub.validation import strict_json
 MAX_RESPONSE_BYTES = 4 << 20
 _MAX_CONNECTIONS = 32
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_READ_SECONDS = 20.0  # less than the lease of an operation
 _REVOKE_SECONDS = 30.0  # the hub stops servers before it answers
 
 
@@ -132,6 +138,26 @@ class HubApiClient:
         """
         body = RevocationRequest(user=user.name, token_id=user.token_id).model_dump_json(exclude_defaults=True)
         await self._post_revocation(body, secret)
+
+    async def read_people(
+        self, provider: str, people: Sequence[DirectoryPerson], secret: str
+    ) -> DirectoryReadingResponse:
+        """Have the hub read people of a directory again, and report them.
+
+        Raises
+        ------
+        Unavailable
+            Also where the hub has no such directory.
+        """
+        body = DirectoryReadingRequest(provider=provider, people=[*people]).model_dump_json()
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        try:
+            response = await self._request("POST", "/aizen/read-people", body, headers, "directory", _READ_SECONDS)
+        except NotFound:
+            raise Unavailable(f"the hub does not read the directory {provider}") from None
+        except NotAuthenticated:
+            raise Unavailable("the hub has a different hub secret than this service") from None
+        return DirectoryReadingResponse.model_validate(response)
 
     async def _post_revocation(self, body: str, secret: str) -> Any:
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}

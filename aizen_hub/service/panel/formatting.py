@@ -64,6 +64,11 @@ def name_of(identity: object) -> str:
     return str(identity).removeprefix("user:")
 
 
+def format_seconds(value: float) -> str:
+    """Return a short time as ``21 ms`` or ``2.8 s``."""
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.1f} s"
+
+
 def format_count(value: int) -> str:
     """Return a number with thousands separated."""
     return f"{value:,}"
@@ -152,6 +157,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "identity_name": name_of,
     "identity_path": identity_path,
     "count": format_count,
+    "seconds": format_seconds,
     "shorten": shorten,
     "initials": initials,
     "hue": hue,

@@ -86,6 +86,7 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/directory": (("directory?provider=lab&groups=crew-of-lab", "boss"),),
     "/directory/rules/{rule}": (("directory/rules/{rule}", "boss"),),
     "/policy": (("policy", "boss"),),
+    "/directory/read/{operation}": (("directory/read/{reading}", "boss"),),
     "/policy/{operation}": (("policy/{policy}", "boss"),),
     "/people": (("people", "boss"), ("people", "ada")),
     "/people/{name}": (("people/rob", "ada"), (f"people/{LONG_NAME}", "boss"), ("people/erin", "boss")),
@@ -218,6 +219,10 @@ def run_commands(panel: PanelService) -> None:
     _wait_for_end(panel, "policy", plan)
     IDS["policy"] = _start(panel, "policy", {"policy": text, "act": "apply", "plan": plan})
     table = f"login,name,mail,provider\nfrida,<b class={INJECTED}>\u202eFrida,,lab\n"
+    panel.write("boss", lambda tx: registration.register_user(tx, "wanda", provider="lab"))
+    report = {"provider": "lab", "subject": "w-1", "name": "wanda"}
+    assert panel.run(panel.driver.hub("POST", "/login", {**report, "answered_in": 0.021})).status == 200
+    IDS["reading"] = _start(panel, "directory/read", {"provider": "lab"})
     IDS["import"] = _start(panel, "people/-/import", {"table": table, "delivery": "show"})
 
 

@@ -98,3 +98,8 @@ def test_filters_are_kept_and_replaced() -> None:
 )
 def test_a_role_is_broken_after_underscores_only(name: str, text: str) -> None:
     assert str(formatting.break_role(name)).startswith(text)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0004, "0 ms"), (0.021, "21 ms"), (0.9994, "999 ms"), (2.84, "2.8 s")])
+def test_short_times(value: float, text: str) -> None:
+    assert formatting.format_seconds(value) == text

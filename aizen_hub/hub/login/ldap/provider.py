@@ -7,8 +7,10 @@ import logging
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +42,7 @@ INSECURE_TLS = Gauge(
 )
 BUSY_MESSAGE = "too many users are signing in at the moment; try again in a few seconds"
 T = TypeVar("T")
+Identity = TypeVar("Identity", AuthenticatedIdentity, AuthenticatedIdentity | None)
 
 
 class LdapProvider:
@@ -78,7 +81,7 @@ class LdapProvider:
         # Before any network call: a bind with an empty password is anonymous, and servers accept it (R9, R10).
         if not _is_usable_password(password) or not self._is_possible_name(name):
             raise WrongCredentialsError(WRONG_CREDENTIALS)
-        return await self._run(lambda deadline: self._authenticate(name, password, deadline))
+        return await self._run(lambda deadline: _measure(lambda: self._authenticate(name, password, deadline)))
 
     async def refresh(
         self, subject: str, name: str, provider_state: Mapping[str, Any] | None = None
@@ -87,7 +90,7 @@ class LdapProvider:
         if not self._traits.lookup_dn:
             # A template needs the user's own password, so the groups cannot be read now.
             return AuthenticatedIdentity(self.name, subject, name)
-        return await self._run(lambda deadline: self._refresh(subject, name, deadline))
+        return await self._run(lambda deadline: _measure(lambda: self._refresh(subject, name, deadline)))
 
     async def find_group_fault(self) -> str | None:
         """Return why no group of a mapping rule can be found in this directory, or None, also where that is unknown.
@@ -331,3 +334,11 @@ def _same_dn(left: str, right: str) -> bool:
         return Dn.parse(left) == Dn.parse(right)
     except DnError:
         return False
+
+
+def _measure(read: Callable[[], Identity]) -> Identity:
+    """Return what was read with how long that took, without the time in the queue."""
+    started = time.monotonic()
+    identity = read()
+    # One that is gone, or may not sign in, is not reported with a time.
+    return identity if identity is None else replace(identity, answered_in=time.monotonic() - started)

@@ -53,6 +53,9 @@ async def report_login(ctx: RequestContext) -> JsonResponse:
         )
 
     result = await ctx.unauthorized_write(_hub_actor(ctx), operation)
+    if body.answered_in is not None:
+        # After the write, which refuses a provider that is not configured.
+        ctx.service.state.response_times.add(body.provider, body.answered_in)
     ctx.service.metrics.count_login(f"refresh-{result.outcome}" if body.refresh else str(result.outcome))
     return JsonResponse(result.to_json())
 

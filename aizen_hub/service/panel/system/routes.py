@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from aizen_hub.service.panel.system import directory, keys, overview, policy, sessions
+from aizen_hub.service.panel.system import directory, directory_reading, keys, overview, policy, sessions
 
-ROUTES = (*overview.ROUTES, *sessions.ROUTES, *keys.ROUTES, *directory.ROUTES, *policy.ROUTES)
+ROUTES = (
+    *overview.ROUTES,
+    *sessions.ROUTES,
+    *keys.ROUTES,
+    *directory.ROUTES,
+    *directory_reading.ROUTES,
+    *policy.ROUTES,
+)

@@ -20,6 +20,8 @@ async def test_the_identity_is_read_from_the_directory(make_provider: MakeProvid
     assert (identity.provider, identity.name, identity.display_name) == ("lab", "alice", "Alice Ärmel")
     assert UUID.fullmatch(identity.subject)
     assert identity.email == "alice@example.org"
+    assert identity.answered_in is not None
+    assert identity.answered_in > 0
     log = directory.requests_logged()
     assert "STARTTLS" in log
     assert f'BIND dn="uid=alice,{USERS_DN}"' in log

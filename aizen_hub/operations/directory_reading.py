@@ -1,0 +1,62 @@
+"""The operation that has the hub read all people of a directory again, some people at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
+from aizen_hub.operations.control import OperationControl
+from aizen_hub.operations.kind import OperationKind
+from aizen_hub.problems import Conflict, Unavailable
+
+KIND = "directory-reading"
+BATCH = 3
+"""So few that a slow directory answers for all of them within the deadline of one request."""
+MAX_GONE = 20
+"""A directory that does not know so many people any more may have lost its data, or its settings are wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryReading:
+    """What to read.
+
+    Attributes
+    ----------
+    read_batch : callable
+        Has the hub read some people; blocks, and raises Unavailable.
+    """
+
+    provider: str
+    people: Sequence[DirectoryPerson]
+    read_batch: Callable[[Sequence[DirectoryPerson]], DirectoryReadingResponse]
+
+
+def read_directory(control: OperationControl, request: DirectoryReading) -> Mapping[str, Any]:
+    """Read the people. Each of them counts at once; an early end leaves the others as they were read last."""
+    counts: Counter[str] = Counter()
+    total = len(request.people)
+    for done in range(0, total, BATCH):
+        control.report("reading people", done, total)
+        control.check()
+        answer = request.read_batch(request.people[done : done + BATCH])
+        counts += Counter(read=answer.read, gone=answer.gone, refused=answer.refused)
+        read = f"{counts.total()} of {total} people were read before"
+        if answer.stopped == "no-lookup-account":
+            raise Conflict(
+                f"{request.provider} is read with each user's own password only",
+                remedy="set `lookup_dn` in the configuration of this provider",
+            )
+        if answer.stopped is not None:
+            raise Unavailable(f"{request.provider} does not answer; {read}", remedy="read it again later")
+        if counts["gone"] >= MAX_GONE:
+            raise Conflict(
+                f"{request.provider} does not know {counts['gone']} people any more, so the reading ended; {read}",
+                remedy="check the directory and its search base; the people are listed as having left it",
+            )
+    return {"total": total, **{name: counts[name] for name in ("read", "gone", "refused")}}
+
+
+KINDS: tuple[OperationKind, ...] = (OperationKind(KIND, read_directory, keeps_batches=True),)

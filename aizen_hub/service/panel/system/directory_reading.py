@@ -1,0 +1,103 @@
+"""Reading all people of a directory now: the start of the operation, its progress and its result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select, union
+
+from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
+from aizen_hub.api_models.schema import ProviderName
+from aizen_hub.operations.directory_reading import KIND, DirectoryReading
+from aizen_hub.operations.records import get_visible_operation, request_cancellation
+from aizen_hub.problems import Conflict, Problem, Unavailable
+from aizen_hub.service.http.form import EmptyForm, Form
+from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.operations import start_operation
+from aizen_hub.service.panel.formatting import page_path
+from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
+from aizen_hub.service.panel.rendering import see_other
+from aizen_hub.service.panel.visibility import Viewer, not_in_panel
+from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store import tables
+from aizen_hub.store.transaction import ActorTransaction
+
+DIRECTORY_KIND = "ldap"
+_WAIT_SECONDS = 25.0  # more than the deadline of the request to the hub
+_u, _l = tables.users, tables.logins
+
+
+class ReadingForm(Form):
+    provider: ProviderName
+
+
+def may_read_now(ctx: RequestContext) -> bool:
+    """Return whether this service can reach a hub, which alone has the credentials of the directories."""
+    return ctx.service.hub_api.is_configured and ctx.service.hub_secret is not None
+
+
+async def start_reading(ctx: RequestContext) -> RawResponse:
+    provider, service, loop = ctx.body.provider, ctx.service, asyncio.get_running_loop()
+    secret = service.hub_secret
+    if secret is None or not may_read_now(ctx):
+        raise Unavailable("this service was started without a hub, which alone can read a directory")
+    people = await ctx.authorized_read(lambda tx: _people_of(tx, provider), pool=service.pools.queries)
+    if not people:
+        raise Conflict("no user has signed in by this directory yet", remedy="people are read when they sign in")
+
+    def read_batch(batch: Sequence[DirectoryPerson]) -> DirectoryReadingResponse:
+        future = asyncio.run_coroutine_threadsafe(service.hub_api.read_people(provider, batch, secret), loop)
+        try:
+            return future.result(_WAIT_SECONDS)
+        except TimeoutError:
+            future.cancel()
+            raise Unavailable("the hub did not answer in time") from None
+
+    request = DirectoryReading(provider, people, read_batch)
+    response = await start_operation(ctx, KIND, request, provider=provider, people=len(people))
+    return see_other(ctx, page_path("directory", "read", response.value["id"]))
+
+
+def _people_of(tx: ActorTransaction, provider: str) -> list[DirectoryPerson]:
+    """Return all who have signed in by a directory, also by a linked login."""
+    viewer = Viewer(tx)
+    kinds = {item.name: item.kind for item in tx.settings.providers}
+    if not viewer.may("groups") or kinds.get(provider) != DIRECTORY_KIND:
+        raise not_in_panel()
+    own = select(_u.c.name, _u.c.subject).where(_u.c.provider == provider, _u.c.subject.is_not(None), _u.c.active)
+    linked = select(_u.c.name, _l.c.subject).join(_l, _l.c.user_id == _u.c.id).where(_l.c.provider == provider)
+    rows = tx.conn.execute(union(own, linked.where(_u.c.active)).order_by("name")).all()
+    # A linked login whose subject the hub cannot report was written wrongly: no one can sign in by it.
+    return [DirectoryPerson(subject=row.subject, name=row.name) for row in rows if row.subject.isprintable()]
+
+
+async def show_reading(ctx: RequestContext) -> RawResponse:
+    operation_id = ctx.path_params["operation"]
+
+    def read(viewer: Viewer) -> dict[str, Any]:
+        operation = get_visible_operation(viewer.tx, viewer.tx.actor, operation_id)
+        if operation.kind != KIND:
+            raise not_in_panel()
+        return {"operation": operation}
+
+    return await show_page(ctx, "system/directory_reading.html", read, fragment="progress")
+
+
+async def cancel_reading(ctx: RequestContext) -> RawResponse:
+    operation_id = ctx.path_params["operation"]
+    try:
+        await authorized_value(ctx, lambda tx: request_cancellation(tx, operation_id))
+        ctx.service.operations.note_cancellation(operation_id)
+        toast = "The reading ends after the people of the present batch."
+    except Problem as problem:
+        toast = problem.detail
+    return see_other(ctx, page_path("directory", "read", operation_id), toast)
+
+
+ROUTES = (
+    form_route("/directory/read", start_reading, "Read all people of a directory now.", ReadingForm),
+    page_route("/directory/read/{operation}", show_reading, "The progress of a reading."),
+    form_route("/directory/read/{operation}/cancel", cancel_reading, "Cancel a reading.", EmptyForm),
+)
