@@ -11,7 +11,7 @@ DOCUMENTATION := aizen_hub/documentation/docs/index.html
 DOCUMENTS := $(wildcard *.md) tests/TRACEABILITY.md docs/conf.py $(shell find docs deploy -name '*.md' -o -name '*.webp' -o -name '*.cast')
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check demo-engines test test-fast lint bench docs drill reference soak screenshots links wheel lock clean
+.PHONY: help venv demo demo-check demo-engines cluster test test-fast lint bench docs drill reference soak screenshots links wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,9 +24,13 @@ demo: $(VENV)/.demo $(DOCUMENTATION) ## a running hub with five ready accounts; 
 demo-check: $(VENV)/.demo ## the main journey through real servers; ends with `N passed, 0 failed`
 	@$(BIN)/aizen-hub demo --check $(ARGS)
 
-demo-engines: $(VENV)/.test ## a hub on a real engine, ENGINE=slurm or docker: two people, and where each token lies (root)
+demo-engines: $(VENV)/.test ## a hub on a real engine, ENGINE=slurm, docker or kubernetes: two people, and where each token lies (root)
 	@.ci/system-packages
+	@[ "$(ENGINE)" != kubernetes ] || $(MAKE) --no-print-directory cluster
 	@$(BIN)/python -m tests.engines $(ENGINE)
+
+cluster: $(VENV)/.test ## the program of the Kubernetes that tests start: needs Go, and once about nine minutes of computing
+	@.ci/cluster $$($(BIN)/python -m tests.fixtures.kubernetes)
 
 test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@.ci/system-packages

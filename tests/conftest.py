@@ -94,6 +94,12 @@ def _docker() -> str | None:
     return _modules("docker", "dockerspawner") or missing_requirements()
 
 
+def _kubernetes() -> str | None:
+    from tests.fixtures.kubernetes import missing_requirements
+
+    return _modules("kubespawner") or missing_requirements()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
@@ -109,6 +115,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "accounts": _accounts,
     "slurm": _slurm,
     "docker": _docker,
+    "kubernetes": _kubernetes,
 }
 """Each tier with a function that returns what it lacks on this machine, or None."""
 

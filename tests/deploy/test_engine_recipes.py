@@ -14,6 +14,8 @@ from traitlets.config import Config
 
 from aizen_hub.hub import config_guard
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
+from aizen_hub.service.api import health
+from aizen_hub.settings import Settings
 from tests.test_secret_files import mount
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -90,3 +92,59 @@ def test_the_hub_of_the_composition_is_not_root_and_servers_do_not_reach_the_dae
     assert composition["networks"]["control"] == {"internal": True}
     lines = (DEPLOY / "docker-compose" / "Dockerfile").read_text().splitlines()
     assert "USER aizen" in lines
+
+
+def service_manifests() -> list[dict[str, Any]]:
+    """Return the objects of the service's deployment, without the files of kustomize."""
+    folder = DEPLOY / "kubernetes" / "service"
+    names = {"aizen.yaml", "kustomization.yaml"}
+    return [yaml.safe_load(file.read_text()) for file in sorted(folder.rglob("*.yaml")) if file.name not in names]
+
+
+def test_kustomize_names_every_manifest_of_the_service() -> None:
+    folder = DEPLOY / "kubernetes" / "service"
+    for file in folder.rglob("kustomization.yaml"):
+        named = set(yaml.safe_load(file.read_text())["resources"])
+        assert named == {path.name for path in file.parent.glob("*.yaml")} - {"kustomization.yaml", "aizen.yaml"}
+
+
+@pytest.mark.proves("R35")
+def test_pods_of_the_service_are_not_root_and_cannot_change_their_image() -> None:
+    templates = [
+        manifest["spec"]["template"]["spec"]
+        for manifest in service_manifests()
+        if "template" in manifest.get("spec", {})
+    ]
+    assert len(templates) == 2
+    for template in templates:
+        assert template["securityContext"]["runAsNonRoot"] is True
+        assert template["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert template["automountServiceAccountToken"] is False
+        (container,) = template["containers"]
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in template["volumes"]}
+
+
+def test_every_file_of_the_services_configuration_is_mounted() -> None:
+    folder = DEPLOY / "kubernetes" / "service"
+    settings = Settings.model_validate(yaml.safe_load((folder / "aizen.yaml").read_text()))
+    (deployment,) = (manifest for manifest in service_manifests() if manifest["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    secret_files = [settings.hub_secret_path, settings.key_encryption_path, settings.database_password_file]
+    for file in secret_files:
+        assert file is not None
+        assert mounts[str(file.parent)]["readOnly"] is True
+    for place in (settings.data_dir, settings.checkpoint_path.parent):
+        assert "readOnly" not in mounts[str(place)]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": settings.service.port, "metrics": settings.metrics.port}
+    paths = {route.path for route in health.ROUTES}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["path"] in paths
+    strategy = deployment["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxUnavailable": 0, "maxSurge": 1}

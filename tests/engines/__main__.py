@@ -9,9 +9,9 @@ import click
 
 from aizen_hub.demo.step_counter import StepCounter
 from tests.conftest import TIERS
-from tests.engines.demonstration import demonstrate, docker_engine, slurm_engine
+from tests.engines.demonstration import demonstrate, docker_engine, kubernetes_engine, slurm_engine
 
-ENGINES = {"slurm": slurm_engine, "docker": docker_engine}
+ENGINES = {"slurm": slurm_engine, "docker": docker_engine, "kubernetes": kubernetes_engine}
 
 
 def main() -> int:

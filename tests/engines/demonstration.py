@@ -82,6 +82,23 @@ def docker_engine() -> Iterator[RunningEngine]:
         )
 
 
+@contextmanager
+def kubernetes_engine() -> Iterator[RunningEngine]:
+    from tests.engines.kubernetes_hub import kubernetes_hub
+    from tests.engines.slurm_hub import open_folder
+    from tests.fixtures.accounts import free_uids
+
+    with open_folder() as folder:
+        (uid,) = free_uids(1)
+        with kubernetes_hub(folder, uid, "erin", "maker") as (hub, cluster):
+            shown_by = "`kubectl get pod -o yaml` (everyone who may read pods; Secrets are a right of their own)"
+
+            def describe() -> str:
+                return "\n".join(json.dumps(pod) for pod in cluster.list_objects("pods"))
+
+            yield RunningEngine(hub, "erin", "maker", {uid}, describe, folder, shown_by)
+
+
 def demonstrate(engine: RunningEngine, steps: StepCounter) -> None:
     """Sign two people in, run commands, show the tokens, and stop the servers."""
     for name, refused in ((engine.person, True), (engine.owner, False)):

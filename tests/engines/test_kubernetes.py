@@ -1,0 +1,122 @@
+"""A real API server, etcd and controllers with KubeSpawner; pods are processes under an account of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aizen_hub.demo.browser import Browser
+from aizen_hub.demo.kernel import Kernel
+from tests.deploy.test_engine_recipes import service_manifests
+from tests.engines import journey
+from tests.engines.kubernetes_hub import kubernetes_hub
+from tests.engines.slurm_hub import open_folder
+from tests.fixtures.accounts import free_uids
+from tests.fixtures.hub import HubHandle
+from tests.fixtures.kubernetes import NAMESPACE, KubernetesCluster
+
+pytestmark = [pytest.mark.needs("kubernetes"), pytest.mark.slow]
+
+PERSON = "erin"
+
+
+@dataclass
+class KubernetesHub:
+    hub: HubHandle
+    cluster: KubernetesCluster
+    uid: int
+    person: Browser
+
+    def pods(self) -> list[dict[str, Any]]:
+        return self.cluster.list_objects("pods")
+
+
+@pytest.fixture(scope="module")
+def kubernetes() -> Iterator[KubernetesHub]:
+    with open_folder() as folder:
+        (uid,) = free_uids(1)
+        with kubernetes_hub(folder, uid, PERSON, "maker") as (hub, cluster):
+            yield KubernetesHub(hub, cluster, uid, hub.login(PERSON))
+
+
+@pytest.fixture
+def home(kubernetes: KubernetesHub) -> str:
+    """A running server for the project, the same for several tests."""
+    if kubernetes.person.server() is None:
+        kubernetes.person.spawn(journey.PROJECT, seconds=journey.START_SECONDS)
+    return f"/user/{PERSON}/"
+
+
+@pytest.mark.proves("R138")
+def test_a_pod_runs_commands_within_the_limits_of_its_roles(kubernetes: KubernetesHub, home: str) -> None:
+    (pod,) = kubernetes.pods()
+    resources = pod["spec"]["containers"][0]["resources"]
+    for kind in ("limits", "requests"):
+        assert resources[kind]["memory"] == str(journey.MEMORY), "the profile says 8G, the chart guarantees 1G"
+        assert resources[kind]["cpu"] == "1500m"
+    with Kernel(kubernetes.person, home) as kernel:
+        journey.check_commands(kernel)
+        assert kernel.execute("import os; print(os.getuid())").stream.strip() == str(kubernetes.uid)
+
+
+@pytest.mark.proves("T-10", "R35")
+def test_the_tokens_are_only_in_a_secret_that_the_pod_owns(kubernetes: KubernetesHub, home: str) -> None:
+    with Kernel(kubernetes.person, home) as kernel:
+        environ = journey.environment_in(kernel)
+        role_token = kernel.execute("print(open(os.environ['AIZEN_TOKEN_FILE']).read())").stream.strip()
+    token = environ["JUPYTERHUB_API_TOKEN"]
+    assert len(token) == 32
+    assert "AIZEN_TOKEN" not in environ
+    assert role_token.count(".") == 2
+    shown = json.dumps([kubernetes.pods(), kubernetes.cluster.list_objects("events")])
+    assert token not in shown
+    assert role_token not in shown
+    (secret,) = kubernetes.cluster.list_objects("secrets")
+    (pod,) = kubernetes.pods()
+    assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [pod["metadata"]["uid"]]
+    assert secret["immutable"] is True
+    assert journey.find_in_processes(token, {kubernetes.uid}) == []
+    (mounted,) = Path(kubernetes.cluster.folder, "pods").glob("*/aizen-tokens/..data/role-token")
+    assert mounted.stat().st_uid == 0
+    assert mounted.stat().st_mode & 0o777 == 0o440, "root's, and readable for the group of the pod"
+
+
+@pytest.mark.proves("R35")
+def test_a_server_survives_a_restart_of_the_hub_and_its_secret_goes_with_it(
+    kubernetes: KubernetesHub, home: str
+) -> None:
+    kubernetes.hub.kill()
+    kubernetes.hub.restart()
+    assert kubernetes.person.server() is not None
+    with Kernel(kubernetes.person, home) as kernel:
+        journey.check_commands(kernel)
+        token = journey.environment_in(kernel)["JUPYTERHUB_API_TOKEN"]
+    kubernetes.person.stop(seconds=journey.WAIT_SECONDS)
+    journey.wait_until(lambda: not kubernetes.pods(), "the pod ends")
+    journey.wait_until(lambda: not kubernetes.cluster.list_objects("secrets"), "the garbage collector deletes it")
+    assert journey.find_in_processes(token, set()) == []
+
+
+@pytest.mark.proves("R48")
+def test_a_revoked_role_counts_at_once_and_a_lock_ends_the_pod(kubernetes: KubernetesHub, home: str) -> None:
+    with Kernel(kubernetes.person, home) as kernel:
+        journey.check_revocation(kubernetes.hub, PERSON, kernel, kubernetes.pods)
+    journey.wait_until(lambda: not kubernetes.cluster.list_objects("secrets"), "the garbage collector deletes it")
+
+
+def test_the_api_server_accepts_the_manifests_of_the_service(kubernetes: KubernetesHub) -> None:
+    """With `dryRun`, and each field that it does not know is an error."""
+    for manifest in service_manifests():
+        version, kind = manifest["apiVersion"], manifest["kind"]
+        if kind == "PodMonitor":  # which the Prometheus operator adds to a cluster
+            continue
+        plural = {"NetworkPolicy": "networkpolicies"}.get(kind, f"{kind.lower()}s")
+        group = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+        path = f"{group}/namespaces/{NAMESPACE}/{plural}?dryRun=All&fieldValidation=Strict"
+        stored = kubernetes.cluster.create(path, manifest)
+        assert stored["kind"] == kind
