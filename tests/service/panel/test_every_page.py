@@ -120,3 +120,20 @@ def test_no_link_is_dead(pages_panel: PanelService) -> None:
         if pages_panel.run(pages_panel.window(user).get(target)).status >= 400
     }
     assert dead == {}
+
+
+def test_opening_a_page_changes_nothing(pages_panel: PanelService) -> None:
+    """Each committed change has a revision of its own; a preview is rolled back."""
+
+    def revision() -> int:
+        with pages_panel.store.read() as tx:
+            return tx.revision
+
+    changed = []
+    for text, user in [*(page for pages in PAGES.values() for page in pages), *PARTS.values()]:
+        window = pages_panel.window(user)  # a sign-in may register a user
+        before = revision()
+        pages_panel.run(window.get(address(text)))
+        if revision() != before:
+            changed.append((text, user))
+    assert changed == []
