@@ -13,6 +13,14 @@ _SOURCE = r"""
     local IFS=$'\n' line word before type value item
     line=${COMP_LINE:0:COMP_POINT}
     word=${line##*[[:space:]]}
+    # A blank inside a word, escaped or in quotes that are still open: bash replaces another part than is known here.
+    before=${line%%"$word"}
+    type=${before//[^\"]/}
+    value=${before//[^\']/}
+    if [[ $before == *\\[[:space:]] ]] || (( ${#type} %% 2 || ${#value} %% 2 )); then
+        COMPREPLY=()
+        return
+    fi
     before=""
     # Bash replaces only what follows the last colon.
     if [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then
@@ -43,6 +51,7 @@ class WholeLineBashComplete(BashComplete):
 
     def source(self) -> str:
         """Return the script for ``eval``."""
+        self._check_version()
         return self.source_template % {**self.source_vars(), "line_variable": _LINE}
 
     def get_completion_args(self) -> tuple[list[str], str]:

@@ -144,7 +144,9 @@ def hint_for(arguments: list[str]) -> str | None:
 
 def _hint_of(error: click.UsageError) -> str | None:
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:
-        return find_option_hint(error.option_name, error.ctx.command_path.partition(" ")[2])
+        hint = find_option_hint(error.option_name, error.ctx.command_path.partition(" ")[2])
+        if hint is not None:
+            return hint
     return hint_for(sys.argv[1:])
 
 

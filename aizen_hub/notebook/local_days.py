@@ -19,7 +19,10 @@ def find_day_ends(line: str) -> dict[str, str]:
 def end_of_day(text: str) -> str | None:
     """Return the end of a day, or of today for ``eod``, with the zone of this server; None for any other text."""
     try:
-        day = datetime.now().astimezone().date() if text == "eod" else date.fromisoformat(text)
+        today = datetime.now().astimezone().date()
+        day = today if text == "eod" else date.fromisoformat(text)
+        if day < today:  # No end of anything; offsets of earlier times may have seconds.
+            return None
         return datetime.combine(day + timedelta(days=1), time.min).astimezone().isoformat()
     except (ValueError, OverflowError):
         return None

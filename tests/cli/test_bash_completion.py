@@ -91,6 +91,16 @@ class TestBash:
         assert found == ["data", "domain\\ users"]
         assert recording_server.requests[-1][1] == "completions?kind=identity&prefix=group%3Ad"
 
+    def test_a_word_with_a_blank_before_the_cursor_is_not_completed(
+        self, environment: dict[str, str], recording_server: RecordingServer
+    ) -> None:
+        names(recording_server, "group:domain users")
+        line = "aizen-hub grant PROJECT_READER --to "
+        found = complete_in_bash(
+            environment, f"{line}group:domain\\ u", f'{line}"group:domain u', f"{line}'a b' --proj"
+        )
+        assert found == [[], [], ["--project"]]
+
     def test_an_unreachable_service_completes_nothing(self, environment: dict[str, str]) -> None:
         environment["AIZEN_HUB_URL"] = "http://127.0.0.1:9"
         assert complete_in_bash(environment, "aizen-hub grant X --project chu") == [[]]

@@ -62,6 +62,7 @@ def test_each_hint_names_a_command_that_exists() -> None:
     ("session list --as rita", "`whoami`"),
     ("request ask X --dry-run", "request withdraw"),
     ("keys list --dry-run", "only commands that change access"),
+    ("--v", "aizen-hub --version"),
 ])  # fmt: skip
 def test_an_option_that_a_command_lacks_gets_a_hint(
     typed: str, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

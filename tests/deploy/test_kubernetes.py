@@ -25,7 +25,7 @@ def values() -> dict[str, Any]:
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    (block,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    block, _overlay = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
     return dict(yaml.safe_load(block))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,9 @@ def test_the_wheel_installs_the_page_of_the_reference(page: Path) -> None:
 @pytest.mark.skipif(shutil.which("man") is None, reason="there is no man here")
 def test_man_renders_it_without_a_complaint(page: Path) -> None:
     command = ["man", "--warnings", "-E", "UTF-8", "-l", str(page)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(page.parent), "LC_ALL": "C.UTF-8", "MANWIDTH": "80"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    if "minimized" in done.stdout:
+        pytest.skip("the man of this machine renders nothing")
     assert not done.stderr, done.stderr
     assert "aizen-hub whoami" in done.stdout

@@ -224,7 +224,7 @@ def test_one_command_stops_a_user(hub: HubHandle, run: CommandLine) -> None:
     assert is_signed_in(tess), "a preview changes nothing"
     answer = run("ada", "user", "stop", "tess", "--reason", "left the team")
     assert answer.returncode == ExitCode.DONE, answer.stderr
-    assert "1 sessions ended, 1 servers stopped" in answer.stderr
+    assert "1 session ended, 1 server stopped" in answer.stderr
     assert not is_token_valid(hub, token)
     assert not is_signed_in(tess)
     with pytest.raises(LoginRejectedError):

@@ -130,7 +130,7 @@ def test_one_button_stops_a_user_everywhere(hub: HubHandle, person: Callable[[],
     alice.page.click("text=Stop bob")
     alice.page.wait_for_url("**" + PANEL + "people/bob")
     outcome = alice.page.inner_text(".az-toast")
-    assert "1 sessions ended, 1 servers stopped" in outcome
+    assert "1 session ended, 1 server stopped" in outcome
     from aizen_hub.demo.browser import Browser
 
     assert Browser(hub.url).get("/hub/api/user", Authorization=f"token {token}").status == 403

@@ -63,10 +63,15 @@ async def revoke_at_hub(service: ServiceContext, name: str) -> dict[str, int] | 
 def with_hub_result(result: Result, counts: dict[str, int] | None) -> str:
     """Return one sentence about a lock's result and what the hub ended."""
     ended = result.data.get("sessions_ended", 0)
-    here = f"{result.message}; {ended} sessions ended"
+    here = f"{result.message}; {_count(ended, 'session')} ended"
     if counts is None:
         return f"{here}; the hub does not answer, servers and tokens there end as soon as it does"
-    return f"{here}, {counts['servers']} servers stopped, {counts['tokens']} tokens deleted, signed out everywhere"
+    servers, tokens = _count(counts["servers"], "server"), _count(counts["tokens"], "token")
+    return f"{here}, {servers} stopped, {tokens} deleted, signed out everywhere"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class RevocationWorker:

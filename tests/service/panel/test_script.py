@@ -94,6 +94,16 @@ def test_a_date_ends_in_the_zone_of_the_reader(browser: PanelBrowser, timezone: 
     assert page.locator("input[name=until_moment]").input_value() == moment
 
 
+@pytest.mark.parametrize(("timezone", "moment"), [("UTC", "2099-01-01T00:00:00.000Z"), ("Asia/Tokyo", "")])
+def test_an_end_is_kept_until_its_day_is_changed(browser: PanelBrowser, timezone: str, moment: str) -> None:
+    """A form that is only opened and saved must not move the end of a role, here the end of a day in UTC."""
+    page = browser.open("projects/p1", "ada", timezone=timezone).page
+    row = page.locator("tr", has=page.locator('time[datetime^="2098-12-31"], time[datetime^="2099-01-01"]')).first
+    page.goto(page.evaluate("(link) => link.href", row.locator('a[href*="/members/"]').first.element_handle()))
+    assert page.locator("#until_date").input_value() == "2098-12-31"
+    assert page.locator("input[name=until_moment]").input_value() == moment
+
+
 def test_a_file_is_read_into_its_field(browser: PanelBrowser) -> None:
     page = browser.open("projects/p1/settings", "ada").page
     page.set_input_files("#config-file", {"name": "a.json", "mimeType": "text/plain", "buffer": b'[{"id": "rob"}]'})

@@ -117,17 +117,24 @@ function setMoment(hidden) {
   hidden.value = field.value ? new Date(year, month - 1, day + 1).toISOString() : "";
 }
 
+// The end of a role that a form changes. Where it is no end of a day here, the day stays that of UTC, and so its moment.
+function showEnd(hidden) {
+  const field = hidden.closest("fieldset").querySelector(`input[name="${hidden.dataset.endOf}"]`);
+  if (!field.dataset.ends) return setMoment(hidden);
+  const end = new Date(field.dataset.ends);
+  if (end.getHours() || end.getMinutes() || end.getSeconds()) return;
+  const last = new Date(end.getTime() - 1000);
+  field.value = `${last.getFullYear()}-${two(last.getMonth() + 1)}-${two(last.getDate())}`;
+  setMoment(hidden);
+}
+
 function prepare(root) {
   root.querySelectorAll("time[data-az]").forEach(localize);
   root.querySelectorAll("[data-tokens]").forEach(makeTokens);
   root.querySelectorAll("[data-copy], [data-dismiss], [data-file-for], [data-tick-all]").forEach((element) => {
     element.hidden = false;
   });
-  root.querySelectorAll("input[data-ends]").forEach((field) => {
-    const last = new Date(new Date(field.dataset.ends).getTime() - 1000);
-    field.value = `${last.getFullYear()}-${two(last.getMonth() + 1)}-${two(last.getDate())}`;
-  });
-  root.querySelectorAll("input[data-end-of]").forEach(setMoment);
+  root.querySelectorAll("input[data-end-of]").forEach(showEnd);
   root.querySelectorAll("input[data-here]").forEach((field) => {
     field.value = location.href;
   });
@@ -169,7 +176,7 @@ document.addEventListener("input", (event) => {
     const choice = event.target.closest("fieldset").querySelector(`input[type=radio][value="${selects}"]`);
     if (choice) choice.checked = true;
   }
-  event.target.closest("fieldset")?.querySelectorAll("input[data-end-of]").forEach(setMoment);
+  event.target.closest("fieldset")?.querySelectorAll(`input[data-end-of="${CSS.escape(event.target.name)}"]`).forEach(setMoment);
 });
 
 document.addEventListener("change", async (event) => {

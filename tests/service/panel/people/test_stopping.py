@@ -62,7 +62,7 @@ def test_stopping_ends_sessions_and_restoring_gives_back(panel: PanelService) ->
     assert (response.status, response.headers["Location"]) == (303, "/services/aizen/people/maker")
     assert is_stopped(panel, "maker")
     page = text_of(panel.get("boss", "people/maker"))
-    assert "maker is stopped; 1 sessions ended" in page, "the toast is in the words of the panel"
+    assert "maker is stopped; 1 session ended" in page, "the toast is in the words of the panel"
     assert "Stopped by boss" in page
     assert "gave notice" in page
     assert "Restore access…" in page
