@@ -28,6 +28,8 @@ class LoginReport(Schema):
         The name of the `LoginAttempt` that succeeded; None where no attempt was counted.
     refresh : bool
         Whether the provider was queried without the user being present.
+    unattended : bool
+        Whether no request of the user caused the refresh: the account counts as unused still.
     answered_in : float, optional
         How long the directory took to answer, in seconds; None where no directory was asked.
     """
@@ -41,6 +43,7 @@ class LoginReport(Schema):
     source: Label | None = None
     entered_name: EnteredName | None = None
     refresh: bool = False
+    unattended: bool = False
     answered_in: Annotated[float, Field(ge=0, le=3600)] | None = None
 
 

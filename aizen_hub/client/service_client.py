@@ -69,6 +69,7 @@ class ServiceClient:
         source: str | None = None,
         entered_name: str | None = None,
         refresh: bool = False,
+        unattended: bool = False,
         answered_in: float | None = None,
     ) -> LoginResponse:
         """Report an authenticated user; see `LoginReport` for the parameters."""
@@ -80,6 +81,7 @@ class ServiceClient:
             "source": source,
             "entered_name": entered_name,
             "refresh": refresh,
+            "unattended": unattended,
             "answered_in": answered_in,
         }
         body |= {key: value for key, value in optional.items() if value}

@@ -109,6 +109,7 @@ def report_login(
     groups: Sequence[str] | None = None,
     *,
     refresh: bool = False,
+    unattended: bool = False,
 ) -> LoginResult:
     """Record the hub's report that (provider, subject) has just authenticated, and return which user that is.
 
@@ -126,6 +127,8 @@ def report_login(
     refresh : bool
         Whether the provider was queried without the user. That is no login, and is recorded only if it changed
         something or denied access.
+    unattended : bool
+        Whether no request of the user caused the refresh, so that it is no use of the account.
 
     Raises
     ------
@@ -153,8 +156,10 @@ def report_login(
         return _make_result(tx, LoginOutcome.LOCKED, user, details, refresh)
     if not row.active:
         return _make_result(tx, LoginOutcome.NOT_ACTIVE, user, details, refresh)
+    seen = {} if unattended else {"last_seen": tx.now}
     back = {"gone_at": None} if row.gone_at is not None and row.provider == provider else {}
-    tx.conn.execute(update(_u).where(_u.c.name == user).values(last_seen=tx.now, **back))
+    if seen or back:
+        tx.conn.execute(update(_u).where(_u.c.name == user).values(**seen, **back))
     return _make_result(tx, LoginOutcome.ADMITTED, user, details, refresh)
 
 

@@ -73,7 +73,7 @@ class DirectoryReadingHandler(ServiceRequestHandler):
             identity = await directory.refresh(person.subject, person.name)
             if identity is not None and identity.answered_in is None:
                 return "no-lookup-account"
-            await report_refresh(self._service, directory.name, person.subject, identity)
+            await report_refresh(self._service, directory.name, person.subject, identity, unattended=True)
         except AccessDeniedError as error:
             log.warning("`%s` may not sign in any more: %s", printable(person.name), error)
             return "refused"

@@ -14,7 +14,12 @@ log = logging.getLogger("aizen_hub.login")
 
 
 async def report_login(
-    service: ServiceClient, identity: AuthenticatedIdentity, source: str | None, *, refresh: bool = False
+    service: ServiceClient,
+    identity: AuthenticatedIdentity,
+    source: str | None,
+    *,
+    refresh: bool = False,
+    unattended: bool = False,
 ) -> LoginResponse:
     """Report a login, or a refresh without the user.
 
@@ -22,6 +27,8 @@ async def report_login(
     ----------
     source : str, optional
         The client's network address.
+    unattended : bool
+        Whether no request of the user caused the refresh.
 
     Raises
     ------
@@ -41,6 +48,7 @@ async def report_login(
             source=source,
             entered_name=identity.entered_name,
             refresh=refresh,
+            unattended=unattended,
             answered_in=identity.answered_in,
         )
     except Unavailable as error:
@@ -54,7 +62,12 @@ async def report_login(
 
 
 async def report_refresh(
-    service: ServiceClient, provider: str, subject: str, identity: AuthenticatedIdentity | None
+    service: ServiceClient,
+    provider: str,
+    subject: str,
+    identity: AuthenticatedIdentity | None,
+    *,
+    unattended: bool = False,
 ) -> LoginResponse | None:
     """Report what a provider says of a user without the user; None as identity: it does not know the user any more.
 
@@ -64,7 +77,7 @@ async def report_refresh(
         As `report_login`.
     """
     if identity is not None:
-        return await report_login(service, identity, None, refresh=True)
+        return await report_login(service, identity, None, refresh=True, unattended=unattended)
     try:
         await service.report_departure(provider, subject)
     except Problem as error:

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from aizen_hub.accounts import identities
 from aizen_hub.accounts.groups import management
-from aizen_hub.accounts.logins import login_report
+from aizen_hub.accounts.logins import departures, login_report
 from aizen_hub.accounts.logins.login_report import LoginOutcome
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
@@ -158,6 +158,21 @@ def test_a_refresh_is_no_login_and_is_recorded_where_it_changed_something(harnes
     later = harness.audit_events()[len(before) :]
     assert later.count("login.refreshed") == 3
     assert "login" not in later
+
+
+@pytest.mark.proves("R132")
+def test_a_reading_of_the_directory_is_no_use_of_the_account(harness: AccountsHarness) -> None:
+    login(harness, "uid-1", "zoe")
+    with harness.read() as tx:
+        seen = identities.get_user(tx, "zoe").last_seen
+    harness.execute(HUB, departures.record_departure, "ldap", "uid-1")
+    assert login(harness, "uid-1", "zoe", refresh=True, unattended=True).outcome is LoginOutcome.ADMITTED
+    with harness.read() as tx:
+        row = identities.get_user(tx, "zoe")
+    assert (row.last_seen, row.gone_at) == (seen, None)
+    login(harness, "uid-1", "zoe", refresh=True)
+    with harness.read() as tx:
+        assert identities.get_user(tx, "zoe").last_seen > seen
 
 
 @pytest.mark.proves("R63", "T-50")

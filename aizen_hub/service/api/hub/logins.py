@@ -50,6 +50,7 @@ async def report_login(ctx: RequestContext) -> JsonResponse:
             body.email,
             body.groups,
             refresh=body.refresh,
+            unattended=body.unattended,
         )
 
     result = await ctx.unauthorized_write(_hub_actor(ctx), operation)

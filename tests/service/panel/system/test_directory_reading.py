@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 
+from aizen_hub.accounts import identities
 from aizen_hub.accounts.groups import mapping_rules
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.search import AuditFilter, search_newest
@@ -68,6 +70,11 @@ def directory(panel: PanelService) -> Directory:
     return directory
 
 
+def last_seen(panel: PanelService, user: str) -> datetime | None:
+    with panel.store.read() as tx:
+        return identities.get_user(tx, user).last_seen
+
+
 def read_now(panel: PanelService) -> str:
     """Press *Read now* and return the words of the page once the operation has ended."""
     response = panel.post("boss", "directory/read", {"provider": "lab"})
@@ -83,9 +90,11 @@ def test_all_people_are_read_now(panel: PanelService, directory: Directory) -> N
     assert "no answer in the last hour" in words(panel.get("boss", "directory"))
     assert 'action="/services/aizen/directory/read"' in panel.get("boss", "directory")
     assert roles_of(panel, "lea", "p1") == set()
+    seen = last_seen(panel, "lea")
     content = read_now(panel)
     assert "2 of 4 people were read. 1 is not known there any more. 1 may not sign in any more." in content
     assert roles_of(panel, "lea", "p1") == {"PROJECT_EXECUTOR"}, "the directory has put lea into a group meanwhile"
+    assert last_seen(panel, "lea") == seen is not None, "lea did nothing, so her account may become dormant"
     page = words(panel.get("boss", "directory"))
     assert "21 ms median of 2 answers, slowest 21 ms" in page
     assert "gail" in page.partition("Left the directory")[2]
@@ -104,7 +113,6 @@ def test_a_directory_that_is_down(panel: PanelService, directory: Directory) -> 
         assert "lab does not answer; 0 of 4 people were read before" in read_now(panel).lower()
     finally:
         directory.is_down = False
-
 
 @pytest.mark.proves("R60", "R72")
 @pytest.mark.parametrize(("user", "provider"), [("ada", "lab"), ("boss", "local"), ("boss", "nowhere")])
