@@ -125,8 +125,8 @@ def report_login(
     groups : sequence of str or None
         The user's groups at the provider; None if the provider reports none, which changes nothing.
     refresh : bool
-        Whether the provider was queried without the user. That is no login, and is recorded only if it changed
-        something or denied access.
+        Whether the provider was queried without the user. That is no login: it binds and registers no one, and is
+        recorded only if it changed something or denied access.
     unattended : bool
         Whether no request of the user caused the refresh, so that it is no use of the account.
 
@@ -142,7 +142,10 @@ def report_login(
     identities.resolve_provider(tx, provider)
     details = {"provider": provider, "subject": excerpt(subject), "name": excerpt(name)}
     owner = recent_logins.find_user(tx, provider, subject)
-    if owner is None:
+    if owner is None and refresh:
+        # Only a person who signs in takes a name: a saved subject may belong to someone else than the new account.
+        owner = LoginOutcome.NOT_REGISTERED
+    elif owner is None:
         # Invalid contact data of a provider must not prevent a login; an invalid address is ignored.
         valid_email = email if email and is_email_address(email) else None
         owner = _find_or_register(tx, provider, subject, name, display_name, valid_email)

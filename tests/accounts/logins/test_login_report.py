@@ -175,6 +175,16 @@ def test_a_reading_of_the_directory_is_no_use_of_the_account(harness: AccountsHa
         assert identities.get_user(tx, "zoe").last_seen > seen
 
 
+@pytest.mark.proves("R32", "T-16")
+@pytest.mark.parametrize("name", ["rita", "new.person"])
+def test_a_refresh_binds_and_registers_no_one(make_harness: Callable[..., AccountsHarness], name: str) -> None:
+    harness = make_harness(auto_register=True)
+    before = harness.state()
+    assert login(harness, "uid-9", name, refresh=True).outcome is LoginOutcome.NOT_REGISTERED
+    assert harness.state() == before
+    assert login(harness, "uid-9", name).outcome is LoginOutcome.ADMITTED
+
+
 @pytest.mark.proves("R63", "T-50")
 def test_a_directory_membership_that_was_not_seen_lately_gives_nothing(harness: AccountsHarness) -> None:
     harness.execute("admin", management.create_group, "ops", provider="ldap")

@@ -155,7 +155,7 @@ def test_a_user_not_checked_at_their_provider_for_too_long_is_not_renewed(harnes
     def at(*, provider: str, started: datetime, checked: datetime | None) -> None:
         def work(tx: object) -> None:
             tx.conn.execute(update(tables.sessions).values(started=started, last_seen=harness.now()))  # type: ignore[attr-defined]
-            values = {"provider": provider, "last_seen": checked}
+            values = {"provider": provider, "subject": "uid-emma", "last_seen": checked}
             tx.conn.execute(update(tables.users).where(tables.users.c.name == "emma").values(values))  # type: ignore[attr-defined]
 
         harness.execute(OPERATOR, work)
