@@ -65,8 +65,15 @@ class _Event(NamedTuple):
     at: datetime
 
 
+class _GroupRoles(NamedTuple):
+    """The roles of a group in the project, and the time at which the earliest of them was granted."""
+
+    names: tuple[str, ...]
+    since: datetime
+
+
 def membership_changes(tx: ReadTransaction, project: str, since: datetime, until: datetime) -> list[MembershipChange]:
-    """Return the differences of the groups that have a role in a project now, by group and member.
+    """Return the differences of the groups that have a role in a project now, since they have it, by group and member.
 
     The caller has checked that the actor may list the members, and that the records reach back to ``since``. Members
     who were deleted since are left out.
@@ -82,7 +89,8 @@ def membership_changes(tx: ReadTransaction, project: str, since: datetime, until
     by_membership: defaultdict[tuple[Identity, Identity], list[_Event]] = defaultdict(list)
     count = 0
     for group, member, event in _read_events(tx, since, until):
-        if group in roles:
+        # What happened before a group had a role in the project is not for those who may list its members.
+        if group in roles and event.at >= roles[group].since:
             count += 1
             by_membership[group, member].append(event)
         if count > MAX_EVENTS:
@@ -92,7 +100,7 @@ def membership_changes(tx: ReadTransaction, project: str, since: datetime, until
         first, last = events[0], events[-1]
         # The first change wrote what was not there before, or deleted what was.
         if first.joined == last.joined:
-            change = MembershipChange(last.joined, member, group, roles[group], last.provider, None, last.at)
+            change = MembershipChange(last.joined, member, group, roles[group].names, last.provider, None, last.at)
             found.append((last.audit_id, change))
     actors = _read_actors(tx, (audit_id for audit_id, change in found if change.provider is None))
     return [replace(change, by=actors.get(audit_id)) for audit_id, change in found]
@@ -157,13 +165,14 @@ def _too_many(count: int) -> BadInput:
     return BadInput(f"more than {count:,} memberships changed in that time", remedy="choose days that are closer")
 
 
-def _roles_of_groups(tx: ReadTransaction, project: str) -> dict[Identity, tuple[str, ...]]:
+def _roles_of_groups(tx: ReadTransaction, project: str) -> dict[Identity, _GroupRoles]:
     """Return the roles of each group in the project: its own, and those of the groups that contain it."""
-    query = select(_a.c.identity, _a.c.role).where(_a.c.scope == project, _a.c.identity.like("group:%"))
-    roles: defaultdict[Identity, set[str]] = defaultdict(set)
+    query = select(_a.c.identity, _a.c.role, _a.c.granted)
+    query = query.where(_a.c.scope == project, _a.c.identity.like("group:%"))
+    grants: defaultdict[Identity, dict[str, datetime]] = defaultdict(dict)
     for row in tx.conn.execute(query):
         holder = Identity.parse(row.identity)
         for group in (holder, *checks.transitive_members(tx, [holder])):
             if group.kind is IdentityKind.GROUP:
-                roles[group].add(row.role)
-    return {group: tuple(sorted(names)) for group, names in roles.items()}
+                grants[group][row.role] = min(row.granted, grants[group].get(row.role, row.granted))
+    return {group: _GroupRoles(tuple(sorted(roles)), min(roles.values())) for group, roles in grants.items()}

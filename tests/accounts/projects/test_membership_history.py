@@ -29,12 +29,16 @@ def groups(harness: AccountsHarness) -> AccountsHarness:
     def make(tx: WriteTransaction) -> None:
         for name in ("crew", "inner", "other"):
             management.create_group(tx, name)
+
+    def fill(tx: WriteTransaction) -> None:
         membership.add_member(tx, "crew", Identity.group("inner"))
         membership.add_member(tx, "crew", Identity.user("rita"))
 
     with harness.write(OPERATOR) as tx:
         make(tx)
     harness.grant("PROJECT_READER", "p1", Identity.group("crew"))
+    with harness.write(OPERATOR) as tx:
+        fill(tx)
     return harness
 
 
@@ -88,6 +92,19 @@ def test_changes_outside_the_days_do_not_count(groups: AccountsHarness) -> None:
         made = membership_history.membership_changes(tx, "p1", now - DAY, now + DAY)
     assert [row.member.name for row in made] == ["inner", "rita"]
     assert {row.provider for row in made} == {None}
+
+
+@pytest.mark.proves("R72")
+def test_what_happened_before_the_group_had_a_role_is_not_told(groups: AccountsHarness) -> None:
+    since = groups.now()
+    with groups.write(OPERATOR) as tx:
+        membership.add_member(tx, "other", Identity.user("emma"))
+    groups.grant("PROJECT_READER", "p1", Identity.group("other"))
+    with groups.write(OPERATOR) as tx:
+        membership.add_member(tx, "other", Identity.user("paul"))
+    groups.grant("PROJECT_EXECUTOR", "p1", Identity.group("other"))
+    roles = ("PROJECT_EXECUTOR", "PROJECT_READER")
+    assert changes(groups, since) == [(True, "paul", "other", roles)], "not emma, and paul since the first role"
 
 
 @pytest.mark.parametrize(("bound", "value"), [("MAX_EVENTS", 1), ("MAX_EXAMINED", 0)])
