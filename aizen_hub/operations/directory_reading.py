@@ -16,7 +16,7 @@ KIND = "directory-reading"
 BATCH = 3
 """So few that a slow directory answers for all of them within the deadline of one request."""
 MAX_GONE = 20
-"""A directory that does not know so many people any more may have lost its data, or its settings are wrong."""
+"""A directory that has lost so many people since it was read last may have lost its data, or its settings are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +25,36 @@ class DirectoryReading:
 
     Attributes
     ----------
+    people : sequence of DirectoryPerson
+        Those whose departure would be recorded.
+    others : sequence of DirectoryPerson
+        Those whose departure is recorded already, or would not be, since the login is a linked one: read last, and not
+        counted for `MAX_GONE`.
     read_batch : callable
         Has the hub read some people; blocks, and raises Unavailable.
     """
 
     provider: str
     people: Sequence[DirectoryPerson]
+    others: Sequence[DirectoryPerson]
     read_batch: Callable[[Sequence[DirectoryPerson]], DirectoryReadingResponse]
 
 
 def read_directory(control: OperationControl, request: DirectoryReading) -> Mapping[str, Any]:
     """Read the people. Each of them counts at once; an early end leaves the others as they were read last."""
     counts: Counter[str] = Counter()
-    total = len(request.people)
-    for done in range(0, total, BATCH):
-        control.report("reading people", done, total)
+    new_gone = 0
+    total = len(request.people) + len(request.others)
+    batches = [
+        (people[start : start + BATCH], people is request.people)
+        for people in (request.people, request.others)
+        for start in range(0, len(people), BATCH)
+    ]
+    for batch, is_counted in batches:
+        control.report("reading people", counts.total(), total)
         control.check()
-        answer = request.read_batch(request.people[done : done + BATCH])
+        answer = request.read_batch(batch)
+        new_gone += answer.gone if is_counted else 0
         counts += Counter(read=answer.read, gone=answer.gone, refused=answer.refused)
         read = f"{counts.total()} of {total} people were read before"
         if answer.stopped == "no-lookup-account":
@@ -51,9 +64,9 @@ def read_directory(control: OperationControl, request: DirectoryReading) -> Mapp
             )
         if answer.stopped is not None:
             raise Unavailable(f"{request.provider} does not answer; {read}", remedy="read it again later")
-        if counts["gone"] >= MAX_GONE:
+        if new_gone >= MAX_GONE:
             raise Conflict(
-                f"{request.provider} does not know {counts['gone']} people any more, so the reading ended; {read}",
+                f"{request.provider} does not know {new_gone} people any more, so the reading ended; {read}",
                 remedy="check the directory and its search base; the people are listed as having left it",
             )
     return {"total": total, **{name: counts[name] for name in ("read", "gone", "refused")}}

@@ -41,12 +41,13 @@ class Hub:
         return DirectoryReadingResponse.model_validate(answer or {"read": len(people)})
 
 
-def run(harness: AccountsHarness, runner: OperationRunner, hub: Hub, count: int) -> Operation:
+def run(harness: AccountsHarness, runner: OperationRunner, hub: Hub, count: int, uncounted: int = 0) -> Operation:
     actor = harness.actor("admin")
     with harness.write(actor) as tx:
         operation = runner.create(tx, KIND, provider="lab", people=count)
     people = [DirectoryPerson(subject=f"id-{number}", name=f"p{number}") for number in range(count)]
-    return runner.run(operation, actor, DirectoryReading("lab", people, hub))
+    counted, others = people[: count - uncounted], people[count - uncounted :]
+    return runner.run(operation, actor, DirectoryReading("lab", counted, others, hub))
 
 
 def test_each_person_is_read_once_and_counted(harness: AccountsHarness, runner: OperationRunner) -> None:
@@ -83,3 +84,11 @@ def test_a_directory_that_lost_its_people_ends_it(harness: AccountsHarness, runn
     assert operation.problem is not None
     assert "does not know" in operation.problem["detail"]
     assert len(hub.read) < MAX_GONE + BATCH
+
+
+def test_whose_departure_records_nothing_does_not_end_it(harness: AccountsHarness, runner: OperationRunner) -> None:
+    hub = Hub({}, {"gone": BATCH})
+    operation = run(harness, runner, hub, 10 * BATCH, uncounted=9 * BATCH)
+    assert operation.state is OperationState.SUCCEEDED
+    assert 9 * BATCH > MAX_GONE
+    assert operation.result == {"total": 10 * BATCH, "read": BATCH, "gone": 9 * BATCH, "refused": 0}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, union
+from sqlalchemy import false, select, union
 
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
 from aizen_hub.api_models.schema import ProviderName
@@ -43,8 +43,9 @@ async def start_reading(ctx: RequestContext) -> RawResponse:
     secret = service.hub_secret
     if secret is None or not may_read_now(ctx):
         raise Unavailable("this service was started without a hub, which alone can read a directory")
-    people = await ctx.authorized_read(lambda tx: _people_of(tx, provider), pool=service.pools.queries)
-    if not people:
+    people, others = await ctx.authorized_read(lambda tx: _people_of(tx, provider), pool=service.pools.queries)
+    count = len(people) + len(others)
+    if not count:
         raise Conflict("no user has signed in by this directory yet", remedy="people are read when they sign in")
 
     def read_batch(batch: Sequence[DirectoryPerson]) -> DirectoryReadingResponse:
@@ -55,22 +56,31 @@ async def start_reading(ctx: RequestContext) -> RawResponse:
             future.cancel()
             raise Unavailable("the hub did not answer in time") from None
 
-    request = DirectoryReading(provider, people, read_batch)
-    response = await start_operation(ctx, KIND, request, provider=provider, people=len(people))
+    request = DirectoryReading(provider, people, others, read_batch)
+    response = await start_operation(ctx, KIND, request, provider=provider, people=count)
     return see_other(ctx, page_path("directory", "read", response.value["id"]))
 
 
-def _people_of(tx: ActorTransaction, provider: str) -> list[DirectoryPerson]:
-    """Return all who have signed in by a directory, also by a linked login."""
+def _people_of(tx: ActorTransaction, provider: str) -> tuple[list[DirectoryPerson], list[DirectoryPerson]]:
+    """Return all who have signed in by a directory: whose departure would be recorded, and the others.
+
+    The others have left it already, or have signed in by a linked login.
+    """
     viewer = Viewer(tx)
     kinds = {item.name: item.kind for item in tx.settings.providers}
     if not viewer.may("groups") or kinds.get(provider) != DIRECTORY_KIND:
         raise not_in_panel()
-    own = select(_u.c.name, _u.c.subject).where(_u.c.provider == provider, _u.c.subject.is_not(None), _u.c.active)
-    linked = select(_u.c.name, _l.c.subject).join(_l, _l.c.user_id == _u.c.id).where(_l.c.provider == provider)
-    rows = tx.conn.execute(union(own, linked.where(_u.c.active)).order_by("name")).all()
+    own = select(_u.c.name, _u.c.subject, _u.c.gone_at.is_(None).label("is_counted"))
+    own = own.where(_u.c.provider == provider, _u.c.subject.is_not(None), _u.c.active)
+    linked = select(_u.c.name, _l.c.subject, false()).join(_l, _l.c.user_id == _u.c.id)
+    linked = linked.where(_l.c.provider == provider, _u.c.active)
+    rows = tx.conn.execute(union(own, linked).order_by("name")).all()
     # A linked login whose subject the hub cannot report was written wrongly: no one can sign in by it.
-    return [DirectoryPerson(subject=row.subject, name=row.name) for row in rows if row.subject.isprintable()]
+    people: dict[bool, list[DirectoryPerson]] = {True: [], False: []}
+    for row in rows:
+        if row.subject.isprintable():
+            people[bool(row.is_counted)].append(DirectoryPerson(subject=row.subject, name=row.name))
+    return people[True], people[False]
 
 
 async def show_reading(ctx: RequestContext) -> RawResponse:

@@ -18,6 +18,7 @@ from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.directory_reading import DirectoryReadingHandler
 from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity, ProviderUnreachableError
+from aizen_hub.operations import directory_reading
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
 from tests.fixtures.timing import until
@@ -113,6 +114,14 @@ def test_a_directory_that_is_down(panel: PanelService, directory: Directory) -> 
         assert "lab does not answer; 0 of 4 people were read before" in read_now(panel).lower()
     finally:
         directory.is_down = False
+
+def test_who_left_before_does_not_end_a_reading(
+    panel: PanelService, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_now(panel)
+    monkeypatch.setattr(directory_reading, "MAX_GONE", 1)
+    assert "2 of 4 people were read. 1 is not known there any more." in read_now(panel)
+
 
 @pytest.mark.proves("R60", "R72")
 @pytest.mark.parametrize(("user", "provider"), [("ada", "lab"), ("boss", "local"), ("boss", "nowhere")])
