@@ -33,10 +33,11 @@ class DirectoryReadingResponse(CompleteResponse):
     read, gone, refused : int
         Found; not known there any more; found, and may not sign in.
     stopped : str or None
-        Why the others were not read: the directory does not answer, or its settings have no account to search it.
+        Why the others were not read: the directory does not answer, its settings have no account to search it, or the
+        service did not answer or refused what the hub reported.
     """
 
     read: int = Field(default=0, ge=0)
     gone: int = Field(default=0, ge=0)
     refused: int = Field(default=0, ge=0)
-    stopped: Literal["unreachable", "no-lookup-account"] | None = None
+    stopped: Literal["unreachable", "no-lookup-account", "service-unavailable", "service-refused"] | None = None

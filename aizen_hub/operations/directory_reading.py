@@ -10,13 +10,28 @@ from typing import Any
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
 from aizen_hub.operations.control import OperationControl
 from aizen_hub.operations.kind import OperationKind
-from aizen_hub.problems import Conflict, Unavailable
+from aizen_hub.problems import Conflict, Problem, Unavailable
 
 KIND = "directory-reading"
 BATCH = 3
 """So few that a slow directory answers for all of them within the deadline of one request."""
 MAX_GONE = 20
 """A directory that has lost so many people since it was read last may have lost its data, or its settings are wrong."""
+
+_STOPS: Mapping[str, tuple[type[Problem], str, str]] = {
+    "no-lookup-account": (
+        Conflict,
+        "{provider} is read with each user's own password only",
+        "set `lookup_dn` in the configuration of this provider",
+    ),
+    "unreachable": (Unavailable, "{provider} does not answer; {read}", "read it again later"),
+    "service-unavailable": (Unavailable, "this service did not answer the hub; {read}", "read it again later"),
+    "service-refused": (
+        Conflict,
+        "this service refused what the hub reports; {read}",
+        "see the log of the hub, whose secret and version must be those of this service",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +72,9 @@ def read_directory(control: OperationControl, request: DirectoryReading) -> Mapp
         new_gone += answer.gone if is_counted else 0
         counts += Counter(read=answer.read, gone=answer.gone, refused=answer.refused)
         read = f"{counts.total()} of {total} people were read before"
-        if answer.stopped == "no-lookup-account":
-            raise Conflict(
-                f"{request.provider} is read with each user's own password only",
-                remedy="set `lookup_dn` in the configuration of this provider",
-            )
         if answer.stopped is not None:
-            raise Unavailable(f"{request.provider} does not answer; {read}", remedy="read it again later")
+            problem, detail, remedy = _STOPS[answer.stopped]
+            raise problem(detail.format(provider=request.provider, read=read), remedy=remedy)
         if new_gone >= MAX_GONE:
             raise Conflict(
                 f"{request.provider} does not know {new_gone} people any more, so the reading ended; {read}",

@@ -64,6 +64,8 @@ def test_each_person_is_read_once_and_counted(harness: AccountsHarness, runner: 
     [
         ({"read": 1, "stopped": "unreachable"}, "lab does not answer; 4 of 20 people were read before"),
         ({"stopped": "no-lookup-account"}, "own password only"),
+        ({"gone": 1, "stopped": "service-unavailable"}, "did not answer the hub; 4 of 20 people were read before"),
+        ({"refused": 1, "stopped": "service-refused"}, "refused what the hub reports; 4 of 20 people were read"),
     ],
 )
 def test_a_directory_that_does_not_answer_ends_it(

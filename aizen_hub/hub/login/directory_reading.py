@@ -11,10 +11,10 @@ from typing import Any
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingRequest, DirectoryReadingResponse
 from aizen_hub.api_models.schema import read_json
 from aizen_hub.client.service_client import ServiceClient
-from aizen_hub.hub.login.login_report import report_refresh
+from aizen_hub.hub.login.login_report import report_reading
 from aizen_hub.hub.login.provider import AccessDeniedError, Provider, ProviderUnreachableError, printable
 from aizen_hub.hub.service_request_handler import ServiceRequestHandler
-from aizen_hub.problems import NotFound, Problem
+from aizen_hub.problems import NotFound, Problem, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.validation import strict_json
 
@@ -62,7 +62,10 @@ class DirectoryReadingHandler(ServiceRequestHandler):
                 outcome = await self._read_person(directory, person)
             except ProviderUnreachableError:
                 outcome = "unreachable"
-            if outcome in ("unreachable", "no-lookup-account"):
+            except Problem as problem:
+                log.error("report of `%s`, who was read again: %s", printable(person.name), problem.detail)
+                outcome = "service-unavailable" if isinstance(problem, Unavailable) else "service-refused"
+            if outcome not in ("read", "gone", "refused"):
                 stopped = outcome
                 break
             counts[outcome] += 1
@@ -71,10 +74,10 @@ class DirectoryReadingHandler(ServiceRequestHandler):
     async def _read_person(self, directory: Provider, person: DirectoryPerson) -> str:
         try:
             identity = await directory.refresh(person.subject, person.name)
-            if identity is not None and identity.answered_in is None:
-                return "no-lookup-account"
-            await report_refresh(self._service, directory.name, person.subject, identity, unattended=True)
         except AccessDeniedError as error:
             log.warning("`%s` may not sign in any more: %s", printable(person.name), error)
             return "refused"
+        if identity is not None and identity.answered_in is None:
+            return "no-lookup-account"
+        await report_reading(self._service, directory.name, person.subject, identity)
         return "gone" if identity is None else "read"

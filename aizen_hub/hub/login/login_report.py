@@ -14,12 +14,7 @@ log = logging.getLogger("aizen_hub.login")
 
 
 async def report_login(
-    service: ServiceClient,
-    identity: AuthenticatedIdentity,
-    source: str | None,
-    *,
-    refresh: bool = False,
-    unattended: bool = False,
+    service: ServiceClient, identity: AuthenticatedIdentity, source: str | None, *, refresh: bool = False
 ) -> LoginResponse:
     """Report a login, or a refresh without the user.
 
@@ -27,8 +22,6 @@ async def report_login(
     ----------
     source : str, optional
         The client's network address.
-    unattended : bool
-        Whether no request of the user caused the refresh.
 
     Raises
     ------
@@ -38,19 +31,7 @@ async def report_login(
         The service refused the report.
     """
     try:
-        return await service.report_login(
-            identity.provider,
-            identity.subject,
-            identity.name,
-            display_name=identity.display_name,
-            email=identity.email,
-            groups=identity.groups,
-            source=source,
-            entered_name=identity.entered_name,
-            refresh=refresh,
-            unattended=unattended,
-            answered_in=identity.answered_in,
-        )
+        return await _send_report(service, identity, source, refresh=refresh)
     except Unavailable as error:
         log.error("login report: %s", error.detail)
         raise ProviderUnreachableError(f"your password was right, but {describe_outage(error)}") from None
@@ -62,12 +43,7 @@ async def report_login(
 
 
 async def report_refresh(
-    service: ServiceClient,
-    provider: str,
-    subject: str,
-    identity: AuthenticatedIdentity | None,
-    *,
-    unattended: bool = False,
+    service: ServiceClient, provider: str, subject: str, identity: AuthenticatedIdentity | None
 ) -> LoginResponse | None:
     """Report what a provider says of a user without the user; None as identity: it does not know the user any more.
 
@@ -77,10 +53,49 @@ async def report_refresh(
         As `report_login`.
     """
     if identity is not None:
-        return await report_login(service, identity, None, refresh=True, unattended=unattended)
+        return await report_login(service, identity, None, refresh=True)
     try:
         await service.report_departure(provider, subject)
     except Problem as error:
         # The user is signed out all the same.
         log.warning("departure report: %s", error.detail)
     return None
+
+
+async def report_reading(
+    service: ServiceClient, provider: str, subject: str, identity: AuthenticatedIdentity | None
+) -> None:
+    """Report what a directory says of a user who was read without any request of the user.
+
+    Raises
+    ------
+    Problem
+        The service refused the report; Unavailable where it does not respond.
+    """
+    if identity is None:
+        await service.report_departure(provider, subject)
+    else:
+        await _send_report(service, identity, None, refresh=True, unattended=True)
+
+
+async def _send_report(
+    service: ServiceClient,
+    identity: AuthenticatedIdentity,
+    source: str | None,
+    *,
+    refresh: bool,
+    unattended: bool = False,
+) -> LoginResponse:
+    return await service.report_login(
+        identity.provider,
+        identity.subject,
+        identity.name,
+        display_name=identity.display_name,
+        email=identity.email,
+        groups=identity.groups,
+        source=source,
+        entered_name=identity.entered_name,
+        refresh=refresh,
+        unattended=unattended,
+        answered_in=identity.answered_in,
+    )

@@ -38,13 +38,17 @@ class Directory:
 
     name = "lab"
     is_down = False
+    unknown = "gail"
+
+    def __init__(self) -> None:
+        self.handler_options: dict[str, Any] = {}
 
     async def refresh(self, subject: str, name: str, state: Mapping[str, Any] | None = None) -> Any:
         if self.is_down:
             raise ProviderUnreachableError("no")
         if name == "rex":
             raise AccessDeniedError("disabled")
-        if name == "gail":
+        if name == self.unknown:
             return None
         return AuthenticatedIdentity("lab", subject, name, groups=("crew",), answered_in=0.021)
 
@@ -56,7 +60,8 @@ def directory(panel: PanelService) -> Directory:
 
     async def add_endpoint() -> None:
         context = panel.driver.context
-        options = {
+        options = directory.handler_options
+        options |= {
             "secret_path": context.settings.hub_secret_path,
             "directories": {"lab": directory},
             "service": ServiceClient(panel.driver.url, panel.driver.hub_secret),
@@ -115,12 +120,40 @@ def test_a_directory_that_is_down(panel: PanelService, directory: Directory) -> 
     finally:
         directory.is_down = False
 
+
 def test_who_left_before_does_not_end_a_reading(
     panel: PanelService, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_now(panel)
     monkeypatch.setattr(directory_reading, "MAX_GONE", 1)
     assert "2 of 4 people were read. 1 is not known there any more." in read_now(panel)
+
+
+@pytest.mark.proves("R59")
+@pytest.mark.parametrize(
+    ("url", "secret", "said"),
+    [
+        (None, "x" * 43, "this service refused what the hub reports; 0 of 4 people were read before"),
+        ("http://127.0.0.1:1", None, "this service did not answer the hub; 0 of 4 people were read before"),
+    ],
+)
+@pytest.mark.parametrize("unknown", ["", "lea"])  # lea is the first of them
+def test_a_report_that_the_service_does_not_take_ends_a_reading(
+    panel: PanelService,
+    directory: Directory,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str | None,
+    secret: str | None,
+    said: str,
+    unknown: str,
+) -> None:
+    client = ServiceClient(url or panel.driver.url, secret or panel.driver.hub_secret)
+    monkeypatch.setitem(directory.handler_options, "service", client)
+    monkeypatch.setattr(directory, "unknown", unknown)
+    content = read_now(panel).lower()
+    client.close()
+    assert said in content
+    assert "any more" not in content
 
 
 @pytest.mark.proves("R60", "R72")
