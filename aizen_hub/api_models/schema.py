@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, LiteralString, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -87,9 +87,11 @@ def _parse_rfc3339(value: object) -> object:
     if not _RFC3339.fullmatch(value):
         raise ValueError("must be a time with its zone, such as 2027-01-01T00:00:00Z")
     try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError:
+        moment = datetime.fromisoformat(value.upper())
+        moment.astimezone(UTC)  # what UTC cannot hold could be stored, but not be read again
+    except (ValueError, OverflowError):
         raise ValueError("is not a valid date and time") from None
+    return moment
 
 
 Timestamp = Annotated[AwareDatetime, BeforeValidator(_parse_rfc3339)]

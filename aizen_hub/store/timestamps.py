@@ -13,10 +13,10 @@ _TICK = timedelta(microseconds=1)
 
 
 def to_microseconds(value: datetime) -> int:
-    """Return microseconds since 1970; ValueError for a naive time."""
+    """Return microseconds since 1970; ValueError for a naive time, OverflowError if it could not be read again."""
     if value.tzinfo is None:
         raise ValueError("the time has no time zone")
-    return (value - _EPOCH) // _TICK
+    return (value.astimezone(UTC) - _EPOCH) // _TICK
 
 
 def from_microseconds(value: int) -> datetime:

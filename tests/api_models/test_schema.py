@@ -59,3 +59,17 @@ async def test_what_is_accepted_is_stored_whole(service: Driver) -> None:  # noq
     with service.context.store.read() as tx:
         bodies = b"".join(row[0] for row in tx.conn.exec_driver_sql("SELECT body FROM audit WHERE event = 'lock.set'"))
     assert json.dumps(LONG).encode() in bodies, "the audit too"
+
+
+@pytest.mark.proves("R74")
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+async def test_a_time_that_utc_cannot_hold_is_refused(service: Driver, time: str) -> None:  # noqa: F811
+    """Stored, it could never be read again, and would stop everyone whose rights are loaded with it."""
+    boss = await service.open("boss", None)
+    grant = {"roles": ["PROJECT_READER"], "scope": "p1", "identity": "user:nil", "starts": time}
+    lock = {"target": "project", "name": "p1", "reason": "audit", "ends": time}
+    for path, body, field in (("/assignments", grant, "starts"), ("/locks", lock, "ends")):
+        answer = await service.call("POST", "/api/v1" + path, body, auth=boss.auth)
+        assert answer.status == 400, answer.body
+        assert answer.json["errors"] == [{"pointer": f"/{field}", "detail": "is not a valid date and time"}]
+    assert (await service.call("GET", "/api/v1/locks", auth=boss.auth)).status == 200
