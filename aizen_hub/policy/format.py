@@ -24,7 +24,12 @@ def _parse_timestamp(value: object) -> object:
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        try:
+            moment.astimezone(UTC)  # what UTC cannot hold could be stored, but not be read again
+        except OverflowError:
+            raise ValueError("is out of range in UTC") from None
+        return moment
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
     raise ValueError("write a time as 2027-01-01T00:00:00Z")

@@ -96,6 +96,16 @@ def test_an_assertion_without_a_time_uses_the_current_time(tmp_path: Path) -> No
         ("assignments: [{role: AIZEN_ADMIN, identity: alice}]\n", 1, "write user:NAME, group:NAME or"),
         ("assignments: [{role: AIZEN_ADMIN, identity: 'user:a', until: soon}]\n", 1, "until"),
         ("assignments: [{role: AIZEN_ADMIN, identity: 'user:a', until: 5}]\n", 1, "write a time as"),
+        (
+            "assertions: [{identity: 'user:a', permission: read, at: 9999-12-31T23:59:59-12:00, expect: deny}]\n",
+            1,
+            "is out of range",
+        ),
+        (
+            "assertions: [{identity: 'user:a', permission: read, at: '0001-01-01T00:00:00+12:00', expect: deny}]\n",
+            1,
+            "is out of range",
+        ),
         ("projects: [system]\n", 1, "`system` is the scope above all projects"),
         ("assertions: [{identity: 'user:a', expect: allow}]\n", 1, "exactly one of them"),
         ("assertions: [{identity: 'user:a', permission: read, command: plot, expect: deny}]\n", 1, "exactly one"),
