@@ -24,7 +24,9 @@ def parse_end(text: str, now: datetime) -> datetime | None:
         if _DAY.fullmatch(text):
             return datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1)
         if _TIME.fullmatch(text):
-            return datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)
+            moment.astimezone(UTC)  # fails if UTC cannot hold it
+            return moment
     except (ValueError, OverflowError):
         return None
     return None
