@@ -30,8 +30,9 @@ async def import_users(ctx: RequestContext) -> JsonResponse:
         response = await ctx.authorized_read(lambda tx: _show_plan(tx, _plan(tx, body)), pool=ctx.service.pools.queries)
         return JsonResponse(response.value, 200, {"Preference-Applied": DRY_RUN})
     plan = await ctx.authorized_read(lambda tx: _plan(tx, body), pool=ctx.service.pools.queries)
-    if not plan.new:
+    if not plan.new and await ctx.stored_response() is None:
         raise BadInput("the table names no new person", faults=[Fault("/table", "no new person")])
+    # A repeated request, whose people are registered by now, is answered with the stored response and starts nothing.
     request = PeopleImport(plan.new, body.mail_links, ctx.service.browser_login.hub_location.panel_url)
     return await start_operation(ctx, KIND, request, people=len(plan.new))
 

@@ -54,6 +54,20 @@ async def test_an_operation_registers_the_new_people(service: Driver) -> None:
     assert "no new person" in again.json["detail"]
 
 
+async def test_a_repeated_request_is_answered_as_the_first_one(service: Driver) -> None:
+    """By then no person of the table is new."""
+    boss = await service.open("boss", None)
+    key = {"Idempotency-Key": '"import-1"'}
+    first = await service.call("POST", PATH, {"table": TABLE}, auth=boss.auth, headers=key)
+    assert first.status == 202, first.body
+    await follow(service, boss.auth, first.json)
+    again = await service.call("POST", PATH, {"table": TABLE}, auth=boss.auth, headers=key)
+    assert (again.status, again.headers.get("Idempotency-Replayed")) == (202, "true"), again.body
+    assert again.json["id"] == first.json["id"]
+    other = await service.call("POST", PATH, {"table": TABLE + "rob,Rob,\n"}, auth=boss.auth, headers=key)
+    assert other.status == 409, other.body
+
+
 async def test_links_are_not_promised_without_a_mail_server(service: Driver) -> None:
     boss = await service.open("boss", None)
     response = await service.call("POST", PATH, {"table": TABLE, "mail_links": True}, auth=boss.auth)
