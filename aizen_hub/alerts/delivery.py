@@ -19,7 +19,7 @@ from sqlalchemy import Connection, delete, select, update
 from aizen_hub.alerts.mail import send_mail
 from aizen_hub.alerts.message import AlertEvent, compose_message
 from aizen_hub.alerts.outbox import AlertChannel
-from aizen_hub.alerts.webhook import send_webhook
+from aizen_hub.alerts.webhook import WebhookError, send_webhook
 from aizen_hub.secret_files import SecretFileError
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import outbox
@@ -144,7 +144,14 @@ class AlertDelivery:
         except SecretFileError as error:
             log.error("alert %d by %s was not delivered: %s", row.id, row.channel, error)
             return DeliveryResult(DeliveryStatus.RETRY, f"the address of the webhook cannot be read: {error.reason}")
-        except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
+        except WebhookError as error:
+            log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, error)
+            return DeliveryResult(DeliveryStatus.RETRY, str(error))
+        except http.client.HTTPException as error:
+            # Without its text, which may quote the address or the response.
+            log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, type(error).__name__)
+            return DeliveryResult(DeliveryStatus.RETRY, f"the webhook did not respond properly: {type(error).__name__}")
+        except (OSError, smtplib.SMTPException) as error:
             log.warning("alert %d by %s was not delivered: %s", row.id, row.channel, type(error).__name__)
             return DeliveryResult(DeliveryStatus.RETRY, f"{type(error).__name__}: {error}"[:500])
         except Exception as error:  # noqa: BLE001 - an invalid alert must not block the following ones

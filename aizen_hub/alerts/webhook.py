@@ -6,13 +6,19 @@ import hashlib
 import hmac
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _SECONDS = 10.0
 SIGNATURE = "X-Aizen-Signature"
+_PRINTABLE = re.compile("[!-~]+")
+
+
+class WebhookError(Exception):
+    """The alert was not accepted; the message never holds the address, which is often a secret."""
 
 
 def send_webhook(url: str, secret: bytes | None, body: Mapping[str, Any]) -> None:
@@ -22,10 +28,12 @@ def send_webhook(url: str, secret: bytes | None, body: Mapping[str, Any]) -> Non
 
     Raises
     ------
+    WebhookError
+        The address is invalid, or the response is not 2xx.
     OSError, http.client.HTTPException
-        No connection, no response in time, or a response that is not 2xx.
+        No connection, or no complete response in time.
     """
-    parts = urlsplit(url)
+    parts = _parse_address(url)
     data = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
     headers = {"Content-Type": "application/json"}
     if secret:
@@ -41,6 +49,23 @@ def send_webhook(url: str, secret: bytes | None, body: Mapping[str, Any]) -> Non
         response = connection.getresponse()
         response.read(1024)
         if not 200 <= response.status < 300:
-            raise http.client.HTTPException(f"the webhook responded with status {response.status}")
+            raise WebhookError(f"the webhook responded with status {response.status}")
     finally:
         connection.close()
+
+
+def _parse_address(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError for what is no port
+        # A name and password before the host are not sent, and would be taken for a part of the host.
+        if (
+            _PRINTABLE.fullmatch(url)
+            and parts.scheme in ("http", "https")
+            and parts.hostname
+            and "@" not in parts.netloc
+        ):
+            return parts
+    except ValueError:
+        pass
+    raise WebhookError("the address of the webhook is not a valid http or https address")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, select
 
-from aizen_hub.alerts.delivery import MAX_BATCH, AlertDelivery, DeliveryResult, DeliveryStatus
+from aizen_hub.alerts.delivery import MAX_ATTEMPTS, MAX_BATCH, AlertDelivery, DeliveryResult, DeliveryStatus
 from aizen_hub.settings import AlertSettings
 from aizen_hub.store.tables import metadata, outbox
 
@@ -161,3 +161,31 @@ def test_the_status_and_not_the_text_of_an_error_is_decisive(
     monkeypatch.setattr(delivery, "_send", lambda row: DeliveryResult(DeliveryStatus.FAILED, "gone"))
     assert delivery.deliver_due(NOW + timedelta(hours=1)) == 0
     assert {(row.failure, row.attempts) for row in rows(engine)} == {("gone", 2)}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:{port}/secret-T0\nsecret-T1",
+        "http://127.0.0.1:{port}/secret-T0 x",
+        "http://127.0.0.1:secret-T0/",
+        "http://[secret-T0/",
+        "http:///secret-T0",
+        "http://secret-T0@127.0.0.1:{port}/",
+        "127.0.0.1:{port}/secret-T0",
+        "ftp://127.0.0.1:{port}/secret-T0",
+        "http://127.0.0.1:{port}/secret-T0/ä",
+    ],
+)
+def test_an_invalid_address_of_the_webhook_is_named_without_its_text(
+    engine: Engine, receiver: Any, tmp_path: Path, address: str
+) -> None:
+    """The address of a webhook is often its whole secret, and the panel shows why alerts failed."""
+    file = tmp_path / "webhook-url"
+    file.write_text(address.format(port=receiver.server_port))
+    file.chmod(0o600)
+    delivery = AlertDelivery(AlertSettings(webhook_url_file=file), transaction_of(engine))
+    for attempt in range(MAX_ATTEMPTS):
+        assert delivery.deliver_due(NOW + timedelta(days=attempt)) == 0
+    assert receiver.received == 0
+    assert {row.failure for row in rows(engine)} == {"the address of the webhook is not a valid http or https address"}
