@@ -10,6 +10,7 @@ from typing import Any
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
 from aizen_hub.operations.control import OperationControl
 from aizen_hub.operations.kind import OperationKind
+from aizen_hub.operations.operation import OperationCancelled, OperationInterrupted
 from aizen_hub.problems import Conflict, Problem, Unavailable
 
 KIND = "directory-reading"
@@ -66,8 +67,14 @@ def read_directory(control: OperationControl, request: DirectoryReading) -> Mapp
         for start in range(0, len(people), BATCH)
     ]
     for batch, is_counted in batches:
-        control.report("reading people", counts.total(), total)
-        control.check()
+        try:
+            control.report("reading people", counts.total(), total)
+            control.check()
+        except (OperationCancelled, OperationInterrupted) as error:
+            raise type(error)(
+                f"the reading ended early; {counts.total()} of {total} people were read before, and count",
+                remedy="read the directory again for the others",
+            ) from None
         answer = request.read_batch(batch)
         new_gone += answer.gone if is_counted else 0
         counts += Counter(read=answer.read, gone=answer.gone, refused=answer.refused)

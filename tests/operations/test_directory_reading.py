@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
+from aizen_hub.operations import records
 from aizen_hub.operations.directory_reading import BATCH, KIND, KINDS, MAX_GONE, DirectoryReading
 from aizen_hub.operations.operation import Operation, OperationState
 from aizen_hub.operations.runner import OperationRunner
@@ -57,6 +58,24 @@ def test_each_person_is_read_once_and_counted(harness: AccountsHarness, runner: 
     assert operation.result == {"total": 2 * BATCH + 1, "read": BATCH + 2, "gone": 1, "refused": 1}
     assert hub.read == [f"p{number}" for number in range(2 * BATCH + 1)]
     assert {"operation.started", "operation.ended"} <= set(harness.audit_events())
+
+
+def test_a_cancelled_reading_says_how_many_count(harness: AccountsHarness, runner: OperationRunner) -> None:
+    actor = harness.actor("admin")
+    with harness.write(actor) as tx:
+        created = runner.create(tx, KIND, provider="lab", people=BATCH + 5)
+
+    def read(people: Sequence[DirectoryPerson]) -> DirectoryReadingResponse:
+        with harness.write(actor) as tx:
+            records.request_cancellation(tx, created.id)
+        runner.note_cancellation(created.id)
+        return DirectoryReadingResponse(read=len(people))
+
+    people = [DirectoryPerson(subject=f"id-{number}", name=f"p{number}") for number in range(BATCH + 5)]
+    operation = runner.run(created, actor, DirectoryReading("lab", people, [], read))
+    assert operation.state is OperationState.CANCELLED
+    assert operation.problem is not None
+    assert f"{BATCH} of {BATCH + 5} people were read before, and count" in operation.problem["detail"]
 
 
 @pytest.mark.parametrize(
