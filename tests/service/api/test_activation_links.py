@@ -17,7 +17,7 @@ from aizen_hub.store import tables
 from tests.fixtures.ports import free_ports
 from tests.service.conftest import Driver
 
-DEADLINE = 1.0
+DEADLINE = 5.0
 NEW = "another long phrase of seven words, here"
 
 

@@ -14,7 +14,7 @@ from tests.service.conftest import OPERATOR, Driver
 
 PATH = "/api/v1/users/rob/release"
 DELETE = {"delete_hub_user": True}
-DEADLINE = 1.0
+DEADLINE = 5.0
 
 
 @pytest.fixture
