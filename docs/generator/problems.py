@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 
 import aizen_hub
 from aizen_hub.problems import SERVICE_PREFIX, TYPE_PATH, Problem
@@ -33,6 +34,9 @@ def problem_classes() -> list[type[Problem]]:
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
+        # The client makes classes for types that it does not know, which are none of ours.
+        if getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
+            continue
         # Subclasses that share the type of their base class are the same problem to a client.
         if cls.slug not in found or issubclass(found[cls.slug], cls):
             found[cls.slug] = cls
