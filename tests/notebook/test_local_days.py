@@ -22,11 +22,12 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("line", "ends"),
     [
-        ("grant role R to rita until 2026-12-31", {"2026-12-31": "2027-01-01T00:00:00+01:00"}),
-        ('grant role R to rita until "2026-07-31"', {"2026-07-31": "2026-08-01T00:00:00+02:00"}),
-        ("grant role R to rita until 2026-12-31T18:00Z", {}),
+        ("grant role R to rita until 2036-12-31", {"2036-12-31": "2037-01-01T00:00:00+01:00"}),
+        ('grant role R to rita until "2036-07-31"', {"2036-07-31": "2036-08-01T00:00:00+02:00"}),
+        ("grant role R to rita until 2036-12-31T18:00Z", {}),
         ("grant role R to rita until 2026-02-30", {}),
-        ("start training x2026-12-31", {}),
+        ("start training x2036-12-31", {}),
+        ('stop training churn because "1800-10-14"', {}),
         ("list projects", {}),
     ],
 )
