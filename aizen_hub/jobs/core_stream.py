@@ -47,7 +47,7 @@ class _HeldConnector(aiohttp.TCPConnector):
         try:
             self.connected.set_result(None)
             req.headers["Authorization"] = f"Bearer {await self.token}"
-        except BaseException:
+        except BaseException:  # re-raised; the connection must not stay open
             connection.close()
             raise
         return connection
