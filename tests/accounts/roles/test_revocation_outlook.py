@@ -59,3 +59,35 @@ def test_a_role_of_the_system(sandbox: AccountsHarness) -> None:
     result = outlook(sandbox, "PROJECT_CREATOR", Identity.user("carl"), SYSTEM)
     assert "create project" in result.lost
     assert result.remaining == ()
+
+
+@pytest.mark.parametrize(
+    ("present", "other"), [("PROJECT_READER", "PROJECT_ADMIN"), ("PROJECT_ADMIN", "PROJECT_READER")]
+)
+def test_what_another_role_in_its_place_gives_and_takes(sandbox: AccountsHarness, present: str, other: str) -> None:
+    tim = Identity.user("tim")
+    sandbox.grant(present, "p1", "tim")
+    before = commands(sandbox, tim)
+    with sandbox.read() as tx:
+        row: Any = assignments.find_assignment(tx, present, "p1", tim)
+        expected = revocation_outlook(tx, row.id, "p1", tim, replacement=tx.roles[other])
+    sandbox.execute(OPERATOR, assignments.delete_assignment, present, "p1", tim)
+    sandbox.grant(other, "p1", "tim")
+    after = commands(sandbox, tim)
+    assert (set(expected.gained), set(expected.lost)) == (after - before, before - after)
+    assert after != before
+
+
+def test_several_that_are_taken_away_together(sandbox: AccountsHarness) -> None:
+    tim = Identity.user("tim")
+    ids = []
+    for role in ("PROJECT_READER", "PROJECT_EXECUTOR"):
+        sandbox.grant(role, "p1", "tim")
+        with sandbox.read() as tx:
+            row: Any = assignments.find_assignment(tx, role, "p1", tim)
+            ids.append(row.id)
+    with sandbox.read() as tx:
+        assert revocation_outlook(tx, ids[0], "p1", tim).lost == ()
+        together = revocation_outlook(tx, ids[0], "p1", tim, besides=ids[1:])
+    assert set(together.lost) == commands(sandbox, tim)
+    assert together.remaining == ()

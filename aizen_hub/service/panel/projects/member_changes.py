@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 
 from aizen_hub.accounts.roles import bulk_grants, grant_outlook
+from aizen_hub.accounts.roles.grant_outlook import GrantOutlook
 from aizen_hub.accounts.roles.lookup import get_role
-from aizen_hub.accounts.roles.revocation_outlook import revocation_outlook
+from aizen_hub.accounts.roles.revocation_outlook import RevocationOutlook, revocation_outlook
 from aizen_hub.authorization.delegation import GrantAuthority, join_missing
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import Interval
@@ -33,6 +35,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 EXTENSION = timedelta(days=30)
+PREVIEW = "preview"
 _a = tables.assignments
 
 
@@ -48,7 +51,10 @@ class MemberAdditionForm(Form, MemberAdditionQuery):
 
 
 class MemberChangeForm(Form, GrantFields):
+    """``act`` is `PREVIEW` where the change is only shown."""
+
     new_role: Typed = ""
+    act: Typed = ""
 
 
 class MemberRemovalForm(Form):
@@ -127,6 +133,8 @@ async def _render_member(ctx: RequestContext, **more: Any) -> RawResponse:
         holder = Identity.parse(row.identity)
         roles = [role.name for role in grant_outlook.grantable_roles(tx, name)]
         outlook = revocation_outlook(tx, row.id, name, holder)
+        refusal = _refusal(tx, row, holder)
+        form = more.get("form")
         return {
             "project_name": name,
             "assignment": row,
@@ -134,12 +142,43 @@ async def _render_member(ctx: RequestContext, **more: Any) -> RawResponse:
             "role_options": [(role, role) for role in dict.fromkeys([row.role, *roles])],
             "presets": presets(tx.now),
             "outlook": outlook,
-            "refusal": _refusal(tx, row, holder),
+            "refusal": refusal,
+            "change": None if form is None or refusal else _change_outlook(tx, row, holder, form),
             "until": NO_END if row.ends is None else ON_DATE,
             "until_date": "" if row.ends is None else f"{row.ends - timedelta(seconds=1):%Y-%m-%d}",
         }
 
     return await show_page(ctx, "projects/member.html", read, fragment="inline", **{"form": None, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOutlook:
+    """What the form of a role would change.
+
+    Attributes
+    ----------
+    problem : Problem or None
+        Why it cannot be told.
+    grant : GrantOutlook or None
+        What becomes of the role that was chosen.
+    effect : RevocationOutlook or None
+        What is gained and lost where that is another role.
+    """
+
+    problem: Problem | None
+    grant: GrantOutlook | None = None
+    effect: RevocationOutlook | None = None
+
+
+def _change_outlook(tx: ActorTransaction, row: Any, holder: Identity, form: MemberChangeForm) -> ChangeOutlook:
+    try:
+        role, ends = get_role(tx, form.new_role), form.read_end(tx.now)
+    except Problem as problem:
+        return ChangeOutlook(problem)
+    grant = grant_outlook.outlook_of(tx, role, row.scope, [holder], Interval(ends=ends))[0]
+    if role.name == row.role:
+        return ChangeOutlook(None, grant)
+    return ChangeOutlook(None, grant, revocation_outlook(tx, row.id, row.scope, holder, replacement=role))
 
 
 def _refusal(tx: ActorTransaction, row: Any, holder: Identity) -> str:
@@ -155,6 +194,8 @@ def _refusal(tx: ActorTransaction, row: Any, holder: Identity) -> str:
 
 async def change_member(ctx: RequestContext) -> RawResponse:
     name, assignment, body = ctx.path_params["project"], ctx.path_params["assignment"], ctx.body
+    if body.act == PREVIEW:
+        return await _render_member(ctx, form=body)
 
     async def change() -> RawResponse:
         def operation(tx: WriteTransaction) -> tuple[str, str | None]:

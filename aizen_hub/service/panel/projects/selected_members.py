@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -9,6 +11,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.projects import roster
 from aizen_hub.accounts.projects.roster import MemberSort, RosterFilter
 from aizen_hub.accounts.roles import bulk_grants
+from aizen_hub.accounts.roles.revocation_outlook import RevocationOutlook, revocation_outlook
 from aizen_hub.problems import BadInput, Conflict, Escalation, LastHolder
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
@@ -26,7 +29,7 @@ from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.until import GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _REMOVE, _EXTEND = "remove", "extend"
 _MAX_ROWS = 100_000
@@ -48,15 +51,29 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
 
     def read(viewer: Viewer) -> dict[str, Any]:
         project = require_readable(viewer, name)
+        rows = [get_assignment(viewer.tx, name, number) for number in body.a]
+        removes = body.action == _REMOVE
         return {
             "project": project,
-            "rows": [get_assignment(viewer.tx, name, number) for number in body.a],
-            "removes": body.action == _REMOVE,
+            "rows": rows,
+            "removes": removes,
+            "outlooks": _outlooks(viewer.tx, name, rows) if removes else {},
             "form": body,
             "presets": presets(viewer.tx.now),
         }
 
     return await show_page(ctx, "projects/selected.html", read, errors=errors, status=status)
+
+
+def _outlooks(tx: ReadTransaction, project: str, rows: Sequence[Any]) -> dict[str, RevocationOutlook]:
+    """Return what each holder loses when all of these roles are taken away, by the holder."""
+    ids = defaultdict(list)
+    for row in rows:
+        ids[row.identity].append(row.id)
+    return {
+        identity: revocation_outlook(tx, first, project, Identity.parse(identity), besides=others)
+        for identity, (first, *others) in ids.items()
+    }
 
 
 async def change_selection(ctx: RequestContext) -> RawResponse:

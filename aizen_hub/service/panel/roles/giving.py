@@ -32,6 +32,7 @@ from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 _ANY_PROJECT = "any project"
 """A scope of no project, for what may be granted in all of them: no project can have this name."""
 _MAX_PROJECTS = 50
+PREVIEW = "preview"
 USUAL_END = "quarter"
 """The preset that is chosen at first."""
 
@@ -46,7 +47,9 @@ class GiveQuery(UntilFields):
 
 
 class GiveForm(Form, GiveQuery):
-    """The whole sentence."""
+    """The whole sentence; ``act`` is `PREVIEW` where nothing is to be given yet."""
+
+    act: Typed = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ def _read_outlook(viewer: Viewer, typed: Any) -> dict[str, Any]:
 
 async def give_role(ctx: RequestContext) -> RawResponse:
     body = ctx.body
+    if body.act == PREVIEW:
+        return await _render(ctx, body)
 
     async def change() -> RawResponse:
         def operation(tx: WriteTransaction) -> tuple[str, str | None, str]:

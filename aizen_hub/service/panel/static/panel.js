@@ -189,9 +189,9 @@ document.addEventListener("change", async (event) => {
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const { xhr } = event.detail;
-  // A row that was opened below another one goes when the next one is opened.
-  if (xhr.status === 200) document.querySelectorAll("tr[data-single]").forEach((row) => row.remove());
+  const { xhr, target } = event.detail;
+  // A row that was opened below another one goes when the next one is opened, and not when a part of it is replaced.
+  if (xhr.status === 200 && !target.closest("tr[data-single]")) document.querySelectorAll("tr[data-single]").forEach((row) => row.remove());
   if (xhr.status < 400 || xhr.status === 422) return;
   if (xhr.getResponseHeader("HX-Retarget")) event.detail.shouldSwap = true;
   else showToast("Not saved: the service does not answer. What you typed is still here.");

@@ -70,6 +70,7 @@ def test_a_role_is_changed_in_its_row(panel: PanelService, browser: PanelBrowser
     page.get_by_role("link", name="Change rita, PROJECT_READER").click()
     expect(page.get_by_role("button", name="Save for rita")).to_be_visible()
     page.locator("#new_role").select_option("PROJECT_EXECUTOR")
+    expect(page.locator("#change-outlook")).to_contain_text("commands more:")
     page.get_by_role("button", name="Save for rita").click()
     expect(page.locator("#az-toasts")).to_contain_text("rita has PROJECT_EXECUTOR in churn.")
     assert roles_of(panel, "rita") == {"PROJECT_EXECUTOR"}

@@ -109,6 +109,29 @@ def test_a_role_is_changed_in_its_place_and_undone(panel: PanelService) -> None:
     assert roles_of(panel, "eve") == {"PROJECT_READER"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"new_role": "PROJECT_ADMIN"}, "commands more:"),
+        ({"new_role": "LABELLER"}, "commands less:"),
+        ({"new_role": "PROJECT_EXECUTOR", "until": "8h"}, "for less time than now"),
+        ({"new_role": "PROJECT_EXECUTOR", "until": "none"}, "longer than now"),
+        ({"new_role": "NO_SUCH_ROLE"}, "NO_SUCH_ROLE"),
+        ({"until": "date", "until_date": "2001-01-31"}, "this day has passed"),
+    ],
+)
+def test_what_another_role_or_end_changes_is_shown_first(
+    panel: PanelService, fields: dict[str, str], text: str
+) -> None:
+    page = f"projects/churn/members/{assignment_id(panel, 'user:bea', 'PROJECT_EXECUTOR')}"
+    form = {"new_role": "PROJECT_EXECUTOR", "until": "7d", "act": "preview", **fields}
+    response = post(panel, "paul", page, **form)
+    assert response.status == 200
+    outlook = words(response.body.decode().partition('id="change-outlook"')[2].partition("</form>")[0])
+    assert text.lower() in outlook.lower()
+    assert roles_of(panel, "bea") == {"PROJECT_EXECUTOR"}
+
+
 def test_a_role_is_taken_away_and_restored_with_its_end(panel: PanelService) -> None:
     add(panel, who="eve")
     number = assignment_id(panel, "user:eve", "PROJECT_READER")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -26,6 +27,7 @@ def test_what_is_ticked_is_shown_and_nothing_changes(panel: PanelService) -> Non
     content = words(response.body.decode())
     assert "2 roles in churn" in content
     assert "Take away 2 roles" in content
+    assert re.search(r"rita: \d+ commands\. Nothing else gives access to churn\.", content), content
     assert roles_of(panel, "rita") == {"PROJECT_READER"}
 
 

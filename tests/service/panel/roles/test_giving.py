@@ -56,6 +56,19 @@ def test_the_preview_warns(panel: PanelService, user: str, fields: dict[str, str
     assert text.lower() in preview(panel, user, **{"project": "churn", **fields}).lower()
 
 
+def test_the_button_of_the_preview_gives_nothing(panel: PanelService) -> None:
+    """It is sent by itself where no script shows the outlook; the XSRF token of the form is in no address."""
+    page = panel.get("paul", "give")
+    assert 'name="act" value="preview"' in page
+    assert "formmethod" not in page
+    form = {"role": "PROJECT_EXECUTOR", "to": "nil", "project": "churn", "until": "7d", "because": "kept"}
+    response = post(panel, "paul", "give", act="preview", **form)
+    assert response.status == 200
+    assert "nil gets PROJECT_EXECUTOR" in words(response.body.decode())
+    assert 'value="kept"' in response.body.decode()
+    assert "PROJECT_EXECUTOR" not in roles_of(panel, "nil")
+
+
 def test_a_protected_role_asks_for_a_recent_sign_in(panel: PanelService) -> None:
     form = {"role": "AIZEN_ADMIN", "to": "eve", "until": "none"}
     assert "needs a recent sign-in" in preview(panel, "boss", **form)
