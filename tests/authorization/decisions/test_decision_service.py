@@ -38,7 +38,7 @@ from aizen_hub.store.transaction import WriteTransaction, make_audit_record
 from aizen_hub.tokens.role_token import RoleToken
 from tests.fixtures.timing import FakeClock, within
 from tests.store import store_rows
-from tests.store.conftest import Opener, catalog, opened, settings, store  # noqa: F401 - fixtures
+from tests.store.conftest import Opener, catalog, opened, settings  # noqa: F401 - fixtures
 from tests.store.store_rows import READ, TESTER, TRAIN
 
 ALICE, BOB = Identity.user("alice"), Identity.user("bob")
@@ -97,8 +97,24 @@ CASES: dict[str, tuple[DecisionRequest, Reason]] = {
 }
 
 
+PATIENT = ServiceSettings(deadline_seconds=30)
+"""More time than a busy machine needs, and than a writer to SQLite, which has no fair queue, waits under load."""
+
+
+@pytest.fixture(autouse=True)
+def _busy_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a decision stay fresh however long this process waits, except where a test sets the clock itself."""
+    if "clock" not in request.fixturenames:
+        monkeypatch.setattr(evaluation, "FRESH_SECONDS", 60.0)
+
+
 @pytest.fixture
-def populated_store(store: Store) -> Store:  # noqa: F811
+def store(opened: Opener) -> Store:  # noqa: F811
+    return opened(service=PATIENT)
+
+
+@pytest.fixture
+def populated_store(store: Store) -> Store:
     """Alice is an executor of p1 and has a session in it; bob is a reader there."""
     with store.write(TESTER) as tx:
         for identity in (ALICE, BOB):
@@ -123,7 +139,7 @@ def decisions(populated_store: Store) -> Iterator[DecisionService]:
     decisions.close()
 
 
-def rows(store: Store, **fields: Any) -> list[dict[str, Any]]:  # noqa: F811
+def rows(store: Store, **fields: Any) -> list[dict[str, Any]]:
     with store.read() as tx:
         encoded = tx.conn.scalars(
             select(tables.audit.c.body).where(tables.audit.c.event == "decision").order_by(tables.audit.c.id)
@@ -132,14 +148,14 @@ def rows(store: Store, **fields: Any) -> list[dict[str, Any]]:  # noqa: F811
     return [body for body in bodies if all(body.get(name) == value for name, value in fields.items())]
 
 
-def effective_rows(store: Store) -> dict[str, dict[str, Any]]:  # noqa: F811
+def effective_rows(store: Store) -> dict[str, dict[str, Any]]:
     """Return the rows by id, without those of outdated decisions, which a later row supersedes."""
     by_id = {row["id"]: row for row in rows(store)}
     superseded = {row["details"].get("supersedes") for row in by_id.values()}
     return {id: row for id, row in by_id.items() if id not in superseded}
 
 
-def write(store: Store, operation: Callable[[WriteTransaction], object]) -> int:  # noqa: F811
+def write(store: Store, operation: Callable[[WriteTransaction], object]) -> int:
     with store.write(TESTER) as tx:
         operation(tx)
         return tx.revision
@@ -246,7 +262,7 @@ async def test_a_change_is_effective_once_it_is_acknowledged(
     reason: Reason,
 ) -> None:
     """On this replica and on another one, after both have allowed the request."""
-    second = DecisionService(opened())
+    second = DecisionService(opened(service=PATIENT))
     try:
         for service in (decisions, second):
             assert (await service.decide(REQUEST)).decision.allowed
@@ -279,9 +295,7 @@ async def test_neither_time_nor_revision_in_a_token_prevents_its_revocation(
 @pytest.mark.proves("R48", "I3", "T-07", "T-54")
 async def test_revocation_under_concurrent_load(decisions: DecisionService, opened: Opener) -> None:  # noqa: F811
     """Grant and revoke in turn under load; every request that starts after an acknowledgement sees the change."""
-    # SQLite has no fair queue: under this load a writer in another store may wait long.
-    patient = ServiceSettings(deadline_seconds=20)
-    second, writer = DecisionService(opened(service=patient)), opened(service=patient)
+    second, writer = DecisionService(opened(service=PATIENT)), opened(service=PATIENT)
     stop = asyncio.Event()
     bob = DecisionRequest(Actor(BOB, Channel.PANEL), AuthorizationRequest(READ, "p1"))
 
@@ -433,7 +447,8 @@ def test_a_decision_becomes_outdated(clock: FakeClock) -> None:
 
 
 @pytest.mark.proves("R79", "R107", "I8", "I10")
-async def test_a_store_that_hangs_allows_nothing(decisions: DecisionService, populated_store: Store) -> None:
+async def test_a_store_that_hangs_allows_nothing(populated_store: Store, opened: Opener) -> None:  # noqa: F811
+    decisions = DecisionService(opened(service=ServiceSettings(deadline_seconds=3)))
     holding, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -456,6 +471,7 @@ async def test_a_store_that_hangs_allows_nothing(decisions: DecisionService, pop
     done.set()
     thread.join()
     assert (await _recovered(decisions)).decision.allowed
+    decisions.close()
     with populated_store.read() as tx:
         assert verify_chains(tx.conn).is_intact
 
@@ -505,7 +521,7 @@ async def test_without_its_audit_row_nothing_is_allowed(decisions: DecisionServi
     assert rows(populated_store) == []
 
 
-def reject_audit_rows(store: Store, name: str, when: str) -> None:  # noqa: F811
+def reject_audit_rows(store: Store, name: str, when: str) -> None:
     """Make the database reject audit rows."""
     with store.database.engine.connect() as conn:
         if store.database.embedded:
