@@ -14,7 +14,8 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server_app: Any) -> None:
-    """Add the handlers, in servers that aizen-hub started."""
-    from aizen_hub.lab.extension import add_handlers
+    """Add the handlers, and leave out the page with a token, in servers that aizen-hub started."""
+    from aizen_hub.lab.extension import add_handlers, omit_page_file
 
+    omit_page_file(server_app)
     add_handlers(server_app)

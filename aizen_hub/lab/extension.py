@@ -1,4 +1,4 @@
-"""Installation of the handlers in a Jupyter server."""
+"""What aizen-hub changes in a Jupyter server: its handlers, and a file less."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ from aizen_hub.notebook.errors import AizenError
 
 PAGE_CONFIG_KEY = "aizen"
 """Tells the browser part that this server has a session; without it the extension stays silent."""
+
+
+def omit_page_file(server_app: Any) -> None:
+    """Let a server that aizen-hub started write no page for its own browser: it has none.
+
+    The page holds the token of the server, which is its hub token, and its mode lets other accounts read it; only that
+    of the folder keeps them out. There is no option for it.
+
+    Parameters
+    ----------
+    server_app : jupyter_server.serverapp.ServerApp
+    """
+    if os.environ.get("AIZEN_URL"):
+        server_app.no_browser_open_file = True
 
 
 def add_handlers(server_app: Any) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import click
 
+from aizen_hub.demo.browser import Browser
 from aizen_hub.demo.kernel import Kernel
 from aizen_hub.demo.step_counter import StepCounter, StepFailedError, expect
 from tests.engines import journey
@@ -31,6 +37,10 @@ class RunningEngine:
         Where hub, service and engine store what they store.
     shown_by : str
         The command that shows it, and who may run it.
+    store : Path, optional
+        Where the engine stores secrets by design, readable for root only.
+    secrets : callable
+        Returns the secrets of servers that the engine has; empty where none runs.
     """
 
     hub: HubHandle
@@ -40,6 +50,8 @@ class RunningEngine:
     describe: Callable[[], str]
     folder: Path
     shown_by: str
+    store: Path | None = None
+    secrets: Callable[[], list[Any]] = list
 
 
 @contextmanager
@@ -96,7 +108,17 @@ def kubernetes_engine() -> Iterator[RunningEngine]:
             def describe() -> str:
                 return "\n".join(json.dumps(pod) for pod in cluster.list_objects("pods"))
 
-            yield RunningEngine(hub, "erin", "maker", {uid}, describe, folder, shown_by)
+            yield RunningEngine(
+                hub,
+                "erin",
+                "maker",
+                {uid},
+                describe,
+                folder,
+                shown_by,
+                store=cluster.folder / "etcd",
+                secrets=lambda: cluster.list_objects("secrets"),
+            )
 
 
 def demonstrate(engine: RunningEngine, steps: StepCounter) -> None:
@@ -113,16 +135,26 @@ def demonstrate(engine: RunningEngine, steps: StepCounter) -> None:
                     journey.check_refused(kernel)
             environ = journey.environment_in(kernel)
         _show_tokens(engine, steps, environ)
-        with _step(steps, f"the server of {name} stops, and nothing of it is left"):
-            browser.stop(seconds=journey.WAIT_SECONDS)
-            journey.wait_until(lambda: not engine.describe(), "the engine shows no server")
-            token = environ["JUPYTERHUB_API_TOKEN"]
-            expect(not journey.find_in_processes(token, set()), "a process has the token")
-            expect(not journey.find_secret([engine.folder], token), "a file holds the token")
+        _stop(engine, steps, browser, name, environ["JUPYTERHUB_API_TOKEN"])
+
+
+def _stop(engine: RunningEngine, steps: StepCounter, browser: Browser, name: str, token: str) -> None:
+    with _step(steps, f"the server of {name} stops, and nothing of it is left"):
+        browser.stop(seconds=journey.WAIT_SECONDS)
+        journey.wait_until(lambda: not engine.describe(), "the engine shows no server")
+        journey.wait_until(lambda: not engine.secrets(), "the engine has no secret of a server")
+        journey.wait_until(lambda: not journey.find_in_processes(token, set()), "no process has the token")
+        journey.wait_until(lambda: not _files(engine, token).keys() - _stored(engine, token), "no file has the token")
+    with _step(steps, f"the hub refuses the token of {name} that has ended"):
+        expect(_answer_to(engine.hub, token) == HTTPStatus.FORBIDDEN, "the hub accepts it")
+    if _stored(engine, token):
+        click.echo("              which the files of the engine's store hold until they are compacted")
 
 
 def _show_tokens(engine: RunningEngine, steps: StepCounter, environ: dict[str, str]) -> None:
     token = environ["JUPYTERHUB_API_TOKEN"]
+    with _step(steps, "the hub accepts the hub token, whose holder acts in the session of the server"):
+        expect(_answer_to(engine.hub, token) == HTTPStatus.OK, "the hub refuses it")
     with _step(steps, "the role token: not in the environment, since the kernel obtains it with the hub token"):
         expect("AIZEN_TOKEN" not in environ, "it is in the environment of the kernel")
     with _step(steps, f"the hub token: not in what the engine shows: {engine.shown_by}"):
@@ -131,15 +163,39 @@ def _show_tokens(engine: RunningEngine, steps: StepCounter, environ: dict[str, s
     with _step(steps, "the hub token: in the environment of processes of the server's own account only"):
         found = journey.find_in_processes(token, engine.uids)
         expect(not found, f"it is in {found}")
-    files = journey.find_secret([engine.folder], token)
-    for path in files:
-        status = Path(path).stat()
-        with _step(
-            steps, f"the hub token: in a file of uid {status.st_uid}, mode {status.st_mode & 0o777:04o}: {path}"
-        ):
-            expect(status.st_uid in engine.uids and not status.st_mode & 0o077, "others can read it")
-    if not files:
-        click.echo("              and in no file of the hub, the service, the engine or the user")
+    stored = _stored(engine, token)
+    for path, status in _files(engine, token).items():
+        owner = "root" if status.st_uid == 0 else f"uid {status.st_uid}"
+        where = ", the engine's store of secrets: readable for root of its machine" if path in stored else ""
+        with _step(steps, f"the hub token: in a file of {owner}, mode {status.st_mode & 0o777:04o}{where}: {path}"):
+            expected = {0} if path in stored else engine.uids
+            expect(status.st_uid in expected, "it is not of the account of the server")
+            expect(not journey.may_others_read(path), "others can read it")
+
+
+def _files(engine: RunningEngine, token: str) -> dict[Path, os.stat_result]:
+    """Return the files with a token of hub, service, engine and servers, each once."""
+    found = {}
+    for name in journey.find_secret([engine.folder, *journey.runtime_folders(token)], token):
+        with suppress(FileNotFoundError):  # removed in between
+            status = Path(name).stat()
+            found.setdefault((status.st_dev, status.st_ino), (Path(name), status))
+    return dict(found.values())
+
+
+def _stored(engine: RunningEngine, token: str) -> set[Path]:
+    """Return the files of the engine's store of secrets that hold a token."""
+    return {Path(name) for name in journey.find_secret([engine.store], token)} if engine.store else set()
+
+
+def _answer_to(hub: HubHandle, token: str) -> int:
+    """Return the status of the hub's answer to a hub token."""
+    request = urllib.request.Request(f"{hub.url}/hub/api/user", headers={"Authorization": f"token {token}"})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 @contextmanager

@@ -113,6 +113,31 @@ def find_secret(folders: Iterable[Path], secret: str) -> list[str]:
     return found
 
 
+def runtime_folders(secret: str) -> list[Path]:
+    """Return the folders in which servers with a secret in their environment keep what they tell Jupyter's programs."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            lines = (process / "environ").read_bytes().split(b"\0")
+            values = dict(line.decode(errors="replace").split("=", 1) for line in lines if b"=" in line)
+            if secret not in values.values():
+                continue
+            folder = values.get("JUPYTER_RUNTIME_DIR") or f"{values['HOME']}/.local/share/jupyter/runtime"
+            # As the server sees it: its mounts differ from those of this process.
+            path = Path(f"{process}/root{folder}")
+            status = path.stat()
+        except (OSError, KeyError):  # it has ended, or is a shell without a home
+            continue
+        found[status.st_dev, status.st_ino] = path
+    return list(found.values())
+
+
+def may_others_read(path: Path) -> bool:
+    """Return whether accounts beside root and the owner can open a file: its mode, and that of each folder above it."""
+    is_closed = any(not folder.stat().st_mode & 0o011 for folder in path.parents)
+    return bool(path.stat().st_mode & 0o044) and not is_closed
+
+
 def find_in_processes(secret: str, allowed_uids: set[int]) -> list[str]:
     """Return the processes with a secret in an argument, or in the environment of another account."""
     found = []

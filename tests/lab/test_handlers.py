@@ -73,6 +73,17 @@ def test_the_browser_reads_its_session_and_never_a_token(hub: HubHandle, bob: Br
     assert bob.api("POST", f"{home}aizen/project", {"project": "churn"}, at=home).status == 200
 
 
+@pytest.mark.proves("T-10")
+def test_a_server_writes_its_token_into_no_file_that_others_may_read(hub: HubHandle, bob: Browser, home: str) -> None:
+    code = (
+        "import jupyter_core.paths, pathlib; folder = pathlib.Path(jupyter_core.paths.jupyter_runtime_dir());"
+        " print([(p.name.split('-')[0], oct(p.stat().st_mode)[-3:]) for p in folder.iterdir()"
+        " if p.is_file() and os.environ['JUPYTERHUB_API_TOKEN'] in p.read_text()], oct(folder.stat().st_mode)[-3:])"
+    )
+    with hub.kernel(bob, home) as kernel:
+        assert kernel.execute(f"import os; {code}").stream.strip() == "[('jpserver', '600')] 700"
+
+
 def test_a_project_that_cannot_be_entered_is_refused_with_a_reason(bob: Browser, home: str) -> None:
     page = bob.api("POST", f"{home}aizen/project", {"project": "secret"}, at=home)
     assert page.status in (400, 403, 404)
