@@ -163,6 +163,7 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "catalog.adopted": EventText(_Y, "book", "the catalog[ {catalog}] was put in force"),
     "database.accepted": EventText(_Y, "warn", "{actor} accepted a database that was set back"),
     "database.backed-up": EventText(_Y, "folder", "{actor} made a backup"),
+    "database.copied": EventText(_Y, "folder", "{actor} copied the database to another one"),
     "database.restored": EventText(_Y, "warn", "{actor} restored the database from a backup"),
     "key.published": EventText(_Y, "key", "{actor} published a key for {purpose}"),
     "key.signing": EventText(_Y, "key", "{actor} put a key for {purpose} into use"),

@@ -48,7 +48,7 @@ def follow_operation(client: SyncClient, operation: Mapping[str, Any]) -> dict[s
     click.Abort
         It was cancelled, and nothing was changed.
     """
-    view = TerminalProgress() if sys.stderr.isatty() else LineProgress()
+    view = progress_view()
     try:
         try:
             ended = _wait(client, operation, view)
@@ -65,6 +65,11 @@ def follow_operation(client: SyncClient, operation: Mapping[str, Any]) -> dict[s
         show_message(problem["detail"])
         raise click.Abort
     raise parse_problem(int(problem["status"]), json.dumps(problem).encode())
+
+
+def progress_view() -> ProgressView:
+    """Return the view for where stderr goes: a terminal, or a log."""
+    return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def _wait(client: SyncClient, operation: Mapping[str, Any], view: ProgressView) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, update
 
+from aizen_hub.problems import Conflict
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store import tables
 from aizen_hub.store.database import Database, database_url
@@ -95,6 +96,23 @@ def create_if_empty(url: str) -> bool:
             database.dispose()
 
 
+def create_schema(database: Database, conn: Connection) -> None:
+    """Create the schema in an empty database, in the transaction that the caller has begun on the connection.
+
+    Waits for another upgrade in progress, and raises for a database that is not empty.
+
+    Raises
+    ------
+    Conflict
+        The database has tables already; nothing was changed.
+    """
+    if not database.embedded:
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+    if inspect(conn).get_table_names():
+        raise Conflict("the target is not empty", remedy="create an empty database, and name it as the target")
+    _run_migrations(database, conn)
+
+
 def prepare(database: Database) -> None:
     """Create the schema in a new embedded file, or check it in any other database; later transactions expect it.
 
@@ -159,26 +177,32 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
         if current is not None and not database.embedded:
             # As every change does, and first: writers wait here instead of at a table that is being altered.
             conn.exec_driver_sql("SELECT 1 FROM revision WHERE id = 1 FOR UPDATE")
-        script = _script()
-        with EnvironmentContext(
-            _config(),
-            script,
-            fn=lambda rev, _context: script._upgrade_revs("head", rev),
-            destination_rev="head",
-        ) as environment:
-            environment.configure(
-                connection=conn,
-                target_metadata=tables.metadata,
-                transactional_ddl=False,
-                render_as_batch=database.embedded,
-            )
-            environment.run_migrations()
-        version = head_revision()
-        conn.execute(update(tables.revision).values(schema_version=version))
+        version = _run_migrations(database, conn)
         if service_role is not None:
             grant_service_role(conn, service_role)
         database.commit(conn)
     except BaseException:  # re-raised: a partial migration must not stay
         database.rollback(conn)
         raise
+    return version
+
+
+def _run_migrations(database: Database, conn: Connection) -> str:
+    """Run all migrations that are missing, in the transaction of the connection; return the last revision."""
+    script = _script()
+    with EnvironmentContext(
+        _config(),
+        script,
+        fn=lambda rev, _context: script._upgrade_revs("head", rev),
+        destination_rev="head",
+    ) as environment:
+        environment.configure(
+            connection=conn,
+            target_metadata=tables.metadata,
+            transactional_ddl=False,
+            render_as_batch=database.embedded,
+        )
+        environment.run_migrations()
+    version = head_revision()
+    conn.execute(update(tables.revision).values(schema_version=version))
     return version

@@ -29,7 +29,7 @@ def back_up(database: Path, target: Path) -> int:
     Unavailable
         It cannot be written, or the copy is damaged; nothing is left behind.
     """
-    with _new_file(target) as temporary, _translate_errors("the backup"):
+    with new_file(target, "the backup") as temporary, _translate_errors("the backup"):
         # Read-write, since a reader takes part in the locks of the write-ahead log; it changes no row.
         source_url = f"file:{quote(str(database.absolute()))}?mode=rw"
         with (
@@ -105,15 +105,28 @@ def _set_aside(database: Path) -> Path | None:
 
 
 @contextmanager
-def _new_file(target: Path) -> Iterator[Path]:
-    """Yield a private temporary file beside ``target``, which gets its name at the end of the block."""
+def new_file(target: Path, what: str) -> Iterator[Path]:
+    """Yield a private temporary file beside ``target``, which gets its name at the end of the block.
+
+    Parameters
+    ----------
+    what : str
+        What the file is, for messages: ``the backup``.
+
+    Raises
+    ------
+    Conflict
+        ``target`` exists.
+    Unavailable
+        It cannot be written; nothing is left behind.
+    """
     if target.exists():
-        raise Conflict(f"{target} exists already", remedy="choose another file: a backup never replaces one")
+        raise _exists(target, what)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise Unavailable(f"the backup {target} cannot be written: {error.strerror}") from None
+        raise Unavailable(f"{what} {target} cannot be written: {error.strerror}") from None
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -121,12 +134,16 @@ def _new_file(target: Path) -> Iterator[Path]:
         os.link(temporary, target)  # never replaces a file
         _sync_folder(target.parent)
     except FileExistsError:
-        raise Conflict(f"{target} exists already", remedy="choose another file: a backup never replaces one") from None
+        raise _exists(target, what) from None
     except OSError as error:
-        raise Unavailable(f"the backup {target} cannot be written: {error.strerror}") from None
+        raise Unavailable(f"{what} {target} cannot be written: {error.strerror}") from None
     finally:
         for suffix in (*_SUFFIXES, "-journal"):
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+
+
+def _exists(target: Path, what: str) -> Conflict:
+    return Conflict(f"{target} exists already", remedy=f"choose another file: {what} never replaces one")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ import click
 
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import find_rollback, open_store, open_store_with_keys, operator_actor
+from aizen_hub.cli.operation_progress import progress_view
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import show_message
 from aizen_hub.problems import Conflict, NotFound, Unavailable
@@ -194,6 +195,68 @@ def restore(file: Path, config: Path, url: str | None, replace: bool) -> int:
     if loss is not None:
         show_message(loss.sentence)
         show_message("start the service, which decides nothing, and run `aizen-hub db accept-restore`")
+    return ExitCode.DONE
+
+
+@db.command()
+@config_option
+@click.option(
+    "--to",
+    "target",
+    envvar="AIZEN_TARGET_URL",
+    required=True,
+    help="The empty database: postgresql://OWNER@HOST/NAME or sqlite:///FILE.  [env: AIZEN_TARGET_URL]",
+)
+def copy(config: Path, target: str) -> int:
+    """Copy the database of aizen.yaml to an empty one, from SQLite to PostgreSQL or back.
+
+    No service may run meanwhile. Every table is copied and compared, and the audit is verified at the target; only then
+    the copy is committed, so that a copy that breaks off leaves the target empty. The source stays as it is.
+    Checkpoints, keys and secrets are files, and stay too. Afterwards name the target in `database` of aizen.yaml.
+
+    A password belongs in AIZEN_TARGET_URL or ~/.pgpass: others see the arguments of a command.
+    """
+    from sqlalchemy import Connection
+
+    from aizen_hub.audit.integrity.audit_run import run_audit
+    from aizen_hub.store import migrate
+    from aizen_hub.store.database import database_url, sqlite_path
+    from aizen_hub.store.database_copy import copy_database
+    from aizen_hub.store.instance_lock import InstanceLock
+
+    settings, shown = Settings.load(config), database_url(target).render_as_string(hide_password=True)
+    if settings.uses_sqlite and not sqlite_path(database_url(settings.database_url)).exists():
+        raise NotFound("there is no database yet", remedy="name the target in `database` of aizen.yaml right away")
+    migrate.check(settings.database_url)
+    with InstanceLock.for_settings(settings) or nullcontext():
+        with open_store_with_keys(settings) as (store, keys):
+            with store.write(operator_actor()) as tx:
+                tx.audit("database.copied", details={"to": shown})
+            with store.read() as read:
+                key_list = keys.list_keys(read)
+
+        def verify(conn: Connection) -> None:
+            report = run_audit(conn, settings.checkpoint_path, key_list)
+            if report.findings:
+                raise Conflict(
+                    f"the audit has {len(report.findings)} findings, the first: {report.findings[0].sentence}",
+                    remedy="run `aizen-hub audit verify`, and correct what it finds before the database is copied",
+                )
+
+        view = progress_view()
+        try:
+            result = copy_database(settings.database_url, target, verify, view.show)
+        finally:
+            view.close()
+    show_message(
+        f"copied revision {result.revision}: {sum(result.rows.values()):,} rows of {len(result.rows)} tables are the"
+        " same in both, and the audit is intact"
+    )
+    if database_url(target).get_backend_name() == "sqlite":
+        show_message(f"before the service starts, in aizen.yaml: `database: {target}`")
+    else:
+        show_message(f"before the service starts, in aizen.yaml: `database: {shown}`, with the role of the service")
+        show_message("and grant that role its rights: `aizen-hub db upgrade --service-role NAME`")
     return ExitCode.DONE
 
 
