@@ -21,12 +21,15 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.paging import OptionalText
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.system.directory_reading import may_read_now
+from aizen_hub.service.panel.system.rule_preview import preview_rule
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
+from aizen_hub.store.transaction import WriteTransaction
 
 _MAX_GROUPS = 200
 _MAX_LEFT = 10
+PREVIEW = "preview"
 _RULE_ID = re.compile(r"[0-9]{1,18}")
 _u, _t = tables.users, tables.mapping_rules
 
@@ -40,10 +43,13 @@ class DirectoryQuery(Schema):
 
 
 class RuleForm(Form):
+    """``act`` is `PREVIEW` where the rule is only tried."""
+
     rule_provider: Typed = ""
     rule_group: Typed = ""
     rule_role: Typed = ""
     rule_project: Typed = ""
+    act: Typed = ""
 
 
 class _Rule(Schema):
@@ -79,6 +85,7 @@ async def _show(
             left = left.where(_u.c.name.in_(sorted(viewer.people)))
         counts = select(_u.c.provider, func.count().label("people"), func.max(_u.c.last_seen).label("seen"))
         rules = tx.conn.execute(select(_t).order_by(_t.c.provider, _t.c.group, _t.c.role)).all()
+        outcomes, left_out = _try_out(viewer, query) or (None, 0)
         return {
             "providers": tx.settings.providers,
             "facts": {row.provider: row for row in tx.conn.execute(counts.group_by(_u.c.provider))},
@@ -88,7 +95,8 @@ async def _show(
             "counts": mapping_preview.count_people(tx, rules),
             **_read_choices(viewer),
             "query": query,
-            "outcomes": _try_out(viewer, query),
+            "outcomes": outcomes,
+            "left_out": left_out,
             "form": form,
         }
 
@@ -115,8 +123,8 @@ def _read_choices(viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _try_out(viewer: Viewer, query: DirectoryQuery) -> list[mapping_preview.GroupOutcome] | None:
-    """Return what the groups of the address give; None where it names none."""
+def _try_out(viewer: Viewer, query: DirectoryQuery) -> tuple[list[mapping_preview.GroupOutcome], int] | None:
+    """Return what the groups of the address give, and how many were left out; None where it names none."""
     tx = viewer.tx
     if query.provider is None:
         return None
@@ -125,7 +133,7 @@ def _try_out(viewer: Viewer, query: DirectoryQuery) -> list[mapping_preview.Grou
         groups += mapping_sync.reported_groups_of(tx, query.who, query.provider)
     if not groups:
         return None
-    return mapping_preview.preview_groups(tx, query.provider, groups[:_MAX_GROUPS])
+    return mapping_preview.preview_groups(tx, query.provider, groups[:_MAX_GROUPS]), max(0, len(groups) - _MAX_GROUPS)
 
 
 def _read_rule(body: RuleForm) -> tuple[str, str, str, str | None]:
@@ -142,7 +150,13 @@ async def create_rule(ctx: RequestContext) -> RawResponse:
 
     async def change() -> RawResponse:
         rule = _read_rule(body)
-        result: Result = await authorized_value(ctx, lambda tx: mapping_rules.create_rule(tx, *rule))
+
+        def operation(tx: WriteTransaction) -> Result:
+            return mapping_rules.create_rule(tx, *rule)
+
+        if body.act == PREVIEW:
+            return await preview_rule(ctx, operation)
+        result: Result = await authorized_value(ctx, operation)
         if result.pending_id:
             return see_other(ctx, page_path("changes", result.pending_id))
         return see_other(ctx, "directory", sentence(result.message))
@@ -176,7 +190,13 @@ async def change_rule(ctx: RequestContext) -> RawResponse:
 
     async def change() -> RawResponse:
         rule = _read_rule(body)
-        result: Result = await authorized_value(ctx, lambda tx: mapping_rules.change_rule(tx, body.rule, *rule))
+
+        def operation(tx: WriteTransaction) -> Result:
+            return mapping_rules.change_rule(tx, body.rule, *rule)
+
+        if body.act == PREVIEW:
+            return await preview_rule(ctx, operation, body.rule)
+        result: Result = await authorized_value(ctx, operation)
         return see_other(ctx, "directory", sentence(result.message))
 
     async def show_again(errors: FormErrors) -> RawResponse:
