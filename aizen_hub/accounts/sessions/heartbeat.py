@@ -44,10 +44,15 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
 
     A session that has not been seen yet may still be starting, so it is kept for `session_deadlines.START_GRACE`.
     """
-    listed_servers = {(normalization.canonical_or_none(user) or user, server) for user, server in live_servers}
     rows = tx.conn.execute(
         select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.last_seen).where(_s.c.ended.is_(None))
     ).all()
+    # Those of sessions are canonical already: thousands of names would be normalized again while all writes wait.
+    canonical = {row.user for row in rows}
+    listed_servers = {
+        (user if user in canonical else normalization.canonical_or_none(user) or user, server)
+        for user, server in live_servers
+    }
     present = [row for row in rows if (row.user, row.server) in listed_servers]
     ended_rows = [
         row
@@ -78,11 +83,10 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
     without_session = {
         server for server in listed_servers if server not in had_session and f"user:{server[0]}" not in locked
     }
+    may_run = with_session | in_grace
     stopped = {name for name in users if f"user:{name}" in locked or name not in active_users}
     stop = sorted(
-        server
-        for server in listed_servers - without_session
-        if server[0] in stopped or server not in with_session | in_grace
+        server for server in listed_servers - without_session if server[0] in stopped or server not in may_run
     )
     return HeartbeatResult(
         tuple(sorted((row.user, row.server) for row in ended_rows)), tuple(stop), tuple(sorted(without_session))
