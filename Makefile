@@ -11,7 +11,7 @@ DOCUMENTATION := aizen_hub/documentation/docs/index.html
 DOCUMENTS := $(wildcard *.md) tests/TRACEABILITY.md docs/conf.py $(shell find docs deploy -name '*.md' -o -name '*.webp' -o -name '*.cast')
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check demo-engines cluster test test-fast lint bench docs drill reference soak screenshots links wheel lock clean
+.PHONY: help venv demo demo-check demo-engines cluster test test-fast lint bench bench-scale docs drill reference soak screenshots links wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -49,6 +49,9 @@ lint: $(VENV)/.test ## ruff, mypy, and the imports between packages
 
 bench: $(VENV)/.test ## measured figures beside their targets
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-scale: $(VENV)/.test ## 10,000 sessions on two replicas and PostgreSQL: what each request costs, and what is carried
+	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)
 
 drill: $(VENV)/.test ## backup, loss, recovery, restart and upgrade with real servers, each step with its seconds
 	@$(BIN)/python -m tests.drill $(ARGS)
@@ -98,5 +101,5 @@ lock: ## compile the locked requirements (needs uv)
 	$(LOCK) --upgrade requirements/node.in --output-file requirements/node.txt
 
 clean: ## remove the environment, the demo's data and every cache
-	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json aizen_hub/documentation
+	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json bench-scale.json aizen_hub/documentation
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from aizen_hub.presets import PresetName, fill_settings
 from aizen_hub.secret_files import SecretFileError, read_password
 
 ENV_PREFIX = "AIZEN_"
@@ -160,6 +161,7 @@ class RateSettings(_Section):
 class Settings(_Section):
     """All of ``aizen.yaml``."""
 
+    preset: PresetName | None = None
     data_dir: Path = Path("aizen-data")
     database: str | None = None
     database_password_file: Path | None = None
@@ -295,6 +297,7 @@ class Settings(_Section):
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
             if name.startswith(ENV_PREFIX) and keys[0] in cls.model_fields:
                 _set_override(data, keys, _parse_override(name, value))
+        fill_settings(data)
         folder = path.absolute().parent
         try:
             settings: Settings = _resolve_paths(cls.model_validate(data), folder)

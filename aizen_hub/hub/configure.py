@@ -19,6 +19,7 @@ from traitlets.utils.importstring import import_item
 from aizen_hub.hub import python_proxy
 from aizen_hub.hub.command_line_client import add_client
 from aizen_hub.hub.hub_groups import ADMIN_GROUP
+from aizen_hub.hub.preset import apply_preset
 from aizen_hub.hub.scope_guard import COMMAND_LINE_SCOPE, SERVICE_NAME, SERVICE_SCOPE
 from aizen_hub.hub.service_entry import add_entry, find_entry
 from aizen_hub.hub.spawn.kernel_transport import missing_arguments
@@ -108,6 +109,7 @@ def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) ->
     _configure_users(c)
     _configure_servers(c, settings)
     _configure_proxy(c)
+    apply_preset(c, settings)
 
 
 def _configure_authenticator(c: Any, path: Path, instance: str) -> None:

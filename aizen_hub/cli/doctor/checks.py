@@ -16,6 +16,7 @@ from aizen_hub.cli.doctor import (
     hub_secrets,
     keys,
     machine,
+    preset,
     programs,
     replicas,
     secret_settings,
@@ -81,6 +82,7 @@ HUB_CHECKS = (
         lambda hub, installation: shared_host.check_shared_host(hub, installation.settings),
     ),
     Check("the secrets of the hub", hub_secrets.check_hub_secrets),
+    Check("the preset", preset.check_preset),
 )
 """With the hub's configuration and the `Installation`."""
 
