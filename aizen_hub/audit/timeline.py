@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from aizen_hub.audit import event_texts
 from aizen_hub.audit.event_texts import EventKind, EventText
@@ -97,14 +98,22 @@ class RoutineStretch:
 
 
 def build_timeline(records: Iterable[Mapping[str, Any]], *, fold: bool = True) -> list[TimelineEvent | RoutineStretch]:
-    """Return records, newest first, as events with routine ones folded.
+    """Return records, newest first, as events with routine ones folded; see `extend_timeline`."""
+    timeline: list[TimelineEvent | RoutineStretch] = []
+    extend_timeline(timeline, records, fold=fold)
+    return timeline
+
+
+def extend_timeline(
+    timeline: list[TimelineEvent | RoutineStretch], records: Iterable[Mapping[str, Any]], *, fold: bool = True
+) -> None:
+    """Add older records, newest first, to a timeline, as if it had been built of all of them.
 
     Parameters
     ----------
     fold : bool
         Whether routine events are folded; a filter that asks for them shows each.
     """
-    timeline: list[TimelineEvent | RoutineStretch] = []
     for record in records:
         event = describe(record)
         last = timeline[-1] if timeline else None
@@ -128,7 +137,6 @@ def build_timeline(records: Iterable[Mapping[str, Any]], *, fold: bool = True) -
             )
         else:
             timeline.append(event)
-    return timeline
 
 
 def group_by_day(
@@ -213,19 +221,33 @@ def _operator_name(record: Mapping[str, Any]) -> str:
     return str(record.get("identity")) if record.get("channel") == "operator" else ""
 
 
-def _parts(template: str, values: Mapping[str, Any]) -> Iterable[Part]:
+class _Piece(NamedTuple):
+    required: tuple[str, ...]  # the fields without which the piece is left out
+    parts: tuple[tuple[str, str], ...]  # texts, each with the field after it; either may be empty
+
+
+@lru_cache(maxsize=512)
+def _pieces(template: str) -> tuple[_Piece, ...]:
+    pieces = []
     for piece in _PIECE.finditer(template):
         optional, text = piece.groups()
-        if optional is not None and any(values.get(name) is None for name in _FIELD.findall(optional)):
+        source = text if optional is None else optional
+        # With a group in the pattern, the texts and the names of the fields alternate.
+        texts = [*_FIELD.split(source), ""]
+        required = () if optional is None else tuple(_FIELD.findall(optional))
+        pieces.append(_Piece(required, tuple(zip(texts[::2], texts[1::2], strict=True))))
+    return tuple(pieces)
+
+
+def _parts(template: str, values: Mapping[str, Any]) -> Iterable[Part]:
+    for piece in _pieces(template):
+        if any(values.get(name) is None for name in piece.required):
             continue
-        source, position = text if optional is None else optional, 0
-        for found in _FIELD.finditer(source):
-            if found.start() > position:
-                yield Part("text", source[position : found.start()])
-            yield _part(found[1], values.get(found[1]))
-            position = found.end()
-        if position < len(source):
-            yield Part("text", source[position:])
+        for text, name in piece.parts:
+            if text:
+                yield Part("text", text)
+            if name:
+                yield _part(name, values.get(name))
 
 
 def _part(name: str, value: Any) -> Part:

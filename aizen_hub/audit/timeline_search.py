@@ -125,10 +125,12 @@ def _end_of_window(conn: Connection, conditions: Sequence[ColumnElement[bool]]) 
     at = conn.execute(times.offset(MAX_EXAMINED - 1).limit(1)).scalar()
     if at is None:
         return None
-    newer = conn.execute(select(func.count()).where(*conditions, _audit.at > at)).scalar_one()
     same_time = select(_audit.writer, _audit.number).where(*conditions, _audit.at == at).order_by(*_ORDER[1:])
-    row = conn.execute(same_time.offset(MAX_EXAMINED - 1 - newer).limit(1)).one()
-    return Place(at, row.writer, row.number)
+    rows = conn.execute(same_time.limit(2)).all()
+    if len(rows) > 1:
+        newer = conn.execute(select(func.count()).where(*conditions, _audit.at > at)).scalar_one()
+        rows = conn.execute(same_time.offset(MAX_EXAMINED - 1 - newer).limit(1)).all()
+    return Place(at, rows[0].writer, rows[0].number)
 
 
 def mentions(record: dict[str, Any], identity: str) -> bool:

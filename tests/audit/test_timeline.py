@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.audit.event_texts import EventKind
-from aizen_hub.audit.timeline import RoutineStretch, TimelineEvent, build_timeline, describe
+from aizen_hub.audit.timeline import RoutineStretch, TimelineEvent, build_timeline, describe, extend_timeline
 from aizen_hub.store.timestamps import to_microseconds
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -132,6 +132,17 @@ def test_routine_events_are_folded_per_stretch() -> None:
     assert isinstance(change, TimelineEvent)
     assert (first.count, change.record["event"], second.count) == (2, "role.revoked", 1)
     assert all(isinstance(event, TimelineEvent) for event in build_timeline(rows, fold=False))
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_a_timeline_read_in_parts_is_the_same(fold: bool) -> None:
+    refusal = {"command": "start training churn", "allowed": False, "sentence": "no role"}
+    events = ["audit.read", "decision", "decision", "role.granted", "audit.read", "audit.read", "decision"]
+    rows = [record(event, minutes=-n, **(refusal if event == "decision" else {})) for n, event in enumerate(events)]
+    for place in range(len(rows) + 1):
+        timeline = build_timeline(rows[:place], fold=fold)
+        extend_timeline(timeline, rows[place:], fold=fold)
+        assert timeline == build_timeline(rows, fold=fold), place
 
 
 def test_equal_refusals_in_a_row_are_one_line_with_their_number() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, text, union
+from sqlalchemy import ColumnElement, Select, case, func, or_, select, text, union
 
 from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.store import tables
@@ -49,7 +49,7 @@ def _count_assignments(tx: ReadTransaction, scopes: Collection[str] | None, role
     if role is not None:
         conditions.append(rows.c.role == role)
     query = select(rows.c.role, func.count()).where(*conditions).group_by(rows.c.role)
-    counts: dict[str, int] = dict(tx.conn.execute(query).all())
+    counts: dict[str, int] = dict(tx.conn.execute(_count_of_each_role() if not conditions else query).all())
     # All rows are counted by their index alone; of the few that an operation has staged, those without effect are not.
     staged = union(
         select(rows.c.id).where(rows.c.staged_by.is_not(None)), select(rows.c.id).where(rows.c.removed_by.is_not(None))
@@ -59,6 +59,19 @@ def _count_assignments(tx: ReadTransaction, scopes: Collection[str] | None, role
         for name, count in tx.conn.execute(without_effect):
             counts[name] -= count
     return {name: count for name, count in counts.items() if count}
+
+
+def _count_of_each_role() -> Select[Any]:
+    """Return the query of the number of rows of each role, of which there are few.
+
+    To find each role and count its part of the index takes two thirds of the time of one count that groups the rows.
+    """
+    rows = tables.assignment_rows
+    first = select(func.min(rows.c.role).label("role")).cte("roles", recursive=True)
+    following = select(func.min(rows.c.role)).where(rows.c.role > first.c.role).scalar_subquery()
+    roles = first.union_all(select(following).where(first.c.role.is_not(None)))
+    count = select(func.count()).where(rows.c.role == roles.c.role).scalar_subquery()
+    return select(roles.c.role, count).where(roles.c.role.is_not(None))
 
 
 def usage_of(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Table, case, func, or_, select
 
@@ -20,6 +21,8 @@ from aizen_hub.store.rights.memberships import chunked
 
 MAX_TEXT = 100
 _MAX_ALIKE = 50
+_MAX_FEW = 2_000
+"""Matches that are read and ordered here."""
 _QUESTION = re.compile(
     r"(?:why\s+)?(?:can|can't|cannot|may|could)\s+(?:not\s+)?(\S+)\s+(.+?)(?:\s+in\s+(\S+?))?\s*\??", re.IGNORECASE
 )
@@ -190,14 +193,17 @@ def _find_rows(
         else_=3,
     )
     query = select(table.c.name, shown.label("text"), rank.label("rank")).where(condition)
-    count = select(func.count()).select_from(table).where(condition)
+    rows: list[Any] = []
     if visible is None:
-        rows = list(viewer.tx.conn.execute(query.order_by(rank, table.c.name).limit(limit)).all())
-        total = viewer.tx.conn.execute(count).scalar_one()
+        # Where few match, all rows of the table are gone through once, and not for the count again.
+        rows += viewer.tx.conn.execute(query.limit(_MAX_FEW + 1)).all()
     else:
-        rows, total = [], 0
         for names in chunked(sorted(visible)):
             rows += viewer.tx.conn.execute(query.where(table.c.name.in_(names))).all()
+    if visible is None and len(rows) > _MAX_FEW:
+        rows = list(viewer.tx.conn.execute(query.order_by(rank, table.c.name).limit(limit)).all())
+        total = viewer.tx.conn.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
+    else:
         total = len(rows)
         rows = sorted(rows, key=lambda row: (row.rank, row.name))[:limit]
     found = [Match(kind, row.name, row.text or "", page_path(kind, row.name)) for row in rows]

@@ -104,7 +104,8 @@ assignment_rows = make_table(
         unique=True,
     ),
     Index("ix_assignments_role_identity", "role", "identity"),
-    Index("ix_assignments_scope_role", "scope", "role"),
+    # Lists of projects and of members count and order by it alone, without the rows.
+    Index("ix_assignments_scope_role", "scope", "role", "identity", "ends", "creator", "staged_by", "removed_by"),
     Index("ix_assignments_ends", "ends"),
     Index("ix_assignments_staged_by", "staged_by", **where_set("staged_by")),
     Index("ix_assignments_removed_by", "removed_by", **where_set("removed_by")),

@@ -54,6 +54,8 @@ users = make_table(
     Column("last_seen", UtcDateTime),
     Column("gone_at", UtcDateTime),  # since when the provider does not know the user any more
     UniqueConstraint("provider", "subject"),
+    # How many users each provider has, and when one of them was last seen, is read from it alone.
+    Index("ix_users_provider_last_seen", "provider", "last_seen"),
     # Of few users: an index over all would be used to find those who are still known.
     Index("ix_users_gone_at", "gone_at", **where_set("gone_at")),
     Index("ix_users_inactive", "name", sqlite_where=text("active = 0"), postgresql_where=text("NOT active")),

@@ -10,6 +10,7 @@ from aizen_hub.accounts.sessions import locks
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from tests.accounts.harness import AccountsHarness
+from tests.store.query_plans import query_plans
 
 
 def rows(sandbox: AccountsHarness, name: str, text: str = "", *, only_own: bool = False) -> list[ProjectRow]:
@@ -67,3 +68,14 @@ def test_orders(sandbox: AccountsHarness, sort: ProjectSort) -> None:
     with sandbox.read() as tx:
         query = listing.visible_query(tx, Identity.user("admin")).order_by(*listing.sort_columns(tx, sort))
         assert [row.name for row in tx.conn.execute(query)] == ["p1", "p2"]
+
+
+def test_members_and_admins_are_counted_from_an_index_without_their_rows(sandbox: AccountsHarness) -> None:
+    with sandbox.read() as tx:
+        projects = tx.conn.execute(listing.visible_query(tx, Identity.user("admin"))).all()
+        plans = query_plans(tx.conn, lambda: listing.to_rows(tx, Identity.user("admin"), projects))
+    steps = [step for text, plan in plans.items() if "scope IN" in text for step in plan if "SEARCH assign" in step]
+    assert steps == [
+        "SEARCH assignments USING COVERING INDEX ix_assignments_scope_role (scope=?)",
+        "SEARCH assignments USING COVERING INDEX ix_assignments_scope_role (scope=? AND role=?)",
+    ], plans

@@ -49,6 +49,13 @@ def test_a_list_that_is_cut_says_so_and_leads_on(panel: PanelService) -> None:
     assert len(found(panel, "boss", "many", kind="people")["people"]) == 12
 
 
+def test_a_text_of_many_finds_the_same_as_one_of_few(panel: PanelService, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = found(panel, "boss", "e")
+    monkeypatch.setattr("aizen_hub.service.panel.lookup._MAX_FEW", 0)
+    assert found(panel, "boss", "e") == expected
+    assert "The best 5 of 12 people." in panel.get("boss", "search?q=many&as_typed=1")
+
+
 @pytest.mark.proves("R72")
 def test_nothing_else_is_found(panel: PanelService) -> None:
     assert found(panel, "ada", "e").get("people") == ["eve"]

@@ -18,7 +18,7 @@ from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.event_texts import EventKind
 from aizen_hub.audit.export import COLUMNS, csv_cell
 from aizen_hub.audit.search import AuditFilter, search_newest
-from aizen_hub.audit.timeline import TimelineEvent, build_timeline, describe, group_by_day
+from aizen_hub.audit.timeline import RoutineStretch, TimelineEvent, describe, extend_timeline, group_by_day
 from aizen_hub.audit.timeline_search import Place, TimelineQuery, read_timeline
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity, IdentityKind
@@ -35,6 +35,8 @@ EVENT = "audit.read"
 PAGE = 60
 _ENOUGH, _MAX_READS = 10, 5
 """A page on which routine hides everything else reads on, until it has so many events, or so often."""
+_MAX_WINDOWS = 3
+"""Reads of a page that may end at their bound on rows, where few match."""
 MAX_EXPORTED = 20_000
 """Rows of one file; for more, the filter has to be narrower, or the operator exports the audit."""
 MAX_PAGES = 100
@@ -184,19 +186,22 @@ def _read_timeline(
     project: str | None,
 ) -> dict[str, Any]:
     timeline = _timeline_query(viewer, query, projects, project)
-    records: list[Mapping[str, Any]] = []
+    items: list[TimelineEvent | RoutineStretch] = []
     place = _place(query.after)
+    count = windows = 0
     for _ in range(_MAX_READS):
         page = read_timeline(viewer.tx.conn, timeline, place, limit=PAGE)
-        records += page.records
-        items = build_timeline(records, fold=query.what is not EventKind.ROUTINE.value)
+        extend_timeline(items, page.records, fold=query.what is not EventKind.ROUTINE.value)
+        count += len(page.records)
+        windows += not page.is_complete
         place = page.next
-        if place is None or sum(isinstance(item, TimelineEvent) for item in items) >= _ENOUGH:
+        has_enough = sum(isinstance(item, TimelineEvent) for item in items) >= _ENOUGH
+        if place is None or has_enough or windows == _MAX_WINDOWS:
             break
     return {
         **_common(ctx, viewer, query, projects),
         "days": group_by_day(items),
-        "count": len(records),
+        "count": count,
         "next": None if page.next is None else page.next.encode(),
         "is_complete": page.is_complete,
         "examined_until": page.examined_until,

@@ -53,7 +53,12 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_index("ix_assignments_ends", "assignments", ["ends"], unique=False)
     op.create_index("ix_assignments_role_identity", "assignments", ["role", "identity"], unique=False)
-    op.create_index("ix_assignments_scope_role", "assignments", ["scope", "role"], unique=False)
+    op.create_index(
+        "ix_assignments_scope_role",
+        "assignments",
+        ["scope", "role", "identity", "ends", "creator", "staged_by", "removed_by"],
+        unique=False,
+    )
     for name in ("staged_by", "removed_by"):
         op.create_index(f"ix_assignments_{name}", "assignments", [name], unique=False, **_where_set(name))
     op.create_index(
@@ -421,6 +426,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("NOT active"),
     )
     op.create_index("ix_users_gone_at", "users", ["gone_at"], unique=False, **_where_set("gone_at"))
+    op.create_index("ix_users_provider_last_seen", "users", ["provider", "last_seen"], unique=False)
     op.create_table(
         "activations",
         sa.Column("user_id", _ID, nullable=False),

@@ -187,3 +187,20 @@ def test_a_page_reads_on_where_routine_hides_everything_else(
     assert "stopped nil" in main_of(panel.get("boss", "audit"))
     monkeypatch.setattr(audit, "_MAX_READS", 1)
     assert "stopped nil" not in main_of(panel.get("boss", "audit"))
+
+
+def test_a_page_ends_after_some_reads_that_their_bound_ended(
+    panel: PanelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[bool] = []
+    read_timeline = audit.read_timeline
+
+    def record(*args: Any, **more: Any) -> Any:
+        page = read_timeline(*args, **more)
+        reads.append(page.is_complete)
+        return page
+
+    monkeypatch.setattr(timeline_search, "MAX_EXAMINED", 1)
+    monkeypatch.setattr(audit, "read_timeline", record)
+    assert "read back to" in panel.get("boss", "audit?q=nothing+of+the+kind")
+    assert reads == [False] * audit._MAX_WINDOWS

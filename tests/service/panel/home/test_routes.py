@@ -22,6 +22,7 @@ from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
 from tests.service.panel.window import PREFIX
+from tests.store.query_plans import query_plans
 
 COMMAND = "start training"
 
@@ -191,3 +192,9 @@ def test_lists_that_are_cut_say_so(panel: PanelService, monkeypatch: pytest.Monk
     page = panel.get("boss", "home")
     assert "The newest 1 of 2; the others follow" in page
     assert "The 1 that are due first of 2; each project" in page
+
+
+def test_the_people_of_each_provider_are_counted_from_an_index(panel: PanelService) -> None:
+    with panel.store.read() as tx:
+        plans = query_plans(tx.conn, lambda: facts.read_providers(tx, ()))
+    assert list(plans.values()) == [["SCAN users USING COVERING INDEX ix_users_provider_last_seen"]]

@@ -17,6 +17,7 @@ from aizen_hub.service.panel.people.listing import PeopleQuery, PersonState, cou
 from aizen_hub.service.panel.visibility import Viewer
 from tests.accounts.conftest import populated_folder, shared_harness, template_folder
 from tests.accounts.harness import OPERATOR, AccountsHarness
+from tests.store.query_plans import query_plans
 
 __all__ = ["populated_folder", "shared_harness", "template_folder"]
 
@@ -132,6 +133,44 @@ def test_what_an_operation_has_staged_is_not_held_yet(
         "PROJECT_READER": ["rita", "tim", "zoe"],
         "none": ["lars"],
     }
+
+
+def test_holders_of_a_role_of_many_are_counted_in_the_order_of_an_index(people: AccountsHarness) -> None:
+    from aizen_hub.service.panel.people import listing
+
+    with people.store.read() as tx:
+        plans = query_plans(tx.conn, lambda: listing._count_holders(tx, "PROJECT_READER"))
+    own = next(plan for text, plan in plans.items() if "DISTINCT" in text)
+    index = "COVERING INDEX ix_assignments_role_identity (role=? AND identity>? AND identity<?)"
+    assert f"SEARCH assignments USING {index}" in own, own
+    assert not any("B-TREE" in step for step in own), own
+
+
+def test_who_holds_a_role_in_two_ways_is_counted_once(people: AccountsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aizen_hub.service.panel.people.listing._MAX_RARE", 0)
+    with people.rolled_back() as sandbox, sandbox.write(sandbox.actor("admin")) as tx:
+        for project in ("p1", "p2"):
+            assignments.write_assignment(tx, "PROJECT_READER", project, Identity.user("zoe"), reason="test")
+        page, rows = list_people(Viewer(tx), PeopleQuery(role="PROJECT_READER"))
+    assert (page.total, [row.name for row in rows]) == (3, ["rita", "tim", "zoe"])
+
+
+@pytest.mark.parametrize("max_few", [0, 500])
+@pytest.mark.parametrize(
+    "query", [{"q": "ri"}, {"q": "i", "role": "PROJECT_READER"}, {"q": "no-such-text"}, {"sort": "-name"}]
+)
+def test_a_text_of_many_people_finds_the_same_as_one_of_few(
+    people: AccountsHarness, monkeypatch: pytest.MonkeyPatch, max_few: int, query: dict[str, Any]
+) -> None:
+    expected = names(people, **query)
+    monkeypatch.setattr("aizen_hub.service.panel.people.listing._MAX_FEW", max_few)
+    assert names(people, **query) == expected
+
+
+def test_all_people_are_gone_through_once_for_a_text_of_few(people: AccountsHarness) -> None:
+    with people.store.read_as(people.actor("admin")) as tx:
+        plans = query_plans(tx.conn, lambda: list_people(Viewer(tx), PeopleQuery(q="rita")))
+    assert [plan for text, plan in plans.items() if "FROM users" in text and "LIKE" in text] == [["SCAN users"]]
 
 
 def test_the_assignments_of_a_role_are_not_read_for_each_person(people: AccountsHarness) -> None:
