@@ -29,6 +29,8 @@ class ServiceSettings(_Section):
     """Where the service listens and how it is reached.
 
     ``url`` is its root address as kernels, hub and core reach it; it is the ``iss`` and ``aud`` of role tokens.
+    ``drain_seconds`` is how long a service that the hub does not start goes on answering after it was told to stop,
+    while ``/readyz`` already tells load balancers to send it no more.
     """
 
     host: str = "127.0.0.1"
@@ -36,6 +38,7 @@ class ServiceSettings(_Section):
     url: str | None = None
     managed: bool = True
     deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
 

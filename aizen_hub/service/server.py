@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tornado.netutil import bind_sockets
@@ -76,6 +76,22 @@ class Server:
         for listener, sockets in self._listeners:
             await listener.start(sockets)
         self._scheduler.start(*self._scheduled_tasks.tasks())
+
+    async def drain(self, seconds: float, interrupted: asyncio.Event) -> None:
+        """Go on answering while load balancers notice that this replica is not ready any more.
+
+        Every response closes its connection, so that clients that keep theirs open get to another replica.
+
+        Parameters
+        ----------
+        seconds : float
+        interrupted : asyncio.Event
+            Ends the wait.
+        """
+        self.context.state.draining = True
+        log.info("draining", extra={"data": {"seconds": seconds}})
+        with suppress(TimeoutError):
+            await asyncio.wait_for(interrupted.wait(), seconds)
 
     async def stop(self) -> None:
         """Accept no new requests, answer the ones under way within a few seconds, and close everything."""
@@ -164,6 +180,9 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, stopped.set)
         await stopped.wait()
+        if not settings.service.managed and settings.service.drain_seconds:
+            stopped.clear()  # a second signal ends the wait
+            await server.drain(settings.service.drain_seconds, stopped)
         log.info("stopping")
         await server.stop()
     return 0

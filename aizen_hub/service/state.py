@@ -22,8 +22,10 @@ class ServiceState:
         How to unseal the service.
     missing_data : str or None
         What was signed or seen and is missing in the database, which seals the service (T-40).
+    draining : bool
+        SIGTERM was received: requests are answered, load balancers are told to send no more, and connections end.
     stopping : bool
-        SIGTERM was received: new requests are refused.
+        New requests are refused.
     servers_without_session : tuple of (user, server)
         Servers started before this hub used the service, as the last heartbeat to this process listed them.
     started_at : datetime
@@ -36,6 +38,7 @@ class ServiceState:
     sealed: str | None = None
     seal_remedy: str = ""
     missing_data: str | None = None
+    draining: bool = False
     stopping: bool = False
     servers_without_session: tuple[tuple[str, str], ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))

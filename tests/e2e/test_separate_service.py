@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -22,13 +21,12 @@ import pytest
 
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.demo.browser import Browser, LoginRejectedError
-from tests.conftest import SEARCH_PATH
+from tests.fixtures.haproxy import DOCUMENT, running_haproxy
 from tests.fixtures.hub import BIN, FOREIGN_PREFIXES, HubHandle, is_up, start_process, wait_until_running
 from tests.fixtures.ports import free_ports
 
 pytestmark = [pytest.mark.needs("postgres", "haproxy"), pytest.mark.slow]
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "separate-service.md"
 PASSWORD = "four unrelated words of mine"
 PROJECT, ROLE = "churn", "PROJECT_READER"
 
@@ -62,26 +60,6 @@ def documented_commands() -> list[list[str]]:
     return [[str(BIN / command[0]), *command[1:]] for command in commands]
 
 
-@contextmanager
-def balancing(hub: HubHandle, front: int, ports: Sequence[int]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the documented HAProxy; the hub on this machine reaches it without a certificate."""
-    (text,) = re.findall(r"```text\n(defaults\n.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    addresses = iter(ports)
-    text, servers = re.subn(r"10\.0\.0\.\d+:9095", lambda _: f"127.0.0.1:{next(addresses)}", text)
-    text, binds = re.subn(r"bind :443 ssl crt \S+", f"bind 127.0.0.1:{front}", text)
-    assert (servers, binds) == (len(ports), 1)
-    file = hub.folder / "haproxy.cfg"
-    file.write_text(text, encoding="ascii")
-    program = shutil.which("haproxy", path=SEARCH_PATH)
-    assert program is not None, "the tier is available"
-    process = start_process([program, "-db", "-f", str(file)], hub.folder, hub.environ)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def test_the_documented_way_from_nothing(tmp_path: Path, postgres_url: str) -> None:
     init, serve, recover, hub_command = documented_commands()
     public, hub_port, proxy, front, *ports = free_ports(6)
@@ -111,7 +89,7 @@ def test_the_documented_way_from_nothing(tmp_path: Path, postgres_url: str) -> N
         )
         assert "aizen-hub serve" in re.sub(r"\s+", " ", checked.stdout), checked.stdout
         with ExitStack() as running:
-            balancer = running.enter_context(balancing(hub, front, ports))
+            balancer = running.enter_context(running_haproxy(hub.folder, front, ports))
             first, _ = [running.enter_context(serving(hub, serve, port, config)) for port in ports]
             wait_until_up(service_url + "/readyz", balancer, hub)
             link = subprocess.run(

@@ -50,8 +50,10 @@ class Installation:
 
     Attributes
     ----------
-    robot : str
-        The credential of the service account that administers.
+    admin_credential : str
+        Of the service account that administers.
+    front : int or None
+        The port of a load balancer before the services.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class Installation:
     services: list[Service] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
     initial_state: StoreState | None = None
+    front: int | None = None
 
     @property
     def service(self) -> Service:
@@ -96,7 +99,13 @@ def write_configuration(folder: Path, port: int, database: str | None, **more: A
     settings: dict[str, Any] = {
         "data_dir": "data",
         "confirm_protected": False,
-        "service": {"port": port, "url": "http://127.0.0.1:1", "deadline_seconds": DEADLINE_SECONDS, "managed": False},
+        "service": {
+            "port": port,
+            "url": "http://127.0.0.1:1",
+            "deadline_seconds": DEADLINE_SECONDS,
+            "managed": False,
+            "drain_seconds": 0,  # their clients ask each replica directly
+        },
         "rate": {"requests_per_second": 100_000, "burst": 100_000, "in_flight_per_session": 200},
         "role_token": {"lifetime_seconds": 600},
         "session": {"hub_down_grace_seconds": 86_400},

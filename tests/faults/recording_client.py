@@ -39,9 +39,9 @@ class Session:
 
 
 class Client:
-    """One client of one replica; not for several threads at once."""
+    """One client of one replica, or of the load balancer (None); not for several threads at once."""
 
-    def __init__(self, installation: Installation, name: str, replica: int = 0) -> None:
+    def __init__(self, installation: Installation, name: str, replica: int | None = 0) -> None:
         self.installation, self.name, self.replica = installation, name, replica
         self._connection: http.client.HTTPConnection | None = None
 
@@ -190,9 +190,7 @@ class Client:
             headers["Idempotency-Key"] = key
         try:
             if self._connection is None:
-                connection = http.client.HTTPConnection(
-                    "127.0.0.1", self.installation.services[self.replica].port, timeout=WAIT_SECONDS
-                )
+                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=WAIT_SECONDS)
                 connection.connect()
                 self._connection = connection
         except OSError:
@@ -211,6 +209,13 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError):
             self.close()
             return Reply(None, failure="lost")
+
+    @property
+    def _port(self) -> int:
+        if self.replica is not None:
+            return self.installation.services[self.replica].port
+        assert self.installation.front is not None, "there is no load balancer"
+        return self.installation.front
 
     def close(self) -> None:
         if self._connection is not None:

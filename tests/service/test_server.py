@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -122,6 +123,33 @@ def test_start_second_instance_and_end(tmp_path: Path, started: list[subprocess.
     log = restarted.stderr.read() if restarted.stderr else ""
     for line in log.splitlines():
         json.loads(line)
+
+
+@pytest.mark.proves("R109")
+def test_a_service_that_the_hub_does_not_start_drains_first(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    port = free_port()
+    own = {"port": port, "managed": False, "drain_seconds": 300}
+    process = start(started, write_settings(tmp_path, port, service=own))
+    wait_ready(port)
+    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    kept.request("GET", "/livez")
+    answer = kept.getresponse()
+    answer.read()
+    assert not answer.will_close
+    process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + START_SECONDS
+    while (ready := ask(port))[0] == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (ready[0], json.loads(ready[2])["detail"]) == (503, "draining")
+    kept.request("GET", "/api/v1/me")
+    answer = kept.getresponse()
+    assert (answer.status, answer.will_close) == (401, True), "it is answered, and the client connects elsewhere"
+    kept.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0, "a second signal ends the wait"
 
 
 def run_once(file: Path) -> None:

@@ -46,8 +46,9 @@ async def readyz(ctx: RequestContext) -> JsonResponse:
     if service.state.sealed is not None:
         more = {"sealed": True, "instance": service.instance}
         raise Unavailable(f"sealed: {service.state.sealed}", remedy=service.state.seal_remedy, extensions=more)
-    if service.state.stopping:
-        raise Unavailable("stopping", extensions={"instance": service.instance})
+    if service.state.draining or service.state.stopping:
+        word = "stopping" if service.state.stopping else "draining"
+        raise Unavailable(word, extensions={"instance": service.instance})
     not_ready = await _readiness(ctx)
     if not_ready is not None:
         raise Unavailable(not_ready.reason, remedy=not_ready.remedy, extensions={"instance": service.instance})

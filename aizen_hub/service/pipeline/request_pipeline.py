@@ -63,7 +63,8 @@ class RequestPipeline:
             response = await self._errors.respond(request, state, error)
         if not response.prepared:  # a stream has sent them
             self._headers.add_to(response.headers, request.raw_path)
-        if connection_limits.must_close(request) or not request.content.is_eof():
+        is_ending = self._service_state.draining
+        if is_ending or connection_limits.must_close(request) or not request.content.is_eof():
             response.force_close()
         self._observer.record(request, state, response.status, time.perf_counter() - started)
         return response
