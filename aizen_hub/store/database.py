@@ -66,7 +66,10 @@ class Database:
         self.newest_revision = -1
         """The newest revision that this process has seen. If a later one is older, the database was rolled back."""
         self.schema_version: str | None = None
-        """The schema that this process works with; every transaction refuses another one. None: any, for migrations."""
+        """The schema that this process works with; every transaction refuses another one that does not serve it.
+
+        None: any, for migrations.
+        """
         self.on_server_change: Callable[[], None] = lambda: None
         """Called when another database server answers than before, to drop what was cached from the former one."""
         self._server_started = 0
@@ -141,9 +144,9 @@ class Database:
         row = cursor.fetchone()
         if row is None:
             raise ConfigurationError("the database has no revision row; run `aizen-hub db check`")
-        if self.schema_version not in (None, row[3]):
+        if self.schema_version not in (None, row[3]) and self.schema_version not in row[3].split(","):
             raise UnusableDatabase(
-                f"the database was upgraded to the schema `{row[3]}`, and this program works with"
+                f"the database was upgraded to the schema `{row[3].partition(',')[0]}`, and this program works with"
                 f" `{self.schema_version}`",
                 remedy="restart the service with the upgraded aizen-hub",
                 extensions={"sealed": True},

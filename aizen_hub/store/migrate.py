@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, update
+from sqlalchemy import Connection, inspect, select, update
 
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import ConfigurationError
@@ -20,6 +20,7 @@ from aizen_hub.store.db_grants import grant_service_role
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x61697A656E  # an arbitrary key that no other user of the database uses
 
+_MAX_SERVED = 6  # as many as the column of the revision row takes
 _MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 
 
@@ -116,14 +117,19 @@ def create_schema(database: Database, conn: Connection) -> None:
 def prepare(database: Database) -> None:
     """Create the schema in a new embedded file, or check it in any other database; later transactions expect it.
 
+    A newer schema that serves programs of this version is accepted, so that a replica that restarts by itself in the
+    middle of a rolling upgrade goes on.
+
     Raises
     ------
     SchemaError
         The schema is another one.
     """
     with database.engine.connect() as conn:
-        is_new = database.embedded and not inspect(conn).get_table_names()
-        database.schema_version = _upgrade(database, conn) if is_new else _check(conn)
+        if database.embedded and not inspect(conn).get_table_names():
+            database.schema_version = _upgrade(database, conn)
+        else:
+            database.schema_version = head_revision() if _serves_this_version(conn) else _check(conn)
 
 
 def head_revision() -> str:
@@ -132,6 +138,25 @@ def head_revision() -> str:
     if revision is None:
         raise RuntimeError("the package contains no migrations")
     return revision
+
+
+def _served_versions() -> list[str]:
+    """Return the schema versions of the programs that work with the head, the head itself first."""
+    served = []
+    for script in _script().walk_revisions():
+        served.append(script.revision)
+        if not getattr(script.module, "serves_previous", False):
+            break
+    return served[:_MAX_SERVED]
+
+
+def _serves_this_version(conn: Connection) -> bool:
+    current = MigrationContext.configure(conn).get_current_revision()
+    if current is None:
+        return False
+    served = conn.execute(select(tables.revision.c.schema_version)).scalar_one_or_none()
+    versions = (served or "").split(",")
+    return versions[0] == current and head_revision() in versions
 
 
 def _script() -> ScriptDirectory:
@@ -160,7 +185,11 @@ def _check(conn: Connection) -> str:
             f"the database's schema `{current[:40]}` is newer than `{head}`, the last that this aizen-hub knows:"
             " upgrade aizen-hub"
         )
-    raise SchemaError(f"the database's schema is `{current}`, this version needs `{head}`: run `aizen-hub db upgrade`")
+    effect = "go on meanwhile" if current in _served_versions() else "decide nothing from then on"
+    raise SchemaError(
+        f"the database's schema is `{current}`, this version needs `{head}`: run `aizen-hub db upgrade`"
+        f" (services of the former version {effect})"
+    )
 
 
 def _upgrade(database: Database, conn: Connection, service_role: str | None = None) -> str:
@@ -204,5 +233,5 @@ def _run_migrations(database: Database, conn: Connection) -> str:
         )
         environment.run_migrations()
     version = head_revision()
-    conn.execute(update(tables.revision).values(schema_version=version))
+    conn.execute(update(tables.revision).values(schema_version=",".join(_served_versions())))
     return version

@@ -216,6 +216,32 @@ def test_a_running_process_does_not_use_an_upgraded_schema(
     store.close()
 
 
+@pytest.mark.proves("R5")
+def test_a_process_goes_on_with_a_schema_that_serves_it(
+    settings: Settings, catalog: Catalog, second_revision: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a rolling upgrade: replicas of the former version decide and write until each is restarted."""
+    store = Store.open(settings, catalog)
+    shutil.rmtree(second_revision.parents[1])
+    write_next_migrations(second_revision.parents[1], serves_previous=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "_MIGRATIONS", second_revision.parents[1])
+        with pytest.raises(migrate.SchemaError, match="services of the former version go on meanwhile"):
+            migrate.check(settings.database_url)
+        assert migrate.upgrade(settings.database_url) == "0002" == migrate.check(settings.database_url)
+    _write(store)
+    store.close()
+    with pytest.raises(migrate.SchemaError, match="`0002` is newer than `0001`"):
+        migrate.check(settings.database_url)
+    store = Store.open(settings, catalog)
+    _read(store)
+    with store.database.engine.connect() as conn:
+        conn.execute(text("UPDATE revision SET schema_version = '0003,0002'"))
+    with pytest.raises(UnusableDatabase, match=r"upgraded to the schema `0003`, .*works with `0001`"):
+        _read(store)
+    store.close()
+
+
 def _write(store: Store) -> None:
     with store.write(TESTER) as tx:
         store_rows.insert_user(tx, "alice")

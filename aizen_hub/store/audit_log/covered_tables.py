@@ -81,7 +81,7 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
         (t.revision.c.catalog_hash, t.revision.c.not_before),
         {
             "value": "compared with the last change record",
-            "schema_version": "written by upgrades; any other value than the program's stops it",
+            "schema_version": "written by upgrades; a value without the program's version stops it",
         },
         t.revision,
     ),

@@ -35,7 +35,8 @@ revision = make_table(
     Column("value", BigInteger, nullable=False),
     Column("catalog_hash", String(64), nullable=False),
     Column("not_before", UtcDateTime),  # role tokens of all users issued earlier are revoked (R47)
-    Column("schema_version", String(32), nullable=False),  # read in every transaction: an upgrade stops older programs
+    # The schema, and the earlier ones whose programs it serves. Read in every transaction: an upgrade stops all others.
+    Column("schema_version", String(32), nullable=False),
 )
 
 projects = make_table(

@@ -37,7 +37,7 @@ def upgrade(config: Path, service_role: str | None, url: str | None) -> int:
 
     Run it after the installation on PostgreSQL and after each upgrade of aizen-hub, before the service starts. The
     service itself creates a new SQLite file. On SQLite the service must not run meanwhile; on PostgreSQL, replicas of
-    the former version stop deciding. Make a backup before (`db backup`).
+    the former version stop deciding, unless `db check` says before that they go on. Make a backup before (`db backup`).
     """
     from aizen_hub.store import migrate
     from aizen_hub.store.instance_lock import InstanceLock
