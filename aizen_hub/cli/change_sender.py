@@ -35,11 +35,24 @@ class ChangeSender:
     dry_run: bool
 
     def send(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, *, show: bool = True
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        show: bool = True,
+        repeat: bool = True,
     ) -> dict[str, Any]:
-        """Send one change, show its result, and return it."""
+        """Send one change, show its result, and return it.
+
+        Parameters
+        ----------
+        repeat : bool
+            Whether the route takes an ``Idempotency-Key``, so that the change is sent again if the connection is lost.
+        """
         sent = {**(headers or {}), **dry_run_headers(self.dry_run)}
-        result: dict[str, Any] = self.client.request(method, path, body, sent)
+        result: dict[str, Any] = self.client.request(method, path, body, sent, repeat=repeat)
         if show:
             show_result(self.output, result)
         return result

@@ -8,6 +8,9 @@ from aizen_hub.problems import Fault, Problem, Unavailable
 from aizen_hub.validation import strict_json
 
 MAX_RESPONSE = 4 << 20
+REPEAT_PAUSES = (0.2, 1.0)
+"""Seconds before a request is sent again whose connection was lost: a replica has ended, and another one answers."""
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
 _STANDARD_FIELDS = frozenset({"type", "title", "status", "detail", "remedy", "errors"})
 
 
@@ -15,6 +18,10 @@ class Unreachable(Unavailable):
     """No response from the service's address within the deadline."""
 
     slug, title = "unreachable", "The access service does not respond"
+
+
+class ConnectionLost(Unreachable):
+    """The connection failed or ended before the response, or a load balancer reports that; sending again may help."""
 
 
 class ForeignService(Unavailable):
@@ -37,12 +44,15 @@ def parse_problem(status: int, body: bytes) -> Problem:
     status : int
         The HTTP status, 400 or more.
     body : bytes
-        A problem document (RFC 9457); anything else gives an `InvalidResponse`.
+        A problem document (RFC 9457); anything else gives an `InvalidResponse`, or a `ConnectionLost` where a load
+        balancer answers in place of the service.
     """
     try:
         document = strict_json.loads(body, max_bytes=MAX_RESPONSE)
     except Problem:
         document = None
+    if not isinstance(document, dict) and status in _GATEWAY_STATUSES:
+        return ConnectionLost(f"the access service does not respond: what is before it answered with {status}")
     if not isinstance(document, dict):
         return InvalidResponse(f"the access service responded with {status} and no reason")
     slug = str(document.get("type", "")).rpartition("/")[2]

@@ -6,13 +6,17 @@ import asyncio
 import ssl
 
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, SimpleAsyncHTTPClient
 
 _MAX_CLIENTS = 64
 
 
 class HttpError(Exception):
     """No response, a late one, or one that is too large; the message says which, and quotes nothing of the request."""
+
+
+class LostConnectionError(HttpError):
+    """The connection failed, or ended before the response."""
 
 
 class CertificateError(HttpError):
@@ -46,11 +50,12 @@ class HttpClient:
         request.decompress_response = False
         request.connect_timeout = request.request_timeout = self._timeout
         try:
-            return await asyncio.wait_for(self._client().fetch(request, raise_error=False), self._timeout + 0.5)
+            response = await asyncio.wait_for(self._client().fetch(request, raise_error=False), self._timeout + 0.5)
         except ssl.SSLError as error:
             raise CertificateError(error.reason) from None
         except (HTTPClientError, OSError, TimeoutError, ValueError) as error:
-            raise HttpError(_reason(error)) from None
+            raise _classify(error) from None
+        return response
 
     def close(self) -> None:
         """Close all connections; the next request opens new ones."""
@@ -66,6 +71,12 @@ class HttpClient:
                 force_instance=True, max_clients=_MAX_CLIENTS, max_body_size=self._max_body
             )
         return self._http
+
+
+def _classify(error: Exception) -> HttpError:
+    is_late = isinstance(error, TimeoutError | HTTPTimeoutError)
+    is_lost = isinstance(error, OSError | HTTPStreamClosedError) and not is_late
+    return (LostConnectionError if is_lost else HttpError)(_reason(error))
 
 
 def _reason(error: BaseException) -> str:

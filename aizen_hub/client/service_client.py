@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,16 @@ from aizen_hub.api_models.sessions import (
     SpawnAccessResponse,
     SpawnOptionsResponse,
 )
-from aizen_hub.client.errors import MAX_RESPONSE, ForeignService, InvalidResponse, Unreachable, parse_problem
-from aizen_hub.client.http_client import CertificateError, HttpClient, HttpError
+from aizen_hub.client.errors import (
+    MAX_RESPONSE,
+    REPEAT_PAUSES,
+    ConnectionLost,
+    ForeignService,
+    InvalidResponse,
+    Unreachable,
+    parse_problem,
+)
+from aizen_hub.client.http_client import CertificateError, HttpClient, HttpError, LostConnectionError
 from aizen_hub.client.responses import parse_response
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
@@ -89,7 +98,8 @@ class ServiceClient:
 
     async def report_departure(self, provider: str, subject: str) -> None:
         """Report a user whom the provider does not know any more."""
-        await self.request("POST", "/api/v1/login/departures", {"provider": provider, "subject": subject})
+        body = {"provider": provider, "subject": subject}
+        await self.request("POST", "/api/v1/login/departures", body, repeat=True)
 
     async def count_attempt(
         self, provider: str, name: str, source: str | None = None, *, undo: bool = False
@@ -119,9 +129,8 @@ class ServiceClient:
 
     async def get_spawn_options(self, user: str) -> SpawnOptionsResponse:
         """Return the projects that a user may start a server for."""
-        return parse_response(
-            SpawnOptionsResponse, await self.request("GET", "/api/v1/sessions/choices?" + urlencode({"user": user}))
-        )
+        path = "/api/v1/sessions/choices?" + urlencode({"user": user})
+        return parse_response(SpawnOptionsResponse, await self.request("GET", path, repeat=True))
 
     async def request_access(self, user: str, project: str, role: str, duration: str, because: str) -> str:
         """Request a role in a project for a user; return what became of it, as a sentence."""
@@ -140,22 +149,40 @@ class ServiceClient:
             "project": project,
             "credential": credential,
         }
-        return parse_response(OpenSessionResponse, await self.request("POST", "/api/v1/sessions", body))
+        return parse_response(OpenSessionResponse, await self.request("POST", "/api/v1/sessions", body, repeat=True))
 
     async def end_session(self, user: str, server: str, reason: str) -> int:
         """End the sessions of one server; return their number."""
         body = {"user": user, "server": server, "reason": reason}
-        return parse_response(EndSessionsResponse, await self.request("POST", "/api/v1/sessions/end", body)).ended
+        document = await self.request("POST", "/api/v1/sessions/end", body, repeat=True)
+        return parse_response(EndSessionsResponse, document).ended
 
     async def send_heartbeat(self, live: Iterable[tuple[str, str]], admins: Sequence[str] = ()) -> HeartbeatResponse:
         """Report every live server as (user, server name), and the users of the hub's admin page."""
         body: dict[str, Any] = {"live": [{"user": user, "server": server} for user, server in live]}
         if admins:
             body["admins"] = [*admins][:MAX_ADMINS]
-        return parse_response(HeartbeatResponse, await self.request("POST", "/api/v1/sessions/heartbeat", body))
+        document = await self.request("POST", "/api/v1/sessions/heartbeat", body, repeat=True)
+        return parse_response(HeartbeatResponse, document)
 
-    async def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send one request and return the JSON value of the response."""
+    async def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, repeat: bool = False
+    ) -> Any:
+        """Send one request and return the JSON value of the response.
+
+        Parameters
+        ----------
+        repeat : bool
+            The request has one effect however often it arrives: send it again if the connection is lost, up to twice.
+        """
+        for pause in REPEAT_PAUSES if repeat else ():
+            try:
+                return await self._request_once(method, path, body)
+            except ConnectionLost:
+                await asyncio.sleep(pause)
+        return await self._request_once(method, path, body)
+
+    async def _request_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         http_request = HTTPRequest(
             self.url + path,
             method=method,
@@ -168,7 +195,8 @@ class ServiceClient:
             raise Unreachable(f"the certificate of the access service was rejected: {error}") from None
         except HttpError as error:
             log.warning("the access service does not respond at %s (%s)", self.url, error)
-            raise Unreachable(f"the access service does not respond ({error})") from None
+            problem = ConnectionLost if isinstance(error, LostConnectionError) else Unreachable
+            raise problem(f"the access service does not respond ({error})") from None
         if self._instance is not None and response.headers.get(INSTANCE_HEADER) != self._instance:
             log.error(
                 "the process at %s is not the service that this hub started: stop it, or set another `service.port`",

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import secrets
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from aizen_hub.api_models.headers import INSTANCE_HEADER
-from aizen_hub.client.errors import MAX_RESPONSE, ForeignService, InvalidResponse, Unreachable, parse_problem
+from aizen_hub.client.errors import (
+    MAX_RESPONSE,
+    REPEAT_PAUSES,
+    ConnectionLost,
+    ForeignService,
+    InvalidResponse,
+    Unreachable,
+    parse_problem,
+)
 from aizen_hub.problems import Problem
 from aizen_hub.validation import strict_json
 
@@ -53,15 +63,38 @@ class SyncClient:
     def post(self, path: str, body: Any) -> Any:
         return self.request("POST", path, body)
 
-    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        repeat: bool = False,
+    ) -> Any:
         """Send one request; return the JSON value of the response, or None where it is empty.
+
+        Parameters
+        ----------
+        repeat : bool
+            For a write whose route takes an ``Idempotency-Key``: send it again with the same key if the connection is
+            lost, up to twice. A GET is sent again in any case.
 
         Raises
         ------
         Unreachable, ForeignService, InvalidResponse, Problem
             As `aizen_hub.client.service_client.ServiceClient`.
         """
-        _, _, data = self.request_with_headers(method, path, body, headers)
+        if repeat:
+            headers = {"Idempotency-Key": secrets.token_hex(16), **(headers or {})}
+        for pause in REPEAT_PAUSES if repeat or method == "GET" else ():
+            try:
+                _, _, data = self.request_with_headers(method, path, body, headers)
+                break
+            except ConnectionLost:
+                time.sleep(pause)
+        else:
+            _, _, data = self.request_with_headers(method, path, body, headers)
         return parse_json(data) if data else None
 
     def request_with_headers(
@@ -179,7 +212,9 @@ class SyncClient:
             return Unreachable(f"no response from {self.url} within {self._deadline:g} seconds")
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unreachable(f"the certificate of {self.url} was rejected: {error.verify_message}")
-        return Unreachable(f"no response from {self.url} ({getattr(error, 'strerror', None) or type(error).__name__})")
+        return ConnectionLost(
+            f"no response from {self.url} ({getattr(error, 'strerror', None) or type(error).__name__})"
+        )
 
 
 def parse_json(data: bytes) -> Any:

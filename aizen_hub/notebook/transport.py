@@ -19,6 +19,7 @@ RESPONSE_SECONDS = 30.0
 IDLE_SECONDS = 300.0
 MAX_RESPONSE_BYTES = 16 << 20
 MAX_LINE_BYTES = 1 << 20
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
 
 
 class HttpResponse:
@@ -176,6 +177,9 @@ def _raise_for_status(response: HttpResponse) -> None:
     document: Any = {}
     if response.content_type in ("application/problem+json", "application/json"):
         document = response.json()
+    elif response.status in _GATEWAY_STATUSES:
+        # What a load balancer says in place of a replica that ended while it had the request.
+        raise ResponseInterruptedError(f"the service did not respond (its load balancer says {response.status})")
     if not isinstance(document, dict) or not document:
         document = {"title": f"the service responded with status {response.status}"}
     raise ProblemResponseError(document, response.status)

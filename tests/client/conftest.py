@@ -22,6 +22,8 @@ class FakeService:
         Responses wait for it; initially set.
     raw : bytes
         Sent instead of a response, where not empty.
+    losses : list of bytes
+        Each is sent instead of one response, before all others: nothing, or what a load balancer says.
     """
 
     url: str = ""
@@ -29,6 +31,7 @@ class FakeService:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     raw: bytes = b""
+    losses: list[bytes] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -50,6 +53,10 @@ def server() -> Iterator[FakeService]:
                 {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body}
             )
             fake.release.wait(60)
+            if fake.losses:
+                self.wfile.write(fake.losses.pop(0))
+                self.close_connection = True
+                return
             if fake.raw:
                 self.wfile.write(fake.raw)
                 self.close_connection = True

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aizen_hub import problems
-from aizen_hub.client.errors import ForeignService, InvalidResponse, Unreachable, parse_problem
+from aizen_hub.client.errors import ConnectionLost, ForeignService, InvalidResponse, Unreachable, parse_problem
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Denied, Escalation, Fault, LastHolder, Problem, TooManyRequests
@@ -83,6 +83,51 @@ class TestRequests:
         answer = await client.send_heartbeat([("a", ""), ("b", "lab")])
         assert [(target.user, target.server) for target in answer.stop] == [("a", "")]
         assert json.loads(server.requests[0]["body"])["live"][1] == {"user": "b", "server": "lab"}
+
+
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\nContent-Type: text/html\r\n\r\nugh\n"
+LOSSES = {"cut off": b"", "by a load balancer": BAD_GATEWAY}
+
+
+@pytest.mark.proves("R103")
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+class TestLostConnections:
+    """A replica that is killed takes the connections with it; the others answer what is sent again."""
+
+    async def test_the_hub_sends_again_what_has_one_effect(
+        self, server: FakeService, client: ServiceClient, loss: bytes
+    ) -> None:
+        server.respond_with(200, {"ended": 1})
+        server.losses = [loss, loss]
+        assert await client.end_session("alice", "", "stopped") == 1
+        assert len(server.requests) == 3
+        server.losses = [loss] * 3
+        with pytest.raises(ConnectionLost):
+            await client.end_session("alice", "", "stopped")
+        assert server.losses == []
+
+    async def test_the_hub_does_not_repeat_the_check_of_a_password(
+        self, server: FakeService, client: ServiceClient, loss: bytes
+    ) -> None:
+        server.losses = [loss]
+        with pytest.raises(ConnectionLost):
+            await client.check_password("local", "alice", "a password")
+        assert len(server.requests) == 1
+
+    def test_the_command_line_sends_a_change_again_with_its_key(self, server: FakeService, loss: bytes) -> None:
+        server.respond_with(200, {"message": "done"})
+        server.losses = [loss, loss]
+        assert SyncClient(server.url).request("POST", "/api/v1/roles", {}, repeat=True) == {"message": "done"}
+        assert len({request["headers"]["Idempotency-Key"] for request in server.requests}) == 1
+        assert len(server.requests) == 3
+        server.losses = [loss]
+        assert SyncClient(server.url).get("/api/v1/roles") == {"message": "done"}
+
+    def test_the_command_line_does_not_repeat_what_has_no_key(self, server: FakeService, loss: bytes) -> None:
+        server.losses = [loss]
+        with pytest.raises(ConnectionLost):
+            SyncClient(server.url).post("/api/v1/users", {})
+        assert len(server.requests) == 1
 
 
 def invalid_responses() -> list[Any]:
@@ -268,7 +313,8 @@ class TestProblems:
         assert got.remedy is None or isinstance(got.remedy, str)
 
     def test_a_response_without_a_reason(self) -> None:
-        assert isinstance(parse_problem(502, b"<html>"), InvalidResponse)
+        assert isinstance(parse_problem(500, b"<html>"), InvalidResponse)
+        assert isinstance(parse_problem(502, b"<html>"), ConnectionLost), "a load balancer says so"
 
 
 async def test_a_redirect_is_not_followed_with_the_secret(server: FakeService, client: ServiceClient) -> None:

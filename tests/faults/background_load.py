@@ -27,6 +27,8 @@ class Load:
     ----------
     pause : float
         Seconds that a client thinks between two operations.
+    balanced : bool
+        Whether clients ask the load balancer instead of one replica each.
     faults : list
         What went wrong in a client itself.
     """
@@ -37,6 +39,7 @@ class Load:
     grantors: int = 3
     pause: float = 0.01
     people: tuple[str, ...] = PEOPLE
+    balanced: bool = False
     faults: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,8 @@ class Load:
 
     def _thread(self, name: str, replica: int, operation: Callable[[Client, random.Random], None]) -> None:
         def run() -> None:
-            client, dice = Client(self.installation, name, replica), random.Random(f"{self.seed} {name}")
+            address = None if self.balanced else replica
+            client, dice = Client(self.installation, name, address), random.Random(f"{self.seed} {name}")
             try:
                 while not self._ended.is_set():
                     operation(client, dice)

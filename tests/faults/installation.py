@@ -85,8 +85,8 @@ class Installation:
     def violations(self, *, recovers: bool = True) -> list[Violation]:
         """Check everything since `begin`; the services may run."""
         assert self.initial_state is not None
-        ops = self.recorder.ops()
-        seen = check_history(ops, self.initial_state.held, deadline_seconds=DEADLINE_SECONDS, recovers=recovers)
+        ops, seconds = self.recorder.ops(), self.settings.service.deadline_seconds
+        seen = check_history(ops, self.initial_state.held, deadline_seconds=seconds, recovers=recovers)
         own = [
             Violation("I8", f"unforeseen: {one}") for service in self.services for one in service.unexpected_failures()
         ]
@@ -118,7 +118,7 @@ def write_configuration(folder: Path, port: int, database: str | None, **more: A
 
 
 def create_installation(
-    folder: Path, database: str | None = None, *, people: Sequence[str] = PEOPLE
+    folder: Path, database: str | None = None, *, people: Sequence[str] = PEOPLE, projects: Sequence[str] = PROJECTS
 ) -> tuple[str, str]:
     """Make the store with its people and keys; return the robot's credential and the hub's secret."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,11 +137,11 @@ def create_installation(
             robot = Identity.service_account("robot")
             for role in ("AIZEN_ADMIN", "PROJECT_CREATOR"):
                 assignments.write_assignment(tx, role, "system", robot, reason="test")
-            for name in (*PROJECTS, DUEL):
+            for name in (*projects, DUEL):
                 lifecycle.create_project(tx, name, owner=Identity.user(ADMINS[0]))
                 assignments.write_assignment(tx, ADMIN, name, Identity.user(ADMINS[1]), reason="test")
                 assignments.write_assignment(tx, ADMIN, name, robot, reason="test")
-            for project in PROJECTS:
+            for project in projects:
                 for name in people:
                     assignments.write_assignment(tx, READER, project, Identity.user(name), reason="test")
         with context.store.write(_OPERATOR) as tx:

@@ -18,11 +18,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.faults.history import Op
-from tests.faults.installation import ADMIN, COMMAND, DEADLINE_SECONDS, EXECUTOR, Installation
+from tests.faults.installation import ADMIN, COMMAND, EXECUTOR, Installation
 from tests.faults.reply import Reply
 
-WAIT_SECONDS = DEADLINE_SECONDS + 6
-"""Much longer than any answer may take: a request without an answer by then hangs."""
+WAIT_SECONDS = 6
+"""How much longer than the service's own deadline a client waits: a request without an answer by then hangs."""
 RETRY_SECONDS = 10.0
 """How long a client goes on sending what was not answered."""
 
@@ -44,6 +44,7 @@ class Client:
     def __init__(self, installation: Installation, name: str, replica: int | None = 0) -> None:
         self.installation, self.name, self.replica = installation, name, replica
         self._connection: http.client.HTTPConnection | None = None
+        self._wait_seconds = installation.settings.service.deadline_seconds + WAIT_SECONDS
 
     # --- what it can do
 
@@ -190,7 +191,7 @@ class Client:
             headers["Idempotency-Key"] = key
         try:
             if self._connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=WAIT_SECONDS)
+                connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._wait_seconds)
                 connection.connect()
                 self._connection = connection
         except OSError:

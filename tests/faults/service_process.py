@@ -150,12 +150,12 @@ class Service:
             self.send_signal(signal.SIGKILL)
             self.wait_dead()
 
-    def stop(self) -> None:
-        """End it as a supervisor does: asked first, then not."""
+    def stop(self, seconds: float = 15) -> None:
+        """End it as a supervisor does: asked first, and not after so many seconds."""
         if self.alive:
             self.send_signal(signal.SIGCONT)
             self.send_signal(signal.SIGTERM)
-            if not self.wait_dead(15):
+            if not self.wait_dead(seconds):
                 self.kill()
 
     def resident_megabytes(self) -> float:

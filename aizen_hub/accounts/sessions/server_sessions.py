@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _s = tables.sessions
 _HASH_LENGTH = 64
+_REPEATED_WITHIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def open_session(
     tx: WriteTransaction, user: str, requester: str, server: str, project: str | None, credential_hash: str
 ) -> OpenedSession:
     """Open the session of a server that is about to start, and end earlier sessions of that server.
+
+    A hub that got no answer sends the same request again: what it opened within the last minute is returned.
 
     Parameters
     ----------
@@ -86,6 +89,9 @@ def open_session(
     if len(credential_hash) != _HASH_LENGTH or not all(char in "0123456789abcdef" for char in credential_hash):
         raise BadInput("the credential is not a SHA-256 in lower-case hexadecimal digits")
     project = require_may_enter(tx, owner, project)
+    opened = _find_repeated(tx, owner, server, project, credential_hash)
+    if opened is not None:
+        return _describe_session(tx, opened, owner, server, project)
     end_sessions(tx, owner, server, "restarted")
     _release_credential(tx, owner, server, credential_hash)
     session_id = secrets.token_hex(16)
@@ -246,6 +252,15 @@ def _end_where(tx: WriteTransaction, where: Sequence[ColumnElement[bool]], reaso
             details={"user": row.user, "server": row.server, "why": reason},
         )
     return len(rows)
+
+
+def _find_repeated(
+    tx: WriteTransaction, user: str, server: str, project: str | None, credential_hash: str
+) -> str | None:
+    row = tx.conn.execute(select(_s).where(_s.c.credential == credential_hash, _s.c.ended.is_(None))).first()
+    if row is None or (row.user, row.server, row.project) != (user, server, project):
+        return None
+    return str(row.id) if row.started > tx.now - _REPEATED_WITHIN else None
 
 
 def _release_credential(tx: WriteTransaction, user: str, server: str, credential_hash: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from aizen_hub.accounts.logins import login_report
 from aizen_hub.accounts.sessions import heartbeat, locks, server_sessions, spawn_options
@@ -88,12 +88,31 @@ def test_a_new_start_ends_the_earlier_session_of_that_server(harness: AccountsHa
 
 def test_a_resumed_server_keeps_its_token_and_gets_a_new_session(harness: AccountsHarness) -> None:
     first = opened(harness, "paul", "p1", "a")
+    harness.execute(HUB, server_sessions.end_sessions, "paul", "", "stopped")
     second = opened(harness, "paul", "p1", "a")
     assert (
         harness.execute(HUB, server_sessions.renew_session, credential("a")).session_id
         == second.session_id
         != first.session_id
     )
+
+
+@pytest.mark.proves("R103", "I4")
+def test_a_request_that_the_hub_repeats_opens_one_session(harness: AccountsHarness) -> None:
+    first = opened(harness, "paul", "p1", "a")
+    assert opened(harness, "paul", "p1", "a") == first
+    with harness.read() as tx:
+        sessions = tx.conn.execute(select(tables.sessions.c.id, tables.sessions.c.ended)).all()
+        rows = tx.conn.execute(select(tables.audit.c.id).where(tables.audit.c.event == "session.opened")).all()
+    assert sessions == [(first.session_id, None)]
+    assert len(rows) == 1
+    long_ago = harness.now() - timedelta(minutes=2)
+
+    def age(tx: object) -> None:
+        tx.conn.execute(update(tables.sessions).values(started=long_ago))  # type: ignore[attr-defined]
+
+    harness.execute(OPERATOR, age)
+    assert opened(harness, "paul", "p1", "a").session_id != first.session_id, "later it is another start"
 
 
 @pytest.mark.proves("R50", "T-09")

@@ -60,7 +60,7 @@ def create(
     }
     if password and not sender.dry_run:
         body["password"] = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    result = sender.send("POST", api_path("users"), body, show=sender.dry_run)
+    result = sender.send("POST", api_path("users"), body, show=sender.dry_run, repeat=False)
     if not sender.dry_run:
         _show_activation(sender, result, result.get("activation"))
     return ExitCode.DONE
@@ -165,7 +165,7 @@ def activation_link(sender: ChangeSender, name: str, mail: bool) -> int:
     and is then shown the link.
     """
     path = api_path("users", name, "activation", delivery="mail" if mail else None)
-    result = sender.send("POST", path, None, show=sender.dry_run)
+    result = sender.send("POST", path, None, show=sender.dry_run, repeat=False)
     if not sender.dry_run:
         _show_activation(sender, result, result["data"].get("activation"))
     return ExitCode.DONE
