@@ -30,14 +30,17 @@ class DirectoryReadingResponse(CompleteResponse):
 
     Attributes
     ----------
-    read, gone, refused : int
-        Found; not known there any more; found, and may not sign in.
+    read, gone : int
+        Found; not known there any more.
+    refused, unreported : list of str
+        The names of those who were found and may not sign in, and of those whose report the service refused.
     stopped : str or None
         Why the others were not read: the directory does not answer, its settings have no account to search it, or the
-        service did not answer or refused what the hub reported.
+        service did not answer or does not accept the hub.
     """
 
     read: int = Field(default=0, ge=0)
     gone: int = Field(default=0, ge=0)
-    refused: int = Field(default=0, ge=0)
+    refused: list[Name] = Field(default_factory=list)
+    unreported: list[Name] = Field(default_factory=list)
     stopped: Literal["unreachable", "no-lookup-account", "service-unavailable", "service-refused"] | None = None

@@ -1,4 +1,4 @@
-"""The operation that has the hub read all people of a directory again, some people at a time."""
+"""The operation that has the hub read people of a directory again, all or those of a group, some people at a time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ BATCH = 3
 """So few that a slow directory answers for all of them within the deadline of one request."""
 MAX_GONE = 20
 """A directory that has lost so many people since it was read last may have lost its data, or its settings are wrong."""
+MAX_UNREPORTED = 20
+"""A service that refuses the reports of so many people refuses those of all, such as for the version of the hub."""
+MAX_NAMES = 50
+"""Names of each kind in the result."""
 
 _STOPS: Mapping[str, tuple[type[Problem], str, str]] = {
     "no-lookup-account": (
@@ -29,8 +33,8 @@ _STOPS: Mapping[str, tuple[type[Problem], str, str]] = {
     "service-unavailable": (Unavailable, "this service did not answer the hub; {read}", "read it again later"),
     "service-refused": (
         Conflict,
-        "this service refused what the hub reports; {read}",
-        "see the log of the hub, whose secret and version must be those of this service",
+        "this service does not accept the hub; {read}",
+        "see the log of the hub, whose secret must be that of this service",
     ),
 }
 
@@ -59,6 +63,7 @@ class DirectoryReading:
 def read_directory(control: OperationControl, request: DirectoryReading) -> Mapping[str, Any]:
     """Read the people. Each of them counts at once; an early end leaves the others as they were read last."""
     counts: Counter[str] = Counter()
+    names: dict[str, list[str]] = {"refused": [], "unreported": []}
     new_gone = 0
     total = len(request.people) + len(request.others)
     batches = [
@@ -77,7 +82,10 @@ def read_directory(control: OperationControl, request: DirectoryReading) -> Mapp
             ) from None
         answer = request.read_batch(batch)
         new_gone += answer.gone if is_counted else 0
-        counts += Counter(read=answer.read, gone=answer.gone, refused=answer.refused)
+        counts += Counter(read=answer.read, gone=answer.gone)
+        for kind, found in (("refused", answer.refused), ("unreported", answer.unreported)):
+            counts[kind] += len(found)
+            names[kind] += found
         read = f"{counts.total()} of {total} people were read before"
         if answer.stopped is not None:
             problem, detail, remedy = _STOPS[answer.stopped]
@@ -87,7 +95,16 @@ def read_directory(control: OperationControl, request: DirectoryReading) -> Mapp
                 f"{request.provider} does not know {new_gone} people any more, so the reading ended; {read}",
                 remedy="check the directory and its search base; the people are listed as having left it",
             )
-    return {"total": total, **{name: counts[name] for name in ("read", "gone", "refused")}}
+        if counts["unreported"] >= MAX_UNREPORTED:
+            raise Conflict(
+                f"this service refused the reports of {counts['unreported']} people, so the reading ended; {read}",
+                remedy="see the log of the hub, whose version must be that of this service",
+            )
+    return {
+        "total": total,
+        **{name: counts[name] for name in ("read", "gone", "refused", "unreported")},
+        "names": {kind: sorted(found)[:MAX_NAMES] for kind, found in names.items()},
+    }
 
 
 KINDS: tuple[OperationKind, ...] = (OperationKind(KIND, read_directory, keeps_batches=True),)

@@ -70,3 +70,8 @@ class ServiceContext:
     core: CoreGateway
     operations: OperationRunner
     hub_revocations: dict[str, asyncio.Task[dict[str, int] | None]] = field(default_factory=dict)
+
+    @property
+    def can_read_directories(self) -> bool:
+        """Whether this service can reach a hub, which alone has the credentials of the directories."""
+        return self.hub_api.is_configured and self.hub_secret is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
-from aizen_hub.operations import records
+from aizen_hub.operations import directory_reading, records
 from aizen_hub.operations.directory_reading import BATCH, KIND, KINDS, MAX_GONE, DirectoryReading
 from aizen_hub.operations.operation import Operation, OperationState
 from aizen_hub.operations.runner import OperationRunner
@@ -52,10 +52,17 @@ def run(harness: AccountsHarness, runner: OperationRunner, hub: Hub, count: int,
 
 
 def test_each_person_is_read_once_and_counted(harness: AccountsHarness, runner: OperationRunner) -> None:
-    hub = Hub({"read": 1, "gone": 1, "refused": 1}, {})
+    hub = Hub({"read": 1, "gone": 1, "refused": ["p2"]}, {})
     operation = run(harness, runner, hub, 2 * BATCH + 1)
     assert operation.state is OperationState.SUCCEEDED
-    assert operation.result == {"total": 2 * BATCH + 1, "read": BATCH + 2, "gone": 1, "refused": 1}
+    assert operation.result == {
+        "total": 2 * BATCH + 1,
+        "read": BATCH + 2,
+        "gone": 1,
+        "refused": 1,
+        "unreported": 0,
+        "names": {"refused": ["p2"], "unreported": []},
+    }
     assert hub.read == [f"p{number}" for number in range(2 * BATCH + 1)]
     assert {"operation.started", "operation.ended"} <= set(harness.audit_events())
 
@@ -84,7 +91,7 @@ def test_a_cancelled_reading_says_how_many_count(harness: AccountsHarness, runne
         ({"read": 1, "stopped": "unreachable"}, "lab does not answer; 4 of 20 people were read before"),
         ({"stopped": "no-lookup-account"}, "own password only"),
         ({"gone": 1, "stopped": "service-unavailable"}, "did not answer the hub; 4 of 20 people were read before"),
-        ({"refused": 1, "stopped": "service-refused"}, "refused what the hub reports; 4 of 20 people were read"),
+        ({"refused": ["p3"], "stopped": "service-refused"}, "does not accept the hub; 4 of 20 people were read"),
     ],
 )
 def test_a_directory_that_does_not_answer_ends_it(
@@ -107,9 +114,32 @@ def test_a_directory_that_lost_its_people_ends_it(harness: AccountsHarness, runn
     assert len(hub.read) < MAX_GONE + BATCH
 
 
+def test_the_others_are_read_after_one_whose_report_is_refused(
+    harness: AccountsHarness, runner: OperationRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_reading, "MAX_NAMES", 2)
+    hub = Hub({"read": BATCH - 1, "unreported": ["p0"]}, {"read": BATCH - 2, "unreported": ["p5", "p4"]}, {})
+    operation = run(harness, runner, hub, 3 * BATCH)
+    assert operation.state is OperationState.SUCCEEDED
+    assert operation.result is not None
+    assert (operation.result["read"], operation.result["unreported"]) == (3 * BATCH - 3, 3)
+    assert operation.result["names"] == {"refused": [], "unreported": ["p0", "p4"]}
+    assert len(hub.read) == 3 * BATCH
+
+
+def test_a_service_that_refuses_every_report_ends_it(harness: AccountsHarness, runner: OperationRunner) -> None:
+    hub = Hub({"unreported": [f"p{number}" for number in range(BATCH)]})
+    operation = run(harness, runner, hub, 100)
+    assert operation.state is OperationState.FAILED
+    assert operation.problem is not None
+    assert "refused the reports of" in operation.problem["detail"]
+    assert len(hub.read) < directory_reading.MAX_UNREPORTED + BATCH
+
+
 def test_whose_departure_records_nothing_does_not_end_it(harness: AccountsHarness, runner: OperationRunner) -> None:
     hub = Hub({}, {"gone": BATCH})
     operation = run(harness, runner, hub, 10 * BATCH, uncounted=9 * BATCH)
     assert operation.state is OperationState.SUCCEEDED
     assert 9 * BATCH > MAX_GONE
-    assert operation.result == {"total": 10 * BATCH, "read": BATCH, "gone": 9 * BATCH, "refused": 0}
+    assert operation.result is not None
+    assert (operation.result["read"], operation.result["gone"]) == (BATCH, 9 * BATCH)

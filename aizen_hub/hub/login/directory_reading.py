@@ -14,7 +14,7 @@ from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.login_report import report_reading
 from aizen_hub.hub.login.provider import AccessDeniedError, Provider, ProviderUnreachableError, printable
 from aizen_hub.hub.service_request_handler import ServiceRequestHandler
-from aizen_hub.problems import NotFound, Problem, Unavailable
+from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.validation import strict_json
 
@@ -56,6 +56,7 @@ class DirectoryReadingHandler(ServiceRequestHandler):
 
     async def _read(self, directory: Provider, request: DirectoryReadingRequest) -> DirectoryReadingResponse:
         counts: Counter[str] = Counter()
+        names: dict[str, list[str]] = {"refused": [], "unreported": []}
         stopped = None
         for person in request.people:
             try:
@@ -64,12 +65,15 @@ class DirectoryReadingHandler(ServiceRequestHandler):
                 outcome = "unreachable"
             except Problem as problem:
                 log.error("report of `%s`, who was read again: %s", printable(person.name), problem.detail)
-                outcome = "service-unavailable" if isinstance(problem, Unavailable) else "service-refused"
-            if outcome not in ("read", "gone", "refused"):
+                outcome = _outcome_of(problem)
+            if outcome in names:
+                names[outcome].append(person.name)
+            elif outcome in ("read", "gone"):
+                counts[outcome] += 1
+            else:
                 stopped = outcome
                 break
-            counts[outcome] += 1
-        return DirectoryReadingResponse.model_validate({**counts, "stopped": stopped})
+        return DirectoryReadingResponse.model_validate({**counts, **names, "stopped": stopped})
 
     async def _read_person(self, directory: Provider, person: DirectoryPerson) -> str:
         try:
@@ -81,3 +85,10 @@ class DirectoryReadingHandler(ServiceRequestHandler):
             return "no-lookup-account"
         await report_reading(self._service, directory.name, person.subject, identity)
         return "gone" if identity is None else "read"
+
+
+def _outcome_of(problem: Problem) -> str:
+    """Return the outcome of a report that the service did not take: about this person, or about each of them."""
+    if isinstance(problem, Unavailable):
+        return "service-unavailable"
+    return "service-refused" if isinstance(problem, NotAuthenticated) else "unreported"

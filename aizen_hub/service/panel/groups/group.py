@@ -76,7 +76,9 @@ async def show_members(
         row = find_group(viewer, name)
         identity = Identity.group(row.name)
         given = list_given_access(viewer.tx, identity, projects=viewer.projects)
-        labels = {item.name: item.label or item.name for item in viewer.tx.settings.providers}
+        providers = {item.name: item for item in viewer.tx.settings.providers}
+        labels = {name: item.label or item.name for name, item in providers.items()}
+        is_of_directory = row.provider in providers and providers[row.provider].kind == "ldap"
         sees_members = viewer.sees_members(row.name)
         return {
             "group": row,
@@ -91,6 +93,7 @@ async def show_members(
             "lock": find_lock(viewer.tx, identity),
             "may_stop": viewer.may("locks"),
             "is_local": row.provider is None,
+            "may_read_now": is_of_directory and viewer.may("groups") and ctx.service.can_read_directories,
             "may_give": viewer.is_manager,
             "who": who,
         }

@@ -20,7 +20,6 @@ from aizen_hub.service.panel.formatting import page_path, sentence
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import OptionalText
 from aizen_hub.service.panel.rendering import see_other
-from aizen_hub.service.panel.system.directory_reading import may_read_now
 from aizen_hub.service.panel.system.rule_preview import preview_rule
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -105,7 +104,7 @@ async def _show(
         "system/directory.html",
         read,
         pool=ctx.service.pools.queries,
-        may_read_now=may_read_now(ctx),
+        may_read_now=ctx.service.can_read_directories,
         response_times=ctx.service.state.response_times.summarize(),
         errors=errors,
         status=422 if errors else 200,

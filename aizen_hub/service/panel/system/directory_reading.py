@@ -1,4 +1,4 @@
-"""Reading all people of a directory now: the start of the operation, its progress and its result."""
+"""Reading people of a directory now, all or those of a group: the operation's start, progress and result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import false, select, union
+from sqlalchemy import ColumnElement, exists, false, literal, select, union
 
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
-from aizen_hub.api_models.schema import ProviderName
+from aizen_hub.api_models.schema import Name, ProviderName
 from aizen_hub.operations.directory_reading import KIND, DirectoryReading
 from aizen_hub.operations.records import get_visible_operation, request_cancellation
 from aizen_hub.problems import Conflict, Problem, Unavailable
@@ -26,27 +26,27 @@ from aizen_hub.store.transaction import ActorTransaction
 
 DIRECTORY_KIND = "ldap"
 _WAIT_SECONDS = 25.0  # more than the deadline of the request to the hub
-_u, _l = tables.users, tables.logins
+_u, _l, _g, _m = tables.users, tables.logins, tables.groups, tables.memberships
 
 
 class ReadingForm(Form):
+    """Whom to read: all people of a directory; with ``group`` those who are in it as it was reported last."""
+
     provider: ProviderName
-
-
-def may_read_now(ctx: RequestContext) -> bool:
-    """Return whether this service can reach a hub, which alone has the credentials of the directories."""
-    return ctx.service.hub_api.is_configured and ctx.service.hub_secret is not None
+    group: Name | None = None
 
 
 async def start_reading(ctx: RequestContext) -> RawResponse:
-    provider, service, loop = ctx.body.provider, ctx.service, asyncio.get_running_loop()
+    provider, group = ctx.body.provider, ctx.body.group
+    service, loop = ctx.service, asyncio.get_running_loop()
     secret = service.hub_secret
-    if secret is None or not may_read_now(ctx):
+    if secret is None or not service.can_read_directories:
         raise Unavailable("this service was started without a hub, which alone can read a directory")
-    people, others = await ctx.authorized_read(lambda tx: _people_of(tx, provider), pool=service.pools.queries)
+    people, others = await ctx.authorized_read(lambda tx: _people_of(tx, provider, group), pool=service.pools.queries)
     count = len(people) + len(others)
     if not count:
-        raise Conflict("no user has signed in by this directory yet", remedy="people are read when they sign in")
+        whom = "user" if group is None else "member of this group"
+        raise Conflict(f"no {whom} has signed in by this directory yet", remedy="people are read when they sign in")
 
     def read_batch(batch: Sequence[DirectoryPerson]) -> DirectoryReadingResponse:
         future = asyncio.run_coroutine_threadsafe(service.hub_api.read_people(provider, batch, secret), loop)
@@ -57,12 +57,15 @@ async def start_reading(ctx: RequestContext) -> RawResponse:
             raise Unavailable("the hub did not answer in time") from None
 
     request = DirectoryReading(provider, people, others, read_batch)
-    response = await start_operation(ctx, KIND, request, provider=provider, people=count)
+    details = {} if group is None else {"group": group}
+    response = await start_operation(ctx, KIND, request, provider=provider, people=count, **details)
     return see_other(ctx, page_path("directory", "read", response.value["id"]))
 
 
-def _people_of(tx: ActorTransaction, provider: str) -> tuple[list[DirectoryPerson], list[DirectoryPerson]]:
-    """Return all who have signed in by a directory: whose departure would be recorded, and the others.
+def _people_of(
+    tx: ActorTransaction, provider: str, group: str | None
+) -> tuple[list[DirectoryPerson], list[DirectoryPerson]]:
+    """Return who has signed in by a directory: those whose departure would be recorded, and the others.
 
     The others have left it already, or have signed in by a linked login.
     """
@@ -70,10 +73,16 @@ def _people_of(tx: ActorTransaction, provider: str) -> tuple[list[DirectoryPerso
     kinds = {item.name: item.kind for item in tx.settings.providers}
     if not viewer.may("groups") or kinds.get(provider) != DIRECTORY_KIND:
         raise not_in_panel()
+    is_read: tuple[ColumnElement[bool], ...] = ()
+    if group is not None:
+        found = tx.conn.execute(select(_g.c.id).where(_g.c.name == group, _g.c.provider == provider)).scalar()
+        if found is None:
+            raise not_in_panel()
+        is_read = (exists().where(_m.c.group_id == found, _m.c.member == literal("user:") + _u.c.name),)
     own = select(_u.c.name, _u.c.subject, _u.c.gone_at.is_(None).label("is_counted"))
-    own = own.where(_u.c.provider == provider, _u.c.subject.is_not(None), _u.c.active)
+    own = own.where(_u.c.provider == provider, _u.c.subject.is_not(None), _u.c.active, *is_read)
     linked = select(_u.c.name, _l.c.subject, false()).join(_l, _l.c.user_id == _u.c.id)
-    linked = linked.where(_l.c.provider == provider, _u.c.active)
+    linked = linked.where(_l.c.provider == provider, _u.c.active, *is_read)
     rows = tx.conn.execute(union(own, linked).order_by("name")).all()
     # A linked login whose subject the hub cannot report was written wrongly: no one can sign in by it.
     people: dict[bool, list[DirectoryPerson]] = {True: [], False: []}
@@ -107,7 +116,7 @@ async def cancel_reading(ctx: RequestContext) -> RawResponse:
 
 
 ROUTES = (
-    form_route("/directory/read", start_reading, "Read all people of a directory now.", ReadingForm),
+    form_route("/directory/read", start_reading, "Read people of a directory now.", ReadingForm),
     page_route("/directory/read/{operation}", show_reading, "The progress of a reading."),
     form_route("/directory/read/{operation}/cancel", cancel_reading, "Cancel a reading.", EmptyForm),
 )

@@ -12,7 +12,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 
 from aizen_hub.accounts import identities
-from aizen_hub.accounts.groups import mapping_rules
+from aizen_hub.accounts.groups import management, mapping_rules
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.client.service_client import ServiceClient
@@ -29,6 +29,8 @@ PEOPLE = ("gail", "lea", "mia", "rex")
 
 def seed(tx: WriteTransaction) -> None:
     mapping_rules.create_rule(tx, "lab", "crew", "PROJECT_EXECUTOR", "p1")
+    management.create_group(tx, "crew-here")
+    management.create_group(tx, "night", provider="lab")
     for name in PEOPLE:
         registration.create_user(tx, name, provider="lab")
 
@@ -39,6 +41,7 @@ class Directory:
     name = "lab"
     is_down = False
     unknown = "gail"
+    long_name = ""
 
     def __init__(self) -> None:
         self.handler_options: dict[str, Any] = {}
@@ -50,7 +53,10 @@ class Directory:
             raise AccessDeniedError("disabled")
         if name == self.unknown:
             return None
-        return AuthenticatedIdentity("lab", subject, name, groups=("crew",), answered_in=0.021)
+        display_name = "x" * 100_000 if name == self.long_name else ""
+        return AuthenticatedIdentity(
+            "lab", subject, name, display_name=display_name, groups=("crew",), answered_in=0.021
+        )
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +87,9 @@ def last_seen(panel: PanelService, user: str) -> datetime | None:
         return identities.get_user(tx, user).last_seen
 
 
-def read_now(panel: PanelService) -> str:
+def read_now(panel: PanelService, **fields: str) -> str:
     """Press *Read now* and return the words of the page once the operation has ended."""
-    response = panel.post("boss", "directory/read", {"provider": "lab"})
+    response = panel.post("boss", "directory/read", {"provider": "lab", **fields})
     page = location(response)
     asyncio.run(
         until(lambda: "hx-trigger" not in panel.get("boss", page).partition('<div id="progress"')[2].partition(">")[0])
@@ -98,7 +104,7 @@ def test_all_people_are_read_now(panel: PanelService, directory: Directory) -> N
     assert roles_of(panel, "lea", "p1") == set()
     seen = last_seen(panel, "lea")
     content = read_now(panel)
-    assert "2 of 4 people were read. 1 is not known there any more. 1 may not sign in any more." in content
+    assert "2 of 4 people were read. 1 is not known there any more. 1 may not sign in any more: rex" in content
     assert roles_of(panel, "lea", "p1") == {"PROJECT_EXECUTOR"}, "the directory has put lea into a group meanwhile"
     assert last_seen(panel, "lea") == seen is not None, "lea did nothing, so her account may become dormant"
     page = words(panel.get("boss", "directory"))
@@ -133,7 +139,7 @@ def test_who_left_before_does_not_end_a_reading(
 @pytest.mark.parametrize(
     ("url", "secret", "said"),
     [
-        (None, "x" * 43, "this service refused what the hub reports; 0 of 4 people were read before"),
+        (None, "x" * 43, "this service does not accept the hub; 0 of 4 people were read before"),
         ("http://127.0.0.1:1", None, "this service did not answer the hub; 0 of 4 people were read before"),
     ],
 )
@@ -154,6 +160,36 @@ def test_a_report_that_the_service_does_not_take_ends_a_reading(
     client.close()
     assert said in content
     assert "any more" not in content
+
+
+def test_a_person_whose_report_is_refused_is_named_and_the_others_are_read(
+    panel: PanelService, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "unknown", "")
+    monkeypatch.setattr(directory, "long_name", "lea")  # a display name that the service refuses
+    content = read_now(panel)
+    assert "What the hub reported of 1 was refused, and they stay as they were: lea" in content
+    assert "2 of 4 people were read." in content, "gail and mia"
+    assert "1 may not sign in any more: rex" in content
+
+
+@pytest.mark.proves("R63", "R72")
+def test_the_people_of_one_group_are_read_now(panel: PanelService, directory: Directory) -> None:
+    report = {"provider": "lab", "subject": "mia-1", "name": "mia", "groups": ["night"]}
+    assert panel.run(panel.driver.hub("POST", "/login", report)).status == 200
+    page = panel.get("boss", "groups/night")
+    assert 'name="group" value="night"' in page
+    content = read_now(panel, group="night")
+    assert "1 of 1 people were read." in content
+    with panel.store.read() as tx:
+        started = search_newest(tx.conn, AuditFilter(event="operation.started"), 1)[0]["details"]
+    assert (started["provider"], started["group"], started["people"]) == ("lab", "night", 1)
+    assert "no one is in it" in words(panel.get("boss", "groups/night")).lower(), "she is in another group there"
+    refused = panel.post("boss", "directory/read", {"provider": "lab", "group": "night"})
+    assert refused.status == 409
+    assert panel.post("boss", "directory/read", {"provider": "lab", "group": "none-such"}).status == 404
+    assert panel.post("ada", "directory/read", {"provider": "lab", "group": "night"}).status == 404
+    assert 'name="group"' not in panel.get("boss", "groups/crew-here"), "a group that is kept here"
 
 
 @pytest.mark.proves("R60", "R72")
