@@ -94,11 +94,15 @@ $(VENV)/.test: requirements/test.txt $(SETUP)
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 WHOLE := $(LOCK) pyproject.toml --group build
+IMAGE := $(LOCK) pyproject.toml --constraint requirements/test.txt
 
 lock: ## compile the locked requirements (needs uv)
 	$(WHOLE) --upgrade --extra test --output-file requirements/test.txt
 	$(WHOLE) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt
 	$(LOCK) --upgrade requirements/node.in --output-file requirements/node.txt
+	$(IMAGE) --extra postgres --output-file requirements/images/service.txt
+	$(IMAGE) requirements/images/hub.in --extra docker --extra kubernetes --extra postgres --output-file requirements/images/hub.txt
+	$(IMAGE) --extra hub --output-file requirements/images/server.txt
 
 clean: ## remove the environment, the demo's data and every cache
 	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json bench-scale.json aizen_hub/documentation
