@@ -12,10 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
+from aizen_hub.hub.spawn.project_namespace import check_template, namespace_of
+from tests.engines.kubernetes_hub import PROJECT_FOLDER as PROJECT
+from tests.engines.kubernetes_hub import project_manifests
+from tests.fixtures.kubernetes import HUB_RULES
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 GUIDE = (FOLDER.parents[1] / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 CHART = os.environ.get("AIZEN_CHART")
 """Folder with `values.yaml` and `values.schema.json` of the Zero-to-JupyterHub chart."""
+
+
+def blocks() -> list[dict[str, Any]]:
+    """Return the YAML of the guide: of the service, an overlay, values for projects, an overlay of one."""
+    return [dict(yaml.safe_load(block)) for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)]
 
 
 @pytest.fixture
@@ -25,8 +35,7 @@ def values() -> dict[str, Any]:
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    block, _overlay = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-    return dict(yaml.safe_load(block))
+    return blocks()[0]
 
 
 def test_hub_and_service_have_the_same_addresses(values: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -54,6 +63,27 @@ def test_user_servers_reach_the_service_and_the_proxy_knows_hosts(values: dict[s
     assert values["proxy"]["chp"]["extraCommandLineFlags"] == ["--host-routing"]
 
 
+def test_namespaces_of_projects_are_opened_to_hub_and_service_by_their_label() -> None:
+    _, _, values, overlay = blocks()
+    assert overlay["resources"] == [f"../{PROJECT.name}"]
+    namespace, role, binding, network = project_manifests()
+    check_template(values["hub"]["config"]["AizenKubeSpawner"]["project_namespace_template"])
+    assert namespace["metadata"]["name"] == namespace_of("aizen-{project}", "churn")
+    (to_hub,) = values["hub"]["networkPolicy"]["ingress"]
+    to_service = yaml.safe_load((FOLDER / "service" / "network.yaml").read_text())["spec"]["ingress"][0]
+    for source in (to_hub["from"][0], to_service["from"][-1]):
+        ((label, value),) = source["namespaceSelector"]["matchLabels"].items()
+        assert namespace["metadata"]["labels"][label] == value
+        assert source["podSelector"] == {"matchLabels": {"component": "singleuser-server"}}
+    assert role["rules"] == list(HUB_RULES), "what the chart gives the hub, and nothing on the cluster"
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    ports = {port["port"] for rule in network["spec"]["egress"] for port in rule.get("ports", [])}
+    assert ports == {8081, 9095, 53}
+    assert network["spec"]["podSelector"] == {}, "every pod of the namespace"
+    named = yaml.safe_load((PROJECT / "kustomization.yaml").read_text())
+    assert {path.name for path in PROJECT.glob("*.yaml")} == {*named["resources"], "kustomization.yaml"}
+
+
 @pytest.mark.skipif(CHART is None, reason="AIZEN_CHART does not name the folder of the chart")
 def test_the_values_fit_the_schema_of_the_chart(values: dict[str, Any]) -> None:
     import jsonschema
@@ -68,5 +98,6 @@ def test_the_values_fit_the_schema_of_the_chart(values: dict[str, Any]) -> None:
             merged[key] = merge(merged[key], value) if both else value
         return merged
 
-    errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(merge(defaults, values))
-    assert [f"{list(error.path)}: {error.message}" for error in errors] == []
+    for complete in (merge(defaults, values), merge(merge(defaults, values), blocks()[2])):
+        errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(complete)
+        assert [f"{list(error.path)}: {error.message}" for error in errors] == []

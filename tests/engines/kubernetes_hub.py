@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.engines.journey import seed_project
+import yaml
+
+from tests.engines.journey import seed_project, wait_until
 from tests.fixtures.hub import HubHandle, running_hub
 from tests.fixtures.kubernetes import NAMESPACE, KubernetesCluster, running_kubernetes
 from tests.fixtures.ports import free_port
 
+PROJECT_NAMESPACE = "aizen-churn"
+PROJECT_FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes" / "project-namespace"
+PROJECT_FILES = ("namespace", "role", "binding", "network")
 CONFIG = """
 c.JupyterHub.spawner_class = "aizen-kubernetes"
 c.JupyterHub.cleanup_servers = False
@@ -30,8 +36,14 @@ c.Spawner.start_timeout = c.Spawner.http_timeout = 180
 
 
 @contextmanager
-def kubernetes_hub(folder: Path, uid: int, person: str, owner: str) -> Iterator[tuple[HubHandle, KubernetesCluster]]:
-    """Start a cluster and a hub in a folder that other accounts can enter, for two people; pods run under ``uid``."""
+def kubernetes_hub(
+    folder: Path, uid: int, person: str, owner: str, *, by_project: bool = False
+) -> Iterator[tuple[HubHandle, KubernetesCluster]]:
+    """Start a cluster and a hub in a folder that other accounts can enter, for two people; pods run under ``uid``.
+
+    With ``by_project`` each project has a namespace of its own, which the project of the journey has.
+    """
+    config = CONFIG + ('c.AizenKubeSpawner.project_namespace_template = "aizen-{{project}}"\n' if by_project else "")
     with (
         running_kubernetes(folder / "kubernetes", uid) as cluster,
         running_hub(
@@ -40,8 +52,30 @@ def kubernetes_hub(folder: Path, uid: int, person: str, owner: str) -> Iterator[
             accounts={person: "", owner: "PROJECT_CREATOR"},
             seed=seed_project(person, owner),
             # Pods are processes of this machine, where their usual port may be taken.
-            config=CONFIG.format(namespace=NAMESPACE, port=free_port(), uid=uid),
+            config=config.format(namespace=NAMESPACE, port=free_port(), uid=uid),
             wrapper=("env", f"KUBECONFIG={cluster.kubeconfig}"),
         ) as hub,
     ):
+        if by_project:
+            prepare_project_namespace(cluster)
         yield hub, cluster
+
+
+def project_manifests() -> list[dict[str, Any]]:
+    """Return what a project's namespace needs, in the order in which it can be created; the name is that of churn."""
+    return [yaml.safe_load((PROJECT_FOLDER / f"{name}.yaml").read_text()) for name in PROJECT_FILES]
+
+
+def prepare_project_namespace(cluster: KubernetesCluster) -> None:
+    """Create the namespace of a project as its manifests say, for the account of the hub in this cluster."""
+    namespace, role, binding, network = project_manifests()
+    binding["subjects"] = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "hub"}]
+    cluster.create("/api/v1/namespaces?fieldValidation=Strict", namespace)
+    for group, plural, manifest in (
+        ("rbac.authorization.k8s.io", "roles", role),
+        ("rbac.authorization.k8s.io", "rolebindings", binding),
+        ("networking.k8s.io", "networkpolicies", network),
+    ):
+        path = f"/apis/{group}/v1/namespaces/{PROJECT_NAMESPACE}/{plural}"
+        cluster.create(f"{path}?fieldValidation=Strict", manifest)
+    wait_until(lambda: cluster.list_objects("serviceaccounts", PROJECT_NAMESPACE), "pods can have a service account")

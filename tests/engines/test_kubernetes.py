@@ -1,4 +1,7 @@
-"""A real API server, etcd and controllers with KubeSpawner; pods are processes under an account of their own."""
+"""A real API server, etcd and controllers with KubeSpawner; pods are processes under an account of their own.
+
+Each project has a namespace here; without one: test_fake_kubernetes.py, and the demonstration with the real API server.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from aizen_hub.demo.browser import Browser
+from aizen_hub.demo.browser import Browser, SpawnRejectedError
 from aizen_hub.demo.kernel import Kernel
 from tests.deploy.test_engine_recipes import service_manifests
 from tests.engines import journey
-from tests.engines.kubernetes_hub import kubernetes_hub
+from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, kubernetes_hub
 from tests.engines.slurm_hub import open_folder
 from tests.fixtures.accounts import free_uids
 from tests.fixtures.hub import HubHandle
@@ -33,14 +36,17 @@ class KubernetesHub:
     person: Browser
 
     def pods(self) -> list[dict[str, Any]]:
-        return self.cluster.list_objects("pods")
+        return self.cluster.list_objects("pods", PROJECT_NAMESPACE)
+
+    def secrets(self) -> list[dict[str, Any]]:
+        return self.cluster.list_objects("secrets", PROJECT_NAMESPACE)
 
 
 @pytest.fixture(scope="module")
 def kubernetes() -> Iterator[KubernetesHub]:
     with open_folder() as folder:
         (uid,) = free_uids(1)
-        with kubernetes_hub(folder, uid, PERSON, "maker") as (hub, cluster):
+        with kubernetes_hub(folder, uid, PERSON, "maker", by_project=True) as (hub, cluster):
             yield KubernetesHub(hub, cluster, uid, hub.login(PERSON))
 
 
@@ -73,10 +79,10 @@ def test_the_tokens_are_only_in_a_secret_that_the_pod_owns(kubernetes: Kubernete
     assert len(token) == 32
     assert "AIZEN_TOKEN" not in environ
     assert role_token.count(".") == 2
-    shown = json.dumps([kubernetes.pods(), kubernetes.cluster.list_objects("events")])
+    shown = json.dumps([kubernetes.pods(), kubernetes.cluster.list_objects("events", PROJECT_NAMESPACE)])
     assert token not in shown
     assert role_token not in shown
-    (secret,) = kubernetes.cluster.list_objects("secrets")
+    (secret,) = kubernetes.secrets()
     (pod,) = kubernetes.pods()
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [pod["metadata"]["uid"]]
     assert secret["immutable"] is True
@@ -84,6 +90,19 @@ def test_the_tokens_are_only_in_a_secret_that_the_pod_owns(kubernetes: Kubernete
     (mounted,) = Path(kubernetes.cluster.folder, "pods").glob("*/aizen-tokens/..data/role-token")
     assert mounted.stat().st_uid == 0
     assert mounted.stat().st_mode & 0o777 == 0o440, "root's, and readable for the group of the pod"
+
+
+def test_servers_run_in_the_namespace_of_their_project_only(kubernetes: KubernetesHub, home: str) -> None:
+    """Where the hub has the rights of a Role in that namespace, and none on the cluster."""
+    (pod,) = kubernetes.pods()
+    assert pod["metadata"]["annotations"]["hub.jupyter.org/username"] == PERSON
+    assert kubernetes.cluster.list_objects("pods", NAMESPACE) == []
+    assert kubernetes.cluster.list_objects("secrets", NAMESPACE) == []
+    kubernetes.person.stop(seconds=journey.WAIT_SECONDS)
+    with pytest.raises(SpawnRejectedError, match=r"`?elsewhere`? has no namespace `?aizen-elsewhere`? on this cluster"):
+        kubernetes.person.spawn("elsewhere", seconds=journey.START_SECONDS)
+    kubernetes.person.spawn(journey.PROJECT, seconds=journey.START_SECONDS)
+    assert len(kubernetes.pods()) == 1, "another start is in the right namespace again"
 
 
 @pytest.mark.proves("R35")
@@ -98,7 +117,7 @@ def test_a_server_survives_a_restart_of_the_hub_and_its_secret_goes_with_it(
         token = journey.environment_in(kernel)["JUPYTERHUB_API_TOKEN"]
     kubernetes.person.stop(seconds=journey.WAIT_SECONDS)
     journey.wait_until(lambda: not kubernetes.pods(), "the pod ends")
-    journey.wait_until(lambda: not kubernetes.cluster.list_objects("secrets"), "the garbage collector deletes it")
+    journey.wait_until(lambda: not kubernetes.secrets(), "the garbage collector deletes it")
     assert journey.find_in_processes(token, set()) == []
 
 
@@ -106,7 +125,7 @@ def test_a_server_survives_a_restart_of_the_hub_and_its_secret_goes_with_it(
 def test_a_revoked_role_counts_at_once_and_a_lock_ends_the_pod(kubernetes: KubernetesHub, home: str) -> None:
     with Kernel(kubernetes.person, home) as kernel:
         journey.check_revocation(kubernetes.hub, PERSON, kernel, kubernetes.pods)
-    journey.wait_until(lambda: not kubernetes.cluster.list_objects("secrets"), "the garbage collector deletes it")
+    journey.wait_until(lambda: not kubernetes.secrets(), "the garbage collector deletes it")
 
 
 def test_the_api_server_accepts_the_manifests_of_the_service(kubernetes: KubernetesHub) -> None:

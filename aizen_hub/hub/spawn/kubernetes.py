@@ -23,15 +23,17 @@ from kubernetes_asyncio.client import (
     V1VolumeMount,
 )
 from kubespawner import KubeSpawner
-from traitlets import default, validate
+from traitlets import TraitError, Unicode, default, validate
 
 from aizen_hub.hub.spawn.pod_limits import bound_resources
+from aizen_hub.hub.spawn.project_namespace import check_template, namespace_of
+from aizen_hub.hub.spawn.server_session import spawn_error
 from aizen_hub.hub.spawn.server_tokens import HUB_TOKEN, ROLE_TOKEN, remove_tokens
 
 VOLUME: Final = "aizen-tokens"
 FOLDER: Final = "/var/run/secrets/aizen"
 _HUB_KEY, _ROLE_KEY = "hub-token", "role-token"
-_CONFLICT = 409
+_REFUSED, _MISSING, _CONFLICT = 403, 404, 409
 _Hook = Callable[[Any, Any], Any]
 
 
@@ -43,6 +45,68 @@ class AizenKubeSpawner(KubeSpawner):
     more, which the role of the Zero-to-JupyterHub chart allows. The limits of roles apply after the hook of the
     operator.
     """
+
+    project_namespace_template = Unicode(
+        "",
+        help="The namespace of the servers of a project, such as `aizen-{project}`, which has to exist with the rights "
+        "of the hub; servers without a project, and all if this is empty, run in `namespace`",
+    ).tag(config=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.project_namespace_template and self.enable_user_namespaces:
+            raise TraitError("`project_namespace_template` and `enable_user_namespaces` exclude each other")
+        # The state of the last start replaces the configured value.
+        self._namespace_without_project = self.namespace
+
+    @validate("project_namespace_template")
+    def _validate_project_namespace_template(self, proposal: Any) -> str:
+        if proposal.value:
+            try:
+                check_template(proposal.value)
+            except ValueError as error:
+                raise TraitError(f"project_namespace_template: {error}") from None
+        return str(proposal.value)
+
+    async def start(self) -> Any:
+        """Start the pod, in the namespace of its project.
+
+        Raises
+        ------
+        SpawnException
+            The project has no namespace, or the hub no right there.
+        """
+        if self.project_namespace_template:
+            project, namespace = self.environment.get("AIZEN_PROJECT", ""), self._namespace_without_project
+            if project:
+                namespace = namespace_of(self.project_namespace_template, project)
+                # Before it is entered: KubeSpawner watches it and cleans up in it, and tries for long where it may not.
+                await self._check_namespace(namespace, project)
+            self._enter_namespace(namespace)
+        return await super().start()
+
+    def _enter_namespace(self, namespace: str) -> None:
+        if namespace == self.namespace:
+            return
+        self.namespace = namespace
+        self.dns_name = self.dns_name_template.format(namespace=namespace, name=self.pod_name)
+        # The volume of the last start was one of another namespace.
+        self.pvc_name = self._expand_user_properties(self.pvc_name_template)
+        self._pvc_exists = False
+
+    async def _check_namespace(self, namespace: str, project: str) -> None:
+        try:
+            async with asyncio.timeout(self.k8s_api_request_timeout):
+                await self.api.list_namespaced_pod(namespace, limit=1)
+        except ApiException as error:
+            if error.status not in (_REFUSED, _MISSING):
+                raise
+            self.log.error("no right to pods in the namespace `%s`: %s", namespace, error.reason)
+            raise spawn_error(
+                f"the project `{project}` has no namespace `{namespace}` on this cluster",
+                "kubernetes-namespace",
+                "ask the operator of the cluster, who creates it with the rights of the hub",
+            ) from None
 
     def get_env(self) -> dict[str, Any]:
         """Return the environment of the container, without the values of tokens."""

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jupyterhub.spawner import SpawnException
 from kubernetes_asyncio.client import ApiException
+from kubespawner import KubeSpawner
+from traitlets import TraitError
 from traitlets.config import Config
 
 from aizen_hub.hub.spawn.kubernetes import AizenKubeSpawner
@@ -126,3 +129,72 @@ async def test_the_guarantee_of_the_chart_and_a_smaller_limit(spawner: Callable[
     (container,) = (await final_pod(server)).spec.containers
     assert container.resources.limits == {"memory": 700 * 2**20, "cpu": 2}
     assert container.resources.requests == {"memory": 700 * 2**20, "cpu": "0"}
+
+
+class NamespaceApi(FakeApi):
+    """A fake API server on which the hub has rights in one namespace."""
+
+    async def list_namespaced_pod(self, namespace: str, limit: int) -> None:
+        if namespace != "aizen-churn":
+            raise ApiException(status=403)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
+    """The namespace, volume and its existence of each start that reaches KubeSpawner."""
+    starts: list[tuple[str, str, bool]] = []
+
+    async def start(self: Any) -> None:
+        starts.append((self.namespace, self.dns_name, self._pvc_exists))
+
+    monkeypatch.setattr(KubeSpawner, "start", start)
+    return starts
+
+
+async def test_a_start_is_in_the_namespace_of_its_project(
+    spawner: Callable[..., AizenKubeSpawner], started: list[tuple[str, str, bool]]
+) -> None:
+    server = spawner(project_namespace_template="aizen-{project}", namespace="jupyter")
+    server.api = NamespaceApi()
+    server.environment["AIZEN_PROJECT"] = "churn"
+    server._pvc_exists = True
+    await server.start()
+    assert [(namespace, has_volume) for namespace, _, has_volume in started] == [("aizen-churn", False)]
+    assert "aizen-churn" in started[0][1]
+    server._pvc_exists = True
+    await server.start()
+    assert started[1][2], "the same namespace has the same volume"
+    restored = spawner(project_namespace_template="aizen-{project}", namespace="jupyter")
+    restored.load_state(server.get_state())
+    assert restored.namespace == "aizen-churn", "after a restart of the hub"
+
+
+async def test_a_project_without_a_namespace_cannot_start(
+    spawner: Callable[..., AizenKubeSpawner], started: list[tuple[str, str, bool]]
+) -> None:
+    server = spawner(project_namespace_template="aizen-{project}", namespace="jupyter")
+    server.api = NamespaceApi()
+    server.environment["AIZEN_PROJECT"] = "pricing"
+    with pytest.raises(SpawnException, match="has no namespace `aizen-pricing`"):
+        await server.start()
+    assert started == []
+    assert server.namespace == "jupyter", "the hub cleans up after a failed start where it may"
+    server.environment["AIZEN_PROJECT"] = ""
+    await server.start()
+    assert started[0][0] == "jupyter", "a server without a project"
+
+
+async def test_without_a_template_every_server_is_in_the_namespace_of_the_hub(
+    spawner: Callable[..., AizenKubeSpawner], started: list[tuple[str, str, bool]]
+) -> None:
+    server = spawner(namespace="jupyter")
+    server.environment["AIZEN_PROJECT"] = "churn"
+    await server.start()
+    assert started[0][0] == "jupyter"
+
+
+async def test_namespaces_that_contradict_each_other_are_refused(spawner: Callable[..., AizenKubeSpawner]) -> None:
+    with pytest.raises(TraitError, match="such as `aizen-"):
+        spawner(project_namespace_template="{project}")
+    with pytest.raises(TraitError, match="exclude each other"):
+        spawner(project_namespace_template="aizen-{project}", enable_user_namespaces=True)
