@@ -87,7 +87,10 @@ def test_the_documented_way_from_nothing(tmp_path: Path, postgres_url: str) -> N
         checked = subprocess.run(
             [str(BIN / "aizen-hub"), "doctor"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
         )
-        assert "aizen-hub serve" in re.sub(r"\s+", " ", checked.stdout), checked.stdout
+        report = re.sub(r"\s+", " ", checked.stdout)
+        assert "aizen-hub serve" in report, checked.stdout
+        assert "the service's token gives it no rights at the hub" in report, checked.stdout
+        assert "this machine's clock agrees with the hub's" in report, checked.stdout
         with ExitStack() as running:
             balancer = running.enter_context(running_haproxy(hub.folder, front, ports))
             first, _ = [running.enter_context(serving(hub, serve, port, config)) for port in ports]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aizen_hub.cli.doctor import (
     addresses,
+    certificates,
     config_files,
     data_files,
     directory,
@@ -14,6 +15,7 @@ from aizen_hub.cli.doctor import (
     hub_config,
     hub_rules,
     hub_secrets,
+    hub_server,
     keys,
     machine,
     preset,
@@ -46,6 +48,7 @@ STORE_CHECKS = (
     Check("the clock of the database", store.check_clock),
     Check("the replicas", replicas.check_replicas),
     Check("the alerts", store.check_outbox),
+    Check("the backups", store.check_backups),
     Check("the keys", keys.check_keys),
     Check("the checkpoints", keys.check_checkpoints),
     Check("the administrators", accounts.check_administrators),
@@ -59,6 +62,7 @@ SETTINGS_CHECKS = (
     Check("settings that do not fit together", configuration.check_conflicts),
     Check("the addresses of the service", addresses.check_own_addresses),
     Check("the addresses of other servers", addresses.check_other_addresses),
+    Check("the certificates of the addresses", certificates.check_settings_certificates),
     Check("the trusted proxies", addresses.check_trusted_proxies),
     Check("the data folder", data_files.check_data_folder),
     Check("the disks", data_files.check_disks),
@@ -67,6 +71,7 @@ SETTINGS_CHECKS = (
     Check("secrets in aizen.yaml", secret_settings.check_inline_secrets),
     Check("the database", lambda installation: store.check_store(installation, STORE_CHECKS)),
     Check("the service", service.check_service),
+    Check("the running hub", hub_server.check_hub_server),
     Check("the directories", directory.check_directories),
     Check("other servers", endpoints.check_endpoints),
 )
@@ -75,6 +80,7 @@ HUB_CHECKS = (
     Check("the protections of the hub", hub_rules.check_protections),
     Check("the address of the hub", hub_rules.check_address),
     Check("the certificate of the hub", hub_rules.check_certificate),
+    Check("the certificate of the hub's address", certificates.check_hub_certificate),
     Check("the way from user servers to the service", hub_rules.check_reachability),
     Check("the programs of the hub", lambda hub, _installation: programs.check_programs(hub)),
     Check(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from aizen_hub.cli.doctor.addresses import is_on_this_machine
+from aizen_hub.cli.doctor.certificates import report_end
 from aizen_hub.cli.doctor.programs import SPAWNER_ERRORS, find_spawner_class
 from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config, in_settings
 from aizen_hub.diagnosis.installation import Installation
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aizen_hub.hub.violation import Violation
 
 _DEFAULT_URL, _HUB_PORT, _PROXY_API_PORT = "http://:8000", 8081, 8001
-_CERTIFICATE_NOTICE = timedelta(days=14)
 
 
 def check_protections(hub: Config, installation: Installation) -> Iterator[CheckResult]:
@@ -159,13 +158,4 @@ def _check_expiry(path: Path, where: str) -> Iterator[CheckResult]:
     except ValueError:
         yield CheckResult.error("certificate", where, f"{path} holds no certificate in PEM", "write the chain into it")
         return
-    left = ends - datetime.now(UTC)
-    if left < _CERTIFICATE_NOTICE:
-        verb = "expired" if left < timedelta() else "expires"
-        yield CheckResult(
-            "certificate",
-            "fail" if left < timedelta() else "warn",
-            where,
-            f"the certificate {path} {verb} at {ends.isoformat(timespec='minutes')}",
-            "renew it, and restart the hub or its proxy",
-        )
+    yield from report_end(where, str(path), ends)

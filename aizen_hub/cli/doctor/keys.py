@@ -54,6 +54,7 @@ def check_keys(store: Store, installation: Installation) -> Iterator[CheckResult
             in_settings("database"),
             f"keys older than {MAX_KEY_AGE.days} days are still signing: {', '.join(old_purposes)}",
             "aizen-hub keys rotate",
+            production=True,
         )
     else:
         yield CheckResult.passed("keys", "every purpose has a signing key")

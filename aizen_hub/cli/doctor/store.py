@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_CLOCK_SKEW = timedelta(seconds=30)
 """With a larger difference the service issues no tokens (R135)."""
 MAX_OUTBOX_AGE = timedelta(minutes=15)
+MAX_BACKUP_AGE = timedelta(days=7)
 POSTGRES_FLOOR = 14
 _MAX_CHECKED_BYTES = 256 << 20
 """A larger SQLite file is not read completely, since that takes longer than an operator waits."""
@@ -160,6 +161,29 @@ def check_outbox(store: Store, _installation: Installation) -> Iterator[CheckRes
         yield CheckResult.passed("alerts", "no alert is overdue")
 
 
+def check_backups(store: Store, _installation: Installation) -> Iterator[CheckResult]:
+    """Check the age of the last backup that `aizen-hub db backup` made; other tools for PostgreSQL are not seen."""
+    from aizen_hub.store import tables
+
+    a = tables.audit.c
+    with store.read() as tx:
+        newest = select(func.max(a.at)).where(a.at > tx.now - MAX_BACKUP_AGE, a.event == "database.backed-up")
+        made = tx.conn.scalar(newest)
+    if made is not None:
+        yield CheckResult.passed("backup-age", f"the last backup is from {made.isoformat(timespec='minutes')}")
+        return
+    embedded = store.database.embedded
+    yield CheckResult.warning(
+        "backup-age",
+        in_settings("database"),
+        f"`aizen-hub db backup` made no backup in the last {MAX_BACKUP_AGE.days} days"
+        + ("" if embedded else "; other tools are not seen here"),
+        "run `aizen-hub db backup FILE` from a timer, and keep FILE on another disk"
+        + ("" if embedded else ", or check the age of what your own tools made"),
+        production=embedded,
+    )
+
+
 def _remedy_of(sentence: str) -> str:
     if "newer" in sentence:
         return "pip install --upgrade aizen-hub on this machine"
@@ -207,4 +231,5 @@ def _check_standbys(conn: Connection) -> Iterator[CheckResult]:
             f"the database has {standbys} standbys and waits for none of them: a failover can lose acknowledged "
             "changes, including revocations",
             "synchronous_standby_names, see deploy/postgresql",
+            production=True,
         )

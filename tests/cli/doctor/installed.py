@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from aizen_hub.accounts.users import bootstrap
 from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer
+from aizen_hub.cli.doctor import certificates
 from aizen_hub.cli.local_store import open_store, open_store_with_keys, operator_actor
 from aizen_hub.cli.main import cli
 from aizen_hub.secret_files import read_or_create_secret
@@ -53,9 +54,14 @@ VARIABLES = (
 
 
 def clear_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the variables of the environment that the doctor reads."""
+    """Remove what the doctor reads of this machine: variables, and the way to the hub's public address."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(certificates, "read_end", _refuse)
+
+
+def _refuse(_host: str, _port: int) -> datetime:
+    raise OSError("no way to the internet")
 
 
 def write_settings(folder: Path, **changes: Any) -> Settings:
