@@ -74,17 +74,25 @@ def _revoke(settings: Settings, name: str) -> int:
 @click.command()
 @click.argument("name")
 @config_option
-def reset_password(name: str, config: Path) -> int:
+@click.option("--remove-second-factor", is_flag=True, help="Ask NAME for no more codes: the device with them is lost.")
+def reset_password(name: str, config: Path, remove_second_factor: bool) -> int:
     """Print an activation link for the local account NAME, so that its user can set a new password.
 
     Use it where no link can be sent by mail (`aizen-hub user activation-link NAME`), and hand the link to the user
     through a trusted channel: the person who opens it controls the account. It opens the database that aizen.yaml
     names: run it on the service's machine under its account; the service may be running. It is recorded in the audit.
     """
-    from aizen_hub.accounts.credentials import activation
+    from aizen_hub.accounts.credentials import activation, second_factor
+    from aizen_hub.accounts.names import normalization
 
+    user = normalization.canonical_or_none(name) or name
     with open_store(Settings.load(config)) as store, store.write(operator_actor()) as tx:
         link = activation.issue_link(tx, name)
+        had_second_factor = remove_second_factor and second_factor.has_second_factor(tx, user)
+        if had_second_factor:
+            second_factor.disable_second_factor(tx, user)
     click.echo(link.path)
+    if remove_second_factor:
+        show_message("removed the second factor" if had_second_factor else f"`{name}` has no second factor")
     show_message(f"open this path at the hub's address within 24 hours and set a password for `{name}`")
     return ExitCode.DONE

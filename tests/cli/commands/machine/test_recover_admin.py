@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyotp
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
-from aizen_hub.accounts.credentials import activation
+from aizen_hub.accounts.credentials import activation, second_factor
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
@@ -21,6 +23,8 @@ from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
+from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.tokens.key_encryption import KeyEncryption
 
 PASSWORD = "quite long, 7 words of it, unguessed"
 
@@ -114,3 +118,29 @@ def test_a_lost_password_is_mended_on_the_machine(config: Path) -> None:
         assert tx.rights(Identity.user("ann")).held_roles == ()
     assert isinstance(call("reset-password", "dirk", config=config).exception, Conflict)
     assert isinstance(call("reset-password", "ghost", config=config).exception, NotFound)
+
+
+def test_a_lost_second_factor_is_removed(config: Path) -> None:
+    """With the link, and only where it is asked for."""
+    settings = Settings.load(config, {})
+    with open_store(settings) as store, store.write(operator_actor()) as tx:
+        registration.create_user(tx, "ann", password=PASSWORD)
+    encryption = KeyEncryption.create(settings.key_encryption_path)
+    enrolment = second_factor.begin_enrolment("ann", encryption)
+    actor = Actor(Identity.user("ann"), Channel.PANEL, recent_login_until=datetime.now(UTC) + timedelta(hours=1))
+    with open_store(settings) as store, store.write(actor) as tx:
+        code = pyotp.TOTP(enrolment.secret).now()
+        second_factor.enable_second_factor(tx, encryption, enrolment.encrypted_secret, code)
+
+    def state() -> bool:
+        with open_store(settings) as store, store.read() as tx:
+            return second_factor.has_second_factor(tx, "ann")
+
+    assert call("reset-password", "ann", config=config).return_value == 0
+    assert state()
+    answer = call("reset-password", "Ann", "--remove-second-factor", config=config)
+    assert (answer.exception, answer.return_value) == (None, 0)
+    assert "removed the second factor" in answer.stderr
+    assert not state()
+    answer = call("reset-password", "ann", "--remove-second-factor", config=config)
+    assert "`ann` has no second factor" in answer.stderr
