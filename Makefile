@@ -104,6 +104,11 @@ lock: ## compile the locked requirements (needs uv)
 	$(IMAGE) requirements/images/hub.in --extra docker --extra kubernetes --extra postgres --output-file requirements/images/hub.txt
 	$(IMAGE) --extra hub --output-file requirements/images/server.txt
 
+sbom: $(VENV)/.demo ## the bill of materials (CycloneDX) of the locked requirements, in dist
+	@mkdir -p dist
+	@$(BIN)/python requirements/sbom.py > dist/aizen-hub.cdx.json
+	@echo dist/aizen-hub.cdx.json
+
 clean: ## remove the environment, the demo's data and every cache
 	rm -rf $(VENV) .aizen-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench.json bench-scale.json aizen_hub/documentation
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -290,6 +290,7 @@ NOT_MIRRORED = (
     "faults",
     "fixtures",
     "hub/running",
+    "requirements",
     "screenshots",
 )
 """Folders of tests that are not about one package."""
