@@ -117,6 +117,8 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     # projects
     "project.created": EventText(_C, "folder", "{actor} created the project {project}"),
     "project.deleted": EventText(_C, "folder", "{actor} deleted the project `{project}`"),
+    "project.archived": EventText(_C, "folder", "{actor} archived {project}[: {reason}]"),
+    "project.restored": EventText(_C, "undo", "{actor} restored the archived project {project}[: {reason}]"),
     "project.described": EventText(_C, "folder", "{actor} changed the description of {project}"),
     "project.listed": EventText(_C, "folder", "{actor} set who may know that {project} exists"),
     "project.exported": EventText(_R, "down", "{actor} exported the configuration of {project}"),

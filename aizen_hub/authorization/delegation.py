@@ -84,6 +84,7 @@ class GrantAuthority:
         *,
         in_file: bool = False,
         creator: bool = False,
+        deletes_holder: bool = False,
     ) -> tuple[MissingRight, ...]:
         """Return the rights that are missing to revoke the role.
 
@@ -91,6 +92,8 @@ class GrantAuthority:
         ----------
         creator : bool
             The assignment is the automatic role of a project's creator.
+        deletes_holder : bool
+            The holder is deleted with everything it has, which an archived project does not prevent.
         """
         if self.rights is None:
             return ()
@@ -104,6 +107,7 @@ class GrantAuthority:
             controlled=self.controlled,
             creator=creator,
             removers=tx.catalog.creator_role_removers,
+            deletes_holder=deletes_holder,
         )
 
 

@@ -9,6 +9,8 @@ from functools import cached_property
 from types import MappingProxyType
 
 from aizen_hub.catalogs.grammar import DEFAULT_TEMPLATE, Grammar, parse_grammar
+from aizen_hub.rbac.archive import ArchiveRule
+from aizen_hub.rbac.default_denials import any_covers
 from aizen_hub.rbac.named_permission import NamedPermission
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import Role, ScopeKind
@@ -194,6 +196,8 @@ class Catalog:
         The words for people of the nouns of permissions, such as ``LLM application`` for ``llmapp``.
     reading_verbs : frozenset of str
         First words of commands that change nothing, so that a client may send them again by itself.
+    reading_permissions : frozenset of Permission
+        The permissions that change nothing; they alone are allowed in archived projects.
     groups_claim_required : bool
         Logins are refused if the identity provider does not send a well-formed ``groups`` claim.
     """
@@ -216,6 +220,7 @@ class Catalog:
     named_permissions: tuple[NamedPermission, ...] = ()
     tasks: tuple[str, ...] = ()
     reading_verbs: frozenset[str] = frozenset()
+    reading_permissions: frozenset[Permission] = frozenset()
     verb_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     noun_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     description: str = ""
@@ -231,6 +236,17 @@ class Catalog:
         """Every permission that a command or an endpoint requires."""
         required = {entry.permission for entry in self.commands.values() if entry.permission}
         return frozenset(required | set(self.endpoints.values()) | self.member_permissions)
+
+    @cached_property
+    def archive_rule(self) -> ArchiveRule:
+        """What archived projects still allow, and the built-in roles whose holders can restore them."""
+        restoring = self.endpoints.get("locks")
+        restorers = (
+            role.name
+            for role in self.roles.values()
+            if restoring and ScopeKind.SYSTEM in role.scopes and any_covers(role.permissions, restoring)
+        )
+        return ArchiveRule(self.reading_permissions, tuple(restorers))
 
     def word_of(self, verb: str) -> str:
         """Return the word for people of a verb of permissions."""

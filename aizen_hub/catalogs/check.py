@@ -29,6 +29,7 @@ def find_faults(source_model: CatalogModel, catalog: Catalog, *, open_permission
     yield from _check_tasks(source_model)
     for entry in catalog.commands.values():
         yield from _check_entry(entry)
+        yield from _check_reading(entry, catalog)
         if not open_permissions:
             yield from _check_permission_is_held(entry, catalog)
 
@@ -143,6 +144,18 @@ def _check_entry(entry: CommandEntry) -> Iterator[CatalogFault]:
                 (*path, "secret"),
                 f"`{entry.name}` has no argument `{name}` to keep secret: add it to its grammar",
             )
+
+
+def _check_reading(entry: CommandEntry, catalog: Catalog) -> Iterator[CatalogFault]:
+    """Yield a fault for a command that changes something although its permission is one of those that only read."""
+    if entry.permission is None or not catalog.archive_rule.allows(entry.permission):
+        return
+    if entry.job is not None or entry.grants_roles:
+        yield (
+            ("reading_permissions",),
+            f"`reading_permissions` covers `{entry.permission}`, with which `{entry.name}` changes something: "
+            "take it out, or give that command another permission",
+        )
 
 
 def _check_permission_is_held(entry: CommandEntry, catalog: Catalog) -> Iterator[CatalogFault]:

@@ -160,6 +160,7 @@ def _build(model: CatalogModel) -> Catalog:
         groups_claim_required=model.groups_claim_required,
         tasks=tuple(dict.fromkeys([*model.tasks, *(entry.task for entry in commands.values())])),
         reading_verbs=frozenset(model.reading_verbs),
+        reading_permissions=frozenset(model.reading_permissions),
         verb_words=MappingProxyType(dict(model.verb_words)),
         noun_words=MappingProxyType(dict(model.noun_words)),
         named_permissions=tuple(

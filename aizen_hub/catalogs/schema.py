@@ -133,6 +133,7 @@ class CatalogBase(StrictModel):
     member_permissions: tuple[PermissionText, ...] = ()
     alert_services: tuple[str, ...] = ()
     reading_verbs: tuple[str, ...] = ()
+    reading_permissions: tuple[PermissionText, ...] = ()
     default_groups: dict[str, GroupModel] = {}
     service_accounts: dict[str, ServiceAccountModel] = {}
     endpoints: dict[str, PermissionText] = {}

@@ -69,6 +69,8 @@ EXAMPLES = {
     "project members": "churn -o csv",
     "project export": "churn",
     "project alter": "churn project_users_config.json --dry-run",
+    "project archive": 'churn --reason "the study ended"',
+    "project restore": 'churn --reason "the follow-up study begins"',
     "project delete": "churn",
     "project release": "churn",
     "role list": "-o json",

@@ -65,6 +65,7 @@ class Policy:
             assignments=self.assignments,
             roles=self.roles,
             member_permissions=self.catalog.member_permissions,
+            archive_rule=self.catalog.archive_rule,
         )
 
 

@@ -67,6 +67,7 @@ class LockTarget(StrEnum):
 
     IDENTITY = "identity"
     PROJECT = "project"
+    ARCHIVE = "archive"
     SESSION = "session"
 
 
@@ -74,7 +75,8 @@ class LockTarget(StrEnum):
 class Lock:
     """Stops one identity, project or session, whatever its roles allow (R78).
 
-    ``name`` is the identity as ``kind:name``, the project's name, or the session's id.
+    ``name`` is the identity as ``kind:name``, the project's name, or the session's id. The target ``archive`` is a
+    project too: it stops everything there except what only reads.
     """
 
     id: str

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NOT_YET = "not-yet"
     EXPIRED = "expired"
     LOCKED = "locked"
+    ARCHIVED = "archived"  # the project can only be read
     PROJECT_REQUIRED = "project-required"
     UNKNOWN_PROJECT = "unknown-project"
     NOT_ACTIVE = "not-active"  # unknown, not registered, deleted, or the account is not activated

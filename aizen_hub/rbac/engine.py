@@ -12,11 +12,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from aizen_hub.rbac.archive import ArchiveRule
 from aizen_hub.rbac.assignment import Lock, LockTarget
 from aizen_hub.rbac.decision import AuthorizationRequest, Decision, Reason
 from aizen_hub.rbac.default_denials import DenialKey, SuggestedRole, any_covers, least_role
 from aizen_hub.rbac.limit import EffectiveLimit
-from aizen_hub.rbac.messages import MESSAGES, deny, describe_scope
+from aizen_hub.rbac.messages import MESSAGES, deny, describe_restorers, describe_scope
 from aizen_hub.rbac.permission import ANY, Permission
 from aizen_hub.rbac.rights import HeldRole, Rights
 from aizen_hub.rbac.role import SYSTEM, LimitKind
@@ -24,6 +25,7 @@ from aizen_hub.rbac.role import SYSTEM, LimitKind
 MAX_REPEATED_DENIALS = 64
 """Of one identity (R127)."""
 _FEW = 32  # held roles that are looked through one by one
+_PROJECT_LOCKS = frozenset({LockTarget.PROJECT, LockTarget.ARCHIVE})
 _OPEN = Decision(True, Reason.OPEN, MESSAGES[Reason.OPEN])
 
 
@@ -39,7 +41,8 @@ def decide(rights: Rights, request: AuthorizationRequest, now: datetime) -> Deci
     -------
     Decision
         Allowed only if an assignment in force covers the permission in the scope or in the system scope, or if the
-        request is open to every registered user; no match is a denial (R59).
+        request is open to every registered user; no match is a denial (R59). In an archived project also only if the
+        permission is one that changes nothing.
     """
     if (blocked := _blocking_denial(rights, request, now)) is not None:
         return blocked
@@ -85,7 +88,7 @@ def allowed_scopes(rights: Rights, permission: Permission, now: datetime, sessio
     """Return where `decide` allows ``permission``, so that a listing can be filtered in its query (R72)."""
     everywhere = decide(rights, AuthorizationRequest(permission, SYSTEM, session_id), now).allowed
     mentioned = {held_role.scope for held_role in rights.held_roles}
-    mentioned |= {name for kind, name in rights.locks if kind is LockTarget.PROJECT}
+    mentioned |= {name for kind, name in rights.locks if kind in _PROJECT_LOCKS}
     allowed = {
         scope for scope in mentioned if decide(rights, AuthorizationRequest(permission, scope, session_id), now).allowed
     }
@@ -96,6 +99,13 @@ def effective_permissions(
     rights: Rights, scope: str, now: datetime, session_id: str | None = None
 ) -> frozenset[Permission]:
     """Return every permission in force in ``scope`` now; `decide` allows exactly what one of them covers."""
+    permissions = held_permissions(rights, scope, now, session_id)
+    is_archived = rights.active_archive(scope, now) is not None
+    return rights.archive_rule.restrict(permissions) if is_archived else permissions
+
+
+def held_permissions(rights: Rights, scope: str, now: datetime, session_id: str | None = None) -> frozenset[Permission]:
+    """Return the permissions that the roles give in ``scope`` now, also those that an archived project suspends."""
     if _blocking_denial(rights, AuthorizationRequest(None, scope, session_id), now) is not None:
         return frozenset()
     return frozenset(
@@ -192,9 +202,24 @@ def explain(rights: Rights, request: AuthorizationRequest, now: datetime) -> Exp
 def _blocking_denial(rights: Rights, request: AuthorizationRequest, now: datetime) -> Decision | None:
     if not rights.active:
         return deny(Reason.NOT_ACTIVE, identity=rights.identity)
-    if rights.locks and (lock := rights.active_lock(request.scope, request.session_id, now)) is not None:
+    if not rights.locks:
+        return None
+    if (lock := rights.active_lock(request.scope, request.session_id, now)) is not None:
         return deny(Reason.LOCKED, **_lock_fields(lock))
+    archive = rights.active_archive(request.scope, now)
+    if archive is not None and not rights.archive_rule.allows(request.permission):
+        return deny_archived(archive, rights.archive_rule)
     return None
+
+
+def deny_archived(archive: Lock, rule: ArchiveRule) -> Decision:
+    """Return the denial of what would change an archived project."""
+    return deny(
+        Reason.ARCHIVED,
+        where=describe_scope(archive.name),
+        because=_reason_phrase(archive),
+        restorers=describe_restorers(rule.restorers),
+    )
 
 
 def _nearest_denial(rights: Rights, permission: Permission, scope: str, now: datetime) -> Decision:
@@ -253,7 +278,11 @@ def _path_fields(held_role: HeldRole) -> dict[str, Any]:
 
 
 def _lock_fields(lock: Lock) -> dict[str, Any]:
-    return {"target": f"the {lock.target} `{lock.name}`", "because": f": {lock.reason}" if lock.reason else ""}
+    return {"target": f"the {lock.target} `{lock.name}`", "because": _reason_phrase(lock)}
+
+
+def _reason_phrase(lock: Lock) -> str:
+    return f": {lock.reason}" if lock.reason else ""
 
 
 def _format_time(moment: datetime) -> str:

@@ -13,12 +13,12 @@ from enum import StrEnum
 from itertools import groupby
 from types import MappingProxyType
 
-from aizen_hub.rbac.decision import AuthorizationRequest
+from aizen_hub.rbac.decision import AuthorizationRequest, Reason
 from aizen_hub.rbac.default_denials import any_covers
-from aizen_hub.rbac.engine import decide, effective_permissions
+from aizen_hub.rbac.engine import decide, held_permissions
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.limit import EffectiveLimit, exceeds_limits
-from aizen_hub.rbac.messages import describe_scope
+from aizen_hub.rbac.messages import describe_restorers, describe_scope
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.rights import HeldRole, Rights
 from aizen_hub.rbac.role import SYSTEM, Role, is_assignable_in, permissions_of_role
@@ -45,6 +45,7 @@ class MissingRightKind(StrEnum):
     DELEGATION = "powers"
     CREATOR = "creator"
     OWN_LIMITS = "own-limits"
+    ARCHIVED = "archived"
 
 
 MESSAGES: Mapping[MissingRightKind, str] = MappingProxyType(
@@ -65,6 +66,7 @@ MESSAGES: Mapping[MissingRightKind, str] = MappingProxyType(
         MissingRightKind.PERMISSIONS: "role {role} in {where} is missing ({names})",
         MissingRightKind.DELEGATION: ("role {role} in {where} is missing (the right to grant or revoke {names})"),
         MissingRightKind.CREATOR: "only {names} can revoke role {role} from the creator of {where}",
+        MissingRightKind.ARCHIVED: "{where} is archived and can only be read; {names} can restore it",
         MissingRightKind.OWN_LIMITS: "role {role} carries limits, so it cannot be revoked from yourself",
     }
 )
@@ -125,6 +127,34 @@ def missing_to_grant(
     recipient_limits : iterable of EffectiveLimit
         The limits that the recipient has already.
     """
+    if archived := _missing_in_archive(grantor, role, scope, now):
+        return archived
+    return _missing_to_grant(
+        grantor,
+        role,
+        scope,
+        recipient,
+        now,
+        in_file=in_file,
+        controlled=controlled,
+        ends=ends,
+        recipient_limits=recipient_limits,
+    )
+
+
+def _missing_to_grant(
+    grantor: Rights,
+    role: Role,
+    scope: str,
+    recipient: Identity,
+    now: datetime,
+    *,
+    in_file: bool = False,
+    controlled: frozenset[Identity] = frozenset(),
+    ends: datetime | None = None,
+    recipient_limits: Iterable[EffectiveLimit] = (),
+) -> tuple[MissingRight, ...]:
+    """Return what is missing whether the project is archived or not."""
     if not is_assignable_in(role, scope):
         return (MissingRight(MissingRightKind.SCOPE, grantor.identity, role.name, scope),)
     if recipient.kind not in role.assignable_to:
@@ -157,6 +187,7 @@ def missing_to_revoke(
     controlled: frozenset[Identity] = frozenset(),
     creator: bool = False,
     removers: frozenset[str] = frozenset(),
+    deletes_holder: bool = False,
 ) -> tuple[MissingRight, ...]:
     """Return what ``revoker`` is missing to revoke ``role`` in ``scope`` from ``holder``.
 
@@ -164,7 +195,11 @@ def missing_to_revoke(
     ----------
     creator : bool
         The assignment is the automatic one of the project's creator, which only holders of ``removers`` can revoke.
+    deletes_holder : bool
+        The holder is deleted with everything it has, which an archived project does not prevent.
     """
+    if not deletes_holder and (archived := _missing_in_archive(revoker, role, scope, now)):
+        return archived
     held_roles = list(_active_roles(revoker, scope, now))
     if creator and not any(held_role.name in removers for held_role in held_roles):
         return (
@@ -178,14 +213,21 @@ def missing_to_revoke(
     return _missing_by_general_rule(revoker, role, scope, now, fields)
 
 
+def _missing_in_archive(grantor: Rights, role: Role, scope: str, now: datetime) -> tuple[MissingRight, ...]:
+    if grantor.active_archive(scope, now) is None:
+        return ()
+    names = (describe_restorers(grantor.archive_rule.restorers),)
+    return (MissingRight(MissingRightKind.ARCHIVED, grantor.identity, role.name, scope, names=names),)
+
+
 def missing_for_control(
     grantor: Rights, target: Rights, now: datetime, *, include_grantable: bool = False
 ) -> tuple[MissingRight, ...]:
     """Return which rights of ``target`` the ``grantor`` does not have.
 
     Controlling an identity (membership, nesting, unlocking, linking, activation links, credentials, approving requests)
-    means being able to use its rights. Rights that the target will have later, or cannot use because of a lock, count
-    too.
+    means being able to use its rights. Rights that the target will have later, or cannot use because of a lock or of an
+    archived project, count too.
 
     Parameters
     ----------
@@ -269,14 +311,17 @@ def _own_account_grant(grantor: Rights, role: Role, scope: str, recipient: Ident
 
 
 def _may_grant_roles(grantor: Rights, scope: str, now: datetime) -> bool:
-    return decide(grantor, AuthorizationRequest(GRANT_PERMISSION, scope), now).allowed
+    decision = decide(grantor, AuthorizationRequest(GRANT_PERMISSION, scope), now)
+    if decision.reason is Reason.ARCHIVED:  # that is another question, see `_missing_in_archive`
+        return any_covers(held_permissions(grantor, scope, now), GRANT_PERMISSION)
+    return decision.allowed
 
 
 def _grantable_roles(grantor: Rights, scope: str, now: datetime) -> tuple[Role, ...]:
     """Return the roles that ``grantor`` may grant to an unrelated user in ``scope``."""
     other = Identity.user("other")
     return tuple(
-        role for role in grantor.roles.values() if not missing_to_grant(grantor, role, scope, other, now, in_file=True)
+        role for role in grantor.roles.values() if not _missing_to_grant(grantor, role, scope, other, now, in_file=True)
     )
 
 
@@ -285,7 +330,7 @@ def _not_held(
 ) -> Iterator[MissingRight]:
     """Yield the rights of ``role`` in ``scope`` that neither ``grantor`` nor the roles ``also_held`` include."""
     other_roles = tuple(also_held)
-    held = effective_permissions(grantor, scope, now).union(
+    held = held_permissions(grantor, scope, now).union(
         *(permissions_of_role(other, scope, grantor.member_permissions) for other in other_roles)
     )
     needed = permissions_of_role(role, scope, grantor.member_permissions)

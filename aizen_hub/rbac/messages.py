@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from aizen_hub.rbac.decision import Decision, Reason
@@ -20,6 +20,7 @@ MESSAGES: Mapping[Reason, str] = MappingProxyType(
         Reason.NOT_YET: f"role {{role}}{{via}} allows {_PERMISSION_IN_SCOPE} only from {{moment}}",
         Reason.EXPIRED: f"role {{role}}{{via}} allowed {_PERMISSION_IN_SCOPE} until {{moment}}",
         Reason.LOCKED: "{target} is locked{because}",
+        Reason.ARCHIVED: "the project {where} is archived and can only be read{because}; {restorers} can restore it",
         Reason.PROJECT_REQUIRED: "`{permission}` needs a project, and none is set",
         Reason.UNKNOWN_PROJECT: "there is no project {where}",
         Reason.NOT_ACTIVE: "`{identity}` is not a registered and active identity",
@@ -44,6 +45,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         Reason.NOT_YET: "a role allows it only later",
         Reason.EXPIRED: "the role that allowed it has ended",
         Reason.LOCKED: "stopped",
+        Reason.ARCHIVED: "the project is archived",
         Reason.PROJECT_REQUIRED: "without a project",
         Reason.UNKNOWN_PROJECT: "no such project",
         Reason.NOT_ACTIVE: "not registered or not active",
@@ -88,6 +90,11 @@ def describe_role(role: str, assigned_in: str, scope: str) -> str:
 def describe_path(via: tuple[Identity, ...]) -> str:
     """Return the groups of a path as the end of a phrase; empty for a direct assignment."""
     return f" through {', '.join(f'`{group}`' for group in via)}" if via else ""
+
+
+def describe_restorers(roles: Iterable[str]) -> str:
+    """Return who can restore an archived project, by the names of their roles."""
+    return " or ".join(roles) or "an administrator"
 
 
 def describe_limit(value: float, kind: str) -> str:

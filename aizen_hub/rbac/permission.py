@@ -39,12 +39,23 @@ class Permission:
         """Return whether a holder of this permission has ``requested``."""
         return self.verb in (ANY, requested.verb) and self.noun in (ANY, requested.noun)
 
+    def common_part(self, other: Permission) -> Permission | None:
+        """Return the permission that covers exactly what both cover; None if they have nothing in common."""
+        verb, noun = _common_word(self.verb, other.verb), _common_word(self.noun, other.noun)
+        return None if verb is None or noun is None else Permission(verb, noun)
+
     def covering(self) -> tuple[Permission, ...]:
         """Return every permission that covers this one, most specific first: four lookups instead of a search."""
         return _covering(self)
 
     def __str__(self) -> str:
         return f"{self.verb}:{self.noun}"
+
+
+def _common_word(first: str, second: str) -> str | None:
+    if ANY in (first, second):
+        return second if first == ANY else first
+    return first if first == second else None
 
 
 @lru_cache(maxsize=4096)

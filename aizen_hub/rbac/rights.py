@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 
+from aizen_hub.rbac.archive import NOTHING_ALLOWED, ArchiveRule
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
 from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.default_denials import DenialCache
@@ -78,7 +79,7 @@ class Rights:
     roles : mapping of str to Role
         All roles that exist, built-in ones first, from the least to the most powerful.
     locks : mapping
-        The locks on this identity, on projects and on sessions.
+        The locks on this identity, on projects and on sessions, and the archived projects.
     groups : frozenset of Identity
         Every group it is in, at any time.
     dependencies : frozenset of str
@@ -88,6 +89,8 @@ class Rights:
         Denials without any near assignment, shared by all identities under these roles.
     repeated_denials : dict or None
         Those of this identity by scope, verb and noun; None where its roles change with time.
+    archive_rule : ArchiveRule
+        What archived projects still allow.
     """
 
     identity: Identity
@@ -103,6 +106,7 @@ class Rights:
     denials: DenialCache = field(compare=False, repr=False)
     repeated_denials: dict[tuple[str, str, str], Decision] | None = field(compare=False, repr=False)
     revision: int = 0
+    archive_rule: ArchiveRule = NOTHING_ALLOWED
 
     def permissions_of(self, held_role: HeldRole) -> frozenset[Permission]:
         """Return the permissions of one held role in its scope."""
@@ -117,7 +121,7 @@ class Rights:
                     yield from verbs.get(covering.verb, _EMPTY).get(covering.noun, ())
 
     def active_lock(self, scope: str | None, session_id: str | None, now: datetime) -> Lock | None:
-        """Return the lock that stops this identity, the project ``scope`` or the session now."""
+        """Return the lock that stops this identity, the project ``scope`` or the session now; no archive."""
         targets = (
             (LockTarget.IDENTITY, str(self.identity)),
             (LockTarget.PROJECT, scope),
@@ -128,6 +132,11 @@ class Rights:
                 if lock.interval.includes(now):
                     return lock
         return None
+
+    def active_archive(self, scope: str | None, now: datetime) -> Lock | None:
+        """Return the archive of the project ``scope``, if it is archived: only what reads is allowed there."""
+        archives = self.locks.get((LockTarget.ARCHIVE, scope), ()) if scope is not None else ()
+        return next((lock for lock in archives if lock.interval.includes(now)), None)
 
 
 _EMPTY: Mapping[str, tuple[HeldRole, ...]] = MappingProxyType({})
@@ -150,6 +159,7 @@ def compile_rights(
     limits: Iterable[IdentityLimit] = (),
     denials: DenialCache | None = None,
     revision: int = 0,
+    archive_rule: ArchiveRule = NOTHING_ALLOWED,
 ) -> Rights:
     """Compile the rights of one identity from one consistent snapshot.
 
@@ -164,7 +174,7 @@ def compile_rights(
     roles : mapping of str to Role
         All roles, built-in ones first. An assignment of a role that is not among them has no effect.
     locks : iterable of Lock
-        At least those on the identity, on its groups, on its sessions, and on projects.
+        At least those on the identity, on its groups, on its sessions, and on projects, archives included.
     denials : DenialCache, optional
         A cache for these roles that several identities share.
     """
@@ -216,6 +226,7 @@ def compile_rights(
         denials=DenialCache(roles, member_permissions) if denials is None else denials,
         repeated_denials={} if all(held_role.permanent for held_role in ordered) else None,
         revision=revision,
+        archive_rule=archive_rule,
     )
 
 

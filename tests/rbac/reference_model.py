@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
+from aizen_hub.rbac.archive import ArchiveRule
 from aizen_hub.rbac.assignment import Assignment, Interval, Lock, LockTarget
 from aizen_hub.rbac.group_closure import Membership, group_closure
 from aizen_hub.rbac.identity import Identity
@@ -21,6 +22,7 @@ GROUPS = tuple(Identity.group(name) for name in "ab")  # the same names on purpo
 PROJECTS = ("p1", "p2")
 SCOPES = (SYSTEM, *PROJECTS)
 MEMBER = frozenset({Permission("enter", "project")})
+READING = (Permission("read"), Permission("enter"))
 ROLE_NAMES = ("r1", "r2", "r3")
 SESSION = "s1"
 
@@ -45,6 +47,7 @@ class ReferenceModel:
             roles=self.roles,
             locks=self.locks,
             member_permissions=MEMBER,
+            archive_rule=ArchiveRule(frozenset(READING), ("admin",)),
         )
 
     def groups_at(self, identity: Identity, now: datetime, *, skip_locked: bool) -> set[Identity]:
@@ -80,6 +83,8 @@ class ReferenceModel:
             or self.is_locked(LockTarget.SESSION, session, now)
         ):
             return False
+        if self.is_locked(LockTarget.ARCHIVE, scope, now) and not any(part.covers(requested) for part in READING):
+            return False
         holders = {identity} | self.groups_at(identity, now, skip_locked=True)
         for assignment in self.assignments:
             role = self.roles.get(assignment.role)
@@ -112,6 +117,7 @@ assignments_ = st.tuples(st.sampled_from(ROLE_NAMES), st.sampled_from(SCOPES), h
 targets = st.one_of(
     st.tuples(st.just(LockTarget.IDENTITY), st.sampled_from([str(identity) for identity in USERS + GROUPS])),
     st.tuples(st.just(LockTarget.PROJECT), st.sampled_from(PROJECTS)),
+    st.tuples(st.just(LockTarget.ARCHIVE), st.sampled_from(PROJECTS)),
     st.tuples(st.just(LockTarget.SESSION), st.just(SESSION)),
 )
 limits = st.dictionaries(st.sampled_from(LimitKind), st.integers(0, 5).map(float), max_size=2)

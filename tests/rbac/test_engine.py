@@ -283,7 +283,8 @@ def test_listing_checking_and_explaining_agree(
         assert explanation.decision == decision
         assert (explanation.winning is not None) is decision.allowed
         assert len(explanation.others) + (explanation.winning is not None) == len(rights.held_roles)
-        stopped = decision.reason in {Reason.NOT_ACTIVE, Reason.LOCKED} and decision.assignment_id is None
+        blocking = {Reason.NOT_ACTIVE, Reason.LOCKED, Reason.ARCHIVED}
+        stopped = decision.reason in blocking and decision.assignment_id is None
         assert stopped or decision.allowed is any(
             path.verdict is PathVerdict.ALLOWS
             for path in (*explanation.others, explanation.winning)

@@ -119,7 +119,11 @@ def delete_group(tx: WriteTransaction, name: str) -> Result:
     assignments = erasure.list_direct_assignments(tx, group)
     for assignment in assignments:
         role = tx.roles[assignment.role]
-        missing = authority.missing_to_revoke(tx, role, assignment.scope, group) if role.protected else ()
+        missing = (
+            authority.missing_to_revoke(tx, role, assignment.scope, group, deletes_holder=True)
+            if role.protected
+            else ()
+        )
         if missing:
             raise escalation_error(tx, "revoke", role.name, assignment.scope, missing, group)
     memberships = tx.conn.execute(select(_m.c.member, _m.c.provider).where(_m.c.group_id == row.id)).all()

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.roles.last_holder import last_holder_guard
-from aizen_hub.authorization import checks
+from aizen_hub.authorization import checks, lock_state
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.problems import Conflict, Escalation
 from aizen_hub.rbac.role import SYSTEM
@@ -39,6 +39,8 @@ def leave_project(tx: WriteTransaction, project: str) -> Result:
         The actor has no role of their own there, or one of a mapping rule, which would give it again.
     Escalation
         The actor created the project, or would lose a limit and keep access through a group.
+    Denied
+        The project is archived.
     LastHolder
         The project would be left without a holder of a protected role.
     """
@@ -46,6 +48,8 @@ def leave_project(tx: WriteTransaction, project: str) -> Result:
     checks.require_visible_project(tx, project)
     if project == SYSTEM:
         raise checks.project_not_found(project)
+    if (archived := lock_state.archived_error(tx, project)) is not None:
+        raise archived
     identity = tx.actor.identity
     rows = own_assignments(tx, identity, project)
     if not rows:

@@ -113,7 +113,8 @@ def delete_project(tx: WriteTransaction, name: str) -> Result:
         (rules_table, rules_table.c.project),
     ):
         tx.conn.execute(delete(dependent).where(column == row.name))
-    locks.discard_lock(tx, LockTarget.PROJECT, row.name)
+    for target in (LockTarget.PROJECT, LockTarget.ARCHIVE):
+        locks.discard_lock(tx, target, row.name)
     closed = project_closing.close_project_sessions(tx, row.name, project_closing.PROJECT_DELETED)
     tx.conn.execute(delete(_p).where(_p.c.id == row.id))
     reservation.retire_name(tx, row.name, NameKind.PROJECT)

@@ -98,7 +98,8 @@ def to_rows(tx: ReadTransaction, identity: Identity, rows: Sequence[Any]) -> lis
         ).all()
     )
     admins = _first_admins(tx, names)
-    rights, locked = tx.rights(identity), set(locked_names(tx, LockTarget.PROJECT))
+    rights = tx.rights(identity)
+    locked = locked_names(tx, LockTarget.PROJECT) | locked_names(tx, LockTarget.ARCHIVE)
     own: dict[str, dict[str, None]] = {}
     for held in rights.held_roles:
         if held.is_effective(tx.now):

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 
 from aizen_hub.accounts.projects.lookup import get_project, resolve_project, set_project_description
 from aizen_hub.authorization import checks
+from aizen_hub.authorization.lock_state import is_archived
 from aizen_hub.commands.result import Result, message_result
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
@@ -50,6 +51,8 @@ def update_profile(
 def listed_projects(tx: ReadTransaction, text: str = "", *, after: str = "", limit: int = 100) -> Sequence[Any]:
     """Return name and description of the projects that every registered user may know, in the order of their names.
 
+    Archived ones are left out: no role there can be requested.
+
     Parameters
     ----------
     text : str
@@ -57,7 +60,7 @@ def listed_projects(tx: ReadTransaction, text: str = "", *, after: str = "", lim
     after : str
         Only names greater than this one.
     """
-    query = select(_p.c.name, _p.c.description).where(_p.c.listed, _p.c.name > after)
+    query = select(_p.c.name, _p.c.description).where(_p.c.listed, _p.c.name > after, ~is_archived(_p.c.name))
     if text:
         query = query.where(_p.c.name.contains(text.casefold(), autoescape=True))
     return tx.conn.execute(query.order_by(_p.c.name).limit(limit)).all()

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.roles import request_settlement
+from aizen_hub.authorization import checks, lock_state
 from aizen_hub.authorization.queries import grantors
 from aizen_hub.problems import BadInput, Conflict, NotFound, TooManyRequests
 from aizen_hub.rbac import messages
@@ -118,11 +119,16 @@ def require_grantable(
     ------
     Conflict
         The requester has the role already, for as long as requested, or can take it without a request.
+    Denied
+        The project is archived.
     NotFound
         There is no such user; the same for a project that does not exist (R72).
     """
     if request_settlement.holds_role(tx, requester, role, scope, until):
         raise Conflict(f"you already have {role} in {messages.describe_scope(scope)}")
+    archived = lock_state.archived_error(tx, scope)
+    if archived is not None and checks.can_see_project(tx, requester, scope):
+        raise archived
     names: tuple[str, ...] = ()
     if scope == SYSTEM or _project_exists(tx, scope):
         names = grantors.who_can_grant(tx, role, scope, _MAX_APPROVERS, recipient=requester, besides=[requester])

@@ -105,7 +105,11 @@ def delete_service_account(tx: WriteTransaction, name: str) -> Result:
     assignments = erasure.list_direct_assignments(tx, identity)
     for assignment in assignments:
         role = tx.roles[assignment.role]
-        missing = authority.missing_to_revoke(tx, role, assignment.scope, identity) if role.protected else ()
+        missing = (
+            authority.missing_to_revoke(tx, role, assignment.scope, identity, deletes_holder=True)
+            if role.protected
+            else ()
+        )
         if missing:
             raise escalation_error(tx, "revoke", role.name, assignment.scope, missing, identity)
     if pending_changes.requires_confirmation(tx, ((assignment.role, assignment.scope) for assignment in assignments)):

@@ -80,7 +80,7 @@ def find_what_returns(tx: ActorTransaction, target: LockTarget, name: str) -> Re
             (held.role, held.scope, ", ".join(map(str, held.via)), held.interval.ends)
             for held in sorted(held_roles, key=lambda held: (held.scope != SYSTEM, held.scope, held.role))
         ]
-    elif target is LockTarget.PROJECT:
+    elif target in (LockTarget.PROJECT, LockTarget.ARCHIVE):
         query = select(_a).where(_a.c.scope == name).order_by(_a.c.identity, _a.c.role).limit(MAX_LISTED + 1)
         rows = [(row.role, row.scope, row.identity, row.ends) for row in tx.conn.execute(query)]
     return truncated_table(("role", "scope", "through", "until"), rows, MAX_LISTED)

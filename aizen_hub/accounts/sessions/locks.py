@@ -1,4 +1,7 @@
-"""Locks: they stop one identity, project or session at once, whatever its roles say (R78)."""
+"""Locks: they stop one identity, project or session at once, whatever its roles say (R78).
+
+An archived project has a lock of its own kind, which leaves what only reads allowed.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,21 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _l = tables.locks
+_PROJECTS = (LockTarget.PROJECT, LockTarget.ARCHIVE)
 
 
 def lock_target(
     tx: WriteTransaction, target: LockTarget, name: str, *, reason: str, ends: datetime | None = None
 ) -> Result:
-    """Lock an identity (``kind:name``), a project or a session, and end its active sessions.
+    """Lock an identity (``kind:name``), a project or a session, and end its active sessions; or archive a project.
 
-    This never shortens a lock that is in force: that is `unlock_target` with an end.
+    The servers of an archived project go on, since its members may read. This never shortens a lock that is in force:
+    that is `unlock_target` with an end.
 
     Raises
     ------
     BadInput
-        No reason, an end in the past, or an invalid name.
+        No reason, an end in the past or of an archive, or an invalid name.
     NotFound
         There is no such identity, project or active session.
     LastHolder
@@ -50,10 +55,11 @@ def lock_target(
         raise BadInput("a lock needs a reason")
     if ends is not None and ends <= tx.now:
         raise BadInput("the lock would have ended already")
+    _forbid_end_of_archive(target, ends)
     grants: tuple[last_holder.ProtectedGrant, ...] = ()
     if target is LockTarget.IDENTITY:
         grants = last_holder.protected_grants_of(tx, [_parse_identity(tx, name)])
-    elif target is LockTarget.PROJECT:
+    elif target in _PROJECTS:
         checks.require_visible_project(tx, name)
     elif server_sessions.find_live_session(tx, name) is None:
         raise NotFound("there is no such active session")
@@ -71,6 +77,9 @@ def lock_target(
         payload = {"target": target.value, "name": name, "reason": reason, "until": to_json_value(ends)}
         wrote = change_records.change_payload(change_records.row_written(_l, (target.value, name), values))
         tx.record_change("lock", {**payload, **wrote}, [_rights_key(target, name)])
+    if target is LockTarget.ARCHIVE:
+        tx.audit("project.archived", project=name, details={"reason": reason})
+        return message_result(f"archived the project `{excerpt(name)}`: it can only be read")
     tx.audit("lock.set", project=name if target is LockTarget.PROJECT else None, details=payload)
     until = "" if ends is None else f" until {to_json_value(ends)}"
     text = f"locked {target.value} `{excerpt(name)}`{until}"
@@ -108,7 +117,7 @@ def unlock_target(
     Stale
         It was locked again after the change was requested.
     BadInput
-        No reason, or an end in the past or after the lock's own end.
+        No reason, or an end in the past, after the lock's own end or of an archive.
     Denied
         In the panel, without a recent login.
     Escalation
@@ -118,6 +127,7 @@ def unlock_target(
     check_prose(reason, "reason")
     if not reason.strip():
         raise BadInput("unlocking needs a reason", remedy="say why; the reason is recorded in the audit")
+    _forbid_end_of_archive(target, ends)
     row = get_lock(tx, target, name)
     this_lock = {"locked": to_json_value(row.locked), "by": row.locked_by, "reason": row.reason}
     if requested_for is not None and requested_for != this_lock:
@@ -133,6 +143,8 @@ def unlock_target(
         if pending_changes.requires_confirmation(tx, always=True):
             until = "" if ends is None else f" at {to_json_value(ends)}"
             summary = f"unlock {target.value} `{excerpt(name)}`{until}"
+            if target is LockTarget.ARCHIVE:
+                summary = f"restore the archived project `{excerpt(name)}`"
             return pending_changes.submit(tx, "unlock", {**arguments, "lock": this_lock}, summary)
     key = (_l.c.target == target.value, _l.c.name == name)
     if ends is None:
@@ -142,6 +154,9 @@ def unlock_target(
         tx.conn.execute(update(_l).where(*key).values(ends=ends))
         wrote = change_records.change_payload(change_records.row_updated(_l, (target.value, name), {"ends": ends}))
         tx.record_change("lock", {**arguments, "until": to_json_value(ends), **wrote}, [_rights_key(target, name)])
+    if target is LockTarget.ARCHIVE:
+        tx.audit("project.restored", project=name, details={"reason": reason})
+        return message_result(f"restored the project `{excerpt(name)}`")
     project = name if target is LockTarget.PROJECT else None
     tx.audit("lock.removed" if ends is None else "lock.shortened", project=project, details=arguments)
     _alert_unlocked(tx, target, name, row.locked_by, reason, ends)
@@ -161,6 +176,8 @@ def get_lock(tx: ReadTransaction, target: LockTarget, name: str) -> Any:
     """Return the row of a lock, in force or expired; raises NotFound."""
     row = tx.conn.execute(select(_l).where(_l.c.target == target.value, _l.c.name == name)).first()
     if row is None:
+        if target is LockTarget.ARCHIVE:
+            raise NotFound(f"the project `{excerpt(name)}` is not archived")
         raise NotFound(f"there is no lock on {target.value} `{excerpt(name)}`")
     return row
 
@@ -196,6 +213,11 @@ def discard_lock(tx: WriteTransaction, target: LockTarget, name: str) -> bool:
     if deleted.rowcount:
         _record_removal(tx, target, name)
     return bool(deleted.rowcount)
+
+
+def _forbid_end_of_archive(target: LockTarget, ends: datetime | None) -> None:
+    if target is LockTarget.ARCHIVE and ends is not None:
+        raise BadInput("an archive has no end", remedy="restore the project when it is used again")
 
 
 def _check_new_end(tx: ReadTransaction, row: Any, ends: datetime | None) -> None:

@@ -61,3 +61,11 @@ def require_may_enter(tx: WriteTransaction, user: str, project: str | None) -> s
     if lock_state.is_locked(tx, LockTarget.PROJECT, name):
         raise Denied(f"the project `{name}` is locked", remedy="ask an administrator")
     return name
+
+
+def require_may_start(tx: WriteTransaction, user: str, project: str | None) -> str | None:
+    """Do what `require_may_enter` does for the start of a server, which an archived project does not allow."""
+    name = require_may_enter(tx, user, project)
+    if name is not None and (error := lock_state.archived_error(tx, name)) is not None:
+        raise error
+    return name

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import limits
-from aizen_hub.accounts.sessions.project_entry import active_roles, require_may_enter
+from aizen_hub.accounts.sessions.project_entry import active_roles, require_may_enter, require_may_start
 from aizen_hub.accounts.sessions.session_deadlines import check_deadline, hub_deadline
 from aizen_hub.accounts.sessions.session_end import ended_error, locked_error, name_of_ender
 from aizen_hub.authorization import checks, lock_state
@@ -68,8 +68,8 @@ def open_session(
     Raises
     ------
     Denied
-        The server of another user, an inactive or locked account, or no system role for a session without a
-        project.
+        The server of another user, an inactive or locked account, an archived project, or no system role for a session
+        without a project.
     NotFound
         The user is not registered, or the project does not exist for them (R34, R72).
     BadInput
@@ -88,7 +88,7 @@ def open_session(
         )
     if len(credential_hash) != _HASH_LENGTH or not all(char in "0123456789abcdef" for char in credential_hash):
         raise BadInput("the credential is not a SHA-256 in lower-case hexadecimal digits")
-    project = require_may_enter(tx, owner, project)
+    project = require_may_start(tx, owner, project)
     opened = _find_repeated(tx, owner, server, project, credential_hash)
     if opened is not None:
         return _describe_session(tx, opened, owner, server, project)

@@ -13,6 +13,7 @@ from aizen_hub.accounts.sessions import project_entry
 from aizen_hub.authorization import checks, lock_state
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.messages import describe_restorers
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
@@ -85,14 +86,14 @@ def get_spawn_options(tx: ReadTransaction, user: str) -> SpawnOptions:
         return SpawnOptions((), False, "you are not registered here, or your account is locked or inactive")
     identity = Identity.user(name)
     visible = checks.visible_projects(tx, identity)
-    locked = set(lock_state.locked_names(tx, LockTarget.PROJECT))
+    reasons = _reasons_not_to_start(tx)
     last_used, servers = _last_used(tx, name), _running_servers(tx, name)
     projects = [
         ProjectOption(
             row.name, row.description, _roles(tx, rights, row.name), servers.get(row.name, 0), last_used.get(row.name)
         )
         for row in visible
-        if row.name not in locked
+        if row.name not in reasons
     ]
     projects.sort(key=lambda project: (project.last_used is None, -_seconds(project.last_used), project.name))
     system_session = bool(project_entry.active_roles(tx, rights, SYSTEM))
@@ -102,21 +103,32 @@ def get_spawn_options(tx: ReadTransaction, user: str) -> SpawnOptions:
         else "you have no role in any project yet: ask a project's admin, or request access"
     )
     return SpawnOptions(
-        tuple(projects), system_session, notice, _unavailable(tx, identity, {row.name for row in visible}, locked)
+        tuple(projects), system_session, notice, _unavailable(tx, identity, {row.name for row in visible}, reasons)
     )
 
 
+def _reasons_not_to_start(tx: ReadTransaction) -> dict[str, str]:
+    """Return why no server starts for the projects that are archived or stopped; a stop prevails."""
+    restorers = describe_restorers(tx.catalog.archive_rule.restorers)
+    archived = lock_state.locked_names(tx, LockTarget.ARCHIVE)
+    stopped = lock_state.locked_names(tx, LockTarget.PROJECT)
+    return {
+        **dict.fromkeys(archived, f"It is archived and can only be read; {restorers} can restore it."),
+        **dict.fromkeys(stopped, "It is stopped by an administrator."),
+    }
+
+
 def _unavailable(
-    tx: ReadTransaction, identity: Identity, visible: set[str], locked: set[str]
+    tx: ReadTransaction, identity: Identity, visible: set[str], reasons: dict[str, str]
 ) -> tuple[UnavailableProject, ...]:
-    """Return what the user cannot enter: own projects that are stopped, and listed ones without a role."""
+    """Return what the user cannot enter: own projects that are archived or stopped, and listed ones without a role."""
     own = checks.member_scopes(tx, identity) | {held.scope for held in tx.rights(identity).held_roles}
-    listed = select(_p).where(_p.c.listed | _p.c.name.in_(sorted(own & locked))).order_by(_p.c.name)
+    listed = select(_p).where(_p.c.listed | _p.c.name.in_(sorted(own & set(reasons)))).order_by(_p.c.name)
     result = []
     for row in tx.conn.execute(listed.limit(_MAX_LISTED + len(visible))):
-        if row.name in locked and row.name in own:
-            result.append(UnavailableProject(row.name, row.description, "It is stopped by an administrator.", False))
-        elif row.name not in visible and row.name not in locked:
+        if row.name in reasons and row.name in own:
+            result.append(UnavailableProject(row.name, row.description, reasons[row.name], False))
+        elif row.name not in visible and row.name not in reasons:
             reason = "You have no role here. The project is open to requests."
             result.append(UnavailableProject(row.name, row.description, reason, True))
     return tuple(result[:_MAX_LISTED])

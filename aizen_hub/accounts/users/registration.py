@@ -177,7 +177,7 @@ def delete_users(tx: WriteTransaction, users: Sequence[str]) -> Result:
             grants.append((role.name, row.scope))
             if not (role.protected and role.requires_confirmation):
                 continue
-            missing = authority.missing_to_revoke(tx, role, row.scope, identity, in_file=True, creator=False)
+            missing = authority.missing_to_revoke(tx, role, row.scope, identity, in_file=True, deletes_holder=True)
             if missing:
                 raise escalation_error(tx, "revoke", role.name, row.scope, missing, identity)
     protected_grants = last_holder.protected_grants_of(tx, identities)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import ActorTransaction, ReadTransaction
 
 _a = tables.assignments
-_NO_ROLE_HELPS = frozenset({Reason.NOT_ACTIVE, Reason.UNKNOWN_PROJECT})
+_NO_ROLE_HELPS = frozenset({Reason.NOT_ACTIVE, Reason.UNKNOWN_PROJECT, Reason.ARCHIVED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class AccessAnswer:
     others : tuple of TriedPath
         Paths in scopes where the reader may not read access are left out.
     lock : Lock or None
-        The lock on the identity, the project or a group that decides.
+        The lock on the identity, the project or a group that decides, or the archive of the project.
     ways : tuple of WayToAllow
         Empty where it is allowed, or where no role would help.
     """
@@ -177,6 +177,8 @@ def answer_question(tx: ActorTransaction, question: AccessQuestion) -> AccessAns
         tx, [path.held_role.assignment_id for path in (*explanation.others, explanation.winning) if path]
     )
     lock = rights.active_lock(question.scope, None, now)
+    if decision.reason is Reason.ARCHIVED:
+        lock = rights.active_archive(question.scope, now)
     if lock is None and decision.reason is Reason.LOCKED:
         held_roles = (path.held_role for path in explanation.others)
         lock = next(

@@ -87,4 +87,5 @@ def hypothetical_rights(tx: ReadTransaction, identity: Identity, hypothesis: Hyp
         locks=[lock for locks in present.locks.values() for lock in locks],
         member_permissions=tx.catalog.member_permissions,
         revision=present.revision,
+        archive_rule=present.archive_rule,
     )

@@ -72,11 +72,23 @@ def member_matrix(
         rights = tx.rights(identity)
         held = [role for role in rights.held_roles if role.scope in (project, SYSTEM)]
         is_stopped = not rights.active or rights.active_lock(project, None, tx.now) is not None
-        key = (is_stopped, frozenset((role.role, role.scope, role.interval, role.group_locks) for role in held))
+        is_archived = rights.active_archive(project, tx.now) is not None
+        key = (
+            is_stopped,
+            is_archived,
+            frozenset((role.role, role.scope, role.interval, role.group_locks) for role in held),
+        )
         answers = known.get(key)
         if answers is None:
             answers = known[key] = tuple(
-                _answer(rights, project, permission, is_stopped=is_stopped, now=tx.now) for permission in permissions
+                _answer(
+                    rights,
+                    project,
+                    permission,
+                    is_stopped=is_stopped or (is_archived and not rights.archive_rule.allows(permission)),
+                    now=tx.now,
+                )
+                for permission in permissions
             )
         names = tuple(dict.fromkeys(role.role for role in held if role.is_effective(tx.now)))
         rows.append(MatrixRow(identity, names, answers))

@@ -92,6 +92,8 @@ def holders_of(
     granting = _granting_condition(tx, required, scope, kind)
     if granting is None or (scope != SYSTEM and is_locked(tx, LockTarget.PROJECT, scope)):
         return HolderPage(())
+    if not tx.catalog.archive_rule.allows(required) and is_locked(tx, LockTarget.ARCHIVE, scope):
+        return HolderPage(())
     locked = {Identity.parse(name) for name in locked_names(tx, LockTarget.IDENTITY)}
     groups = _granting_groups(tx, granting, locked)
     if kind is IdentityKind.GROUP:

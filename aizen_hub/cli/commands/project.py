@@ -100,6 +100,30 @@ def alter(sender: ChangeSender, name: str, file: Path, version: str | None) -> i
 @project.command()
 @pass_sender
 @click.argument("name")
+@click.option("--reason", required=True, help="For the audit, and shown in refusals.")
+def archive(sender: ChangeSender, name: str, reason: str) -> int:
+    """Archive the project NAME: its members can go on reading, and everything that changes it is refused.
+
+    No user gets or loses a role there, and no server starts for it. Running servers go on, and can read.
+    """
+    return sender.finish("POST", api_path("locks"), {"target": "archive", "name": name, "reason": reason})
+
+
+@project.command()
+@pass_sender
+@click.argument("name")
+@click.option("--reason", required=True, help="For the audit.")
+def restore(sender: ChangeSender, name: str, reason: str) -> int:
+    """Let the archived project NAME be used again, by everyone with a role there.
+
+    It waits until a user who may confirms it in the panel after signing in again, which can be you.
+    """
+    return sender.finish("POST", api_path("locks", "remove"), {"target": "archive", "name": name, "reason": reason})
+
+
+@project.command()
+@pass_sender
+@click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(sender: ChangeSender, name: str, yes: bool) -> int:
     """Delete the project NAME with its roles, limits and sessions. The name stays reserved.

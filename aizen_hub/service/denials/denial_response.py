@@ -14,7 +14,7 @@ from aizen_hub.authorization.delegation import format_names
 from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.problems import Denied, NotAuthenticated, NotFound, Problem, ProjectRequired
 from aizen_hub.rbac.decision import Reason
-from aizen_hub.rbac.messages import describe_scope
+from aizen_hub.rbac.messages import describe_restorers, describe_scope
 from aizen_hub.rbac.role import SYSTEM, is_assignable_in, project_of
 from aizen_hub.service.denials.grant_denial import MISSING, grant_denial, requested_grant
 from aizen_hub.store.audit_log.record import AuditRecord
@@ -66,6 +66,8 @@ def denial_problem_in(tx: ReadTransaction, recorded: RecordedDecision, request: 
             return denied
     grantors: tuple[str, ...] = ()
     remedy: str | None = None
+    if decision.reason is Reason.ARCHIVED:
+        remedy = f"ask {describe_restorers(tx.catalog.archive_rule.restorers)} to restore it"
     role = tx.roles.get(decision.role or "")
     if role is not None and decision.reason in MISSING:
         # A role that exists only in the system is held there, also where it is missing in a project.

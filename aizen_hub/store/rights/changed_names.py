@@ -31,9 +31,9 @@ def affected_names(changed: str) -> frozenset[str] | None:
         target, _, rest = name.partition(":")
         if target == "identity" and rest:
             return affected_names(rest)
-        if target == "project" and rest:
-            # The rights of an identity with a system-wide role include the locks of all projects.
-            return frozenset({name, "project:*"})
+        if target in ("project", "archive") and rest:
+            # The rights of an identity with a system-wide role include the locks and archives of all projects.
+            return frozenset({f"project:{rest}", "project:*"})
     return None
 
 

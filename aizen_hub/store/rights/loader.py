@@ -86,6 +86,7 @@ class RightsLoader:
             limits=tuple(_load_limits(conn, holders)),
             denials=self._denials_of(roles),
             revision=revision,
+            archive_rule=self._catalog.archive_rule,
         )
         return CompiledRights(rights, rights.dependencies.union(holders))
 
@@ -131,6 +132,7 @@ def _load_limits(conn: Connection, holders: list[str]) -> Iterable[IdentityLimit
             yield IdentityLimit(Identity.parse(identity), scope, LimitKind(kind), value)
 
 
+_PROJECT_LOCKS = (LockTarget.PROJECT.value, LockTarget.ARCHIVE.value)
 _LOCKS = "SELECT id, target, name, ends, reason FROM locks WHERE "
 
 
@@ -139,10 +141,11 @@ def _load_locks(conn: Connection, identity: Identity, holders: list[str], scopes
     for chunk in chunked(holders):
         conditions.append((f"target = ? AND name IN ({placeholders(chunk)})", (LockTarget.IDENTITY.value, *chunk)))
     if SYSTEM in scopes:  # a system-wide assignment applies to every project
-        conditions.append(("target = ?", (LockTarget.PROJECT.value,)))
+        conditions.append((f"target IN ({placeholders(_PROJECT_LOCKS)})", _PROJECT_LOCKS))
     else:
         for chunk in chunked(sorted(scopes)):
-            conditions.append((f"target = ? AND name IN ({placeholders(chunk)})", (LockTarget.PROJECT.value, *chunk)))
+            targets, names = placeholders(_PROJECT_LOCKS), placeholders(chunk)
+            conditions.append((f"target IN ({targets}) AND name IN ({names})", (*_PROJECT_LOCKS, *chunk)))
     if identity.kind is IdentityKind.USER:
         # Of ended sessions too: a lock ends its session, and must still stop the jobs that were started from it.
         own_sessions = 'target = ? AND EXISTS (SELECT 1 FROM sessions s WHERE s.id = locks.name AND s."user" = ?)'

@@ -10,10 +10,14 @@ from sqlalchemy import select
 
 from aizen_hub.accounts import command_handlers
 from aizen_hub.accounts.groups import management, membership
+from aizen_hub.accounts.projects import leaving, lifecycle, profile
+from aizen_hub.accounts.roles import access_requests, assignments
 from aizen_hub.accounts.sessions import lock_previews, locks, server_sessions
+from aizen_hub.accounts.users import registration
 from aizen_hub.authorization import checks, lock_state
 from aizen_hub.problems import BadInput, Denied, Escalation, LastHolder, NotFound, Stale
 from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
@@ -172,3 +176,88 @@ def test_what_returns_is_shown_before(sandbox: AccountsHarness) -> None:
     assert ("PROJECT_READER", "p1", "user:rita", None) in rows
     with pytest.raises(Denied):
         sandbox.execute("paul", lock_previews.find_what_returns, LockTarget.PROJECT, "p1")
+
+
+ARCHIVE = (LockTarget.ARCHIVE, "p1")
+
+
+def archive(harness: AccountsHarness) -> None:
+    harness.execute("admin", locks.lock_target, *ARCHIVE, reason="the study ended")
+
+
+@pytest.mark.proves("R78", "R93")
+def test_an_archived_project_is_read_and_not_changed(sandbox: AccountsHarness) -> None:
+    def may(user: str, permission: str) -> Decision:
+        with sandbox.read() as tx:
+            return checks.decide_now(tx, Identity.user(user), permission, "p1")
+
+    assert may("paul", "write:training").allowed
+    archive(sandbox)
+    for user in ("paul", "emma", "rita"):
+        assert may(user, "read:training").allowed
+        assert may(user, "write:training").reason is Reason.ARCHIVED
+    assert may("paul", "grant:roles").sentence == (
+        "the project `p1` is archived and can only be read: the study ended; AIZEN_ADMIN can restore it"
+    )
+    for change in (
+        lambda tx: assignments.grant_roles(tx, ["PROJECT_READER"], "p1", Identity.user("zoe")),
+        lambda tx: assignments.revoke_roles(tx, ["PROJECT_READER"], "p1", Identity.user("rita")),
+    ):
+        for actor in ("paul", "admin"):
+            with pytest.raises(Escalation, match="`p1` is archived"):
+                sandbox.execute(actor, change)
+    for actor, change in (
+        ("rita", lambda tx: leaving.leave_project(tx, "p1")),
+        ("paul", lambda tx: profile.update_profile(tx, "p1", description="new", listed=None)),
+        ("rita", lambda tx: access_requests.request_access(tx, "PROJECT_EXECUTOR", "p1")),
+        ("paul", lambda tx: lifecycle.delete_project(tx, "p1")),
+    ):
+        with pytest.raises(Denied, match="`p1` is archived"):
+            sandbox.execute(actor, change)
+    assert sandbox.roles_of("rita", "p1") == {"PROJECT_READER"}
+    # Someone without a role there learns nothing of it (R72).
+    with pytest.raises(NotFound, match="there is no project `p1`"):
+        sandbox.execute("zoe", access_requests.request_access, "PROJECT_READER", "p1")
+    result = sandbox.execute("admin", locks.unlock_target, *ARCHIVE, reason="more data came")
+    assert result.message == "restored the project `p1`"
+    assert may("paul", "write:training").allowed
+    assert sandbox.outer_tx is not None
+    events = [record.event for record in sandbox.outer_tx._audit_records if record.project == "p1"]
+    assert events.count("project.archived") == events.count("project.restored") == 1
+
+
+def test_servers_of_an_archived_project_go_on_and_none_starts(harness: AccountsHarness) -> None:
+    session = harness.execute(HUB, server_sessions.open_session, "rita", "rita", "", "p1", "a" * 64).session_id
+    archive(harness)
+    with harness.read() as tx:
+        assert server_sessions.find_live_session(tx, session) is not None
+    assert harness.execute(HUB, server_sessions.renew_session, "a" * 64).project == "p1"
+    with pytest.raises(Denied, match="can only be read"):
+        harness.execute(HUB, server_sessions.open_session, "emma", "emma", "", "p1", "b" * 64)
+    harness.create_project("p2", "emma")
+    other = harness.execute(HUB, server_sessions.open_session, "emma", "emma", "", "p2", "b" * 64).session_id
+    harness.execute(HUB, server_sessions.set_session_project, other, "p1")  # where it is allowed, to read
+
+
+@pytest.mark.proves("R60", "R77")
+def test_who_archives_and_who_restores(sandbox: AccountsHarness) -> None:
+    for user in ("paul", "rita", "carl"):
+        with pytest.raises(Denied):
+            sandbox.execute(user, locks.lock_target, *ARCHIVE, reason="mine")
+    with pytest.raises(BadInput, match="no end"):
+        sandbox.execute("admin", locks.lock_target, *ARCHIVE, reason="x", ends=sandbox.now() + timedelta(days=1))
+    with pytest.raises(NotFound, match="is not archived"):
+        sandbox.execute("admin", locks.unlock_target, *ARCHIVE, reason="x")
+    archive(sandbox)
+    waiting = sandbox.execute(sandbox.actor("admin", Channel.CLI), locks.unlock_target, *ARCHIVE, reason="needed")
+    assert "restore the archived project `p1`" in waiting.message
+    assert is_locked(sandbox, *ARCHIVE)
+    sandbox.execute("admin", command_handlers.confirm_pending_change, waiting.pending_id)
+    assert not is_locked(sandbox, *ARCHIVE)
+
+
+def test_who_has_a_role_in_an_archived_project_can_still_be_deleted(sandbox: AccountsHarness) -> None:
+    sandbox.grant("PROJECT_ADMIN", "p1", "emma")
+    archive(sandbox)
+    sandbox.execute("admin", registration.delete_users, ["emma"])
+    assert sandbox.roles_of("emma", "p1") == set()

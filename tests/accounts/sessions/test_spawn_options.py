@@ -70,3 +70,18 @@ def test_a_stopped_project_says_so(harness: AccountsHarness) -> None:
     options = options_of(harness, "rita")
     assert [project.name for project in options.projects] == []
     assert [(project.name, project.may_ask) for project in options.unavailable] == [("p1", False)]
+
+
+def test_an_archived_project_is_not_offered_and_says_why(harness: AccountsHarness) -> None:
+    harness.execute("admin", locks.lock_target, LockTarget.ARCHIVE, "p1", reason="x")
+    options = options_of(harness, "rita")
+    assert [project.name for project in options.projects] == []
+    (project,) = options.unavailable
+    assert (project.name, project.may_ask) == ("p1", False)
+    assert project.reason == "It is archived and can only be read; AIZEN_ADMIN can restore it."
+
+    def list_it(tx: WriteTransaction) -> None:
+        tx.conn.execute(update(tables.projects).values(listed=True))
+
+    harness.execute(OPERATOR, list_it)
+    assert options_of(harness, "zoe").unavailable == (), "nothing there can be requested"

@@ -165,6 +165,16 @@ def test_a_lock_is_named_and_no_role_is_offered(sandbox: AccountsHarness, target
     assert not answer.ways
 
 
+def test_an_archive_is_named_and_no_role_is_offered(sandbox: AccountsHarness) -> None:
+    sandbox.execute("admin", locks.lock_target, LockTarget.ARCHIVE, "p1", reason="the study ended")
+    answer = ask(sandbox, "admin", RITA)
+    assert answer.decision.reason is Reason.ARCHIVED
+    assert "archived and can only be read: the study ended" in answer.decision.sentence
+    assert answer.lock is not None
+    assert answer.lock.target is LockTarget.ARCHIVE
+    assert not answer.ways
+
+
 def test_a_locked_group_on_the_path_is_named(sandbox: AccountsHarness) -> None:
     sandbox.execute(OPERATOR, management.create_group, "crew")
     sandbox.grant("PROJECT_EXECUTOR", "p1", Identity.group("crew"))

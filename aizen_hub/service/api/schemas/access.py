@@ -106,7 +106,9 @@ class LimitsQuery(Schema):
 
 
 class NewLock(Schema):
-    target: Literal["identity", "project", "session"]
+    """A lock; with the target ``archive`` the project of that name is archived: it can only be read."""
+
+    target: Literal["identity", "project", "archive", "session"]
     name: Name
     reason: Note
     ends: Timestamp | None = None
@@ -118,9 +120,9 @@ class UserStop(Schema):
 
 
 class LockRemoval(Schema):
-    """A lock to remove; with ``ends``, it ends then instead."""
+    """A lock to remove, or an archived project to restore; a lock with ``ends`` ends then instead."""
 
-    target: Literal["identity", "project", "session"]
+    target: Literal["identity", "project", "archive", "session"]
     name: Name
     reason: Note
     ends: Timestamp | None = None

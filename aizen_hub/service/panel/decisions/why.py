@@ -30,6 +30,7 @@ from aizen_hub.catalogs.catalog import CommandEntry, CommandScope, JobEffect
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, Escalation, NotFound
 from aizen_hub.rbac.assignment import Interval, LockTarget
+from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.engine import effective_limits
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.messages import describe_scope
@@ -52,6 +53,7 @@ from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 from aizen_hub.wording import Interface
 
 _MAX_OFFERED_PROJECTS = 50
+_PROJECTS = (LockTarget.PROJECT, LockTarget.ARCHIVE)
 _TIME = "%Y-%m-%dT%H:%M"
 _j, _p = tables.jobs, tables.pending_changes
 
@@ -285,8 +287,9 @@ def _details(viewer: Viewer, answer: AccessAnswer) -> dict[str, Any]:
         "hours": int(ONE_TIME.total_seconds() // 3600),
         "is_grant": isinstance(question.action, CommandEntry) and question.action.grants_roles,
         "is_locked": answer.lock is not None,
+        "is_archived": answer.decision.reason is Reason.ARCHIVED,
         # Members see why their project is stopped; why a person is, those who may stop see.
-        "sees_reason": answer.lock is None or answer.lock.target is LockTarget.PROJECT or is_own or viewer.may("locks"),
+        "sees_reason": answer.lock is None or answer.lock.target in _PROJECTS or is_own or viewer.may("locks"),
         "is_active": tx.rights(question.identity).active,
     }
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.roles import access_requests, request_checks
 from aizen_hub.api_models.schema import Name, Note, Schema
 from aizen_hub.authorization import checks
+from aizen_hub.authorization.lock_state import is_archived
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.http.form import Form, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
@@ -154,7 +155,7 @@ def _role_options(viewer: Viewer) -> RoleGroups:
 def _projects_to_ask_for(viewer: Viewer) -> list[str]:
     """Return the projects that the form suggests: those that the viewer sees, and the listed ones."""
     own = [row.name for row in checks.visible_projects(viewer.tx, viewer.identity)[:_MAX_PROJECTS]]
-    query = select(_p.c.name).where(_p.c.listed).order_by(_p.c.name).limit(_MAX_PROJECTS)
+    query = select(_p.c.name).where(_p.c.listed, ~is_archived(_p.c.name)).order_by(_p.c.name).limit(_MAX_PROJECTS)
     return sorted({*own, *viewer.tx.conn.execute(query).scalars()})[:_MAX_PROJECTS]
 
 

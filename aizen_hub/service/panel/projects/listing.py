@@ -26,8 +26,8 @@ class ProjectListQuery(PageQuery):
 
 
 _p, _l = tables.projects, tables.locks
-_ARCHIVED = select(_l.c.name).where(_l.c.target == LockTarget.PROJECT.value, _l.c.ends.is_(None))
-"""Projects that are locked without an end: lists leave them out, unless they are asked for."""
+_ARCHIVED = select(_l.c.name).where(_l.c.target == LockTarget.ARCHIVE.value)
+"""Archived projects: lists leave them out, unless they are asked for."""
 
 
 async def list_projects(ctx: RequestContext) -> RawResponse:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from aizen_hub.accounts.projects import lookup, roster
 from aizen_hub.accounts.projects.roster import RosterFilter
-from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
-from aizen_hub.problems import NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import ReadTransaction
+
+_l = tables.locks
 
 
 def require_readable(viewer: Viewer, name: str) -> Any:
@@ -50,12 +50,16 @@ def read_head(viewer: Viewer, project: Any, tab: str) -> dict[str, Any]:
 
 
 def stopped_by(tx: ReadTransaction, project: str) -> Any:
-    """Return the row of the lock that stops a project now; None if it is not stopped."""
-    try:
-        row = locks.get_lock(tx, LockTarget.PROJECT, project)
-    except NotFound:
-        return None
-    return row if row.ends is None or row.ends > tx.now else None
+    """Return the row of the lock that stops a project now, else that of its archive; None if it is in use.
+
+    Its target tells which of both it is.
+    """
+    names = (_l.c.name == project, or_(_l.c.ends.is_(None), _l.c.ends > tx.now))
+    for target in (LockTarget.PROJECT, LockTarget.ARCHIVE):
+        row = tx.conn.execute(select(_l).where(_l.c.target == target.value, *names)).first()
+        if row is not None:
+            return row
+    return None
 
 
 def count_running(viewer: Viewer, project: str) -> dict[str, int]:

@@ -20,6 +20,7 @@ from aizen_hub.commands.result import Result
 from aizen_hub.problems import BadInput, Conflict, Escalation, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.messages import describe_restorers
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
@@ -93,6 +94,7 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
             "config": _config_text(tx, name) if may_alter else "",
             "outlook": deletion_outlook(tx, name),
             "lock": stopped_by(tx, name),
+            "restorers": describe_restorers(tx.catalog.archive_rule.restorers),
         }
 
     values: dict[str, Any] = {"typed_limit": None, "typed_config": None, "effects": None, **typed}
@@ -211,7 +213,7 @@ def _place(pointer: str) -> str:
     return f"entry {int(first) + 1}: " if first.isdigit() else ""
 
 
-async def stop_project(ctx: RequestContext) -> RawResponse:
+async def archive_project(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["project"], ctx.body
 
     async def change() -> RawResponse:
@@ -220,8 +222,8 @@ async def stop_project(ctx: RequestContext) -> RawResponse:
 
         def operation(tx: WriteTransaction) -> str:
             Viewer(tx).require_project(name)
-            locks.lock_target(tx, LockTarget.PROJECT, name, reason=body.stop_reason.strip())
-            return offer_undo(tx, f"archived {name}", [("unlock", {"target": "project", "name": name})])
+            locks.lock_target(tx, LockTarget.ARCHIVE, name, reason=body.stop_reason.strip())
+            return offer_undo(tx, f"archived {name}", [("unlock", {"target": "archive", "name": name})])
 
         undo_id = await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects", name, "settings"), Toast(f"{name} is archived.", undo_id))
@@ -236,13 +238,20 @@ async def restore_project(ctx: RequestContext) -> RawResponse:
         if not body.stop_reason.strip():
             raise FieldError("stop_reason", "say why; the audit keeps it")
 
-        def operation(tx: WriteTransaction) -> Result:
+        def operation(tx: WriteTransaction) -> tuple[Result, str | None]:
             Viewer(tx).require_project(name)
-            return locks.unlock_target(tx, LockTarget.PROJECT, name, reason=body.stop_reason.strip())
+            lock = stopped_by(tx, name)
+            target = LockTarget.ARCHIVE if lock is None else LockTarget(lock.target)
+            result = locks.unlock_target(tx, target, name, reason=body.stop_reason.strip())
+            if lock is None or result.pending_id:
+                return result, None
+            ends = None if lock.ends is None else lock.ends.isoformat()
+            former = {"target": target.value, "name": name, "reason": lock.reason, "ends": ends}
+            return result, offer_undo(tx, f"restored {name}", [("lock", former)])
 
-        result = await authorized_value(ctx, operation)
+        result, undo_id = await authorized_value(ctx, operation)
         text = "The change waits for confirmation." if result.pending_id else f"{name} can be used again."
-        return see_other(ctx, page_path("projects", name, "settings"), Toast(text))
+        return see_other(ctx, page_path("projects", name, "settings"), Toast(text, undo_id))
 
     return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
 
@@ -278,7 +287,7 @@ ROUTES = (
         max_body=MAX_FILE,
     ),
     form_route(f"{_PATH}/file", apply_file, "Replace the members, from the page.", ProjectFileForm, max_body=MAX_FILE),
-    form_route(f"{_PATH}/stop", stop_project, "Stop a project, from its page.", ProjectStopForm),
+    form_route(f"{_PATH}/stop", archive_project, "Archive a project, from its page.", ProjectStopForm),
     form_route(f"{_PATH}/restore", restore_project, "Let a project be used again, from its page.", ProjectStopForm),
     form_route(f"{_PATH}/delete", delete_project, "Delete a project, from its page.", ProjectDeletionForm),
 )

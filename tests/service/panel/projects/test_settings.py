@@ -10,8 +10,6 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.projects import lifecycle, lookup, members
 from aizen_hub.accounts.roles import limits
-from aizen_hub.authorization import checks
-from aizen_hub.rbac.decision import Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.store import tables
@@ -158,37 +156,47 @@ def test_a_project_is_archived_and_restored(panel: PanelService) -> None:
     content = words(panel.get("boss", PAGE))
     assert "boss archived it" in content
     assert ": over" in content
-    assert "boss archived this project" in words(panel.get("paul", "projects/churn"))
-    assert status(panel, "paul", PAGE) == 404
+    assert "AIZEN_ADMIN can restore it" in words(panel.get("paul", PAGE))
+    assert "boss archived this project" in words(panel.get("rita", "projects/churn"))
     for user in ("boss", "paul"):
         assert "projects/churn" not in panel.get(user, "projects")
         assert "1 archived" in words(panel.get(user, "projects"))
         assert "churn Archived" in words(panel.get(user, "projects?state=archived"))
         assert "projects/churn" in panel.get(user, "projects?state=all")
     post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
-    assert "archived this project" not in words(panel.get("paul", "projects/churn"))
+    assert "archived this project" not in words(panel.get("rita", "projects/churn"))
+    undo(panel, "boss", PAGE)
+    assert "boss archived this project" in words(panel.get("rita", "projects/churn"))
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
     post(panel, "boss", f"{PAGE}/stop", stop_reason="again")
     undo(panel, "boss", PAGE)
-    assert "archived this project" not in words(panel.get("paul", "projects/churn"))
+    assert "archived this project" not in words(panel.get("rita", "projects/churn"))
 
 
-@pytest.mark.proves("R78")
-def test_what_an_archived_project_still_shows(panel: PanelService) -> None:
-    session = panel.run(panel.driver.open("rita", "churn"))
-    assert panel.run(panel.driver.command(session, "list trainings")).status != 403
-    assert "every command in it is refused, also those that only read" in words(panel.get("boss", PAGE))
+@pytest.mark.proves("R78", "R60")
+def test_an_archived_project_can_be_read_by_its_members_and_not_changed(panel: PanelService) -> None:
+    session = panel.run(panel.driver.open("paul", "churn"))
+    preview = words(panel.get("boss", PAGE))
+    assert "An archived project can only be read" in preview
+    assert "those that run now (1) go on, to read" in preview
     post(panel, "boss", f"{PAGE}/stop", stop_reason="over")
-    assert panel.run(panel.driver.command(session, "list trainings")).status in (401, 403)
-    with panel.store.read() as tx:
-        decision = checks.decide_now(tx, Identity.user("paul"), "read:training", "churn")
-    assert decision.reason is Reason.LOCKED, "nor does its admin read"
-    for page in ("projects/churn", "projects/churn/matrix", "projects/churn/matrix/-/changes"):
-        assert "churn" in panel.get("boss", page)
-    own = words(panel.get("rita", "projects/churn"))
-    assert "boss archived this project" in own
-    assert "PROJECT_READER" in own
-    for page in ("matrix", "requests", "audit", "settings"):
-        assert status(panel, "paul", f"projects/churn/{page}") == 404
+    reason = "the project `churn` is archived and can only be read: over; AIZEN_ADMIN can restore it"
+    assert panel.run(panel.driver.command(session, "list trainings")).status not in (401, 403)
+    refused = panel.run(panel.driver.command(session, "start training t1"))
+    assert refused.status == 403
+    assert refused.json["decision"]["sentence"] == reason
+    assert refused.json["remedy"] == "ask AIZEN_ADMIN to restore it"
+    why = words(panel.get("paul", "why?do=start+training&in=churn"))
+    assert reason.replace("`", "").partition(":")[0].removeprefix("t") in why
+    assert "No role would help while churn is archived" in why
+    for page in ("", "/matrix", "/requests", "/audit", "/settings"):
+        assert status(panel, "paul", f"projects/churn{page}") == 200
+    settings = panel.get("paul", PAGE)
+    assert f"{PAGE}/file" not in settings
+    assert f"{PAGE}/delete" not in settings
+    timeline = words(panel.get("paul", "projects/churn/audit"))
+    assert "boss archived churn: over" in timeline
+    assert "Nothing is stopped" in words(panel.get("boss", "locks"))
     panel.sign_in_again("boss")
     post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
 
