@@ -9,12 +9,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aizen_hub.presets import PresetName, fill_settings
 from aizen_hub.secret_files import SecretFileError, read_password
+from aizen_hub.validation.web_address import check_address
 
 ENV_PREFIX = "AIZEN_"
+
+
+_Address = Annotated[str, AfterValidator(check_address)]
 
 
 class ConfigurationError(ValueError):
@@ -35,7 +39,7 @@ class ServiceSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9095
-    url: str | None = None
+    url: _Address | None = None
     managed: bool = True
     deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
@@ -49,8 +53,8 @@ class HubSettings(_Section):
     ``url`` is also the hub's ``subdomain_host``.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
-    api_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+/.*$")]
+    url: Annotated[_Address, Field(pattern=r"^https?://[^/\s]+/?$")]
+    api_url: Annotated[_Address, Field(pattern=r"^https?://[^/\s]+/.*$")]
     api_token_file: Path | None = None
     client_id: str = "service-aizen"
     base_url: Annotated[str, Field(pattern=r"^/(.*/)?$")] = "/"
@@ -74,7 +78,7 @@ class MetricsSettings(_Section):
 class CoreSettings(_Section):
     """The core: the platform that executes the commands that are not account commands."""
 
-    url: str
+    url: _Address
     audience: str | None = None
     credential_file: Path | None = None
     connect_seconds: Annotated[float, Field(gt=0, le=30)] = 2.0
@@ -110,7 +114,7 @@ class MailSettings(_Section):
 
 class AlertSettings(_Section):
     mail: MailSettings | None = None
-    webhook_url: str | None = None
+    webhook_url: _Address | None = None
     webhook_url_file: Path | None = None
     webhook_secret_file: Path | None = None
     # Sent alerts are forgotten after 30 days; a longer notice would be sent twice.

@@ -172,3 +172,21 @@ def test_a_password_file_needs_a_server_and_a_user_without_a_password(tmp_path: 
     (tmp_path / "aizen.yaml").write_text(f"database: {database}\ndatabase_password_file: x\n")
     with pytest.raises(ConfigurationError, match="needs a PostgreSQL `database` with a user"):
         Settings.load(tmp_path / "aizen.yaml", {})
+
+
+BROKEN_URL = "http:" + "//[x"
+
+
+@pytest.mark.proves("R1")
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"alerts": {"webhook_url": BROKEN_URL}},
+        {"core": {"url": BROKEN_URL}},
+        {"service": {"url": BROKEN_URL}},
+        {"hub": {"url": BROKEN_URL, "api_url": "http://127.0.0.1:8081/hub/api"}},
+    ],
+)
+def test_an_address_that_cannot_be_taken_apart_is_refused(tmp_path: Path, section: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"url`?.*write it as `https://host:port/path`"):
+        load(tmp_path, section)

@@ -9,7 +9,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
-from aizen_hub.validation.client_address import resolve_client_address
+from aizen_hub.validation.client_address import is_trusted_proxy, resolve_client_address
 
 TRUSTED = ("127.0.0.1", "::1", "10.0.0.1", "2001:DB8:0::5")
 
@@ -69,6 +69,30 @@ def test_the_address_seen_by_the_outermost_trusted_proxy(peer: str, forwarded: l
         settings = SimpleNamespace(service=SimpleNamespace(trusted_proxies=TRUSTED))
         hub: Any = SimpleNamespace(aizen_settings=settings)
         assert AizenAuthenticator.client_address(hub, SimpleNamespace(request=request)) == source
+
+
+NETWORKS = ("127.0.0.1", "10.1.2.0/24", "2001:db8:1::/64", "10.9.9.9/24", "0.0.0.0/0", "::/0", "10.0.0.0/33")
+
+
+@pytest.mark.proves("R121")
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "source"),
+    [
+        ("10.1.2.7", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:10.1.2.7", "198.51.100.1", "198.51.100.1"),
+        ("2001:db8:1::9", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "198.51.100.1, 10.1.2.255, 10.1.2.0", "198.51.100.1"),
+        ("10.1.3.0", "198.51.100.1", "10.1.3.0"),
+        ("10.1.1.255", "198.51.100.1", "10.1.1.255"),
+        ("2001:db8:2::9", "198.51.100.1", "2001:db8:2::9"),
+        # What is no network has no effect, and neither has what would trust everyone.
+        ("10.9.9.1", "198.51.100.1", "10.9.9.1"),
+        ("192.0.2.1", "198.51.100.1", "192.0.2.1"),
+    ],
+)
+def test_a_network_of_proxies(peer: str, forwarded: str, source: str) -> None:
+    assert resolve_client_address(peer, [forwarded], NETWORKS) == source
+    assert is_trusted_proxy(peer, NETWORKS) is (source != peer)
 
 
 def test_without_trusted_proxies_the_header_is_ignored() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from aizen_hub.cli.doctor.secret_settings import find_webhook_url
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
+from aizen_hub.validation.web_address import split_address
 
 
 def check_own_addresses(installation: Installation) -> Iterator[CheckResult]:
@@ -63,8 +64,8 @@ def check_other_addresses(installation: Installation) -> Iterator[CheckResult]:
     for key, url, content in urls:
         if url is None:
             continue
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = split_address(url)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             yield CheckResult.error(
                 "url",
                 in_settings(key),
@@ -109,7 +110,7 @@ def check_trusted_proxies(installation: Installation) -> Iterator[CheckResult]:
                 "trusted-proxies",
                 where,
                 f"`{entry[:50]}` {fault}",
-                "list the address of each proxy of yours, and no other",
+                "list the address of each proxy of yours, or a network in which nothing else is, such as 10.1.2.0/24",
             )
 
 
@@ -142,11 +143,11 @@ def _find_proxy_fault(entry: str) -> str | None:
         except ValueError:
             everyone = entry.strip() in ("*", "all")
             return "is no address" + (": it means everyone, who could then claim any address" if everyone else "")
-        return (
-            "means everyone, who could then claim any address; only addresses have an effect"
-            if network.prefixlen == 0
-            else "is a network, and has no effect: anything in it could claim any address"
-        )
+        if network.prefixlen == 0:
+            return "means everyone, who could then claim any address"
+        if str(network.network_address) != entry.partition("/")[0]:
+            return f"is an address within the network {network}, and has no effect"
+        return "is no network of proxies" if network.is_multicast else None
     return "is no address of a proxy" if address.is_unspecified or address.is_multicast else None
 
 

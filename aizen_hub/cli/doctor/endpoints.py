@@ -6,12 +6,12 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aizen_hub.cli.doctor.secret_settings import find_webhook_url
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import ConfigurationError, ProviderSettings, Settings
+from aizen_hub.validation.web_address import split_address
 
 _SECONDS = 3.0
 
@@ -34,10 +34,9 @@ def check_endpoints(installation: Installation) -> Iterator[CheckResult]:
         ("core.url", "the core", core.url if core else None),
         (webhook_key, "the webhook", webhook_url),
     ):
-        host = None if url is None else urlsplit(url).hostname
-        if url is not None and host:
-            parts = urlsplit(url)
-            yield _check_port(key, name, host, parts.port or (443 if parts.scheme == "https" else 80))
+        parts = None if url is None else split_address(url)
+        if parts is not None and parts.hostname:
+            yield _check_port(key, name, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def _check_identity_provider(provider: ProviderSettings, settings: Settings, folder: Path) -> CheckResult:

@@ -30,6 +30,7 @@ from aizen_hub.service.http.headers import Headers, joined_header
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from aizen_hub.tokens.opaque_token import constant_time_equals
 from aizen_hub.validation import strict_json
+from aizen_hub.validation.client_address import is_trusted_proxy
 
 FLOW_SECONDS = 600
 SESSION_SECONDS = 12 * 3600
@@ -145,7 +146,7 @@ class BrowserLogin:
         trusted_proxies: Collection[str],
     ) -> None:
         self._hub_api, self.hub_location = hub_api, hub_location
-        self._prefix, self._trusted_proxies = prefix, trusted_proxies
+        self._prefix, self._trusted_proxies = prefix, tuple(trusted_proxies)
         self.use_encryption(encryption)
 
     def use_encryption(self, encryption: KeyEncryption | None) -> None:
@@ -306,7 +307,7 @@ class BrowserLogin:
         """Return whether the browser uses TLS; a forwarded header counts only from a configured proxy (R121)."""
         if self.hub_location.https is not None:
             return self.hub_location.https
-        if (request.remote or "") not in self._trusted_proxies:
+        if not is_trusted_proxy(request.remote or "", self._trusted_proxies):
             return False  # the service itself does not serve TLS
         # Each proxy appends how it was reached, so the outermost is first. A client that forges the header only
         # changes the name of its own cookie.
