@@ -5,7 +5,7 @@ A person has a page of their own (`people.stopping`), since the hub ends more of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -33,6 +33,36 @@ DURATIONS = (
     ("", "Until restored", None),
 )
 Duration = Literal["1h", "1d", "7d", ""]
+
+
+async def show_lock_preview(
+    ctx: RequestContext,
+    template: str,
+    read: Callable[[Viewer], dict[str, Any]],
+    errors: FormErrors,
+    target: Callable[[Mapping[str, Any]], str],
+) -> RawResponse:
+    """Show what a lock ends or lifting it gives back, and record that it was read.
+
+    Parameters
+    ----------
+    target : callable
+        Returns what is locked, such as ``identity user:rita``, from the values of the page.
+    """
+    return await show_page(
+        ctx,
+        template,
+        read,
+        errors=errors,
+        status=422 if errors else 200,
+        audit_details=lambda values: {"details": {"query": "lock-preview", "target": target(values)}},
+    )
+
+
+def require_reason(reason: str) -> None:
+    """Raise FieldError for a change of a lock without a reason."""
+    if not reason.strip():
+        raise FieldError("reason", "say why; the reason is recorded in the audit")
 
 
 class IdentityStopForm(Form):
@@ -85,15 +115,8 @@ class StopPage:
                 "form": form or IdentityStopForm(xsrf="-"),
             }
 
-        return await show_page(
-            ctx,
-            "people/stop_identity.html",
-            read,
-            errors=errors,
-            status=422 if errors else 200,
-            audit_details=lambda values: {
-                "details": {"query": "lock-preview", "target": f"identity {values['identity']}"}
-            },
+        return await show_lock_preview(
+            ctx, "people/stop_identity.html", read, errors, lambda values: f"identity {values['identity']}"
         )
 
     async def stop(self, ctx: RequestContext) -> RawResponse:
@@ -115,8 +138,7 @@ class StopPage:
             return Toast(text, offer_undo(tx, f"stopped {identity.name}", [step]))
 
         async def change() -> RawResponse:
-            if not body.reason.strip():
-                raise FieldError("reason", "say why; the reason is recorded in the audit")
+            require_reason(body.reason)
             toast = await authorized_value(ctx, operation)
             return see_other(ctx, page_path(self._section, name), toast)
 

@@ -14,7 +14,8 @@ from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.api.change_response import id_param
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
+from aizen_hub.service.panel.form_errors import NO_ERRORS, FormErrors, show_errors
+from aizen_hub.service.panel.identity_stop import require_reason, show_lock_preview
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import PageQuery, Sort, read_page
 from aizen_hub.service.panel.rendering import see_other
@@ -38,7 +39,9 @@ class UnlockForm(Form):
 async def show_locks(ctx: RequestContext) -> RawResponse:
     def read(viewer: Viewer) -> dict[str, Any]:
         checks.require(viewer.tx, checks.endpoint_permission(viewer.tx, "locks"))
-        return {"page": read_page(viewer.tx, select(_l), SORTS, ctx.query)}
+        # An archived project is not stopped: its own page and the list of projects show it.
+        stops = select(_l).where(_l.c.target != LockTarget.ARCHIVE.value)
+        return {"page": read_page(viewer.tx, stops, SORTS, ctx.query)}
 
     return await show_page(ctx, "people/locks.html", read, audit_details=lambda _: {"details": {"query": "locks"}})
 
@@ -62,15 +65,8 @@ async def _show(ctx: RequestContext, form: UnlockForm | None = None, errors: For
             "form": form or UnlockForm(xsrf="-"),
         }
 
-    return await show_page(
-        ctx,
-        "people/lock.html",
-        read,
-        errors=errors,
-        status=422 if errors else 200,
-        audit_details=lambda values: {
-            "details": {"query": "lock-preview", "target": f"{values['lock'].target} {values['lock'].name}"}
-        },
+    return await show_lock_preview(
+        ctx, "people/lock.html", read, errors, lambda values: f"{values['lock'].target} {values['lock'].name}"
     )
 
 
@@ -91,8 +87,7 @@ async def remove_lock(ctx: RequestContext) -> RawResponse:
         locks.unlock_target(tx, LockTarget(row.target), row.name, reason=body.reason, ends=ends)
 
     async def change() -> RawResponse:
-        if not body.reason.strip():
-            raise FieldError("reason", "say why; the reason is recorded in the audit")
+        require_reason(body.reason)
         await authorized_value(ctx, operation)
         return see_other(ctx, "locks", "The stop has an end." if body.until else "The stop is lifted.")
 

@@ -18,7 +18,7 @@ from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormError
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.grant_sentences import name_some
 from aizen_hub.service.panel.identity_rows import locked_identities
-from aizen_hub.service.panel.identity_stop import DURATIONS
+from aizen_hub.service.panel.identity_stop import DURATIONS, require_reason
 from aizen_hub.service.panel.pages import authorized_value, form_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
@@ -190,8 +190,7 @@ async def stop_selection(ctx: RequestContext) -> RawResponse:
         return text, offer_undo(tx, f"stopped {names}", steps)
 
     async def change() -> RawResponse:
-        if not body.reason.strip():
-            raise FieldError("reason", "say why; the reason is recorded in the audit")
+        require_reason(body.reason)
         text, undo_id = await authorized_value(ctx, operation)
         return see_other(ctx, "people", Toast(text, undo_id))
 

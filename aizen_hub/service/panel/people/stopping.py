@@ -16,9 +16,9 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api.identities.user_stop import stop_user
 from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
+from aizen_hub.service.panel.form_errors import NO_ERRORS, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
-from aizen_hub.service.panel.identity_stop import DURATIONS, Duration
+from aizen_hub.service.panel.identity_stop import DURATIONS, Duration, require_reason
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.people import person_head
 from aizen_hub.service.panel.people.person import about_person
@@ -102,8 +102,7 @@ async def stop_now(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["name"], ctx.body
 
     async def change() -> RawResponse:
-        if not body.reason.strip():
-            raise FieldError("reason", "say why; the reason is recorded in the audit")
+        require_reason(body.reason)
         now = await ctx.within_deadline(ctx.authorized_read(lambda tx: tx.now))
         length = next(length for value, _, length in DURATIONS if value == body.duration)
         _, outcome = await stop_user(ctx, name, body.reason, None if length is None else now + length)
@@ -162,8 +161,7 @@ async def restore(ctx: RequestContext) -> RawResponse:
         locks.unlock_target(tx, LockTarget.IDENTITY, f"user:{person.name}", reason=body.reason)
 
     async def change() -> RawResponse:
-        if not body.reason.strip():
-            raise FieldError("reason", "say why; the reason is recorded in the audit")
+        require_reason(body.reason)
         await authorized_value(ctx, operation)
         return see_other(ctx, page_path("people", name), f"{name} can sign in again.")
 
