@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -146,6 +147,11 @@ def test_eight_projects_are_searched_and_the_last_used_is_first(enter: Callable[
     assert mona.page.locator(cards).count() == len(PROJECTS)
     check_hub_page(mona.page)
     assert mona.page.locator("[data-aizen-unavailable=fraud] a").get_attribute("href") == f"{PANEL}me/ask?project=fraud"
+    assert mona.page.locator("#aizen-find-text").count() == 0, "the script finds them as they are typed"
+    mona.page.goto("/hub/aizen/projects?q=speech")
+    assert mona.page.locator(cards).count() == 1
+    check_hub_page(mona.page)
+    mona.page.click("text=Show all projects")
     mona.page.fill("#aizen-search", "about sp")
     mona.page.locator("text=1 found").wait_for()
     mona.page.check("input[value=speech]")
@@ -162,6 +168,44 @@ def test_eight_projects_are_searched_and_the_last_used_is_first(enter: Callable[
     assert mona.page.inner_text("#aizen-default-project") == "In speech."
     assert mona.page.locator("#aizen-server-projects").count() == 0, "each project is beside its server"
     check_hub_page(mona.page)
+
+
+def test_eight_projects_are_searched_without_scripts(hub: HubHandle, chromium: Any) -> None:
+    context = chromium.new_context(base_url=hub.url, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto("/hub/login")
+        page.fill("#username_input", "mona")
+        page.fill("#password_input", hub.passwords["mona"])
+        page.click("#login_submit")
+        page.goto("/hub/spawn/mona/third")
+        assert page.locator("[data-aizen-card]").count() == len(PROJECTS)
+        page.fill("#aizen-find-text", "nothing like it")
+        page.click("button:has-text('Find')")
+        assert page.locator(".aizen-nothing-found").is_visible()
+        assert not page.locator("button:has-text('Start')").is_visible()
+        page.fill("#aizen-find-text", "About SP")
+        page.click("button:has-text('Find')")
+        assert "/hub/aizen/projects?q=About+SP&server=third" in page.url, "and no server was started"
+        assert page.locator("[data-aizen-card] strong").all_inner_texts() == ["speech"]
+        assert page.inner_text("#aizen-find-status").startswith("1 found.")
+        page.check("input[value=speech]")
+        page.click("button:has-text('Start')")
+        page.wait_for_url(re.compile(r"/(hub/spawn-pending|user)/mona/third"), timeout=START_MS)
+        project = page.locator("#aizen-server-projects li", has_text="third: In speech.")
+        for _ in range(START_MS // 500):
+            page.goto("/hub/home")
+            if project.count():
+                break
+            page.wait_for_timeout(500)
+        assert project.count() == 1
+        # It runs: the search leads to the page that says so.
+        page.goto("/hub/aizen/projects?q=vision&server=third")
+        assert "/hub/aizen/projects" not in page.url
+        page.goto("/hub/aizen/projects?q=vision&server=unknown-one")
+        assert "/hub/aizen/projects" not in page.url
+    finally:
+        context.close()
 
 
 def test_a_refused_start_leads_to_its_explanation(enter: Callable[..., BrowserUser]) -> None:

@@ -9,9 +9,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import url_escape_path, url_path_join
 from markupsafe import Markup
 
-from aizen_hub.api_models.sessions import SpawnLimit, SpawnOptionsResponse, SpawnProject, SpawnRole
+from aizen_hub.api_models.sessions import (
+    SpawnLimit,
+    SpawnOptionsResponse,
+    SpawnProject,
+    SpawnRole,
+    UnavailableSpawnProject,
+)
 from aizen_hub.hub.spawn.server_session import panel_path, selected_project
 from aizen_hub.hub.spawn.spawner_form import read_spawner_form, render_spawner_form
 from aizen_hub.problems import Problem
@@ -29,11 +36,16 @@ _LIMIT_TEXTS = {
 _templates = Environment(loader=PackageLoader("aizen_hub.hub"), autoescape=True, undefined=StrictUndefined)
 
 
-async def options_form(spawner: Any) -> str:
+async def options_form(spawner: Any, search: str = "") -> str:
     """Return the HTML of the options form; the value of ``c.Spawner.options_form``.
 
     Without anything to start it is the fields of a request for access; without a response of the service it says so.
     Neither has a field of a start, and the page shows no *Start* button.
+
+    Parameters
+    ----------
+    search : str
+        Show only the projects with this text in their name or description.
     """
     authenticator, user = spawner.authenticator, spawner.user.name
     try:
@@ -43,25 +55,47 @@ async def options_form(spawner: Any) -> str:
         return _render("options_form_unavailable.html")
     if not (options.projects or options.system_session):
         return request_fields(options, user)
-    own = [project for project in options.projects if project.roles]
-    others = [project for project in options.projects if not project.roles]
+    found = [project for project in options.projects if _is_found(project, search)]
+    unavailable = [project for project in options.unavailable if _is_found(project, search)]
+    own = [project for project in found if project.roles]
+    others = [project for project in found if not project.roles]
     last = _last_project(spawner)
     own.sort(key=lambda project: project.name != last)  # the service sorts by last use; a failed start counts too
     form = _render(
         "options_form.html",
         projects=[_to_card(project) for project in own],
         others=[_to_card(project) for project in others],
-        unavailable=options.unavailable,
+        unavailable=unavailable,
         system_session=options.system_session,
         notice=options.notice,
         chosen=_preselected([project.name for project in own], options.system_session, last),
         # Without a choice there is nothing to fill in: the page has only *Start*.
-        single=len(options.projects) + options.system_session == 1,
+        single=len(options.projects) + options.system_session == 1 and not search,
         searchable=len(options.projects) + len(options.unavailable) >= SEARCH_FROM,
         panel=panel_path(spawner),
+        search=search,
+        spawn_page=_spawn_page(spawner),
+        server=getattr(spawner, "name", ""),
+        next_url=_next_url(spawner),
     )
     # What the spawner renders is put in as it is, as the hub does.
     return form + Markup(await render_spawner_form(spawner))  # noqa: S704 - by the operator's spawner
+
+
+def _is_found(project: SpawnProject | UnavailableSpawnProject, text: str) -> bool:
+    """Return whether a project is found, as the script of the page finds it."""
+    return text.lower() in f"{project.name} {project.description or ''}".lower()
+
+
+def _spawn_page(spawner: Any) -> str:
+    path = url_path_join(spawner.hub.base_url, "spawn", url_escape_path(spawner.user.name))
+    return url_path_join(path, url_escape_path(spawner.name)) if getattr(spawner, "name", "") else path
+
+
+def _next_url(spawner: Any) -> str:
+    """Return where the user goes after the start, of the request that shows the page; the hub checks it then."""
+    handler = getattr(spawner, "handler", None)
+    return "" if handler is None else str(handler.get_query_argument("next", ""))
 
 
 def request_fields(

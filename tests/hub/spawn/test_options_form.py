@@ -38,6 +38,23 @@ async def test_a_search_from_eight_projects_on(number: int, searchable: bool) ->
     assert ('id="aizen-search"' in form) is searchable
 
 
+async def test_what_is_found_by_name_and_description() -> None:
+    projects = [project("churn", "R", description="Who leaves?"), project("vision", "R"), project("speech")]
+    projects += [project(f"p{number}", "R") for number in range(6)]
+    unavailable = [{"name": "old", "description": "Leaves of trees", "reason": "It is archived."}]
+    spawner = spawner_with({"projects": projects, "unavailable": unavailable})
+    form = await options_form(spawner, search="LEAVES")
+    assert re.findall(r'data-aizen-card="(\w+)', form) == ["churn", "old"]
+    assert "2 found" in form
+    assert 'href="/hub/spawn/rita"' in form
+    assert "<script>" not in form, "the field of the page is not that of the script"
+    assert " open>" in await options_form(spawner, search="speech"), "also among those without a role"
+    nothing = await options_form(spawner, search='<b>"')
+    assert 'class="aizen-nothing-found"' in nothing
+    assert "<b>" not in nothing
+    assert "<noscript>" in await options_form(spawner)
+
+
 async def test_the_last_choice_is_first_and_chosen() -> None:
     projects = [project("churn", "PROJECT_READER"), project("vision", "PROJECT_READER")]
     form = await options_form(spawner_with({"projects": projects}, last="vision"))
