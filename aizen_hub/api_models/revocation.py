@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
+from aizen_hub.api_models.hub_tokens import TokenId
 from aizen_hub.api_models.schema import CompleteResponse, Name, Schema
 
 HUB_USER_EXISTS = "hub-user-exists"
@@ -26,7 +25,7 @@ class RevocationRequest(Schema):
     """
 
     user: Name
-    token_id: Annotated[str | None, Field(pattern=r"^a[0-9]{1,18}$")] = None
+    token_id: TokenId | None = None
     delete: bool = False
     sign_out: int | None = None
 

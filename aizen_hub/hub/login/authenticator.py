@@ -42,8 +42,7 @@ from aizen_hub.hub.panel_outage import PanelOutageHandler
 from aizen_hub.hub.panel_redirect import PanelRedirectHandler
 from aizen_hub.hub.registration_guard import registration_guards
 from aizen_hub.hub.scope_guard import SERVICE_NAME
-from aizen_hub.hub.spawn.handlers import spawn_handlers
-from aizen_hub.hub.spawn.revocation_handler import RevocationHandler
+from aizen_hub.hub.spawn.handlers import spawn_handlers, token_handlers
 from aizen_hub.hub.spawn.server_monitor import ServerMonitor
 from aizen_hub.hub.spawn.server_session import SessionManager
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret
@@ -134,17 +133,11 @@ class AizenAuthenticator(Authenticator):
         self._monitor = ServerMonitor(app, self)
         self._monitor.start()
         self._sign_outs = SignOutProcessor(app, self._monitor)
-        revocation_options = {
-            "app": app,
-            "secret_path": self.aizen_settings.hub_secret_path,
-            "monitor": self._monitor,
-            "sign_outs": self._sign_outs,
-        }
         # First, because the base class lists a login page of its own.
         handlers = [
             (r"/login", LoginPageHandler),
             *super().get_handlers(app),
-            (r"/api/aizen/revoke", RevocationHandler, revocation_options),
+            *token_handlers(app, self.aizen_settings.hub_secret_path, self._monitor, self._sign_outs),
             reading_handler(self.aizen_settings, self.providers, self.service),
             (r"/error/(\d+)", PanelOutageHandler, {"service": SERVICE_NAME}),
             (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.~%+,:=@-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),

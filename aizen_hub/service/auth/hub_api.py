@@ -14,6 +14,7 @@ from aizen_hub.api_models.directory_reading import (
     DirectoryReadingRequest,
     DirectoryReadingResponse,
 )
+from aizen_hub.api_models.hub_tokens import HubTokensRequest, HubTokensResponse
 from aizen_hub.api_models.revocation import RevocationRequest, RevocationResponse
 from aizen_hub.problems import NotAuthenticated, NotFound, Problem, Unavailable
 from aizen_hub.tokens.opaque_token import hash_credential
@@ -23,6 +24,7 @@ MAX_RESPONSE_BYTES = 4 << 20
 _MAX_CONNECTIONS = 32
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _READ_SECONDS = 20.0  # less than the lease of an operation
+_LIST_SECONDS = 2.0  # the page is shown without them
 _REVOKE_SECONDS = 30.0  # the hub stops servers before it answers
 
 
@@ -129,15 +131,34 @@ class HubApiClient:
         result = RevocationResponse.model_validate(response)
         return {"tokens": result.tokens, "servers": result.servers}
 
-    async def revoke_token(self, user: HubUser, secret: str) -> None:
-        """Have the hub delete the one token by which a user was identified.
+    async def revoke_token(self, name: str, token_id: str, secret: str) -> bool:
+        """Have the hub delete one token of a user; return whether there was one.
 
         Raises
         ------
         Unavailable
         """
-        body = RevocationRequest(user=user.name, token_id=user.token_id).model_dump_json(exclude_defaults=True)
-        await self._post_revocation(body, secret)
+        body = RevocationRequest(user=name, token_id=token_id).model_dump_json(exclude_defaults=True)
+        response = await self._post_revocation(body, secret)
+        return isinstance(response, dict) and RevocationResponse.model_validate(response).tokens > 0
+
+    async def list_tokens(self, name: str, secret: str) -> HubTokensResponse:
+        """Return what the hub tells of the tokens of a user that belong to no browser.
+
+        Raises
+        ------
+        Unavailable
+            Also where the hub takes longer than a page may wait.
+        """
+        body = HubTokensRequest(user=name).model_dump_json()
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        try:
+            response = await self._request("POST", "/aizen/tokens", body, headers, "user", _LIST_SECONDS)
+        except NotFound:
+            return HubTokensResponse()
+        except NotAuthenticated:
+            raise Unavailable("the hub has a different hub secret than this service") from None
+        return HubTokensResponse.model_validate(response)
 
     async def read_people(
         self, provider: str, people: Sequence[DirectoryPerson], secret: str

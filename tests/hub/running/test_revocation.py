@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -68,6 +69,35 @@ class TestRevocation:
             assert page.status == 401, page.text
         assert boss.api("POST", self.PATH, {"user": "boss"}).status == 401
         assert boss.api("GET", "/hub/api/user").status == 200
+
+    @pytest.mark.proves("R98")
+    def test_tokens_are_listed_without_their_value_and_one_is_ended(
+        self, hub: HubHandle, browser: Callable[..., Browser], secret: str
+    ) -> None:
+        maker = browser("maker")
+        tokens = [create_hub_token(maker), create_hub_token(maker)]
+
+        def listed(name: str, by: str | None = secret) -> HtmlPage:
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {by}"}
+            body = json.dumps({"user": name}).encode()
+            return Browser(hub.url).request("POST", "/hub/api/aizen/tokens", body, headers)
+
+        page = listed("maker")
+        assert page.status == 200, page.text
+        own = [token for token in page.json()["tokens"] if token["note"].startswith("test")]
+        assert len(own) >= 2
+        assert all(token["created"].endswith("+00:00") and token["expires"] for token in own)
+        assert not any(token in page.text for token in tokens)
+        # The newest first; another user's request does not reach it.
+        assert self._post(hub, secret, json.dumps({"user": "boss", "token_id": own[0]["id"]}).encode()).status == 200
+        assert request_with_token(hub, tokens[1], "GET", "/hub/api/user").status == 200
+        ended = self._post(hub, secret, json.dumps({"user": "maker", "token_id": own[0]["id"]}).encode())
+        assert ended.json()["tokens"] == 1
+        assert request_with_token(hub, tokens[1], "GET", "/hub/api/user").status == 403
+        assert request_with_token(hub, tokens[0], "GET", "/hub/api/user").status == 200
+        assert own[0]["id"] not in [token["id"] for token in listed("maker").json()["tokens"]]
+        assert listed("not-there").status == 404
+        assert listed("maker", tokens[0]).status == listed("maker", None).status == 401
 
     @pytest.mark.parametrize(
         ("body", "status"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,29 @@ class _Token(RequestHandler):
         self.write({"access_token": self.settings["codes"].pop(form["code"])})
 
 
+class _UserTokens(RequestHandler):
+    """The endpoints of the hub's authenticator that list and end the tokens of a user, with the hub secret."""
+
+    def post(self) -> None:
+        hub, body = self.settings["hub"], json.loads(self.request.body)
+        hub.secrets.add(self.request.headers["Authorization"])
+        listed = hub.user_tokens.get(body["user"], [])
+        if hub.is_away:
+            self.set_status(503)
+        elif self.request.path.endswith("/tokens"):
+            self.write({"tokens": listed, "more": hub.has_more})
+        else:
+            hub.user_tokens[body["user"]] = kept = [token for token in listed if token["id"] != body["token_id"]]
+            self.write({"tokens": len(listed) - len(kept)})
+
+
 class FakeHub:
+    """Attributes set by tests: the tokens that it lists for each user, whether there are more, whether it is away."""
+
     def __init__(self) -> None:
+        self.user_tokens: dict[str, list[dict[str, Any]]] = {}
+        self.has_more = self.is_away = False
+        self.secrets: set[str] = set()
         self.tokens: dict[str, str] = {}
         self.codes: dict[str, str] = {}
         self.requests: list[dict[str, str]] = []
@@ -55,7 +77,12 @@ class FakeHub:
         self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/hub/api"
         self.server = HTTPServer(
             Application(
-                [("/hub/api/user", _User), ("/hub/api/oauth2/token", _Token)],
+                [
+                    ("/hub/api/user", _User),
+                    ("/hub/api/oauth2/token", _Token),
+                    ("/hub/api/aizen/(?:tokens|revoke)", _UserTokens),
+                ],
+                hub=self,
                 tokens=self.tokens,
                 codes=self.codes,
                 requests=self.requests,

@@ -28,7 +28,8 @@ async def sign_out(ctx: RequestContext) -> JsonResponse:
         raise Unavailable("this service has no hub secret, so it cannot sign out at the hub")
     token = ctx.headers["Authorization"].partition(" ")[2]
     await ctx.authorized_write(lambda tx, _: _record(tx))
-    await service.hub_api.revoke_token(await service.hub_api.user_of_token(token), service.hub_secret)
+    user = await service.hub_api.user_of_token(token)
+    await service.hub_api.revoke_token(user.name, user.token_id, service.hub_secret)
     return JsonResponse(None, 204)
 
 

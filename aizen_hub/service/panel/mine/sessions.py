@@ -12,6 +12,7 @@ from aizen_hub.accounts.sessions.token_revocation import RevocationTarget, revok
 from aizen_hub.api_models.schema import Name
 from aizen_hub.service.http.form import EmptyForm, Form
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.mine.hub_tokens import read_own_tokens
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer
@@ -48,7 +49,9 @@ async def show_sessions(ctx: RequestContext) -> RawResponse:
             ).all(),
         }
 
-    return await show_page(ctx, "mine/sessions.html", read)
+    # Before the store is read, so that no transaction waits for the hub.
+    tokens = await read_own_tokens(ctx)
+    return await show_page(ctx, "mine/sessions.html", read, hub_tokens=tokens)
 
 
 def own_sessions(viewer: Viewer) -> Sequence[Any]:
