@@ -46,6 +46,7 @@ class AizenKubeSpawner(KubeSpawner):
     operator.
     """
 
+    namespace: str  # of KubeSpawner, and of the last start
     project_namespace_template = Unicode(
         "",
         help="The namespace of the servers of a project, such as `aizen-{project}`, which has to exist with the rights "
@@ -56,7 +57,7 @@ class AizenKubeSpawner(KubeSpawner):
         super().__init__(*args, **kwargs)
         if self.project_namespace_template and self.enable_user_namespaces:
             raise TraitError("`project_namespace_template` and `enable_user_namespaces` exclude each other")
-        # The state of the last start replaces the configured value.
+        # A start, and the state of the last one, replaces the configured value.
         self._namespace_without_project = self.namespace
 
     @validate("project_namespace_template")
