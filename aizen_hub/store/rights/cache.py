@@ -170,13 +170,15 @@ class RightsCache:
 class TransactionRights:
     """Rights as a write transaction sees them, including its own changes.
 
-    Nothing compiled here is shared, since the transaction may be rolled back.
+    Until its first change it sees what every transaction of its revision sees, since it holds the lock of the revision:
+    so it uses the cache as they do. Nothing that is compiled later is shared, since it may be rolled back.
     """
 
     def __init__(self, cache: RightsCache, conn: Connection, revision: int) -> None:
         self._cache = cache
         self._conn = conn
         self._base_revision = revision
+        self._is_unchanged = True
         self._changed_names: set[str] = set()
         self._all_changed = False
         self._compiled: dict[Identity, CompiledRights] = {}
@@ -184,6 +186,7 @@ class TransactionRights:
 
     def invalidate(self, changed: Iterable[str]) -> None:
         """Apply a change that this transaction made."""
+        self._is_unchanged = False
         for changed_name in changed:
             names = affected_names(changed_name)
             if names is None:
@@ -200,6 +203,8 @@ class TransactionRights:
         """Return all roles; ``recompile`` if there are changes that are not recorded yet."""
         if recompile:
             return self._cache.loader.roles(self._conn)
+        if self._is_unchanged:
+            return self._cache.roles(self._conn, self._base_revision)
         if self._roles is None:
             shared = self._cache.cached_roles(self._base_revision)
             changed = self._all_changed or self._has_changed_roles()
@@ -208,6 +213,8 @@ class TransactionRights:
 
     def rights(self, identity: Identity, *, recompile: bool) -> Rights:
         """Return the rights of ``identity``; ``recompile`` if there are changes that are not recorded yet."""
+        if self._is_unchanged and not recompile:
+            return self._cache.rights(self._conn, self._base_revision, identity)
         compiled = None if recompile else self._cached(identity)
         if compiled is None:
             compiled = self._cache.loader.compile(

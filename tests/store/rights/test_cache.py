@@ -221,6 +221,19 @@ def test_only_the_transaction_itself_sees_its_uncommitted_changes(populated_stor
         assert "TRAINER" not in tx.roles
 
 
+def test_a_write_transaction_uses_the_cache_until_its_first_change(populated_store: Store) -> None:
+    with populated_store.write(TESTER) as tx:
+        assert not is_allowed(tx, ALICE)
+    with populated_store.read() as after, count_statements(populated_store) as executed:
+        assert not is_allowed(after, ALICE)
+    assert executed == [], "a renewal compiles rights for the decisions after it"
+    with pytest.raises(ZeroDivisionError), populated_store.write(TESTER) as tx:  # noqa: PT012
+        store_rows.insert_assignment(tx, "PROJECT_EXECUTOR", "p1", BOB)
+        assert is_allowed(tx, BOB)
+        raise ZeroDivisionError
+    assert not populated_store.cache.has_entry(BOB)
+
+
 def test_tables_without_rights_cause_no_recompilation(populated_store: Store) -> None:
     with populated_store.write(TESTER) as tx:
         is_allowed(tx, ALICE)
