@@ -34,6 +34,7 @@ PAGES = {
         "people?role=AIZEN_ADMIN",
         "people?role=none",
         "people?role=PROJECT_ADMIN&project=p7",
+        "system/unused",
         "people/-/new",
         "people/-/import",
         "people/{member}",

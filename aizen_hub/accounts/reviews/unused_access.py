@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def summarize_unused(tx: ReadTransaction, limit: int = 20) -> UnusedAccess:
 
 
 def find_unused_roles(
-    tx: ReadTransaction, scopes: Collection[str] | None = None, *, limit: int = 100
+    tx: ReadTransaction, scopes: Collection[str] | None = None, *, limit: int = 100, after: int = 0
 ) -> tuple[UnusedRole, ...]:
     """Return unused roles in the order in which they were given, at most ``limit``.
 
@@ -83,20 +84,36 @@ def find_unused_roles(
     ----------
     scopes : collection of str, optional
         Only those in these scopes.
+    after : int
+        Only assignments with a greater id: the last one of the page before.
     """
     query = select(_a, _u.c.last_used).select_from(_with_uses()).where(*_is_unused(tx.now))
     if scopes is not None:
         query = query.where(_a.c.scope.in_(sorted(scopes)))
+    if after:
+        query = query.where(_a.c.id > after)
     return tuple(
         UnusedRole(row.id, row.role, row.scope, row.identity, row.granted_by, row.granted, row.last_used)
         for row in tx.conn.execute(query.order_by(_a.c.id).limit(limit))
     )
 
 
-def find_dormant_accounts(tx: ReadTransaction, limit: int = 100) -> tuple[DormantAccount, ...]:
-    """Return dormant users, then dormant service accounts, each by name, at most ``limit``."""
+def find_dormant_accounts(
+    tx: ReadTransaction, limit: int = 100, *, after: Identity | None = None
+) -> tuple[DormantAccount, ...]:
+    """Return dormant users, then dormant service accounts, each by name, at most ``limit``.
+
+    Parameters
+    ----------
+    after : Identity, optional
+        The last one of the page before.
+    """
     accounts: list[DormantAccount] = []
     for kind, query in _dormant_queries(tx.now):
+        if after is not None and after.kind is IdentityKind.SERVICE_ACCOUNT and kind != after.kind:
+            continue
+        if after is not None and kind == after.kind:
+            query = query.where(query.selected_columns.name > after.name)
         rows = tx.conn.execute(query.limit(limit - len(accounts)))
         accounts += (DormantAccount(f"{kind}:{row.name}", row.created, row.last_used) for row in rows)
     return tuple(accounts)

@@ -101,6 +101,7 @@ HELP: Mapping[str, str] = {
     "policy": "docs/policy-files.html",
     "system": "docs/how-to/monitoring.html",
     "system/review": "docs/access-reviews.html",
+    "system/unused": "docs/access-reviews.html",
 }
 """The page of the documentation that explains a page and those below it, by its path."""
 

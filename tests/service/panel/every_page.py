@@ -82,6 +82,7 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "/system": (("system", "boss"),),
     "/system/sessions": (("system/sessions", "boss"),),
+    "/system/unused": (("system/unused", "boss"),),
     "/system/keys/{purpose}": (("system/keys/role", "boss"),),
     "/directory": (("directory?provider=lab&groups=crew-of-lab", "boss"),),
     "/directory/rules/{rule}": (("directory/rules/{rule}", "boss"),),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from aizen_hub.service.panel.system import directory, directory_reading, keys, overview, policy, sessions
+from aizen_hub.service.panel.system import directory, directory_reading, keys, overview, policy, sessions, unused
 
 ROUTES = (
     *overview.ROUTES,
     *sessions.ROUTES,
+    *unused.ROUTES,
     *keys.ROUTES,
     *directory.ROUTES,
     *directory_reading.ROUTES,
