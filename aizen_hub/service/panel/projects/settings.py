@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import select
-
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.projects import lifecycle, members, profile
@@ -17,6 +15,7 @@ from aizen_hub.accounts.roles.bulk_grants import all_assignments, former_of
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result
+from aizen_hub.jobs.limit_use import read_set_limits
 from aizen_hub.problems import BadInput, Conflict, Escalation, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -36,7 +35,6 @@ from aizen_hub.service.panel.typed_identities import read_identities
 from aizen_hub.service.panel.undo import offer_undo
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store import tables
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 MAX_FILE = 1 << 20
@@ -81,7 +79,7 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
     def read(viewer: Viewer) -> dict[str, Any]:
         tx, project = viewer.tx, require_readable(viewer, name)
         may_alter = viewer.may_run("alter_project", name)
-        rows = _set_limits(tx, name)
+        rows = read_set_limits(tx, name, _MAX_LIMITS + 1)
         return {
             **read_head(viewer, project, "settings"),
             "may_alter": may_alter,
@@ -99,12 +97,6 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
 
     values: dict[str, Any] = {"typed_limit": None, "typed_config": None, "effects": None, **typed}
     return await show_page(ctx, "projects/settings.html", read, errors=errors, status=status, **values)
-
-
-def _set_limits(tx: ReadTransaction, project: str) -> list[Any]:
-    table = tables.scope_limits
-    query = select(table).where(table.c.scope == project).order_by(table.c.identity, table.c.kind)
-    return list(tx.conn.execute(query.limit(_MAX_LIMITS + 1)).all())
 
 
 def _config_text(tx: ReadTransaction, project: str) -> str:

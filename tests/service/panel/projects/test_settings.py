@@ -10,8 +10,10 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.projects import lifecycle, lookup, members
 from aizen_hub.accounts.roles import limits
+from aizen_hub.jobs import quota
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
+from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.store import tables
 from tests.fixtures.panel import PanelService
 from tests.service.panel.projects.objects import location, post, roles_of, seed, status, undo, words
@@ -74,6 +76,13 @@ def test_a_limit_is_set_and_removed(panel: PanelService) -> None:
     with panel.store.read() as tx:
         assert limits.limits_of(tx, rita, "churn")[LimitKind.JOBS].value == 3
     assert "Remove the jobs limit of rita" in panel.get("boss", PAGE)
+    start = {"project": "churn", "session": None, "command": "start training weekly", "key": "weekly"}
+    with panel.store.write(SERVICE_ACTOR) as tx:
+        quota.start_job(tx, decision_id="a-job-of-rita", identity=rita, **start)
+    assert "jobs 3 1 of 3" in words(panel.get("boss", PAGE))
+    with panel.store.write(SERVICE_ACTOR) as tx:
+        quota.end_job(tx, "a-job-of-rita", "success")
+    assert "jobs 3 0 of 3" in words(panel.get("boss", PAGE))
     post(panel, "boss", f"{PAGE}/limit", holder="user:rita", kind="jobs", value="")
     with panel.store.read() as tx:
         assert LimitKind.JOBS not in limits.limits_of(tx, rita, "churn")
