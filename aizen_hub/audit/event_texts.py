@@ -195,6 +195,13 @@ EVENT_VARIANTS: Mapping[str, tuple[EventVariant, ...]] = {
         EventVariant(
             "mapped", True, EventText(_C, "plus", "{target} got {role} in {scope} by a mapping rule[ until {until}]")
         ),
+        EventVariant(
+            "changed",
+            True,
+            EventText(
+                _C, "clock", "{actor} changed the end of {role} for {target} in {scope} from {former-until} to {until}"
+            ),
+        ),
     ),
     "limit.set": (
         EventVariant(

@@ -22,7 +22,7 @@ _FIELD = re.compile(r"\{([a-z-]+)\}")
 _MAX_PLAIN, _MAX_NAME = 200, 300
 _IDENTITIES = frozenset({"actor", "target", "identity", "member", "asked-by", "by", "subject"})
 _NAMED_IDENTITIES = {"user": "user", "group": "group", "account": "service-account"}
-_TIMES = frozenset({"until", "from", "ends", "deadline"})
+_TIMES = frozenset({"until", "from", "ends", "deadline", "former-until"})
 _SERVICE = "service-account:aizen-hub"
 _ACTORS = {_SERVICE: None, "service-account:operator": "an operator"}
 """Who acts on the operator's channel, in words; None: the service itself."""
@@ -205,6 +205,8 @@ def _values(record: Mapping[str, Any]) -> dict[str, Any]:
         values["target"] = None
     if isinstance(values.get("catalog"), Mapping):
         values["catalog"] = f"{values['catalog'].get('name')} {values['catalog'].get('version')}"
+    if values.get("changed") is True:
+        values |= {name: values.get(name) or "no end" for name in ("former-until", "until")}
     for name in ("value", "before"):
         if "limit" in values and isinstance(values.get(name), (int, float)):
             values[name] = describe_limit(values[name], str(values["limit"]))

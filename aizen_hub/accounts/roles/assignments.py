@@ -221,11 +221,25 @@ def write_assignment(
         payload["creator"] = creator
     tx.record_change("grant", payload, [str(grantee)])
     _update_project_version(tx, scope)
-    tx.audit("role.granted", project=project_of(scope), target=str(grantee), details=payload)
-    assignment_alerts.alert_of_grant(tx, role, scope, grantee, reason, interval.ends)
     before = None if row is None else Interval(row.starts, row.ends)
+    details = {**payload, **former_times(before, interval)}
+    tx.audit("role.granted", project=project_of(scope), target=str(grantee), details=details)
+    assignment_alerts.alert_of_grant(tx, role, scope, grantee, reason, interval.ends)
     request_settlement.settle_granted_requests(tx, role, scope, grantee, interval, before)
     return True
+
+
+def former_times(before: Interval | None, interval: Interval) -> dict[str, str | bool | None]:
+    """Return what the audit tells of the times that an assignment had before; nothing of a new one."""
+    if before is None or before == interval:
+        return {}
+    old, new = interval_to_json(before), interval_to_json(interval)
+    former: dict[str, str | bool | None] = {
+        f"former-{name}": value for name, value in old.items() if value != new[name]
+    }
+    if "former-until" in former:
+        former["changed"] = True
+    return former
 
 
 def delete_assignment(tx: WriteTransaction, role: str, scope: str, holder: Identity, *, reason: str = "") -> bool:

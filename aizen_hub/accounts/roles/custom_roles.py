@@ -133,8 +133,20 @@ def update_role(
     tx.conn.execute(update(_r).where(_r.c.id == row.id).values(version=tx.state.revision + 1, **values))
     wrote = change_records.change_payload(change_records.row_updated(_r, row.name, values))
     tx.record_change("role", {"role": row.name, "did": "alter", **wrote}, [f"role:{row.name}"])
-    tx.audit("role.changed", details={"role": row.name, **values})
+    tx.audit("role.changed", details={"role": row.name, **values, **_former_content(row, values)})
     return message_result(f"changed role {row.name}", role=row.name, version=tx.revision)
+
+
+def _former_content(row: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit tells of the content that a role had before, where it differs."""
+    former = {
+        f"former-{name}": getattr(row, name)
+        for name in ("limits", "description", "category")
+        if name in values and getattr(row, name) != values[name]
+    }
+    added = [name for name in values["permissions"] if name not in row.permissions]
+    removed = [name for name in row.permissions if name not in values["permissions"]]
+    return {**former, **{name: listed for name, listed in (("added", added), ("removed", removed)) if listed}}
 
 
 def clone_role(tx: WriteTransaction, name: str, new_name: str) -> Result:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from aizen_hub.accounts.roles import assignment_alerts, request_settlement
-from aizen_hub.accounts.roles.assignments import interval_to_json
+from aizen_hub.accounts.roles.assignments import former_times, interval_to_json
 from aizen_hub.rbac.assignment import ALWAYS, Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM, project_of
@@ -197,12 +197,12 @@ def _settle_grants(tx: WriteTransaction, operation_id: str, granted: Sequence[An
             "identity": row.identity,
             "reason": row.reason,
             **interval_to_json(interval),
+            **former_times(earlier := None if old is None else Interval(old.starts, old.ends), interval),
             "operation": operation_id,
         }
         tx.audit("role.granted", project=project_of(row.scope), target=row.identity, details=payload)
         assignment_alerts.alert_of_grant(tx, row.role, row.scope, grantee, row.reason, row.ends)
         if any_request:
-            earlier = None if old is None else Interval(old.starts, old.ends)
             request_settlement.settle_granted_requests(tx, row.role, row.scope, grantee, interval, earlier)
 
 

@@ -15,6 +15,7 @@ from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.api_models.schema import Schema
 from aizen_hub.audit.archive.manifest import archived_until
 from aizen_hub.audit.checkpoints.heads import chain_heads
+from aizen_hub.audit.differences import find_differences
 from aizen_hub.audit.event_texts import EventKind
 from aizen_hub.audit.export import COLUMNS, csv_cell
 from aizen_hub.audit.search import AuditFilter, search_newest
@@ -227,6 +228,7 @@ def _read_record(
         "record": record,
         "event": describe(record),
         "fields": _fields(record),
+        "differences": find_differences(record),
         "recorded_project": record.get("project"),
     }
 

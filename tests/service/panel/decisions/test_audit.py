@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.audit import timeline_search
 from aizen_hub.audit.search import AuditFilter, search_newest
-from aizen_hub.rbac.assignment import LockTarget
+from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.panel.decisions import audit
 from aizen_hub.store.transaction import WriteTransaction
@@ -108,6 +109,20 @@ def test_one_event_has_all_its_fields(panel: PanelService) -> None:
     assert "lost laptop" in words
     refused = panel.run(panel.window("ada").get(f"audit?id={record['id']}"))
     assert refused.status == 404, "this event is of no project of ada's"
+
+
+def test_what_was_before_stands_beside_what_is_after(panel: PanelService) -> None:
+    rob = Identity.user("rob")
+    ends = datetime(2031, 1, 31, tzinfo=UTC)
+    for interval in (Interval(ends=ends), Interval()):
+        panel.write(
+            "boss", lambda tx, to=interval: assignments.write_assignment(tx, "PROJECT_READER", "p1", rob, interval=to)
+        )
+    with panel.store.read() as tx:
+        (record, *_) = search_newest(tx.conn, AuditFilter(event="role.granted"), 1)
+    words = main_of(panel.get("boss", f"audit?id={record['id']}"))
+    assert "boss changed the end of PROJECT_READER for rob in p1 from 2031-01-31 00:00 UTC to no end" in words
+    assert "What Before After End 2031-01-31 00:00 UTC none" in words
 
 
 def test_every_event_has_a_page(panel: PanelService) -> None:
