@@ -74,6 +74,7 @@ class TestRevocation:
     def test_tokens_are_listed_without_their_value_and_one_is_ended(
         self, hub: HubHandle, browser: Callable[..., Browser], secret: str
     ) -> None:
+        browser("boss")
         maker = browser("maker")
         tokens = [create_hub_token(maker), create_hub_token(maker)]
 
