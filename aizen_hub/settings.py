@@ -6,23 +6,28 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aizen_hub.presets import PresetName, fill_settings
-from aizen_hub.secret_files import SecretFileError, read_password
+from aizen_hub.secret_files import read_password
+from aizen_hub.settings_source import (
+    ENV_PREFIX as ENV_PREFIX,
+)
+from aizen_hub.settings_source import (
+    ConfigurationError as ConfigurationError,
+)
+from aizen_hub.settings_source import (
+    is_postgres,
+    parse_override,
+    read_yaml,
+    set_override,
+    with_password,
+)
 from aizen_hub.validation.web_address import check_address
 
-ENV_PREFIX = "AIZEN_"
-
-
 _Address = Annotated[str, AfterValidator(check_address)]
-
-
-class ConfigurationError(ValueError):
-    """The configuration is invalid; the message names the file, the key and the remedy (R1)."""
 
 
 class _Section(BaseModel):
@@ -190,6 +195,8 @@ class Settings(_Section):
     hub_secret_file: Path | None = None
     key_encryption_file: Path | None = None
     checkpoint_file: Path | None = None
+    checkpoint_database: str | None = None
+    checkpoint_database_password_file: Path | None = None
     checkpoint_grace_seconds: Annotated[int, Field(ge=60, le=86_400)] = 300
     group_max_age_seconds: Annotated[int, Field(ge=60)] = 900
     confirm_protected: bool = True
@@ -222,13 +229,31 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _check_database_password(self) -> Settings:
-        if self.database_password_file is not None:
-            parts = urlsplit(self.database or "")
-            if self.uses_sqlite or not parts.username or parts.password is not None:
+        for key in ("database", "checkpoint_database"):
+            if getattr(self, f"{key}_password_file") is None:
+                continue
+            parts = urlsplit(getattr(self, key) or "")
+            if not is_postgres(parts.scheme) or not parts.username or parts.password is not None:
                 raise ValueError(
-                    "`database_password_file` needs a PostgreSQL `database` with a user and without a password: "
+                    f"`{key}_password_file` needs a PostgreSQL `{key}` with a user and without a password: "
                     "postgresql://user@host/name"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_checkpoint_database(self) -> Settings:
+        if self.checkpoint_database is None:
+            return self
+        parts = urlsplit(self.checkpoint_database)
+        if not is_postgres(parts.scheme) or not parts.username:
+            raise ValueError(
+                "`checkpoint_database` must be a PostgreSQL database and a role of its own: postgresql://role@host/name"
+            )
+        if parts.username == urlsplit(self.database or "").username:
+            raise ValueError(
+                "`checkpoint_database` must name another role than `database`: who can write both can replace the"
+                " audit together with what proves its end; see deploy/postgresql"
+            )
         return self
 
     @property
@@ -246,14 +271,7 @@ class Settings(_Section):
             That file cannot be used.
         """
         url = self.database or f"sqlite:///{(self.data_dir / 'aizen.sqlite').absolute()}"
-        if self.database_password_file is None:
-            return url
-        try:
-            password = quote(read_password(self.database_password_file), safe="")
-        except SecretFileError as error:
-            raise ConfigurationError(f"`database_password_file`: {error}") from None
-        parts = urlsplit(url)
-        return parts._replace(netloc=f"{parts.username}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
+        return with_password(url, "database_password_file", self.database_password_file)
 
     @property
     def uses_sqlite(self) -> bool:
@@ -280,7 +298,20 @@ class Settings(_Section):
         return self.key_encryption_file or self.data_dir / "key-encryption-key"
 
     @property
+    def checkpoint_database_url(self) -> str | None:
+        """The URL of the database with the checkpoints, with its password; None where they are in a file.
+
+        Raises
+        ------
+        ConfigurationError
+            Its password file cannot be used.
+        """
+        url, file = self.checkpoint_database, self.checkpoint_database_password_file
+        return None if url is None else with_password(url, "checkpoint_database_password_file", file)
+
+    @property
     def checkpoint_path(self) -> Path:
+        """The file with the checkpoints, where ``checkpoint_database`` is not set."""
         return self.checkpoint_file or self.data_dir / "audit-checkpoints.jsonl"
 
     @classmethod
@@ -297,13 +328,13 @@ class Settings(_Section):
             The file is missing or not YAML, a key is unknown, or a value is invalid.
         """
         path = Path(path)
-        data = _read_yaml(path)
+        data = read_yaml(path)
         if not isinstance(data, dict):
             raise ConfigurationError(f"{path}: expected `key: value` pairs at the top")
         for name, value in (os.environ if environ is None else environ).items():
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
             if name.startswith(ENV_PREFIX) and keys[0] in cls.model_fields:
-                _set_override(data, keys, _parse_override(name, value))
+                set_override(data, keys, parse_override(name, value))
         fill_settings(data)
         folder = path.absolute().parent
         try:
@@ -319,26 +350,6 @@ class Settings(_Section):
                 "database": settings.database and _resolve_database(settings.database, folder),
             }
         )
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such file; `aizen-hub init` writes one with comments") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
-        raise ConfigurationError(f"{path}: not YAML: {error}") from None
-
-
-def _parse_override(name: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # YAML's message would show the value, which may be a secret
-        raise ConfigurationError(f"the variable {name}: not YAML: put quotes around its value") from None
 
 
 def _resolve_paths(value: Any, folder: Path) -> Any:
@@ -360,14 +371,6 @@ def _resolve_database(url: str, folder: Path) -> str:
     scheme, slashes, file = url.partition(":///")
     relative = scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:"))
     return f"{scheme}{slashes}{folder / file}" if relative else url
-
-
-def _set_override(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        data = data.setdefault(key, {})
-        if not isinstance(data, dict):
-            raise ConfigurationError(f"{ENV_PREFIX}{'__'.join(keys).upper()}: `{key}` is not a section")
-    data[keys[-1]] = value
 
 
 def _describe_error(error: Any) -> str:

@@ -68,7 +68,9 @@ def test_relative_paths_are_resolved_against_the_folder_of_the_file(
     tmp_path: Path, keys: tuple[str, ...], several: bool
 ) -> None:
     for given, expected in (("secrets/one", tmp_path / "secrets" / "one"), ("/run/one", Path("/run/one"))):
-        database = {"database": "postgresql://aizen@db/aizen"} if keys == ("database_password_file",) else {}
+        database = {}
+        if keys[-1].endswith("database_password_file"):
+            database = {keys[-1].removesuffix("_password_file"): "postgresql://aizen@db/aizen"}
         value: Any = load(tmp_path, document(keys, [given] if several else given) | database)
         for key in keys:
             value = getattr(value, key)
@@ -167,10 +169,11 @@ def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
         _ = settings.database_url
 
 
+@pytest.mark.parametrize("key", ["database", "checkpoint_database"])
 @pytest.mark.parametrize("database", ["sqlite:///x", "postgresql://a:b@host/name", "postgresql://host/name"])
-def test_a_password_file_needs_a_server_and_a_user_without_a_password(tmp_path: Path, database: str) -> None:
-    (tmp_path / "aizen.yaml").write_text(f"database: {database}\ndatabase_password_file: x\n")
-    with pytest.raises(ConfigurationError, match="needs a PostgreSQL `database` with a user"):
+def test_a_password_file_needs_a_server_and_a_user_without_a_password(tmp_path: Path, database: str, key: str) -> None:
+    (tmp_path / "aizen.yaml").write_text(f"{key}: {database}\n{key}_password_file: x\n")
+    with pytest.raises(ConfigurationError, match=f"needs a PostgreSQL `{key}` with a user"):
         Settings.load(tmp_path / "aizen.yaml", {})
 
 
@@ -190,3 +193,27 @@ BROKEN_URL = "http:" + "//[x"
 def test_an_address_that_cannot_be_taken_apart_is_refused(tmp_path: Path, section: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"url`?.*write it as `https://host:port/path`"):
         load(tmp_path, section)
+
+
+@pytest.mark.proves("R97")
+@pytest.mark.parametrize(
+    ("database", "checkpoints", "message"),
+    [
+        ("postgresql://aizen@one/a", "postgresql+psycopg://aizen@two/b", "another role than `database`"),
+        ("sqlite:///x", "sqlite:///y", "a role of its own"),
+        ("postgresql://aizen@one/a", "postgresql://two/b", "a role of its own"),
+    ],
+)
+def test_checkpoints_need_a_role_of_their_own(tmp_path: Path, database: str, checkpoints: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path, {"database": database, "checkpoint_database": checkpoints})
+
+
+@pytest.mark.proves("R2")
+def test_the_password_of_the_checkpoint_database_stands_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p@ss\n")
+    (tmp_path / "password").chmod(0o600)
+    url = "postgresql://aizen_checkpoints@db.example.org/c"
+    settings = load(tmp_path, {"checkpoint_database": url, "checkpoint_database_password_file": "password"})
+    assert settings.checkpoint_database_url == "postgresql://aizen_checkpoints:p%40ss@db.example.org/c"
+    assert load(tmp_path, {}).checkpoint_database_url is None

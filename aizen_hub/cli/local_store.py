@@ -11,6 +11,7 @@ from aizen_hub.problems import Unavailable
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
+    from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
     from aizen_hub.audit.integrity.rollback_detection import Rollback
     from aizen_hub.store.actor import Actor
     from aizen_hub.store.keystore import KeyStore
@@ -56,16 +57,39 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
 
 
 def find_rollback(settings: Settings, store: Store, keys: KeyStore) -> Rollback | None:
-    """Compare the database with its checkpoint file, and return what it lacks (T-40)."""
+    """Compare the database with its checkpoints, and return what it lacks (T-40)."""
     from aizen_hub.audit.archive.manifest import ArchiveManifests
-    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
     from aizen_hub.audit.checkpoints.signing import signature_check
     from aizen_hub.audit.integrity.rollback_detection import detect_rollback
 
     with store.read() as tx:
         check = signature_check(keys.list_keys(tx))
-        checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(check)
+        with open_checkpoint_log(settings) as log:
+            checkpoints, faults = log.read(check)
         return detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, faults)
+
+
+@contextmanager
+def open_checkpoint_log(settings: Settings) -> Iterator[CheckpointLog]:
+    """Open the checkpoints of the settings, and close them afterwards.
+
+    Raises
+    ------
+    Unavailable
+        They cannot be read or written: names the cause and what corrects it.
+    """
+    from aizen_hub.audit.checkpoints.places import open_checkpoints
+    from aizen_hub.store.checkpoint_rows import CheckpointRowsError
+
+    log = open_checkpoints(settings)
+    try:
+        yield log
+    except CheckpointRowsError as error:
+        if error.diagnosis is not None:
+            raise error.diagnosis from error
+        raise Unavailable(f"the {log.place.name}: {error}", remedy="run `aizen-hub doctor`") from error
+    finally:
+        log.close()
 
 
 @contextmanager

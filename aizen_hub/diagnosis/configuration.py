@@ -137,6 +137,13 @@ def check_conflicts(installation: Installation) -> Iterator[CheckResult]:
             "the service does not know its hub, so that panel and command line have no sign-in",
             "write `hub` into aizen.yaml, see docs/separate-service.md",
         )
+    if settings.checkpoint_database is not None and settings.checkpoint_file is not None:
+        yield CheckResult.warning(
+            "checkpoint-file",
+            in_settings("checkpoint_file"),
+            "the checkpoints go to `checkpoint_database`, and `checkpoint_file` has no effect",
+            "remove checkpoint_file",
+        )
     metrics, service = settings.metrics, settings.service
     if metrics.port == service.port and metrics.host == service.host:
         yield CheckResult.error(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
 from aizen_hub.authorization.decisions.decision_service import DecisionService
 from aizen_hub.catalogs.catalog import Catalog
@@ -60,6 +61,7 @@ class ServiceContext:
     async_store: AsyncStore
     keys: KeyStore
     verifier: RoleTokenVerifier
+    checkpoints: CheckpointLog
     checkpoint_health: CheckpointHealth
     decisions: DecisionService
     parsed_commands: ParsedCommandCache

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from aizen_hub.accounts.users import bootstrap
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
+from aizen_hub.audit.checkpoints.checkpoint_table import CheckpointTable
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
+from aizen_hub.audit.checkpoints.places import open_checkpoints
 from aizen_hub.audit.redaction import PURPOSE, SecretHasher
 from aizen_hub.authorization.decisions.decision_service import DecisionService
 from aizen_hub.catalogs.catalog import Catalog
@@ -52,7 +55,7 @@ SERVICE_ACTOR = Actor(Identity.service_account("aizen-hub"), Channel.OPERATOR)
 def build_context(settings: Settings, *, instance: str, environ: Mapping[str, str] | None = None) -> ServiceContext:
     """Open the store and build every part of a service.
 
-    A fault that can be corrected while the service runs (keys, checkpoint file) seals it; any other stops the start.
+    A fault that can be corrected while the service runs (keys, checkpoints) seals it; any other stops the start.
 
     Parameters
     ----------
@@ -100,10 +103,12 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
             link = bootstrap.bootstrap_installation(tx, settings)
         if link is not None:
             _save_activation_link(settings, link.path)
-        _warn_of_missing_checkpoint_file(settings, store)
+        was_signed = _has_keys(store)  # before the first start creates them
         context = _assemble(settings, catalog, store, instance, hub_secret, core_credential, metrics_token, environ)
+        _warn_of_checkpoints(context.checkpoints, was_signed=was_signed)
         with store.read() as tx:
-            context.state.missing_data = find_missing_data(context, tx)
+            missing_data = find_missing_data(context, tx)
+        context.state.missing_data = None if missing_data is None else missing_data.sentence
         update_seal(context)
     except BaseException:  # re-raised; the lock on the file is released
         store.close()
@@ -127,6 +132,7 @@ def _assemble(
     metrics, state, clock = Metrics(), ServiceState(), ClockCheck(shared=not settings.uses_sqlite)
     pools = Pools(embedded=settings.uses_sqlite)
     async_store = AsyncStore(store, pools)
+    checkpoints = open_checkpoints(settings)
     keys = KeyStore.open(settings, store)
     encryption = keys.encryption
     verifier = RoleTokenVerifier(KeyRing(), settings.service_url, settings.service_url)
@@ -164,7 +170,8 @@ def _assemble(
         async_store=async_store,
         keys=keys,
         verifier=verifier,
-        checkpoint_health=CheckpointHealth(settings.checkpoint_grace_seconds),
+        checkpoints=checkpoints,
+        checkpoint_health=CheckpointHealth(settings.checkpoint_grace_seconds, checkpoints.place),
         decisions=decisions,
         parsed_commands=ParsedCommandCache(catalog),
         hub_api=hub_api,
@@ -210,13 +217,26 @@ def _save_activation_link(settings: Settings, path: str) -> None:
     )
 
 
-def _warn_of_missing_checkpoint_file(settings: Settings, store: Store) -> None:
-    # The first start creates the keys and then the file. If the file is missing later (a disk that is not mounted, a
-    # changed path), a database that was set back would not be detected.
+def _has_keys(store: Store) -> bool:
     with store.read() as tx:
-        used = tx.conn.scalar(select(tables.keys.c.kid).limit(1)) is not None
-    if used and not settings.checkpoint_path.exists():
-        log.warning(
-            "the audit was signed before, but its checkpoint file is missing: a new one is created",
-            extra={"data": {"file": str(settings.checkpoint_path)}},
-        )
+        return tx.conn.scalar(select(tables.keys.c.kid).limit(1)) is not None
+
+
+def _warn_of_checkpoints(checkpoints: CheckpointLog, *, was_signed: bool) -> None:
+    # If the checkpoints are missing after the first start (a disk that is not mounted, a changed address), a database
+    # that was set back would not be detected.
+    place = checkpoints.place
+    try:
+        if was_signed and checkpoints.is_missing():
+            log.warning(
+                f"the audit was signed before, but its {place.name} is missing or empty: a new one is begun",
+                extra={"data": {"place": checkpoints.location}},
+            )
+        if isinstance(checkpoints, CheckpointTable) and checkpoints.rows.read_own_privileges().can_change:
+            log.warning(
+                "the role of `checkpoint_database` can change checkpoints: it must be able to select and insert only",
+                extra={"data": {"place": checkpoints.location}},
+            )
+    except OSError as error:
+        # The service is sealed until the checkpoints can be read.
+        log.warning(f"the {place.name} cannot be read", extra={"data": {"why": str(error)}})

@@ -27,7 +27,7 @@ _MUST_AGREE = {
     _COMPARED_HASH: "the file `hub_secret_file`: copy it from the other replica",
     "service address": "`service.url`, the issuer of all tokens",
     "hub address": "`hub.url` and `hub.client_id`, or the variables that replace them",
-    "checkpoint file": "`checkpoint_file`, on storage that all replicas share",
+    "place of checkpoints": "`checkpoint_database`, or `checkpoint_file` on storage that all replicas share",
 }
 """What all replicas need in common, and where it is set. The catalog is compared with that of the store."""
 _r = tables.replicas
@@ -80,7 +80,7 @@ def own_configuration(service: ServiceContext) -> dict[str, str]:
         "service address": settings.service_url,
         "hub address": f"{location.address} {location.client_id or '-'}",
         "catalog": service.catalog.hash,
-        "checkpoint file": str(settings.checkpoint_path),
+        "place of checkpoints": service.checkpoints.location,
     }
     encryption = service.keys.encryption
     if encryption is not None and service.hub_secret is not None:

@@ -1,4 +1,4 @@
-"""Sealing: whether the service may decide, by its keys, its database and its checkpoint file (R7)."""
+"""Sealing: whether the service may decide, by its keys, its database and its checkpoints (R7)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.health import reason_of
 from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.audit.integrity.rollback_detection import REMEDY, detect_rollback
 from aizen_hub.audit.redaction import PURPOSE, SecretHasher
 from aizen_hub.store.db_errors import UnusableDatabase
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aizen_hub.service.context import ServiceContext
     from aizen_hub.store.transaction import ReadTransaction
     from aizen_hub.tokens.keys import KeyRing
@@ -27,14 +25,14 @@ _FIND_REASON = "an operator can find the reason with `aizen-hub doctor`"
 class _Fault(NamedTuple):
     sentence: str
     remedy: str
-    file: Path | None = None  # for the log only: the sentence is shown without a login
+    place: str | None = None  # for the log only: the sentence is shown without a login
 
 
 def update_seal(context: ServiceContext) -> None:
     """Reload the signing keys, and seal or unseal the service.
 
     Runs every second, in a thread. What an operator repairs meanwhile is in effect at the next call: the
-    key-encryption file, the database file, the checkpoint file.
+    key-encryption file, the database file, the place of the checkpoints.
     """
     state = context.state
     try:
@@ -44,25 +42,37 @@ def update_seal(context: ServiceContext) -> None:
         fault = _Fault(problem.detail, problem.remedy or _FIND_REASON)
     sealed = None if fault is None else fault.sentence
     if sealed != state.sealed and fault is not None:
-        file = None if fault.file is None else str(fault.file)
-        log.error("sealed", extra={"data": {"why": sealed, "remedy": fault.remedy, "file": file}})
+        log.error("sealed", extra={"data": {"why": sealed, "remedy": fault.remedy, "file": fault.place}})
     elif sealed != state.sealed:
         log.info("unsealed")
     state.sealed, state.seal_remedy = sealed, "" if fault is None else fault.remedy
 
 
-def find_missing_data(context: ServiceContext, tx: ReadTransaction) -> str | None:
-    """Return what was signed and is not in the database, as a sentence (T-40)."""
-    check = signature_check(context.keys.list_keys(tx))
-    checkpoints, unsigned = CheckpointFile(context.settings.checkpoint_path).newest(check)
+class MissingData(NamedTuple):
+    """What was signed and is not in the database, or why that is not known (T-40)."""
+
+    sentence: str
+    remedy: str
+    place: str | None = None
+
+
+def find_missing_data(context: ServiceContext, tx: ReadTransaction) -> MissingData | None:
+    """Compare the database with the newest checkpoints; None if it contains everything that they signed."""
+    check, log_ = signature_check(context.keys.list_keys(tx)), context.checkpoints
+    try:
+        checkpoints, unsigned = log_.newest(check)
+    except OSError as error:
+        # Perhaps the database was set back: nothing is written to it, and nothing signed, until that is known.
+        sentence = f"its {log_.place.name} cannot be read: {reason_of(error)}"
+        return MissingData(sentence, log_.place.write_remedy, log_.location)
     loss = detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, unsigned)
-    return None if loss is None else loss.sentence
+    return None if loss is None else MissingData(loss.sentence, REMEDY)
 
 
 def _find_fault(context: ServiceContext) -> _Fault | None:
     store, state, keys = context.store, context.state, context.keys
     seen = store.database.newest_revision  # read before the snapshot, which must contain it
-    remedy = REMEDY
+    missing: MissingData | None = None
     keys.reload_file(context.settings.key_encryption_path)
     with store.read() as tx:
         ring = keys.ring(tx)
@@ -70,22 +80,25 @@ def _find_fault(context: ServiceContext) -> _Fault | None:
         if rolled_back:
             store.cache.clear()
         if rolled_back or state.missing_data is not None:
-            state.missing_data = find_missing_data(context, tx)
-            if rolled_back and state.missing_data is None:
+            missing = find_missing_data(context, tx)
+            if rolled_back and missing is None:
                 # Lost before it was signed, as in a failover: a process that starts now cannot detect it, this one can.
-                state.missing_data = f"the database shows revision {tx.revision}, but {seen} was seen: it was set back"
-                remedy = "restore the newest database, or restart the service to continue from this one"
+                missing = MissingData(
+                    f"the database shows revision {tx.revision}, but {seen} was seen: it was set back",
+                    "restore the newest database, or restart the service to continue from this one",
+                )
+            state.missing_data = None if missing is None else missing.sentence
         context.clock.compare_with_store(tx.now)
     _use_keys(context, ring)
     if keys.file_fault is not None:
         # First: without the keys nothing else can be repaired.
-        return _Fault(keys.file_fault.sentence, keys.file_fault.remedy, context.settings.key_encryption_path)
-    if state.missing_data is not None:
-        return _Fault(state.missing_data, remedy)
+        return _Fault(keys.file_fault.sentence, keys.file_fault.remedy, str(context.settings.key_encryption_path))
+    if missing is not None:
+        return _Fault(missing.sentence, missing.remedy, missing.place)
     if ring.is_sealed:
         return _Fault(ring.sealed_reason or "a signing key is missing", _FIND_REASON)
     health = context.checkpoint_health
-    return None if health.fault is None else _Fault(health.fault, health.remedy, context.settings.checkpoint_path)
+    return None if health.fault is None else _Fault(health.fault, health.remedy, context.checkpoints.location)
 
 
 def _use_keys(context: ServiceContext, ring: KeyRing) -> None:

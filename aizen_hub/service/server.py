@@ -110,6 +110,7 @@ class Server:
         self.context.operations.close()
         self.context.pools.close()
         self.context.decisions.close()
+        self.context.checkpoints.close()
         self.context.store.close()
 
 

@@ -30,12 +30,12 @@ _SERVER_CAUSES = (
     _cause(
         r"connection refused|no route to host|network is unreachable|no such file or directory",
         "no PostgreSQL server accepts connections at {server}",
-        "start the server, or correct the address in `database` of aizen.yaml",
+        "start the server, or correct the address in `{key}` of aizen.yaml",
     ),
     _cause(
         r"could not translate host name|name or service not known|failed to resolve host|temporary failure in name",
         "the name `{host}` of the database server cannot be resolved",
-        "correct the host in `database` of aizen.yaml, or the name server of this machine",
+        "correct the host in `{key}` of aizen.yaml, or the name server of this machine",
     ),
     _cause(
         r"timeout|timed out",
@@ -45,7 +45,7 @@ _SERVER_CAUSES = (
     _cause(
         r"28P01|password authentication failed|no password supplied",
         "the database server at {server} rejects the password of the role `{user}`",
-        "correct the password in `database` of aizen.yaml, in AIZEN_DATABASE or in ~/.pgpass",
+        "correct the password in `{key}` of aizen.yaml, in {variable} or in ~/.pgpass",
     ),
     _cause(
         r"no pg_hba\.conf entry|28000",
@@ -55,12 +55,12 @@ _SERVER_CAUSES = (
     _cause(
         r"3D000|database \S+ does not exist",
         "the database server at {server} has no database `{database}`",
-        "correct the name in `database` of aizen.yaml, or create it: createdb {database}",
+        "correct the name in `{key}` of aizen.yaml, or create it: createdb {database}",
     ),
     _cause(
         r"role \S+ does not exist",
         "the database server at {server} has no role `{user}`",
-        "correct the user in `database` of aizen.yaml, or create it: createuser {user}",
+        "correct the user in `{key}` of aizen.yaml, or create it: createuser {user}",
     ),
     _cause(
         r"53300|too many (?:clients|connections)|connection slots are reserved",
@@ -75,7 +75,7 @@ _SERVER_CAUSES = (
     _cause(
         r"25006|read-only transaction",
         "the database server at {server} is a standby, which cannot be changed",
-        "name the primary in `database` of aizen.yaml",
+        "name the primary in `{key}` of aizen.yaml",
     ),
     _cause(
         r"42501|permission denied|insufficientprivilege",
@@ -85,7 +85,7 @@ _SERVER_CAUSES = (
     _cause(
         r"ssl|certificate",
         "no encrypted connection to the database server at {server} is possible",
-        "correct sslmode and sslrootcert in `database` of aizen.yaml",
+        "correct sslmode and sslrootcert in `{key}` of aizen.yaml",
     ),
 )
 _FILE_CAUSES = (
@@ -147,14 +147,22 @@ def translate_for_operator(url: URL) -> Iterator[None]:
         raise diagnose(error.__cause__, url) from error
 
 
-def diagnose(error: BaseException, url: URL) -> Unavailable:
-    """Return the problem behind an error; its text never contains the password, nor data of the database."""
+def diagnose(error: BaseException, url: URL, key: str = "database") -> Unavailable:
+    """Return the problem behind an error; its text never contains the password, nor data of the database.
+
+    Parameters
+    ----------
+    key : str
+        The setting that names the database.
+    """
     names = {
         "server": f"{url.host or 'the local socket'}:{url.port or 5432}",
         "host": url.host or "",
         "user": url.username or "",
         "database": url.database or "",
         "file": url.database or "",
+        "key": key,
+        "variable": f"AIZEN_{key.upper()}",
     }
     cause = _find_cause(error, url)
     if cause is not None:

@@ -12,10 +12,13 @@ from sqlalchemy import create_engine, inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
 from aizen_hub.problems import Conflict, Unavailable
+from aizen_hub.store.checkpoint_rows import SCHEMA
 from aizen_hub.store.database import database_url
 
 _VARIABLES = {"host": "PGHOST", "port": "PGPORT", "username": "PGUSER", "password": "PGPASSWORD"}
 _MAX_MESSAGE = 600
+# Checkpoints may be in a schema of the same database: a backup must never bring back older ones.
+_DUMP_OPTIONS = ["--format=custom", "--no-owner", "--no-privileges", f"--exclude-schema={SCHEMA}"]
 
 
 def back_up(url: str, target: Path) -> None:
@@ -37,7 +40,7 @@ def back_up(url: str, target: Path) -> None:
         raise Unavailable(f"the backup {target} cannot be written: {error.strerror}") from None
     try:
         with open(descriptor, "wb") as out:
-            _run(url, "pg_dump", ["--format=custom", "--no-owner", "--no-privileges"], out.fileno())
+            _run(url, "pg_dump", _DUMP_OPTIONS, out.fileno())
             os.fsync(out.fileno())
         os.link(temporary, target)
     except OSError as error:

@@ -12,7 +12,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint import Checkpoint
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.integrity.chain_verifier import ChainReport, verify_chains
 from aizen_hub.settings import Settings

@@ -136,11 +136,15 @@ def test_every_file_of_the_services_configuration_is_mounted() -> None:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
     secret_files = [settings.hub_secret_path, settings.key_encryption_path, settings.database_password_file]
+    secret_files.append(settings.checkpoint_database_password_file)
     for file in secret_files:
         assert file is not None
         assert mounts[str(file.parent)]["readOnly"] is True
-    for place in (settings.data_dir, settings.checkpoint_path.parent):
-        assert "readOnly" not in mounts[str(place)]
+    assert "readOnly" not in mounts[str(settings.data_dir)]
+    assert settings.checkpoint_database is not None
+    assert not [manifest for manifest in service_manifests() if manifest["kind"] == "PersistentVolumeClaim"]
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    assert not [volume for volume in volumes if "persistentVolumeClaim" in volume], "no replica needs one"
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": settings.service.port, "metrics": settings.metrics.port}
     paths = {route.path for route in health.ROUTES}

@@ -23,6 +23,9 @@ CHART = os.environ.get("AIZEN_CHART")
 """Folder with `values.yaml` and `values.schema.json` of the Zero-to-JupyterHub chart."""
 
 
+SECRETS = ("hub_secret_file", "key_encryption_file", "database_password_file", "checkpoint_database_password_file")
+
+
 def blocks() -> list[dict[str, Any]]:
     """Return the YAML of the guide: of the service, an overlay, values for projects, an overlay of one."""
     return [dict(yaml.safe_load(block)) for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)]
@@ -48,9 +51,9 @@ def test_hub_and_service_have_the_same_addresses(values: dict[str, Any], setting
 
 def test_the_guide_creates_and_mounts_every_secret(settings: dict[str, Any]) -> None:
     created = set(re.findall(r"--from-file=(?:\S*/)?([\w-]+)(?=\s)", GUIDE))
-    files = [Path(settings[key]) for key in ("hub_secret_file", "key_encryption_file", "database_password_file")]
+    files = [Path(settings[key]) for key in SECRETS]
     assert {path.name for path in files} == created
-    for path in (*files, Path(settings["hub"]["api_token_file"]), Path(settings["checkpoint_file"])):
+    for path in (*files, Path(settings["hub"]["api_token_file"])):
         assert f"| `{path.parent}` |" in GUIDE
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.demo.step_counter import expect
 from aizen_hub.store.sqlite_backup import check_backup
 from tests.drill.load import Load, let_execute

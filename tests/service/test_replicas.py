@@ -78,13 +78,13 @@ async def test_replicas_that_agree_are_ready(tmp_path: Path, migrated_url: str, 
 
 
 @pytest.mark.proves("R1")
-@pytest.mark.parametrize("difference", ["hub secret", "service address", "hub address", "checkpoint file"])
+@pytest.mark.parametrize("difference", ["hub secret", "service address", "hub address", "place of checkpoints"])
 async def test_one_that_differs_is_not_ready(tmp_path: Path, migrated_url: str, first: Driver, difference: str) -> None:
     more: dict[str, dict[str, Any]] = {
         "hub secret": {"hub_secret_file": new_secret(tmp_path / "other" / "hub-secret")},
         "service address": {"service": {"url": "http://other.example.org", "managed": False}},
         "hub address": {"environ": {"JUPYTERHUB_HOST": "https://other.example.org"}},
-        "checkpoint file": {"checkpoint_file": tmp_path / "other-checkpoints"},
+        "place of checkpoints": {"checkpoint_file": tmp_path / "other-checkpoints"},
     }
     async with replica(tmp_path, "second", database=migrated_url, **more[difference]) as second:
         answer = await second.call("GET", "/readyz")

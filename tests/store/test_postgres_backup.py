@@ -48,6 +48,19 @@ def test_a_dump_is_private_and_can_be_restored(
     store.close()
 
 
+@pytest.mark.proves("T-40")
+def test_a_backup_leaves_checkpoints_out(migrated_url: str, postgres_url: str, tmp_path: Path) -> None:
+    """A restore would bring back older ones, which would not tell what the backup lacks."""
+    with psycopg.connect(migrated_url, autocommit=True) as conn:
+        conn.execute("CREATE SCHEMA aizen_checkpoints")
+        conn.execute("CREATE TABLE aizen_checkpoints.checkpoints (position bigint, line text)")
+    postgres_backup.back_up(migrated_url, tmp_path / "backup")
+    postgres_backup.restore(postgres_url, tmp_path / "backup")
+    with psycopg.connect(postgres_url) as conn:
+        assert conn.execute("SELECT to_regnamespace('aizen_checkpoints')").fetchone() == (None,)
+        assert conn.execute("SELECT count(*) FROM users").fetchone() is not None
+
+
 def test_a_failed_restore_leaves_an_empty_database(postgres_url: str, tmp_path: Path) -> None:
     (tmp_path / "backup").write_text("not a dump")
     with pytest.raises(Unavailable, match="pg_restore failed"):

@@ -1,18 +1,15 @@
-"""Checkpoints: the heads of all chains, signed, in a file outside the database (R96).
+"""Checkpoints: the heads of all chains, signed, one a line, in a place outside the database (R96).
 
 Without them the end of a chain could be deleted, or a whole chain be recomputed. Each line holds the hash of the
-previous one, so that none can be removed from the middle of the file.
+previous one, so that none can be removed from the middle.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from aizen_hub.audit.checkpoints import signed_json
@@ -21,8 +18,6 @@ from aizen_hub.store.timestamps import from_microseconds, to_microseconds
 
 _PREFIX = b"aizen-hub audit checkpoint\0"  # so that a signature made for another purpose is not valid (R43)
 _NO_PREVIOUS = "0" * 64
-_TAIL_BYTES = 1 << 20
-_MAX_NEWEST = 200
 
 
 class Head(NamedTuple):
@@ -52,7 +47,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFault:
-    """A line of the file that was changed, inserted or not signed by this service.
+    """A line that was changed, inserted or not signed by this service.
 
     Attributes
     ----------
@@ -65,149 +60,98 @@ class CheckpointFault:
     unsigned_number: int | None = None
 
 
-class CheckpointSetBackError(OSError):
-    """The file ends before what this process wrote last: it was replaced by an older copy, or cut."""
+class LastCheckpoint(NamedTuple):
+    """The last checkpoint that was written, by any process: its number, and the hash of its line."""
 
-    def __init__(self, number: int, written: int) -> None:
-        super().__init__(f"it ends with the checkpoint {number}, but {written} was written")
+    number: int = 0
+    hash: str = _NO_PREVIOUS
 
 
-class CheckpointFile:
-    """An append-only file of signed checkpoints, readable for its owner only.
+def encode_checkpoint(last: LastCheckpoint, checkpoint: Checkpoint, sign: Signer) -> bytes:
+    """Return the line of a checkpoint that follows ``last``, without a newline; its number is the next one."""
+    content: dict[str, Any] = {
+        "number": last.number + 1,
+        "at": to_microseconds(checkpoint.at),
+        "revision": checkpoint.revision,
+        "heads": {writer: [head.number, head.hash.hex()] for writer, head in checkpoint.heads.items()},
+        "previous": last.hash,
+    }
+    if checkpoint.void_from is not None:
+        content["void_from"] = checkpoint.void_from
+    return signed_json.encode_signed(content, _PREFIX, sign).encode()
+
+
+def find_last(lines: Sequence[bytes]) -> LastCheckpoint | None:
+    """Return the last checkpoint among some lines, without verifying its signature; None if there is none."""
+    for line in reversed(lines):
+        parsed = _parse_line(line)
+        if parsed is not None:
+            return LastCheckpoint(parsed.content["number"], hashlib.sha256(line).hexdigest())
+    return None
+
+
+def read_lines(
+    lines: Iterable[tuple[int, bytes]], check: SignatureCheck, *, may_be_torn: bool = False
+) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+    """Return the valid checkpoints among all lines, oldest first, and the faulty lines.
 
     Parameters
     ----------
-    path : Path
-        Should be where an attacker who can write to the database cannot write.
+    lines : iterable of (int, bytes)
+        Every line with its position, in their order; empty lines are ignored.
+    may_be_torn : bool
+        Whether a crash can leave an incomplete line. It is not a fault if the next one follows the previous one, or if
+        it is the last and no newline ends it.
     """
+    good: list[Checkpoint] = []
+    faults: list[CheckpointFault] = []
+    previous, number, last_position = _NO_PREVIOUS, 0, 0
+    unreadable: int | None = None
+    for position, line in lines:
+        last_position = position
+        if not line:
+            continue
+        parsed = _parse_line(line)
+        if parsed is None and may_be_torn:
+            unreadable = position
+            continue
+        if parsed is None:
+            faults.append(CheckpointFault(position, f"line {position} is not a checkpoint"))
+            continue
+        content = parsed.content
+        if not parsed.is_signed_by(_PREFIX, check):
+            sentence = f"line {position} is not signed by a key of this service"
+            faults.append(CheckpointFault(position, sentence, content["number"]))
+        elif content["previous"] != previous or content["number"] != number + 1:
+            first = position if unreadable is None else unreadable
+            faults.append(CheckpointFault(first, f"line {position} does not follow the previous line"))
+            good.append(_parse_checkpoint(content))
+        else:
+            good.append(_parse_checkpoint(content))
+        previous, number, unreadable = hashlib.sha256(line).hexdigest(), content["number"], None
+    if unreadable is not None and unreadable != last_position:
+        faults.append(CheckpointFault(unreadable, f"line {unreadable} is not a checkpoint"))
+    # The key of a void checkpoint may be lost with the database that had it.
+    is_void = _voided(good)
+    return good, [fault for fault in faults if fault.unsigned_number is None or not is_void(fault.unsigned_number)]
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._last_heads: dict[str, Head] = {}
-        self._last_number = 0
 
-    def append(
-        self, heads: Mapping[str, Head], revision: int, at: datetime, sign: Signer, *, void_from: int | None = None
-    ) -> bool:
-        """Sign the heads that changed since this process wrote last and append them durably; False if none did.
-
-        Parameters
-        ----------
-        void_from : int, optional
-            The first checkpoint that becomes void; then all heads are signed.
-
-        Raises
-        ------
-        CheckpointSetBackError
-            The file ends before what this process wrote last.
-        OSError
-            The file cannot be written: it was deleted, or its disk is full or gone. The caller reports either error and
-            retries with the next checkpoint.
-        """
-        last_heads = {} if void_from is not None else self._last_heads
-        changed = {writer: head for writer, head in heads.items() if last_heads.get(writer) != head}
-        if not changed:
-            return False
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        if not self._last_number:
-            flags |= os.O_CREAT
-        descriptor = os.open(self.path, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            number, previous, torn = _read_end(descriptor)
-            if number < self._last_number:
-                raise CheckpointSetBackError(number, self._last_number)
-            content: dict[str, Any] = {
-                "number": number + 1,
-                "at": to_microseconds(at),
-                "revision": revision,
-                "heads": {writer: [head.number, head.hash.hex()] for writer, head in changed.items()},
-                "previous": previous,
-            }
-            if void_from is not None:
-                content["void_from"] = void_from
-            line = signed_json.encode_signed(content, _PREFIX, sign) + "\n"
-            # A line that a crash left incomplete is ended, so that it does not break the next one.
-            data = (b"\n" if torn else b"") + line.encode()
-            start = os.fstat(descriptor).st_size
-            try:
-                written = os.write(descriptor, data)
-                if written != len(data):
-                    raise OSError("the checkpoint was only partly written")
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, start)
-                raise
-        finally:
-            os.close(descriptor)
-        self._last_heads.update(changed)
-        self._last_number = number + 1
-        return True
-
-    def read(self, check: SignatureCheck) -> tuple[list[Checkpoint], list[CheckpointFault]]:
-        """Return all valid checkpoints, oldest first, and the faulty lines.
-
-        A missing file has no checkpoints. A line that a crash left incomplete is not a fault if the next one follows
-        the previous one.
-        """
-        good: list[Checkpoint] = []
-        faults: list[CheckpointFault] = []
-        previous, number = _NO_PREVIOUS, 0
-        unreadable: int | None = None
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return good, faults
-        for position, line in enumerate(lines, start=1):
-            if not line:
-                continue
-            parsed = _parse_line(line)
-            if parsed is None:
-                unreadable = position
-                continue
-            content = parsed.content
-            if not parsed.is_signed_by(_PREFIX, check):
-                sentence = f"line {position} is not signed by a key of this service"
-                faults.append(CheckpointFault(position, sentence, content["number"]))
-            elif content["previous"] != previous or content["number"] != number + 1:
-                first = position if unreadable is None else unreadable
-                faults.append(CheckpointFault(first, f"line {position} does not follow the previous line"))
-                good.append(_parse_checkpoint(content))
-            else:
-                good.append(_parse_checkpoint(content))
-            previous, number, unreadable = hashlib.sha256(line).hexdigest(), content["number"], None
-        if unreadable is not None and unreadable != len(lines):
-            faults.append(CheckpointFault(unreadable, f"line {unreadable} is not a checkpoint"))
-        # The key of a void checkpoint may be lost with the database that had it.
-        is_void = _voided(good)
-        return good, [fault for fault in faults if fault.unsigned_number is None or not is_void(fault.unsigned_number)]
-
-    def newest(self, check: SignatureCheck) -> tuple[list[Checkpoint], list[CheckpointFault]]:
-        """Return the newest checkpoints, oldest first, and those not signed by a key of this service.
-
-        The cost does not depend on the length of the file.
-        """
-        good: list[Checkpoint] = []
-        unsigned: list[CheckpointFault] = []
-        try:
-            with self.path.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                lines = file.read(_TAIL_BYTES).split(b"\n")
-        except FileNotFoundError:
-            return good, unsigned
-        for line in lines[-_MAX_NEWEST:]:
-            parsed = _parse_line(line)
-            if parsed is None:
-                continue
-            if parsed.is_signed_by(_PREFIX, check):
-                good.append(_parse_checkpoint(parsed.content))
-            else:
-                number = parsed.content["number"]
-                unsigned.append(
-                    CheckpointFault(0, f"the checkpoint {number} is not signed by a key of this service", number)
-                )
-        is_void = _voided(good)
-        return good, [fault for fault in unsigned if not is_void(fault.unsigned_number or 0)]
+def read_newest(lines: Iterable[bytes], check: SignatureCheck) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+    """Return the checkpoints among the last lines, oldest first, and those not signed by a key of this service."""
+    good: list[Checkpoint] = []
+    unsigned: list[CheckpointFault] = []
+    for line in lines:
+        parsed = _parse_line(line)
+        if parsed is None:
+            continue
+        if parsed.is_signed_by(_PREFIX, check):
+            good.append(_parse_checkpoint(parsed.content))
+        else:
+            number = parsed.content["number"]
+            sentence = f"the checkpoint {number} is not signed by a key of this service"
+            unsigned.append(CheckpointFault(0, sentence, number))
+    is_void = _voided(good)
+    return good, [fault for fault in unsigned if not is_void(fault.unsigned_number or 0)]
 
 
 def valid_checkpoints(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
@@ -219,20 +163,6 @@ def valid_checkpoints(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
 def _voided(checkpoints: Iterable[Checkpoint]) -> Callable[[int], bool]:
     spans = [(entry.void_from, entry.number) for entry in checkpoints if entry.void_from is not None]
     return lambda number: any(start <= number < end for start, end in spans)
-
-
-def _read_end(descriptor: int) -> tuple[int, str, bool]:
-    size = os.fstat(descriptor).st_size
-    start = max(0, size - _TAIL_BYTES)
-    data = os.pread(descriptor, size - start, start)
-    torn = bool(data) and not data.endswith(b"\n")
-    for line in reversed(data.split(b"\n")):
-        parsed = _parse_line(line) if line else None
-        if parsed is not None:
-            return parsed.content["number"], hashlib.sha256(line).hexdigest(), torn
-    if size > _TAIL_BYTES:
-        raise OSError("the end of the checkpoint file cannot be read")
-    return 0, _NO_PREVIOUS, torn
 
 
 def _parse_line(line: bytes) -> SignedJson | None:

@@ -1,4 +1,4 @@
-"""Health of the checkpoint file; if the audit could not be signed for too long, nothing is decided (R7, R96).
+"""Health of the checkpoints; if the audit could not be signed for too long, nothing is decided (R7, R96).
 
 Records written after the last checkpoint could be deleted undetected, so the time without a checkpoint is bounded.
 """
@@ -7,16 +7,8 @@ from __future__ import annotations
 
 import time
 
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointSetBackError
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointPlace, CheckpointSetBackError
 
-_REMEDY_WRITE = (
-    "make sure that the service's account can write to `checkpoint_file` and that its disk is mounted and not full;"
-    " decisions resume by themselves"
-)
-_REMEDY_SET_BACK = (
-    "put the newest copy of `checkpoint_file` back, and decisions resume by themselves; if there is none, restart the"
-    " service: it goes on after the last line, and nothing proves any more what the lost lines signed"
-)
 _REMEDY_LOG = "see the service's log, task `checkpoint`; decisions resume by themselves"
 
 
@@ -28,14 +20,16 @@ class CheckpointHealth:
     grace : float
         Seconds for which decisions continue without a checkpoint. A process that has not written one since its start
         gets no grace, so that restarts do not extend it.
+    place : CheckpointPlace
+        Where checkpoints are written.
     """
 
-    def __init__(self, grace: float) -> None:
-        self._grace = grace
+    def __init__(self, grace: float, place: CheckpointPlace) -> None:
+        self._grace, self._place = grace, place
         self._last_success = _now()
         self._has_succeeded = False
         self._error: str | None = None
-        self._remedy = _REMEDY_WRITE
+        self._remedy = place.write_remedy
 
     @property
     def age(self) -> float:
@@ -69,18 +63,23 @@ class CheckpointHealth:
         self._last_success, self._has_succeeded, self._error = started, True, None
 
     def failed(self, error: OSError) -> None:
-        """Note that the file could not be written, or was set back.
+        """Note that the place could not be written, or was set back.
 
         Parameters
         ----------
         error : OSError
             Its reason is shown by the health check, which needs no login; its path is not.
         """
+        place = self._place
         if isinstance(error, CheckpointSetBackError):
-            self._error, self._remedy = f"its checkpoint file was set back: {error}", _REMEDY_SET_BACK
+            self._error, self._remedy = f"its {place.name} was set back: {error}", place.set_back_remedy
             return
-        reason = (error.strerror or str(error) or type(error).__name__).lower()
-        self._error, self._remedy = f"its checkpoint file cannot be written: {reason}", _REMEDY_WRITE
+        self._error, self._remedy = f"its {place.name} cannot be written: {reason_of(error)}", place.write_remedy
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a place cannot be used, without its path or address."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def _now() -> float:

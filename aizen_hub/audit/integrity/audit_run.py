@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from aizen_hub.audit.archive.archive_file import ArchiveFile, ArchiveFileError
 from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
 from aizen_hub.audit.checkpoints.heads import signed_heads
 from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.audit.integrity.chain_verifier import verify_chains
@@ -49,7 +49,7 @@ class AuditReport:
 
 
 def run_audit(
-    conn: Connection, checkpoint_path: Path, keys: Iterable[SigningKey], files: Sequence[Path] = ()
+    conn: Connection, checkpoint_log: CheckpointLog, keys: Iterable[SigningKey], files: Sequence[Path] = ()
 ) -> AuditReport:
     """Audit one snapshot of the store, and the files outside of it.
 
@@ -57,13 +57,14 @@ def run_audit(
     ----------
     conn : Connection
         In a transaction with one snapshot.
+    checkpoint_log : CheckpointLog
     keys : iterable of SigningKey
         All keys of the store.
     files : sequence of Path
         Archive files; each must begin with a manifest of this database.
     """
     check = signature_check(keys)
-    checkpoints, faults = CheckpointFile(checkpoint_path).read(check)
+    checkpoints, faults = checkpoint_log.read(check)
     signed = signed_heads(checkpoints)
     manifests = ArchiveManifests.read(conn, check)
     findings = [Finding(f"checkpoint line {fault.line}", "checkpoint", fault.sentence) for fault in faults]

@@ -115,11 +115,15 @@ def verify(config: Path, files: tuple[Path, ...], output: Output) -> int:
     or inserted, and each finding says where.
     """
     from aizen_hub.audit.integrity.audit_run import run_audit
-    from aizen_hub.cli.local_store import open_store_with_keys
+    from aizen_hub.cli.local_store import open_checkpoint_log, open_store_with_keys
 
     settings = Settings.load(config)
-    with open_store_with_keys(settings) as (store, keys), store.read() as tx:
-        report = run_audit(tx.conn, settings.checkpoint_path, keys.list_keys(tx), files)
+    with (
+        open_store_with_keys(settings) as (store, keys),
+        open_checkpoint_log(settings) as checkpoints,
+        store.read() as tx,
+    ):
+        report = run_audit(tx.conn, checkpoints, keys.list_keys(tx), files)
     findings = [
         {"location": finding.location, "kind": finding.kind, "sentence": finding.sentence}
         for finding in report.findings
@@ -165,9 +169,8 @@ def archive(config: Path, before: datetime, folder: Path, url: str | None) -> in
     after an interruption. On PostgreSQL it needs the role that owns the tables.
     """
     from aizen_hub.audit.archive.archiver import Archiver
-    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
     from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
-    from aizen_hub.cli.local_store import open_store_with_keys, operator_actor
+    from aizen_hub.cli.local_store import open_checkpoint_log, open_store_with_keys, operator_actor
 
     settings = Settings.load(config)
     if url is not None:
@@ -175,10 +178,11 @@ def archive(config: Path, before: datetime, folder: Path, url: str | None) -> in
     with open_store_with_keys(settings) as (store, keys):
         with store.read() as tx:
             key_list, ring = keys.list_keys(tx), keys.ring(tx)
-        checkpoints, faults = CheckpointFile(settings.checkpoint_path).read(signature_check(key_list))
+        with open_checkpoint_log(settings) as checkpoint_log:
+            checkpoints, faults = checkpoint_log.read(signature_check(key_list))
         if faults:
             raise Conflict(
-                f"the checkpoint file was modified: {faults[0].sentence}",
+                f"the {checkpoint_log.place.name} was modified: {faults[0].sentence}",
                 remedy="run `aizen-hub audit verify` for details",
             )
         archiver = Archiver(

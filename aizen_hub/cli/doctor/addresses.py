@@ -155,15 +155,16 @@ def _check_database_tls(installation: Installation) -> Iterator[CheckResult]:
     from aizen_hub.store.database import database_url
 
     settings = installation.settings
-    url = database_url(settings.database_url)
-    if settings.uses_sqlite or not url.host or url.host.startswith("/") or is_on_this_machine(url.host):
-        return
-    mode = url.query.get("sslmode", "prefer")
-    if mode not in ("require", "verify-ca", "verify-full"):
-        yield CheckResult.warning(
-            "plain-database",
-            in_settings("database"),
-            f"the connection to the database at {url.host} may be unencrypted: sslmode is {mode}",
-            "add ?sslmode=verify-full&sslrootcert=FILE to the address of the database",
-            production=True,
-        )
+    for key, address in (("database", settings.database), ("checkpoint_database", settings.checkpoint_database)):
+        url = None if address is None else database_url(address)
+        if url is None or not url.host or url.host.startswith("/") or is_on_this_machine(url.host):
+            continue
+        mode = url.query.get("sslmode", "prefer")
+        if mode not in ("require", "verify-ca", "verify-full"):
+            yield CheckResult.warning(
+                "plain-database",
+                in_settings(key),
+                f"the connection to the database at {url.host} may be unencrypted: sslmode is {mode}",
+                "add ?sslmode=verify-full&sslrootcert=FILE to the address of the database",
+                production=True,
+            )

@@ -8,6 +8,7 @@ from pathlib import Path
 from aizen_hub.cli.doctor import (
     addresses,
     certificates,
+    checkpoint_database,
     config_files,
     data_files,
     directory,
@@ -51,6 +52,7 @@ STORE_CHECKS = (
     Check("the backups", store.check_backups),
     Check("the keys", keys.check_keys),
     Check("the checkpoints", keys.check_checkpoints),
+    Check("who can change the checkpoints", checkpoint_database.check_other_roles),
     Check("the administrators", accounts.check_administrators),
     Check("the credentials of service accounts", accounts.check_credentials),
     Check("the providers of the users", accounts.check_providers),
@@ -67,6 +69,7 @@ SETTINGS_CHECKS = (
     Check("the data folder", data_files.check_data_folder),
     Check("the disks", data_files.check_disks),
     Check("the checkpoint file", data_files.check_checkpoint_file),
+    Check("the checkpoint database", checkpoint_database.check_checkpoint_database),
     Check("the secret files", secret_settings.check_secret_files),
     Check("secrets in aizen.yaml", secret_settings.check_inline_secrets),
     Check("the database", lambda installation: store.check_store(installation, STORE_CHECKS)),

@@ -81,7 +81,9 @@ def check_data_folder(installation: Installation) -> Iterator[CheckResult]:
 
 def check_disks(installation: Installation) -> Iterator[CheckResult]:
     settings = installation.settings
-    folders = [settings.data_dir, settings.checkpoint_path.parent]
+    folders = [settings.data_dir]
+    if settings.checkpoint_database is None:
+        folders.append(settings.checkpoint_path.parent)
     if settings.uses_sqlite:
         folders.append(_database_file(settings).parent)
     if installation.hub_config_path.exists():
@@ -112,6 +114,8 @@ def check_disks(installation: Installation) -> Iterator[CheckResult]:
 
 def check_checkpoint_file(installation: Installation) -> Iterator[CheckResult]:
     settings = installation.settings
+    if settings.checkpoint_database is not None:
+        return
     path, where = settings.checkpoint_path, in_settings("checkpoint_file")
     if settings.uses_sqlite and path.absolute().parent == _database_file(settings).absolute().parent:
         yield CheckResult.warning(

@@ -62,29 +62,34 @@ def check_keys(store: Store, installation: Installation) -> Iterator[CheckResult
 
 def check_checkpoints(store: Store, installation: Installation) -> Iterator[CheckResult]:
     """Check whether the database is the one that the newest checkpoints were made of (T-40)."""
-    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
     from aizen_hub.audit.checkpoints.signing import signature_check
     from aizen_hub.audit.integrity.rollback_detection import REMEDY
-    from aizen_hub.cli.local_store import find_rollback
+    from aizen_hub.cli.local_store import find_rollback, open_checkpoint_log
     from aizen_hub.store.keystore import KeyStore
 
-    path, where = installation.settings.checkpoint_path, in_settings("checkpoint_file")
     with store.read() as tx:
         if not _has_keys(tx):
             return
-    if not path.exists():
+    keys = KeyStore.open(installation.settings, store)
+    with open_checkpoint_log(installation.settings) as checkpoints:
+        place, location = checkpoints.place, checkpoints.location
+        is_missing, where = checkpoints.is_missing(), in_settings(place.setting)
+        with store.read() as tx:
+            _, faults = checkpoints.read(signature_check(keys.list_keys(tx)))
+    if is_missing:
+        is_file = installation.settings.checkpoint_database is None
         yield CheckResult.warning(
             "checkpoints-missing",
             where,
-            f"the audit's checkpoint file {path} does not exist: the next start creates a new one "
+            f"the audit's {place.name} {location} "
+            f"{'does not exist: the next start creates a new one' if is_file else 'is empty: the next start fills it'} "
             "and cannot detect an earlier rollback of the database",
-            "before that start restore the file, mount its disk, or correct `checkpoint_file`",
+            "before that start restore the file, mount its disk, or correct `checkpoint_file`"
+            if is_file
+            else "before that start restore its rows, or correct `checkpoint_database`",
         )
         return
-    keys = KeyStore.open(installation.settings, store)
     loss = find_rollback(installation.settings, store, keys)
-    with store.read() as tx:
-        _, faults = CheckpointFile(path).read(signature_check(keys.list_keys(tx)))
     if loss is not None:
         yield CheckResult.error("rollback", where, loss.sentence, REMEDY)
     damaged = [fault.sentence for fault in faults if fault.unsigned_number is None]
@@ -92,8 +97,8 @@ def check_checkpoints(store: Store, installation: Installation) -> Iterator[Chec
         more = "" if len(damaged) <= _MAX_SHOWN else f", and {len(damaged) - _MAX_SHOWN} more"
         yield CheckResult.error(
             "checkpoints-damaged",
-            str(path),
-            f"the checkpoint file was changed: {'; '.join(damaged[:_MAX_SHOWN])}{more}",
+            location,
+            f"the {place.name} was changed: {'; '.join(damaged[:_MAX_SHOWN])}{more}",
             "find out who wrote to it, put its newest copy back, and run: aizen-hub audit verify",
         )
     if loss is None and not damaged:

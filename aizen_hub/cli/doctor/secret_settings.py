@@ -99,6 +99,7 @@ def _list_secret_files(installation: Installation) -> Iterator[_SecretFile]:
         ("hub.api_token_file", settings.api_token_path if settings.hub else None, read_secret, copied),
         ("metrics.token_file", settings.metrics.token_file, read_secret, create),
         ("database_password_file", settings.database_password_file, read_password, given),
+        ("checkpoint_database_password_file", settings.checkpoint_database_password_file, read_password, given),
         ("alerts.mail.password_file", mail.password_file if mail else None, read_password, given),
         ("alerts.webhook_url_file", settings.alerts.webhook_url_file, read_password, given),
         ("alerts.webhook_secret_file", settings.alerts.webhook_secret_file, read_password, create),
@@ -162,10 +163,11 @@ def _list_inline_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Yield key, secret, and what to do instead."""
     from aizen_hub.store.database import database_url
 
-    password = None if settings.database is None else database_url(settings.database).password
-    if password:
-        instead = "write the password into a file of mode 0600, and name that as database_password_file"
-        yield "database", str(password), instead
+    for key, url in (("database", settings.database), ("checkpoint_database", settings.checkpoint_database)):
+        password = None if url is None else database_url(url).password
+        if password:
+            instead = f"write the password into a file of mode 0600, and name that as {key}_password_file"
+            yield key, str(password), instead
     for provider in settings.providers:
         for name, file in (
             ("lookup_dn_search_password", "lookup_dn_search_password_file"),

@@ -144,9 +144,9 @@ def _check_metrics(settings: Settings) -> Iterator[CheckResult]:
     if age > _MAX_CHECKPOINT_SECONDS:
         yield CheckResult.error(
             "checkpoint-age",
-            in_settings("checkpoint_file"),
+            in_settings("checkpoint_file" if settings.checkpoint_database is None else "checkpoint_database"),
             f"the audit was last signed {age:.0f} s ago: a truncation since then would not be detected",
-            "see the task `checkpoint` in the service's log: is the disk of the file full or read-only?",
+            "see the task `checkpoint` in the service's log: is its disk full or read-only, or its server down?",
         )
     if lag > _MAX_LAG:
         yield CheckResult.warning(

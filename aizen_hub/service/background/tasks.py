@@ -19,7 +19,6 @@ from aizen_hub.accounts.roles import request_settlement
 from aizen_hub.accounts.service_accounts import credentials, dpop_replay
 from aizen_hub.alerts.delivery import AlertDelivery
 from aizen_hub.alerts.expiry import alert_expiring_assignments
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.authorization.decisions.use_counter import AssignmentUse
@@ -58,7 +57,6 @@ class ScheduledTasks:
 
     def __init__(self, service: ServiceContext) -> None:
         self._service = service
-        self._checkpoints = CheckpointFile(service.settings.checkpoint_path)
         panel_url = service.browser_login.hub_location.panel_url
         self._alert_delivery = AlertDelivery(service.settings.alerts, self._transaction, panel_url)
         self._revocation_worker = RevocationWorker(service)
@@ -124,12 +122,12 @@ class ScheduledTasks:
             log.warning("the end of this replica was not recorded", extra={"data": {"why": problem.detail}})
 
     async def checkpoint(self) -> bool:
-        """Sign the heads of all audit chains into the file outside the database; False if none has changed.
+        """Sign the heads of all audit chains in the place outside the database; False if none has changed.
 
         Raises
         ------
         Unavailable
-            The file cannot be written, the store does not answer, or no key can sign.
+            The place cannot be written, the store does not answer, or no key can sign.
         """
         service = self._service
         if service.state.missing_data is not None:
@@ -139,9 +137,9 @@ class ScheduledTasks:
             lambda tx: (chain_heads(tx.conn), tx.revision, tx.now, service.keys.ring(tx))
         )
         try:
-            # In a thread of its own: a disk that does not answer blocks no read of the database.
+            # In a thread of its own: a disk or server that does not answer blocks no read of the database.
             has_changed = await self._checkpoint_pool.run(
-                lambda: self._checkpoints.append(heads, revision, now, checkpoint_signer(ring))
+                lambda: service.checkpoints.append(heads, revision, now, checkpoint_signer(ring))
             )
         except OSError as error:
             service.checkpoint_health.failed(error)

@@ -13,7 +13,8 @@ from aizen_hub.audit.archive import archiver
 from aizen_hub.audit.archive.archive_file import ArchiveFile, ArchiveFileError
 from aizen_hub.audit.archive.archiver import ArchiveResult
 from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFile, Head
+from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, Head
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
 from aizen_hub.audit.integrity.chain_verifier import Tampering, verify_chains
 from aizen_hub.audit.integrity.rollback_detection import Rollback, detect_rollback

@@ -22,7 +22,7 @@ from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.archive.archiver import Archiver, ArchiveResult
 from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
 from aizen_hub.audit.integrity.audit_run import AuditReport, run_audit
@@ -82,7 +82,7 @@ class AuditedInstallation:
 
     def audit(self, *files: Path) -> AuditReport:
         with self.store.read() as tx:
-            return run_audit(tx.conn, self.settings.checkpoint_path, self.keys.list_keys(tx), files)
+            return run_audit(tx.conn, CheckpointFile(self.settings.checkpoint_path), self.keys.list_keys(tx), files)
 
     def count_rows(self) -> int:
         with self.store.read() as tx:

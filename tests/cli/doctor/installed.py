@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from aizen_hub.accounts.users import bootstrap
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.cli.doctor import certificates

@@ -36,6 +36,7 @@ from tests.cli.doctor.installed import (
     write_settings,
 )
 from tests.cli.doctor.planted_fault import FaultPlanter, describe
+from tests.fixtures.checkpoint_database import checkpoint_database
 from tests.fixtures.postgres import Server
 from tests.fixtures.slapd import running_directory
 
@@ -277,8 +278,17 @@ def fast_values() -> dict[str, Any]:
 
 
 @pytest.fixture
-def postgres_values(fast_postgres_server: Server, postgres_url: str, migrated_url: str, folder: Path) -> dict[str, Any]:
+def postgres_values(
+    fast_postgres_server: Server, postgres_url: str, migrated_url: str, folder: Path
+) -> Iterator[dict[str, Any]]:
     with open_store(write_settings(folder, database=migrated_url)):
         pass  # puts the catalog in force, as the first start of a service does
     write_settings(folder)
-    return {"postgres_port": fast_postgres_server.port, "empty_postgres": postgres_url, "postgres": migrated_url}
+    with checkpoint_database(fast_postgres_server) as checkpoints:
+        yield {
+            "postgres_port": fast_postgres_server.port,
+            "empty_postgres": postgres_url,
+            "postgres": migrated_url,
+            "checkpoints": checkpoints.url,
+            "checkpoints_owner": checkpoints.owner_url,
+        }

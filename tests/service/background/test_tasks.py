@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from aizen_hub.audit.checkpoints import health
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.background.tasks import ScheduledTasks

@@ -9,7 +9,13 @@ from pathlib import Path
 import click
 
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.local_store import find_rollback, open_store, open_store_with_keys, operator_actor
+from aizen_hub.cli.local_store import (
+    find_rollback,
+    open_checkpoint_log,
+    open_store,
+    open_store_with_keys,
+    operator_actor,
+)
 from aizen_hub.cli.operation_progress import progress_view
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import show_message
@@ -155,7 +161,7 @@ def restore(file: Path, config: Path, url: str | None, replace: bool) -> int:
     """Restore the database from FILE, which `db backup` made. The service must not run.
 
     An existing SQLite database is kept under another name (--replace); on PostgreSQL the database must be empty. Do not
-    restore the checkpoint file: the present one tells what the backup lacks. If it lacks something, the service decides
+    restore the checkpoints: the present ones tell what the backup lacks. If it lacks something, the service decides
     nothing until `aizen-hub db accept-restore`.
     """
     from aizen_hub.store import migrate, postgres_backup, sqlite_backup
@@ -273,14 +279,12 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
     backup, so later revocations are lost: review them. Running services continue by themselves.
     """
     from aizen_hub.accounts.restore import accept_restored_database
-    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
     from aizen_hub.audit.checkpoints.heads import chain_heads
     from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 
     check_prose(reason, "reason")
     settings = Settings.load(config)
-    file = CheckpointFile(settings.checkpoint_path)
-    with open_store_with_keys(settings) as (store, keys):
+    with open_store_with_keys(settings) as (store, keys), open_checkpoint_log(settings) as checkpoints:
         loss = find_rollback(settings, store, keys)
         if loss is None:
             show_message("nothing to accept: the database is not older than the last checkpoint")
@@ -293,7 +297,7 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
         with store.write(operator_actor()) as write:
             result = accept_restored_database(write, keys, loss, reason)
         with store.read() as tx:
-            file.append(
+            checkpoints.append(
                 chain_heads(tx.conn), tx.revision, tx.now, checkpoint_signer(keys.ring(tx)), void_from=loss.void_from
             )
     show_message(
@@ -302,9 +306,12 @@ def accept_restore(config: Path, reason: str, yes: bool) -> int:
     return ExitCode.DONE
 
 
-def _further_files(settings: Settings) -> tuple[tuple[str, Path], ...]:
+def _further_files(settings: Settings) -> tuple[tuple[str, Path | str], ...]:
     return (
-        ("checkpoints of the audit; never older than the backup", settings.checkpoint_path),
+        (
+            "checkpoints of the audit; never older than the backup",
+            settings.checkpoint_path if settings.checkpoint_database is None else "checkpoint_database",
+        ),
         ("key-encryption file; in another place than the backup", settings.key_encryption_path),
         ("secret shared with the hub", settings.hub_secret_path),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aizen_hub.cli.exit_codes import ExitCode
-from aizen_hub.cli.local_store import find_rollback, open_store_with_keys, operator_actor
+from aizen_hub.cli.local_store import find_rollback, open_checkpoint_log, open_store_with_keys, operator_actor
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import Output, output_option, show_message, show_rows
 from aizen_hub.problems import Conflict
@@ -190,13 +190,11 @@ def recover(config: Path, reason: str, remove_second_factors: bool, yes: bool) -
 
 def _sign(settings: Settings, store: Store, keystore: KeyStore) -> None:
     """Sign the recovery with the new checkpoint key, after the lines that the former one signed."""
-    from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
     from aizen_hub.audit.checkpoints.heads import chain_heads
     from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 
-    with store.read() as tx:
-        file = CheckpointFile(settings.checkpoint_path)
-        file.append(chain_heads(tx.conn), tx.revision, tx.now, checkpoint_signer(keystore.ring(tx)))
+    with open_checkpoint_log(settings) as checkpoints, store.read() as tx:
+        checkpoints.append(chain_heads(tx.conn), tx.revision, tx.now, checkpoint_signer(keystore.ring(tx)))
 
 
 def _row(key: SigningKey) -> dict[str, Any]:

@@ -103,7 +103,7 @@ async def show_system(ctx: RequestContext) -> RawResponse:
         audit_fault=health.fault,
         audit_remedy=health.remedy if health.fault else None,
         audit_age=health.age,
-        checkpoint_path=service.settings.checkpoint_path,
+        checkpoints=service.checkpoints,
         clock_fault=service.clock.fault,
         uses_sqlite=service.settings.uses_sqlite,
     )

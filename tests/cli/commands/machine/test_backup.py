@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import make_url, select
 
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.cli.exit_codes import ExitCode

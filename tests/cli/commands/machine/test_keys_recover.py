@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import insert
 
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.audit.integrity.audit_run import run_audit
@@ -47,7 +47,7 @@ def run_recover(settings: Settings, *options: str, stdin: str | None = None) -> 
 def findings(settings: Settings) -> tuple[object, ...]:
     with open_store_with_keys(settings) as (store, keys), store.read() as tx:
         assert not keys.ring(tx).is_sealed
-        return run_audit(tx.conn, settings.checkpoint_path, keys.list_keys(tx)).findings
+        return run_audit(tx.conn, CheckpointFile(settings.checkpoint_path), keys.list_keys(tx)).findings
 
 
 def lose(settings: Settings) -> None:

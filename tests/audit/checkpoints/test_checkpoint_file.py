@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aizen_hub.audit.checkpoints.checkpoint import CheckpointFile, Head
+from aizen_hub.audit.checkpoints.checkpoint import Head
+from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.problems import Unavailable
 from tests.audit.conftest import Ed25519Signer
 
