@@ -11,6 +11,7 @@ from aizen_hub.problems import Unavailable
 from aizen_hub.settings import Settings
 
 if TYPE_CHECKING:
+    from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFault
     from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
     from aizen_hub.audit.integrity.rollback_detection import Rollback
     from aizen_hub.store.actor import Actor
@@ -62,11 +63,25 @@ def find_rollback(settings: Settings, store: Store, keys: KeyStore) -> Rollback 
     from aizen_hub.audit.checkpoints.signing import signature_check
     from aizen_hub.audit.integrity.rollback_detection import detect_rollback
 
+    checkpoints, faults = read_checkpoints(settings, store, keys)
     with store.read() as tx:
         check = signature_check(keys.list_keys(tx))
-        with open_checkpoint_log(settings) as log:
-            checkpoints, faults = log.read(check)
         return detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, faults)
+
+
+def read_checkpoints(
+    settings: Settings, store: Store, keys: KeyStore
+) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+    """Return all checkpoints, and the faulty lines.
+
+    A snapshot that is compared with them is made afterwards: a running service signs what came after an earlier one.
+    """
+    from aizen_hub.audit.checkpoints.signing import signature_check
+
+    with store.read() as tx:
+        check = signature_check(keys.list_keys(tx))
+    with open_checkpoint_log(settings) as log:
+        return log.read(check)
 
 
 @contextmanager

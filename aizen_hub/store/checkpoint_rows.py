@@ -21,6 +21,9 @@ from aizen_hub.store.db_errors import is_outage
 SCHEMA = "aizen_checkpoints"
 TABLE = f"{SCHEMA}.checkpoints"
 _PAGE = 2_000
+_NEWEST = "SELECT position, line FROM aizen_checkpoints.checkpoints ORDER BY position DESC LIMIT %s"
+_NEXT = "SELECT position, line FROM aizen_checkpoints.checkpoints WHERE position > %s ORDER BY position LIMIT %s"
+_INSERT = "INSERT INTO aizen_checkpoints.checkpoints (position, line) VALUES (%s, %s)"
 _UNIQUE_VIOLATION = "23505"
 _CAUSES = {
     "3F000": f"it has no schema `{SCHEMA}`",
@@ -76,8 +79,7 @@ class CheckpointRows:
     def read_newest(self, limit: int) -> list[tuple[int, bytes]]:
         """Return the last rows with their positions, in their order."""
         with self._transaction("read") as conn:
-            query = f"SELECT position, line FROM {TABLE} ORDER BY position DESC LIMIT {limit:d}"  # noqa: S608
-            rows = conn.exec_driver_sql(query).all()
+            rows = conn.exec_driver_sql(_NEWEST, (limit,)).all()
         return [(row.position, row.line.encode()) for row in reversed(rows)]
 
     def read_all(self) -> Iterator[tuple[int, bytes]]:
@@ -85,8 +87,7 @@ class CheckpointRows:
         with self._transaction("read") as conn:
             position = 0
             while True:
-                query = f"SELECT position, line FROM {TABLE} WHERE position > %s ORDER BY position LIMIT {_PAGE}"  # noqa: S608
-                rows = conn.exec_driver_sql(query, (position,)).all()
+                rows = conn.exec_driver_sql(_NEXT, (position, _PAGE)).all()
                 if not rows:
                     return
                 yield from ((row.position, row.line.encode()) for row in rows)
@@ -96,8 +97,7 @@ class CheckpointRows:
         """Insert a row durably; False if another process took that position first."""
         try:
             with self._transaction("append") as conn:
-                statement = f"INSERT INTO {TABLE} (position, line) VALUES (%s, %s)"  # noqa: S608
-                conn.exec_driver_sql(statement, (position, line.decode()))
+                conn.exec_driver_sql(_INSERT, (position, line.decode()))
         except CheckpointRowsError as error:
             if _sql_state(error.__cause__) == _UNIQUE_VIOLATION:
                 return False

@@ -15,7 +15,7 @@ from aizen_hub.accounts.key_recovery import RecoveredKeys, recover_keys, users_w
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
-from aizen_hub.audit.checkpoints.signing import checkpoint_signer
+from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
 from aizen_hub.audit.integrity.audit_run import run_audit
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
@@ -86,7 +86,11 @@ def test_the_audit_stays_verifiable_under_the_old_public_keys(
     recovered_keys, _ = recover(harness, tmp_path)
     sign(harness, recovered_keys)
     with harness.store.read() as tx:
-        report = run_audit(tx.conn, CheckpointFile(harness.settings.checkpoint_path), recovered_keys.list_keys(tx))
+        report = run_audit(
+            tx.conn,
+            CheckpointFile(harness.settings.checkpoint_path).read(signature_check(recovered_keys.list_keys(tx))),
+            recovered_keys.list_keys(tx),
+        )
         row = tx.conn.execute(select(tables.audit).where(tables.audit.c.event == "keys.recovered")).one()
     assert (report.checkpoints, report.findings) == (2, ())
     assert json.loads(row.body)["reason"] == "the disk broke"
@@ -114,5 +118,9 @@ def test_removed_second_factors_sign_their_users_out(harness: AccountsHarness, s
         assert users_with_second_factor(tx) == ()
         assert second_factor.check_code(tx, recovered_keys.encryption, USER, None)
         assert tx.conn.scalar(signed_out) != before
-        report = run_audit(tx.conn, CheckpointFile(harness.settings.checkpoint_path), recovered_keys.list_keys(tx))
+        report = run_audit(
+            tx.conn,
+            CheckpointFile(harness.settings.checkpoint_path).read(signature_check(recovered_keys.list_keys(tx))),
+            recovered_keys.list_keys(tx),
+        )
     assert report.findings == ()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 
 from aizen_hub.cli.main import cli
+from aizen_hub.problems import Problem
 from aizen_hub.store import migrate
 from tests.faults.installation import Installation, create_installation, run_installation
 from tests.faults.service_process import Service
@@ -20,7 +22,7 @@ from tests.fixtures.timing import wait_until
 
 pytestmark = [pytest.mark.needs("postgres"), pytest.mark.slow]
 
-SERVICE_ROLE = "aizen_appends"
+SERVICE_ROLE, OWNER = "aizen_appends", "aizen_owns"
 SECONDS = 60.0
 
 
@@ -32,27 +34,31 @@ def checkpoints(fast_postgres_server: Server) -> Iterator[CheckpointDatabase]:
 
 @pytest.fixture
 def pair(tmp_path: Path, fast_postgres_server: Server, checkpoints: CheckpointDatabase) -> Iterator[Installation]:
-    """Two replicas on a database that their role does not own."""
-    with psycopg.connect(fast_postgres_server.url(), autocommit=True) as conn:
-        if not conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (SERVICE_ROLE,)).fetchone():
-            conn.execute(f"CREATE ROLE {SERVICE_ROLE} LOGIN".encode())
-    with fresh_database(fast_postgres_server) as owner_url:
+    """Two replicas on a database that their role does not own, and whose owner is no superuser."""
+    with fresh_database(fast_postgres_server) as admin_url, psycopg.connect(admin_url, autocommit=True) as conn:
+        for role in (SERVICE_ROLE, OWNER):
+            if not conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                conn.execute(f"CREATE ROLE {role} LOGIN".encode())
+        conn.execute(f"ALTER DATABASE {admin_url.rpartition('/')[2]} OWNER TO {OWNER}".encode())
+        owner_url = as_role(admin_url, OWNER)
         secrets = create_installation(tmp_path, owner_url)
         migrate.upgrade(owner_url, SERVICE_ROLE)
-        url = owner_url.replace("//postgres@", f"//{SERVICE_ROLE}@")
+        url = as_role(admin_url, SERVICE_ROLE)
         with run_installation(
             tmp_path, secrets, url, replicas=2, checkpoint_database=checkpoints.url, service={"deadline_seconds": 20.0}
         ) as installation:
             yield installation
 
 
-def owner_url(installation: Installation) -> str:
-    return installation.settings.database_url.replace(f"//{SERVICE_ROLE}@", "//postgres@")
+def as_role(url: str, role: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
-def run(installation: Installation, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(cli, [*arguments, "-c", str(installation.service.config)])
-    return done.exit_code, done.output
+def run(installation: Installation, *arguments: str) -> tuple[object, str]:
+    """Return what a command returned, or its error, and what it wrote."""
+    done = CliRunner().invoke(cli, [*arguments, "-c", str(installation.service.config)], standalone_mode=False)
+    return done.exception or done.return_value, done.output
 
 
 def examine(installation: Installation) -> list[dict[str, str]]:
@@ -81,42 +87,35 @@ def test_two_replicas_sign_into_one_table(pair: Installation, checkpoints: Check
     assert not pair.settings.checkpoint_path.exists(), "no file and so no volume is needed"
     status, text = run(pair, "audit", "verify")
     assert (status, "no modification found" in text) == (0, True), text
-    _, text = run(pair, "doctor", "-o", "json")
-    found = {(check["check"], check["level"]) for check in json.loads(text)}
-    assert {
-        ("checkpoint-privileges", "ok"),
-        ("privileges", "ok"),
-        ("rollback", "ok"),
-        ("checkpoint-server", "warn"),
-    } <= found
+    found = {(check["check"], check["level"]) for check in examine(pair)}
+    assert {("privileges", "ok"), ("rollback", "ok"), ("checkpoint-server", "warn")} <= found
+    assert ("checkpoint-privileges", "ok") in found
     assert ("checkpoint-privileges", "fail") not in found
 
     # Who owns the audit cuts its end off, and cannot change what proves it.
+    for role in (OWNER, SERVICE_ROLE):
+        with (
+            psycopg.connect(as_role(checkpoints.url, role), autocommit=True) as conn,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            conn.execute("DELETE FROM aizen_checkpoints.checkpoints")
     for service in pair.services:
         service.stop()
-    with psycopg.connect(owner_url(pair), autocommit=True) as conn:
-        conn.execute("CREATE ROLE audit_owner")
-        conn.execute("ALTER TABLE audit OWNER TO audit_owner")
-        conn.execute(
-            "DELETE FROM audit WHERE (writer, number) IN (SELECT writer, max(number) FROM audit GROUP BY writer)"
-        )
-    try:
-        status, text = run(pair, "audit", "verify")
-        assert (status, "truncated" in text) == (1, True), text
-        for service in pair.services:
-            service.start(wait=False)
-        wait_sealed(pair, "older than the last checkpoint")
+    with psycopg.connect(as_role(pair.settings.database_url, OWNER), autocommit=True) as conn:
+        last = "SELECT writer, max(number) FROM audit GROUP BY writer"
+        conn.execute(f"DELETE FROM audit WHERE (writer, number) IN ({last})".encode())
+    status, text = run(pair, "audit", "verify")
+    assert (status, "truncated" in text) == (1, True), text
+    for service in pair.services:
+        service.start(wait=False)
+    wait_sealed(pair, "older than the last checkpoint")
 
-        # An operator accepts the loss: that is signed in the same table, and both replicas go on.
-        status, text = run(pair, "db", "accept-restore", "--yes", "--reason", "rows were cut off")
-        assert status == 0, text
-        for service in pair.services:
-            wait_until(service.ready, SECONDS)
-        assert "void_from" in "".join(checkpoints.lines())
-    finally:
-        with psycopg.connect(owner_url(pair), autocommit=True) as conn:
-            conn.execute("ALTER TABLE audit OWNER TO postgres")
-            conn.execute("DROP ROLE audit_owner")
+    # An operator accepts the loss: that is signed in the same table, and both replicas go on.
+    status, text = run(pair, "db", "accept-restore", "--yes", "--reason", "rows were cut off")
+    assert status == 0, text
+    for service in pair.services:
+        wait_until(service.ready, SECONDS)
+    assert "void_from" in "".join(checkpoints.lines())
 
 
 @pytest.mark.proves("R7", "R96", "T-40")
@@ -126,10 +125,10 @@ def test_without_the_table_no_start_decides(pair: Installation, checkpoints: Che
     first.stop()
     checkpoints.change("ALTER SCHEMA aizen_checkpoints RENAME TO elsewhere")
     first.start(wait=False)
-    wait_until(lambda: "its checkpoint database cannot be read: it has no schema" in health(first)[1], SECONDS)
+    wait_until(lambda: "its checkpoint database cannot be read: it has no table" in health(first)[1], SECONDS)
     (found,) = [check for check in examine(pair) if check["check"] == "checkpoint-database"]
     assert (found["level"], "checkpoints.sql" in found["remedy"]) == ("fail", True)
-    assert run(pair, "audit", "verify")[0] != 0
+    assert isinstance(run(pair, "audit", "verify")[0], Problem)
     checkpoints.change("ALTER SCHEMA elsewhere RENAME TO aizen_checkpoints")
     wait_until(first.ready, SECONDS)
     assert run(pair, "audit", "verify")[0] == 0

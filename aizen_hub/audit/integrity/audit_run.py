@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from aizen_hub.audit.archive.archive_file import ArchiveFile, ArchiveFileError
 from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
+from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFault
 from aizen_hub.audit.checkpoints.heads import signed_heads
 from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.audit.integrity.chain_verifier import verify_chains
@@ -49,7 +49,10 @@ class AuditReport:
 
 
 def run_audit(
-    conn: Connection, checkpoint_log: CheckpointLog, keys: Iterable[SigningKey], files: Sequence[Path] = ()
+    conn: Connection,
+    log: tuple[Sequence[Checkpoint], Sequence[CheckpointFault]],
+    keys: Iterable[SigningKey],
+    files: Sequence[Path] = (),
 ) -> AuditReport:
     """Audit one snapshot of the store, and the files outside of it.
 
@@ -57,14 +60,15 @@ def run_audit(
     ----------
     conn : Connection
         In a transaction with one snapshot.
-    checkpoint_log : CheckpointLog
+    log : tuple of checkpoints and faults
+        From `CheckpointLog.read`, before the snapshot was made: it must contain what they signed.
     keys : iterable of SigningKey
         All keys of the store.
     files : sequence of Path
         Archive files; each must begin with a manifest of this database.
     """
     check = signature_check(keys)
-    checkpoints, faults = checkpoint_log.read(check)
+    checkpoints, faults = log
     signed = signed_heads(checkpoints)
     manifests = ArchiveManifests.read(conn, check)
     findings = [Finding(f"checkpoint line {fault.line}", "checkpoint", fault.sentence) for fault in faults]

@@ -115,15 +115,13 @@ def verify(config: Path, files: tuple[Path, ...], output: Output) -> int:
     or inserted, and each finding says where.
     """
     from aizen_hub.audit.integrity.audit_run import run_audit
-    from aizen_hub.cli.local_store import open_checkpoint_log, open_store_with_keys
+    from aizen_hub.cli.local_store import open_store_with_keys, read_checkpoints
 
     settings = Settings.load(config)
-    with (
-        open_store_with_keys(settings) as (store, keys),
-        open_checkpoint_log(settings) as checkpoints,
-        store.read() as tx,
-    ):
-        report = run_audit(tx.conn, checkpoints, keys.list_keys(tx), files)
+    with open_store_with_keys(settings) as (store, keys):
+        checkpoints = read_checkpoints(settings, store, keys)
+        with store.read() as tx:
+            report = run_audit(tx.conn, checkpoints, keys.list_keys(tx), files)
     findings = [
         {"location": finding.location, "kind": finding.kind, "sentence": finding.sentence}
         for finding in report.findings

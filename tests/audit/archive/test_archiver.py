@@ -82,7 +82,12 @@ class AuditedInstallation:
 
     def audit(self, *files: Path) -> AuditReport:
         with self.store.read() as tx:
-            return run_audit(tx.conn, CheckpointFile(self.settings.checkpoint_path), self.keys.list_keys(tx), files)
+            return run_audit(
+                tx.conn,
+                CheckpointFile(self.settings.checkpoint_path).read(signature_check(self.keys.list_keys(tx))),
+                self.keys.list_keys(tx),
+                files,
+            )
 
     def count_rows(self) -> int:
         with self.store.read() as tx:

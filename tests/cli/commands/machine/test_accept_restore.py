@@ -19,6 +19,7 @@ from aizen_hub.accounts.credentials import activation
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
+from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.audit.integrity.audit_run import AuditReport, run_audit
 from aizen_hub.cli.commands.machine.database import db
 from aizen_hub.rbac.assignment import LockTarget
@@ -77,7 +78,11 @@ class Installation:
         context = build_context(self.settings, instance="test", environ={})
         try:
             with context.store.read() as tx:
-                return run_audit(tx.conn, CheckpointFile(self.settings.checkpoint_path), context.keys.list_keys(tx))
+                return run_audit(
+                    tx.conn,
+                    CheckpointFile(self.settings.checkpoint_path).read(signature_check(context.keys.list_keys(tx))),
+                    context.keys.list_keys(tx),
+                )
         finally:
             context.decisions.close()
             context.store.close()

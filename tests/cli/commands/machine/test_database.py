@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
+from aizen_hub.audit.checkpoints.signing import signature_check
 from aizen_hub.audit.integrity.audit_run import run_audit
 from aizen_hub.cli.commands.machine.database import db
 from aizen_hub.cli.exit_codes import ExitCode
@@ -60,7 +61,12 @@ def test_the_file_shrinks_and_its_content_stays(config: Path) -> None:
     settings = Settings.load(config, {})
     with open_store_with_keys(settings) as (store, keys), store.read() as tx:
         files = list((config.parent / "data" / "archive").glob("*.jsonl"))
-        report = run_audit(tx.conn, CheckpointFile(settings.checkpoint_path), keys.list_keys(tx), files)
+        report = run_audit(
+            tx.conn,
+            CheckpointFile(settings.checkpoint_path).read(signature_check(keys.list_keys(tx))),
+            keys.list_keys(tx),
+            files,
+        )
     assert (report.findings, report.unread_rows) == ((), 0)
     assert report.rows > 600
 

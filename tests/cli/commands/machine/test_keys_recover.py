@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
-from aizen_hub.audit.checkpoints.signing import checkpoint_signer
+from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
 from aizen_hub.audit.integrity.audit_run import run_audit
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import find_rollback, open_store, open_store_with_keys, operator_actor
@@ -47,7 +47,11 @@ def run_recover(settings: Settings, *options: str, stdin: str | None = None) -> 
 def findings(settings: Settings) -> tuple[object, ...]:
     with open_store_with_keys(settings) as (store, keys), store.read() as tx:
         assert not keys.ring(tx).is_sealed
-        return run_audit(tx.conn, CheckpointFile(settings.checkpoint_path), keys.list_keys(tx)).findings
+        return run_audit(
+            tx.conn,
+            CheckpointFile(settings.checkpoint_path).read(signature_check(keys.list_keys(tx))),
+            keys.list_keys(tx),
+        ).findings
 
 
 def lose(settings: Settings) -> None:
