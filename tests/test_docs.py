@@ -130,6 +130,11 @@ def test_shell_lines_of_the_documents(body: str) -> None:
             assert words[1] in {"reload", "remove-item", "set"}, line
         elif words[:1] == ["python"]:
             assert (ROOT / words[1]).is_file(), line
+        elif words[:1] in (["createdb"], ["psql"]):
+            # The table of the checkpoints, whose script tests run on a real server.
+            assert words[-1] == "aizen_checkpoints", line
+            named = [word for word in words if word.endswith(".sql")]
+            assert all((ROOT / "deploy" / "postgresql" / name).is_file() for name in named), line
         else:
             is_other_program = (
                 not words
@@ -320,7 +325,13 @@ def _dockerfile(path: Path) -> None:
     assert words <= INSTRUCTIONS
 
 
+def _sql(path: Path) -> None:
+    """Only that each statement ends: `tests/fixtures/checkpoint_database.py` runs it on a real server."""
+    assert path.read_text(encoding="utf-8").rstrip().endswith(";")
+
+
 LOADERS: dict[str, Callable[[Path], object]] = {
+    ".sql": _sql,
     ".py": lambda path: ast.parse(path.read_text(encoding="utf-8")),
     ".service": lambda path: configparser.ConfigParser(interpolation=None).read_string(
         path.read_text(encoding="utf-8")
