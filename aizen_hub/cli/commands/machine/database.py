@@ -15,6 +15,7 @@ from aizen_hub.cli.local_store import (
     open_store,
     open_store_with_keys,
     operator_actor,
+    read_checkpoints,
 )
 from aizen_hub.cli.operation_progress import progress_view
 from aizen_hub.cli.options import config_option
@@ -218,7 +219,7 @@ def copy(config: Path, target: str) -> int:
 
     No service may run meanwhile. Every table is copied and compared, and the audit is verified at the target; only then
     the copy is committed, so that a copy that breaks off leaves the target empty. The source stays as it is.
-    Checkpoints, keys and secrets are files, and stay too. Afterwards name the target in `database` of aizen.yaml.
+    Checkpoints, keys and secrets are elsewhere, and stay too. Afterwards name the target in `database` of aizen.yaml.
 
     A password belongs in AIZEN_TARGET_URL or ~/.pgpass: others see the arguments of a command.
     """
@@ -238,11 +239,12 @@ def copy(config: Path, target: str) -> int:
         with open_store_with_keys(settings) as (store, keys):
             with store.write(operator_actor()) as tx:
                 tx.audit("database.copied", details={"to": shown})
+            checkpoints = read_checkpoints(settings, store, keys)
             with store.read() as read:
                 key_list = keys.list_keys(read)
 
         def verify(conn: Connection) -> None:
-            report = run_audit(conn, settings.checkpoint_path, key_list)
+            report = run_audit(conn, checkpoints, key_list)
             if report.findings:
                 raise Conflict(
                     f"the audit has {len(report.findings)} findings, the first: {report.findings[0].sentence}",
