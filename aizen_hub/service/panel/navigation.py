@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from aizen_hub.accounts.users import registration_requests
 from aizen_hub.service.panel import documentation_folder
-from aizen_hub.service.panel.visibility import Viewer
+from aizen_hub.service.panel.visibility import MAX_COUNTED, Viewer
 
 Condition = Callable[[Viewer], bool]
 
@@ -68,7 +69,7 @@ MINE = (
     Entry("account", "Account", "user", _every_user),
 )
 MANAGE = (
-    Entry("home", "Home", "home", _manages),
+    Entry("home", "Home", "home", _manages, "registrations"),
     Entry("people", "People", "people", _manages),
     Entry("groups", "Groups", "group", _manages),
     Entry("service-accounts", "Service accounts", "gear", _has_service_accounts),
@@ -129,5 +130,7 @@ def help_page(path: str) -> str:
 
 
 def waiting_counts(viewer: Viewer) -> Mapping[str, int]:
-    """Return the numbers for the badges, by their key."""
-    return {"pending": viewer.waiting_count}
+    """Return the numbers for the badges, by their key; 99 stands for more too."""
+    # Who asks to be registered is shown on *Home*, to those who may register them.
+    asking = registration_requests.list_registration_requests(viewer.tx, MAX_COUNTED) if viewer.may("users") else ()
+    return {"pending": viewer.waiting_count, "registrations": len(asking)}

@@ -135,6 +135,7 @@ def _denied_decisions(tx: ReadTransaction, projects: Sequence[str] | None) -> tu
 class ProviderFacts:
     """The people of one provider: how many, and the last sign-in."""
 
+    name: str
     label: str
     people: int
     last_sign_in: datetime | None
@@ -147,7 +148,10 @@ def read_providers(tx: ReadTransaction, providers: Sequence[ProviderSettings]) -
     labels = {provider.name: provider.label or provider.name for provider in providers}
     return [
         ProviderFacts(
-            labels.get(name, name), rows[name].people if name in rows else 0, rows[name].seen if name in rows else None
+            name,
+            labels.get(name, name),
+            rows[name].people if name in rows else 0,
+            rows[name].seen if name in rows else None,
         )
         for name in [*labels, *sorted(rows.keys() - labels.keys())]
     ]

@@ -69,6 +69,7 @@ async def show_home(ctx: RequestContext) -> RawResponse:
         read,
         audit_details=lambda _: {"details": {"query": "home"}},
         pool=service.pools.queries,
+        response_times=service.state.response_times.summarize(),
         audit_fault=service.checkpoint_health.fault,
         audit_age=service.checkpoint_health.age,
         clock_fault=service.clock.fault,

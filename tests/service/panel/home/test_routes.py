@@ -153,11 +153,22 @@ def test_people_who_ask_to_be_registered_are_shown_and_dismissed(panel: PanelSer
     assert 'value="dora"' in form
     assert 'value="&lt;b&gt;Dora"' in form
     assert "dora" not in panel.get("ada", "home")
+    assert "1 person asks to be registered." in page
+    # The badge of *Home* is on every page of those who may register people.
+    badge = 'Home<span class="az-count">1<span class="visually-hidden"> waiting</span></span>'
+    assert [badge in panel.get(user, "me") for user in ("boss", "ada")] == [True, False]
     token = re.search(r'name="xsrf" value="([^"]+)"', page)
     assert token is not None
     form = {"provider": "lab", "name": "dora", "xsrf": token[1]}
     assert panel.run(panel.window("boss").post("registrations/dismiss", form)).status == 303
     assert "Asking to be registered" not in panel.get("boss", "home")
+    assert badge not in panel.get("boss", "me")
+
+
+def test_how_fast_a_directory_answered_is_shown(panel: PanelService) -> None:
+    assert "answered in" not in panel.get("boss", "home")
+    panel.driver.context.state.response_times.add("lab", 0.021)
+    assert "answered in 21 ms in the last hour" in panel.get("boss", "home")
 
 
 def test_a_replica_that_lags_or_whose_clock_is_wrong_is_named(
