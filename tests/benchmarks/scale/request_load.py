@@ -122,14 +122,14 @@ class _Generator:
         lines = Path(load.requests).read_text(encoding="utf-8").splitlines()
         self._prepared = [_encode(json.loads(line)) for line in lines]
         self._next = 0
-        self._started = time.perf_counter()
+        self._started = self._last_answer = 0.0
         self._taken: list[float] = []
         self._collected: dict[int, str] = {}
         self._refused: Counter[str] = Counter()
         self._example = ""
-        self._last_answer = self._started
 
     async def run(self) -> LoadOutcome:
+        self._started = self._last_answer = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(self._load.connections):
                 group.create_task(self._connection())

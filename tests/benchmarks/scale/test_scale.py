@@ -94,10 +94,10 @@ def test_what_is_due_and_not_sent_in_time_is_counted(tmp_path: Path, monkeypatch
     monkeypatch.setattr(request_load, "BACKLOG_SECONDS", 0.0)
     requests = [{"method": "GET", "path": "/slow", "head": [], "body": ""}]
     with serving() as port:
-        load = RequestLoad([port], write_requests(tmp_path, "slow", requests), 1, "token", 0.5, rate=50.0)
+        load = RequestLoad([port], write_requests(tmp_path, "slow", requests), 1, "token", 3.0, rate=50.0)
         outcome = asyncio.run(request_load._Generator(load).run())
     assert outcome.refused["late"] > 0
-    assert outcome.answers + outcome.refused["late"] == 25
+    assert outcome.answers + outcome.refused["late"] == 150
 
 
 def test_a_load_without_a_good_answer_is_an_error(tmp_path: Path) -> None:
