@@ -51,6 +51,10 @@ def test_ends_and_stops_are_told_apart(sandbox: AccountsHarness) -> None:
     sandbox.grant("PROJECT_READER", "p1", "tim")
     assert cell(sandbox, "tim", "list trainings").kind is AnswerKind.YES
     assert cell(sandbox, "tim", "start training").kind is AnswerKind.UNTIL
+    sandbox.execute("admin", locks.lock_target, LockTarget.ARCHIVE, "p1", reason="over")
+    assert cell(sandbox, "tim", "list trainings").kind is AnswerKind.YES
+    assert cell(sandbox, "tim", "start training").kind is AnswerKind.STOPPED
+    sandbox.execute("admin", locks.unlock_target, LockTarget.ARCHIVE, "p1", reason="needed")
     sandbox.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:tim", reason="laptop stolen")
     assert cell(sandbox, "tim", "start training").kind is AnswerKind.STOPPED
     assert cell(sandbox, "tim", "delete training").kind is AnswerKind.NO

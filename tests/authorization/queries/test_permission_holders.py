@@ -106,6 +106,7 @@ STATES = st.fixed_dictionaries(
                 st.tuples(st.just("identity"), st.sampled_from([str(subject) for subject in SUBJECTS]), st.booleans()),
                 st.tuples(st.just("project"), st.just("p1"), st.just(True)),
                 st.tuples(st.just("project"), st.just("p2"), st.just(False)),
+                st.tuples(st.just("archive"), st.sampled_from(("p1", "p2")), st.booleans()),
             ),
             max_size=2,
             unique_by=lambda lock: lock[:2],
