@@ -147,6 +147,10 @@ def translate_for_operator(url: URL) -> Iterator[None]:
         raise diagnose(error.__cause__, url) from error
 
 
+def _join(hosts: str | tuple[str, ...]) -> str:
+    return hosts if isinstance(hosts, str) else ", ".join(hosts)
+
+
 def diagnose(error: BaseException, url: URL, key: str = "database") -> Unavailable:
     """Return the problem behind an error; its text never contains the password, nor data of the database.
 
@@ -155,8 +159,9 @@ def diagnose(error: BaseException, url: URL, key: str = "database") -> Unavailab
     key : str
         The setting that names the database.
     """
+    several = url.query.get("host", "")
     names = {
-        "server": f"{url.host or 'the local socket'}:{url.port or 5432}",
+        "server": f"{url.host}:{url.port or 5432}" if url.host else _join(several) or "the local socket:5432",
         "host": url.host or "",
         "user": url.username or "",
         "database": url.database or "",

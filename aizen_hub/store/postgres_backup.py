@@ -15,7 +15,15 @@ from aizen_hub.problems import Conflict, Unavailable
 from aizen_hub.store.checkpoint_rows import SCHEMA
 from aizen_hub.store.database import database_url
 
-_VARIABLES = {"host": "PGHOST", "port": "PGPORT", "username": "PGUSER", "password": "PGPASSWORD"}
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+}
 _MAX_MESSAGE = 600
 # Checkpoints may be in a schema of the same database: a backup must never bring back older ones.
 _DUMP_OPTIONS = ["--format=custom", "--no-owner", "--no-privileges", f"--exclude-schema={SCHEMA}"]
@@ -78,13 +86,13 @@ def _run(url: str, program: str, arguments: list[str], output: int) -> None:
     found = shutil.which(program)
     if found is None:
         raise Unavailable(f"`{program}` is not on the search path", remedy="install PostgreSQL's client programs")
-    parsed = make_url(url)
+    parsed = database_url(url)
+    # The driver's arguments: an address may name several servers.
+    given = parsed.get_dialect()().create_connect_args(parsed)[1]
     # The password is in the environment of the child only: arguments are visible to all accounts.
-    values = {variable: getattr(parsed, part) for part, variable in _VARIABLES.items()}
-    environ = {**os.environ, **{name: str(value) for name, value in values.items() if value is not None}}
+    values = {variable: given[name] for name, variable in _VARIABLES.items() if given.get(name) is not None}
+    environ = {**os.environ, **{name: str(value) for name, value in values.items()}}
     environ |= {"PGDATABASE": parsed.database or "", "PGCONNECT_TIMEOUT": "10"}
-    query = {name: value for name, value in parsed.query.items() if isinstance(value, str)}
-    environ |= {f"PG{name.upper()}": value for name, value in query.items() if name in ("sslmode", "sslrootcert")}
     done = subprocess.run(  # noqa: S603 - a fixed program, without a shell
         [found, *arguments], env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, check=False
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 from tests.faults.database_proxy import DatabaseProxy
 from tests.fixtures.postgres import Server, running_server
@@ -51,11 +52,26 @@ class ReplicatedPair:
     def fail_over(self) -> None:
         """Kill the primary, as a crash does; promote the standby, and move the address to it."""
         with self.address.cut():
-            # Immediate shutdown, without notice to clients. After SIGKILL its shared memory would outlive the test.
-            self.primary.kill(signal.SIGQUIT)
-            with psycopg.connect(self.standby.url(), autocommit=True) as conn:
-                assert conn.execute("SELECT pg_promote(true, 20)").fetchone() == (True,)
+            self.kill_primary()
+            self.promote_standby()
             self.address.target = self.standby.port
+
+    def kill_primary(self) -> None:
+        """End the primary as a crash does: without notice to clients."""
+        # An immediate shutdown. After SIGKILL its shared memory would outlive the test.
+        self.primary.kill(signal.SIGQUIT)
+
+    def promote_standby(self) -> None:
+        """Let the standby take over, at its own address."""
+        with psycopg.connect(self.standby.url(), autocommit=True) as conn:
+            assert conn.execute("SELECT pg_promote(true, 20)").fetchone() == (True,)
+
+    @property
+    def both_addresses(self) -> str:
+        """The URL with both servers, of which libpq chooses the one that accepts writes."""
+        hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (self.primary, self.standby))
+        url = make_url(self.primary.url())
+        return f"postgresql://{url.username}@/{url.database}?{hosts}&target_session_attrs=read-write"
 
 
 @contextmanager

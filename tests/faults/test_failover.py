@@ -6,10 +6,12 @@ import http.client
 import json
 import shutil
 import signal
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,12 @@ from aizen_hub.cli.main import cli
 from aizen_hub.store import tables
 from tests.faults.background_load import under_load
 from tests.faults.history import Op
-from tests.faults.installation import PROJECTS, Installation, create_installation, run_installation
+from tests.faults.installation import ADMINS, COMMAND, PROJECTS, Installation, create_installation, run_installation
 from tests.faults.recording_client import Client, Session
 from tests.faults.replicated_pair import ReplicatedPair, running_pair
-from tests.faults.service_process import START_SECONDS
+from tests.faults.service_process import START_SECONDS, Service
+from tests.fixtures.haproxy import running_haproxy
+from tests.fixtures.ports import free_port
 from tests.fixtures.postgres import Server, running_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]
@@ -50,10 +54,11 @@ def begin(sqlite_template: tuple[Server, Path, tuple[str, str]], tmp_path: Path)
     server, folder, secrets = sqlite_template
 
     @contextmanager
-    def start(*, synchronous: bool) -> Iterator[tuple[Installation, ReplicatedPair]]:
+    def start(*, synchronous: bool, both: bool = False) -> Iterator[tuple[Installation, ReplicatedPair]]:
         shutil.copytree(folder, tmp_path / "installation")
         with running_pair(server.folder, synchronous=synchronous) as pair:
             url = make_url(server.url()).set(port=pair.address.port).render_as_string()
+            url = pair.both_addresses if both else url
             with run_installation(tmp_path / "installation", secrets, url, replicas=2) as here:
                 yield here, pair
 
@@ -154,6 +159,96 @@ def test_a_synchronous_standby_has_all_that_was_acknowledged(begin: Begin) -> No
             grantor.revoke("u0", WORKS)
             assert _asked(last, session).result == "denied"
         _operator("audit", "verify", "-c", str(here.service.config))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The answer to the question for one decision."""
+
+    begun: float
+    ended: float
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_of_a_replica(self) -> bool:
+        return "x-aizen-instance" in self.headers
+
+    def explains_itself(self) -> bool:
+        """Whether a client can show why it was refused, and knows when to ask again."""
+        if self.status != http.client.SERVICE_UNAVAILABLE:
+            return self.status == http.client.OK
+        problem = json.loads(self.body)
+        has_words = all(isinstance(problem.get(name), str) for name in ("title", "detail", "remedy"))
+        is_document = self.headers["content-type"].startswith("application/problem+json")
+        return is_document and has_words and int(self.headers["retry-after"]) >= 1
+
+
+def ask(port: int, session: Session) -> Seen:
+    """Ask for a decision, on a new connection."""
+    headers = {"Authorization": f"Bearer {session.token}", "Content-Type": "application/json"}
+    begun = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/api/v1/decisions", json.dumps({"command": COMMAND}), headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return Seen(
+        begun, time.monotonic(), answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
+    )
+
+
+@contextmanager
+def watched(front: int, session: Session) -> Iterator[list[Seen]]:
+    """Ask the load balancer every tenth of a second."""
+    seen: list[Seen] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            seen.append(ask(front, session))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join(90)
+
+
+@pytest.mark.needs("haproxy")
+@pytest.mark.proves("T-44", "R79", "R102", "R105", "I1", "I2", "I8", "I10")
+def test_what_clients_of_a_load_balancer_see(begin: Begin, tmp_path: Path) -> None:
+    """The services have the addresses of both servers; nothing has to be done after the standby took over."""
+    with begin(synchronous=True, both=True) as (here, pair):
+        here.front = free_port()
+        with running_haproxy(tmp_path, here.front, [one.port for one in here.services]):
+            _until(Service(tmp_path / "front.yaml", here.front).ready)
+            # The load takes nothing from an admin of the project.
+            session = _opened(Client(here, "watcher", None), ADMINS[0], "watched")
+            with watched(here.front, session) as seen, under_load(here, 22, balanced=True, check_after=False):
+                _until(lambda: any(one.status == http.client.OK for one in seen))
+                with here.recorder.fault("failover"):
+                    pair.kill_primary()
+                    killed = time.monotonic()
+                    of_replicas = [ask(service.port, session) for service in here.services]
+                    _until(lambda: seen[-1].status != http.client.OK and not seen[-1].is_of_a_replica)
+                    promoted = time.monotonic()
+                    pair.promote_standby()
+                    _until(lambda: any(one.begun > promoted and one.status == http.client.OK for one in seen))
+                time.sleep(1)
+            assert all(one.is_of_a_replica and one.status != http.client.OK for one in of_replicas), of_replicas
+            assert [one for one in (*seen, *of_replicas) if not one.explains_itself()] == []
+            assert not [one for one in seen if killed < one.begun < promoted and one.status == http.client.OK]
+            assert here.violations(recovers=False) == []
+            back = min(one.ended for one in seen if one.begun > promoted and one.status == http.client.OK)
+            refused = sum(one.status != http.client.OK for one in seen)
+            print(f"{refused} of {len(seen)} were refused; decided {back - promoted:.1f} s after the promotion began")
+        _operator("audit", "verify", "-c", str(here.service.config))
+        _operator("db", "backup", str(tmp_path / "backup"), "-c", str(here.service.config))
+        assert (tmp_path / "backup").stat().st_size > 0, "it finds the server, too"
 
 
 @pytest.mark.proves("T-44", "R79")

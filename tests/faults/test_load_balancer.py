@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -37,7 +39,9 @@ from tests.faults.real_clients import RealClients
 from tests.faults.revocation_storm import run_revocation_storm
 from tests.faults.service_process import ROOT, Service
 from tests.faults.steady_load import SteadyLoad
+from tests.fixtures.guide import Guide
 from tests.fixtures.haproxy import running_haproxy
+from tests.fixtures.hub import start_process
 from tests.fixtures.next_schema import write_next_migrations
 from tests.fixtures.ports import free_port
 from tests.fixtures.postgres import Server, fresh_database
@@ -50,6 +54,7 @@ STORM_SECONDS, FEWEST = 5.0, 60
 DRAIN_SECONDS = 8.0
 """Longer than the default, since this machine may be busy when HAProxy asks."""
 WAIT_SECONDS = 120.0
+ADDED_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +65,11 @@ def balanced(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) 
         secrets = create_installation(folder, url, projects=(*PROJECTS, STEADY, STORM, KILLS))
         # Of two replicas only one may be asked at times: a busy machine must not look like an outage.
         service = {"drain_seconds": DRAIN_SECONDS, "deadline_seconds": 30}
-        with run_installation(folder, secrets, url, replicas=2, service=service) as here:
+        shared = str(folder / "checkpoints.jsonl")
+        with run_installation(folder, secrets, url, replicas=2, service=service, checkpoint_file=shared) as here:
             here.front = free_port()
-            with running_haproxy(folder, here.front, [one.port for one in here.services]) as balancer:
+            ports = [*(one.port for one in here.services), ADDED_PORT]
+            with running_haproxy(folder, here.front, ports) as balancer:
                 wait_until(lambda: Service(folder / "front.yaml", here.front or 0).ready())
                 yield here
                 assert balancer.poll() is None
@@ -131,8 +138,8 @@ def test_what_a_killed_replica_had_is_carried_out_once(balanced: Installation) -
     first.start()
 
 
-def wait_until_balanced(here: Installation) -> None:
-    """Wait until the load balancer sends requests to both replicas."""
+def wait_until_balanced(here: Installation, replicas: int = 2) -> None:
+    """Wait until the load balancer sends requests to so many replicas."""
     seen: set[str | None] = set()
 
     def is_so() -> bool:
@@ -143,7 +150,7 @@ def wait_until_balanced(here: Installation) -> None:
         connection.close()
         if answer.status == http.client.OK:
             seen.add(answer.getheader("X-Aizen-Instance"))
-        return len(seen) == len(here.services)
+        return len(seen) == replicas
 
     wait_until(is_so)
 
@@ -170,6 +177,48 @@ def recorded_sessions(here: Installation) -> set[str]:
     assert all(ended is None for _, ended, _ in rows), rows
     assert len({server for *_, server in rows}) == len(rows)
     return {session for session, *_ in rows}
+
+
+@pytest.mark.proves("R102", "R109", "I8")
+def test_the_runbooks_of_a_replica(balanced: Installation, tmp_path: Path) -> None:
+    """A third one is added and removed as docs/how-to/replicas.md says; the balancer has its line already."""
+    guide = Guide(Path("docs/how-to/replicas.md"), tmp_path)
+    line, files = (textwrap.dedent(block) for block in guide.blocks("text"))
+    balancer = (balanced.folder / "haproxy.cfg").read_text(encoding="ascii")
+    assert line.replace("10.0.0.13:9095", f"127.0.0.1:{ADDED_PORT}").strip() in balancer
+    check, serve = guide.commands()
+    guide.environ |= {"AIZEN_SERVICE__PORT": str(ADDED_PORT), "HOME": str(tmp_path)}
+    copy_files(balanced, tmp_path, files.split())
+    assert guide.run(check).strip() == "0001"
+    with SteadyLoad(balanced, STEADY) as steady:
+        process = start_process(serve, tmp_path, guide.environ)
+        try:
+            added = Service(tmp_path / "aizen.yaml", ADDED_PORT)
+            wait_until(lambda: added.ready() or process.poll() is not None)
+            assert process.poll() is None, (tmp_path / "hub.log").read_text(encoding="utf-8")
+            wait_until_balanced(balanced, 3)
+            steady.wait_for_more(200)
+            process.terminate()
+            assert process.wait(WAIT_SECONDS) == 0
+            steady.wait_for_more(200)
+        finally:
+            process.kill()
+            process.wait()
+    assert steady.failures == []
+
+
+def copy_files(here: Installation, folder: Path, names: list[str]) -> None:
+    """Copy what the page lists, from where this installation has it; it has no hub, and so no token of it."""
+    own = {"aizen.yaml": here.service.config} | {
+        f"aizen-data/{path.name}": path for path in (here.settings.hub_secret_path, here.settings.key_encryption_path)
+    }
+    assert set(names) == {*own, "aizen-data/service-api-token"}
+    # The files of this installation are in a folder of another name.
+    (folder / here.settings.data_dir.name).mkdir(mode=0o700)
+    for path in own.values():
+        is_secret = path.parent == here.settings.data_dir
+        target = folder / here.settings.data_dir.name / path.name if is_secret else folder / "aizen.yaml"
+        shutil.copy2(path, target)
 
 
 @pytest.mark.proves("R5", "R102", "R109", "I8")
