@@ -15,7 +15,7 @@ from tests.faults.recording_client import Client, Session
 
 CLIENTS = 16
 _OPEN_EVERY, _GRANT_EVERY = 40, 10
-_PAUSE_SECONDS = 0.03
+_PAUSE_SECONDS = 0.1
 _WAIT_SECONDS = 120.0
 
 
