@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fixtures.panel import PanelService
+from tests.fixtures.panel import PanelBrowser, PanelService
 from tests.service.panel.projects.objects import seed, words
 
 __all__ = ["seed"]
@@ -34,6 +34,22 @@ def test_members_are_counted_only_where_they_may_be_read(panel: PanelService) ->
     boss = words(panel.get("boss", "projects?q=churn"))
     assert "carol" in boss
     assert "not for you" not in boss
+
+
+@pytest.mark.parametrize(
+    ("page", "label"), [("projects", "Direct members"), ("roles", "Assigned"), ("directory", "People")]
+)
+def test_a_number_has_its_label_on_a_narrow_screen(panel: PanelService, page: str, label: str) -> None:
+    assert f'data-label="{label}"' in panel.get("boss", page)
+
+
+def test_a_role_is_not_broken_within_a_word_beside_a_sentence(panel: PanelService, browser: PanelBrowser) -> None:
+    page = browser.open("people/ada", "boss", width=320).page
+    role = page.locator("th .az-role", has_text="PROJECT_ADMIN").first
+    row = page.locator("tr", has=role).first
+    row.locator("td.az-end").evaluate("cell => { cell.textContent = 'carol or paul or eve may' }")
+    line = "element => parseFloat(getComputedStyle(element).lineHeight)"
+    assert role.evaluate("element => element.getBoundingClientRect().height") < 1.5 * role.evaluate(line)
 
 
 def test_filters_and_an_empty_list(panel: PanelService) -> None:
