@@ -14,19 +14,25 @@ from aizen_hub.accounts.users.bulk_registration import (
 )
 from aizen_hub.commands.users_table import read_users_table
 from aizen_hub.operations.people_import import KIND, PeopleImport
-from aizen_hub.operations.records import get_visible_operation, request_cancellation
-from aizen_hub.problems import BadInput, Problem
-from aizen_hub.service.http.form import EmptyForm, Form, Typed
+from aizen_hub.problems import BadInput
+from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.operations import start_operation
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, at_field, show_errors
-from aizen_hub.service.panel.formatting import page_path
-from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
+from aizen_hub.service.panel.operation_page import OperationPage
+from aizen_hub.service.panel.pages import form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ActorTransaction
 
+_PAGE = OperationPage(
+    kinds=(KIND,),
+    folder=("people", "-", "import"),
+    template="people/import_progress.html",
+    on_cancel="The import ends after the people of the present batch.",
+    about="an import",
+)
 MAX_TEXT = 1 << 20
 MAX_SHOWN = 200
 """Rows of each kind that the preview lists; where there are more, it says so."""
@@ -100,35 +106,12 @@ async def start_import(ctx: RequestContext) -> RawResponse:
             raise FieldError("table", "the file names no new person")
         request = PeopleImport(plan.new, body.delivery == "mail", ctx.service.browser_login.hub_location.panel_url)
         response = await start_operation(ctx, KIND, request, people=len(plan.new))
-        return see_other(ctx, page_path("people", "-", "import", response.value["id"]))
+        return see_other(ctx, _PAGE.address_of(response.value["id"]))
 
     async def show_again(errors: FormErrors) -> RawResponse:
         return await _show(ctx, body.table, body.delivery, errors)
 
     return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
-
-
-async def show_progress(ctx: RequestContext) -> RawResponse:
-    operation_id = ctx.path_params["operation"]
-
-    def read(viewer: Viewer) -> dict[str, Any]:
-        operation = get_visible_operation(viewer.tx, viewer.tx.actor, operation_id)
-        if operation.kind != KIND:
-            raise not_in_panel()
-        return {"operation": operation}
-
-    return await show_page(ctx, "people/import_progress.html", read, fragment="progress")
-
-
-async def cancel_import(ctx: RequestContext) -> RawResponse:
-    operation_id = ctx.path_params["operation"]
-    try:
-        await authorized_value(ctx, lambda tx: request_cancellation(tx, operation_id))
-        ctx.service.operations.note_cancellation(operation_id)
-        toast = "The import ends after the people of the present batch."
-    except Problem as problem:
-        toast = problem.detail
-    return see_other(ctx, page_path("people", "-", "import", operation_id), toast)
 
 
 ROUTES = (
@@ -137,6 +120,5 @@ ROUTES = (
         "/people/-/import/preview", preview_import, "What an import would do.", ImportForm, max_body=3 * MAX_TEXT
     ),
     form_route("/people/-/import", start_import, "Start an import of people.", ImportForm, max_body=3 * MAX_TEXT),
-    page_route("/people/-/import/{operation}", show_progress, "The progress of an import."),
-    form_route("/people/-/import/{operation}/cancel", cancel_import, "Cancel an import.", EmptyForm),
+    *_PAGE.routes(),
 )

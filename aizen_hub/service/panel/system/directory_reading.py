@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import ColumnElement, exists, false, literal, select, union
 
 from aizen_hub.api_models.directory_reading import DirectoryPerson, DirectoryReadingResponse
 from aizen_hub.api_models.schema import Name, ProviderName
 from aizen_hub.operations.directory_reading import KIND, DirectoryReading
-from aizen_hub.operations.records import get_visible_operation, request_cancellation
-from aizen_hub.problems import Conflict, Problem, Unavailable
-from aizen_hub.service.http.form import EmptyForm, Form
+from aizen_hub.problems import Conflict, Unavailable
+from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.operations import start_operation
-from aizen_hub.service.panel.formatting import page_path
-from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
+from aizen_hub.service.panel.operation_page import OperationPage
+from aizen_hub.service.panel.pages import form_route
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -25,6 +23,13 @@ from aizen_hub.store import tables
 from aizen_hub.store.transaction import ActorTransaction
 
 DIRECTORY_KIND = "ldap"
+_PAGE = OperationPage(
+    kinds=(KIND,),
+    folder=("directory", "read"),
+    template="system/directory_reading.html",
+    on_cancel="The reading ends after the people of the present batch.",
+    about="a reading",
+)
 _WAIT_SECONDS = 25.0  # more than the deadline of the request to the hub
 _u, _l, _g, _m = tables.users, tables.logins, tables.groups, tables.memberships
 
@@ -59,7 +64,7 @@ async def start_reading(ctx: RequestContext) -> RawResponse:
     request = DirectoryReading(provider, people, others, read_batch)
     details = {} if group is None else {"group": group}
     response = await start_operation(ctx, KIND, request, provider=provider, people=count, **details)
-    return see_other(ctx, page_path("directory", "read", response.value["id"]))
+    return see_other(ctx, _PAGE.address_of(response.value["id"]))
 
 
 def _people_of(
@@ -92,31 +97,7 @@ def _people_of(
     return people[True], people[False]
 
 
-async def show_reading(ctx: RequestContext) -> RawResponse:
-    operation_id = ctx.path_params["operation"]
-
-    def read(viewer: Viewer) -> dict[str, Any]:
-        operation = get_visible_operation(viewer.tx, viewer.tx.actor, operation_id)
-        if operation.kind != KIND:
-            raise not_in_panel()
-        return {"operation": operation}
-
-    return await show_page(ctx, "system/directory_reading.html", read, fragment="progress")
-
-
-async def cancel_reading(ctx: RequestContext) -> RawResponse:
-    operation_id = ctx.path_params["operation"]
-    try:
-        await authorized_value(ctx, lambda tx: request_cancellation(tx, operation_id))
-        ctx.service.operations.note_cancellation(operation_id)
-        toast = "The reading ends after the people of the present batch."
-    except Problem as problem:
-        toast = problem.detail
-    return see_other(ctx, page_path("directory", "read", operation_id), toast)
-
-
 ROUTES = (
     form_route("/directory/read", start_reading, "Read people of a directory now.", ReadingForm),
-    page_route("/directory/read/{operation}", show_reading, "The progress of a reading."),
-    form_route("/directory/read/{operation}/cancel", cancel_reading, "Cancel a reading.", EmptyForm),
+    *_PAGE.routes(),
 )

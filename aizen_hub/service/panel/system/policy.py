@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import yaml
@@ -11,17 +12,18 @@ from pydantic import Field
 from aizen_hub.api_models.schema import Schema
 from aizen_hub.catalogs.yaml_source import SourceError, parse_source
 from aizen_hub.commands.lexer import ascii_excerpt
-from aizen_hub.operations.records import get_visible_operation, request_cancellation
+from aizen_hub.operations.operation import Operation
+from aizen_hub.operations.records import get_visible_operation
 from aizen_hub.policy.apply import APPLY, PLAN, PolicyRequest
 from aizen_hub.policy.export import export_policy
 from aizen_hub.policy.loader import Policy, read_policy
-from aizen_hub.problems import NotFound, Problem
-from aizen_hub.service.http.form import EmptyForm, Form, Typed
+from aizen_hub.problems import NotFound
+from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.operations import start_operation
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
-from aizen_hub.service.panel.formatting import page_path
-from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
+from aizen_hub.service.panel.operation_page import OperationPage
+from aizen_hub.service.panel.pages import form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -95,7 +97,7 @@ async def start_policy(ctx: RequestContext) -> RawResponse:
         request = PolicyRequest(lambda tx: _read(body.policy, tx), bool(body.prune), digest)
         response = await start_operation(ctx, kind, request, prune=bool(body.prune))
         if kind == APPLY:
-            return see_other(ctx, page_path("policy", response.value["id"]))
+            return see_other(ctx, _PAGE.address_of(response.value["id"]))
         # Rendered without a redirect: the page holds the file, to carry out what was planned.
         return await show_page(ctx, "system/policy_plan.html", typed=body, plan=response.value["id"])
 
@@ -128,33 +130,22 @@ def _read(text: str, tx: ReadTransaction) -> Policy:
         raise FieldError("policy", "; ".join(ascii_excerpt(line, 400) for line in lines[:_MAX_LINES]) + more) from None
 
 
-async def show_progress(ctx: RequestContext) -> RawResponse:
-    operation_id = ctx.path_params["operation"]
-
-    def read(viewer: Viewer) -> dict[str, Any]:
-        operation = get_visible_operation(viewer.tx, viewer.tx.actor, operation_id)
-        if operation.kind not in (PLAN, APPLY):
-            raise not_in_panel()
-        return {"operation": operation, "is_plan": operation.kind == PLAN, "with_file": bool(ctx.query.with_file)}
-
-    return await show_page(ctx, "system/policy_progress.html", read, fragment="progress")
+def _variables(operation: Operation, ctx: RequestContext) -> Mapping[str, Any]:
+    return {"is_plan": operation.kind == PLAN, "with_file": bool(ctx.query.with_file)}
 
 
-async def cancel_policy(ctx: RequestContext) -> RawResponse:
-    operation_id = ctx.path_params["operation"]
-    try:
-        await authorized_value(ctx, lambda tx: request_cancellation(tx, operation_id))
-        ctx.service.operations.note_cancellation(operation_id)
-        toast = "It is cancelled; nothing is changed."
-    except Problem as problem:
-        toast = problem.detail
-    return see_other(ctx, page_path("policy", operation_id), toast)
-
-
+_PAGE = OperationPage(
+    kinds=(PLAN, APPLY),
+    folder=("policy",),
+    template="system/policy_progress.html",
+    on_cancel="It is cancelled; nothing is changed.",
+    about="a policy file",
+    query=PolicyProgressQuery,
+    variables=_variables,
+)
 ROUTES = (
     page_route("/policy", show_policy, "Policy files."),
     page_route("/policy/-/export", download_policy, "The present state as a policy file."),
     form_route("/policy", start_policy, "Plan or carry out a policy file.", PolicyForm, max_body=3 * MAX_TEXT),
-    page_route("/policy/{operation}", show_progress, "The progress of a policy file.", PolicyProgressQuery),
-    form_route("/policy/{operation}/cancel", cancel_policy, "Cancel a policy file.", EmptyForm),
+    *_PAGE.routes(),
 )
