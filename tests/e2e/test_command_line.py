@@ -432,7 +432,7 @@ def test_groups_carry_roles(run: CommandLine) -> None:
     done(run("ada", "group", "delete", "ops", "--yes"))
 
 
-def test_projects_and_their_members_from_a_file(run: CommandLine, tmp_path: Path) -> None:
+def test_projects_and_their_members_from_a_file(hub: HubHandle, run: CommandLine, tmp_path: Path) -> None:
     members = tmp_path / "members.json"
     members.write_text('[{"id": "rob", "roles": ["PROJECT_READER"], "alerts": []}]')
     assert run("rob", "project", "create", "mine").returncode == ExitCode.DENIED
@@ -440,6 +440,13 @@ def test_projects_and_their_members_from_a_file(run: CommandLine, tmp_path: Path
     done(run("ada", "project", "create", "fraud", "--members", str(members)))
     assert "fraud" in done(run("rob", "project", "list"))
     assert "rob" in done(run("ada", "project", "show", "fraud"))
+    done(run("ada", "project", "archive", "fraud", "--reason", "the case is closed"))
+    done(run("rob", "can-i", "read:training", "--project", "fraud"))
+    refused = run("ada", "project", "delete", "fraud", "--yes")
+    assert refused.returncode == ExitCode.DENIED
+    assert "archived and can only be read: the case is closed; AIZEN_ADMIN can restore it" in refused.stderr
+    done(run("ada", "project", "restore", "fraud", "--reason", "it was opened again"))
+    confirm_all(hub)
     assert run("ada", "project", "delete", "fraud", input="fruad\n").returncode == ExitCode.ERROR
     done(run("ada", "project", "delete", "fraud", input="fraud\n"))
     assert run("ada", "project", "create", "fraud").returncode == ExitCode.CONFLICT
