@@ -34,6 +34,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, validate_default=True)
 
 
+class TracingSettings(_Section):
+    """Where traces are sent: the whole address at which a collector takes OTLP by HTTP."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s@]+/\S*$")]
+
+
 class ServiceSettings(_Section):
     """Where the service listens and how it is reached.
 
@@ -49,6 +55,7 @@ class ServiceSettings(_Section):
     deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    tracing: TracingSettings | None = None
 
 
 class HubSettings(_Section):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 from aizen_hub.jobs.core_command import CoreCommand
 from aizen_hub.jobs.core_event import CoreEvent, read_event
 from aizen_hub.jobs.core_stream import CoreStream
 from aizen_hub.problems import CoreFailed, Problem
 from aizen_hub.settings import CoreSettings
+from aizen_hub.tracing import Tracing
 from aizen_hub.validation import strict_json
 
 ACCEPT_SECONDS = 6.0
@@ -80,16 +81,18 @@ class CoreClient:
         Address and deadlines.
     sign : callable
         Makes decision tokens.
+    tracing : Tracing, optional
+        Makes a span of every exchange, which the core can continue.
     """
 
-    def __init__(self, settings: CoreSettings, sign: Signer) -> None:
-        self._settings, self._sign = settings, sign
+    def __init__(self, settings: CoreSettings, sign: Signer, tracing: Tracing | None = None) -> None:
+        self._settings, self._sign, self._tracing = settings, sign, tracing
 
     @asynccontextmanager
     async def connect(self, command: CoreCommand) -> AsyncIterator[CoreRequest]:
         """Open a connection for one new command; CoreFailed when the core cannot be reached."""
         body = command.body()
-        async with self._open("POST", "/commands", body) as stream:
+        async with self._open("POST", "/commands", command, body) as stream:
             yield CoreRequest(stream, command, self._sign, body)
 
     async def reattach(self, command: CoreCommand) -> AsyncIterator[CoreEvent]:
@@ -100,7 +103,7 @@ class CoreClient:
         CoreFailed
             The core is unreachable or silent, or does not know the command (``core`` is ``unknown-command``).
         """
-        async with self._open("GET", f"/commands/{command.id}") as stream:
+        async with self._open("GET", f"/commands/{command.id}", command) as stream:
             status = await stream.send(self._sign(command, b""))
             await _check_status(status, stream)
             async for event in CoreRequest(stream, command, self._sign).events():
@@ -108,18 +111,21 @@ class CoreClient:
 
     async def cancel(self, command: CoreCommand) -> None:
         """Cancel a command; its end comes on the stream. CoreFailed when the core did not accept the cancellation."""
-        async with self._open("DELETE", f"/commands/{command.id}") as stream, _within(ACCEPT_SECONDS):
+        async with self._open("DELETE", f"/commands/{command.id}", command) as stream, _within(ACCEPT_SECONDS):
             status = await stream.send(self._sign(command, b""))
             await _check_status(status, stream)
 
     @asynccontextmanager
-    async def _open(self, method: str, path: str, body: bytes = b"") -> AsyncIterator[CoreStream]:
-        settings = self._settings
-        async with CoreStream(
-            settings.url, connect_seconds=settings.connect_seconds, idle_seconds=settings.idle_seconds
-        ) as stream:
-            await stream.connect(method, path, body)
-            yield stream
+    async def _open(self, method: str, path: str, command: CoreCommand, body: bytes = b"") -> AsyncIterator[CoreStream]:
+        settings, tracing = self._settings, self._tracing
+        stream = CoreStream(settings.url, connect_seconds=settings.connect_seconds, idle_seconds=settings.idle_seconds)
+        span: AbstractContextManager[Mapping[str, str]] = nullcontext({})
+        if tracing is not None:
+            span = tracing.core_call(method, command.id)
+        with span as headers:
+            async with stream:
+                await stream.connect(method, path, body, headers)
+                yield stream
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -81,7 +81,9 @@ class CoreStream:
         self._buffer = bytearray()
         self._received = 0
 
-    async def connect(self, method: str, path: str, body: bytes = b"") -> None:
+    async def connect(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
         """Open the connection for a request; CoreFailed when that fails or takes too long."""
         self._connector = connector = _HeldConnector()
         self._session = aiohttp.ClientSession(
@@ -95,7 +97,7 @@ class CoreStream:
             max_field_size=_MAX_HEADER_BYTES,
             max_headers=_MAX_HEADERS,
         )
-        self._request = asyncio.create_task(self._exchange(self._session, method, path, body))
+        self._request = asyncio.create_task(self._exchange(self._session, method, path, body, headers or {}))
         events: set[asyncio.Future[Any]] = {self._request, connector.connected}
         await asyncio.wait(events, timeout=self._connect_seconds, return_when=asyncio.FIRST_COMPLETED)
         if not connector.connected.done():
@@ -104,13 +106,13 @@ class CoreStream:
             raise CoreFailed(f"the core cannot be reached {detail}", extensions={"core": "down"})
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, method: str, path: str, body: bytes
+        self, session: aiohttp.ClientSession, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
         return await session.request(
             method,
             URL(self._base + path, encoded=True),
             data=body or None,
-            headers={"Accept": "application/x-ndjson", "Content-Type": "application/json"},
+            headers={"Accept": "application/x-ndjson", "Content-Type": "application/json", **headers},
             allow_redirects=False,
         )
 

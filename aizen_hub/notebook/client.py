@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from aizen_hub.notebook.errors import (
 from aizen_hub.notebook.files import find_file_names, read_file
 from aizen_hub.notebook.local_days import find_day_ends
 from aizen_hub.notebook.role_token import RoleTokenSource
+from aizen_hub.notebook.traces import trace_command
 from aizen_hub.notebook.transport import RESPONSE_SECONDS, HttpResponse, Transport
 
 CATALOG_SECONDS = 5.0
@@ -107,13 +108,23 @@ class NotebookClient:
             # A request with the same key has one effect, even if it is sent twice (R103).
             "Idempotency-Key": secrets.token_hex(16),
         }
-        with self._authorized_request("POST", "/api/v1/commands", headers, json.dumps(body).encode()) as response:
+        with trace_command(headers) as note_decision:
+            yield from self._send_command(headers, json.dumps(body).encode(), note_decision)
+
+    def _send_command(
+        self, headers: Mapping[str, str], body: bytes, note_decision: Callable[[object], None]
+    ) -> Iterator[dict[str, Any]]:
+        with self._authorized_request("POST", "/api/v1/commands", headers, body) as response:
             if response.content_type == "application/x-ndjson":
-                yield from self._follow_stream(response)
+                for event in self._follow_stream(response):
+                    if event.get("event") == "decision":
+                        note_decision(event.get("id"))
+                    yield event
                 return
             value = response.json()
             if not isinstance(value, dict):
                 raise ServiceUnreachableError("the server at the address of the service is not the service")
+        note_decision(value.get("id"))
         result = value.get("result")
         if _requires_renewal(result):
             self.token.renew()

@@ -25,6 +25,7 @@ from aizen_hub.settings import Settings
 from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.sql_store import Store
 from aizen_hub.tokens.role_token import RoleTokenVerifier
+from aizen_hub.tracing import Tracing
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,8 @@ class ServiceContext:
     hub_secret : str or None
     metrics_token : str or None
         What a reader of the metrics must send; None: nothing.
+    tracing : Tracing or None
+        None: no traces are made.
     hub_revocations : mapping of str to Task
         Revocations at the hub that are under way, by user name.
     """
@@ -54,6 +57,7 @@ class ServiceContext:
     hub_secret: str | None
     metrics_token: str | None
     metrics: Metrics
+    tracing: Tracing | None
     state: ServiceState
     clock: ClockCheck
     store: Store

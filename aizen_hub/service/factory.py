@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
+from aizen_hub import __version__
 from aizen_hub.accounts.users import bootstrap
 from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
 from aizen_hub.audit.checkpoints.checkpoint_table import CheckpointTable
@@ -45,6 +46,7 @@ from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.sql_store import Store
 from aizen_hub.tokens.keys import KeyRing
 from aizen_hub.tokens.role_token import RoleTokenVerifier
+from aizen_hub.tracing import open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +131,7 @@ def _assemble(
 ) -> ServiceContext:
     prefix = panel_prefix(environ)
     deadline = settings.service.deadline_seconds
+    tracing = open_tracing(settings.service.tracing, instance, __version__)
     metrics, state, clock = Metrics(), ServiceState(), ClockCheck(shared=not settings.uses_sqlite)
     pools = Pools(embedded=settings.uses_sqlite)
     async_store = AsyncStore(store, pools)
@@ -163,6 +166,7 @@ def _assemble(
         hub_secret=hub_secret,
         metrics_token=metrics_token,
         metrics=metrics,
+        tracing=tracing,
         state=state,
         clock=clock,
         store=store,
@@ -178,7 +182,7 @@ def _assemble(
         browser_login=browser_login,
         authenticator=authenticator,
         rate_limiter=RateLimiter(settings.rate, metrics.count_limited),
-        core=CoreGateway(settings, catalog, store, pools, decisions, verifier, clock, metrics),
+        core=CoreGateway(settings, catalog, store, pools, decisions, verifier, clock, metrics, tracing),
         operations=OperationRunner(store, KINDS, catalog.command_with_handler, lambda: state.sealed is not None),
     )
 

@@ -111,6 +111,8 @@ class Server:
         self.context.pools.close()
         self.context.decisions.close()
         self.context.checkpoints.close()
+        if self.context.tracing is not None:
+            self.context.tracing.close()
         self.context.store.close()
 
 

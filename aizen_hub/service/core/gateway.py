@@ -35,6 +35,7 @@ from aizen_hub.store.sql_store import Store
 from aizen_hub.store.transaction import WriteTransaction
 from aizen_hub.tokens.decision_token import issue_decision_token
 from aizen_hub.tokens.role_token import RoleTokenVerifier
+from aizen_hub.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +67,14 @@ class CoreGateway:
         verifier: RoleTokenVerifier,
         clock: ClockCheck,
         metrics: Metrics,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings, self._catalog, self._pools, self._decisions = settings, catalog, pools, decisions
         self._verifier, self._clock = verifier, clock
         self._store = AsyncStore(store, pools)
         self.command_log = CommandLog(store, metrics.observe_core_seconds)
         core = settings.core
-        self._client = None if core is None else CoreClient(core, self._sign)
+        self._client = None if core is None else CoreClient(core, self._sign, tracing)
         self.runner = Runner(
             self._client,
             self.command_log,

@@ -23,6 +23,7 @@ from aizen_hub.service.http.request_parsing import parse_body, parse_query, path
 from aizen_hub.service.http.route import JsonResponse, NdjsonResponse, RawResponse, Route
 from aizen_hub.service.http.standard_headers import StandardHeaders
 from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.tracing import RequestSpan
 
 _UNFIT = re.compile(r"[^\t -~]")
 
@@ -43,9 +44,11 @@ class RequestState:
         Once the input is parsed.
     stream : StreamResponse or None
         A response that may have begun already.
+    span : RequestSpan or None
+        Where traces are made.
     """
 
-    __slots__ = ("body", "context", "endpoint", "path", "principal", "query", "stream")
+    __slots__ = ("body", "context", "endpoint", "path", "principal", "query", "span", "stream")
 
     def __init__(self, endpoint: Endpoint | None, target: str) -> None:
         self.endpoint = endpoint
@@ -54,6 +57,7 @@ class RequestState:
         self.principal: Principal | None = None
         self.context: RequestContext | None = None
         self.stream: StreamResponse | None = None
+        self.span: RequestSpan | None = None
 
 
 STATE = RequestKey("state", RequestState)

@@ -85,7 +85,13 @@ class RequestDecisions:
     async def decide(self, request: DecisionRequest) -> RecordedDecision:
         """Decide and record one request, in the next batch of the decision service."""
         started = time.perf_counter()
-        recorded = await self.service.decisions.decide(request)
+        tracing = self.service.tracing
+        if tracing is None:
+            recorded = await self.service.decisions.decide(request)
+        else:
+            with tracing.decision() as span:
+                recorded = await self.service.decisions.decide(request)
+                tracing.set_decision(span, recorded.id, allowed=recorded.decision.allowed)
         self.service.metrics.requests.observe_decision_seconds(time.perf_counter() - started)
         self._count(recorded)
         return recorded

@@ -29,7 +29,9 @@ class RequestObserver:
         self._metrics, self._client_address = metrics, client_address
 
     def record(self, request: web.Request, state: RequestState, status: int, seconds: float) -> None:
-        """Count and log one request."""
+        """Count and log one request, and end its span."""
+        if state.span is not None:
+            state.span.end(status, None if state.context is None else state.context.decision_id)
         route = None if state.endpoint is None else state.endpoint.route
         label = NO_ROUTE if route is None else route.name
         self._metrics.requests.count_request(label, status, seconds)

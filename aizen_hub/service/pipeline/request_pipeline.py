@@ -13,11 +13,14 @@ from aizen_hub.problems import NotFound, TooManyRequests
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.http import connection_limits
 from aizen_hub.service.http.listener import HardenedConnection
+from aizen_hub.service.http.route import Route
 from aizen_hub.service.http.standard_headers import StandardHeaders
 from aizen_hub.service.pipeline.endpoint import STATE, Endpoint, RequestState
 from aizen_hub.service.pipeline.error_responses import NO_SUCH_ADDRESS, ErrorResponses
 from aizen_hub.service.pipeline.request_observer import RequestObserver
+from aizen_hub.tracing import Tracing
 
+_TRACED = ("/api/", "/oauth/", "/access/")
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,7 +45,7 @@ class RequestPipeline:
     ) -> None:
         self._endpoints, self._errors, self._headers = endpoints, errors, headers
         self._authenticator, self._rate_limiter = service.authenticator, service.rate_limiter
-        self._service_state, self._metrics = service.state, service.metrics
+        self._service_state, self._metrics, self._tracing = service.state, service.metrics, service.tracing
         self._observer = RequestObserver(service.metrics, service.authenticator.client_address)
 
     @web.middleware
@@ -50,6 +53,8 @@ class RequestPipeline:
         """Return the response to a request, whatever happens, and count it."""
         started = time.perf_counter()
         state = request[STATE] = RequestState(self._endpoints.get(request.match_info.route), request.raw_path)
+        if self._tracing is not None and state.endpoint is not None:
+            self._begin_span(self._tracing, request, state, state.endpoint.route)
         try:
             response = await self._handle(request, state, handler)
         except asyncio.CancelledError as error:
@@ -68,6 +73,13 @@ class RequestPipeline:
             response.force_close()
         self._observer.record(request, state, response.status, time.perf_counter() - started)
         return response
+
+    @staticmethod
+    def _begin_span(tracing: Tracing, request: web.Request, state: RequestState, route: Route) -> None:
+        # Health checks and metrics are asked all the time, and decide nothing.
+        if route.path.startswith(_TRACED):
+            parent = request.headers.get("traceparent")
+            state.span = tracing.begin_request(route.name, route.method, route.path, parent)
 
     async def _handle(self, request: web.Request, state: RequestState, handler: Next) -> web.StreamResponse:
         connection_limits.check_head(request)
