@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Table, case, func, or_, select
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.authorization import checks
+from aizen_hub.service.panel.fields.names import closest_names
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.identity_rows import contains_text
-from aizen_hub.service.panel.names import closest_names
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.store import tables
 from aizen_hub.store.rights.memberships import chunked

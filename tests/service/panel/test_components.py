@@ -10,10 +10,10 @@ import pytest
 
 from aizen_hub.rbac.role import Role
 from aizen_hub.service.panel import rendering
+from aizen_hub.service.panel.fields.until import presets
 from aizen_hub.service.panel.form_errors import FormErrors
 from aizen_hub.service.panel.paging import Page
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import presets
 from tests.service.panel.window import PREFIX
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)

@@ -14,12 +14,12 @@ from aizen_hub.rbac.role import project_of
 from aizen_hub.service.http.form import EmptyForm, Form, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
+from aizen_hub.service.panel.fields.until import NO_END, UntilFields, parse_until, presets
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import NO_END, UntilFields, parse_until, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction

@@ -39,13 +39,13 @@ from aizen_hub.service.http.form import Form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
 from aizen_hub.service.panel.decisions.grant_question import apply_grant_rules, read_grant
+from aizen_hub.service.panel.fields.until import UntilFields, presets
 from aizen_hub.service.panel.form_errors import CORRECTABLE, NO_ERRORS, FieldError, FormErrors
 from aizen_hub.service.panel.formatting import format_identity, page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import OptionalText
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import UntilFields, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables

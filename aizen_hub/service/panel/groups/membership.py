@@ -15,6 +15,7 @@ from aizen_hub.problems import Conflict, Escalation, NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.fields.typed_identities import read_identities
 from aizen_hub.service.panel.form_errors import FormErrors, at_field, show_errors
 from aizen_hub.service.panel.formatting import format_identity, page_path
 from aizen_hub.service.panel.groups.group import find_group, show_members
@@ -23,7 +24,6 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.paging import PageQuery
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.typed_identities import read_identities
 from aizen_hub.service.panel.undo import offer_undo
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext

@@ -15,7 +15,7 @@ from aizen_hub.authorization.lock_state import is_archived
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.http.form import Form, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.panel import until
+from aizen_hub.service.panel.fields import until
 from aizen_hub.service.panel.form_errors import FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.mine.deciders import Deciders, find_deciders
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page

@@ -14,6 +14,7 @@ from aizen_hub.rbac.role import project_of
 from aizen_hub.service.http.form import Form, Ticked, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import undo_steps
+from aizen_hub.service.panel.fields.until import GrantFields, presets
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
@@ -24,7 +25,6 @@ from aizen_hub.service.panel.people.person import about_person
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.undo import Step, offer_undo
-from aizen_hub.service.panel.until import GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction

@@ -14,12 +14,12 @@ from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.api.change_response import id_param
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.fields.until import ON_DATE, parse_until
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FormErrors, show_errors
 from aizen_hub.service.panel.identity_stop import require_reason, show_lock_preview
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import PageQuery, Sort, read_page
 from aizen_hub.service.panel.rendering import see_other
-from aizen_hub.service.panel.until import ON_DATE, parse_until
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables

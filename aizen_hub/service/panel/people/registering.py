@@ -18,11 +18,11 @@ from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind
 from aizen_hub.service.http.form import Form, Ticked, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.link_mail import send_links
+from aizen_hub.service.panel.fields.until import NO_END, GrantFields, presets
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, at_field, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
-from aizen_hub.service.panel.until import NO_END, GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction

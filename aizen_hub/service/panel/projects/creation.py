@@ -11,12 +11,12 @@ from aizen_hub.problems import BadInput, Conflict, Fault
 from aizen_hub.rbac.role import SYSTEM, LimitKind, ScopeKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.fields.typed_identities import read_identities
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.typed_identities import read_identities
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction

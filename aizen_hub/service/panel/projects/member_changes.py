@@ -19,6 +19,8 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
+from aizen_hub.service.panel.fields.typed_identities import read_grantees
+from aizen_hub.service.panel.fields.until import NO_END, ON_DATE, GrantFields, presets
 from aizen_hub.service.panel.form_errors import FormErrors, show_errors
 from aizen_hub.service.panel.formatting import format_day, format_identity, last_moment, page_path
 from aizen_hub.service.panel.grant_sentences import describe_grants
@@ -27,8 +29,6 @@ from aizen_hub.service.panel.projects.members import MembersQuery, render_member
 from aizen_hub.service.panel.projects.project_head import require_visible
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.typed_identities import read_grantees
-from aizen_hub.service.panel.until import NO_END, ON_DATE, GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables

@@ -17,7 +17,7 @@ from aizen_hub.authorization.delegation import GrantAuthority
 from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.jobs.limit_use import read_limits
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.panel import until
+from aizen_hub.service.panel.fields import until
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FormErrors
 from aizen_hub.service.panel.pages import page_route, show_page
 from aizen_hub.service.panel.paging import EMPTY_IS_NONE, OptionalText, PageQuery, Sort, read_page

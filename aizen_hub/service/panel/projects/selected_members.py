@@ -19,6 +19,7 @@ from aizen_hub.service.http.form import Form, Ticked, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
 from aizen_hub.service.panel.csv_file import csv_response, to_csv
+from aizen_hub.service.panel.fields.until import GrantFields, presets
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
@@ -26,7 +27,6 @@ from aizen_hub.service.panel.projects.member_changes import get_assignment
 from aizen_hub.service.panel.projects.project_head import require_readable
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.until import GrantFields, presets
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction

@@ -24,14 +24,14 @@ from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
+from aizen_hub.service.panel.fields.limit_values import parse_limit
+from aizen_hub.service.panel.fields.typed_identities import read_identities
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
-from aizen_hub.service.panel.limit_values import parse_limit
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.projects.project_head import read_head, require_readable, stopped_by
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.typed_identities import read_identities
 from aizen_hub.service.panel.undo import offer_undo
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext

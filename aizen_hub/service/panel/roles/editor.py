@@ -19,9 +19,9 @@ from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import LimitKind, Role, ScopeKind
 from aizen_hub.service.http.form import Form, Ticked, Typed
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.fields.limit_values import limit_text, parse_limit
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
-from aizen_hub.service.panel.limit_values import limit_text, parse_limit
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.roles import permission_grid

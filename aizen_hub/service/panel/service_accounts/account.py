@@ -21,10 +21,10 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api.schemas.groups import Jwk
 from aizen_hub.service.http.form import Form, RowId, Typed
 from aizen_hub.service.http.route import RawResponse
+from aizen_hub.service.panel.fields.names import split_names
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.identity_rows import find_lock, visible_parents_of
-from aizen_hub.service.panel.names import split_names
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import OptionalText
 from aizen_hub.service.panel.rendering import see_other

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from aizen_hub.service.panel.fields.until import parse_until, presets
 from aizen_hub.service.panel.form_errors import FieldError
-from aizen_hub.service.panel.until import parse_until, presets
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 

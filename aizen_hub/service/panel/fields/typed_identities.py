@@ -14,8 +14,8 @@ from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.messages import describe_scope
 from aizen_hub.rbac.role import Role
+from aizen_hub.service.panel.fields.names import MAX_NAMES, closest_name, split_names
 from aizen_hub.service.panel.form_errors import FieldError
-from aizen_hub.service.panel.names import MAX_NAMES, closest_name, split_names
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import ActorTransaction

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.service.panel.fields.typed_identities import find_identity, read_grantees, read_identities
 from aizen_hub.service.panel.form_errors import FieldError
-from aizen_hub.service.panel.typed_identities import find_identity, read_grantees, read_identities
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService

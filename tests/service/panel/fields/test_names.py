@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aizen_hub.service.panel.names import closest_name, split_names
+from aizen_hub.service.panel.fields.names import closest_name, split_names
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aizen_hub.rbac.role import LimitKind
+from aizen_hub.service.panel.fields.limit_values import limit_text, parse_limit
 from aizen_hub.service.panel.form_errors import FieldError
-from aizen_hub.service.panel.limit_values import limit_text, parse_limit
 
 
 @pytest.mark.parametrize(
