@@ -99,6 +99,25 @@ def test_processes_that_write_at_the_same_time_leave_one_chain(
     assert [checkpoint.number for checkpoint in good] == list(range(1, 46))
 
 
+@pytest.mark.proves("R96")
+def test_a_checkpoint_of_another_process_in_between_is_followed(
+    table: CheckpointTable, database: CheckpointDatabase, signer: Ed25519Signer
+) -> None:
+    """Another process writes after this one has read the last row, and before it inserts its own."""
+    other, waiting = open_table(database), [heads(1, "other")]
+
+    def sign(data: bytes) -> tuple[str, bytes]:
+        if waiting:
+            assert other.append(waiting.pop(), 6, NOW, signer.sign)
+        return signer.sign(data)
+
+    assert table.append(heads(7), 7, NOW, sign)
+    other.close()
+    good, faults = table.read(signer.check)
+    assert ([checkpoint.number for checkpoint in good], faults) == (list(range(1, 8)), [])
+    assert [dict(checkpoint.heads) for checkpoint in good[-2:]] == [heads(1, "other"), heads(7)]
+
+
 @pytest.mark.proves("R96", "T-39")
 @pytest.mark.parametrize(
     ("statement", "line"),
