@@ -13,6 +13,7 @@ from sqlalchemy import select
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, table_result
 from aizen_hub.problems import Conflict
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.default_denials import any_covers, delegated_roles
 from aizen_hub.rbac.engine import effective_permissions, held_in
 from aizen_hub.rbac.identity import Identity, IdentityKind
@@ -251,7 +252,10 @@ def _affected_identities(tx: ReadTransaction, keys: Iterable[str]) -> frozenset[
         kind, _, name = key.partition(":")
         if kind == "lock":
             kind, _, name = name.partition(":")
-            kind, _, name = name.partition(":") if kind == "identity" else (kind, "", name)
+            if kind == LockTarget.IDENTITY:
+                kind, _, name = name.partition(":")
+            elif kind == LockTarget.ARCHIVE:
+                kind = LockTarget.PROJECT
         if kind in set(IdentityKind):
             roots.add(Identity(IdentityKind(kind), name))
         elif kind in ("role", "project", "*"):

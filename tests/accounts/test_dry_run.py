@@ -92,6 +92,18 @@ def test_a_role_of_an_administrator_is_shown_although_it_gives_no_permission(pre
     assert rows == {("user:bob", "system"): (["PROJECT_CREATOR"], [])}
 
 
+@pytest.mark.proves("R78")
+def test_archiving_loses_what_changes_the_project(preview_harness: AccountsHarness) -> None:
+    archive = (LockTarget.ARCHIVE, "churn")
+    preview_harness.grant("PROJECT_EXECUTOR", "churn", "ada")
+    loses = preview(preview_harness, lambda tx: locks.lock_target(tx, *archive, reason="over"))
+    assert "PROJECT_EXECUTOR" in loses["user:ada", "churn"][1]
+    assert not {("user:bob", "churn"), ("user:ada", "fraud")} & set(loses)  # a reader reads on
+    preview_harness.execute(OPERATOR, locks.lock_target, *archive, reason="over")
+    gains = preview(preview_harness, lambda tx: locks.unlock_target(tx, *archive, reason="needed"))
+    assert "PROJECT_EXECUTOR" in gains["user:ada", "churn"][0]
+
+
 def test_locking_loses_every_role(preview_harness: AccountsHarness) -> None:
     def lock(tx: WriteTransaction) -> Result:
         locks.lock_target(tx, LockTarget.IDENTITY, str(BOB), reason="left")
