@@ -112,6 +112,22 @@ def test_who_may_revoke_tokens(
     assert cut(place) == members[target]
 
 
+@pytest.mark.proves("R47", "R93")
+def test_tokens_of_an_archived_project_can_be_revoked(place: AccountsHarness) -> None:
+    """Its servers go on, so in an incident their tokens have to end."""
+    place.execute("admin", locks.lock_target, LockTarget.ARCHIVE, "p1", reason="over")
+    for user in ("emma", "paul"):
+        with pytest.raises(Denied):
+            place.execute(user, revoke_tokens, PROJECT, "p1")
+    with pytest.raises(Denied):
+        place.execute(place.actor("admin", acting=Identity.service_account("agent")), revoke_tokens, PROJECT, "p1")
+    with pytest.raises(NotFound):
+        place.execute("olga", revoke_tokens, PROJECT, "p1")
+    assert (bounds(place), cut(place)) == ({}, set())
+    place.execute("admin", revoke_tokens, PROJECT, "p1")
+    assert (set(bounds(place)), cut(place)) == ({"p1"}, {"emma", "rita"})
+
+
 @pytest.mark.proves("R70")
 def test_it_is_refused_while_impersonating_or_locked(place: AccountsHarness) -> None:
     for target, name in ((USER, "emma"), (PROJECT, "p1"), (ALL, "")):
