@@ -147,7 +147,7 @@ def stop(sender: ChangeSender, name: str, reason: str, ends: datetime | None) ->
     it lists the sessions and commands that would end.
     """
     body = {"reason": reason} | ({} if ends is None else {"ends": timestamp(ends)})
-    sender.send("POST", api_path("users", name, "stop"), body)
+    sender.send("POST", api_path("users", name, "stop"), body, repeat=False)
     if not sender.dry_run and not sender.output.is_document:
         show_message(f"to undo the lock: aizen-hub lock remove identity {name} --reason …")
     return ExitCode.DONE
