@@ -75,12 +75,13 @@ class AizenKubeSpawner(KubeSpawner):
         Raises
         ------
         SpawnException
-            The project has no namespace, or the hub no right there.
+            The project has no namespace, or that of the hub, or the hub has no right there.
         """
         if self.project_namespace_template:
             project, namespace = self.environment.get("AIZEN_PROJECT", ""), self._namespace_without_project
             if project:
                 namespace = namespace_of(self.project_namespace_template, project)
+                self._refuse_namespace_of_hub(namespace, project)
                 # Before it is entered: KubeSpawner watches it and cleans up in it, and tries for long where it may not.
                 await self._check_namespace(namespace, project)
             self._enter_namespace(namespace)
@@ -94,6 +95,16 @@ class AizenKubeSpawner(KubeSpawner):
         # The volume of the last start was one of another namespace.
         self.pvc_name = self._expand_user_properties(self.pvc_name_template)
         self._pvc_exists = False
+
+    def _refuse_namespace_of_hub(self, namespace: str, project: str) -> None:
+        # Who creates projects chooses their names. Servers without a project may be configured to run elsewhere.
+        if namespace in (self._namespace_without_project, self._namespace_default()):
+            raise spawn_error(
+                f"the project `{project}` cannot run in the namespace `{namespace}`, which is that of the hub",
+                "kubernetes-namespace",
+                "create the project under another name, or ask the operator of the cluster for another "
+                "`project_namespace_template`",
+            )
 
     async def _check_namespace(self, namespace: str, project: str) -> None:
         try:

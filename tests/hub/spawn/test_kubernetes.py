@@ -184,6 +184,29 @@ async def test_a_project_without_a_namespace_cannot_start(
     assert started[0][0] == "jupyter", "a server without a project"
 
 
+@pytest.mark.parametrize("is_configured", [True, False])
+async def test_no_project_starts_in_the_namespace_of_the_hub(
+    spawner: Callable[..., AizenKubeSpawner],
+    started: list[tuple[str, str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    is_configured: bool,
+) -> None:
+    """Users who create projects choose their names."""
+    server = spawner(
+        project_namespace_template="aizen-{project}", namespace="aizen-churn" if is_configured else "jupyter"
+    )
+    if not is_configured:
+        monkeypatch.setattr(server, "_namespace_default", lambda: "aizen-churn")
+    server.api = NamespaceApi()
+    server.environment["AIZEN_PROJECT"] = "churn"
+    with pytest.raises(SpawnException, match="`aizen-churn`, which is that of the hub"):
+        await server.start()
+    assert started == []
+    server.environment["AIZEN_PROJECT"] = ""
+    await server.start()
+    assert len(started) == 1, "a server without a project"
+
+
 async def test_without_a_template_every_server_is_in_the_namespace_of_the_hub(
     spawner: Callable[..., AizenKubeSpawner], started: list[tuple[str, str, bool]]
 ) -> None:
