@@ -40,7 +40,7 @@ def replica(hub: HubHandle, port: int) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def wait_until_ready(hub: HubHandle, process: subprocess.Popen[bytes], port: int) -> None:

@@ -42,7 +42,7 @@ def serving(hub: HubHandle, command: list[str], port: int, config: Path) -> Iter
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes], hub: HubHandle, log_size: int = 0) -> None:
@@ -155,7 +155,7 @@ def check_decisions(hub: HubHandle, admin: Browser, ports: Sequence[int]) -> Non
 def check_end_of_a_replica(hub: HubHandle, browser: Browser, replica: subprocess.Popen[bytes]) -> None:
     """The other one takes all requests: no page is refused while the first stops or after it."""
     replica.terminate()
-    replica.wait(20)
+    replica.wait(60)
     assert [browser.get("/services/aizen/").status for _ in range(4)] == [200] * 4
 
 

@@ -54,11 +54,18 @@ STORM_SECONDS, FEWEST = 5.0, 60
 DRAIN_SECONDS = 8.0
 """Longer than the default, since this machine may be busy when HAProxy asks."""
 WAIT_SECONDS = 120.0
-ADDED_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
-def balanced(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def added_port() -> int:
+    """Return the port of the replica that is added, which HAProxy knows from the start."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def balanced(
+    postgres_server: Server, tmp_path_factory: pytest.TempPathFactory, added_port: int
+) -> Iterator[Installation]:
     """Two replicas that drain before they end, and the load balancer."""
     folder = tmp_path_factory.mktemp("balanced")
     with fresh_database(postgres_server) as url:
@@ -68,7 +75,7 @@ def balanced(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) 
         shared = str(folder / "checkpoints.jsonl")
         with run_installation(folder, secrets, url, replicas=2, service=service, checkpoint_file=shared) as here:
             here.front = free_port()
-            ports = [*(one.port for one in here.services), ADDED_PORT]
+            ports = [*(one.port for one in here.services), added_port]
             with running_haproxy(folder, here.front, ports) as balancer:
                 wait_until(lambda: Service(folder / "front.yaml", here.front or 0).ready())
                 yield here
@@ -180,20 +187,20 @@ def recorded_sessions(here: Installation) -> set[str]:
 
 
 @pytest.mark.proves("R102", "R109", "I8")
-def test_the_runbooks_of_a_replica(balanced: Installation, tmp_path: Path) -> None:
+def test_the_runbooks_of_a_replica(balanced: Installation, tmp_path: Path, added_port: int) -> None:
     """A third one is added and removed as docs/how-to/replicas.md says; the balancer has its line already."""
     guide = Guide(Path("docs/how-to/replicas.md"), tmp_path)
     line, files = (textwrap.dedent(block) for block in guide.blocks("text"))
     balancer = (balanced.folder / "haproxy.cfg").read_text(encoding="ascii")
-    assert line.replace("10.0.0.13:9095", f"127.0.0.1:{ADDED_PORT}").strip() in balancer
+    assert line.replace("10.0.0.13:9095", f"127.0.0.1:{added_port}").strip() in balancer
     check, serve = guide.commands()
-    guide.environ |= {"AIZEN_SERVICE__PORT": str(ADDED_PORT), "HOME": str(tmp_path)}
+    guide.environ |= {"AIZEN_SERVICE__PORT": str(added_port), "HOME": str(tmp_path)}
     copy_files(balanced, tmp_path, files.split())
     assert guide.run(check).strip() == "0001"
     with SteadyLoad(balanced, STEADY) as steady:
         process = start_process(serve, tmp_path, guide.environ)
         try:
-            added = Service(tmp_path / "aizen.yaml", ADDED_PORT)
+            added = Service(tmp_path / "aizen.yaml", added_port)
             wait_until(lambda: added.ready() or process.poll() is not None)
             assert process.poll() is None, (tmp_path / "hub.log").read_text(encoding="utf-8")
             wait_until_balanced(balanced, 3)

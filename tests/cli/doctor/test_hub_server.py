@@ -66,7 +66,7 @@ def examine(folder: Path, api_url: str | None, *, token: bool = True) -> list[Ch
 @pytest.mark.parametrize(
     ("status", "model", "ahead", "check", "level", "says"),
     [
-        (200, SERVICE, 3600, "hub-clock", "fail", "3600 s off"),
+        (200, SERVICE, 3600, "hub-clock", "fail", "s off the hub's"),
         (200, SERVICE, -3600, "hub-clock", "fail", "off the hub's"),
         (200, {**SERVICE, "scopes": ["list:users", "tokens"]}, 0, "hub-scopes", "warn", "list:users, tokens"),
         (200, {**SERVICE, "kind": "user"}, 0, "hub-scopes", "fail", "belongs to a user"),

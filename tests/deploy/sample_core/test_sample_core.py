@@ -235,14 +235,16 @@ async def test_another_command_than_the_decided_one_is_refused(core: Core) -> No
         {"project": "another"},
         {"decision_id": "0" * 32},
         {"body": b""},
-        {"now": datetime.now(UTC) - timedelta(minutes=1)},
-        {"now": datetime.now(UTC) + timedelta(minutes=1)},
+        {"now": timedelta(minutes=-1)},
+        {"now": timedelta(minutes=1)},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 @pytest.mark.proves("R82")
 async def test_a_token_for_something_else_is_refused(core: Core, changes: dict[str, Any]) -> None:
     changes = dict(changes)
+    if "now" in changes:  # a token is valid for seconds: its time counts from the test, not from the collection
+        changes["now"] += datetime.now(UTC)
     command = make_command("start training churn")
     token = core.sign(command, changes.pop("body", command.body()), **changes)
     assert (await post(core, command, token)).code == 401
