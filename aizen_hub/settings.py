@@ -354,7 +354,7 @@ class Settings(_Section):
         return settings.model_copy(
             update={
                 "catalog": _resolve_catalog(settings.catalog, folder),
-                "database": settings.database and _resolve_database(settings.database, folder),
+                "database": settings.database and resolve_database(settings.database, folder),
             }
         )
 
@@ -374,7 +374,8 @@ def _resolve_catalog(name: str, folder: Path) -> str:
     return str(folder / name) if "/" in name or Path(name).suffix else name
 
 
-def _resolve_database(url: str, folder: Path) -> str:
+def resolve_database(url: str, folder: Path) -> str:
+    """Return the URL of a database, with a relative SQLite file resolved against ``folder``."""
     scheme, slashes, file = url.partition(":///")
     relative = scheme.startswith("sqlite") and file and not file.startswith(("/", ":memory:", "file:"))
     return f"{scheme}{slashes}{folder / file}" if relative else url

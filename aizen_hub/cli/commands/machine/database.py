@@ -21,7 +21,7 @@ from aizen_hub.cli.operation_progress import progress_view
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import show_message
 from aizen_hub.problems import Conflict, NotFound, Unavailable
-from aizen_hub.settings import Settings
+from aizen_hub.settings import Settings, resolve_database
 from aizen_hub.validation.prose import check_prose
 
 _URL_HELP = "On PostgreSQL: connect as this role, by default as the service does.  [env: AIZEN_OWNER_URL]"
@@ -219,7 +219,8 @@ def copy(config: Path, target: str) -> int:
 
     No service may run meanwhile. Every table is copied and compared, and the audit is verified at the target; only then
     the copy is committed, so that a copy that breaks off leaves the target empty. The source stays as it is.
-    Checkpoints, keys and secrets are elsewhere, and stay too. Afterwards name the target in `database` of aizen.yaml.
+    Checkpoints, keys and secrets are elsewhere, and stay too. Afterwards name the target in `database` of aizen.yaml; a
+    relative FILE is in its folder.
 
     A password belongs in AIZEN_TARGET_URL or ~/.pgpass: others see the arguments of a command.
     """
@@ -231,7 +232,9 @@ def copy(config: Path, target: str) -> int:
     from aizen_hub.store.database_copy import copy_database
     from aizen_hub.store.instance_lock import InstanceLock
 
-    settings, shown = Settings.load(config), database_url(target).render_as_string(hide_password=True)
+    settings = Settings.load(config)
+    target = resolve_database(target, config.absolute().parent)  # as `database` of aizen.yaml is, which is to name it
+    shown = database_url(target).render_as_string(hide_password=True)
     if settings.uses_sqlite and not sqlite_path(database_url(settings.database_url)).exists():
         raise NotFound("there is no database yet", remedy="name the target in `database` of aizen.yaml right away")
     migrate.check(settings.database_url)

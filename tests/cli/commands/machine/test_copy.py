@@ -64,6 +64,19 @@ def test_the_copy_is_recorded_in_both(settings: Settings, tmp_path: Path) -> Non
         run(tmp_path, AIZEN_TARGET_URL=target)
 
 
+@pytest.mark.proves("R95")
+def test_a_relative_file_is_the_one_that_aizen_yaml_names(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    text = run(tmp_path, AIZEN_TARGET_URL="sqlite:///new.sqlite")
+    assert f"`database: sqlite:///{tmp_path / 'new.sqlite'}`" in text
+    assert (tmp_path / "new.sqlite").exists()
+    assert list(elsewhere.iterdir()) == []
+
+
 @pytest.mark.proves("R95", "T-38")
 def test_an_audit_with_findings_is_not_copied(settings: Settings, tmp_path: Path) -> None:
     with closing(sqlite3.connect(settings.data_dir / "aizen.sqlite", isolation_level=None)) as conn:
