@@ -148,7 +148,7 @@ class HubApiClient:
         Raises
         ------
         Unavailable
-            Also where the hub takes longer than a page may wait.
+            Also where the hub takes longer than a page may wait, or is of a version that lists none.
         """
         body = HubTokensRequest(user=name).model_dump_json()
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
@@ -220,11 +220,14 @@ class HubApiClient:
                 allow_redirects=False,
                 timeout=ClientTimeout(total=seconds or self._deadline, connect=self._deadline),
             ) as response:
-                status = response.status
+                status, content_type = response.status, response.content_type
                 content = await _read_bounded(response.content) if 200 <= status < 300 else b""
         except (OSError, ClientError):  # a timeout is an OSError
             raise Unavailable(f"the hub cannot be asked about this {subject} now") from None
         if status == 404 and method == "POST":
+            if content_type != "application/problem+json":
+                # Not of its endpoint: a hub of a former version has none, which tells nothing about the user.
+                raise Unavailable(f"the hub cannot be asked about this {subject}: it has no such endpoint")
             raise NotFound("the hub has no such user")
         if status in (400, 401, 403, 404):
             raise NotAuthenticated(f"the hub does not know this {subject}", extensions={"code": "unknown"})

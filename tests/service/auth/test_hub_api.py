@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from aizen_hub.api_models.hub_tokens import HubTokensResponse
 from aizen_hub.problems import NotAuthenticated, Unavailable
 from aizen_hub.service.auth.hub_api import MAX_RESPONSE_BYTES, HubApiClient, HubUser
 
@@ -44,6 +45,11 @@ async def get_user(request: web.Request) -> web.StreamResponse:
 
 async def elsewhere(_: web.Request) -> web.Response:
     return web.json_response(USER)
+
+
+async def refuse_user(_: web.Request) -> web.Response:
+    """As the hub's handlers refuse a user that the hub does not have."""
+    return web.Response(status=404, text="{}", content_type="application/problem+json")
 
 
 @pytest.fixture
@@ -85,3 +91,19 @@ async def test_an_unreachable_hub_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await client.user_of_token("good")
     await client.close()
+
+
+async def test_a_hub_without_the_endpoint_does_not_say_that_a_user_is_unknown() -> None:
+    app = web.Application()
+    app.add_routes([web.post("/current/aizen/{endpoint}", refuse_user)])
+    async with TestServer(app) as server:
+        current = HubApiClient(str(server.make_url("/current")), "aizen", 2.0)
+        former = HubApiClient(str(server.make_url("/former")), "aizen", 2.0)
+        assert await current.list_tokens("eve", "secret") == HubTokensResponse()
+        assert await current.revoke_user("eve", "secret") is None
+        with pytest.raises(Unavailable, match="no such endpoint"):
+            await former.list_tokens("eve", "secret")
+        with pytest.raises(Unavailable, match="no such endpoint"):
+            await former.revoke_user("eve", "secret")
+        await current.close()
+        await former.close()

@@ -41,7 +41,7 @@ class HubTokenForm(Form):
 
 
 async def read_own_tokens(ctx: RequestContext) -> OwnTokens | None:
-    """Return the viewer's tokens; None where the hub does not answer in time, or there is none."""
+    """Return the viewer's tokens; None where no hub lists them, or not in time."""
     service = ctx.service
     if not service.hub_api.is_configured or service.hub_secret is None:
         return None
