@@ -19,6 +19,7 @@ from aizen_hub.settings_source import (
     ConfigurationError as ConfigurationError,
 )
 from aizen_hub.settings_source import (
+    check_query,
     is_postgres,
     parse_override,
     read_yaml,
@@ -237,6 +238,8 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _check_database_password(self) -> Settings:
         for key in ("database", "checkpoint_database"):
+            instead = f"write it into a file of mode 0600 and name that as `{key}_password_file`"
+            check_query(getattr(self, key) or "", key, instead)
             if getattr(self, f"{key}_password_file") is None:
                 continue
             parts = urlsplit(getattr(self, key) or "")

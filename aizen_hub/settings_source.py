@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import yaml
 
 from aizen_hub.secret_files import SecretFileError, read_password
 
 ENV_PREFIX = "AIZEN_"
+_QUERY_REMEDIES = {
+    "sslpassword": "use a key without a passphrase, which only its owner can read",
+    "oauth_client_secret": "sign in with a password or a certificate",
+    "scram_client_key": "write a password instead of the key",
+    "scram_server_key": "write a password instead of the key",
+}
+"""Secrets that the driver of PostgreSQL takes from the query of a URL beside ``password``, and what to do instead."""
 
 
 class ConfigurationError(ValueError):
@@ -42,6 +49,29 @@ def parse_override(name: str, text: str) -> Any:
 def is_postgres(scheme: str) -> bool:
     """Whether the scheme of a database URL is that of PostgreSQL, with or without a driver."""
     return scheme.partition("+")[0] in ("postgresql", "postgres")
+
+
+def check_query(url: str, key: str, remedy: str) -> None:
+    """Check that the query of a database URL holds no secret: only a password before the host is hidden when shown.
+
+    Parameters
+    ----------
+    key : str
+        The setting, as the message names it.
+    remedy : str
+        Where a password belongs.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    # Taken apart as the driver does, which knows no fragment.
+    for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True):
+        if name == "password" or name in _QUERY_REMEDIES:
+            raise ConfigurationError(
+                f"`{key}` has `{name}` after the `?`, where it would be shown and recorded with the address: remove it,"
+                f" and {_QUERY_REMEDIES.get(name, remedy)}"
+            )
 
 
 def with_password(url: str, key: str, file: Path | None) -> str:

@@ -177,6 +177,17 @@ def test_a_password_file_needs_a_server_and_a_user_without_a_password(tmp_path: 
         Settings.load(tmp_path / "aizen.yaml", {})
 
 
+@pytest.mark.proves("R2")
+@pytest.mark.parametrize("key", ["database", "checkpoint_database"])
+@pytest.mark.parametrize("name", ["password", "sslpassword", "pass%77ord"])
+def test_a_password_in_the_query_of_a_database_is_refused(tmp_path: Path, key: str, name: str) -> None:
+    """Only the one before the host is left out where an address is shown or recorded."""
+    with pytest.raises(ConfigurationError, match=rf"`{key}` has `(ssl)?password` after the `\?`") as refused:
+        load(tmp_path, {key: f"postgresql://aizen@host/name?sslmode=require&{name}=sekret"})
+    assert "sekret" not in str(refused.value)
+    assert (f"`{key}_password_file`" in str(refused.value)) == (name != "sslpassword")
+
+
 BROKEN_URL = "http:" + "//[x"
 
 

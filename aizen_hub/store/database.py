@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from aizen_hub.settings import ConfigurationError
+from aizen_hub.settings_source import check_query
 from aizen_hub.store.database_file import DatabaseFile
 from aizen_hub.store.db_errors import UnusableDatabase
 from aizen_hub.store.timestamps import from_microseconds
@@ -248,8 +249,9 @@ def database_url(url: str) -> URL:
     Raises
     ------
     ConfigurationError
-        The URL is invalid, or the database is not supported.
+        The URL is invalid, the database is not supported, or the query holds a secret.
     """
+    check_query(url, "database", "write it before the host, postgresql://user:…@host/name, or into ~/.pgpass")
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the message of the original error may hold a password

@@ -14,7 +14,7 @@ from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import open_store, open_store_with_keys
 from aizen_hub.cli.main import cli
 from aizen_hub.problems import Conflict, NotFound, Unavailable
-from aizen_hub.settings import Settings
+from aizen_hub.settings import ConfigurationError, Settings
 from aizen_hub.store import tables
 from aizen_hub.store.instance_lock import InstanceLock, InstanceRunningError
 from tests.cli.doctor.installed import add_checkpoint, change_state
@@ -111,3 +111,13 @@ def test_without_a_database(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no database yet"):
         run(tmp_path, AIZEN_TARGET_URL=f"sqlite:///{tmp_path / 'copy.sqlite'}")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.proves("R2")
+@pytest.mark.parametrize("name", ["password", "sslpassword"])
+def test_a_password_in_the_query_of_the_target_is_refused(settings: Settings, tmp_path: Path, name: str) -> None:
+    """It would be printed, and recorded in the audit for ever."""
+    with pytest.raises(ConfigurationError, match=f"has `{name}` after the") as refused:
+        run(tmp_path, AIZEN_TARGET_URL=f"postgresql://aizen@127.0.0.1:1/aizen?{name}=sekret")
+    assert "sekret" not in str(refused.value)
+    assert "database.copied" not in events(settings)
