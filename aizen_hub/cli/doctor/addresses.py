@@ -56,10 +56,12 @@ def check_own_addresses(installation: Installation) -> Iterator[CheckResult]:
 
 def check_other_addresses(installation: Installation) -> Iterator[CheckResult]:
     settings = installation.settings
+    tracing = settings.service.tracing
     urls = (
         ("hub.api_url", settings.hub.api_url if settings.hub else None, "tokens of users and of the service"),
         ("core.url", settings.core.url if settings.core else None, "commands and their tokens"),
         (*find_webhook_url(settings), "alerts about users and roles"),
+        ("service.tracing.endpoint", tracing.endpoint if tracing else None, "traces and the token for their collector"),
     )
     for key, url, content in urls:
         if url is None:
