@@ -152,9 +152,12 @@ class ServiceClient:
         return parse_response(OpenSessionResponse, await self.request("POST", "/api/v1/sessions", body, repeat=True))
 
     async def end_session(self, user: str, server: str, reason: str) -> int:
-        """End the sessions of one server; return their number."""
+        """End the sessions of one server; return their number.
+
+        It is not sent again: a second one could end the session of the next start. The heartbeat ends what is left.
+        """
         body = {"user": user, "server": server, "reason": reason}
-        document = await self.request("POST", "/api/v1/sessions/end", body, repeat=True)
+        document = await self.request("POST", "/api/v1/sessions/end", body)
         return parse_response(EndSessionsResponse, document).ended
 
     async def send_heartbeat(self, live: Iterable[tuple[str, str]], admins: Sequence[str] = ()) -> HeartbeatResponse:

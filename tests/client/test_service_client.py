@@ -97,13 +97,13 @@ class TestLostConnections:
     async def test_the_hub_sends_again_what_has_one_effect(
         self, server: FakeService, client: ServiceClient, loss: bytes
     ) -> None:
-        server.respond_with(200, {"ended": 1})
+        server.respond_with(200, {"stop": [{"user": "alice", "server": ""}]})
         server.losses = [loss, loss]
-        assert await client.end_session("alice", "", "stopped") == 1
+        assert len((await client.send_heartbeat([("alice", "")])).stop) == 1
         assert len(server.requests) == 3
         server.losses = [loss] * 3
         with pytest.raises(ConnectionLost):
-            await client.end_session("alice", "", "stopped")
+            await client.send_heartbeat([("alice", "")])
         assert server.losses == []
 
     async def test_the_hub_does_not_repeat_the_check_of_a_password(
@@ -112,6 +112,16 @@ class TestLostConnections:
         server.losses = [loss]
         with pytest.raises(ConnectionLost):
             await client.check_password("local", "alice", "a password")
+        assert len(server.requests) == 1
+
+    @pytest.mark.proves("R142")
+    async def test_the_hub_does_not_repeat_the_end_of_a_session(
+        self, server: FakeService, client: ServiceClient, loss: bytes
+    ) -> None:
+        """It may have arrived, and the server have started again meanwhile, with a session that must not end."""
+        server.losses = [loss]
+        with pytest.raises(ConnectionLost):
+            await client.end_session("alice", "", "stopped")
         assert len(server.requests) == 1
 
     def test_the_command_line_sends_a_change_again_with_its_key(self, server: FakeService, loss: bytes) -> None:
