@@ -108,8 +108,7 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
         was_signed = _has_keys(store)  # before the first start creates them
         context = _assemble(settings, catalog, store, instance, hub_secret, core_credential, metrics_token, environ)
         _warn_of_checkpoints(context.checkpoints, was_signed=was_signed)
-        with store.read() as tx:
-            missing_data = find_missing_data(context, tx)
+        missing_data = find_missing_data(context)
         context.state.missing_data = None if missing_data is None else missing_data.sentence
         update_seal(context)
     except BaseException:  # re-raised; the lock on the file is released

@@ -14,7 +14,6 @@ from aizen_hub.store.db_errors import UnusableDatabase
 
 if TYPE_CHECKING:
     from aizen_hub.service.context import ServiceContext
-    from aizen_hub.store.transaction import ReadTransaction
     from aizen_hub.tokens.keys import KeyRing
 
 log = logging.getLogger(__name__)
@@ -56,16 +55,23 @@ class MissingData(NamedTuple):
     place: str | None = None
 
 
-def find_missing_data(context: ServiceContext, tx: ReadTransaction) -> MissingData | None:
-    """Compare the database with the newest checkpoints; None if it contains everything that they signed."""
-    check, log_ = signature_check(context.keys.list_keys(tx)), context.checkpoints
+def find_missing_data(context: ServiceContext) -> MissingData | None:
+    """Compare the database with the newest checkpoints; None if it contains everything that they signed.
+
+    They are read before the snapshot: another replica signs what came after an earlier one.
+    """
+    log_ = context.checkpoints
+    with context.store.read() as tx:
+        check = signature_check(context.keys.list_keys(tx))
     try:
         checkpoints, unsigned = log_.newest(check)
     except OSError as error:
         # Perhaps the database was set back: nothing is written to it, and nothing signed, until that is known.
         sentence = f"its {log_.place.name} cannot be read: {reason_of(error)}"
         return MissingData(sentence, log_.place.write_remedy, log_.location)
-    loss = detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, unsigned)
+    with context.store.read() as tx:
+        check = signature_check(context.keys.list_keys(tx))
+        loss = detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, unsigned)
     return None if loss is None else MissingData(loss.sentence, REMEDY)
 
 
@@ -76,19 +82,20 @@ def _find_fault(context: ServiceContext) -> _Fault | None:
     keys.reload_file(context.settings.key_encryption_path)
     with store.read() as tx:
         ring = keys.ring(tx)
-        rolled_back = tx.revision < seen
-        if rolled_back:
-            store.cache.clear()
-        if rolled_back or state.missing_data is not None:
-            missing = find_missing_data(context, tx)
-            if rolled_back and missing is None:
-                # Lost before it was signed, as in a failover: a process that starts now cannot detect it, this one can.
-                missing = MissingData(
-                    f"the database shows revision {tx.revision}, but {seen} was seen: it was set back",
-                    "restore the newest database, or restart the service to continue from this one",
-                )
-            state.missing_data = None if missing is None else missing.sentence
+        revision = tx.revision
         context.clock.compare_with_store(tx.now)
+    rolled_back = revision < seen
+    if rolled_back:
+        store.cache.clear()
+    if rolled_back or state.missing_data is not None:
+        missing = find_missing_data(context)
+        if rolled_back and missing is None:
+            # Lost before it was signed, as in a failover: a process that starts now cannot detect it, this one can.
+            missing = MissingData(
+                f"the database shows revision {revision}, but {seen} was seen: it was set back",
+                "restore the newest database, or restart the service to continue from this one",
+            )
+        state.missing_data = None if missing is None else missing.sentence
     _use_keys(context, ring)
     if keys.file_fault is not None:
         # First: without the keys nothing else can be repaired.

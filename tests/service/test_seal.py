@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.audit.checkpoints import health
+from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, CheckpointFault
+from aizen_hub.audit.checkpoints.heads import chain_heads
+from aizen_hub.audit.checkpoints.signed_json import SignatureCheck
+from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.problems import Unavailable
 from aizen_hub.service.background.tasks import ScheduledTasks
 from aizen_hub.service.context import ServiceContext
@@ -261,6 +265,30 @@ async def test_a_checkpoint_file_that_was_set_back_has_its_own_remedy(
         assert context.state.sealed is None
     finally:
         await tasks.shut_down()
+        context.pools.close()
+        context.decisions.close()
+        context.store.close()
+
+
+@pytest.mark.proves("R7", "T-40")
+def test_what_another_replica_signs_meanwhile_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = build_context(settings_for(tmp_path), instance=INSTANCE, environ={})
+    checkpoints, newest = context.checkpoints, context.checkpoints.newest
+
+    def sign_first(check: SignatureCheck) -> tuple[list[Checkpoint], list[CheckpointFault]]:
+        _record_something(context)
+        with context.store.read() as tx:
+            signer = checkpoint_signer(context.keys.ring(tx))
+            assert checkpoints.append(chain_heads(tx.conn), tx.revision, tx.now, signer)
+        return newest(check)
+
+    try:
+        populate(context)
+        context.state.missing_data = "as at a start: to be looked for"
+        monkeypatch.setattr(checkpoints, "newest", sign_first)
+        update_seal(context)
+        assert (context.state.missing_data, context.state.sealed) == (None, None)
+    finally:
         context.pools.close()
         context.decisions.close()
         context.store.close()
