@@ -159,14 +159,19 @@ def _check_database_tls(installation: Installation) -> Iterator[CheckResult]:
     settings = installation.settings
     for key, address in (("database", settings.database), ("checkpoint_database", settings.checkpoint_database)):
         url = None if address is None else database_url(address)
-        if url is None or not url.host or url.host.startswith("/") or is_on_this_machine(url.host):
+        if url is None or url.get_backend_name() != "postgresql":
+            continue
+        # What the driver is given: several hosts are named in the query (`?host=db1:5432&host=db2:5432`).
+        hosts = str(url.get_dialect()().create_connect_args(url)[1].get("host") or "").split(",")
+        remote = [host for host in hosts if host and not host.startswith("/") and not is_on_this_machine(host)]
+        if not remote:
             continue
         mode = url.query.get("sslmode", "prefer")
         if mode not in ("require", "verify-ca", "verify-full"):
             yield CheckResult.warning(
                 "plain-database",
                 in_settings(key),
-                f"the connection to the database at {url.host} may be unencrypted: sslmode is {mode}",
+                f"the connection to the database at {remote[0]} may be unencrypted: sslmode is {mode}",
                 "add ?sslmode=verify-full&sslrootcert=FILE to the address of the database",
                 production=True,
             )

@@ -6,13 +6,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from cryptography.x509 import load_der_x509_certificate
 from traitlets.config import Config
 
 from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config, in_settings
 from aizen_hub.diagnosis.installation import Installation
+from aizen_hub.validation.web_address import split_address
 
 NOTICE = timedelta(days=14)
 _SECONDS = 3.0
@@ -71,8 +71,8 @@ def read_end(host: str, port: int) -> datetime:
 
 
 def _check_address(where: str, url: str) -> Iterator[CheckResult]:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    parts = split_address(url)
+    if parts is None or parts.scheme != "https" or not parts.hostname:
         return  # reported with the addresses
     name = f"{parts.hostname}:{parts.port or 443}"
     try:

@@ -91,6 +91,13 @@ def test_what_does_not_speak_tls_is_not_checked(tmp_path: Path) -> None:
     assert (result.level, "not checked" in result.message) == ("ok", True)
 
 
+@pytest.mark.parametrize("address", ["https://h:99999", "https://[::1"])
+def test_what_is_no_address_has_none(address: str) -> None:
+    """Other checks report it."""
+    hub = Config({"JupyterHub": {"bind_url": address}})
+    assert list(check_hub_certificate(hub, installation_of("http://127.0.0.1:1"))) == []
+
+
 def test_http_has_none() -> None:
     results: list[CheckResult] = list(check_settings_certificates(installation_of("http://127.0.0.1:1")))
     assert results == []
