@@ -133,7 +133,7 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "session.acting": EventText(_S, "people", "{by} acts for {user}[ in {project}]"),
     "token.revoked": EventText(_S, "key", "{actor} revoked the tokens of a session"),
     "tokens.revoked": EventText(_C, "key", "{actor} revoked role tokens of {sessions} sessions"),
-    "hub-token.end": EventText(_C, "key", "{actor} had the hub end a token of their own ({token})"),
+    "hub-token.end": EventText(_C, "key", "{actor} asked the hub to end a token of their own ({token})"),
     "exchange": EventText(_R, "key", "{actor} renewed a token"),
     # signing in
     "login": EventText(_L, "key", "the sign-in of {user} ended with {outcome}"),
