@@ -34,6 +34,7 @@ class ProjectSearchHandler(BaseHandler):
         spawner = user.get_spawner(server, replace_failed=True)
         auth_state = await user.get_auth_state()
         await spawner.run_auth_state_hook(auth_state)
+        spawner.handler = self  # as the spawn page does: the form takes `next` from this request
         form = await options_form(spawner, search=self.get_query_argument("q", "")[:_MAX_TEXT])
         arguments = {"_xsrf": self.xsrf_token.decode("ascii")}
         if next_url := self.get_query_argument("next", ""):

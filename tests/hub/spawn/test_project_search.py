@@ -49,6 +49,8 @@ def test_what_is_found_and_where_the_choice_goes(paul: Browser) -> None:
     assert "_xsrf=" in action[1]
     assert "next=%2Fhub%2Fhome" in action[1]
     assert paul.server() is None, "nothing was started"
+    # Kept for the next search, though the spawn page had none.
+    assert 'name="next" form="aizen-find" value="/hub/home"' in page.text
     assert found(paul.get("/hub/aizen/projects?q=%3Cb%3E").text) == []
     assert "&lt;b&gt;" in paul.get("/hub/aizen/projects?q=%3Cb%3E").text
 
