@@ -108,7 +108,8 @@ def unlock_target(
     ends : datetime, optional
         When the lock ends, which must be earlier than it would; None removes it now.
     requested_for : mapping, optional
-        The lock that the confirmed change was requested for.
+        The lock that the change was requested for: its time as ``locked``, and what else of ``by`` and ``reason`` is
+        known of it.
 
     Raises
     ------
@@ -130,10 +131,10 @@ def unlock_target(
     _forbid_end_of_archive(target, ends)
     row = get_lock(tx, target, name)
     this_lock = {"locked": to_json_value(row.locked), "by": row.locked_by, "reason": row.reason}
-    if requested_for is not None and requested_for != this_lock:
+    if requested_for is not None and {**this_lock, "locked": None, **requested_for} != this_lock:
         raise Stale(
             f"{target.value} `{excerpt(name)}` was locked again in between",
-            remedy="reject the change; read why it was locked, and unlock it again if that is over",
+            remedy="do not confirm the change; read why it was locked, and unlock it again if that is over",
         )
     _check_new_end(tx, row, ends)
     arguments = {"target": target.value, "name": name, "reason": reason, "ends": to_json_value(ends)}

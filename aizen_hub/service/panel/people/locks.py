@@ -9,6 +9,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
 from aizen_hub.authorization import checks
+from aizen_hub.commands.result import to_json_value
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.api.change_response import id_param
@@ -30,10 +31,11 @@ SORTS = (Sort("locked", (_l.c.locked, _l.c.id)), Sort("name", (_l.c.name, _l.c.i
 
 
 class UnlockForm(Form):
-    """The lock ends after the day ``until``; at once without it."""
+    """The lock ends after the day ``until``; at once without it. ``locked`` is when what the page showed was locked."""
 
     reason: Note = ""
     until: Typed = ""
+    locked: Typed = ""
 
 
 async def show_locks(ctx: RequestContext) -> RawResponse:
@@ -59,6 +61,7 @@ async def _show(ctx: RequestContext, form: UnlockForm | None = None, errors: For
         returns = lock_previews.find_what_returns(viewer.tx, LockTarget(row.target), row.name)
         return {
             "lock": row,
+            "locked_at": to_json_value(row.locked),
             "returns": returns.rows,
             "more": returns.data["more"],
             "in_force": row.ends is None or row.ends > viewer.tx.now,
@@ -84,7 +87,8 @@ async def remove_lock(ctx: RequestContext) -> RawResponse:
     def operation(tx: WriteTransaction) -> None:
         row = _get_lock(tx, lock_id)
         ends = parse_until(ON_DATE, body.until, tx.now) if body.until else None
-        locks.unlock_target(tx, LockTarget(row.target), row.name, reason=body.reason, ends=ends)
+        shown = {"locked": body.locked}
+        locks.unlock_target(tx, LockTarget(row.target), row.name, reason=body.reason, ends=ends, requested_for=shown)
 
     async def change() -> RawResponse:
         require_reason(body.reason)

@@ -10,11 +10,12 @@ from sqlalchemy import func, select
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
 from aizen_hub.authorization.queries.effective_access import list_access
+from aizen_hub.commands.result import to_json_value
 from aizen_hub.problems import NotFound, Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api.identities.user_stop import stop_user
-from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
@@ -40,7 +41,10 @@ class StopForm(Form):
 
 
 class RestoreForm(Form):
+    """``locked`` is when what the page showed was locked."""
+
     reason: Note = ""
+    locked: Typed = ""
 
 
 async def preview_stop(ctx: RequestContext) -> RawResponse:
@@ -136,6 +140,7 @@ async def _show_restore(ctx: RequestContext, reason: str = "", errors: FormError
         returns = lock_previews.find_what_returns(viewer.tx, LockTarget.IDENTITY, str(head["identity"]))
         return {
             **head,
+            "locked_at": to_json_value(head["lock"].locked),
             "returns": returns.rows,
             "more": returns.data["more"],
             "ended": _sessions_ended_since(viewer.tx, head["person"].name, head["lock"].locked),
@@ -158,7 +163,8 @@ async def restore(ctx: RequestContext) -> RawResponse:
 
     def operation(tx: WriteTransaction) -> None:
         person = person_head.find_person(Viewer(tx), name)
-        locks.unlock_target(tx, LockTarget.IDENTITY, f"user:{person.name}", reason=body.reason)
+        shown = {"locked": body.locked}
+        locks.unlock_target(tx, LockTarget.IDENTITY, f"user:{person.name}", reason=body.reason, requested_for=shown)
 
     async def change() -> RawResponse:
         require_reason(body.reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.dry_run import dry_run
@@ -14,7 +14,7 @@ from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.roles.bulk_grants import all_assignments, former_of
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
-from aizen_hub.commands.result import Result
+from aizen_hub.commands.result import Result, to_json_value
 from aizen_hub.jobs.limit_use import read_set_limits
 from aizen_hub.problems import BadInput, Conflict, Escalation, Problem
 from aizen_hub.rbac.assignment import LockTarget
@@ -65,6 +65,14 @@ class ProjectStopForm(Form):
     stop_reason: Typed = ""
 
 
+class ProjectRestoreForm(Form):
+    """``target`` and ``locked`` tell the lock that the page showed."""
+
+    stop_reason: Typed = ""
+    target: Literal["archive", "project"] = "archive"
+    locked: Typed = ""
+
+
 class ProjectDeletionForm(Form):
     confirm: Typed = ""
 
@@ -78,7 +86,7 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
 
     def read(viewer: Viewer) -> dict[str, Any]:
         tx, project = viewer.tx, require_readable(viewer, name)
-        may_alter = viewer.may_run("alter_project", name)
+        may_alter, lock = viewer.may_run("alter_project", name), stopped_by(tx, name)
         rows = read_set_limits(tx, name, _MAX_LIMITS + 1)
         return {
             **read_head(viewer, project, "settings"),
@@ -91,7 +99,8 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
             "more_limits": len(rows) > _MAX_LIMITS,
             "config": _config_text(tx, name) if may_alter else "",
             "outlook": deletion_outlook(tx, name),
-            "lock": stopped_by(tx, name),
+            "lock": lock,
+            "locked_at": None if lock is None else to_json_value(lock.locked),
             "restorers": describe_restorers(tx.catalog.archive_rule.restorers),
         }
 
@@ -230,19 +239,23 @@ async def restore_project(ctx: RequestContext) -> RawResponse:
         if not body.stop_reason.strip():
             raise FieldError("stop_reason", "say why; the audit keeps it")
 
-        def operation(tx: WriteTransaction) -> tuple[Result, str | None]:
+        def operation(tx: WriteTransaction) -> tuple[str, str | None]:
             Viewer(tx).require_project(name)
-            lock = stopped_by(tx, name)
-            target = LockTarget.ARCHIVE if lock is None else LockTarget(lock.target)
-            result = locks.unlock_target(tx, target, name, reason=body.stop_reason.strip())
-            if lock is None or result.pending_id:
-                return result, None
+            target, reason = LockTarget(body.target), body.stop_reason.strip()
+            checks.require(tx, checks.endpoint_permission(tx, "locks"))
+            lock = locks.get_lock(tx, target, name)
+            # Another lock, or this one again, may be set since the page was shown: then it is not what was decided on.
+            result = locks.unlock_target(tx, target, name, reason=reason, requested_for={"locked": body.locked})
+            if result.pending_id:
+                return "The change waits for confirmation.", None
             ends = None if lock.ends is None else lock.ends.isoformat()
             former = {"target": target.value, "name": name, "reason": lock.reason, "ends": ends}
-            return result, offer_undo(tx, f"restored {name}", [("lock", former)])
+            others = stopped_by(tx, name)
+            still = "" if others is None else "archived" if others.target == "archive" else "stopped"
+            text = f"This was lifted; {name} is still {still}." if still else f"{name} can be used again."
+            return text, offer_undo(tx, f"restored {name}", [("lock", former)])
 
-        result, undo_id = await authorized_value(ctx, operation)
-        text = "The change waits for confirmation." if result.pending_id else f"{name} can be used again."
+        text, undo_id = await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects", name, "settings"), Toast(text, undo_id))
 
     return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
@@ -280,6 +293,6 @@ ROUTES = (
     ),
     form_route(f"{_PATH}/file", apply_file, "Replace the members, from the page.", ProjectFileForm, max_body=MAX_FILE),
     form_route(f"{_PATH}/stop", archive_project, "Archive a project, from its page.", ProjectStopForm),
-    form_route(f"{_PATH}/restore", restore_project, "Let a project be used again, from its page.", ProjectStopForm),
+    form_route(f"{_PATH}/restore", restore_project, "Let a project be used again, from its page.", ProjectRestoreForm),
     form_route(f"{_PATH}/delete", delete_project, "Delete a project, from its page.", ProjectDeletionForm),
 )

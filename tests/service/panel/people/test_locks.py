@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from aizen_hub.accounts.sessions import locks
+from aizen_hub.commands.result import to_json_value
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
 from tests.service.panel.people.test_person import text_of
+from tests.service.panel.projects.objects import hidden_fields
 
 
 def seed(tx: WriteTransaction) -> None:
@@ -34,11 +36,19 @@ def test_access_is_restored_after_a_recent_sign_in_with_a_reason(panel: PanelSer
     assert "PROJECT_EXECUTOR" in shown
     assert "stolen laptop" in shown
     assert 'id="aizen-sign-in-again"' in shown
-    assert panel.post("boss", f"{page}/remove", {"reason": "found it", "until": ""}).status == 403
+    with panel.store.read() as tx:
+        locked = to_json_value(locks.get_lock(tx, LockTarget.IDENTITY, "user:eve").locked)
+    unproven = {"reason": "found it", "until": "", "locked": locked}
+    assert panel.post("boss", f"{page}/remove", unproven).status == 403
     panel.sign_in_again("boss")
-    assert 'id="aizen-unlock"' in panel.get("boss", page)
+    content = panel.get("boss", page)
+    assert 'id="aizen-unlock"' in content
+    panel.write("boss", lambda tx: locks.lock_target(tx, LockTarget.IDENTITY, "user:eve", reason="incident"))
+    refused = panel.post("boss", f"{page}/remove", {"reason": "found it", "until": "", **hidden_fields(content)})
+    assert refused.status == 412, "it is another lock than the page showed"
+    shown = hidden_fields(panel.get("boss", page))
     assert panel.post("boss", f"{page}/remove", {"reason": "", "until": ""}).status == 422
-    done = panel.post("boss", f"{page}/remove", {"reason": "found it", "until": ""})
+    done = panel.post("boss", f"{page}/remove", {"reason": "found it", "until": "", **shown})
     assert (done.status, done.headers["Location"]) == (303, "/services/aizen/locks")
     assert "The stop is lifted." in panel.get("boss", "locks")
     assert panel.run(panel.window("boss").get(page)).status == 404
@@ -50,9 +60,11 @@ def test_a_stop_gets_an_end(panel: PanelService) -> None:
     panel.sign_in_again("boss")
     found = lock_of(panel, "user:rob")
     assert found is not None
-    bad = panel.post("boss", f"locks/{found[0]}/remove", {"reason": "back then", "until": "soon"})
+    page = f"locks/{found[0]}"
+    fields = {"reason": "back then", **hidden_fields(panel.get("boss", page))}
+    bad = panel.post("boss", f"{page}/remove", {**fields, "until": "soon"})
     assert bad.status == 422
-    assert panel.post("boss", f"locks/{found[0]}/remove", {"reason": "back then", "until": "2099-01-31"}).status == 303
+    assert panel.post("boss", f"{page}/remove", {**fields, "until": "2099-01-31"}).status == 303
     assert lock_of(panel, "user:rob") == (found[0], "2099-02-01")
 
 

@@ -14,6 +14,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.panel import PanelService
 from tests.service.panel.people.test_person import text_of
+from tests.service.panel.projects.objects import hidden_fields
 
 
 def seed(tx: WriteTransaction) -> None:
@@ -66,10 +67,15 @@ def test_stopping_ends_sessions_and_restoring_gives_back(panel: PanelService) ->
     assert "Stopped by boss" in page
     assert "gave notice" in page
     assert "Restore access…" in page
-    restore = text_of(panel.get("boss", "people/maker/restore"))
-    assert "1 server that was closed" in restore
+    content = panel.get("boss", "people/maker/restore")
+    assert "1 server that was closed" in text_of(content)
+    shown = hidden_fields(content)
     assert panel.post("boss", "people/maker/restore", {"reason": ""}).status == 422
-    assert panel.post("boss", "people/maker/restore", {"reason": "laptop found"}).status == 303
+    panel.write("boss", lambda tx: locks.lock_target(tx, LockTarget.IDENTITY, "user:maker", reason="incident"))
+    refused = panel.post("boss", "people/maker/restore", {"reason": "laptop found", **shown})
+    assert refused.status == 412, "it is another lock than the page showed"
+    shown = hidden_fields(panel.get("boss", "people/maker/restore"))
+    assert panel.post("boss", "people/maker/restore", {"reason": "laptop found", **shown}).status == 303
     assert not is_stopped(panel, "maker")
     assert "maker can sign in again." in panel.get("boss", "people/maker")
 

@@ -81,6 +81,11 @@ def location(response: Response) -> str:
     return unquote(response.headers["Location"].removeprefix(PREFIX))
 
 
+def hidden_fields(page: str) -> dict[str, str]:
+    """Return what the form that lifts a lock sends to tell the lock that the page showed."""
+    return dict(re.findall(r'name="(target|locked)" value="([^"]+)"', page))
+
+
 def undo(panel: PanelService, user: str, page: str) -> Response:
     """Press *Undo* in the toast of the next page."""
     match = re.search(r'name="undo" value="([0-9a-f]+)"', panel.get(user, page))

@@ -10,13 +10,15 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.projects import lifecycle, lookup, members
 from aizen_hub.accounts.roles import limits
+from aizen_hub.accounts.sessions import locks
 from aizen_hub.jobs import quota
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.store import tables
 from tests.fixtures.panel import PanelService
-from tests.service.panel.projects.objects import location, post, roles_of, seed, status, undo, words
+from tests.service.panel.projects.objects import hidden_fields, location, post, roles_of, seed, status, undo, words
 
 __all__ = ["seed"]
 PAGE = "projects/churn/settings"
@@ -172,14 +174,39 @@ def test_a_project_is_archived_and_restored(panel: PanelService) -> None:
         assert "1 archived" in words(panel.get(user, "projects"))
         assert "churn Archived" in words(panel.get(user, "projects?state=archived"))
         assert "projects/churn" in panel.get(user, "projects?state=all")
-    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed", **hidden_fields(panel.get("boss", PAGE)))
     assert "archived this project" not in words(panel.get("rita", "projects/churn"))
     undo(panel, "boss", PAGE)
     assert "boss archived this project" in words(panel.get("rita", "projects/churn"))
-    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed", **hidden_fields(panel.get("boss", PAGE)))
     post(panel, "boss", f"{PAGE}/stop", stop_reason="again")
     undo(panel, "boss", PAGE)
     assert "archived this project" not in words(panel.get("rita", "projects/churn"))
+
+
+@pytest.mark.proves("R78", "R145")
+def test_only_what_the_page_showed_is_lifted(panel: PanelService) -> None:
+    """Another administrator stops the project for an incident, or archives it again, after the page was shown."""
+    panel.sign_in_again("boss")
+    post(panel, "boss", f"{PAGE}/stop", stop_reason="over")
+    shown = hidden_fields(panel.get("boss", PAGE))
+    assert shown["target"] == "archive"
+    panel.write("boss", lambda tx: locks.lock_target(tx, LockTarget.PROJECT, "churn", reason="incident"))
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed", **shown)
+    content = panel.get("boss", PAGE)
+    assert "This was lifted; churn is still stopped." in words(content)
+    assert "incident" in content
+    shown = hidden_fields(content)
+    assert shown["target"] == "project"
+    panel.write("boss", lambda tx: locks.lock_target(tx, LockTarget.PROJECT, "churn", reason="worse"))
+    refused = post(panel, "boss", f"{PAGE}/restore", stop_reason="needed", **shown)
+    assert refused.status == 412
+    assert "was locked again in between" in words(refused.body.decode())
+    assert post(panel, "boss", f"{PAGE}/restore", stop_reason="needed").status == 422, "it is not archived"
+    content = panel.get("boss", PAGE)
+    assert "worse" in content
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed", **hidden_fields(content))
+    assert "churn can be used again." in words(panel.get("boss", PAGE))
 
 
 @pytest.mark.proves("R78", "R60")
@@ -207,7 +234,7 @@ def test_an_archived_project_can_be_read_by_its_members_and_not_changed(panel: P
     assert "boss archived churn: over" in timeline
     assert "Nothing is stopped" in words(panel.get("boss", "locks"))
     panel.sign_in_again("boss")
-    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed")
+    post(panel, "boss", f"{PAGE}/restore", stop_reason="needed", **hidden_fields(panel.get("boss", PAGE)))
 
 
 @pytest.fixture
