@@ -42,9 +42,10 @@ def kill_after_decision(installation: Installation) -> None:
 def revoke_and_check(installation: Installation) -> None:
     """An allowed user decides again right after the revocation, on another replica if there is one."""
     grantor, decider = Client(installation, "grantor"), Client(installation, "decider", len(installation.services) - 1)
+    grantor.grant("u2", "p0")
+    # Compiles the rights of the user, as the check does.
     session = decider.open_session("u2", "p0")
     assert session is not None
-    grantor.grant("u2", "p0")
     decider.check(session)
     grantor.revoke("u2", "p0")
     decider.check(session)
