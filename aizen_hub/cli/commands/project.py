@@ -104,7 +104,9 @@ def alter(sender: ChangeSender, name: str, file: Path, version: str | None) -> i
 def archive(sender: ChangeSender, name: str, reason: str) -> int:
     """Archive the project NAME: its members can go on reading, and everything that changes it is refused.
 
-    No user gets or loses a role there, and no server starts for it. Running servers go on, and can read.
+    No role is granted or revoked there by command or request, and no server starts for it. Groups and mapping rules
+    span projects and stay in effect: users who join or leave a group with a role there get or lose it. Running servers
+    go on, and can read.
     """
     return sender.finish("POST", api_path("locks"), {"target": "archive", "name": name, "reason": reason})
 
