@@ -28,7 +28,7 @@ from aizen_hub.store import migrate
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.tokens.key_encryption import KeyEncryption
 from tests.faults.history import AFTERMATH, NEMESIS, SECOND, Recorder
-from tests.faults.rules import RECOVERY_SECONDS, Violation, check_history
+from tests.faults.rules import LONGEST_RECOVERY_SECONDS, Violation, check_history
 from tests.faults.service_process import Service
 from tests.faults.store_consistency import StoreState, check_consistency, read_state
 from tests.fixtures.ports import free_port
@@ -77,7 +77,7 @@ class Installation:
         """Take down what is there before the clients come."""
         self.initial_state = self.read_state()
         earlier, self.recorder = self.recorder, Recorder()
-        recent = time.monotonic_ns() - RECOVERY_SECONDS * SECOND
+        recent = time.monotonic_ns() - LONGEST_RECOVERY_SECONDS * SECOND
         for op in earlier.ops():
             if op.client == NEMESIS and op.end > recent:
                 self.recorder.add(replace(op, op=AFTERMATH))

@@ -205,7 +205,7 @@ BAD = {
     ),
     "503 long after a fault": (
         "I8",
-        [op("pause", 0, 1, client=NEMESIS), op("check", 2, 3, "denied"), op("check", 12, 12.1, "unavailable")],
+        [op("pause", 0, 1, client=NEMESIS), op("check", 2, 3, "denied"), op("check", 32, 32.1, "unavailable")],
     ),
     "not listening without a fault": ("I8", [op("check", 0, 1, "down", seen={"not_listening": [0]})]),
     "all run out of their time, and nothing is wrong": (
@@ -214,7 +214,7 @@ BAD = {
     ),
     "no recovery": (
         "I10",
-        [op("kill", 0, 1, client=NEMESIS), op("check", 2, 3, "unavailable"), op("check", 12, 13, "denied")],
+        [op("kill", 0, 1, client=NEMESIS), op("check", 2, 3, "unavailable"), op("check", 32, 33, "denied")],
     ),
 }
 
