@@ -45,6 +45,15 @@ class _HubUser(RequestHandler):
             self.write(model)
 
 
+class _Revocation(RequestHandler):
+    """The hub's endpoint for revocations: it has none of the users."""
+
+    def post(self) -> None:
+        self.set_status(404)
+        self.set_header("Content-Type", "application/problem+json")
+        self.write("{}")
+
+
 def _model(name: str, *scopes: str, kind: str = "user") -> dict[str, Any]:
     return {"name": name, "kind": kind, "token_id": f"a-{name}", "session_id": None, "scopes": list(scopes)}
 
@@ -61,7 +70,8 @@ class FakeHub:
         self.requests: list[str] = []
         sockets = bind_sockets(0, "127.0.0.1")
         self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/hub/api"
-        self.server = HTTPServer(Application([("/hub/api/user", _HubUser)], tokens=self.tokens, requests=self.requests))
+        handlers = [("/hub/api/user", _HubUser), ("/hub/api/aizen/revoke", _Revocation)]
+        self.server = HTTPServer(Application(handlers, tokens=self.tokens, requests=self.requests))
         self.server.add_sockets(sockets)
 
 
