@@ -133,7 +133,7 @@ class CheckpointRows:
                 try:
                     yield conn
                     self._database.commit(conn)
-                except BaseException:  # re-raised
+                except BaseException:  # re-raised; a pooled connection must not keep an open transaction
                     self._database.rollback(conn)
                     raise
         except (self._database.driver_error, SQLAlchemyError) as error:
