@@ -10,7 +10,7 @@ from typing import Any
 
 from aizen_hub.cli.connection import TOKEN_VARIABLE, URL_VARIABLE, api_path, create_client
 from aizen_hub.client.errors import Unreachable
-from aizen_hub.client.sync_client import SyncClient
+from aizen_hub.client.sync_client import SyncClient, parse_json
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.problems import NotAuthenticated, Problem
@@ -33,7 +33,8 @@ def check_service(installation: Installation) -> Iterator[CheckResult]:
     except ValueError:
         return  # reported with the addresses
     try:
-        answer = service.get("/readyz")
+        # Sent once, without the client's repetitions: the report says what holds now.
+        answer = parse_json(service.request_with_headers("GET", "/readyz")[2])
     except Unreachable as error:
         message = f"the service at {settings.service_url} does not run: {error.detail}"
         yield CheckResult.warning("service-stopped", where, message, _start_remedy(settings))
