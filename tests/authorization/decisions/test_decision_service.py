@@ -1,69 +1,55 @@
-"""The decision service: what is allowed, what is recorded, how fresh it is, and what happens when the store fails."""
+"""The decision service: what is allowed, why, and what is recorded."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select
 
-from aizen_hub.accounts.sessions import server_sessions
 from aizen_hub.accounts.sessions.token_revocation import RevocationTarget, revoke_tokens
 from aizen_hub.audit.integrity.chain_verifier import verify_chains
 from aizen_hub.audit.redaction import SecretHasher
-from aizen_hub.authorization.decisions import batch_recorder, evaluation, pending_decisions
-from aizen_hub.authorization.decisions import decision_service as decision_service_module
-from aizen_hub.authorization.decisions.decision_service import DecisionRequest, DecisionService, RecordedDecision
+from aizen_hub.authorization.decisions.decision_service import DecisionRequest, DecisionService
 from aizen_hub.authorization.decisions.evaluation import CREDENTIAL_REASONS
 from aizen_hub.catalogs.catalog import ALL_KEY_VALUES
 from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.parser import parse_command
-from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.decision import AuthorizationRequest, Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
-from aizen_hub.settings import ServiceSettings
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.sql_store import Store
-from aizen_hub.store.transaction import WriteTransaction, make_audit_record
-from aizen_hub.tokens.role_token import RoleToken
-from tests.fixtures.timing import FakeClock, within
+from aizen_hub.store.transaction import WriteTransaction
+from tests.authorization.decisions.decision_setup import (
+    ACTOR,
+    ALICE,
+    BOB,
+    ISSUED,
+    OTHER,
+    PATIENT,
+    REQUEST,
+    SESSION,
+    TOKEN,
+    change_project,
+    effective_rows,
+    end_session,
+    key_state,
+    request,
+    revoke_tokens_of_session,
+    rows,
+    with_token,
+    without_token,
+    write,
+)
 from tests.store import store_rows
-from tests.store.conftest import Opener, catalog, opened, settings  # noqa: F401 - fixtures
-from tests.store.store_rows import READ, TESTER, TRAIN
-
-ALICE, BOB = Identity.user("alice"), Identity.user("bob")
-SESSION, OTHER = "a" * 32, "b" * 32
-ISSUED = datetime.now(UTC).replace(microsecond=0)
-TOKEN = RoleToken(
-    "alice", SESSION, "p1", (), 3, "f" * 32, ISSUED, ISSUED, ISSUED + timedelta(days=1), key_id="key"
-)  # fmt: skip
-ACTOR = Actor(ALICE, Channel.KERNEL, session=SESSION, project="p1", token_id=TOKEN.token_id, source="127.0.0.1")
-REQUEST = DecisionRequest(ACTOR, AuthorizationRequest(TRAIN, "p1", SESSION), token=TOKEN)
-
-
-def request(permission: Permission | None = TRAIN, scope: str | None = "p1") -> DecisionRequest:
-    return replace(REQUEST, request=AuthorizationRequest(permission, scope))
-
-
-def with_token(**changes: Any) -> DecisionRequest:
-    return replace(REQUEST, token=replace(TOKEN, **changes))
-
-
-def without_token(
-    identity: Identity = ALICE, channel: Channel = Channel.PANEL, permission: Permission | None = TRAIN
-) -> DecisionRequest:
-    return DecisionRequest(Actor(identity, channel), AuthorizationRequest(permission, "p1" if permission else SYSTEM))
-
+from tests.store.conftest import Opener
+from tests.store.store_rows import READ, TRAIN
 
 CASES: dict[str, tuple[DecisionRequest, Reason]] = {
     "granted": (REQUEST, Reason.GRANTED),
@@ -95,93 +81,6 @@ CASES: dict[str, tuple[DecisionRequest, Reason]] = {
     "unknown": (without_token(Identity.user("eve"), Channel.CLI, None), Reason.NOT_ACTIVE),
     "a service account of that name": (without_token(Identity.service_account("alice")), Reason.NOT_ACTIVE),
 }
-
-
-PATIENT = ServiceSettings(deadline_seconds=30)
-"""More time than a busy machine needs, and than a writer to SQLite, which has no fair queue, waits under load."""
-
-
-@pytest.fixture(autouse=True)
-def _busy_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a decision stay fresh however long this process waits, except where a test sets the clock itself."""
-    if "clock" not in request.fixturenames:
-        monkeypatch.setattr(evaluation, "FRESH_SECONDS", 60.0)
-
-
-@pytest.fixture
-def store(opened: Opener) -> Store:  # noqa: F811
-    return opened(service=PATIENT)
-
-
-@pytest.fixture
-def populated_store(store: Store) -> Store:
-    """Alice is an executor of p1 and has a session in it; bob is a reader there."""
-    with store.write(TESTER) as tx:
-        for identity in (ALICE, BOB):
-            store_rows.insert_user(tx, identity.name)
-        for project in ("p1", "p2"):
-            store_rows.insert_project(tx, project)
-        store_rows.insert_assignment(tx, "PROJECT_EXECUTOR", "p1", ALICE)
-        store_rows.insert_assignment(tx, "PROJECT_READER", "p1", BOB)
-        for session_id, user in ((SESSION, "alice"), (OTHER, "bob")):
-            row = {"server": "", "credential": session_id * 2, "started": tx.now, "last_seen": tx.now, "project": "p1"}
-            tx.conn.execute(insert(tables.sessions).values(id=session_id, user=user, **row))
-        key = {"purpose": "role", "public": b"", "state": "signing", "created": tx.now, "changed": tx.now}
-        tx.conn.execute(insert(tables.keys).values(kid="key", **key))
-        tx.record_change("session", {}, ["*"])
-    return store
-
-
-@pytest.fixture
-def decisions(populated_store: Store) -> Iterator[DecisionService]:
-    decisions = DecisionService(populated_store)
-    yield decisions
-    decisions.close()
-
-
-def rows(store: Store, **fields: Any) -> list[dict[str, Any]]:
-    with store.read() as tx:
-        encoded = tx.conn.scalars(
-            select(tables.audit.c.body).where(tables.audit.c.event == "decision").order_by(tables.audit.c.id)
-        )
-        bodies = [json.loads(bytes(body)) for body in encoded]
-    return [body for body in bodies if all(body.get(name) == value for name, value in fields.items())]
-
-
-def effective_rows(store: Store) -> dict[str, dict[str, Any]]:
-    """Return the rows by id, without those of outdated decisions, which a later row supersedes."""
-    by_id = {row["id"]: row for row in rows(store)}
-    superseded = {row["details"].get("supersedes") for row in by_id.values()}
-    return {id: row for id, row in by_id.items() if id not in superseded}
-
-
-def write(store: Store, operation: Callable[[WriteTransaction], object]) -> int:
-    with store.write(TESTER) as tx:
-        operation(tx)
-        return tx.revision
-
-
-def end_session(tx: WriteTransaction, session_id: str = SESSION) -> None:
-    tx.conn.execute(update(tables.sessions).where(tables.sessions.c.id == session_id).values(ended=tx.now))
-    tx.record_change("session", {}, [f"session:{session_id}"])
-
-
-def change_project(tx: WriteTransaction) -> None:
-    tx.conn.execute(update(tables.sessions).where(tables.sessions.c.id == SESSION).values(project="p2"))
-    tx.record_change("session", {}, [f"session:{SESSION}"])
-
-
-def revoke_tokens_of_session(tx: WriteTransaction) -> None:
-    tx.conn.execute(update(tables.sessions).values(min_token_revision=TOKEN.revision + 1))
-    tx.record_change("session", {}, [f"session:{SESSION}"])
-
-
-def key_state(state: str, ago: timedelta = timedelta()) -> Callable[[WriteTransaction], None]:
-    def change(tx: WriteTransaction) -> None:
-        tx.conn.execute(update(tables.keys).values(state=state, changed=ISSUED - ago))
-        tx.record_change("key", {}, ["key:key"])
-
-    return change
 
 
 @pytest.mark.proves("R61", "R93", "R94", "I2")
@@ -257,7 +156,7 @@ async def test_every_denial_has_its_reason(
 )
 async def test_a_change_is_effective_once_it_is_acknowledged(
     decisions: DecisionService,
-    opened: Opener,  # noqa: F811
+    opened: Opener,
     change: Callable[[WriteTransaction], None],
     reason: Reason,
 ) -> None:
@@ -293,7 +192,7 @@ async def test_neither_time_nor_revision_in_a_token_prevents_its_revocation(
 
 
 @pytest.mark.proves("R48", "I3", "T-07", "T-54")
-async def test_revocation_under_concurrent_load(decisions: DecisionService, opened: Opener) -> None:  # noqa: F811
+async def test_revocation_under_concurrent_load(decisions: DecisionService, opened: Opener) -> None:
     """Grant and revoke in turn under load; every request that starts after an acknowledgement sees the change."""
     second, writer = DecisionService(opened(service=PATIENT)), opened(service=PATIENT)
     stop = asyncio.Event()
@@ -401,218 +300,3 @@ def test_the_caller_records_the_decision_of_a_failed_transaction(
     populated_store.append_audit([decisions.audit_record(recorded, REQUEST)])
     (row,) = rows(populated_store)
     assert (row["id"], row["allowed"]) == (recorded.id, False)
-
-
-# --- freshness
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """Replace the clock that measures the age of decisions."""
-    clock = FakeClock()
-    for module in (evaluation, batch_recorder, decision_service_module, pending_decisions):
-        monkeypatch.setattr(module, "boottime", clock)
-    return clock
-
-
-@pytest.mark.proves("R48", "R81")
-async def test_an_outdated_decision_is_made_again(
-    decisions: DecisionService, populated_store: Store, clock: FakeClock
-) -> None:
-    """The process pauses between the commit and the answer, and in the pause the right is revoked."""
-    task = asyncio.create_task(decisions.decide(REQUEST))
-    for _ in range(3):  # queued, batched, handed to the thread
-        await asyncio.sleep(0)
-    deadline = time.monotonic() + 30
-    while not rows(populated_store):  # decided and recorded, but not delivered to this loop
-        assert time.monotonic() < deadline
-    write(populated_store, lambda tx: store_rows.delete_assignment(tx, "PROJECT_EXECUTOR", "p1", ALICE))
-    clock.advance(0.3)
-    recorded = await task
-    assert not recorded.decision.allowed
-    first, second = rows(populated_store)
-    assert (first["allowed"], second["allowed"]) == (True, False)
-    assert (second["id"], second["details"]["supersedes"]) == (recorded.id, first["id"])
-
-
-def test_a_decision_becomes_outdated(clock: FakeClock) -> None:
-    recorded = RecordedDecision("", None, 1, ISSUED, clock())  # type: ignore[arg-type]
-    clock.advance(0.24)
-    assert recorded.is_fresh
-    clock.advance(0.02)
-    assert not recorded.is_fresh
-
-
-# --- failures
-
-
-@pytest.mark.proves("R79", "R107", "I8", "I10")
-async def test_a_store_that_hangs_allows_nothing(populated_store: Store, opened: Opener) -> None:  # noqa: F811
-    decisions = DecisionService(opened(service=ServiceSettings(deadline_seconds=3)))
-    holding, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        conn = populated_store.database.engine.connect()
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if populated_store.database.embedded else "BEGIN")
-        if not populated_store.database.embedded:
-            conn.exec_driver_sql("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
-        holding.set()
-        done.wait(120)
-        populated_store.database.rollback(conn)
-        conn.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    holding.wait(10)
-    # One deadline after the other, for twenty decisions, would take a minute.
-    with within(25):
-        answers = await asyncio.gather(*(decisions.decide(REQUEST) for _ in range(20)), return_exceptions=True)
-    assert {type(answer) for answer in answers} == {Unavailable}
-    done.set()
-    thread.join()
-    assert (await _recovered(decisions)).decision.allowed
-    decisions.close()
-    with populated_store.read() as tx:
-        assert verify_chains(tx.conn).is_intact
-
-
-async def _recovered(decisions: DecisionService, seconds: float = 30.0) -> RecordedDecision:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return await decisions.decide(REQUEST)
-        except Unavailable:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
-
-
-@pytest.mark.needs("postgres")
-@pytest.mark.proves("R105", "I8", "I10")
-@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
-async def test_killed_connections_are_replaced(decisions: DecisionService, populated_store: Store) -> None:
-    for _ in range(3):
-        await decisions.decide(REQUEST)
-        with populated_store.read() as tx:
-            tx.conn.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"))  # fmt: skip
-        assert (await _recovered(decisions)).decision.allowed
-    with populated_store.read() as tx:
-        assert verify_chains(tx.conn).is_intact
-
-
-@pytest.mark.proves("R93", "R59")
-async def test_an_invalid_row_does_not_fail_the_others(decisions: DecisionService, populated_store: Store) -> None:
-    reject_audit_rows(populated_store, "alice-is-not-recorded", "NEW.identity = 'user:alice'")
-    bob = DecisionRequest(Actor(BOB, Channel.PANEL), AuthorizationRequest(READ, "p1"))
-    answers = await asyncio.gather(
-        *(decisions.decide(request) for request in [bob, REQUEST] * 10), return_exceptions=True
-    )
-    assert [type(answer) for answer in answers] == [RecordedDecision, Unavailable] * 10
-    identities = {row["id"]: row["identity"] for row in rows(populated_store)}
-    assert set(identities.values()) == {"user:bob"}
-    assert {answer.id for answer in answers if isinstance(answer, RecordedDecision)} <= set(identities)
-
-
-@pytest.mark.proves("R93", "R108", "I2")
-async def test_without_its_audit_row_nothing_is_allowed(decisions: DecisionService, populated_store: Store) -> None:
-    reject_audit_rows(populated_store, "nothing-is-recorded", "1 = 1")
-    with pytest.raises(Unavailable):
-        await decisions.decide(REQUEST)
-    assert rows(populated_store) == []
-
-
-def reject_audit_rows(store: Store, name: str, when: str) -> None:
-    """Make the database reject audit rows."""
-    with store.database.engine.connect() as conn:
-        if store.database.embedded:
-            conn.exec_driver_sql(
-                f"CREATE TRIGGER \"{name}\" BEFORE INSERT ON audit WHEN {when} BEGIN SELECT RAISE(ABORT, 'no'); END"
-            )
-        else:
-            conn.exec_driver_sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-                                 " $$ BEGIN RAISE unique_violation; END $$")  # fmt: skip
-            conn.exec_driver_sql(
-                f'CREATE TRIGGER "{name}" BEFORE INSERT ON audit FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()'
-            )
-
-
-@pytest.mark.proves("R94", "I8")
-async def test_rows_of_other_writers_do_not_collide(decisions: DecisionService, populated_store: Store) -> None:
-    """Denials, logins and reads are recorded concurrently with decisions, and the chain stays intact."""
-
-    def record() -> None:
-        for _ in range(25):
-            with populated_store.read() as tx:
-                now = tx.now
-            populated_store.append_audit([make_audit_record(ACTOR, "login", now)])
-
-    threads = [asyncio.to_thread(record) for _ in range(4)]
-    await asyncio.gather(*threads, *(decisions.decide(REQUEST) for _ in range(50)))
-    with populated_store.read() as tx:
-        report = verify_chains(tx.conn)
-        events = list(tx.conn.scalars(select(tables.audit.c.event)))
-    assert report.is_intact, report.findings
-    assert events.count("login") == 100
-
-
-@pytest.mark.proves("R109")
-async def test_another_catalog_in_force_stops_decisions(decisions: DecisionService, populated_store: Store) -> None:
-    write(
-        populated_store,
-        lambda tx: (
-            tx.conn.execute(update(tables.revision).values(catalog_hash="0" * 64)),
-            tx.record_change("catalog", {}, ["*"]),
-        ),
-    )
-    with pytest.raises(Unavailable, match="another catalog"):
-        await decisions.decide(REQUEST)
-    with populated_store.read() as tx, pytest.raises(Unavailable, match="another catalog"):
-        decisions.evaluate_unrecorded(tx, REQUEST)
-    with populated_store.write(ACTOR) as tx:
-        with pytest.raises(Unavailable, match="another catalog"):
-            decisions.decide_in_transaction(tx, REQUEST)
-        with pytest.raises(Unavailable, match="another catalog"):
-            server_sessions.open_session(tx, "alice", "alice", "", "p1", "0" * 64)
-
-
-@pytest.mark.proves("T-40")
-async def test_a_database_that_was_set_back_stops_decisions(decisions: DecisionService, populated_store: Store) -> None:
-    await decisions.decide(REQUEST)
-    with populated_store.database.engine.connect() as conn:
-        conn.exec_driver_sql("UPDATE revision SET value = value - 1")
-    with pytest.raises(Unavailable, match="set back"):
-        await decisions.decide(REQUEST)
-
-
-@pytest.mark.proves("R127", "T-36", "I8")
-async def test_the_queue_is_bounded(
-    decisions: DecisionService, populated_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decision_service_module, "MAX_PENDING", 10)
-    answers = await asyncio.gather(*(decisions.decide(REQUEST) for _ in range(200)), return_exceptions=True)
-    kinds = [type(answer) for answer in answers]
-    assert set(kinds) == {RecordedDecision, Unavailable}
-    assert len(effective_rows(populated_store)) == kinds.count(RecordedDecision)
-
-
-async def test_no_request_waits_for_a_closed_service(decisions: DecisionService) -> None:
-    pending = [asyncio.create_task(decisions.decide(REQUEST)) for _ in range(5)]
-    await asyncio.sleep(0)
-    await asyncio.to_thread(decisions.close)
-    assert all(recorded.decision.allowed for recorded in await asyncio.gather(*pending)), (
-        "earlier requests are answered"
-    )
-    with pytest.raises(Unavailable, match="stopping"):
-        await decisions.decide(REQUEST)
-    decisions.close()
-
-
-async def test_cancelled_requests_are_not_decided(decisions: DecisionService, populated_store: Store) -> None:
-    tasks = [asyncio.create_task(decisions.decide(REQUEST)) for _ in range(50)]
-    await asyncio.sleep(0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert (await decisions.decide(REQUEST)).decision.allowed
-    with populated_store.read() as tx:
-        assert verify_chains(tx.conn).is_intact
