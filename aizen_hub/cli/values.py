@@ -131,6 +131,17 @@ class DurationType(click.ParamType):
         return None
 
 
+class PathOrUrl(click.Path):
+    """A file or folder of this machine, or a URL of object storage, as text."""
+
+    def __init__(self, **rules: Any) -> None:
+        super().__init__(**rules)
+        self.name = f"{self.name} or url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
 class SizeType(click.ParamType):
     """A number that is not negative, or a size in bytes."""
 

@@ -23,10 +23,11 @@ from aizen_hub.audit.archive.manifest import (
     fold_state,
     previous_hash,
 )
+from aizen_hub.audit.archive.places import ArchivePlace
 from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, Head, valid_checkpoints
 from aizen_hub.audit.checkpoints.heads import signed_heads
 from aizen_hub.audit.checkpoints.signed_json import SignatureCheck, Signer
-from aizen_hub.problems import Conflict, Denied
+from aizen_hub.problems import Conflict, Denied, NotFound
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor
 from aizen_hub.store.audit_log.change_records import change_hash
@@ -48,14 +49,14 @@ class ArchiveResult:
     ----------
     manifest : ArchiveManifest or None
         None if no checkpoint is old enough.
-    path : Path or None
-        The archive file.
+    location : str or None
+        Path or URL of the archive file.
     removed : int
         Rows deleted from the database, including those of an interrupted run.
     """
 
     manifest: ArchiveManifest | None
-    path: Path | None
+    location: str | None
     removed: int
 
 
@@ -70,8 +71,8 @@ class Archiver:
         The operator.
     checkpoints : sequence of Checkpoint
         From the file outside the database, without faults.
-    folder : Path
-        Where files are written, and where the file of an interrupted run is.
+    place : ArchivePlace
+        Where files are kept, and where the file of an interrupted run is.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Archiver:
         store: Store,
         actor: Actor,
         checkpoints: Sequence[Checkpoint],
-        folder: Path,
+        place: ArchivePlace,
         sign: Signer,
         check: SignatureCheck,
     ) -> None:
@@ -87,7 +88,7 @@ class Archiver:
         self._actor = actor
         self._checkpoints = valid_checkpoints(checkpoints)
         self._signed = signed_heads(checkpoints)
-        self._folder = folder
+        self._place = place
         self._sign = sign
         self._check = check
 
@@ -100,18 +101,22 @@ class Archiver:
             This database role may not delete rows.
         Conflict
             The audit is not what was signed, a file is in the way or missing, or another run is in progress.
+        Unavailable
+            The place cannot be reached, or refuses; nothing was changed.
         OSError
             The file cannot be written; nothing was changed.
         """
         self._require_may_remove()
         removed = self._resume_removal()
-        with self._store.read() as tx:
-            manifests = self._read_manifests(tx.conn)
-            manifest = self._plan_manifest(tx.conn, manifests, before)
-            if manifest is None:
-                return ArchiveResult(None, None, removed)
-            line = manifest.to_signed_json(self._sign)
-            path = self._write_file(tx.conn, manifest, line)
+        with self._place.staging() as folder:
+            with self._store.read() as tx:
+                manifests = self._read_manifests(tx.conn)
+                manifest = self._plan_manifest(tx.conn, manifests, before)
+                if manifest is None:
+                    return ArchiveResult(None, None, removed)
+                line = manifest.to_signed_json(self._sign)
+                path = self._write_file(tx.conn, folder, manifest, line)
+            location = self._place.keep(path)
         failpoint("archive-written")
         with self._store.write(self._actor) as write:
             if self._read_manifests(write.conn).lines != manifests.lines:
@@ -120,7 +125,7 @@ class Archiver:
             details = {"manifest": manifest.number, "rows": manifest.rows, "until": manifest.until, "file": path.name}
             write.audit("audit.archived", details=details)
         failpoint("archived")
-        return ArchiveResult(manifest, path, removed + self._remove_archived())
+        return ArchiveResult(manifest, location, removed + self._remove_archived())
 
     def _resume_removal(self) -> int:
         # The file was checked when its manifest was stored. It is checked again, since deleting rows cannot be undone.
@@ -131,20 +136,20 @@ class Archiver:
                 _removal_was_interrupted(tx.conn, writer, manifests) for writer in manifests.writers()
             ):
                 return 0
-        path = self._folder / archive_file_name(newest)
+        name = archive_file_name(newest)
         try:
-            self._check_file(ArchiveFile(path), newest, manifests.lines[-1])
-        except FileNotFoundError:
+            with self._place.fetch(name) as path:
+                self._check_file(ArchiveFile(path), newest, manifests.lines[-1])
+        except NotFound:
             raise Conflict(
-                f"an earlier run that archived rows to `{path.name}` was interrupted before it deleted them,"
-                f" and the file is not in `{self._folder}`",
-                remedy="move it there, or name its folder with --to",
+                f"an earlier run that archived rows to `{name}` was interrupted before it deleted them,"
+                f" and the file is not in `{self._place}`",
+                remedy="move it there, or name its place with --to",
             ) from None
         return self._remove_archived()
 
-    def _write_file(self, conn: Connection, manifest: ArchiveManifest, line: str) -> Path:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = ArchiveFile(self._folder / archive_file_name(manifest))
+    def _write_file(self, conn: Connection, folder: Path, manifest: ArchiveManifest, line: str) -> Path:
+        file = ArchiveFile(folder / archive_file_name(manifest))
         try:
             file.write(conn, manifest, line)
         except FileExistsError:

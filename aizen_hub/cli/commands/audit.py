@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.options import config_option
 from aizen_hub.cli.output import Output, output_option, show_message, show_rows
 from aizen_hub.cli.short_ids import choose_id
-from aizen_hub.cli.values import BEFORE, SINCE, TIME_HELP
+from aizen_hub.cli.values import BEFORE, SINCE, TIME_HELP, PathOrUrl
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
@@ -102,26 +103,28 @@ def export(config: Path, file_format: str) -> int:
 @click.option(
     "--archive",
     "files",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathOrUrl(exists=True, dir_okay=False),
     multiple=True,
-    help="A file with archived rows, to be verified too; may be repeated.",
+    help="A file with archived rows, or its URL in object storage, to be verified too; may be repeated.",
 )
 @output_option
-def verify(config: Path, files: tuple[Path, ...], output: Output) -> int:
+def verify(config: Path, files: tuple[str, ...], output: Output) -> int:
     """Verify every row, every signed checkpoint, and the store against its recorded history.
 
     Runs on the service's machine, also while the service runs. Archived rows are verified by their signed manifests,
     and read only if --archive names their files. Exit code 0: nothing was modified; 1: something was changed, removed
-    or inserted, and each finding says where.
+    or inserted, and each finding says where. Files in object storage are downloaded to a temporary folder first.
     """
+    from aizen_hub.audit.archive.places import fetch_archive
     from aizen_hub.audit.integrity.audit_run import run_audit
     from aizen_hub.cli.local_store import open_store_with_keys, read_checkpoints
 
     settings = Settings.load(config)
-    with open_store_with_keys(settings) as (store, keys):
+    with ExitStack() as archives, open_store_with_keys(settings) as (store, keys):
+        paths = [archives.enter_context(fetch_archive(file)) for file in files]
         checkpoints = read_checkpoints(settings, store, keys)
         with store.read() as tx:
-            report = run_audit(tx.conn, checkpoints, keys.list_keys(tx), files)
+            report = run_audit(tx.conn, checkpoints, keys.list_keys(tx), paths)
     findings = [
         {"location": finding.location, "kind": finding.kind, "sentence": finding.sentence}
         for finding in report.findings
@@ -153,24 +156,26 @@ def verify(config: Path, files: tuple[Path, ...], output: Output) -> int:
 @click.option("--before", type=SINCE, required=True, help=f"Archive rows older than this: a day or {TIME_HELP}.")
 @click.option(
     "--to",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    "place",
+    type=PathOrUrl(file_okay=False),
     required=True,
-    help="Folder for the archive file; include it in your backups.",
+    help="Folder for the archive file, which belongs into your backups, or object storage: s3://bucket/prefix.",
 )
 @click.option("--url", envvar="AIZEN_OWNER_URL", help="Connect as the owner of the tables.  [env: AIZEN_OWNER_URL]")
-def archive(config: Path, before: datetime, folder: Path, url: str | None) -> int:
-    """Move the oldest part of the audit into a signed file.
+def archive(config: Path, before: datetime, place: str, url: str | None) -> int:
+    """Move the oldest part of the audit into a signed file, in a folder or in object storage.
 
     Every row up to the last checkpoint before that time is written, read back and compared, and only then deleted from
     the database, which keeps a signed manifest. The archiving is recorded. It can run while the service runs, and again
-    after an interruption. On PostgreSQL it needs the role that owns the tables.
+    after an interruption. On PostgreSQL it needs the role that owns the tables. For object storage it needs
+    `aizen-hub[object-storage]` and the library for the scheme, and takes credentials from the environment only.
     """
     from aizen_hub.audit.archive.archiver import Archiver
+    from aizen_hub.audit.archive.places import open_place
     from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
     from aizen_hub.cli.local_store import open_checkpoint_log, open_store_with_keys, operator_actor
 
-    settings = Settings.load(config)
+    settings, archive_place = Settings.load(config), open_place(place)
     if url is not None:
         settings = settings.model_copy(update={"database": url})
     with open_store_with_keys(settings) as (store, keys):
@@ -184,15 +189,15 @@ def archive(config: Path, before: datetime, folder: Path, url: str | None) -> in
                 remedy="run `aizen-hub audit verify` for details",
             )
         archiver = Archiver(
-            store, operator_actor(), checkpoints, folder, checkpoint_signer(ring), signature_check(key_list)
+            store, operator_actor(), checkpoints, archive_place, checkpoint_signer(ring), signature_check(key_list)
         )
         result = archiver.run(before)
     if result.removed and result.manifest is None:
         show_message(f"an earlier run had been interrupted: removed the {result.removed} rows that it had archived")
-    if result.manifest is None or result.path is None:
+    if result.manifest is None or result.location is None:
         show_message("nothing to archive: the database has no rows up to a signed checkpoint before that time")
         return ExitCode.DONE
-    click.echo(str(result.path))
+    click.echo(result.location)
     until = result.manifest.until.isoformat(timespec="seconds")
     show_message(
         f"archived {result.manifest.rows} rows up to the checkpoint of {until}; "

@@ -22,6 +22,7 @@ from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.archive.archiver import Archiver, ArchiveResult
 from aizen_hub.audit.archive.manifest import ArchiveManifests
+from aizen_hub.audit.archive.places import open_place
 from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
@@ -45,12 +46,13 @@ ADA, BEN = Identity.user("ada"), Identity.user("ben")
 
 @dataclass
 class AuditedInstallation:
-    """An installation with a database, its keys, a checkpoint file and a folder for archive files."""
+    """An installation with a database, its keys, a checkpoint file, and a folder or a URL for archive files."""
 
     settings: Settings
     store: Store
     keys: KeyStore
     folder: Path
+    url: str | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> AuditedInstallation:
@@ -75,7 +77,8 @@ class AuditedInstallation:
             keys, ring = self.keys.list_keys(tx), self.keys.ring(tx)
         checkpoints, faults = CheckpointFile(self.settings.checkpoint_path).read(signature_check(keys))
         assert not faults
-        return Archiver(self.store, OPERATOR, checkpoints, self.folder, checkpoint_signer(ring), signature_check(keys))
+        place = open_place(self.url or str(self.folder))
+        return Archiver(self.store, OPERATOR, checkpoints, place, checkpoint_signer(ring), signature_check(keys))
 
     def archive(self, before: datetime | None = None) -> ArchiveResult:
         return self.make_archiver().run(before or datetime.now(UTC) + timedelta(hours=1))
@@ -137,11 +140,12 @@ def test_archived_rows_leave_the_database_and_the_audit_stays_verifiable(install
     before = installation.count_rows()
     done = installation.archive()
     assert done.manifest is not None
-    assert done.path == installation.files()[0]
-    assert done.path.stat().st_mode & 0o777 == 0o600
+    (file,) = installation.files()
+    assert done.location == str(file)
+    assert file.stat().st_mode & 0o777 == 0o600
     assert done.removed >= done.manifest.rows - 1, "the last row of a chain may stay"
     assert installation.count_rows() == before - done.removed + 1, "archiving is recorded"
-    without_files, with_files = installation.audit(), installation.audit(done.path)
+    without_files, with_files = installation.audit(), installation.audit(file)
     assert (without_files.findings, with_files.findings) == ((), ())
     assert (without_files.unread_rows, with_files.unread_rows) == (done.manifest.rows, 0)
     assert with_files.rows >= before
@@ -302,7 +306,7 @@ def test_an_audit_that_was_tampered_with_is_not_archived(installation: AuditedIn
 
 
 def test_an_existing_file_is_not_overwritten(installation: AuditedInstallation) -> None:
-    assert installation.archive().path is not None
+    assert installation.archive().location is not None
     installation.record_reads(2)
     installation.write_checkpoint()
     installation.archive()
