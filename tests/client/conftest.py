@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,6 +77,10 @@ def server() -> Iterator[FakeService]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 128
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not isinstance(sys.exception(), ConnectionError):  # some clients here end a connection early
+                super().handle_error(request, client_address)
 
     with Server(("127.0.0.1", 0), Handler) as running:
         fake.url = f"http://127.0.0.1:{running.server_address[1]}"
