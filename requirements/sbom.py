@@ -1,11 +1,14 @@
 """``python requirements/sbom.py``: the bill of materials from the lock files, CycloneDX 1.6 as JSON (R133).
 
-The same lock files and the same environment give the same bytes. It has a time only if ``SOURCE_DATE_EPOCH`` is set.
-Licences are those that the installed packages declare; of a package that is not installed here, none is stated.
+The lock files are those of Python here, and that of npm for the JupyterLab extension in ``lab``. The same lock files
+and the same environment give the same bytes. It has a time only if ``SOURCE_DATE_EPOCH`` is set. Licences are those
+that the installed packages of Python declare, and those that npm's lock file states; for others none is stated.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
 import re
@@ -21,6 +24,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 LOCKS = ("demo.txt", "node.txt", "test.txt")
 """All lock files; what is only in the last is used in tests and is no part of an installation."""
+NPM_LOCK = FOLDER.parent / "lab/package-lock.json"
 _FOR_TESTS = "test.txt"
 _PRODUCT = "aizen-hub"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "sbom.aizen-hub")
@@ -33,6 +37,10 @@ _FILE_OPTIONS = {"-r": _PRODUCT, "-c": ""}
 """A file that requires a package stands for this product; one that only constrains it requires nothing."""
 _LICENSE_CLASSIFIER = "License :: "
 _MAX_LICENSE_NAME = 100
+_NPM_FORMAT, _SHA512_BYTES = 3, 64
+_NPM_FOLDER = "node_modules/"
+_NPM_NEEDED = ("dependencies", "devDependencies")
+_NPM_IF_PRESENT = ("optionalDependencies", "peerDependencies")
 
 
 class LockFileError(Exception):
@@ -81,7 +89,60 @@ def read_lock(text: str) -> Iterator[Pin]:
         yield _complete(pin)
 
 
-def make_bill(locks: Mapping[str, str], version: str, epoch: int | None = None) -> dict[str, Any]:
+@dataclass
+class NpmPackage:
+    """One version of an npm package, which the lock file may place at several paths.
+
+    Attributes
+    ----------
+    is_required : bool
+        Whether the extension is made of it or needs it; else it only builds or tests the extension.
+    children : set of str
+        The package URLs of what it requires.
+    """
+
+    name: str
+    version: str
+    license: str | None
+    hashes: set[str] = field(default_factory=set)
+    is_required: bool = False
+    children: set[str] = field(default_factory=set)
+
+    @property
+    def purl(self) -> str:
+        return _npm_purl(self.name, self.version)
+
+
+def read_npm_lock(text: str) -> tuple[dict[str, NpmPackage], set[str]]:
+    """Return the packages of ``package-lock.json`` by package URL, and the URLs of those that the extension names.
+
+    Raises
+    ------
+    LockFileError
+        Another format, a package without a hash, or a requirement that the file does not place.
+    """
+    document = json.loads(text)
+    if document.get("lockfileVersion") != _NPM_FORMAT:
+        raise LockFileError("package-lock.json has not the format of version 3")
+    entries: dict[str, dict[str, Any]] = document["packages"]
+    packages: dict[str, NpmPackage] = {}
+    direct: set[str] = set()
+    for path, entry in entries.items():
+        children = {_npm_purl(_npm_name(child), entries[child]["version"]) for child in _npm_children(path, entries)}
+        if not path:
+            direct = children
+            continue
+        package = NpmPackage(_npm_name(path), entry["version"], entry.get("license"))
+        package = packages.setdefault(package.purl, package)
+        package.hashes.add(_npm_hash(path, entry))
+        package.is_required |= not entry.get("dev", False)
+        package.children |= children
+    return packages, direct
+
+
+def make_bill(
+    locks: Mapping[str, str], version: str, epoch: int | None = None, npm_lock: str | None = None
+) -> dict[str, Any]:
     """Return the bill of materials.
 
     Parameters
@@ -92,6 +153,8 @@ def make_bill(locks: Mapping[str, str], version: str, epoch: int | None = None) 
         Of this product.
     epoch : int, optional
         Seconds since 1970 that it states as its time.
+    npm_lock : str, optional
+        Content of the extension's ``package-lock.json``.
     """
     pins: dict[str, Pin] = {}
     installed: set[str] = set()
@@ -103,7 +166,11 @@ def make_bill(locks: Mapping[str, str], version: str, epoch: int | None = None) 
             if file != _FOR_TESTS:
                 installed.add(pin.purl)
     root = f"pkg:pypi/{_PRODUCT}@{version}"
+    packages, direct = read_npm_lock(npm_lock) if npm_lock is not None else ({}, set())
     components = [_component(pin, required=pin.purl in installed) for _, pin in sorted(pins.items())]
+    components += [_npm_component(package) for _, package in sorted(packages.items())]
+    children = _dependencies(root, pins) | {purl: package.children for purl, package in packages.items()}
+    children[root] |= direct
     described: dict[str, Any] = {
         "type": "application",
         "bom-ref": root,
@@ -117,7 +184,7 @@ def make_bill(locks: Mapping[str, str], version: str, epoch: int | None = None) 
         "version": 1,
         "metadata": {"component": described},
         "components": components,
-        "dependencies": _dependencies(root, pins),
+        "dependencies": [{"ref": ref, "dependsOn": sorted(below)} for ref, below in sorted(children.items())],
     }
     # The same content has the same number.
     bill["serialNumber"] = f"urn:uuid:{uuid.uuid5(_NAMESPACE, json.dumps(bill, sort_keys=True))}"
@@ -173,7 +240,7 @@ def _licenses(pin: Pin) -> list[dict[str, Any]]:
     return [{"license": {"name": name}} for name in sorted(names)]
 
 
-def _dependencies(root: str, pins: Mapping[str, Pin]) -> list[dict[str, Any]]:
+def _dependencies(root: str, pins: Mapping[str, Pin]) -> dict[str, set[str]]:
     refs: dict[str, list[str]] = {_PRODUCT: [root]}
     for pin in pins.values():
         refs.setdefault(pin.name, []).append(pin.purl)
@@ -184,7 +251,63 @@ def _dependencies(root: str, pins: Mapping[str, Pin]) -> list[dict[str, Any]]:
                 raise LockFileError(f"{pin.name} is required by {parent}, which is in no lock file")
             for ref in refs[parent]:
                 children[ref].add(pin.purl)
-    return [{"ref": ref, "dependsOn": sorted(below)} for ref, below in sorted(children.items())]
+    return children
+
+
+def _npm_purl(name: str, version: str) -> str:
+    return f"pkg:npm/{name.replace('@', '%40')}@{version.replace('+', '%2B')}"
+
+
+def _npm_name(path: str) -> str:
+    return path.rpartition(_NPM_FOLDER)[2]
+
+
+def _npm_hash(path: str, entry: Mapping[str, Any]) -> str:
+    kind, _, digest = str(entry.get("integrity", "")).partition("-")
+    try:
+        content = base64.b64decode(digest, validate=True)
+    except binascii.Error:
+        content = b""
+    if kind != "sha512" or len(content) != _SHA512_BYTES:
+        raise LockFileError(f"{path} has no hash of SHA-512")
+    return content.hex()
+
+
+def _npm_children(path: str, entries: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the paths of what a package requires, which Node.js looks for in its own folder and in those above it."""
+    for kind in (*_NPM_NEEDED, *_NPM_IF_PRESENT):
+        for name in entries[path].get(kind, {}):
+            found = _find_npm_package(path, name, entries)
+            if found is not None:
+                yield found
+            elif kind in _NPM_NEEDED:
+                raise LockFileError(f"{path or 'the extension'} requires {name}, which has no place")
+
+
+def _find_npm_package(path: str, name: str, entries: Mapping[str, dict[str, Any]]) -> str | None:
+    folder = path
+    while True:
+        candidate = f"{folder}/{_NPM_FOLDER}{name}" if folder else f"{_NPM_FOLDER}{name}"
+        if candidate in entries:
+            return candidate
+        if not folder:
+            return None
+        folder = folder.rpartition(_NPM_FOLDER)[0].rstrip("/")
+
+
+def _npm_component(package: NpmPackage) -> dict[str, Any]:
+    component: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": package.purl,
+        "name": package.name,
+        "version": package.version,
+        "purl": package.purl,
+        "scope": "required" if package.is_required else "excluded",
+        "hashes": [{"alg": "SHA-512", "content": content} for content in sorted(package.hashes)],
+    }
+    if package.license:
+        component["licenses"] = [{"license": {"name": package.license}}]
+    return component
 
 
 def main() -> int:
@@ -194,7 +317,8 @@ def main() -> int:
         raise LockFileError("aizen_hub/__init__.py states no version")
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     locks = {name: (FOLDER / name).read_text(encoding="utf-8") for name in LOCKS}
-    bill = make_bill(locks, found[1], None if epoch is None else int(epoch))
+    npm_lock = NPM_LOCK.read_text(encoding="utf-8")
+    bill = make_bill(locks, found[1], None if epoch is None else int(epoch), npm_lock)
     json.dump(bill, sys.stdout, indent=2, sort_keys=True)
     sys.stdout.write("\n")
     return 0

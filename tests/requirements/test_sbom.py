@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from requirements import sbom
 
 ROOT = Path(__file__).parents[2]
 LOCKED = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "requirements").glob("*.txt"))}
+NPM_LOCK = (ROOT / "lab/package-lock.json").read_text(encoding="utf-8")
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==(\S+)", re.MULTILINE)
 
 
@@ -40,6 +42,10 @@ def bill(text: str) -> dict[str, Any]:
     return document
 
 
+def of_kind(bill: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [component for component in bill["components"] if component["purl"].startswith(f"pkg:{kind}/")]
+
+
 @pytest.mark.proves("R133")
 def test_every_pinned_package_is_in_it_with_its_hashes(bill: dict[str, Any]) -> None:
     assert set(sbom.LOCKS) == set(LOCKED), "a new lock file is part of the bill"
@@ -48,12 +54,32 @@ def test_every_pinned_package_is_in_it_with_its_hashes(bill: dict[str, Any]) -> 
         for lock in LOCKED.values()
         for name, version in PIN.findall(lock)
     }
-    components = {component["purl"]: component for component in bill["components"]}
+    components = {component["purl"]: component for component in of_kind(bill, "pypi")}
     assert components.keys() == wanted
-    assert len(bill["components"]) == len(wanted) > 100
+    assert len(of_kind(bill, "pypi")) == len(wanted) > 100
     hashes = {digest["content"] for component in components.values() for digest in component["hashes"]}
     assert hashes == set(re.findall(r"sha256:([0-9a-f]{64})", "".join(LOCKED.values())))
     assert all(component["hashes"] and component["name"] and component["version"] for component in components.values())
+
+
+@pytest.mark.proves("R133")
+def test_every_package_of_the_extension_is_in_it_with_its_hashes(bill: dict[str, Any]) -> None:
+    entries = json.loads(NPM_LOCK)["packages"]
+    del entries[""]
+    components = {f"{component['name']}@{component['version']}": component for component in of_kind(bill, "npm")}
+    assert components.keys() == {
+        f"{path.rpartition('node_modules/')[2]}@{entry['version']}" for path, entry in entries.items()
+    }
+    hashes = {digest["content"] for component in components.values() for digest in component["hashes"]}
+    assert hashes == {base64.b64decode(entry["integrity"].removeprefix("sha512-")).hex() for entry in entries.values()}
+    (application,) = (each for each in components.values() if each["name"] == "@jupyterlab/application")
+    assert application["purl"] == f"pkg:npm/%40jupyterlab/application@{application['version']}"
+    assert application["licenses"] == [{"license": {"name": "BSD-3-Clause"}}]
+    scopes = {component["name"]: component["scope"] for component in components.values()}
+    assert (scopes["@jupyterlab/application"], scopes["typescript"]) == ("required", "excluded")
+    graph = {entry["ref"]: entry["dependsOn"] for entry in bill["dependencies"]}
+    assert application["purl"] in graph[bill["metadata"]["component"]["bom-ref"]]
+    assert any(ref.startswith("pkg:npm/%40lumino/application@") for ref in graph[application["purl"]])
 
 
 def test_it_is_a_bill_of_materials_of_this_product(bill: dict[str, Any]) -> None:
@@ -104,3 +130,32 @@ def test_it_is_reproducible(text: str) -> None:
 def test_what_is_not_pinned_with_a_hash_is_refused(lock: str, says: str) -> None:
     with pytest.raises(sbom.LockFileError, match=says):
         sbom.make_bill({"test.txt": lock}, "1")
+
+
+@pytest.mark.proves("R133")
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"integrity": ""}, "no hash"),
+        ({"integrity": "sha1-" + "A" * 28}, "no hash"),
+        ({"dependencies": {"c": "*"}}, "has no place"),
+    ],
+)
+def test_an_npm_package_that_is_not_pinned_with_a_hash_is_refused(changes: dict[str, Any], says: str) -> None:
+    package = {"version": "1.0.0", "integrity": "sha512-" + base64.b64encode(bytes(64)).decode()}
+    lock = {"lockfileVersion": 3, "packages": {"": {"dependencies": {"b": "*"}}, "node_modules/b": package}}
+    assert set(sbom.read_npm_lock(json.dumps(lock))[0]) == {"pkg:npm/b@1.0.0"}
+    package |= changes
+    with pytest.raises(sbom.LockFileError, match=says):
+        sbom.read_npm_lock(json.dumps(lock))
+
+
+def test_an_npm_package_requires_the_version_that_is_nearest() -> None:
+    package = {"integrity": "sha512-" + base64.b64encode(bytes(64)).decode(), "dependencies": {"c": "*"}}
+    paths = {"a": "1", "a/node_modules/c": "2", "b": "1", "c": "1"}
+    entries = {f"node_modules/{path}": {**package, "version": version} for path, version in paths.items()}
+    lock = {"lockfileVersion": 3, "packages": {"": {"dependencies": {"a": "*", "b": "*"}}, **entries}}
+    packages, direct = sbom.read_npm_lock(json.dumps(lock))
+    assert direct == {"pkg:npm/a@1", "pkg:npm/b@1"}
+    assert packages["pkg:npm/a@1"].children == {"pkg:npm/c@2"}
+    assert packages["pkg:npm/b@1"].children == {"pkg:npm/c@1"}
