@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from aizen_hub.pod_identity_settings import PodIdentitySettings
 from aizen_hub.presets import PresetName, fill_settings
 from aizen_hub.secret_files import read_password
 from aizen_hub.settings_source import (
     ENV_PREFIX as ENV_PREFIX,
 )
 from aizen_hub.settings_source import (
-    ConfigurationError as ConfigurationError,
-)
-from aizen_hub.settings_source import (
+    Address,
+    Section,
     check_query,
     is_postgres,
     parse_override,
@@ -26,22 +26,18 @@ from aizen_hub.settings_source import (
     set_override,
     with_password,
 )
-from aizen_hub.validation.web_address import check_address
-
-_Address = Annotated[str, AfterValidator(check_address)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, validate_default=True)
+from aizen_hub.settings_source import (
+    ConfigurationError as ConfigurationError,
+)
 
 
-class TracingSettings(_Section):
+class TracingSettings(Section):
     """Where traces are sent: the whole address at which a collector takes OTLP by HTTP."""
 
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s@]+/\S*$")]
 
 
-class ServiceSettings(_Section):
+class ServiceSettings(Section):
     """Where the service listens and how it is reached.
 
     ``url`` is its root address as kernels, hub and core reach it; it is the ``iss`` and ``aud`` of role tokens.
@@ -51,7 +47,7 @@ class ServiceSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9095
-    url: _Address | None = None
+    url: Address | None = None
     managed: bool = True
     deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
@@ -59,22 +55,22 @@ class ServiceSettings(_Section):
     tracing: TracingSettings | None = None
 
 
-class HubSettings(_Section):
+class HubSettings(Section):
     """How a service that the hub does not start reaches the hub; one that the hub starts gets this from the hub.
 
     ``url`` is the address of the hub in browsers, ``api_url`` that of its API for the service. ``subdomains`` says that
     ``url`` is also the hub's ``subdomain_host``.
     """
 
-    url: Annotated[_Address, Field(pattern=r"^https?://[^/\s]+/?$")]
-    api_url: Annotated[_Address, Field(pattern=r"^https?://[^/\s]+/.*$")]
+    url: Annotated[Address, Field(pattern=r"^https?://[^/\s]+/?$")]
+    api_url: Annotated[Address, Field(pattern=r"^https?://[^/\s]+/.*$")]
     api_token_file: Path | None = None
     client_id: str = "service-aizen"
     base_url: Annotated[str, Field(pattern=r"^/(.*/)?$")] = "/"
     subdomains: bool = True
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """Who may read ``/metrics``, and at which address: without ``port`` at the service's own."""
 
     token_file: Path | None = None
@@ -88,10 +84,10 @@ class MetricsSettings(_Section):
         return self
 
 
-class CoreSettings(_Section):
+class CoreSettings(Section):
     """The core: the platform that executes the commands that are not account commands."""
 
-    url: _Address
+    url: Address
     audience: str | None = None
     credential_file: Path | None = None
     connect_seconds: Annotated[float, Field(gt=0, le=30)] = 2.0
@@ -99,24 +95,24 @@ class CoreSettings(_Section):
     total_seconds: Annotated[float, Field(gt=0, le=86_400)] = 3_600.0
 
 
-class TokenSettings(_Section):
+class TokenSettings(Section):
     lifetime_seconds: Annotated[int, Field(ge=30, le=600)] = 300
 
 
-class SessionSettings(_Section):
+class SessionSettings(Section):
     hub_down_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
     heartbeat_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     allow_set_project: bool = True
     project_end_grace_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
 
 
-class SpawnSettings(_Section):
+class SpawnSettings(Section):
     """Which keys of ``user_options`` reach the spawner in addition to ``project``; what every user may set (R138)."""
 
     user_options: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
 
 
-class MailSettings(_Section):
+class MailSettings(Section):
     host: str
     port: Annotated[int, Field(ge=1, le=65535)] = 25
     sender: str
@@ -125,9 +121,9 @@ class MailSettings(_Section):
     password_file: Path | None = None
 
 
-class AlertSettings(_Section):
+class AlertSettings(Section):
     mail: MailSettings | None = None
-    webhook_url: _Address | None = None
+    webhook_url: Address | None = None
     webhook_url_file: Path | None = None
     webhook_secret_file: Path | None = None
     # Sent alerts are forgotten after 30 days; a longer notice would be sent twice.
@@ -148,7 +144,7 @@ class AlertSettings(_Section):
         return self.webhook_url if self.webhook_url_file is None else read_password(self.webhook_url_file)
 
 
-class ProviderSettings(_Section):
+class ProviderSettings(Section):
     """One identity provider.
 
     ``config`` holds trait names of the oauthenticator or ldapauthenticator class, unchanged.
@@ -165,7 +161,7 @@ class ProviderSettings(_Section):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class RateSettings(_Section):
+class RateSettings(Section):
     """Rate limits per identity, session and service account (R125)."""
 
     requests_per_second: Annotated[float, Field(gt=0)] = 50.0
@@ -178,7 +174,7 @@ class RateSettings(_Section):
     token_burst: Annotated[int, Field(ge=1)] = 30
 
 
-class Settings(_Section):
+class Settings(Section):
     """All of ``aizen.yaml``."""
 
     preset: PresetName | None = None
@@ -198,6 +194,7 @@ class Settings(_Section):
     role_token: TokenSettings = TokenSettings()
     session: SessionSettings = SessionSettings()
     spawn: SpawnSettings = SpawnSettings()
+    pod_identity: PodIdentitySettings | None = None
     alerts: AlertSettings = AlertSettings()
     rate: RateSettings = RateSettings()
     hub_secret_file: Path | None = None
@@ -368,7 +365,7 @@ def _resolve_paths(value: Any, folder: Path) -> Any:
         return folder / value
     if isinstance(value, tuple):
         return tuple(_resolve_paths(item, folder) for item in value)
-    if isinstance(value, _Section):
+    if isinstance(value, Section):
         return value.model_copy(update={name: _resolve_paths(field, folder) for name, field in value})
     return value
 

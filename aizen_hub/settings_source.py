@@ -1,14 +1,16 @@
-"""Where settings come from: YAML, variables of the environment, and files with passwords."""
+"""What settings are made of, and where they come from: YAML, variables of the environment, and files with passwords."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from aizen_hub.secret_files import SecretFileError, read_password
+from aizen_hub.validation.web_address import check_address
 
 ENV_PREFIX = "AIZEN_"
 _QUERY_REMEDIES = {
@@ -18,6 +20,15 @@ _QUERY_REMEDIES = {
     "scram_server_key": "write a password instead of the key",
 }
 """Secrets that the driver of PostgreSQL takes from the query of a URL beside ``password``, and what to do instead."""
+
+
+Address = Annotated[str, AfterValidator(check_address)]
+
+
+class Section(BaseModel):
+    """A section of the configuration file: unknown keys are errors, and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, validate_default=True)
 
 
 class ConfigurationError(ValueError):

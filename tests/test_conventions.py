@@ -25,7 +25,7 @@ ADDRESS = re.compile(r"https?://(\[[^]]+\]|[A-Za-z0-9.-]+)")
 KNOWN_HOSTS = re.compile(
     r"localhost|127(?:\.\d+){3}|\[::1\]|0\.0\.0\.0"
     r"|(?:.+\.)?example(?:\.(?:org|com|net))?|.+\.(?:test|invalid|localhost)"
-    r"|[a-z-]+"  # a bare word is a service name in a cluster
+    r"|[a-z-]+(?:\.default\.svc)?"  # a service name in a cluster
     r"|github\.com|login\.microsoftonline\.com"  # where these logins are, as oauthenticator knows them
     r"|json-schema\.org|www\.w3\.org|json\.schemastore\.org|(?:schemas\.)?openid\.net|schemas\.xmlsoap\.org"
 )

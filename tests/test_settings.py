@@ -15,6 +15,7 @@ from aizen_hub.settings import ConfigurationError, Settings
 REQUIRED: dict[str, dict[str, Any]] = {
     "core": {"url": "https://core.example.org"},
     "hub": {"url": "https://hub.example.org", "api_url": "http://hub.example.org:8081/hub/api"},
+    "pod_identity": {"namespaces": ["users"]},
     "mail": {"host": "mail.example.org", "sender": "hub@example.org"},
 }
 """Required keys of sections, in addition to the key that a test sets."""
@@ -146,6 +147,18 @@ def test_a_host_of_the_metrics_without_a_port_is_refused(tmp_path: Path) -> None
         load(tmp_path, {"metrics": {"host": "10.0.0.1"}})
     assert load(tmp_path, {"metrics": {"host": "10.0.0.1", "port": 9096}}).metrics.host == "10.0.0.1"
     assert load(tmp_path, {"metrics": {}}).metrics.port is None
+
+
+@pytest.mark.parametrize(
+    "section",
+    [{}, {"namespaces": []}, {"namespaces": ["*"]}, {"namespaces": ["users*x"]}, {"namespaces": ["Users"]},
+     {"namespaces": ["users"], "api_url": "http://api.example.org"}, {"namespaces": ["users"], "audience": "a:b"}],
+)  # fmt: skip
+def test_a_pod_identity_that_protects_nothing_is_refused(tmp_path: Path, section: dict[str, Any]) -> None:
+    """No namespace, all of them, or a token of the service that everyone on the network reads."""
+    (tmp_path / "aizen.yaml").write_text(yaml.safe_dump({"pod_identity": section}))
+    with pytest.raises(ConfigurationError, match="pod_identity"):
+        Settings.load(tmp_path / "aizen.yaml", {})
 
 
 def test_the_expiry_notice_is_bounded(tmp_path: Path) -> None:

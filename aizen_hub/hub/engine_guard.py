@@ -43,6 +43,13 @@ def check_engine(app: Any, settings: Settings) -> Iterator[Violation]:
                 f'set it to "{engine.spawner_class}", or derive it from `{engine.ours}`',
                 fatal=False,
             )
+    if settings.pod_identity is not None and "AizenKubeSpawner" not in bases:
+        yield Violation(
+            "JupyterHub.spawner_class",
+            f"the servers of `{spawner_class.__name__}` have no token of a pod, so with `pod_identity` of aizen.yaml "
+            "the service would refuse every command",
+            'set it to "aizen-kubernetes", or remove `pod_identity` on both sides',
+        )
     if "BatchSpawnerBase" in bases and "SlurmSpawner" not in bases:
         yield Violation(
             "JupyterHub.spawner_class",

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from urllib.parse import quote
 
+from aizen_hub.notebook import pod_token
 from aizen_hub.notebook.command_catalog import CommandCatalog
 from aizen_hub.notebook.errors import (
     AizenError,
@@ -54,7 +55,7 @@ class NotebookClient:
             ``AIZEN_URL`` is missing or invalid.
         """
         environ = os.environ if environ is None else environ
-        transport = Transport(environ.get("AIZEN_URL", ""))
+        transport = Transport(environ.get("AIZEN_URL", ""), environ.get(pod_token.VARIABLE) or None)
         return cls(transport, RoleTokenSource.from_environment(transport, environ))
 
     @property

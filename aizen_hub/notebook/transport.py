@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from aizen_hub.notebook import pod_token
 from aizen_hub.notebook.errors import ProblemResponseError, ResponseInterruptedError, ServiceUnreachableError
 
 CONNECT_SECONDS = 5.0
@@ -86,10 +87,12 @@ class Transport:
     ----------
     url : str
         Root address of the service.
+    pod_token_file : str, optional
+        Sent with every request, see `pod_token`.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, pod_token_file: str | None = None) -> None:
+        self.url, self._pod_token_file = url.rstrip("/"), pod_token_file
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ServiceUnreachableError(f"AIZEN_URL is not a valid address: {url[:200]!r}")
@@ -117,6 +120,7 @@ class Transport:
         ProblemResponseError
             The service responded with a problem document.
         """
+        headers = {**(headers or {}), **pod_token.read_header(self._pod_token_file)}
         connection = self._connect(min(CONNECT_SECONDS, seconds))
         peer = connection.sock
         timed_out = threading.Event()
@@ -135,7 +139,7 @@ class Transport:
         try:
             peer.settimeout(seconds)
             try:
-                connection.request(method, self._path + path, body=body, headers=dict(headers or {}))
+                connection.request(method, self._path + path, body=body, headers=headers)
                 response = HttpResponse(connection.getresponse(), peer)
             except (OSError, http.client.HTTPException) as error:
                 # Either of the two limits may come first.

@@ -24,6 +24,7 @@ from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_
 from aizen_hub.service.auth.authenticator import RequestAuthenticator
 from aizen_hub.service.auth.browser_login import BrowserLogin, HubLocation
 from aizen_hub.service.auth.hub_api import HUB_VARIABLES, HubApiClient
+from aizen_hub.service.auth.pod_reviews import PodReviews
 from aizen_hub.service.auth.rate_limits import RateLimiter
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.core.gateway import CoreGateway
@@ -156,6 +157,7 @@ def _assemble(
         hub_api,
         hub_secret=hub_secret,
         core_credential=core_credential,
+        pods=_open_pod_reviews(settings),
     )
     return ServiceContext(
         settings=settings,
@@ -184,6 +186,19 @@ def _assemble(
         core=CoreGateway(settings, catalog, store, pools, decisions, verifier, clock, metrics, tracing),
         operations=OperationRunner(store, KINDS, catalog.command_with_handler, lambda: state.sealed is not None),
     )
+
+
+def _open_pod_reviews(settings: Settings) -> PodReviews | None:
+    if settings.pod_identity is None:
+        return None
+    try:
+        # Half of the time of a request, so that the answer says what is missing.
+        return PodReviews(settings.pod_identity, settings.service.deadline_seconds / 2)
+    except OSError as error:
+        raise StartupError(
+            f"the certificates of the API server, `{settings.pod_identity.ca_file}`, cannot be used: {error}; "
+            "correct `pod_identity.ca_file`"
+        ) from None
 
 
 def panel_prefix(environ: Mapping[str, str]) -> str:

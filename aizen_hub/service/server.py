@@ -104,6 +104,7 @@ class Server:
             await listener.close()
         await self._scheduled_tasks.shut_down()
         await self.context.hub_api.close()
+        await self.context.authenticator.close()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from aizen_hub.hub.spawn.project_namespace import check_template, namespace_of
+from aizen_hub.settings import Settings
+from tests.engines.kubernetes_hub import POD_IDENTITY_FOLDER, project_manifests
 from tests.engines.kubernetes_hub import PROJECT_FOLDER as PROJECT
-from tests.engines.kubernetes_hub import project_manifests
 from tests.fixtures.kubernetes import HUB_RULES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -27,7 +28,7 @@ SECRETS = ("hub_secret_file", "key_encryption_file", "database_password_file", "
 
 
 def blocks() -> list[dict[str, Any]]:
-    """Return the YAML of the guide: of the service, an overlay, values for projects, an overlay of one."""
+    """Return the YAML of the guide: of the service, an overlay, values for projects, that of one; pod identity."""
     return [dict(yaml.safe_load(block)) for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)]
 
 
@@ -67,7 +68,7 @@ def test_user_servers_reach_the_service_and_the_proxy_knows_hosts(values: dict[s
 
 
 def test_namespaces_of_projects_are_opened_to_hub_and_service_by_their_label() -> None:
-    _, _, values, overlay = blocks()
+    _, _, values, overlay, *_ = blocks()
     assert overlay["resources"] == [f"../{PROJECT.name}"]
     namespace, role, binding, network = project_manifests()
     check_template(values["hub"]["config"]["AizenKubeSpawner"]["project_namespace_template"])
@@ -85,6 +86,47 @@ def test_namespaces_of_projects_are_opened_to_hub_and_service_by_their_label() -
     assert network["spec"]["podSelector"] == {}, "every pod of the namespace"
     named = yaml.safe_load((PROJECT / "kustomization.yaml").read_text())
     assert {path.name for path in PROJECT.glob("*.yaml")} == {*named["resources"], "kustomization.yaml"}
+
+
+def deployment_with_pod_identity() -> dict[str, Any]:
+    """Return the deployment of the service with the patch of the component, as kustomize merges the two."""
+    deployment, patch = (
+        yaml.safe_load((folder / "deployment.yaml").read_text()) for folder in (FOLDER / "service", POD_IDENTITY_FOLDER)
+    )
+    pod, more = (value["spec"]["template"]["spec"] for value in (deployment, patch))
+    assert more.keys() == {"containers", "volumes"}, "merged here as nothing else"
+    ((container,), (changed,)) = pod["containers"], more["containers"]
+    assert changed.keys() == {"name", "volumeMounts"}
+    assert (changed["name"], patch["metadata"]) == (container["name"], deployment["metadata"])
+    container["volumeMounts"] += changed["volumeMounts"]
+    pod["volumes"] += more["volumes"]
+    return dict(deployment)
+
+
+def test_pod_identity_gives_the_service_one_right_and_the_token_where_its_settings_expect_it() -> None:
+    *_, settings, overlay = blocks()
+    identity = Settings.model_validate(settings).pod_identity
+    assert identity is not None
+    assert overlay == {"components": [f"../{POD_IDENTITY_FOLDER.name}"]}
+    component = yaml.safe_load((POD_IDENTITY_FOLDER / "kustomization.yaml").read_text())
+    named = {*component["resources"], *(patch["path"] for patch in component["patches"])}
+    assert {path.name for path in POD_IDENTITY_FOLDER.glob("*.yaml")} == {*named, "kustomization.yaml"}
+    role, binding = (yaml.safe_load((POD_IDENTITY_FOLDER / f"{name}.yaml").read_text()) for name in ("role", "binding"))
+    assert role["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    ]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    pod = deployment_with_pod_identity()["spec"]["template"]["spec"]
+    (subject,) = binding["subjects"]
+    assert subject["name"] == pod["serviceAccountName"]
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts.keys() == {volume["name"] for volume in pod["volumes"]}
+    assert len(set(mounts.values())) == len(mounts)
+    (sources,) = (volume["projected"]["sources"] for volume in pod["volumes"] if "projected" in volume)
+    token, authority = sources[0]["serviceAccountToken"]["path"], sources[1]["configMap"]["items"][0]["path"]
+    assert str(identity.token_file) == f"{mounts['api-server']}/{token}"
+    assert str(identity.ca_file) == f"{mounts['api-server']}/{authority}"
 
 
 @pytest.mark.skipif(CHART is None, reason="AIZEN_CHART does not name the folder of the chart")

@@ -1,6 +1,7 @@
 """A real API server, etcd and controllers with KubeSpawner; pods are processes under an account of their own.
 
-Each project has a namespace here; without one: test_fake_kubernetes.py, and the demonstration with the real API server.
+Each project has a namespace here, and role tokens count in their pods only; without both: test_fake_kubernetes.py, and
+the demonstration with the real API server.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from aizen_hub.demo.browser import Browser, SpawnRejectedError
 from aizen_hub.demo.kernel import Kernel
 from tests.deploy.test_engine_recipes import service_manifests
+from tests.deploy.test_kubernetes import deployment_with_pod_identity
 from tests.engines import journey
 from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, kubernetes_hub
 from tests.engines.slurm_hub import open_folder
@@ -41,12 +45,44 @@ class KubernetesHub:
     def secrets(self) -> list[dict[str, Any]]:
         return self.cluster.list_objects("secrets", PROJECT_NAMESPACE)
 
+    def issue_token(self, audience: str, pod: dict[str, Any] | None) -> str:
+        """Return a token of the account of the servers, as the kubelet has it issued for a pod."""
+        path = f"/api/v1/namespaces/{PROJECT_NAMESPACE}/serviceaccounts/default/token"
+        spec = {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": pod}
+        return str(self.cluster.create(path, {"spec": spec})["status"]["token"])
+
+    def ask(self, role_token: str, pod_token: str | None) -> tuple[int, str | None]:
+        """Send a request with a role token from here; return its status and code."""
+        return self._send("GET", "/api/v1/session", None, {"Authorization": f"Bearer {role_token}"}, pod_token)
+
+    def renew(self, hub_token: str, pod_token: str | None) -> tuple[int, str | None]:
+        """Renew the role token of a server from here."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": hub_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._send("POST", "/oauth/token", urlencode(form), headers, pod_token)
+
+    def _send(
+        self, method: str, path: str, body: str | None, headers: dict[str, str], pod_token: str | None
+    ) -> tuple[int, str | None]:
+        more = {} if pod_token is None else {"X-Aizen-Pod-Token": pod_token}
+        connection = HTTPConnection(urlsplit(self.hub.service_url).netloc, timeout=journey.WAIT_SECONDS)
+        try:
+            connection.request(method, path, body, headers | more)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()).get("code")
+        finally:
+            connection.close()
+
 
 @pytest.fixture(scope="module")
 def kubernetes() -> Iterator[KubernetesHub]:
     with open_folder() as folder:
         (uid,) = free_uids(1)
-        with kubernetes_hub(folder, uid, PERSON, "maker", by_project=True) as (hub, cluster):
+        with kubernetes_hub(folder, uid, PERSON, "maker", by_project=True, pod_identity=True) as (hub, cluster):
             yield KubernetesHub(hub, cluster, uid, hub.login(PERSON))
 
 
@@ -92,6 +128,39 @@ def test_the_tokens_are_only_in_a_secret_that_the_pod_owns(kubernetes: Kubernete
     assert mounted.stat().st_mode & 0o777 == 0o440, "root's, and readable for the group of the pod"
 
 
+@pytest.mark.proves("T-09", "R50")
+def test_a_role_token_counts_only_with_the_token_of_its_pod(kubernetes: KubernetesHub, home: str) -> None:
+    with Kernel(kubernetes.person, home) as kernel:
+        journey.check_commands(kernel)
+        read = "print(open(os.environ['AIZEN{}_TOKEN_FILE']).read())"
+        kernel.execute("import os")
+        role_token, pod_token = (kernel.execute(read.format(kind)).stream.strip() for kind in ("", "_POD"))
+        hub_token = journey.environment_in(kernel)["JUPYTERHUB_API_TOKEN"]
+    (mounted,) = Path(kubernetes.cluster.folder, "pods").glob("*/aizen-pod/..data/token")
+    assert mounted.read_text() == pod_token
+    (pod,) = kubernetes.pods()
+    audience = audience_of(pod)
+    of_pod = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+    assert kubernetes.ask(role_token, pod_token) == (200, None)
+    assert kubernetes.ask(role_token, kubernetes.issue_token(audience, of_pod)) == (200, None)
+    refused = (401, "pod-refused")
+    assert kubernetes.ask(role_token, kubernetes.issue_token(f"{audience}0", of_pod)) == refused
+    assert kubernetes.ask(role_token, kubernetes.issue_token(audience, None)) == refused, "of the account, and no pod"
+    assert kubernetes.ask(role_token, pod_token[:-8] + "AAAAAAAA") == refused
+    assert kubernetes.ask(role_token, None) == (401, "pod-missing"), "stolen from the pod, it is useless"
+    assert kubernetes.ask(role_token, pod_token) == (200, None)
+    assert kubernetes.renew(hub_token, None) == (400, "pod-missing"), "and so is the hub token of the server"
+    assert kubernetes.renew(hub_token, pod_token) == (200, None)
+    kubernetes.person.stop(seconds=journey.WAIT_SECONDS)
+    status, code = kubernetes.ask(role_token, pod_token)
+    assert (status, code) in ((401, "session-ended"), refused), "the session is the authority"
+
+
+def audience_of(pod: dict[str, Any]) -> str:
+    (volume,) = (volume for volume in pod["spec"]["volumes"] if volume["name"] == "aizen-pod")
+    return str(volume["projected"]["sources"][0]["serviceAccountToken"]["audience"])
+
+
 def test_servers_run_in_the_namespace_of_their_project_only(kubernetes: KubernetesHub, home: str) -> None:
     """Where the hub has the rights of a Role in that namespace, and none on the cluster."""
     (pod,) = kubernetes.pods()
@@ -130,7 +199,7 @@ def test_a_revoked_role_counts_at_once_and_a_lock_ends_the_pod(kubernetes: Kuber
 
 def test_the_api_server_accepts_the_manifests_of_the_service(kubernetes: KubernetesHub) -> None:
     """With `dryRun`, and each field that it does not know is an error."""
-    for manifest in service_manifests():
+    for manifest in [*service_manifests(), deployment_with_pod_identity()]:
         version, kind = manifest["apiVersion"], manifest["kind"]
         if kind == "PodMonitor":  # which the Prometheus operator adds to a cluster
             continue

@@ -21,6 +21,7 @@ from aizen_hub.hub import config_guard
 from aizen_hub.hub.configure import configure
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
 from aizen_hub.hub.spawn.docker import AizenDockerSpawner
+from aizen_hub.pod_identity_settings import PodIdentitySettings
 from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
 from aizen_hub.settings import ConfigurationError, Settings
 
@@ -362,6 +363,22 @@ def test_the_spawners_of_this_package_have_no_gap(folder: Path, spawner: str) ->
     app.config.DockerSpawner.remove = False
     violations = config_guard.find_violations(app, app.authenticator.aizen_settings)
     assert ("DockerSpawner.remove" in {violation.setting for violation in violations}) is (spawner == "aizen-docker")
+
+
+@pytest.mark.parametrize(("spawner", "fatal"), [("aizen-docker", True), ("aizen-kubernetes", False)])
+def test_pod_identity_needs_pods(folder: Path, spawner: str, fatal: bool) -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = spawner
+    configure(c)
+    app = applied(c)
+    settings = app.authenticator.aizen_settings
+    settings = settings.model_copy(update={"pod_identity": PodIdentitySettings(namespaces=("users",))})
+    texts = [str(violation) for violation in config_guard.find_violations(app, settings) if violation.fatal]
+    assert any("pod_identity" in text for text in texts) is fatal
+    assert not any(
+        "pod_identity" in str(violation)
+        for violation in config_guard.find_violations(app, app.authenticator.aizen_settings)
+    )
 
 
 @pytest.mark.parametrize(("section", "kept"), [("Mine", True), ("AizenDockerSpawner", True), ("Another", False)])

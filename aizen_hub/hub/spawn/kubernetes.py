@@ -16,11 +16,14 @@ from kubernetes_asyncio.client import (
     V1KeyToPath,
     V1ObjectMeta,
     V1OwnerReference,
+    V1ProjectedVolumeSource,
     V1Secret,
     V1SecretKeySelector,
     V1SecretVolumeSource,
+    V1ServiceAccountTokenProjection,
     V1Volume,
     V1VolumeMount,
+    V1VolumeProjection,
 )
 from kubespawner import KubeSpawner
 from traitlets import TraitError, Unicode, default, validate
@@ -32,6 +35,9 @@ from aizen_hub.hub.spawn.server_tokens import HUB_TOKEN, ROLE_TOKEN, remove_toke
 
 VOLUME: Final = "aizen-tokens"
 FOLDER: Final = "/var/run/secrets/aizen"
+POD_VOLUME: Final = "aizen-pod"
+POD_FOLDER: Final = "/var/run/secrets/aizen-pod"
+_POD_FILE, _POD_SECONDS = "token", 600  # the shortest that Kubernetes issues; the kubelet replaces it in time
 _HUB_KEY, _ROLE_KEY = "hub-token", "role-token"
 _REFUSED, _MISSING, _CONFLICT = 403, 404, 409
 _Hook = Callable[[Any, Any], Any]
@@ -47,6 +53,8 @@ class AizenKubeSpawner(KubeSpawner):
     """
 
     namespace: str  # of KubeSpawner, and of the last start
+    aizen_pod_audience: str | None = None
+    """Of the token by which the service recognizes the pod of this start (`pod_identity` of aizen.yaml)."""
     project_namespace_template = Unicode(
         "",
         help="The namespace of the servers of a project, such as `aizen-{project}`, which has to exist with the rights "
@@ -125,6 +133,8 @@ class AizenKubeSpawner(KubeSpawner):
         environment: dict[str, Any] = super().get_env()
         remove_tokens(environment)
         environment["AIZEN_TOKEN_FILE"] = f"{FOLDER}/{_ROLE_KEY}"
+        if self.aizen_pod_audience is not None:
+            environment["AIZEN_POD_TOKEN_FILE"] = f"{POD_FOLDER}/{_POD_FILE}"
         return environment
 
     async def get_pod_manifest(self) -> Any:
@@ -140,9 +150,9 @@ class AizenKubeSpawner(KubeSpawner):
         source = V1SecretVolumeSource(
             secret_name=self.secret_of_tokens, default_mode=0o400, items=[V1KeyToPath(key=_ROLE_KEY, path=_ROLE_KEY)]
         )
-        pod.spec.volumes = [*(pod.spec.volumes or []), V1Volume(name=VOLUME, secret=source)]
-        mount = V1VolumeMount(name=VOLUME, mount_path=FOLDER, read_only=True)
-        container.volume_mounts = [*(container.volume_mounts or []), mount]
+        _mount(pod, V1Volume(name=VOLUME, secret=source), FOLDER)
+        if self.aizen_pod_audience is not None:
+            _mount(pod, V1Volume(name=POD_VOLUME, projected=_pod_token(self.aizen_pod_audience)), POD_FOLDER)
         return pod
 
     @property
@@ -218,6 +228,19 @@ def _with_secret(hook: _Hook | None) -> Callable[[Any, Any], Awaitable[None]]:
             await maybe_future(hook(spawner, pod))
 
     return create
+
+
+def _pod_token(audience: str) -> V1ProjectedVolumeSource:
+    """Return a token of the pod's service account, bound to the pod, which only the service accepts."""
+    token = V1ServiceAccountTokenProjection(audience=audience, expiration_seconds=_POD_SECONDS, path=_POD_FILE)
+    return V1ProjectedVolumeSource(default_mode=0o400, sources=[V1VolumeProjection(service_account_token=token)])
+
+
+def _mount(pod: Any, volume: V1Volume, path: str) -> None:
+    container = _notebook_of(pod)
+    pod.spec.volumes = [*(pod.spec.volumes or []), volume]
+    mount = V1VolumeMount(name=volume.name, mount_path=path, read_only=True)
+    container.volume_mounts = [*(container.volume_mounts or []), mount]
 
 
 def _notebook_of(pod: Any) -> Any:

@@ -105,6 +105,8 @@ class SessionManager:
             "AIZEN_TOKEN": opened.token,
         }
         spawner.aizen_roles = opened.roles  # for the page of the start
+        pod_identity = self._settings.pod_identity
+        spawner.aizen_pod_audience = None if pod_identity is None else pod_identity.audience_of(opened.session)
         if not hasattr(spawner, "aizen_limits"):
             spawner.aizen_limits = ResourceLimits(spawner)  # the object may be reused for later starts
         spawner.aizen_limits.set_ceilings(opened.limits.get("memory"), opened.limits.get("cpu"))

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from aiohttp import hdrs
 from aiohttp.web import BaseRequest
 
+from aizen_hub.accounts.audit_quota import AuditQuotas
 from aizen_hub.accounts.credentials import recent_logins
 from aizen_hub.accounts.sessions import server_sessions
+from aizen_hub.api_models.headers import POD_TOKEN_HEADER
 from aizen_hub.problems import NotAuthenticated
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.auth.browser_login import BrowserLogin
 from aizen_hub.service.auth.failed_auth_throttle import FailedAuthThrottle
 from aizen_hub.service.auth.hub_api import HubApiClient, HubUser
+from aizen_hub.service.auth.pod_reviews import PodReviews, missing_token
 from aizen_hub.service.auth.principal import Principal
 from aizen_hub.service.auth.request_forgery import refuse_service_worker
-from aizen_hub.service.auth.service_account_auth import PresentedCredential, ServiceAccountAuthenticator, uses_dpop
+from aizen_hub.service.auth.service_account_auth import (
+    AUDIT_BURST,
+    AUDIT_ROWS_PER_SECOND,
+    REFUSED_EVENT,
+    PresentedCredential,
+    ServiceAccountAuthenticator,
+    uses_dpop,
+)
 from aizen_hub.service.http.route import AuthMethod, Route
 from aizen_hub.service.runtime.async_store import AsyncStore
 from aizen_hub.service.runtime.metrics import Metrics
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
+from aizen_hub.store.transaction import make_audit_record
 from aizen_hub.tokens.opaque_token import constant_time_equals, hash_credential
 from aizen_hub.tokens.role_token import RoleToken, RoleTokenVerifier
 from aizen_hub.validation.client_address import resolve_client_address
@@ -41,6 +52,19 @@ def not_authenticated(code: str, detail: str, remedy: str | None = None) -> NotA
     return NotAuthenticated(detail, remedy=remedy, extensions={"code": code})
 
 
+def kernel_actor(token: RoleToken, source: str) -> Actor:
+    """Return the actor of a verified role token."""
+    return Actor(
+        Identity.user(token.subject),
+        Channel.KERNEL,
+        session=token.session_id,
+        project=token.project,
+        acting=None if token.actor is None else Identity.parse(token.actor),
+        token_id=token.token_id,
+        source=source,
+    )
+
+
 class RequestAuthenticator:
     """Authenticates requests.
 
@@ -55,6 +79,8 @@ class RequestAuthenticator:
         Validates hub tokens, anew for every request (F1).
     hub_secret, core_credential : str or None
         None: that credential type is not accepted.
+    pods : PodReviews or None
+        Confirms which pod a role token comes from; None: it may come from anywhere.
 
     Attributes
     ----------
@@ -74,6 +100,7 @@ class RequestAuthenticator:
         *,
         hub_secret: str | None,
         core_credential: str | None,
+        pods: PodReviews | None = None,
     ) -> None:
         self._service_url, self._trusted_proxies = settings.service_url, settings.service.trusted_proxies
         self._store, self._metrics, self._verifier = store, metrics, verifier
@@ -87,6 +114,8 @@ class RequestAuthenticator:
             AuthMethod.ROLE_TOKEN: self._authenticate_role_token,
         }
         self._kernels: dict[str, Principal] = {}
+        self._pods = pods
+        self._pod_quotas = AuditQuotas(AUDIT_BURST, AUDIT_ROWS_PER_SECOND)
 
     async def authenticate(self, route: Route, request: BaseRequest, *, proxied: bool) -> Principal:
         """Authenticate a request by a credential type that its route accepts on this side of the proxy.
@@ -114,7 +143,10 @@ class RequestAuthenticator:
             if method is AuthMethod.BROWSER:
                 return await self._authenticate_browser(request, source)
             if (authenticate := self._methods.get(method)) is not None:
-                return authenticate(token, source)
+                principal = authenticate(token, source)
+                if principal.token is not None and principal.actor is not None:
+                    await self.require_pod(request.headers, principal.actor)
+                return principal
             # The remaining types need a query to the store or the hub, so they are throttled.
             if method is AuthMethod.HUB_TOKEN:
                 async with self.failed_auth_throttle.guard(token, source):
@@ -135,6 +167,52 @@ class RequestAuthenticator:
         presented = PresentedCredential(token, None)
         async with self.failed_auth_throttle.guard(presented.cache_key, source):
             return await self.service_accounts.authenticate(presented, source)
+
+    async def require_pod(self, headers: Mapping[str, str], actor: Actor) -> None:
+        """Require that a request with a session's credential comes from its pod, where that is configured.
+
+        What a service account does for a user (R54) comes from elsewhere: it has proved itself by its own credential.
+
+        Raises
+        ------
+        NotAuthenticated
+            It does not; the audit records it.
+        TooManyRequests
+            Too many invalid tokens came from this network.
+        Unavailable
+            Kubernetes cannot be asked.
+        """
+        if self._pods is None or actor.acting is not None:
+            return
+        assert actor.session is not None, "the actor of a session's credential"
+        token = headers.get(POD_TOKEN_HEADER)
+        if self._pods.was_confirmed(token, actor.session):
+            return
+        try:
+            if token is None:
+                raise missing_token()
+            async with self.failed_auth_throttle.guard(f"{actor.session} {token}", actor.source or ""):
+                await self._pods.confirm(token, actor.session)
+        except NotAuthenticated as problem:
+            await self._record_other_pod(actor, problem)
+            raise
+
+    async def _record_other_pod(self, actor: Actor, problem: NotAuthenticated) -> None:
+        # Shows that the session's token may be stolen. Limited, since a thief could cause many rows.
+        now = datetime.now(UTC)
+        left_out = self._pod_quotas.acquire(str(actor.session), now)
+        if left_out is None:
+            return
+        code = str(problem.extensions["code"])
+        row = make_audit_record(
+            actor, REFUSED_EVENT, now, allowed=False, reason=code, sentence=problem.detail, left_out=left_out
+        )
+        await self._store.append_audit([row])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._pods is not None:
+            await self._pods.close()
 
     def _credential(self, request: BaseRequest, *, proxied: bool) -> tuple[AuthMethod, str]:
         """Return the type of a request's credential, judged by its form alone, and what follows its scheme.
@@ -193,24 +271,11 @@ class RequestAuthenticator:
         token = self._verifier.verify(text, datetime.now(UTC))
         principal = self._kernels.get(token.token_id)
         if principal is None or principal.token is not token or principal.source != source:
-            principal = self._kernel_principal(token, source)
+            principal = Principal(AuthMethod.ROLE_TOKEN, source, kernel_actor(token, source), token)
             if len(self._kernels) >= MAX_KERNELS:
                 self._kernels.clear()
             self._kernels[token.token_id] = principal
         return principal
-
-    @staticmethod
-    def _kernel_principal(token: RoleToken, source: str) -> Principal:
-        actor = Actor(
-            Identity.user(token.subject),
-            Channel.KERNEL,
-            session=token.session_id,
-            project=token.project,
-            acting=None if token.actor is None else Identity.parse(token.actor),
-            token_id=token.token_id,
-            source=source,
-        )
-        return Principal(AuthMethod.ROLE_TOKEN, source, actor, token)
 
     async def _authenticate_presented(self, route: Route, request: BaseRequest, token: str, source: str) -> Principal:
         presented = PresentedCredential.from_request(request, token, self._service_url)

@@ -221,7 +221,7 @@ class HubApiClient:
                 timeout=ClientTimeout(total=seconds or self._deadline, connect=self._deadline),
             ) as response:
                 status, content_type = response.status, response.content_type
-                content = await _read_bounded(response.content) if 200 <= status < 300 else b""
+                content = await read_bounded(response.content, MAX_RESPONSE_BYTES) if 200 <= status < 300 else b""
         except (OSError, ClientError):  # a timeout is an OSError
             raise Unavailable(f"the hub cannot be asked about this {subject} now") from None
         if status == 404 and method == "POST":
@@ -252,10 +252,11 @@ class HubApiClient:
             await self._session.close()
 
 
-async def _read_bounded(stream: StreamReader) -> bytes:
+async def read_bounded(stream: StreamReader, max_bytes: int) -> bytes:
+    """Return the content of a response, or its first part, which is longer than ``max_bytes``."""
     content = bytearray()
     async for chunk in stream.iter_any():
         content += chunk
-        if len(content) > MAX_RESPONSE_BYTES:
+        if len(content) > max_bytes:
             break  # too long for the JSON reader, which refuses it
     return bytes(content)

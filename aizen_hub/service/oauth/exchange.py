@@ -13,11 +13,14 @@ from aizen_hub.accounts.sessions.token_exchange import (
     unknown_credential_error,
 )
 from aizen_hub.problems import BadInput, Denied, Escalation, NotAuthenticated, NotFound
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.auth.authenticator import kernel_actor
 from aizen_hub.service.auth.principal import Principal
 from aizen_hub.service.http.route import AuthMethod, JsonResponse
 from aizen_hub.service.oauth.schemas import ExchangeForm
 from aizen_hub.service.oauth.token_parameter import verify_role_token
 from aizen_hub.service.pipeline.request_context import RequestContext
+from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.tokens.opaque_token import hash_credential
 
 if TYPE_CHECKING:
@@ -64,6 +67,10 @@ async def _renew(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
             if record is not None:
                 await service.pools.writes.run(record)
             raise unknown_credential_error()
+    actor = Actor(
+        Identity.user(holder.user), Channel.KERNEL, session=holder.session_id, project=holder.project, source=source
+    )
+    await service.authenticator.require_pod(ctx.headers, actor)
     async with service.rate_limiter.issuing_token(holder.credential_hash):
         return await service.pools.writes.run(
             lambda: exchange.renew(holder, project=form.project, scope=form.scope, role_token=own_token, source=source)
@@ -91,6 +98,7 @@ async def _impersonate(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
 async def _downscope(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
     service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
     subject = await verify_role_token(ctx, form.subject_token)
+    await service.authenticator.require_pod(ctx.headers, kernel_actor(subject, source))
     async with service.rate_limiter.issuing_token(subject.session_id):
         return await service.pools.writes.run(
             lambda: exchange.downscope(subject, scope=form.scope, project=form.project, source=source)

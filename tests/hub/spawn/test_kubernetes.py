@@ -74,6 +74,27 @@ async def test_a_pod_holds_no_token(spawner: Callable[..., AizenKubeSpawner]) ->
     assert mount.sub_path is None
 
 
+@pytest.mark.proves("T-09", "R50")
+async def test_a_pod_gets_a_token_for_its_session_where_the_service_asks_for_one(
+    spawner: Callable[..., AizenKubeSpawner],
+) -> None:
+    server = spawner()
+    assert "aizen-pod" not in str(await final_pod(server)), "off by default"
+    server.aizen_pod_audience = "aizen-hub:s1"
+    pod = await final_pod(server)
+    (container,) = pod.spec.containers
+    volume = next(volume for volume in pod.spec.volumes if volume.name == "aizen-pod")
+    assert volume.projected.default_mode == 0o400
+    (source,) = volume.projected.sources
+    token = source.service_account_token
+    assert (token.audience, token.expiration_seconds) == ("aizen-hub:s1", 600)
+    mount = next(mount for mount in container.volume_mounts if mount.name == "aizen-pod")
+    assert mount.read_only
+    assert mount.sub_path is None, "a single file would not be replaced"
+    variables = {variable.name: variable.value for variable in container.env}
+    assert variables["AIZEN_POD_TOKEN_FILE"] == f"{mount.mount_path}/{token.path}"
+
+
 async def test_the_secret_belongs_to_the_pod_and_to_one_start(spawner: Callable[..., AizenKubeSpawner]) -> None:
     server = spawner()
     server.api = FakeApi(TimeoutError(), ApiException(status=409))

@@ -123,6 +123,15 @@ async def test_the_server_gets_token_urls_and_limits() -> None:
         "MINE": "1", "AIZEN_URL": "http://127.0.0.1:9095", "AIZEN_PROJECT": "churn", "AIZEN_TOKEN": "a.b.c"
     }  # fmt: skip
     assert (server.mem_limit, server.cpu_limit) == (2**30, 1.5)
+    assert server.aizen_pod_audience is None
+
+
+@pytest.mark.proves("R50")
+async def test_the_token_of_a_pod_is_for_its_session_only() -> None:
+    sessions, _ = session_manager(pod_identity={"namespaces": ["users"]})
+    server = spawner()
+    await sessions.open_session(ERIN, server)
+    assert server.aizen_pod_audience == "aizen-hub:s"
 
 
 @pytest.mark.parametrize(
