@@ -134,7 +134,7 @@ def unlock_target(
     if requested_for is not None and {**this_lock, "locked": None, **requested_for} != this_lock:
         raise Stale(
             f"{target.value} `{excerpt(name)}` was locked again in between",
-            remedy="do not confirm the change; read why it was locked, and unlock it again if that is over",
+            remedy="read why it was locked again, and unlock it only if that is over too",
         )
     _check_new_end(tx, row, ends)
     arguments = {"target": target.value, "name": name, "reason": reason, "ends": to_json_value(ends)}

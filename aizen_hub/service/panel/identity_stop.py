@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
+from aizen_hub.authorization.lock_state import is_locked
 from aizen_hub.authorization.queries.effective_access import list_given_access
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -21,7 +22,7 @@ from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.undo import offer_undo
+from aizen_hub.service.panel.undo import offer_unlock
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
@@ -125,6 +126,7 @@ class StopPage:
         def operation(tx: WriteTransaction) -> Toast:
             identity = self._find_stoppable(Viewer(tx), name)
             length = next(length for value, _, length in DURATIONS if value == body.duration)
+            was_stopped = is_locked(tx, LockTarget.IDENTITY, str(identity))
             result = locks.lock_target(
                 tx,
                 LockTarget.IDENTITY,
@@ -133,9 +135,10 @@ class StopPage:
                 ends=None if length is None else tx.now + length,
             )
             ended = result.data["sessions_ended"]
-            step = ("unlock", {"target": LockTarget.IDENTITY.value, "name": str(identity)})
             text = f"{identity.name} is stopped; {ended} {'session' if ended == 1 else 'sessions'} ended."
-            return Toast(text, offer_undo(tx, f"stopped {identity.name}", [step]))
+            # To lift a stop that was made longer would be more than to undo that.
+            undo = None if was_stopped else offer_unlock(tx, f"stopped {identity.name}", [str(identity)])
+            return Toast(text, undo)
 
         async def change() -> RawResponse:
             require_reason(body.reason)

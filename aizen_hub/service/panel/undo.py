@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select
 from aizen_hub.accounts.groups import membership
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.commands.result import Result
+from aizen_hub.commands.result import Result, to_json_value
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -55,7 +55,9 @@ OPERATIONS: Mapping[str, Callable[[WriteTransaction, Mapping[str, Any]], Result]
     ),
     "add-member": lambda tx, args: membership.add_member(tx, args["group"], Identity.parse(args["member"])),
     "remove-member": lambda tx, args: membership.remove_member(tx, args["group"], Identity.parse(args["member"])),
-    "unlock": lambda tx, args: locks.unlock_target(tx, LockTarget(args["target"]), args["name"], reason=REASON),
+    "unlock": lambda tx, args: locks.unlock_target(
+        tx, LockTarget(args["target"]), args["name"], reason=REASON, requested_for=args["lock"]
+    ),
     "lock": lambda tx, args: locks.lock_target(
         tx, LockTarget(args["target"]), args["name"], reason=args["reason"], ends=_time(args.get("ends"))
     ),
@@ -87,6 +89,18 @@ def offer_undo(tx: WriteTransaction, label: str, steps: Sequence[Step]) -> str:
         )
     )
     return undo_id
+
+
+def offer_unlock(
+    tx: WriteTransaction, label: str, names: Sequence[str], target: LockTarget = LockTarget.IDENTITY
+) -> str:
+    """Offer to lift the locks that this user has just set on what had none, and no lock that is set later."""
+    actor = str(tx.actor.identity)
+    steps: list[Step] = []
+    for name in names:
+        lock = {"locked": to_json_value(locks.get_lock(tx, target, name).locked), "by": actor}
+        steps.append(("unlock", {"target": target.value, "name": name, "lock": lock}))
+    return offer_undo(tx, label, steps)
 
 
 def undo_change(tx: WriteTransaction, undo_id: str) -> str:

@@ -9,6 +9,8 @@ import pytest
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.service_accounts import accounts
+from aizen_hub.accounts.sessions import locks
+from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.panel.identity_rows import find_lock
 from aizen_hub.store.transaction import WriteTransaction
@@ -67,3 +69,17 @@ def test_others_find_no_such_page(panel: PanelService, path: str, identity: Iden
     assert panel.run(panel.window(user).get(f"{path}/stop")).status == 404
     assert panel.post(user, f"{path}/stop", {"reason": "mine"}).status in (403, 404)
     assert not is_stopped(panel, identity)
+
+
+@pytest.mark.proves("R78")
+def test_a_later_stop_is_not_undone(panel: PanelService) -> None:
+    """Neither one that is set within the ten minutes, nor the one that a second stop made longer."""
+    panel.sign_in_again("boss")
+    panel.post("boss", "groups/team/stop", {"reason": "a leak", "duration": "1d"})
+    undo = re.search(r'name="undo" value="([0-9a-f]+)"', toast_of(panel.get("boss", "groups/team")))
+    assert undo is not None
+    panel.write("boss", lambda tx: locks.lock_target(tx, LockTarget.IDENTITY, str(TEAM), reason="incident"))
+    assert panel.post("boss", "undo", {"undo": undo[1], "back": ""}).status == 412
+    assert is_stopped(panel, TEAM)
+    panel.post("boss", "groups/team/stop", {"reason": "longer", "duration": "7d"})
+    assert 'name="undo"' not in toast_of(panel.get("boss", "groups/team"))

@@ -22,7 +22,7 @@ from aizen_hub.service.panel.identity_stop import DURATIONS, require_reason
 from aizen_hub.service.panel.pages import authorized_value, form_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.undo import offer_undo
+from aizen_hub.service.panel.undo import offer_unlock
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
@@ -174,7 +174,7 @@ async def stop_selection(ctx: RequestContext) -> RawResponse:
         if not people:
             raise not_in_panel()
         length = next(length for value, _, length in DURATIONS if value == body.duration)
-        ended, steps = 0, []
+        ended, names_stopped = 0, []
         for row in people:
             target, name = LockTarget.IDENTITY, str(Identity.user(row.name))
             outlook = _stop_outlook(viewer, row)
@@ -182,12 +182,12 @@ async def stop_selection(ctx: RequestContext) -> RawResponse:
                 raise FieldError("who", f"{row.name}: {outlook.obstacle}; no one was stopped")
             ends = None if length is None else tx.now + length
             ended += locks.lock_target(tx, target, name, reason=body.reason, ends=ends).data["sessions_ended"]
-            steps.append(("unlock", {"target": target.value, "name": name}))
+            names_stopped.append(name)
         names = name_some([str(Identity.user(row.name)) for row in people])
         sentence = f"{names} {'is' if len(people) == 1 else 'are'} stopped"
         sessions = f"{ended} {'session' if ended == 1 else 'sessions'} ended"
         text = f"{sentence}; {sessions}. Servers and tokens at the hub end within seconds."
-        return text, offer_undo(tx, f"stopped {names}", steps)
+        return text, offer_unlock(tx, f"stopped {names}", names_stopped)
 
     async def change() -> RawResponse:
         require_reason(body.reason)

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
+from aizen_hub.authorization.lock_state import is_locked
 from aizen_hub.authorization.queries.effective_access import list_access
 from aizen_hub.commands.result import to_json_value
 from aizen_hub.problems import NotFound, Problem
@@ -25,7 +26,7 @@ from aizen_hub.service.panel.people import person_head
 from aizen_hub.service.panel.people.person import about_person
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.undo import offer_undo
+from aizen_hub.service.panel.undo import offer_unlock
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
@@ -105,12 +106,19 @@ def _controlled_accounts(tx: ReadTransaction, identity: Identity) -> list[str]:
 async def stop_now(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["name"], ctx.body
 
+    def offer(tx: WriteTransaction) -> str:
+        person = person_head.find_person(Viewer(tx), name)
+        return offer_unlock(tx, f"stopped {person.name}", [str(Identity.user(person.name))])
+
     async def change() -> RawResponse:
         require_reason(body.reason)
-        now = await ctx.within_deadline(ctx.authorized_read(lambda tx: tx.now))
+        now, was_stopped = await ctx.within_deadline(
+            ctx.authorized_read(lambda tx: (tx.now, is_locked(tx, LockTarget.IDENTITY, f"user:{name}")))
+        )
         length = next(length for value, _, length in DURATIONS if value == body.duration)
         _, outcome = await stop_user(ctx, name, body.reason, None if length is None else now + length)
-        undo = await ctx.within_deadline(authorized_value(ctx, lambda tx: _offer_restoration(tx, name)))
+        # To lift a stop that was made longer would be more than to undo that.
+        undo = None if was_stopped else await ctx.within_deadline(authorized_value(ctx, offer))
         ended = outcome.partition("; ")[2]
         return see_other(ctx, page_path("people", name), Toast(f"{name} is stopped; {ended}.", undo))
 
@@ -118,12 +126,6 @@ async def stop_now(ctx: RequestContext) -> RawResponse:
         return await ctx.within_deadline(_show_stop(ctx, body.reason, body.duration, errors))
 
     return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
-
-
-def _offer_restoration(tx: WriteTransaction, name: str) -> str:
-    person = person_head.find_person(Viewer(tx), name)
-    step = ("unlock", {"target": LockTarget.IDENTITY.value, "name": f"user:{person.name}"})
-    return offer_undo(tx, f"stopped {person.name}", [step])
 
 
 async def preview_restore(ctx: RequestContext) -> RawResponse:

@@ -14,6 +14,7 @@ from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.roles.bulk_grants import all_assignments, former_of
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
+from aizen_hub.authorization.lock_state import is_locked
 from aizen_hub.commands.result import Result, to_json_value
 from aizen_hub.jobs.limit_use import read_set_limits
 from aizen_hub.problems import BadInput, Conflict, Escalation, Problem
@@ -32,7 +33,7 @@ from aizen_hub.service.panel.pages import authorized_value, form_route, page_rou
 from aizen_hub.service.panel.projects.project_head import read_head, require_readable, stopped_by
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.toasts import Toast
-from aizen_hub.service.panel.undo import offer_undo
+from aizen_hub.service.panel.undo import offer_undo, offer_unlock
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
@@ -221,10 +222,11 @@ async def archive_project(ctx: RequestContext) -> RawResponse:
         if not body.stop_reason.strip():
             raise FieldError("stop_reason", "say why; the members see it")
 
-        def operation(tx: WriteTransaction) -> str:
+        def operation(tx: WriteTransaction) -> str | None:
             Viewer(tx).require_project(name)
+            was_archived = is_locked(tx, LockTarget.ARCHIVE, name)
             locks.lock_target(tx, LockTarget.ARCHIVE, name, reason=body.stop_reason.strip())
-            return offer_undo(tx, f"archived {name}", [("unlock", {"target": "archive", "name": name})])
+            return None if was_archived else offer_unlock(tx, f"archived {name}", [name], LockTarget.ARCHIVE)
 
         undo_id = await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects", name, "settings"), Toast(f"{name} is archived.", undo_id))
