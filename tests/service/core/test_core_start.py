@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -31,7 +32,7 @@ from aizen_hub.store.transaction import WriteTransaction
 from aizen_hub.tokens.keys import Purpose
 from tests.fixtures.timing import until
 from tests.jobs.raw_core import ACCEPTED, DONE, HEAD, RawCore, raw_core
-from tests.service.conftest import INSTANCE, PASSWORD, Driver, Session, settings_for
+from tests.service.conftest import INSTANCE, PASSWORD, Driver, Response, Session, settings_for
 from tests.service.core.test_gateway import audit
 
 EVE = Identity.user("eve")
@@ -50,6 +51,17 @@ class Gate:
     def wait(self) -> None:
         self._loop.call_soon_threadsafe(self.reached.set)
         assert self.open.wait(20), "the gate was not opened"
+
+
+async def start_to_gate(service: Driver, eve: Session, gate: Gate) -> asyncio.Task[Response]:
+    """Start a command, and return it once it waits at the gate."""
+    command = asyncio.create_task(service.command(eve, "start training churn"))
+    reached = asyncio.create_task(gate.reached.wait())
+    await asyncio.wait({command, reached}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    reached.cancel()
+    assert not command.done(), (await command).body
+    assert gate.reached.is_set()
+    return command
 
 
 def populate(context: ServiceContext) -> None:
@@ -103,8 +115,8 @@ async def gate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param == "connecting":
         connect = CoreStream.connect
 
-        async def slowly(self: CoreStream, method: str, path: str, body: bytes = b"") -> None:
-            await connect(self, method, path, body)
+        async def slowly(self: CoreStream, *request: Any, **more: Any) -> None:
+            await connect(self, *request, **more)
             await asyncio.to_thread(gate.wait)
 
         monkeypatch.setattr(CoreStream, "connect", slowly)
@@ -153,8 +165,7 @@ async def test_a_command_denied_before_the_first_byte_is_not_sent(
 ) -> None:
     end, status = ENDS[cause]
     eve = await service.open("eve")
-    command = asyncio.create_task(service.command(eve, "start training churn"))
-    await gate.reached.wait()
+    command = await start_to_gate(service, eve, gate)
     with service.context.store.write(SERVICE_ACTOR) as tx:
         end(tx, eve, service.context)
     await asyncio.sleep(OUTDATED_SECONDS)
@@ -193,8 +204,7 @@ async def test_a_command_that_is_still_allowed_is_sent_after_a_delay(
     service: Driver, core: RawCore, gate: Gate
 ) -> None:
     eve = await service.open("eve")
-    command = asyncio.create_task(service.command(eve, "start training churn"))
-    await gate.reached.wait()
+    command = await start_to_gate(service, eve, gate)
     await asyncio.sleep(OUTDATED_SECONDS)
     gate.open.set()
     assert (await command).lines[-1]["state"] == "done"
@@ -258,8 +268,7 @@ async def test_a_replica_that_lost_its_lease_sends_nothing(service: Driver, core
     """Otherwise a job would run without being counted."""
     eve = await service.open("eve")
     async with another(service) as context:
-        command = asyncio.create_task(service.command(eve, "start training churn"))
-        await gate.reached.wait()
+        command = await start_to_gate(service, eve, gate)
         expire(context)
         await context.core.resume_commands()
         assert len(context.core.runner.running) == 1
