@@ -41,11 +41,17 @@ class SecretFileError(ValueError):
         self.reason, self.remedy, self.missing = reason, remedy, missing
 
 
-def read_secret_file(path: Path, max_bytes: int) -> bytes:
+def read_secret_file(path: Path, max_bytes: int, *, group_reads_ours: bool = False) -> bytes:
     """Read at most ``max_bytes`` of a file that only our account can read, or root's file that our group can read.
 
     A link is followed within its own folder only, as Kubernetes mounts secrets: ``secret -> ..data/secret``, where
     ``..data`` is a link to the folder of the current version. With ``fsGroup`` those files are root's, mode 0440.
+
+    Parameters
+    ----------
+    group_reads_ours : bool
+        Our group may read a file of our account too: with ``runAsUser`` and ``fsGroup``, Kubernetes writes the token of
+        a service account so, mode 0640.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def read_secret_file(path: Path, max_bytes: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SecretFileError(path, "is not a regular file")
-        if status.st_mode & (0o037 if _is_mounted_for_our_group(status) else 0o077):
+        if status.st_mode & (0o037 if _is_mounted_for_our_group(status, group_reads_ours) else 0o077):
             raise SecretFileError(path, "can be read by others", f"run `chmod 600 {path}`")
         if status.st_uid not in (0, os.geteuid()):
             raise SecretFileError(path, "belongs to another account")
@@ -99,8 +105,9 @@ def _resolve_inside_folder(path: Path) -> Path:
     return target
 
 
-def _is_mounted_for_our_group(status: os.stat_result) -> bool:
-    return status.st_uid == 0 and status.st_gid != 0 and status.st_gid in {os.getegid(), *os.getgroups()}
+def _is_mounted_for_our_group(status: os.stat_result, group_reads_ours: bool) -> bool:
+    owners = (0, os.geteuid()) if group_reads_ours else (0,)
+    return status.st_uid in owners and status.st_gid != 0 and status.st_gid in {os.getegid(), *os.getgroups()}
 
 
 def _access_remedy(path: Path, error: OSError) -> str | None:

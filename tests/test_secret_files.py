@@ -16,6 +16,7 @@ from aizen_hub.secret_files import (
     read_or_create_secret,
     read_password,
     read_secret,
+    read_secret_file,
     read_token,
 )
 from aizen_hub.tokens.key_encryption import KeyEncryption
@@ -160,6 +161,35 @@ def test_a_file_of_root_may_be_readable_by_our_group(
     else:
         with pytest.raises(SecretFileError, match=r"can be read by others|belongs to another account"):
             read_secret(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "accepted"),
+    [
+        (0o640, 1_000, 2_000, True),
+        (0o440, 0, 2_000, True),
+        (0o640, 1_000, 0, False),
+        (0o640, 1_000, 9_999, False),
+        (0o660, 1_000, 2_000, False),
+        (0o644, 1_000, 2_000, False),
+        (0o640, 3_000, 2_000, False),
+    ],
+)
+@pytest.mark.proves("R3")
+def test_the_token_of_a_service_account_may_be_ours_and_readable_by_our_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, uid: int, gid: int, accepted: bool
+) -> None:
+    """So the kubelet writes it where the pod has `runAsUser` and `fsGroup`."""
+    path = write(tmp_path / "token", "token")
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    monkeypatch.setattr(os, "getegid", lambda: 1_000)
+    monkeypatch.setattr(os, "getgroups", lambda: [2_000])
+    monkeypatch.setattr(os, "fstat", lambda descriptor: status_of(mode, uid, gid))
+    if accepted:
+        assert read_secret_file(path, 100, group_reads_ours=True).strip() == b"token"
+    else:
+        with pytest.raises(SecretFileError, match=r"can be read by others|belongs to another account"):
+            read_secret_file(path, 100, group_reads_ours=True)
 
 
 def test_a_password_is_any_text_that_is_not_empty(tmp_path: Path) -> None:

@@ -233,7 +233,8 @@ def _with_secret(hook: _Hook | None) -> Callable[[Any, Any], Awaitable[None]]:
 def _pod_token(audience: str) -> V1ProjectedVolumeSource:
     """Return a token of the pod's service account, bound to the pod, which only the service accepts."""
     token = V1ServiceAccountTokenProjection(audience=audience, expiration_seconds=_POD_SECONDS, path=_POD_FILE)
-    return V1ProjectedVolumeSource(default_mode=0o400, sources=[V1VolumeProjection(service_account_token=token)])
+    # Only the notebook's container mounts it. For a pod with a `uid` or `fs_gid` the kubelet makes it private to those.
+    return V1ProjectedVolumeSource(default_mode=0o444, sources=[V1VolumeProjection(service_account_token=token)])
 
 
 def _mount(pod: Any, volume: V1Volume, path: str) -> None:

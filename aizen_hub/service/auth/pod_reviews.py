@@ -33,6 +33,11 @@ _TOKEN = re.compile(r"(?=.{1,8192}$)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-
 _ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9-]+):[a-z0-9.-]+")
 _MAX_RESPONSE, _MAX_OWN_TOKEN = 256 * 1024, 16 * 1024
 _MAX_CONNECTIONS = 16
+_REMEDIES: Final = {
+    401: "an administrator corrects `pod_identity.token_file`",
+    403: "an administrator lets the service's account create `tokenreviews`",
+    404: "an administrator corrects `pod_identity.api_url`",
+}
 _ATTEMPTS = 2
 
 
@@ -89,10 +94,12 @@ class PodReviews:
 
     async def _review(self, token: str, audience: str) -> Any:
         try:
-            own_token = await asyncio.to_thread(read_secret_file, self._settings.token_file, _MAX_OWN_TOKEN)
+            own_token = await asyncio.to_thread(
+                read_secret_file, self._settings.token_file, _MAX_OWN_TOKEN, group_reads_ours=True
+            )
         except SecretFileError as error:
             log.error("no token for the API server of Kubernetes: %s", error)
-            raise _unavailable("an administrator corrects `pod_identity.token_file`") from None
+            raise _unavailable(_REMEDIES[401]) from None
         review = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -103,16 +110,17 @@ class PodReviews:
             "Content-Type": "application/json",
         }
         status, content = await self._post(json.dumps(review).encode(), headers)
-        if status in (401, 403):
-            log.error("the API server of Kubernetes refuses the review of a token: status %d", status)
-            raise _unavailable("an administrator lets the service's account create `tokenreviews`")
         if status not in (200, 201):
-            raise _unavailable()
+            log.error("the API server of Kubernetes does not review a token: status %d", status)
+            raise _unavailable(_REMEDIES.get(status))
         try:
             answer = strict_json.loads(content, max_bytes=_MAX_RESPONSE)
         except Problem:
-            raise _unavailable() from None
-        return answer.get("status") if isinstance(answer, dict) else None
+            answer = None
+        if not isinstance(answer, dict) or not isinstance(answer.get("status"), dict):
+            log.error("the answer of `%s` is not a TokenReview", self._url)
+            raise _unavailable(_REMEDIES[404])
+        return answer["status"]
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Send a review, once more if the API server does not answer: it changes nothing there."""

@@ -84,7 +84,7 @@ async def test_a_pod_gets_a_token_for_its_session_where_the_service_asks_for_one
     pod = await final_pod(server)
     (container,) = pod.spec.containers
     volume = next(volume for volume in pod.spec.volumes if volume.name == "aizen-pod")
-    assert volume.projected.default_mode == 0o400
+    assert volume.projected.default_mode == 0o444
     (source,) = volume.projected.sources
     token = source.service_account_token
     assert (token.audience, token.expiration_seconds) == ("aizen-hub:s1", 600)

@@ -112,6 +112,10 @@ class ApiServer:
                 return web.Response(status=403)
             case "redirect":
                 raise web.HTTPFound("/elsewhere")
+            case "none":
+                return web.json_response({"kind": "Status", "status": "Failure"}, status=201)
+            case "missing":
+                return web.Response(status=404)
             case "html":
                 return web.Response(text="<html>", status=201)
             case "slow":
@@ -248,7 +252,7 @@ async def test_a_service_account_acts_from_where_it_is(pods: Driver) -> None:
         await authenticator.require_pod({}, user)
 
 
-@pytest.mark.parametrize("failure", ["broken", "forbidden", "redirect", "html", "large"])
+@pytest.mark.parametrize("failure", ["broken", "forbidden", "missing", "redirect", "html", "none", "large"])
 async def test_without_an_answer_of_the_api_server_nothing_is_allowed(
     pods: Driver, api: ApiServer, failure: str
 ) -> None:
@@ -258,8 +262,8 @@ async def test_without_an_answer_of_the_api_server_nothing_is_allowed(
     assert refused.status == 503
     assert "Kubernetes" in refused.json["detail"]
     assert len(api.reviews) <= 2, "no more than one further attempt"
-    if failure == "forbidden":
-        assert "tokenreviews" in refused.json["remedy"]
+    remedies = {"forbidden": "tokenreviews", "missing": "api_url", "html": "api_url", "none": "api_url"}
+    assert remedies.get(failure, "") in (refused.json.get("remedy") or "")
     api.failures = []
     assert (await ask(pods, eve, of_pod(eve))).status == 200
     assert recorded(pods) == [], "nothing is known against this session"
