@@ -139,7 +139,7 @@ class Archiver:
         name = archive_file_name(newest)
         try:
             with self._place.fetch(name) as path:
-                self._check_file(ArchiveFile(path), newest, manifests.lines[-1])
+                self._check_file(ArchiveFile(path), newest, manifests.lines[-1], self._place.locate(name))
         except NotFound:
             raise Conflict(
                 f"an earlier run that archived rows to `{name}` was interrupted before it deleted them,"
@@ -156,17 +156,17 @@ class Archiver:
             pass  # left by an interrupted run; checked like one just written
         except ArchiveFileError as error:
             raise _audit_conflict(str(error)) from None
-        self._check_file(file, manifest, line)
+        self._check_file(file, manifest, line, str(file.path))
         return file.path
 
-    def _check_file(self, file: ArchiveFile, manifest: ArchiveManifest, line: str) -> None:
+    def _check_file(self, file: ArchiveFile, manifest: ArchiveManifest, line: str, location: str) -> None:
         try:
             if file.read_manifest_line() != line:
                 raise ArchiveFileError("it belongs to another manifest")
             file.check(manifest, self._signed)
         except ArchiveFileError as error:
             raise Conflict(
-                f"`{file.path}` does not hold the rows to archive: {error}",
+                f"`{location}` does not hold the rows to archive: {error}",
                 remedy="nothing was deleted; move the file away, and find the reason with `aizen-hub audit verify`",
             ) from None
 

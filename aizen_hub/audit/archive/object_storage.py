@@ -30,6 +30,7 @@ _OBJECT_STORES = {
 """Schemes at which an upload has an effect only when it is complete, with the library of each."""
 _CHUNK = 1 << 20
 _MAX_REASON = 300
+_OTHER = "is another file, which was not overwritten"
 _INSTALL = "pip install 'aizen-hub[object-storage]'"
 
 
@@ -70,13 +71,12 @@ class ObjectStorage:
 
     def keep(self, file: Path) -> str:
         """Upload a file, and read it back; the same object may be there already, a different one is left as it is."""
-        path, url = f"{self._root}/{file.name}", f"{self._url}/{file.name}"
+        path, url = f"{self._root}/{file.name}", self.locate(file.name)
         with file.open("rb") as source:
             content = _measure(source)
         with _reported_errors(url):
-            self._files.invalidate_cache()
-            if self._files.exists(path):
-                self._require_content(path, url, content, "is another file, which was not overwritten")
+            if self._is_there(path):
+                self._require_content(path, url, content, _OTHER)
                 return url
             if self._scheme in _OBJECT_STORES:
                 self._files.put_file(str(file), path)
@@ -85,24 +85,37 @@ class ObjectStorage:
                 self._files.makedirs(self._root, exist_ok=True)
                 self._files.put_file(str(file), part)
                 self._require_content(part, f"{url}.part", content, "is not what was sent")
+                if self._is_there(path):  # written meanwhile; such a server has no way to refuse it itself
+                    self._require_content(path, url, content, _OTHER)
                 self._files.mv(part, path)
             self._require_content(path, url, content, "is not what was sent")
         return url
 
+    def locate(self, name: str) -> str:
+        return f"{self._url}/{name}"
+
     @contextmanager
     def fetch(self, name: str) -> Iterator[Path]:
         """Download a file to a temporary folder, which is removed afterwards."""
-        path, url = f"{self._root}/{name}", f"{self._url}/{name}"
+        path, url = f"{self._root}/{name}", self.locate(name)
         with self.staging() as folder:
             copy = folder / name
             with _reported_errors(url):
-                self._files.invalidate_cache()
-                is_there = self._files.exists(path)
+                is_there = self._is_there(path)
                 if is_there:
                     self._files.get_file(path, str(copy))
             if not is_there:
                 raise NotFound(f"`{url}` does not exist", remedy="name the URL that `aizen-hub audit archive` printed")
             yield copy
+
+    def _is_there(self, path: str) -> bool:
+        # Not `exists`, which takes every error of some file systems for "no".
+        self._files.invalidate_cache()
+        try:
+            self._files.info(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _require_content(self, path: str, url: str, content: _Content, fault: str) -> None:
         self._files.invalidate_cache()
@@ -112,7 +125,7 @@ class ObjectStorage:
             raise Conflict(
                 f"`{url}` {fault}: it has {found.size} bytes with SHA-256 {found.sha256},"
                 f" not {content.size} bytes with {content.sha256}",
-                remedy="nothing was deleted; find out who wrote it, move it away, and run this again",
+                remedy="find out who wrote it, move it away, and run this again; no row goes before its file is there",
             )
 
 
@@ -144,7 +157,7 @@ def _check_url(url: str) -> str:
     if parts.scheme in ("file", "local"):
         # fsspec would let others read the file.
         raise BadInput(f"`{url}` is a folder of this machine", remedy="name it without a scheme, such as /srv/audit")
-    if not parts.netloc and not parts.path.strip("/"):
+    if not parts.scheme or (not parts.netloc and not parts.path.strip("/")):
         raise BadInput(f"`{url}` names no bucket", remedy="write for example s3://bucket/prefix")
     return parts.scheme
 
@@ -179,5 +192,5 @@ def _reported_errors(url: str) -> Iterator[None]:
         reason = escape_nonprintable(" ".join(f"{type(error).__name__}: {error}".split())[:_MAX_REASON])
         raise Unavailable(
             f"`{url}` cannot be used: {reason}",
-            remedy="nothing was deleted; check address, credentials and rights, and run this again",
+            remedy="check address, credentials and rights, and run this again",
         ) from None

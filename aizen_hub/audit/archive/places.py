@@ -31,6 +31,10 @@ class ArchivePlace(Protocol):
         """
         ...
 
+    def locate(self, name: str) -> str:
+        """Return the path or URL of a file."""
+        ...
+
     def fetch(self, name: str) -> AbstractContextManager[Path]:
         """Return the local path of a file, to read it.
 
@@ -59,6 +63,9 @@ class ArchiveFolder:
 
     def keep(self, file: Path) -> str:
         return str(file)
+
+    def locate(self, name: str) -> str:
+        return str(self._path / name)
 
     def fetch(self, name: str) -> AbstractContextManager[Path]:
         path = self._path / name

@@ -159,7 +159,7 @@ def verify(config: Path, files: tuple[str, ...], output: Output) -> int:
     "place",
     type=PathOrUrl(file_okay=False),
     required=True,
-    help="Folder for the archive file, which belongs into your backups, or object storage: s3://bucket/prefix.",
+    help="Folder for the archive file, which belongs in your backups, or object storage: s3://bucket/prefix.",
 )
 @click.option("--url", envvar="AIZEN_OWNER_URL", help="Connect as the owner of the tables.  [env: AIZEN_OWNER_URL]")
 def archive(config: Path, before: datetime, place: str, url: str | None) -> int:

@@ -162,6 +162,23 @@ def test_the_same_object_is_accepted_and_another_one_is_kept(storage: Storage, t
         pass
 
 
+def test_a_storage_that_cannot_say_what_is_there_gets_nothing(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error is no "no": another archive of that name may be the only copy."""
+    place, file = ObjectStorage(storage.url), tmp_path / "audit-0001.jsonl"
+    file.write_text("rows\n")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the connection was lost")
+
+    monkeypatch.setattr(type(place._files), "info", fail)
+    with pytest.raises(Unavailable, match="the connection was lost"):
+        place.keep(file)
+    with pytest.raises(Unavailable, match="the connection was lost"), place.fetch(file.name):
+        pass
+
+
 @pytest.mark.proves("T-45")
 def test_a_run_that_was_killed_after_the_upload_is_repeated(archived: AuditedInstallation, storage: Storage) -> None:
     script = SCRIPT.replace("installation.archive()", f"installation.url = {storage.url!r}\ninstallation.archive()")
