@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
 from aizen_hub.authorization.lock_state import is_locked
@@ -112,8 +113,9 @@ async def stop_now(ctx: RequestContext) -> RawResponse:
 
     async def change() -> RawResponse:
         require_reason(body.reason)
+        identity = f"user:{normalization.canonical_or_none(name) or name}"
         now, was_stopped = await ctx.within_deadline(
-            ctx.authorized_read(lambda tx: (tx.now, is_locked(tx, LockTarget.IDENTITY, f"user:{name}")))
+            ctx.authorized_read(lambda tx: (tx.now, is_locked(tx, LockTarget.IDENTITY, identity)))
         )
         length = next(length for value, _, length in DURATIONS if value == body.duration)
         _, outcome = await stop_user(ctx, name, body.reason, None if length is None else now + length)

@@ -80,6 +80,19 @@ def test_stopping_ends_sessions_and_restoring_gives_back(panel: PanelService) ->
     assert "maker can sign in again." in panel.get("boss", "people/maker")
 
 
+@pytest.mark.proves("R78")
+@pytest.mark.parametrize("name", ["maker", "MAKER"])
+def test_a_stop_that_is_made_longer_is_not_undone(panel: PanelService, name: str) -> None:
+    """To undo it would lift the stop that was there before."""
+    panel.sign_in_again("boss")
+    panel.write("boss", lambda tx: locks.lock_target(tx, LockTarget.IDENTITY, "user:maker", reason="incident"))
+    assert panel.post("boss", f"people/{name}/stop", {"reason": "longer", "duration": "7d"}).status == 303
+    page = panel.get("boss", "people/maker")
+    assert 'name="undo"' not in page
+    lift = {"reason": "over", **hidden_fields(panel.get("boss", "people/maker/restore"))}
+    assert panel.post("boss", "people/maker/restore", lift).status == 303
+
+
 def test_the_last_admin_cannot_be_stopped_and_the_page_says_so(panel: PanelService) -> None:
     page = panel.get("boss", "people/ada/stop")
     assert "last PROJECT_ADMIN" in text_of(page)
