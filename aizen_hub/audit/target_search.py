@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from aizen_hub.audit.search import AuditFilter
 from aizen_hub.audit.timeline_search import Place, TimelineQuery, is_target, read_timeline
 
-_MAX_PAGES = 20
+_MAX_PAGES = 50
 _PAGE = 5_000
 """Rows of one page that mention the identity: most of those of an active user are what the user did."""
 
@@ -31,8 +31,7 @@ class TargetRows(NamedTuple):
 def search_target(conn: Connection, row_filter: AuditFilter, target: str, limit: int) -> TargetRows:
     """Return the newest records of what was done to ``target``, ``kind:name``.
 
-    The target is in the body of a row, for which there is no index: at most some 200,000 rows are read, and 100,000
-    that mention the identity.
+    The target is in the body of a row, for which there is no index: at most some 200,000 rows are read.
     """
     query, records = TimelineQuery(row_filter, about=target), []
     place: Place | None = None

@@ -17,7 +17,7 @@ from aizen_hub.audit.timeline import event_of
 from aizen_hub.store import tables
 from aizen_hub.store.timestamps import from_microseconds, to_microseconds
 
-MAX_EXAMINED = 10_000
+MAX_EXAMINED = 4_000
 """Rows in which one page looks for a text; where few match, the reader continues from there."""
 _PLACE = re.compile(r"([0-9]{1,18})~([0-9]{1,18})~([ -~]{1,100})")
 _audit = tables.audit.c
