@@ -22,7 +22,7 @@ from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 
 _g = tables.groups
 _m = tables.memberships
@@ -66,13 +66,13 @@ def create_confirmed_group(tx: WriteTransaction, args: Mapping[str, Any]) -> Res
 
 def set_default_group(tx: WriteTransaction, name: str, is_default: bool) -> Result:
     """Set whether every new user joins a group; turning it on needs every right of the group."""
+    # Before the name is looked up: which groups exist is told to those who manage them.
     checks.require(tx, checks.endpoint_permission(tx, "groups"))
     row = get_group(tx, name)
-    if is_default:
-        checks.require_control_of(tx, Identity.group(row.name), "make it a default group")
-        if pending_changes.control_requires_confirmation(tx, Identity.group(row.name)):
-            summary = f"make `{row.name}` a default group"
-            return pending_changes.submit(tx, "default-group", {"name": row.name}, summary)
+    require_may_set_default(tx, Identity.group(row.name), is_default)
+    if is_default and pending_changes.control_requires_confirmation(tx, Identity.group(row.name)):
+        summary = f"make `{row.name}` a default group"
+        return pending_changes.submit(tx, "default-group", {"name": row.name}, summary)
     tx.conn.execute(update(_g).where(_g.c.id == row.id).values(is_default=is_default))
     wrote = change_records.change_payload(change_records.row_updated(_g, row.name, {"is_default": is_default}))
     tx.record_change(
@@ -80,6 +80,13 @@ def set_default_group(tx: WriteTransaction, name: str, is_default: bool) -> Resu
     )
     tx.audit("group.default", details={"group": row.name, "default": is_default})
     return message_result(f"new users {'join' if is_default else 'do not join'} `{row.name}`")
+
+
+def require_may_set_default(tx: ActorTransaction, group: Identity, is_default: bool) -> None:
+    """Require what setting whether every new user joins a group needs."""
+    checks.require(tx, checks.endpoint_permission(tx, "groups"))
+    if is_default:
+        checks.require_control_of(tx, group, "make it a default group")
 
 
 def describe_group(tx: WriteTransaction, name: str, description: str) -> Result:

@@ -26,7 +26,7 @@ from aizen_hub.validation.printable import excerpt
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import WriteTransaction
+    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 _u = tables.users
 
@@ -127,7 +127,7 @@ def register_user(
     }
     tx.conn.execute(insert(_u).values(name=name, **values))
     default = tx.conn.execute(select(tables.groups.c.id, tables.groups.c.name).where(tables.groups.c.is_default)).all()
-    replaced = _groups_replaced_by_roles(tx) if gets_roles else frozenset()
+    replaced = groups_replaced_by_roles(tx) if gets_roles else frozenset()
     groups = [group for group in default if group.name not in replaced]
     for group in groups:
         tx.conn.execute(insert(tables.memberships).values(group_id=group.id, member=f"user:{name}"))
@@ -142,7 +142,8 @@ def register_user(
     return name
 
 
-def _groups_replaced_by_roles(tx: WriteTransaction) -> frozenset[str]:
+def groups_replaced_by_roles(tx: ReadTransaction) -> frozenset[str]:
+    """Return the names of the default groups that those who are registered with a role do not join."""
     return frozenset(
         normalization.canonical_name(group.name, NameKind.GROUP)
         for group in tx.catalog.default_groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,18 +16,19 @@ from aizen_hub.api_models.schema import Label, Note
 from aizen_hub.authorization.queries.effective_access import list_given_access
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.http.form import Form
+from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.groups.members import list_members, read_tree
+from aizen_hub.service.panel.groups.membership_preview import preview_default
 from aizen_hub.service.panel.identity_rows import find_lock, visible_parents_of
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.paging import EMPTY_IS_NONE, PageQuery
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store.transaction import WriteTransaction
+from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 
 
 class GroupQuery(PageQuery):
@@ -40,8 +42,11 @@ class GroupQuery(PageQuery):
 
 
 class GroupSettingsForm(Form):
+    """Without ``confirmed`` a change of who joins the group is shown, and nothing is saved."""
+
     description: Note = ""
     is_default: Label = ""
+    confirmed: Typed = ""
 
 
 class GroupDeletionForm(Form):
@@ -110,13 +115,21 @@ async def show_members(
 
 async def change_settings(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["name"], ctx.body
+    command_names = ctx.service.catalog.command_with_handler
+
+    async def show_again(errors: FormErrors) -> RawResponse:
+        return await show_members(ctx, errors=errors, query=PageQuery())
+
+    if not body.confirmed and await ctx.authorized_read(_changes_who_joins(name, body)):
+        return await show_errors(_preview_settings(ctx), show_again, command_names)
 
     def operation(tx: WriteTransaction) -> str | None:
         row = find_group(Viewer(tx), name)
         if body.description != row.description:
             management.describe_group(tx, row.name, body.description)
         is_default = body.is_default == "on"
-        if is_default == row.is_default:
+        # Without a confirmation the form was sent to keep what it showed, which someone may have changed since.
+        if not body.confirmed or is_default == row.is_default:
             return None
         return management.set_default_group(tx, row.name, is_default).pending_id
 
@@ -126,11 +139,24 @@ async def change_settings(ctx: RequestContext) -> RawResponse:
             return see_other(ctx, page_path("changes", pending))
         return see_other(ctx, page_path("groups", name), f"{name} is saved.")
 
-    return await show_errors(
-        change(),
-        lambda errors: show_members(ctx, errors=errors, query=PageQuery()),
-        ctx.service.catalog.command_with_handler,
-    )
+    return await show_errors(change(), show_again, command_names)
+
+
+def _changes_who_joins(name: str, body: GroupSettingsForm) -> Callable[[ActorTransaction], bool]:
+    return lambda tx: bool(find_group(Viewer(tx), name).is_default) != (body.is_default == "on")
+
+
+async def _preview_settings(ctx: RequestContext) -> RawResponse:
+    name, body = ctx.path_params["name"], ctx.body
+
+    def read(viewer: Viewer) -> dict[str, Any]:
+        row = find_group(viewer, name)
+        group, turns_on = Identity.group(row.name), body.is_default == "on"
+        management.require_may_set_default(viewer.tx, group, turns_on)
+        preview = preview_default(viewer, group)
+        return {"group": row, "turns_on": turns_on, "description": body.description, "preview": preview}
+
+    return await show_page(ctx, "groups/default.html", read, pool=ctx.service.pools.queries)
 
 
 async def preview_deletion(ctx: RequestContext) -> RawResponse:

@@ -1,4 +1,4 @@
-"""What a change of a group's members gives or takes, counted after nesting."""
+"""What a change of a group's members, or of who joins it, gives or takes, counted after nesting."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy import func, select
+
+from aizen_hub.accounts import identities
+from aizen_hub.accounts.users import registration
 from aizen_hub.authorization import checks
 from aizen_hub.authorization.queries.effective_access import HeldAccess, list_given_access
 from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.store import tables
 
 if TYPE_CHECKING:
     from aizen_hub.service.panel.visibility import Viewer
@@ -36,6 +41,41 @@ class MembershipPreview:
     affected: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class DefaultPreview:
+    """What everyone who is registered from now on gets, or no longer gets, as a member of the group.
+
+    Attributes
+    ----------
+    gives : tuple of HeldAccess
+        The roles of the group and of the groups around it that the viewer may see.
+    is_complete : bool
+        Whether the viewer sees the roles of all projects.
+    members : int
+        Members that the group has itself: they stay in it.
+    replaced_by_roles : bool
+        Whether those who are registered with a role do not join it.
+    """
+
+    gives: tuple[HeldAccess, ...]
+    is_complete: bool
+    members: int
+    replaced_by_roles: bool
+
+
+def preview_default(viewer: Viewer, group: Identity) -> DefaultPreview:
+    """Return what setting whether every new person joins a group changes, for those registered from now on."""
+    row = identities.get_group(viewer.tx, group.name)
+    memberships = tables.memberships
+    members = select(func.count()).select_from(memberships).where(memberships.c.group_id == row.id)
+    return DefaultPreview(
+        _list_given(viewer, group),
+        viewer.projects is None,
+        viewer.tx.conn.execute(members).scalar_one(),
+        group.name in registration.groups_replaced_by_roles(viewer.tx),
+    )
+
+
 def preview_joining(viewer: Viewer, group: Identity, members: Sequence[Identity]) -> MembershipPreview:
     """Return what members would get from a group."""
     return _preview(viewer, group, members, frozenset())
@@ -51,8 +91,7 @@ def _preview(
     viewer: Viewer, group: Identity, members: Sequence[Identity], ignored: frozenset[Identity]
 ) -> MembershipPreview:
     tx = viewer.tx
-    around = sorted({group, *checks.transitive_groups(tx, group)}, key=str)
-    gives = tuple(held for holder in around for held in list_given_access(tx, holder, projects=viewer.projects))
+    gives = _list_given(viewer, group)
     wanted = {(held.role, held.scope) for held in gives}
     people = [identity for identity in checks.transitive_members(tx, members) if identity.kind is IdentityKind.USER]
     affected = None
@@ -66,3 +105,9 @@ def _preview(
             }
             affected += bool(wanted - held)
     return MembershipPreview(len(people), gives, affected)
+
+
+def _list_given(viewer: Viewer, group: Identity) -> tuple[HeldAccess, ...]:
+    """Return the roles of a group and of the groups around it that the viewer may see."""
+    around = sorted({group, *checks.transitive_groups(viewer.tx, group)}, key=str)
+    return tuple(held for holder in around for held in list_given_access(viewer.tx, holder, projects=viewer.projects))

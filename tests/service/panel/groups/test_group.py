@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from aizen_hub.accounts import identities
 from aizen_hub.accounts.groups import management, membership
-from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
@@ -26,6 +27,12 @@ def seed(tx: WriteTransaction) -> None:
     assignments.grant_roles(tx, ["PROJECT_READER"], "p2", Identity.group("theirs"))
     membership.add_member(tx, "inner", Identity.user("nil"))
     membership.add_member(tx, "team", Identity.user("rob"))
+    management.create_group(tx, "closed")
+    custom_roles.create_role(tx, "GROUP_KEEPER", permissions=["manage:groups"], scopes=["system"])
+    assignments.grant_roles(tx, ["GROUP_KEEPER"], None, Identity.user("maker"))
+    membership.add_member(tx, "theirs", Identity.group("closed"))
+    membership.add_member(tx, "closed", Identity.user("maker"))
+    management.set_default_group(tx, "closed", True)
 
 
 def members_of(panel: PanelService, group: str) -> set[str]:
@@ -109,11 +116,61 @@ def test_a_group_is_made_changed_and_deleted(panel: PanelService) -> None:
     taken = panel.post("boss", "groups/-/new", {"name": "campaign", "description": "typed"})
     assert taken.status == 422
     assert 'value="typed"' in taken.body.decode()
-    assert panel.post("boss", "groups/campaign/settings", {"description": "Q5", "is_default": "on"}).status == 303
+    assert panel.post("boss", "groups/campaign/settings", {"description": "Q5"}).status == 303
     assert "Q5" in panel.get("boss", "groups/campaign")
     assert panel.post("boss", "groups/campaign/delete", {"typed_name": "campaing"}).status == 422
     assert panel.post("boss", "groups/campaign/delete", {"typed_name": "campaign"}).status == 303
     assert panel.run(panel.window("boss").get("groups/campaign")).status == 404
+
+
+def is_default(panel: PanelService, group: str) -> bool:
+    with panel.store.read() as tx:
+        return bool(identities.get_group(tx, group).is_default)
+
+
+def test_having_every_new_person_join_shows_what_they_get_first(panel: PanelService) -> None:
+    panel.post("boss", "groups/-/new", {"name": "newcomers"})
+    panel.write("boss", lambda tx: membership.add_member(tx, "outer", Identity.group("newcomers")))
+    panel.write("boss", lambda tx: membership.add_member(tx, "newcomers", Identity.user("rob")))
+    form = {"description": "All of us", "is_default": "on"}
+    preview = panel.post("boss", "groups/newcomers/settings", form)
+    page = text_of(preview.body.decode())
+    assert preview.status == 200
+    assert "No one gets anything now" in page
+    assert "1 member stays in the group" in page
+    assert "What everyone registered from now on gets PROJECT_READER in p1" in page, "by a group around it"
+    assert not is_default(panel, "newcomers")
+    assert "All of us" not in panel.get("boss", "groups/newcomers")
+    assert panel.post("boss", "groups/newcomers/settings", form | {"confirmed": "yes"}).status == 303
+    assert is_default(panel, "newcomers")
+    assert "All of us" in panel.get("boss", "groups/newcomers")
+
+    page = text_of(panel.post("boss", "groups/newcomers/settings", {"description": "All of us"}).body.decode())
+    assert "No one loses anything now. 1 member stays in the group" in page
+    assert "What those registered from now on no longer get PROJECT_READER in p1" in page
+    assert is_default(panel, "newcomers")
+    assert panel.post("boss", "groups/newcomers/settings", {"description": "", "confirmed": "yes"}).status == 303
+    assert not is_default(panel, "newcomers")
+
+
+@pytest.mark.proves("R72")
+def test_the_preview_does_not_tell_roles_in_projects_of_others(panel: PanelService) -> None:
+    page = text_of(panel.post("maker", "groups/closed/settings", {"description": ""}).body.decode())
+    assert "What those registered from now on no longer get" in page
+    assert "PROJECT_READER" not in page
+    assert "Roles in projects whose access you may not read are not shown." in page
+    page = text_of(panel.post("boss", "groups/closed/settings", {"description": ""}).body.decode())
+    assert "PROJECT_READER in p2" in page
+    assert "not shown" not in page
+
+
+@pytest.mark.proves("R66")
+@pytest.mark.parametrize("confirmed", ["", "yes"])
+def test_having_every_new_person_join_needs_the_rights_of_the_group(panel: PanelService, confirmed: str) -> None:
+    response = panel.post("boss", "groups/theirs/settings", {"is_default": "on", "confirmed": confirmed})
+    assert response.status == 422
+    assert "make it a default group you need every right of" in text_of(response.body.decode())
+    assert not is_default(panel, "theirs")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +181,8 @@ def test_a_group_is_made_changed_and_deleted(panel: PanelService) -> None:
         ("groups/outer/members", {"who": "eve"}),
         ("groups/outer/remove", {"member": "group:team"}),
         ("groups/outer/settings", {"description": "x"}),
+        ("groups/outer/settings", {"is_default": "on"}),
+        ("groups/outer/settings", {"is_default": "on", "confirmed": "yes"}),
         ("groups/outer/delete", {"typed_name": "outer"}),
     ],
 )
