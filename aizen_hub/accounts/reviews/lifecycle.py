@@ -20,6 +20,7 @@ from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM, project_of
 from aizen_hub.store import tables
+from aizen_hub.store.rights.memberships import chunked
 from aizen_hub.validation.prose import check_prose
 
 if TYPE_CHECKING:
@@ -145,6 +146,17 @@ def list_open_reviews(
     if scopes is not None:
         conditions.append(_r.c.scope.in_(sorted(scopes)))
     return sorted(_read_reviews(tx, and_(*conditions), limit), key=lambda review: review.deadline)
+
+
+def list_open_scopes(tx: ActorTransaction, scopes: Collection[str], limit: int) -> list[str]:
+    """List those of some scopes whose review is open, at most `limit`, without an authorization check."""
+    found: list[str] = []
+    for chunk in chunked(sorted(scopes)):
+        query = select(_r.c.scope).where(_r.c.scope.in_(chunk), _r.c.finished.is_(None))
+        found += tx.conn.execute(query.order_by(_r.c.scope).limit(limit - len(found))).scalars()
+        if len(found) == limit:
+            break
+    return found
 
 
 def finish_review(tx: WriteTransaction, review_id: str) -> AccessReview:

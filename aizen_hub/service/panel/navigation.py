@@ -69,7 +69,7 @@ MINE = (
     Entry("account", "Account", "user", _every_user),
 )
 MANAGE = (
-    Entry("home", "Home", "home", _manages, "registrations"),
+    Entry("home", "Home", "home", _manages, "home"),
     Entry("people", "People", "people", _manages),
     Entry("groups", "Groups", "group", _manages),
     Entry("service-accounts", "Service accounts", "gear", _has_service_accounts),
@@ -131,6 +131,6 @@ def help_page(path: str) -> str:
 
 def waiting_counts(viewer: Viewer) -> Mapping[str, int]:
     """Return the numbers for the badges, by their key; 99 stands for more too."""
-    # Who asks to be registered is shown on *Home*, to those who may register them.
+    # *Home* shows who asks to be registered, to those who may register them, and the reviews of access.
     asking = registration_requests.list_registration_requests(viewer.tx, MAX_COUNTED) if viewer.may("users") else ()
-    return {"pending": viewer.waiting_count, "registrations": len(asking)}
+    return {"pending": viewer.waiting_count, "home": min(MAX_COUNTED, len(asking) + viewer.review_count)}

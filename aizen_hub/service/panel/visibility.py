@@ -10,6 +10,7 @@ from functools import cached_property
 from sqlalchemy import select
 
 from aizen_hub.accounts import pending_changes
+from aizen_hub.accounts.reviews import lifecycle
 from aizen_hub.accounts.roles import access_requests
 from aizen_hub.accounts.service_accounts import second_person
 from aizen_hub.authorization import checks
@@ -17,6 +18,7 @@ from aizen_hub.authorization.visibility import VisibleObjects
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 
 MAX_COUNTED = 99
@@ -95,6 +97,19 @@ class Viewer(VisibleObjects):
     def waiting_count(self) -> int:
         """Requests and pending changes that wait for the viewer, at most 99."""
         return min(MAX_COUNTED, len(self.decidable_requests.rows) + len(self.pending_changes(limit=MAX_COUNTED).rows))
+
+    @cached_property
+    def review_count(self) -> int:
+        """Open reviews of access that the viewer has to do, at most 99.
+
+        That of the system, and those of the projects in which they have a role: the reviews of all other projects are
+        for the admins of these, also where the viewer may read all access.
+        """
+        if not self.is_manager:
+            return 0
+        scopes = {held.scope for held in self.tx.rights(self.identity).held_roles if held.is_effective(self.tx.now)}
+        open_scopes = lifecycle.list_open_scopes(self.tx, {SYSTEM, *scopes}, MAX_COUNTED)
+        return sum(self.may("access", scope) for scope in open_scopes)
 
 
 def not_in_panel() -> NotFound:

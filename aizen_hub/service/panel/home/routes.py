@@ -50,6 +50,7 @@ async def show_home(ctx: RequestContext) -> RawResponse:
             "shown": _SHOWN,
             "reviews": reviews[:_SHOWN],
             "review_count": len(reviews),
+            "reviews_to_do": viewer.review_count,
             "more_reviews": len(reviews) == _MAX_REVIEWS,
             "unused": service.state.unused_access if viewer.sees_all else None,
             "registrations": registrations[:_SHOWN_REGISTRATIONS],
