@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 
 from aizen_hub.rbac.decision import Decision, Reason
@@ -95,6 +96,11 @@ def describe_path(via: tuple[Identity, ...]) -> str:
 def describe_restorers(roles: Iterable[str]) -> str:
     """Return who can restore an archived project, by the names of their roles."""
     return " or ".join(roles) or "an administrator"
+
+
+def describe_no_end(confirmed_until: datetime | None) -> str:
+    """Return how long a role without a set end lasts: while its directory membership is confirmed, or with no end."""
+    return "no end" if confirmed_until is None else "as long as the directory confirms it"
 
 
 def describe_limit(value: float, kind: str) -> str:

@@ -35,6 +35,11 @@ class HeldRole:
         The groups it comes through, outermost last; empty for a direct assignment.
     interval : Interval
         When it is in force: the intersection of the assignment's interval and those of the memberships.
+    given_until : datetime or None
+        The end that was set for the assignment.
+    confirmed_until : datetime or None
+        Until when the directory's last confirmation of a membership holds (R63). Each further one moves it, so that it
+        is no end to tell readers; None without a membership of a directory.
     creator : bool
         The automatic role of a project's creator.
     group_locks : tuple of Lock
@@ -50,6 +55,8 @@ class HeldRole:
     scope: str
     via: tuple[Identity, ...]
     interval: Interval
+    given_until: datetime | None
+    confirmed_until: datetime | None
     creator: bool
     group_locks: tuple[Lock, ...]
     permanent: bool
@@ -245,6 +252,8 @@ def _held_role(
         scope=assignment.scope,
         via=path.groups,
         interval=interval,
+        given_until=assignment.interval.ends,
+        confirmed_until=path.interval.ends,
         creator=assignment.creator,
         group_locks=group_locks,
         permanent=interval == Interval() and not group_locks,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from aizen_hub.accounts import command_handlers
+from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.users import registration
@@ -26,7 +28,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.settings import ProviderSettings, Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.sql_store import Store
-from aizen_hub.store.tables import audit, metadata
+from aizen_hub.store.tables import audit, memberships, metadata
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 OPERATOR = Actor(Identity.service_account("aizen-hub"), Channel.OPERATOR)
@@ -134,6 +136,15 @@ class AccountsHarness:
     def grant(self, role: str, scope: str, to: str | Identity, **options: Any) -> None:
         identity = Identity.user(to) if isinstance(to, str) else to
         self.execute(OPERATOR, assignments.write_assignment, role, scope, identity, **options)
+
+    def add_directory_member(self, group: str, member: Identity) -> datetime:
+        """Add a member that a directory has just reported, in a new group; return until when that holds."""
+        self.execute(OPERATOR, management.create_group, group)
+        self.execute(OPERATOR, membership.add_member, group, member)
+        now = self.now()
+        reported = update(memberships).where(memberships.c.member == str(member))
+        self.execute(OPERATOR, lambda tx: tx.conn.execute(reported.values(provider="ldap", seen_at=now)))
+        return now + timedelta(seconds=self.settings.group_max_age_seconds)
 
     def create_project(self, name: str, owner: str) -> None:
         self.execute(OPERATOR, lifecycle.create_project, name, owner=Identity.user(owner))

@@ -77,10 +77,10 @@ def find_what_returns(tx: ActorTransaction, target: LockTarget, name: str) -> Re
         rights = tx.rights(Identity.parse(name))
         held_roles = [held for held in rights.held_roles if held.interval.ends is None or held.interval.ends > tx.now]
         rows = [
-            (held.role, held.scope, ", ".join(map(str, held.via)), held.interval.ends)
+            (held.role, held.scope, ", ".join(map(str, held.via)), held.given_until, held.confirmed_until)
             for held in sorted(held_roles, key=lambda held: (held.scope != SYSTEM, held.scope, held.role))
         ]
     elif target in (LockTarget.PROJECT, LockTarget.ARCHIVE):
         query = select(_a).where(_a.c.scope == name).order_by(_a.c.identity, _a.c.role).limit(MAX_LISTED + 1)
-        rows = [(row.role, row.scope, row.identity, row.ends) for row in tx.conn.execute(query)]
-    return truncated_table(("role", "scope", "through", "until"), rows, MAX_LISTED)
+        rows = [(row.role, row.scope, row.identity, row.ends, None) for row in tx.conn.execute(query)]
+    return truncated_table(("role", "scope", "through", "until", "confirmed until"), rows, MAX_LISTED)

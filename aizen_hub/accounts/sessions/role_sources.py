@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aizen_hub.authorization.queries.effective_access import AccessState, HeldAccess, list_access
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.rbac.messages import describe_no_end
 from aizen_hub.rbac.role import SYSTEM
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def describe_roles(tx: ReadTransaction, identity: Identity, project: str | None)
 
 def _describe(held: HeldAccess, project: str | None) -> str:
     where = " in the whole system" if held.scope == SYSTEM and project is not None else ""
-    end = "no end" if held.ends is None else f"until {held.ends:%Y-%m-%d %H:%M} UTC"
+    end = describe_no_end(held.confirmed_until) if held.ends is None else f"until {held.ends:%Y-%m-%d %H:%M} UTC"
     return f"{held.role}{where} from {describe_source(held)}, {end}"
 
 

@@ -41,6 +41,8 @@ class HeldAccess:
         The groups it comes through, outermost last; empty for a role of its own.
     ends : datetime or None
         When the assignment ends. A membership of a directory group is renewed, so its age is no end.
+    confirmed_until : datetime or None
+        As `HeldRole.confirmed_until`.
     creator : bool
         Given to the creator of the project.
     mapped : bool
@@ -59,6 +61,7 @@ class HeldAccess:
     reason: str
     starts: datetime | None
     ends: datetime | None
+    confirmed_until: datetime | None
     creator: bool
     mapped: bool
     last_used: datetime | None
@@ -161,6 +164,7 @@ def _describe(tx: ReadTransaction, rights: Rights, held_roles: Sequence[HeldRole
                 row.reason,
                 row.starts,
                 row.ends,
+                held.confirmed_until,
                 row.creator,
                 row.mapped,
                 row.last_used,

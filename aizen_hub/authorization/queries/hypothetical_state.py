@@ -43,7 +43,11 @@ def hypothetical_rights(tx: ReadTransaction, identity: Identity, hypothesis: Hyp
     """Return the rights that an identity would have; raises BadInput for a role that does not exist."""
     present = tx.rights(identity)
     groups = tuple(Identity.group(name) for name in hypothesis.groups)
-    present_paths = {held.via: MembershipPath(held.via) for held in present.held_roles if held.via}
+    present_paths = {
+        held.via: MembershipPath(held.via, Interval(ends=held.confirmed_until))
+        for held in present.held_roles
+        if held.via
+    }
     added_paths: dict[tuple[Identity, ...], MembershipPath] = {}
     for group in groups:
         added_paths[(group,)] = MembershipPath((group,))
@@ -55,7 +59,7 @@ def hypothetical_rights(tx: ReadTransaction, identity: Identity, hypothesis: Hyp
             role.role,
             role.scope,
             role.via[-1] if role.via else identity,
-            role.interval,
+            Interval(role.interval.starts, role.given_until),
             role.creator,
         )
         for role in present.held_roles

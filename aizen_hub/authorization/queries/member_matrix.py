@@ -33,10 +33,13 @@ class Answer:
     ----------
     ends : datetime or None
         When the last assignment that allows it ends, for ``UNTIL``.
+    confirmed_until : datetime or None
+        For ``YES`` only as long as a directory confirms a membership: until when its last confirmation holds.
     """
 
     kind: AnswerKind
     ends: datetime | None = None
+    confirmed_until: datetime | None = None
 
     @property
     def is_yes(self) -> bool:
@@ -76,7 +79,10 @@ def member_matrix(
         key = (
             is_stopped,
             is_archived,
-            frozenset((role.role, role.scope, role.interval, role.group_locks) for role in held),
+            frozenset(
+                (role.role, role.scope, role.interval, role.given_until, role.confirmed_until, role.group_locks)
+                for role in held
+            ),
         )
         answers = known.get(key)
         if answers is None:
@@ -108,6 +114,8 @@ def _answer(rights: Rights, project: str, permission: Permission | None, *, is_s
 
 
 def _until(effective: Sequence[HeldRole]) -> Answer:
-    ends = [role.interval.ends for role in effective]
-    last = max((end for end in ends if end is not None), default=None)
-    return _YES if None in ends or last is None else Answer(AnswerKind.UNTIL, last)
+    endless = [role.confirmed_until for role in effective if role.given_until is None]
+    if not endless:
+        return Answer(AnswerKind.UNTIL, max(role.given_until for role in effective if role.given_until is not None))
+    confirmed = [time for time in endless if time is not None]
+    return _YES if len(confirmed) < len(endless) else Answer(AnswerKind.YES, confirmed_until=max(confirmed))

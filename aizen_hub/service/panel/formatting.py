@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup, escape
 
 from aizen_hub.rbac.identity import IdentityKind
-from aizen_hub.rbac.messages import describe_limit
+from aizen_hub.rbac.messages import describe_limit, describe_no_end
 
 MAX_SHOWN_NAME = 40
 """Characters of a name in a list; the page of the object shows it whole."""
@@ -153,6 +153,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": format_ago,
     "last_moment": last_moment,
     "limit": describe_limit,
+    "no_end": describe_no_end,
     "identity": format_identity,
     "identity_name": name_of,
     "identity_path": identity_path,

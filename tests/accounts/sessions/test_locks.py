@@ -170,12 +170,20 @@ def test_what_a_lock_ends_is_shown_before(sandbox: AccountsHarness) -> None:
 def test_what_returns_is_shown_before(sandbox: AccountsHarness) -> None:
     sandbox.execute("admin", locks.lock_target, *RITA, reason="x")
     (row,) = sandbox.execute("admin", lock_previews.find_what_returns, *RITA).rows
-    assert row == ("PROJECT_READER", "p1", "", None)
+    assert row == ("PROJECT_READER", "p1", "", None, None)
     sandbox.execute("admin", locks.lock_target, LockTarget.PROJECT, "p1", reason="x")
     rows = sandbox.execute("admin", lock_previews.find_what_returns, LockTarget.PROJECT, "p1").rows
-    assert ("PROJECT_READER", "p1", "user:rita", None) in rows
+    assert ("PROJECT_READER", "p1", "user:rita", None, None) in rows
     with pytest.raises(Denied):
         sandbox.execute("paul", lock_previews.find_what_returns, LockTarget.PROJECT, "p1")
+
+
+def test_what_returns_through_a_directory_has_no_end(sandbox: AccountsHarness) -> None:
+    confirmed_until = sandbox.add_directory_member("crew", Identity.user("rita"))
+    sandbox.grant("PROJECT_EXECUTOR", "p1", Identity.group("crew"))
+    sandbox.execute("admin", locks.lock_target, *RITA, reason="x")
+    rows = sandbox.execute("admin", lock_previews.find_what_returns, *RITA).rows
+    assert ("PROJECT_EXECUTOR", "p1", "group:crew", None, confirmed_until) in rows
 
 
 ARCHIVE = (LockTarget.ARCHIVE, "p1")

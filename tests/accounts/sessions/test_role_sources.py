@@ -24,3 +24,11 @@ def test_each_source(harness: AccountsHarness) -> None:
     assert "PROJECT_EXECUTOR from a directory rule, no end" in sentences
     assert any("from the creation of the project, no end" in sentence for sentence in creator)
     assert not any("p2" in sentence for sentence in others)
+
+
+def test_a_role_through_a_directory_lasts_as_long_as_it_is_confirmed(sandbox: AccountsHarness) -> None:
+    sandbox.add_directory_member("crew", Identity.user("tim"))
+    sandbox.grant("PROJECT_READER", "p1", Identity.group("crew"))
+    with sandbox.read() as tx:
+        (sentence,) = describe_roles(tx, Identity.user("tim"), "p1")
+    assert sentence == "PROJECT_READER from group crew, as long as the directory confirms it"

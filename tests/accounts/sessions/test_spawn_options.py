@@ -54,6 +54,13 @@ def test_a_role_ends_when_the_last_of_its_assignments_does(harness: AccountsHarn
     assert ends["PROJECT_EXECUTOR"] == later.ends, "the group's"
 
 
+def test_a_confirmation_by_a_directory_is_no_end(sandbox: AccountsHarness) -> None:
+    sandbox.add_directory_member("crew", Identity.user("tim"))
+    sandbox.grant("PROJECT_READER", "p1", Identity.group("crew"))
+    (project,) = options_of(sandbox, "tim").projects
+    assert [(role.name, role.ends) for role in project.roles] == [("PROJECT_READER", None)]
+
+
 def test_listed_projects_without_a_role_can_be_asked_for(harness: AccountsHarness) -> None:
     harness.create_project("p2", "carl")
 

@@ -9,6 +9,7 @@ import pytest
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization.queries.effective_access import AccessState, list_access, list_given_access
+from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState, hypothetical_rights
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
@@ -75,3 +76,19 @@ def test_what_a_group_gives_is_its_own(access: AccountsHarness) -> None:
             ("PROJECT_EXECUTOR", "p2")
         ]
         assert list_given_access(tx, TEAM, projects=frozenset({"p1"})) == ()
+
+
+def test_a_set_end_is_told_from_the_next_confirmation_by_a_directory(sandbox: AccountsHarness) -> None:
+    confirmed_until = sandbox.add_directory_member("crew", RITA)
+    ends = sandbox.now() + timedelta(days=300)
+    sandbox.grant("PROJECT_EXECUTOR", "p1", Identity.group("crew"))
+    sandbox.grant("PROJECT_ADMIN", "p1", Identity.group("crew"), interval=Interval(None, ends))
+    with sandbox.read() as tx:
+        held = {role.role: (role.ends, role.confirmed_until) for role in list_access(tx, RITA).scopes[0].roles}
+        supposed = hypothetical_rights(tx, RITA, HypotheticalState())
+    assert held == {
+        "PROJECT_READER": (None, None),
+        "PROJECT_EXECUTOR": (None, confirmed_until),
+        "PROJECT_ADMIN": (ends, confirmed_until),
+    }
+    assert held == {role.role: (role.given_until, role.confirmed_until) for role in supposed.held_roles}

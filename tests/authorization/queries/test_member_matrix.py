@@ -60,6 +60,18 @@ def test_ends_and_stops_are_told_apart(sandbox: AccountsHarness) -> None:
     assert cell(sandbox, "tim", "delete training").kind is AnswerKind.NO
 
 
+def test_a_confirmation_by_a_directory_is_no_end(sandbox: AccountsHarness) -> None:
+    tim, crew = Identity.user("tim"), Identity.group("crew")
+    confirmed_until = sandbox.add_directory_member("crew", tim)
+    ends = sandbox.now() + timedelta(days=300)
+    sandbox.grant("PROJECT_EXECUTOR", "p1", crew, interval=Interval(ends=ends))
+    assert cell(sandbox, "tim", "list trainings") == Answer(AnswerKind.UNTIL, ends)
+    sandbox.grant("PROJECT_READER", "p1", crew)
+    assert cell(sandbox, "tim", "list trainings") == Answer(AnswerKind.YES, confirmed_until=confirmed_until)
+    sandbox.grant("PROJECT_READER", "p1", tim)
+    assert cell(sandbox, "tim", "list trainings") == Answer(AnswerKind.YES)
+
+
 def test_the_roles_of_a_row(sandbox: AccountsHarness) -> None:
     with sandbox.read() as tx:
         rows = member_matrix(tx, "p1", [Identity.user("paul"), Identity.user("carl"), Identity.user("zoe")], [])

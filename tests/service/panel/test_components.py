@@ -45,6 +45,11 @@ def render(source: str, **variables: Any) -> str:
         ('{{ ui.project("system") }}', ["the whole system"]),
         ('{{ ui.badge("Full", "no") }}', ["az-badge no", "#i-stop"]),
         ("{{ ui.until(None, now) }}", ["No end"]),
+        (
+            "{{ ui.until(None, now, now) }}",
+            [">As long as the directory confirms it<", 'az-sub">confirmed until <time'],
+        ),
+        ("{{ ui.until(now, now, now) }}", [">ended <time"]),
         ('{{ ui.filters and ui.crumbs([("Projects", url("projects")), ("churn", None)]) }}', ["Breadcrumb", "churn"]),
         (
             '{{ ui.tabs([("M", "x", True, 1400), ("N", "y", False, None)]) }}',
