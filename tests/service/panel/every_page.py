@@ -13,7 +13,7 @@ from aizen_hub.accounts.groups import management, mapping_rules, membership
 from aizen_hub.accounts.logins import linked_logins
 from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.reviews import lifecycle as reviews
-from aizen_hub.accounts.roles import access_requests, assignments, custom_roles
+from aizen_hub.accounts.roles import access_requests, assignments, custom_roles, permissions
 from aizen_hub.accounts.service_accounts import accounts
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import profiles, registration
@@ -124,6 +124,10 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/projects/{project}/members/{assignment}": (("projects/p1/members/{assignment}", "ada"),),
     "/projects/{project}/requests": (("projects/p1/requests", "ada"),),
     "/projects/{project}/settings": (("projects/p1/settings", "boss"),),
+    "/projects/{project}/settings/limit": (
+        ("projects/p1/settings/limit?holder=group:team,rob&kind=jobs&value=3", "boss"),
+        ("projects/p1/settings/limit?holder=rob&kind=memory&value=", "boss"),
+    ),
     "/projects/{project}/matrix": (("projects/p1/matrix", "ada"), ("projects/p1/matrix?q=dataset", "ada")),
     "/projects/{project}/matrix/{task}": (("projects/p1/matrix/access", "ada"),),
     "/projects/{project}/matrix/-/people": (("projects/p1/matrix/-/people", "ada"),),
@@ -133,6 +137,10 @@ PAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "/roles/{role}": (("roles/PROJECT_EXECUTOR", "boss"), (f"roles/{LONG_ROLE}", "boss")),
     "/roles/{role}/edit": ((f"roles/{LONG_ROLE}/edit", "boss"),),
     "/permissions": (("permissions", "boss"),),
+    "/permissions/delete": (
+        ("permissions/delete?name=Lists", "boss"),
+        ("permissions/delete?name=5+Job+Limit", "boss"),
+    ),
     "/give": (("give", "rob"), (f"give?role=PROJECT_EXECUTOR&to=rob,{LONG_NAME},group:team&project=p1", "ada")),
 }
 """Addresses below the prefix and who opens them, by the path of the route; with more than one where pages differ."""
@@ -175,6 +183,8 @@ def seed(tx: WriteTransaction) -> None:
     accounts.create_service_account(tx, "nightly", description=HOSTILE)
     lifecycle.create_project(tx, "churn", owner=long_user, description=HOSTILE)
     custom_roles.create_role(tx, LONG_ROLE, permissions=["list:users"], description=HOSTILE)
+    permissions.create_permission(tx, "Lists", permission="list:users", description=HOSTILE)
+    permissions.create_permission(tx, "5 Job Limit", limit="jobs", value=5)
     soon = Interval(ends=tx.now + timedelta(days=5))
     for role, scope, holder in (
         (LONG_ROLE, "p1", long_user),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aizen_hub.service.panel.projects import (
     creation,
     history,
+    limit_changes,
     listing,
     matrix,
     member_changes,
@@ -26,4 +27,5 @@ ROUTES = (
     *history.ROUTES,
     *requests.ROUTES,
     *settings.ROUTES,
+    *limit_changes.ROUTES,
 )

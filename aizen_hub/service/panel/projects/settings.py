@@ -10,7 +10,6 @@ from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.projects import lifecycle, members, profile
 from aizen_hub.accounts.projects.deletion_outlook import deletion_outlook
-from aizen_hub.accounts.roles import limits
 from aizen_hub.accounts.roles.bulk_grants import all_assignments, former_of
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
@@ -19,14 +18,11 @@ from aizen_hub.commands.result import Result, to_json_value
 from aizen_hub.jobs.limit_use import read_set_limits
 from aizen_hub.problems import BadInput, Conflict, Escalation, Problem
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.messages import describe_restorers
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
 from aizen_hub.service.panel.assignment_undo import offer_restoration
-from aizen_hub.service.panel.fields.limit_values import parse_limit
-from aizen_hub.service.panel.fields.typed_identities import read_identities
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
@@ -54,12 +50,6 @@ class ProjectFileForm(Form):
 class ProjectProfileForm(Form):
     description: Typed = ""
     listed: Typed = ""
-
-
-class ProjectLimitForm(Form):
-    holder: Typed = ""
-    kind: Typed = ""
-    value: Typed = ""
 
 
 class ProjectStopForm(Form):
@@ -126,41 +116,16 @@ async def save_about(ctx: RequestContext) -> RawResponse:
         await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects", name, "settings"), Toast(f"The settings of {name} were saved."))
 
-    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+    return await show_errors(change(), show_again(ctx), ctx.service.catalog.command_with_handler)
 
 
-def _again(ctx: RequestContext, **typed: Any) -> Any:
-    async def show_again(errors: FormErrors) -> RawResponse:
+def show_again(ctx: RequestContext, **typed: Any) -> Any:
+    """Return what shows the page once more, with errors and with what was typed."""
+
+    async def again(errors: FormErrors) -> RawResponse:
         return await _render(ctx, errors, 422, **typed)
 
-    return show_again
-
-
-async def set_limit(ctx: RequestContext) -> RawResponse:
-    name, body = ctx.path_params["project"], ctx.body
-
-    async def change() -> RawResponse:
-        value = parse_limit(body.value, body.kind, field="value")
-
-        def operation(tx: WriteTransaction) -> str:
-            Viewer(tx).require_project(name)
-            # Before the names are read: which exist is told to those who may set limits.
-            checks.require(tx, checks.endpoint_permission(tx, "limits"), name)
-            holders = [Identity.parse(body.holder)] if _is_identity(body.holder) else []
-            for holder in holders or read_identities(tx, body.holder, field="holder"):
-                limits.set_limit(tx, holder, name, body.kind, value)
-            return "The limit was removed." if value is None else "The limit was set; it holds for what starts next."
-
-        text = await authorized_value(ctx, operation)
-        return see_other(ctx, page_path("projects", name, "settings"), Toast(text))
-
-    again = _again(ctx, typed_limit=body)
-    return await show_errors(change(), again, ctx.service.catalog.command_with_handler)
-
-
-def _is_identity(text: str) -> bool:
-    kind, colon, _ = text.partition(":")
-    return bool(colon) and kind == "user"
+    return again
 
 
 async def preview_file(ctx: RequestContext) -> RawResponse:
@@ -231,7 +196,7 @@ async def archive_project(ctx: RequestContext) -> RawResponse:
         undo_id = await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects", name, "settings"), Toast(f"{name} is archived.", undo_id))
 
-    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+    return await show_errors(change(), show_again(ctx), ctx.service.catalog.command_with_handler)
 
 
 async def restore_project(ctx: RequestContext) -> RawResponse:
@@ -260,7 +225,7 @@ async def restore_project(ctx: RequestContext) -> RawResponse:
         text, undo_id = await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects", name, "settings"), Toast(text, undo_id))
 
-    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+    return await show_errors(change(), show_again(ctx), ctx.service.catalog.command_with_handler)
 
 
 async def delete_project(ctx: RequestContext) -> RawResponse:
@@ -278,14 +243,13 @@ async def delete_project(ctx: RequestContext) -> RawResponse:
         await authorized_value(ctx, operation)
         return see_other(ctx, page_path("projects"), Toast(f"{name} was deleted."))
 
-    return await show_errors(change(), _again(ctx), ctx.service.catalog.command_with_handler)
+    return await show_errors(change(), show_again(ctx), ctx.service.catalog.command_with_handler)
 
 
 _PATH = "/projects/{project}/settings"
 ROUTES = (
     page_route(_PATH, show_settings, "The settings of a project."),
     form_route(f"{_PATH}/about", save_about, "Describe and list a project, from its page.", ProjectProfileForm),
-    form_route(f"{_PATH}/limit", set_limit, "Set a limit in a project, from its page.", ProjectLimitForm),
     form_route(
         f"{_PATH}/file/preview",
         preview_file,

@@ -25,6 +25,7 @@ from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
 from aizen_hub.service.panel.roles import permission_grid
+from aizen_hub.service.panel.roles.role_holders import first_holders
 from aizen_hub.service.panel.roles.role_page import get_role
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.visibility import Viewer, not_in_panel
@@ -170,6 +171,7 @@ async def preview_role(ctx: RequestContext) -> RawResponse:
                 "form": form,
                 "limit_fields": [(f"limit_{kind}", getattr(form, f"limit_{kind}")) for kind in LimitKind],
                 "diff": _diff(tx, role, form),
+                "holders": None if role is None else first_holders(viewer, [role.name]),
                 "shown_commands": _SHOWN_COMMANDS,
             }
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.roles import permissions
+from aizen_hub.api_models.schema import Schema
+from aizen_hub.authorization import checks
+from aizen_hub.problems import Conflict
+from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
@@ -12,10 +17,13 @@ from aizen_hub.service.panel.form_errors import FieldError, FormErrors, show_err
 from aizen_hub.service.panel.formatting import page_path
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
 from aizen_hub.service.panel.rendering import see_other
+from aizen_hub.service.panel.roles.role_holders import first_holders
 from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
+
+_MAX_EFFECTS = 50
 
 
 class NewPermissionForm(Form):
@@ -24,6 +32,10 @@ class NewPermissionForm(Form):
     right: Typed = ""
     limit: Typed = ""
     value: Typed = ""
+
+
+class PermissionDeletionQuery(Schema):
+    name: Typed = ""
 
 
 class PermissionDeletionForm(Form):
@@ -79,6 +91,49 @@ async def create_permission(ctx: RequestContext) -> RawResponse:
     return await show_errors(change(), show_again, ctx.service.catalog.command_with_handler)
 
 
+async def preview_deletion(ctx: RequestContext) -> RawResponse:
+    """Show who would lose what with a permission, or which roles keep it from being deleted and who has these."""
+    service, name = ctx.service, ctx.query.name
+
+    async def preview() -> RawResponse:
+        rows: list[Any] = []
+        try:
+            tried = await service.pools.queries.run(
+                lambda: dry_run(service.store, ctx.actor, lambda tx: permissions.delete_permission(tx, name))
+            )
+            rows = list(tried.rows)
+        except Conflict as problem:
+            # The page names the roles that contain it; that others changed access meanwhile is an error.
+            if "roles" not in problem.extensions:
+                raise
+
+        def read(viewer: Viewer) -> dict[str, Any]:
+            tx = viewer.tx
+            checks.require(tx, checks.endpoint_permission(tx, "roles"))
+            named = permissions.get_named_permission(tx, name)
+            roles = sorted(role.name for role in tx.roles.values() if not role.built_in and named.is_part_of(role))
+            effects = [row for row in rows if viewer.sees(Identity.parse(row[0]))]
+            return {
+                "named": named,
+                "content": permissions.describe(named),
+                "roles": roles,
+                "holders": first_holders(viewer, roles),
+                "effects": effects[:_MAX_EFFECTS],
+                "more_effects": len(effects) > _MAX_EFFECTS,
+            }
+
+        def audit_details(_: Any) -> dict[str, Any]:
+            return {"details": {"query": "roles"}}
+
+        template = "roles/permission_deletion.html"
+        return await show_page(ctx, template, read, audit_details=audit_details, pool=service.pools.queries)
+
+    async def show_again(errors: FormErrors) -> RawResponse:
+        return await _render(ctx, errors=errors, status=422)
+
+    return await show_errors(preview(), show_again, ctx.service.catalog.command_with_handler)
+
+
 async def delete_permission(ctx: RequestContext) -> RawResponse:
     name = ctx.body.name
 
@@ -95,5 +150,6 @@ async def delete_permission(ctx: RequestContext) -> RawResponse:
 ROUTES = (
     page_route("/permissions", show_permissions, "What roles are made of."),
     form_route("/permissions", create_permission, "Make a permission, from the page.", NewPermissionForm),
+    page_route("/permissions/delete", preview_deletion, "Who loses what with a permission.", PermissionDeletionQuery),
     form_route("/permissions/delete", delete_permission, "Delete a permission, from the page.", PermissionDeletionForm),
 )

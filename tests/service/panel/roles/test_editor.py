@@ -6,6 +6,10 @@ import re
 
 import pytest
 
+from aizen_hub.accounts.roles import assignments, custom_roles
+from aizen_hub.rbac.assignment import Interval
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.factory import SERVICE_ACTOR
 from tests.fixtures.panel import PanelService
 from tests.service.panel.projects.objects import location, post, seed, status, words
 
@@ -36,6 +40,17 @@ def test_a_role_is_previewed_and_made(panel: PanelService) -> None:
     assert permissions_of(panel, "TRAINER") == {"execute:training", "read:training"}
     with panel.store.read() as tx:
         assert {str(kind): value for kind, value in tx.roles["TRAINER"].limits.items()} == {"jobs": 2}
+
+
+@pytest.mark.proves("R60")
+def test_a_change_names_who_has_the_role(panel: PanelService) -> None:
+    with panel.store.write(SERVICE_ACTOR) as tx:
+        custom_roles.create_role(tx, "COUNTER", permissions=["read:dataset"])
+        holder = Identity.user("rita")
+        assignments.write_assignment(tx, "COUNTER", "churn", holder, interval=Interval(), reason="seeded")
+    content = post(panel, "boss", "roles/COUNTER/preview", ("p", "read:dataset"), limit_jobs="2").body.decode()
+    assert "It takes effect at once for 1 assignment of COUNTER. Who has it:" in words(content)
+    assert "people/rita" in content
 
 
 def test_a_copy_is_filled_in(panel: PanelService) -> None:

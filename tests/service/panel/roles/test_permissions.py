@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from aizen_hub.accounts.roles import assignments
+from aizen_hub.accounts.users import registration
+from aizen_hub.rbac.assignment import Interval
+from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.factory import SERVICE_ACTOR
 from tests.fixtures.panel import PanelService
-from tests.service.panel.projects.objects import location, post, seed, words
+from tests.service.panel.projects.objects import location, post, seed, status, words
 
 __all__ = ["seed"]
 
@@ -18,6 +23,34 @@ def test_a_limit_is_made_and_deleted(panel: PanelService) -> None:
     assert "projects: 5" in content
     assert location(post(panel, "boss", "permissions/delete", name="5 Project Limit")) == "permissions"
     assert "Five at most" not in words(panel.get("boss", "permissions"))
+
+
+@pytest.mark.proves("R60")
+def test_a_deletion_says_who_loses_what_and_deletes_nothing(panel: PanelService) -> None:
+    post(panel, "boss", "permissions", name="Label sets", right="write:dataset")
+    post(panel, "boss", "permissions", name="7 Job Limit", limit="jobs", value="7")
+    free = words(panel.get("boss", "permissions/delete?name=7+job+limit"))
+    assert "No one loses a right, and no one's limit changes" in free
+    assert "Delete 7 Job Limit" in free
+    assert "Who has it by this role now: no one" in words(panel.get("boss", "permissions/delete?name=Label+sets"))
+    names = [f"n{number}" for number in range(9)]
+    with panel.store.write(SERVICE_ACTOR) as tx:
+        for name in names:
+            registration.create_user(tx, name, provider="lab")
+            holder = Identity.user(name)
+            assignments.write_assignment(tx, "LABELLER", "churn", holder, interval=Interval(), reason="seeded")
+    held = panel.get("boss", "permissions/delete?name=Label+sets")
+    assert "It cannot be deleted until it is taken out of the custom roles that contain it: LABELLER" in words(held)
+    assert [name for name in names if f"people/{name}" in held] == names[:8]
+    assert "and 1 more" in words(held)
+    assert "<button" not in held.partition('id="effect"')[2].partition("</section>")[0]
+    assert "Label sets" in panel.get("boss", "permissions")
+
+
+@pytest.mark.proves("R60", "R72")
+@pytest.mark.parametrize("name", ["Label+sets", "nothing"])
+def test_others_do_not_learn_who_has_what(panel: PanelService, name: str) -> None:
+    assert status(panel, "paul", f"permissions/delete?name={name}") == 403
 
 
 @pytest.mark.parametrize(
