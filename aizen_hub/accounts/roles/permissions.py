@@ -22,7 +22,7 @@ from aizen_hub.store.audit_log import change_records
 from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
-    from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
+    from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 _p = tables.permissions
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?")
@@ -78,12 +78,8 @@ def create_permission(
 
 
 def delete_permission(tx: WriteTransaction, name: str) -> Result:
-    """Delete a custom permission that no custom role contains."""
-    checks.require(tx, checks.endpoint_permission(tx, "roles"))
-    named = get_named_permission(tx, name)
-    if named.built_in:
-        raise Denied(f"`{named.name}` is built in and cannot be deleted")
-    holders = sorted(role.name for role in tx.roles.values() if not role.built_in and named.is_part_of(role))
+    """Delete a custom permission that no custom role contains, so that no one loses a right or limit."""
+    named, holders = get_deletable_permission(tx, name)
     if holders:
         raise Conflict(
             f"`{named.name}` is part of {', '.join(holders[:5])}" + (" and others" if len(holders) > 5 else ""),
@@ -95,6 +91,22 @@ def delete_permission(tx: WriteTransaction, name: str) -> Result:
     tx.record_change("permission", {"permission": named.name, "did": "delete", **wrote}, [])
     tx.audit("permission.deleted", details={"permission": named.name})
     return message_result(f"deleted the permission `{named.name}`")
+
+
+def get_deletable_permission(tx: ActorTransaction, name: str) -> tuple[NamedPermission, list[str]]:
+    """Return a custom permission, and the names of the custom roles that keep it from being deleted.
+
+    Raises
+    ------
+    Denied
+        The actor may not change roles, or it is built in.
+    NotFound
+    """
+    checks.require(tx, checks.endpoint_permission(tx, "roles"))
+    named = get_named_permission(tx, name)
+    if named.built_in:
+        raise Denied(f"`{named.name}` is built in and cannot be deleted")
+    return named, sorted(role.name for role in tx.roles.values() if not role.built_in and named.is_part_of(role))
 
 
 def list_permissions(tx: ReadTransaction) -> Result:

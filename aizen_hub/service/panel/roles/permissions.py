@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.roles import permissions
 from aizen_hub.api_models.schema import Schema
-from aizen_hub.authorization import checks
-from aizen_hub.problems import Conflict
-from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.http.form import Form, Typed
 from aizen_hub.service.http.route import RawResponse
@@ -22,8 +18,6 @@ from aizen_hub.service.panel.toasts import Toast
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
-
-_MAX_EFFECTS = 50
 
 
 class NewPermissionForm(Form):
@@ -92,34 +86,17 @@ async def create_permission(ctx: RequestContext) -> RawResponse:
 
 
 async def preview_deletion(ctx: RequestContext) -> RawResponse:
-    """Show who would lose what with a permission, or which roles keep it from being deleted and who has these."""
+    """Say that no one loses anything with a permission, or which roles keep it from being deleted and who has these."""
     service, name = ctx.service, ctx.query.name
 
     async def preview() -> RawResponse:
-        rows: list[Any] = []
-        try:
-            tried = await service.pools.queries.run(
-                lambda: dry_run(service.store, ctx.actor, lambda tx: permissions.delete_permission(tx, name))
-            )
-            rows = list(tried.rows)
-        except Conflict as problem:
-            # The page names the roles that contain it; that others changed access meanwhile is an error.
-            if "roles" not in problem.extensions:
-                raise
-
         def read(viewer: Viewer) -> dict[str, Any]:
-            tx = viewer.tx
-            checks.require(tx, checks.endpoint_permission(tx, "roles"))
-            named = permissions.get_named_permission(tx, name)
-            roles = sorted(role.name for role in tx.roles.values() if not role.built_in and named.is_part_of(role))
-            effects = [row for row in rows if viewer.sees(Identity.parse(row[0]))]
+            named, roles = permissions.get_deletable_permission(viewer.tx, name)
             return {
                 "named": named,
                 "content": permissions.describe(named),
                 "roles": roles,
                 "holders": first_holders(viewer, roles),
-                "effects": effects[:_MAX_EFFECTS],
-                "more_effects": len(effects) > _MAX_EFFECTS,
             }
 
         def audit_details(_: Any) -> dict[str, Any]:
