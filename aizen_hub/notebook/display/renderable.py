@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from aizen_hub.notebook.display.text import FAINT, FONT, escape_unprintable, prose_html
@@ -9,17 +10,17 @@ from aizen_hub.notebook.display.text import FAINT, FONT, escape_unprintable, pro
 MIME = "application/vnd.aizen.result+json"
 
 
-class Renderable:
+class Renderable(ABC):
     """Base of all output; IPython displays the richest representation that the front end supports."""
 
-    def text(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def text(self) -> str: ...
 
-    def html(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def html(self) -> str: ...
 
-    def to_json(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]: ...
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {"text/plain": self.text(), "text/html": self.html(), MIME: self.to_json()}
