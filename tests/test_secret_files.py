@@ -127,8 +127,12 @@ def test_a_link_that_is_replaced_while_it_is_read_is_read_again(
     assert calls
 
 
-def status_of(mode: int, uid: int, gid: int) -> os.stat_result:
-    return os.stat_result((stat.S_IFREG | mode, 1, 1, 1, uid, gid, 64, 0, 0, 0))
+def pretend_status(monkeypatch: pytest.MonkeyPatch, mode: int, uid: int, gid: int) -> None:
+    """Let us be account 1000 in group 2000, and a file be of that status: only root could make each of them."""
+    status = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, uid, gid, 64, 0, 0, 0))
+    for name, value in (("geteuid", 1_000), ("getegid", 1_000), ("getgroups", [2_000])):
+        monkeypatch.setattr(os, name, lambda value=value: value)
+    monkeypatch.setattr(os, "fstat", lambda descriptor: status)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +155,7 @@ def test_a_file_of_root_may_be_readable_by_our_group(
 ) -> None:
     content = secrets.token_hex(32)
     path = write(tmp_path / "secret", content)
-    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
-    monkeypatch.setattr(os, "getegid", lambda: 1_000)
-    monkeypatch.setattr(os, "getgroups", lambda: [2_000])
-    # An account that is not root cannot make such a file; what the kernel reports of it is given.
-    monkeypatch.setattr(os, "fstat", lambda descriptor: status_of(mode, uid, gid))
+    pretend_status(monkeypatch, mode, uid, gid)
     if accepted:
         assert read_secret(path) == content
     else:
@@ -181,10 +181,7 @@ def test_the_token_of_a_service_account_may_be_ours_and_readable_by_our_group(
 ) -> None:
     """So the kubelet writes it where the pod has `runAsUser` and `fsGroup`."""
     path = write(tmp_path / "token", "token")
-    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
-    monkeypatch.setattr(os, "getegid", lambda: 1_000)
-    monkeypatch.setattr(os, "getgroups", lambda: [2_000])
-    monkeypatch.setattr(os, "fstat", lambda descriptor: status_of(mode, uid, gid))
+    pretend_status(monkeypatch, mode, uid, gid)
     if accepted:
         assert read_secret_file(path, 100, group_reads_ours=True).strip() == b"token"
     else:
