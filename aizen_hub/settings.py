@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from aizen_hub.hub_settings import FurtherHubSettings, HubSettings, check_further_hubs
 from aizen_hub.pod_identity_settings import PodIdentitySettings
 from aizen_hub.presets import PresetName, fill_settings
 from aizen_hub.secret_files import read_password
@@ -53,21 +54,6 @@ class ServiceSettings(Section):
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     tracing: TracingSettings | None = None
-
-
-class HubSettings(Section):
-    """How a service that the hub does not start reaches the hub; one that the hub starts gets this from the hub.
-
-    ``url`` is the address of the hub in browsers, ``api_url`` that of its API for the service. ``subdomains`` says that
-    ``url`` is also the hub's ``subdomain_host``.
-    """
-
-    url: Annotated[Address, Field(pattern=r"^https?://[^/\s]+/?$")]
-    api_url: Annotated[Address, Field(pattern=r"^https?://[^/\s]+/.*$")]
-    api_token_file: Path | None = None
-    client_id: str = "service-aizen"
-    base_url: Annotated[str, Field(pattern=r"^/(.*/)?$")] = "/"
-    subdomains: bool = True
 
 
 class MetricsSettings(Section):
@@ -189,6 +175,7 @@ class Settings(Section):
     providers: tuple[ProviderSettings, ...] = (ProviderSettings(name="local", kind="local", label="Local account"),)
     service: ServiceSettings = ServiceSettings()
     hub: HubSettings | None = None
+    further_hubs: tuple[FurtherHubSettings, ...] = ()
     metrics: MetricsSettings = MetricsSettings()
     core: CoreSettings | None = None
     role_token: TokenSettings = TokenSettings()
@@ -230,6 +217,7 @@ class Settings(Section):
                 raise ValueError(
                     f"`{key}` names the provider `{name}`, which is not in `providers`: {', '.join(names)}"
                 )
+        check_further_hubs(self.further_hubs, names)
         return self
 
     @model_validator(mode="after")

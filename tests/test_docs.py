@@ -241,7 +241,12 @@ def test_the_example_shows_every_key_and_its_default(path: str, field: FieldInfo
     values = values_at(complete_example(), path)
     assert values, f"explain `{path}` in cli/example.yaml; it may be commented out"
     default = field.get_default(call_default_factory=True)
-    sections = isinstance(default, BaseModel) or path in ("providers", "providers.config", "providers.label")
+    sections = isinstance(default, BaseModel) or path in (
+        "providers",
+        "providers.config",
+        "providers.label",
+        "further_hubs",
+    )
     if not (field.is_required() or default is None or sections):
         json_default = json.loads(json.dumps(default, default=str))
         assert all(value == json_default for value in values), path

@@ -17,8 +17,16 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "hub": {"url": "https://hub.example.org", "api_url": "http://hub.example.org:8081/hub/api"},
     "pod_identity": {"namespaces": ["users"]},
     "mail": {"host": "mail.example.org", "sender": "hub@example.org"},
+    "further_hubs": {
+        "id": "gpu",
+        "secret_file": "hub-secret-gpu",
+        "api_url": "http://gpu.example.org:8081/hub/api",
+        "providers": ["local"],
+    },
 }
 """Required keys of sections, in addition to the key that a test sets."""
+LISTS = {"further_hubs"}
+"""Sections that are lists."""
 
 
 def plain_types(annotation: Any) -> Iterator[Any]:
@@ -53,6 +61,8 @@ def document(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
     *sections, last = keys
     for section in reversed(sections):
         value, last = {**REQUIRED.get(section, {}), last: value}, section
+        if section in LISTS:
+            value = [value]
     return {last: value}
 
 
@@ -75,6 +85,8 @@ def test_relative_paths_are_resolved_against_the_folder_of_the_file(
         value: Any = load(tmp_path, document(keys, [given] if several else given) | database)
         for key in keys:
             value = getattr(value, key)
+            if key in LISTS:
+                (value,) = value
         assert value == ((expected,) if several else expected)
 
 
@@ -241,3 +253,33 @@ def test_the_password_of_the_checkpoint_database_stands_in_a_file(tmp_path: Path
     settings = load(tmp_path, {"checkpoint_database": url, "checkpoint_database_password_file": "password"})
     assert settings.checkpoint_database_url == "postgresql://aizen_checkpoints:p%40ss@db.example.org/c"
     assert load(tmp_path, {}).checkpoint_database_url is None
+
+
+def further_hub(**values: Any) -> dict[str, Any]:
+    return REQUIRED["further_hubs"] | values
+
+
+@pytest.mark.proves("R1")
+@pytest.mark.parametrize(
+    ("hubs", "message"),
+    [
+        ([further_hub(id="main")], "`main` is the hub of `hub` and `hub_secret_file`"),
+        ([further_hub(), further_hub(secret_file="other")], "two of `further_hubs` are called `gpu`"),
+        ([further_hub(id="GPU")], "`further_hubs.0.id`"),
+        ([further_hub(id="gpu/../main")], "`further_hubs.0.id`"),
+        ([further_hub(providers=[])], "`further_hubs.0.providers`"),
+        ([further_hub(providers=["ldap"])], "the provider `ldap`, which is not in `providers`: local"),
+        ([further_hub(api_url="file:///hub/api")], "`further_hubs.0.api_url`"),
+        ([further_hub(api_url="http://me:secret@gpu.example.org/hub/api")], "`further_hubs.0.api_url`"),
+        ([further_hub(name="gpu")], "`further_hubs.0.name` is not a known key"),
+        *(
+            ([{name: value for name, value in further_hub().items() if name != key}], f"`further_hubs.0.{key}`")
+            for key in further_hub()
+        ),
+    ],
+)
+def test_a_further_hub_that_is_not_clear_is_refused(tmp_path: Path, hubs: list[Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, {"further_hubs": hubs})
+    assert message in str(caught.value)
+    assert "me:secret" not in str(caught.value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from aizen_hub.hub_settings import HubSettings
 from aizen_hub.secret_files import read_secret
-from aizen_hub.settings import HubSettings, Settings
+from aizen_hub.settings import Settings
 
 _SERVICE = "aizen"
 

@@ -15,7 +15,8 @@ from traitlets.config import Config
 from aizen_hub.cli.doctor.certificates import check_hub_certificate, check_settings_certificates
 from aizen_hub.diagnosis.check_result import CheckResult
 from aizen_hub.diagnosis.installation import Installation
-from aizen_hub.settings import HubSettings, ServiceSettings, Settings
+from aizen_hub.hub_settings import HubSettings
+from aizen_hub.settings import ServiceSettings, Settings
 from tests.cli.doctor.test_checks import make_certificate
 
 

@@ -20,8 +20,9 @@ import pytest
 from aizen_hub.cli.doctor.hub_server import API_URL_VARIABLE, check_hub_server
 from aizen_hub.diagnosis.check_result import CheckResult
 from aizen_hub.diagnosis.installation import Installation
+from aizen_hub.hub_settings import HubSettings
 from aizen_hub.secret_files import read_or_create_secret
-from aizen_hub.settings import HubSettings, Settings
+from aizen_hub.settings import Settings
 
 SERVICE = {"kind": "service", "name": "aizen", "admin": False, "scopes": []}
 
