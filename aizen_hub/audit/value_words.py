@@ -93,6 +93,7 @@ VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
         "locked": "it was stopped",
         "restarted": "the server was started again",
         "server-gone": "the server had stopped",
+        "hub-removed": "its hub does not use this service any more",
         "project-deleted": "the project was deleted",
         "project-locked": "the project was stopped",
     },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.rbac.identity import Identity
 
 
@@ -42,6 +43,8 @@ class Actor:
         Network address.
     recent_login_until : datetime or None
         Until when the last interactive login counts as recent, which sensitive operations need (R77).
+    hub : str
+        Id of the hub that sent the request, by its secret: the one whose sessions it can open, end and report.
     """
 
     identity: Identity
@@ -52,3 +55,4 @@ class Actor:
     token_id: str | None = None
     source: str | None = None
     recent_login_until: datetime | None = None
+    hub: str = MAIN_HUB

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, insert, update
 
 from aizen_hub.catalogs.catalog import Catalog
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.decision import Decision
 from aizen_hub.rbac.identity import Identity
@@ -271,6 +272,8 @@ def make_audit_record(
             "via": tuple(map(str, decision.via)),
         }
     details = dict(fields.pop("details", None) or {})
+    if actor is not None and actor.hub != MAIN_HUB:
+        details["hub"] = actor.hub
     for name, value in fields.items():
         if name in _RECORD_FIELDS and (value is None or isinstance(value, str | bool | tuple)):
             columns[name] = str(value) if isinstance(value, str) else value

@@ -47,7 +47,7 @@ def prepare(store: Store) -> list[DecisionRequest]:
             )  # fmt: skip
             tx.conn.execute(
                 insert(tables.sessions).values(
-                    id=f"{number:032x}", user=name, server="", project="bench", credential=f"{number:064x}",
+                    id=f"{number:032x}", user=name, hub="main", server="", project="bench", credential=f"{number:064x}",
                     started=tx.now, last_seen=tx.now,
                 )
             )  # fmt: skip

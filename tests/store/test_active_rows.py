@@ -19,6 +19,7 @@ def _session_row(number: int, now: Any, ended: bool) -> dict[str, Any]:
     return {
         "id": f"{number:032}",
         "user": f"user{number % 50}",
+        "hub": "main",
         "server": str(number),
         "project": "p1",
         "credential": f"{number:064}",

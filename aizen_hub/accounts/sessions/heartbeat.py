@@ -1,4 +1,4 @@
-"""Heartbeat of the hub: sessions end with their servers, and servers with their sessions."""
+"""Heartbeat of a hub: its sessions end with their servers, and its servers with their sessions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import project_closing, server_sessions
 from aizen_hub.accounts.sessions.session_deadlines import START_GRACE
 from aizen_hub.authorization import lock_state
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
 from aizen_hub.store.rights.memberships import chunked
@@ -20,6 +21,7 @@ from aizen_hub.store.rights.memberships import chunked
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
+HUB_REMOVED = "hub-removed"
 _s, _u = tables.sessions, tables.users
 
 
@@ -40,12 +42,16 @@ class HeartbeatResult:
 
 
 def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, str]]) -> HeartbeatResult:
-    """Process the hub's list of live servers: end sessions without a server, and name servers without a session.
+    """Process a hub's list of live servers: end sessions without a server, and name servers without a session.
 
-    A session that has not been seen yet may still be starting, so it is kept for `session_deadlines.START_GRACE`.
+    Only sessions of the actor's hub are read and changed. One that has not been seen yet may still be starting, so it
+    is kept for `session_deadlines.START_GRACE`.
     """
+    of_hub = _s.c.hub == tx.actor.hub
+    if tx.actor.hub == MAIN_HUB:
+        _end_sessions_of_removed_hubs(tx)
     rows = tx.conn.execute(
-        select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.last_seen).where(_s.c.ended.is_(None))
+        select(_s.c.id, _s.c.user, _s.c.server, _s.c.started, _s.c.last_seen).where(of_hub, _s.c.ended.is_(None))
     ).all()
     # Those of sessions are canonical already: thousands of names would be normalized again while all writes wait.
     canonical = {row.user for row in rows}
@@ -76,9 +82,9 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
             tx.conn.execute(select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.active.is_(True))).scalars()
         )
     for chunk in chunked(sorted(users_without_session)):
-        query = select(_s.c.user, _s.c.server).where(_s.c.user.in_(chunk)).distinct()
+        query = select(_s.c.user, _s.c.server).where(of_hub, _s.c.user.in_(chunk)).distinct()
         had_session.update((row.user, row.server) for row in tx.conn.execute(query))
-    in_grace = _servers_in_grace(tx, users_without_session)
+    in_grace = _servers_in_grace(tx, of_hub, users_without_session)
     # A user who is not registered here cannot have had a session, so their servers are not stopped.
     without_session = {
         server for server in listed_servers if server not in had_session and f"user:{server[0]}" not in locked
@@ -93,12 +99,21 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
     )
 
 
-def _servers_in_grace(tx: ReadTransaction, users: Iterable[str]) -> set[tuple[str, str]]:
+def _end_sessions_of_removed_hubs(tx: WriteTransaction) -> None:
+    # Nothing else would end them: a hub that is not in the settings any more sends no heartbeat that is accepted.
+    known = (MAIN_HUB, *(hub.id for hub in tx.settings.further_hubs))
+    removed = select(_s.c.id).where(_s.c.ended.is_(None), _s.c.hub.not_in(known))
+    for session in tx.conn.execute(removed).scalars().all():
+        server_sessions.end_session(tx, session, HUB_REMOVED)
+
+
+def _servers_in_grace(tx: ReadTransaction, of_hub: ColumnElement[bool], users: Iterable[str]) -> set[tuple[str, str]]:
     """Return the servers whose project ended a moment ago: their users can still read why, and save their work."""
     grace = timedelta(seconds=tx.settings.session.project_end_grace_seconds)
     servers: set[tuple[str, str]] = set()
     for chunk in chunked(sorted(users)):
         query = select(_s.c.user, _s.c.server).where(
+            of_hub,
             _s.c.user.in_(chunk),
             _s.c.ended > tx.now - grace,
             _s.c.end_reason.in_((project_closing.PROJECT_DELETED, project_closing.PROJECT_LOCKED)),

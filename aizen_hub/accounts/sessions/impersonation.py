@@ -14,6 +14,7 @@ from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import project_entry
 from aizen_hub.authorization import checks
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.problems import Denied, Escalation, NotFound
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM
@@ -120,7 +121,8 @@ def _open_session(tx: WriteTransaction, user: str, project: str | None, account:
     # The hashed value is discarded, so this session can never be renewed.
     credential = hash_credential(secrets.token_hex(32))
     server = f"acting/{account.name}"[:255]
-    values = {"user": user, "server": server, "project": project, "credential": credential}
+    # No hub has this server: the main one does not list it, so that its heartbeats end the session with the token.
+    values = {"user": user, "hub": MAIN_HUB, "server": server, "project": project, "credential": credential}
     tx.conn.execute(insert(tables.sessions).values(id=session, started=tx.now, last_seen=tx.now, **values))
     wrote = change_records.change_payload(change_records.row_written(tables.sessions, session, values))
     tx.record_change("session", {"session": session, "did": "act", "by": str(account), **wrote}, [f"session:{session}"])

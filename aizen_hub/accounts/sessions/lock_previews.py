@@ -9,6 +9,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.identities import require_identity
 from aizen_hub.accounts.roles import last_holder
 from aizen_hub.accounts.sessions.locks import get_lock
+from aizen_hub.accounts.sessions.server_label import server_label
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, truncated_table
 from aizen_hub.rbac.assignment import LockTarget
@@ -55,7 +56,7 @@ def find_what_ends(tx: ActorTransaction, identity: Identity) -> Result:
     jobs = tx.conn.execute(
         select(_j).where(_j.c.user.in_(users), _j.c.ended.is_(None)).order_by(_j.c.started).limit(MAX_LISTED + 1)
     )
-    rows = [("session", row.user, row.server or "default server", row.project, row.started) for row in sessions]
+    rows = [("session", row.user, server_label(row), row.project, row.started) for row in sessions]
     rows += [("command", row.user, row.key, row.project, row.started) for row in jobs]
     return truncated_table(("ends", "user", "what", "project", "since"), rows, MAX_LISTED)
 

@@ -52,7 +52,7 @@ class OpenedSession:
 def open_session(
     tx: WriteTransaction, user: str, requester: str, server: str, project: str | None, credential_hash: str
 ) -> OpenedSession:
-    """Open the session of a server that is about to start, and end earlier sessions of that server.
+    """Open the session of a server that is about to start at the actor's hub, and end earlier sessions of that server.
 
     A hub that got no answer sends the same request again: what it opened within the last minute is returned.
 
@@ -61,7 +61,8 @@ def open_session(
     user, requester : str
         The owner of the server and the user who requested its start; they must be the same.
     server : str
-        The hub's name of the server, empty for the default one. It is never used to find the project.
+        The name of the server at that hub, empty for the default one; a server of another hub may have the same. It is
+        never used to find the project.
     credential_hash : str
         SHA-256 of the server's own hub token, as hex; renewal needs that token.
 
@@ -95,7 +96,13 @@ def open_session(
     end_sessions(tx, owner, server, "restarted")
     _release_credential(tx, owner, server, credential_hash)
     session_id = secrets.token_hex(16)
-    values = {"user": owner, "server": server, "project": project, "credential": credential_hash}
+    values = {
+        "user": owner,
+        "hub": tx.actor.hub,
+        "server": server,
+        "project": project,
+        "credential": credential_hash,
+    }
     tx.conn.execute(insert(_s).values(id=session_id, started=tx.now, last_seen=tx.now, **values))
     wrote = change_records.change_payload(change_records.row_written(_s, session_id, values))
     tx.record_change("session", {"session": session_id, "did": "open", **wrote}, [f"session:{session_id}"])
@@ -104,10 +111,16 @@ def open_session(
 
 
 def end_sessions(tx: WriteTransaction, user: str, server: str | None, reason: str) -> int:
-    """End the active sessions of a user's server, or with None of all their servers; return their number."""
+    """End the active sessions of a user's server at the actor's hub; return their number.
+
+    Parameters
+    ----------
+    server : str or None
+        None for all servers of the user, at all hubs.
+    """
     where = [_s.c.user == (normalization.canonical_or_none(user) or user)]
     if server is not None:
-        where.append(_s.c.server == server)
+        where += [_s.c.hub == tx.actor.hub, _s.c.server == server]
     return _end_where(tx, where, reason)
 
 
@@ -258,7 +271,7 @@ def _find_repeated(
     tx: WriteTransaction, user: str, server: str, project: str | None, credential_hash: str
 ) -> str | None:
     row = tx.conn.execute(select(_s).where(_s.c.credential == credential_hash, _s.c.ended.is_(None))).first()
-    if row is None or (row.user, row.server, row.project) != (user, server, project):
+    if row is None or (row.user, row.hub, row.server, row.project) != (user, tx.actor.hub, server, project):
         return None
     return str(row.id) if row.started > tx.now - _REPEATED_WITHIN else None
 
@@ -268,7 +281,7 @@ def _release_credential(tx: WriteTransaction, user: str, server: str, credential
     row = tx.conn.execute(select(_s).where(_s.c.credential == credential_hash)).first()
     if row is None:
         return
-    if (row.user, row.server) != (user, server):
+    if (row.user, row.hub, row.server) != (user, tx.actor.hub, server):
         raise Conflict("this credential belongs to another server's session")
     from hashlib import sha256
 

@@ -25,6 +25,7 @@ _REASONS: Mapping[str, str] = {
     "locked": "it was locked",
     "restarted": "the server was started again",
     "server-gone": "the hub reported that the server had stopped",
+    "hub-removed": "its hub does not use this service any more",
     "project-deleted": "the project was deleted",
     "project-locked": "the project was locked",
 }

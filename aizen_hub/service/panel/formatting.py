@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
+from aizen_hub.accounts.sessions.server_label import server_label
 from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.messages import describe_limit, describe_no_end
 
@@ -166,4 +167,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "sentence": sentence,
     "upper_first": upper_first,
     "with_query": with_query,
+    "server_label": server_label,
 }

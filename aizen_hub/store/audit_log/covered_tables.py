@@ -286,13 +286,7 @@ COVERAGE: Mapping[str, CoveredTable | ExcludedTable] = {
         "the session {owner}",
         (t.sessions.c.id,),
         (),
-        (
-            t.sessions.c.user,
-            t.sessions.c.server,
-            t.sessions.c.project,
-            t.sessions.c.credential,
-            t.sessions.c.min_token_revision,
-        ),
+        tuple(t.sessions.c[name] for name in ("user", "hub", "server", "project", "credential", "min_token_revision")),
         {
             "started": _IS_PROVENANCE,
             "last_seen": "changes with every heartbeat; a time in the future is found",

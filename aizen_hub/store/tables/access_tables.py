@@ -155,6 +155,7 @@ sessions = make_table(
     "sessions",
     Column("id", String(32), primary_key=True),  # 128 random bits
     Column("user", String(NAME_LENGTH), nullable=False, index=True),
+    Column("hub", String(32), nullable=False),  # whose name space of servers `server` is in
     Column("server", String(NAME_LENGTH), nullable=False),
     Column("project", String(NAME_LENGTH)),  # None: a system session
     Column("credential", String(64), nullable=False, unique=True),  # SHA-256 of the server's own hub token

@@ -24,8 +24,8 @@ def test_everything_of_one_project_is_counted(sandbox: AccountsHarness) -> None:
         for number, (project, ended) in enumerate((("p1", None), ("p1", tx.now), ("p2", None))):
             values = {"decision_id": f"d{number}", "project": project, "ended": ended, **job}
             tx.conn.execute(insert(tables.jobs).values(**values))
-            values = {"id": f"s{number}", "user": "rita", "server": "", "project": project, "credential": f"c{number}"}
-            values |= {"started": tx.now, "last_seen": tx.now, "ended": ended}
+            values = {"id": f"s{number}", "user": "rita", "hub": "main", "server": "", "project": project}
+            values |= {"credential": f"c{number}", "started": tx.now, "last_seen": tx.now, "ended": ended}
             tx.conn.execute(insert(tables.sessions).values(**values))
         tx.record_change("state", {}, ["*"])
     with sandbox.read() as tx:

@@ -121,7 +121,7 @@ def test_the_last_activity_is_that_of_servers_in_the_project(sandbox: AccountsHa
             (("rita", "p1", 3), ("rita", "p1", 1), ("rita", "p2", 0), ("emma", "p2", 0))
         ):
             seen = now - timedelta(days=days)
-            values = {"server": "", "started": seen, "last_seen": seen, "credential": f"c{number}"}
+            values = {"hub": "main", "server": "", "started": seen, "last_seen": seen, "credential": f"c{number}"}
             tx.conn.execute(insert(tables.sessions).values(id=f"s{number}", user=user, project=project, **values))
         tx.record_change("state", {}, ["*"])
     with sandbox.read() as tx:

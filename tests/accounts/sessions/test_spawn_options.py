@@ -26,7 +26,7 @@ def test_the_last_used_project_is_first(harness: AccountsHarness) -> None:
     harness.create_project("p0", "carl")
 
     def use(tx: WriteTransaction) -> None:
-        times = {"credential": "c", "started": tx.now, "last_seen": tx.now, "ended": tx.now}
+        times = {"credential": "c", "hub": "main", "started": tx.now, "last_seen": tx.now, "ended": tx.now}
         tx.conn.execute(insert(tables.sessions).values(id="s", user="carl", server="", project="p2", **times))
 
     harness.execute(OPERATOR, use)

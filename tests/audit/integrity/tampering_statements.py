@@ -10,7 +10,7 @@ LATER, FAR = NOW + 10**12, NOW + 5 * 10**15
 HASH = hashlib.sha256(b"mine").hexdigest()
 _OF = "SELECT id FROM users WHERE name ="
 _INTO_GROUP = "INSERT INTO memberships (group_id, member, provider, seen_at) SELECT id, 'user:nil'"
-_SESSION = 'INSERT INTO sessions (id, "user", server, project, credential, started, last_seen)'
+_SESSION = 'INSERT INTO sessions (id, "user", hub, server, project, credential, started, last_seen)'
 _PENDING = "INSERT INTO pending_changes (id, kind, requested_by, requested, expires, payload, state, comment)"
 TAMPERED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     # name: (statement, kind of the finding, texts in the finding)
@@ -165,10 +165,11 @@ TAMPERED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "all tokens valid again": ("UPDATE revision SET not_before = 1", "store", ("`not_before`",)),
     "another catalog": (f"UPDATE revision SET catalog_hash = '{HASH}'", "store", ("`catalog_hash`",)),
     "session inserted": (
-        f"{_SESSION} VALUES ('s1', 'boss', '', NULL, '{HASH}', {NOW}, {NOW})",
+        f"{_SESSION} VALUES ('s1', 'boss', 'main', '', NULL, '{HASH}', {NOW}, {NOW})",
         "session",
         ("s1", "no change recorded it"),
     ),
+    "session moved to another hub": ("UPDATE sessions SET hub = 'gpu'", "session", ("`hub`",)),
     "session reactivated": ("UPDATE sessions SET ended = NULL", "session", ("no change recorded it",)),
     "session of another user": ("UPDATE sessions SET \"user\" = 'nil'", "session", ("`user`",)),
     "session of another server": (

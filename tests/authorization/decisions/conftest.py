@@ -44,7 +44,8 @@ def populated_store(store: Store) -> Store:
         store_rows.insert_assignment(tx, "PROJECT_EXECUTOR", "p1", ALICE)
         store_rows.insert_assignment(tx, "PROJECT_READER", "p1", BOB)
         for session_id, user in ((SESSION, "alice"), (OTHER, "bob")):
-            row = {"server": "", "credential": session_id * 2, "started": tx.now, "last_seen": tx.now, "project": "p1"}
+            row = {"hub": "main", "server": "", "credential": session_id * 2, "project": "p1"}
+            row |= {"started": tx.now, "last_seen": tx.now}
             tx.conn.execute(insert(tables.sessions).values(id=session_id, user=user, **row))
         key = {"purpose": "role", "public": b"", "state": "signing", "created": tx.now, "changed": tx.now}
         tx.conn.execute(insert(tables.keys).values(kid="key", **key))

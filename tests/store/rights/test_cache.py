@@ -137,7 +137,14 @@ def test_a_lock_invalidates_rights_compiled_before(
 ) -> None:
     other = opened()
     with populated_store.write(TESTER) as tx:
-        session = {"user": "alice", "server": "", "credential": "", "started": tx.now, "last_seen": tx.now}
+        session = {
+            "user": "alice",
+            "hub": "main",
+            "server": "",
+            "credential": "",
+            "started": tx.now,
+            "last_seen": tx.now,
+        }
         tx.conn.execute(insert(tables.sessions).values(id="s" * 32, **session))
         store_rows.insert_membership(tx, ALICE, OPS)
         store_rows.insert_assignment(tx, "PROJECT_EXECUTOR", "p1", OPS)

@@ -362,7 +362,8 @@ def upgrade() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=32), nullable=False), sa.Column("user", _NAME, nullable=False),
-        sa.Column("server", _NAME, nullable=False), sa.Column("project", _NAME),
+        sa.Column("hub", sa.String(length=32), nullable=False), sa.Column("server", _NAME, nullable=False),
+        sa.Column("project", _NAME),
         sa.Column("credential", sa.String(length=64), nullable=False), sa.Column("started", _INT64, nullable=False),
         sa.Column("last_seen", _INT64, nullable=False), sa.Column("ended", _INT64),
         sa.Column("end_reason", sa.Text()), sa.Column("ended_by", _IDENTITY), sa.Column("min_token_revision", _INT64),
