@@ -12,7 +12,7 @@ from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.operations.runner import OperationRunner
 from aizen_hub.service.auth.authenticator import RequestAuthenticator
 from aizen_hub.service.auth.browser_login import BrowserLogin
-from aizen_hub.service.auth.hub_api import HubApiClient
+from aizen_hub.service.auth.hub_connection import HubConnection
 from aizen_hub.service.auth.rate_limits import RateLimiter
 from aizen_hub.service.core.gateway import CoreGateway
 from aizen_hub.service.core.parsed_commands import ParsedCommandCache
@@ -41,20 +41,20 @@ class ServiceContext:
         Path of the service below the hub's proxy, with a slash at both ends.
     instance : str
         Random id of this process, sent with every response.
-    hub_secret : str or None
+    hubs : tuple of HubConnection
+        The main hub first; panel and command line sign in there, and it reads the directories.
     metrics_token : str or None
         What a reader of the metrics must send; None: nothing.
     tracing : Tracing or None
         None: no traces are made.
-    hub_revocations : mapping of str to Task
-        Revocations at the hub that are under way, by user name.
+    hub_revocations : mapping of (str, str) to Task
+        Revocations at hubs that are under way, by the id of the hub and the user name.
     """
 
     settings: Settings
     catalog: Catalog
     instance: str
     prefix: str
-    hub_secret: str | None
     metrics_token: str | None
     metrics: Metrics
     tracing: Tracing | None
@@ -69,15 +69,20 @@ class ServiceContext:
     checkpoint_health: CheckpointHealth
     decisions: DecisionService
     parsed_commands: ParsedCommandCache
-    hub_api: HubApiClient
+    hubs: tuple[HubConnection, ...]
     browser_login: BrowserLogin
     authenticator: RequestAuthenticator
     rate_limiter: RateLimiter
     core: CoreGateway
     operations: OperationRunner
-    hub_revocations: dict[str, asyncio.Task[dict[str, int] | None]] = field(default_factory=dict)
+    hub_revocations: dict[tuple[str, str], asyncio.Task[dict[str, int] | None]] = field(default_factory=dict)
+
+    @property
+    def main_hub(self) -> HubConnection:
+        """The hub at which people sign in to the panel."""
+        return self.hubs[0]
 
     @property
     def can_read_directories(self) -> bool:
-        """Whether this service can reach a hub, which alone has the credentials of the directories."""
-        return self.hub_api.is_configured and self.hub_secret is not None
+        """Whether this service can reach the main hub, which has the credentials of the directories."""
+        return self.main_hub.api.is_configured

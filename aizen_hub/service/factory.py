@@ -18,12 +18,14 @@ from aizen_hub.audit.redaction import PURPOSE, SecretHasher
 from aizen_hub.authorization.decisions.decision_service import DecisionService
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.catalogs.loader import load_catalog
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.operations.runner import OperationRunner
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
+from aizen_hub.secret_files import SecretFileError
 from aizen_hub.service.auth.authenticator import RequestAuthenticator
 from aizen_hub.service.auth.browser_login import BrowserLogin, HubLocation
 from aizen_hub.service.auth.hub_api import HUB_VARIABLES, HubApiClient
+from aizen_hub.service.auth.hub_connection import HubConnection
 from aizen_hub.service.auth.pod_reviews import PodReviews
 from aizen_hub.service.auth.rate_limits import RateLimiter
 from aizen_hub.service.context import ServiceContext
@@ -37,6 +39,7 @@ from aizen_hub.service.runtime.metrics import Metrics
 from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.service.runtime.thread_pools import Pools
 from aizen_hub.service.seal import find_missing_data, update_seal
+from aizen_hub.service.shared_secrets import SharedSecrets
 from aizen_hub.service.state import ServiceState
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate, tables
@@ -75,28 +78,15 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
     catalog = load_catalog(settings.catalog, settings.overlays)
     try:
         environ = hub_variables(settings, environ)
-        # Hub and service share this file; if both start at once, the first creates it.
-        hub_secret = (
-            read_or_create_secret(settings.hub_secret_path)
-            if settings.uses_sqlite
-            else read_secret(settings.hub_secret_path)
-        )
-        file = settings.core.credential_file if settings.core else None
-        core_credential = read_secret(file) if file else None
-        token_file = settings.metrics.token_file
-        metrics_token = read_secret(token_file) if token_file else None
     except SecretFileError as error:
         raise StartupError(str(error)) from None
+    shared_secrets = SharedSecrets.read(settings)
     missing = [name for name in HUB_VARIABLES if not environ.get(name)]
     if missing:
         log.warning(
             "panel and command line have no sign-in: set `hub` in aizen.yaml, see docs/separate-service.md",
             extra={"data": {"missing": missing}},
         )
-    if core_credential is not None and core_credential == hub_secret:
-        raise StartupError("the core's credential is the hub secret: give each its own")
-    if metrics_token is not None and metrics_token in (hub_secret, core_credential):
-        raise StartupError("the token of the metrics is also the hub secret or the core's credential: give it its own")
     if not settings.uses_sqlite and migrate.create_if_empty(settings.database_url):
         log.info("created the tables in an empty database")
     with translate_for_operator(database_url(settings.database_url)):
@@ -107,7 +97,7 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
         if link is not None:
             _save_activation_link(settings, link.path)
         was_signed = _has_keys(store)  # before the first start creates them
-        context = _assemble(settings, catalog, store, instance, hub_secret, core_credential, metrics_token, environ)
+        context = _assemble(settings, catalog, store, instance, shared_secrets, environ)
         _warn_of_checkpoints(context.checkpoints, was_signed=was_signed)
         missing_data = find_missing_data(context)
         context.state.missing_data = None if missing_data is None else missing_data.sentence
@@ -124,9 +114,7 @@ def _assemble(
     catalog: Catalog,
     store: Store,
     instance: str,
-    hub_secret: str | None,
-    core_credential: str | None,
-    metrics_token: str | None,
+    shared_secrets: SharedSecrets,
     environ: Mapping[str, str],
 ) -> ServiceContext:
     prefix = panel_prefix(environ)
@@ -140,7 +128,13 @@ def _assemble(
     encryption = keys.encryption
     verifier = RoleTokenVerifier(KeyRing(), settings.service_url, settings.service_url)
     decisions = DecisionService(store, None if encryption is None else SecretHasher(encryption.derive(PURPOSE)))
-    hub_api = HubApiClient(environ.get("JUPYTERHUB_API_URL"), _service_name(prefix), deadline)
+    api_urls = {hub.id: hub.api_url for hub in settings.further_hubs} | {MAIN_HUB: environ.get("JUPYTERHUB_API_URL")}
+    hubs = tuple(
+        HubConnection(hub, secret, HubApiClient(api_urls[hub], _service_name(prefix), deadline))
+        for hub, secret in shared_secrets.hubs.items()
+    )
+    # Panel and command line sign in at the main hub only: tokens of other hubs prove nothing here.
+    hub_api = hubs[0].api
     browser_login = BrowserLogin(
         hub_api,
         HubLocation.from_environ(environ),
@@ -155,8 +149,8 @@ def _assemble(
         verifier,
         browser_login,
         hub_api,
-        hub_secret=hub_secret,
-        core_credential=core_credential,
+        hub_secrets=shared_secrets.hubs,
+        core_credential=shared_secrets.core,
         pods=_open_pod_reviews(settings),
     )
     return ServiceContext(
@@ -164,8 +158,7 @@ def _assemble(
         catalog=catalog,
         instance=instance,
         prefix=prefix,
-        hub_secret=hub_secret,
-        metrics_token=metrics_token,
+        metrics_token=shared_secrets.metrics,
         metrics=metrics,
         tracing=tracing,
         state=state,
@@ -179,7 +172,7 @@ def _assemble(
         checkpoint_health=CheckpointHealth(settings.checkpoint_grace_seconds, checkpoints.place),
         decisions=decisions,
         parsed_commands=ParsedCommandCache(catalog),
-        hub_api=hub_api,
+        hubs=hubs,
         browser_login=browser_login,
         authenticator=authenticator,
         rate_limiter=RateLimiter(settings.rate, metrics.count_limited),

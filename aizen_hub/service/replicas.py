@@ -23,8 +23,11 @@ _ALIVE = timedelta(seconds=45)
 _KEPT = timedelta(days=1)
 _PURPOSE = "comparison of replicas"
 _COMPARED_HASH = "hub secret"
+_FURTHER_HASH = "secret of a further hub"
 _MUST_AGREE = {
     _COMPARED_HASH: "the file `hub_secret_file`: copy it from the other replica",
+    "list of further hubs": "`further_hubs`",
+    _FURTHER_HASH: "the files `secret_file` of `further_hubs`: copy them from the other replica",
     "service address": "`service.url`, the issuer of all tokens",
     "hub address": "`hub.url` and `hub.client_id`, or the variables that replace them",
     "place of checkpoints": "`checkpoint_database`, or `checkpoint_file` on storage that all replicas share",
@@ -79,14 +82,23 @@ def own_configuration(service: ServiceContext) -> dict[str, str]:
     values = {
         "service address": settings.service_url,
         "hub address": f"{location.address} {location.client_id or '-'}",
+        "list of further hubs": "; ".join(
+            f"{hub.id} {hub.api_url} {' '.join(sorted(hub.providers))}"
+            for hub in sorted(settings.further_hubs, key=lambda hub: hub.id)
+        ),
         "catalog": service.catalog.hash,
         "place of checkpoints": service.checkpoints.location,
     }
     encryption = service.keys.encryption
-    if encryption is not None and service.hub_secret is not None:
-        digest = hmac.new(encryption.derive(_PURPOSE), service.hub_secret.encode(), hashlib.sha256)
-        values[_COMPARED_HASH] = digest.hexdigest()
+    if encryption is not None:
+        key, further = encryption.derive(_PURPOSE), sorted(service.hubs[1:], key=lambda hub: hub.id)
+        values[_COMPARED_HASH] = _keyed_hash(key, service.main_hub.secret)
+        values[_FURTHER_HASH] = _keyed_hash(key, "\n".join(hub.secret for hub in further))
     return values
+
+
+def _keyed_hash(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def report_replica(tx: WriteTransaction, service: ServiceContext) -> None:

@@ -103,7 +103,8 @@ class Server:
         for listener, _ in self._listeners:
             await listener.close()
         await self._scheduled_tasks.shut_down()
-        await self.context.hub_api.close()
+        for hub in self.context.hubs:
+            await hub.api.close()
         await self.context.authenticator.close()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 

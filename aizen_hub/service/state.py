@@ -26,8 +26,9 @@ class ServiceState:
         SIGTERM was received: requests are answered, load balancers are told to send no more, and connections end.
     stopping : bool
         New requests are refused.
-    servers_without_session : tuple of (user, server)
-        Servers started before this hub used the service, as the last heartbeat to this process listed them.
+    servers_without_session : mapping of str to tuple of (user, server)
+        Servers started before their hub used the service, by the id of the hub, as its last heartbeat to this process
+        listed them.
     started_at : datetime
     response_times : ResponseTimes
         Of the directories, as reported to this process.
@@ -40,7 +41,7 @@ class ServiceState:
     missing_data: str | None = None
     draining: bool = False
     stopping: bool = False
-    servers_without_session: tuple[tuple[str, str], ...] = ()
+    servers_without_session: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     response_times: ResponseTimes = field(default_factory=ResponseTimes)
     unused_access: UnusedAccess | None = None

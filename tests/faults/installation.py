@@ -149,7 +149,7 @@ def create_installation(
     finally:
         context.decisions.close()
         context.pools.close()
-        asyncio.run(context.hub_api.close())
+        asyncio.run(context.main_hub.api.close())
         context.store.close()
     return credential, hub_secret
 

@@ -19,6 +19,7 @@ from tests.service.conftest import Driver, settings_for
 
 pytestmark = pytest.mark.needs("postgres")
 
+GPU = {"id": "gpu", "api_url": "http://gpu.example.org/hub/api", "providers": ["local"]}
 HUB = {"JUPYTERHUB_HOST": "https://hub.example.org"}
 
 
@@ -39,6 +40,8 @@ async def replica(
         "hub_secret_file": folder / "hub-secret",
         "checkpoint_file": folder / "checkpoints",
         "service": {"url": "http://aizen.example.org", "managed": False},
+        "providers": [{"name": "local", "kind": "local"}, {"name": "x", "kind": "local"}],
+        "further_hubs": [GPU | {"secret_file": folder / "gpu"}],
     }
     settings = settings_for(folder / name, **(common | more))
     context = build_context(settings, instance=name, environ=HUB if environ is None else environ)
@@ -61,6 +64,7 @@ def reported(driver: Driver) -> list[str]:
 async def first(tmp_path: Path, migrated_url: str) -> AsyncIterator[Driver]:
     KeyEncryption.create(tmp_path / "key-encryption-key")
     new_secret(tmp_path / "hub-secret")
+    new_secret(tmp_path / "gpu")
     async with replica(tmp_path, "first", database=migrated_url) as driver:
         await until(lambda: reported(driver) == ["first"])
         yield driver
@@ -72,16 +76,24 @@ async def test_replicas_that_agree_are_ready(tmp_path: Path, migrated_url: str, 
         for driver in (first, second):
             assert (await driver.call("GET", "/readyz")).status == 200
         with first.context.store.read() as tx:
-            secret = (tmp_path / "hub-secret").read_text().strip()
-            assert all(secret not in str(replica) for replica in replicas.list_replicas(tx))
+            for file in ("hub-secret", "gpu"):
+                secret = (tmp_path / file).read_text().strip()
+                assert all(secret not in str(replica) for replica in replicas.list_replicas(tx))
     assert reported(first) == ["first"], "the one that ended said so"
 
 
 @pytest.mark.proves("R1")
-@pytest.mark.parametrize("difference", ["hub secret", "service address", "hub address", "place of checkpoints"])
+@pytest.mark.parametrize("difference", [
+    "hub secret", "list of further hubs", "secret of a further hub", "service address", "hub address",
+    "place of checkpoints",
+])  # fmt: skip
 async def test_one_that_differs_is_not_ready(tmp_path: Path, migrated_url: str, first: Driver, difference: str) -> None:
     more: dict[str, dict[str, Any]] = {
         "hub secret": {"hub_secret_file": new_secret(tmp_path / "other" / "hub-secret")},
+        "list of further hubs": {
+            "further_hubs": [GPU | {"secret_file": tmp_path / "gpu", "providers": ["local", "x"]}]
+        },
+        "secret of a further hub": {"further_hubs": [GPU | {"secret_file": new_secret(tmp_path / "other" / "gpu")}]},
         "service address": {"service": {"url": "http://other.example.org", "managed": False}},
         "hub address": {"environ": {"JUPYTERHUB_HOST": "https://other.example.org"}},
         "place of checkpoints": {"checkpoint_file": tmp_path / "other-checkpoints"},

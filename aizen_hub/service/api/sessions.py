@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import select
 
@@ -20,6 +22,7 @@ from aizen_hub.store.transaction import WriteTransaction
 
 _s = tables.sessions
 _MAX_ROWS = 1000
+_COLUMNS = ("session", "user", "server", "hub", "project", "started", "last seen")
 
 
 def _own_name(ctx: RequestContext) -> str | None:
@@ -35,17 +38,23 @@ async def list_sessions(ctx: RequestContext) -> JsonResponse:
             tx.audit("access.read", details={"query": "sessions", "target": user})
         active = [_s.c.ended.is_(None)] if user is None else [_s.c.ended.is_(None), _s.c.user == user]
         rows = tx.conn.execute(select(_s).where(*active).order_by(_s.c.started.desc()).limit(_MAX_ROWS + 1)).all()
-        result = truncated_table(
-            ("session", "user", "server", "project", "started", "last seen"),
-            [(row.id, row.user, row.server, row.project, row.started, row.last_seen) for row in rows],
-            _MAX_ROWS,
-        )
-        # Servers started before this hub used the service have no session and no rights until they are restarted.
-        servers = ctx.service.state.servers_without_session
-        without_session = [(None, *server, None, None, None) for server in servers if user in (None, server[0])]
-        return replace(result, rows=(*result.rows, *without_session))
+        columns = _COLUMNS if tx.settings.further_hubs else tuple(name for name in _COLUMNS if name != "hub")
+        listed = [(row.id, row.user, row.server, row.hub, row.project, row.started, row.last_seen) for row in rows]
+        # Servers started before their hub used the service have no session and no rights until they are restarted.
+        without_session = [
+            (None, owner, server, hub, None, None, None)
+            for hub, servers in ctx.service.state.servers_without_session.items()
+            for owner, server in servers
+            if user in (None, owner)
+        ]
+        result = truncated_table(columns, [_pick(row, columns) for row in listed], _MAX_ROWS)
+        return replace(result, rows=(*result.rows, *(_pick(row, columns) for row in without_session)))
 
     return await authorized_result(ctx, operation)
+
+
+def _pick(row: Sequence[Any], columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(value for name, value in zip(_COLUMNS, row, strict=True) if name in columns)
 
 
 async def end_session(ctx: RequestContext) -> JsonResponse:

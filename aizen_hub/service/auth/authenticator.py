@@ -77,7 +77,9 @@ class RequestAuthenticator:
     browser_login : BrowserLogin
     hub_api : HubApiClient
         Validates hub tokens, anew for every request (F1).
-    hub_secret, core_credential : str or None
+    hub_secrets : mapping of str to str
+        The secret of each hub, by its id; no two are the same.
+    core_credential : str or None
         None: that credential type is not accepted.
     pods : PodReviews or None
         Confirms which pod a role token comes from; None: it may come from anywhere.
@@ -98,7 +100,7 @@ class RequestAuthenticator:
         browser_login: BrowserLogin,
         hub_api: HubApiClient,
         *,
-        hub_secret: str | None,
+        hub_secrets: Mapping[str, str],
         core_credential: str | None,
         pods: PodReviews | None = None,
     ) -> None:
@@ -107,7 +109,7 @@ class RequestAuthenticator:
         self._browser_login, self._hub_api = browser_login, hub_api
         self.service_accounts = ServiceAccountAuthenticator(settings.rate, store, metrics)
         self.failed_auth_throttle = FailedAuthThrottle(settings.service.deadline_seconds, metrics.count_limited)
-        self._secrets = {AuthMethod.HUB_SECRET: hub_secret, AuthMethod.CORE: core_credential}
+        self._hub_secrets, self._core_credential = hub_secrets, core_credential
         self._methods: dict[AuthMethod, Callable[[str, str], Principal]] = {
             AuthMethod.HUB_SECRET: self._authenticate_hub,
             AuthMethod.CORE: self._authenticate_core,
@@ -248,10 +250,17 @@ class RequestAuthenticator:
                 "this address accepts `Authorization: Bearer …`, or `DPoP …` of service accounts",
                 "send hub tokens to the service's address behind the hub's proxy",
             )
-        for method, secret in self._secrets.items():
-            if secret is not None and constant_time_equals(token, secret):
-                return method, token
+        if self._find_hub(token) is not None:
+            return AuthMethod.HUB_SECRET, token
+        if self._core_credential is not None and constant_time_equals(token, self._core_credential):
+            return AuthMethod.CORE, token
         return AuthMethod.SERVICE_ACCOUNT, token
+
+    def _find_hub(self, token: str) -> str | None:
+        """Return the id of the hub whose secret a token is; the secret alone says which hub sends a request."""
+        # All are compared, so that the time does not tell which one, or how many there are before it.
+        equal = [hub for hub, secret in self._hub_secrets.items() if constant_time_equals(token, secret)]
+        return equal[0] if equal else None
 
     def client_address(self, request: BaseRequest, *, proxied: bool) -> str:
         """Return the network address a request came from (R121)."""
@@ -262,7 +271,9 @@ class RequestAuthenticator:
         return resolve_client_address(request.remote or "", forwarded, trusted)
 
     def _authenticate_hub(self, token: str, source: str) -> Principal:
-        return Principal(AuthMethod.HUB_SECRET, source, Actor(HUB, Channel.HUB, source=source))
+        hub = self._find_hub(token)
+        assert hub is not None, "the type of the credential says that it is a hub secret"
+        return Principal(AuthMethod.HUB_SECRET, source, Actor(HUB, Channel.HUB, source=source, hub=hub))
 
     def _authenticate_core(self, token: str, source: str) -> Principal:
         return Principal(AuthMethod.CORE, source, Actor(CORE, Channel.SERVICE_ACCOUNT, source=source))

@@ -1,7 +1,8 @@
-"""Revocation at the hub: users who were locked, or whose way to sign in changed, lose what the hub gave them.
+"""Revocation at the hubs: users who were locked, or whose way to sign in changed, lose what each hub gave them.
 
-A lock takes effect at the service at once: no decision allows anything afterwards. The hub ends, within seconds, what
+A lock takes effect at the service at once: no decision allows anything afterwards. A hub ends, within seconds, what
 is not a command: browser sessions, tokens and servers. The request is repeated every second until the hub confirms it.
+Each hub is asked by itself, so that none waits for another.
 
 Users whose way to sign in has changed (password, second factor, a login removed) are signed out at the hub as well, but
 their servers keep running (ASVS 7.4.3). The request carries the revision of the change, and the hub does it once: a
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
+    from aizen_hub.service.auth.hub_connection import HubConnection
     from aizen_hub.service.context import ServiceContext
     from aizen_hub.store.transaction import ReadTransaction
 
@@ -40,53 +42,71 @@ _USERS_PER_POLL = 20
 _MAX_PENDING = 5_000
 
 
-async def revoke_at_hub(service: ServiceContext, name: str) -> dict[str, int] | None:
-    """Have the hub end everything of a user; None where the hub does not answer (`RevocationWorker` tries again).
+async def revoke_at_hubs(service: ServiceContext, name: str) -> dict[str, dict[str, int] | None]:
+    """Have every hub end everything of a user; return what each has ended, by its id, as `revoke_at_hub` does."""
+    counts = await asyncio.gather(*(revoke_at_hub(service, hub, name) for hub in service.hubs))
+    return {hub.id: ended for hub, ended in zip(service.hubs, counts, strict=True)}
+
+
+async def revoke_at_hub(service: ServiceContext, hub: HubConnection, name: str) -> dict[str, int] | None:
+    """Have a hub end everything of a user; None where it does not answer (`RevocationWorker` tries again).
 
     Concurrent calls for the same user share one request and its result.
     """
-    if not service.hub_api.is_configured or service.hub_secret is None:
+    if not hub.api.is_configured:
         return None
-    task = service.hub_revocations.get(name)
+    key = (hub.id, name)
+    task = service.hub_revocations.get(key)
     if task is None:
-        task = asyncio.ensure_future(service.hub_api.revoke_user(name, service.hub_secret))
-        service.hub_revocations[name] = task
-        task.add_done_callback(lambda _: service.hub_revocations.pop(name, None))
+        task = asyncio.ensure_future(hub.api.revoke_user(name, hub.secret))
+        service.hub_revocations[key] = task
+        task.add_done_callback(lambda _: service.hub_revocations.pop(key, None))
     try:
         counts = await asyncio.shield(task)
     except Problem as error:
-        _log_failure(error)
+        _log_failure(hub, error)
         return None
     return counts or {"tokens": 0, "servers": 0}
 
 
-def with_hub_result(result: Result, counts: dict[str, int] | None) -> str:
-    """Return one sentence about a lock's result and what the hub ended."""
-    ended = result.data.get("sessions_ended", 0)
-    here = f"{result.message}; {_count(ended, 'session')} ended"
-    if counts is None:
-        return f"{here}; the hub does not answer, servers and tokens there end as soon as it does"
-    servers, tokens = _count(counts["servers"], "server"), _count(counts["tokens"], "token")
-    return f"{here}, {servers} stopped, {tokens} deleted, signed out everywhere"
+def with_hub_results(result: Result, ended_at: Mapping[str, dict[str, int] | None]) -> str:
+    """Return one sentence about a lock's result and what the hubs ended; None stands for one that does not answer."""
+    answers = [counts for counts in ended_at.values() if counts is not None]
+    silent = [f"`{hub}`" for hub, counts in ended_at.items() if counts is None]
+    sentence = f"{result.message}; {_count(result.data.get('sessions_ended', 0), 'session')} ended"
+    if answers:
+        servers, tokens = (sum(counts[what] for counts in answers) for what in ("servers", "tokens"))
+        sentence += f", {_count(servers, 'server')} stopped, {_count(tokens, 'token')} deleted"
+    if not silent:
+        return f"{sentence}, signed out everywhere"
+    if len(ended_at) == 1:
+        who = "the hub does"
+    else:
+        who = f"the hub {silent[0]} does" if len(silent) == 1 else f"the hubs {' and '.join(silent)} do"
+    return f"{sentence}; {who} not answer, servers and tokens there end as soon as {_pronoun(silent)}"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-class RevocationWorker:
-    """Follows the changes of the store and revokes at the hub."""
+def _pronoun(hubs: Sequence[str]) -> str:
+    return "it does" if len(hubs) == 1 else "they do"
 
-    def __init__(self, service: ServiceContext) -> None:
-        self._service = service
+
+class RevocationWorker:
+    """Follows the changes of the store and revokes at one hub."""
+
+    def __init__(self, service: ServiceContext, hub: HubConnection) -> None:
+        self._service, self._hub = service, hub
         self._last_revision: int | None = None
         self._pending_users: OrderedDict[str, None] = OrderedDict()
         self._sign_in_changes: OrderedDict[str, int] = OrderedDict()
 
     async def poll(self) -> None:
         """Process what changed since the last call; the first call processes all locked users."""
-        service = self._service
-        if not service.hub_api.is_configured or service.hub_secret is None:
+        service, hub = self._service, self._hub
+        if not hub.api.is_configured:
             return
         revision, names, sign_in_changes = await service.async_store.read(self._read_changes)
         self._last_revision = revision
@@ -102,16 +122,16 @@ class RevocationWorker:
             while len(queue) > _MAX_PENDING:
                 queue.popitem(last=False)
         for name in list(self._pending_users)[:_USERS_PER_POLL]:
-            if await revoke_at_hub(service, name) is None:
+            if await revoke_at_hub(service, hub, name) is None:
                 # The failure may concern this user's server only: the next poll starts with the others.
                 self._pending_users.move_to_end(name)
                 break
             self._pending_users.pop(name, None)
         for name, changed_at in list(self._sign_in_changes.items())[:_USERS_PER_POLL]:
             try:
-                await service.hub_api.revoke_user(name, service.hub_secret, sign_out=changed_at)
+                await hub.api.revoke_user(name, hub.secret, sign_out=changed_at)
             except Problem as error:
-                _log_failure(error)
+                _log_failure(hub, error)
                 self._sign_in_changes.move_to_end(name)
                 break
             self._sign_in_changes.pop(name, None)
@@ -142,8 +162,8 @@ class RevocationWorker:
         return revision, names, sign_in_changes
 
 
-def _log_failure(error: Problem) -> None:
-    log.warning("revocation at the hub failed", extra={"data": {"why": error.detail}})
+def _log_failure(hub: HubConnection, error: Problem) -> None:
+    log.warning("revocation at a hub failed", extra={"data": {"hub": hub.id, "why": error.detail}})
 
 
 def _is_sign_in_change(change: Mapping[str, Any]) -> bool:

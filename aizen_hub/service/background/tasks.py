@@ -59,7 +59,7 @@ class ScheduledTasks:
         self._service = service
         panel_url = service.browser_login.hub_location.panel_url
         self._alert_delivery = AlertDelivery(service.settings.alerts, self._transaction, panel_url)
-        self._revocation_worker = RevocationWorker(service)
+        self._revocation_workers = {hub.id: RevocationWorker(service, hub) for hub in service.hubs}
         self._alert_pool = Pool("alert", 1, 1)
         self._checkpoint_pool = Pool("checkpoint", 1, 1)
         self._operation_pool = Pool("recovery", 1, 1)
@@ -73,7 +73,10 @@ class ScheduledTasks:
         service, guarded = self._service, self._unless_data_missing
         return (
             ScheduledTask("keys", 1.0, lambda: service.pools.reads.run(lambda: update_seal(service))),
-            ScheduledTask("revocation", 1.0, self._revocation_worker.poll, run_at_start=True),
+            *(
+                ScheduledTask(f"revocation-{hub}", 1.0, worker.poll, run_at_start=True)
+                for hub, worker in self._revocation_workers.items()
+            ),
             ScheduledTask("jobs", POLL_SECONDS, guarded(service.core.resume_commands), run_at_start=True),
             ScheduledTask("operations", 5.0, guarded(self._recover_operations), run_at_start=True),
             ScheduledTask("replicas", REPORT_SECONDS, guarded(self._report_replica), run_at_start=True),

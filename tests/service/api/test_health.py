@@ -76,9 +76,9 @@ async def test_a_port_in_use_and_a_shared_secret_stop_the_start(service: Driver,
     try:
         with pytest.raises(StartupError, match=r"`metrics\.port`"):
             Server(context, "127.0.0.1", 0)
-        file = write_token(tmp_path, context.hub_secret or "")
+        file = write_token(tmp_path, context.main_hub.secret)
     finally:
         context.store.close()
     settings = settings_for(tmp_path / "other", metrics={"token_file": file})
-    with pytest.raises(StartupError, match="give it its own"):
+    with pytest.raises(StartupError, match="give each its own"):
         build_context(settings, instance=INSTANCE, environ={})

@@ -221,7 +221,7 @@ async def another(service: Driver) -> AsyncIterator[ServiceContext]:
     finally:
         await context.core.runner.close()
         context.pools.close()
-        await context.hub_api.close()
+        await context.main_hub.api.close()
         context.decisions.close()
         context.store.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aizen_hub.api_models.command_line import CodeExchange, CommandLineToken
-from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.auth.command_line_login import CommandLineLogin
 from aizen_hub.service.http.route import ANY_REGISTERED, CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
@@ -14,7 +13,7 @@ from aizen_hub.store.transaction import WriteTransaction
 
 async def redeem_code(ctx: RequestContext) -> JsonResponse:
     """Return the hub token of a code; only who has the verifier of its challenge can redeem it."""
-    login = CommandLineLogin(ctx.service.browser_login, ctx.service.hub_api)
+    login = CommandLineLogin(ctx.service.browser_login, ctx.service.main_hub.api)
     token, user = await login.redeem(ctx.body.code, ctx.body.verifier)
     actor = Actor(Identity.user(user.name), Channel.CLI, source=ctx.principal.source)
     await ctx.unauthorized_write(actor, lambda tx: tx.audit("command-line.signed-in"))
@@ -23,13 +22,11 @@ async def redeem_code(ctx: RequestContext) -> JsonResponse:
 
 async def sign_out(ctx: RequestContext) -> JsonResponse:
     """Have the hub delete the token of this request."""
-    service = ctx.service
-    if service.hub_secret is None:
-        raise Unavailable("this service has no hub secret, so it cannot sign out at the hub")
+    hub = ctx.service.main_hub
     token = ctx.headers["Authorization"].partition(" ")[2]
     await ctx.authorized_write(lambda tx, _: _record(tx))
-    user = await service.hub_api.user_of_token(token)
-    await service.hub_api.revoke_token(user.name, user.token_id, service.hub_secret)
+    user = await hub.api.user_of_token(token)
+    await hub.api.revoke_token(user.name, user.token_id, hub.secret)
     return JsonResponse(None, 204)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aizen_hub.accounts.credentials import activation, login_throttle, passwords, recent_logins, second_factor
-from aizen_hub.accounts.logins import departures, linked_logins, login_report
+from aizen_hub.accounts.logins import departures, hub_providers, linked_logins, login_report
 from aizen_hub.accounts.users import registration_requests
 from aizen_hub.api_models.logins import (
     DepartureReport,
@@ -23,8 +23,8 @@ from aizen_hub.api_models.logins import (
 )
 from aizen_hub.commands.result import to_json_value
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.api.hub.hub_actor import hub_actor
 from aizen_hub.service.api.schemas.activation import Activation
-from aizen_hub.service.auth.authenticator import HUB
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.actor import Actor, Channel
@@ -53,7 +53,7 @@ async def report_login(ctx: RequestContext) -> JsonResponse:
             unattended=body.unattended,
         )
 
-    result = await ctx.unauthorized_write(_hub_actor(ctx), operation)
+    result = await ctx.unauthorized_write(_hub_of_provider(ctx), operation)
     if body.answered_in is not None:
         # After the write, which refuses a provider that is not configured.
         ctx.service.state.response_times.add(body.provider, body.answered_in)
@@ -64,7 +64,7 @@ async def report_login(ctx: RequestContext) -> JsonResponse:
 async def report_departure(ctx: RequestContext) -> JsonResponse:
     body = ctx.body
     await ctx.unauthorized_write(
-        _hub_actor(ctx), lambda tx: departures.record_departure(tx, body.provider, body.subject)
+        _hub_of_provider(ctx), lambda tx: departures.record_departure(tx, body.provider, body.subject)
     )
     return JsonResponse(status=204)
 
@@ -72,7 +72,7 @@ async def report_departure(ctx: RequestContext) -> JsonResponse:
 async def request_registration(ctx: RequestContext) -> JsonResponse:
     body = ctx.body
     await ctx.unauthorized_write(
-        _hub_actor(ctx),
+        _hub_of_provider(ctx),
         lambda tx: registration_requests.request_registration(
             tx, body.provider, body.name, display_name=body.display_name, email=body.email
         ),
@@ -82,7 +82,7 @@ async def request_registration(ctx: RequestContext) -> JsonResponse:
 
 async def count_attempt(ctx: RequestContext) -> JsonResponse:
     """Count a login attempt before its provider checks it; returns how long it is throttled."""
-    body, actor = ctx.body, _hub_actor(ctx)
+    body, actor = ctx.body, _hub_of_provider(ctx)
     operation = login_throttle.undo_attempt if body.undo else login_throttle.count_attempt
     wait = await ctx.unauthorized_write(actor, lambda tx: operation(tx, body.provider, body.name, body.source))
     if wait is not None:
@@ -92,7 +92,7 @@ async def count_attempt(ctx: RequestContext) -> JsonResponse:
 
 async def check_password(ctx: RequestContext) -> JsonResponse:
     """Check a password: the attempt is counted in one transaction, compared outside, and finished in a second one."""
-    body, actor = ctx.body, _hub_actor(ctx)
+    body, actor = ctx.body, _hub_of_provider(ctx)
     attempt = await ctx.unauthorized_write(
         actor, lambda tx: passwords.start_check(tx, body.provider, body.name, body.source)
     )
@@ -111,7 +111,7 @@ async def check_password(ctx: RequestContext) -> JsonResponse:
 
 async def report_recent_login(ctx: RequestContext) -> JsonResponse:
     """Record that the user of a browser session has signed in again (R77)."""
-    body, actor = ctx.body, _hub_actor(ctx)
+    body, actor = ctx.body, _hub_of_provider(ctx)
     at = None if body.authenticated_at is None else datetime.fromtimestamp(body.authenticated_at, UTC)
     until = await ctx.unauthorized_write(
         actor, lambda tx: recent_logins.record_login(tx, body.user, body.provider, body.subject, body.session, at)
@@ -121,16 +121,25 @@ async def report_recent_login(ctx: RequestContext) -> JsonResponse:
 
 async def link_login(ctx: RequestContext) -> JsonResponse:
     """Link a further login of a user who signed in with both in one browser session."""
-    body, actor = ctx.body, _hub_actor(ctx)
+    body, actor = ctx.body, _hub_of_provider(ctx)
+    hub_providers.require_main_hub(actor.hub, "linking a login")
     result = await ctx.unauthorized_write(
         actor, lambda tx: linked_logins.link_own_login(tx, body.user, body.provider, body.subject, body.session)
     )
     return JsonResponse({"message": result.message})
 
 
-def _hub_actor(ctx: RequestContext) -> Actor:
-    # The client address that the hub reports, where it does.
-    return Actor(HUB, Channel.HUB, source=ctx.body.source or ctx.principal.source)
+def _hub_of_provider(ctx: RequestContext) -> Actor:
+    """Return the hub that reports something of a provider, with the client address that it reports.
+
+    Raises
+    ------
+    Denied
+        The hub does not have that provider.
+    """
+    actor = hub_actor(ctx, source=ctx.body.source)
+    hub_providers.require_provider(ctx.service.settings, actor.hub, ctx.body.provider)
+    return actor
 
 
 async def activate_account(ctx: RequestContext) -> JsonResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from aizen_hub.accounts.logins import hub_providers
 from aizen_hub.accounts.sessions import heartbeat, project_entry, server_sessions
 from aizen_hub.accounts.sessions.role_sources import describe_roles
 from aizen_hub.api_models.sessions import (
@@ -16,10 +17,9 @@ from aizen_hub.api_models.sessions import (
     OpenSessionResponse,
 )
 from aizen_hub.rbac.identity import Identity
-from aizen_hub.service.auth.authenticator import HUB
+from aizen_hub.service.api.hub.hub_actor import hub_actor
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
 from aizen_hub.tokens.role_token import issue_role_token
 
@@ -31,8 +31,11 @@ async def open_session(ctx: RequestContext) -> JsonResponse:
     body, service = ctx.body, ctx.service
     settings = service.settings
 
+    actor = hub_actor(ctx, user=body.user)
+
     def operation(tx: WriteTransaction) -> dict[str, Any]:
         service.clock.check()
+        hub_providers.require_user(tx, actor.hub, body.user)
         opened = server_sessions.open_session(tx, body.user, body.requester, body.server, body.project, body.credential)
         lifetime = timedelta(seconds=settings.role_token.lifetime_seconds)
         token = issue_role_token(
@@ -58,19 +61,15 @@ async def open_session(ctx: RequestContext) -> JsonResponse:
             "notice": opened.notice,
         }
 
-    session = await ctx.unauthorized_write(_user_actor(ctx), operation)
+    session = await ctx.unauthorized_write(actor, operation)
     service.metrics.count_session_event("opened")
     return JsonResponse(session, 201)
-
-
-def _user_actor(ctx: RequestContext) -> Actor:
-    return Actor(Identity.user(ctx.body.user), Channel.HUB, source=ctx.principal.source)
 
 
 async def end_sessions(ctx: RequestContext) -> JsonResponse:
     body = ctx.body
     count = await ctx.unauthorized_write(
-        _user_actor(ctx), lambda tx: server_sessions.end_sessions(tx, body.user, body.server, body.reason)
+        hub_actor(ctx, user=body.user), lambda tx: server_sessions.end_sessions(tx, body.user, body.server, body.reason)
     )
     ctx.service.metrics.count_session_event("ended", count)
     return JsonResponse({"ended": count})
@@ -83,10 +82,10 @@ async def receive_heartbeat(ctx: RequestContext) -> JsonResponse:
         former_admins = [name for name in ctx.body.admins if not project_entry.is_admin(tx, name)]
         return heartbeat.process_heartbeat(tx, live), former_admins
 
-    actor = Actor(HUB, Channel.HUB, source=ctx.principal.source)
+    actor = hub_actor(ctx)
     result, former_admins = await ctx.unauthorized_write(actor, operation)
     ctx.service.metrics.count_session_event("ended", len(result.ended))
-    ctx.service.state.servers_without_session = result.without_session
+    ctx.service.state.servers_without_session[actor.hub] = result.without_session
     return JsonResponse(
         {
             "ended": [{"user": user, "server": server} for user, server in result.ended],

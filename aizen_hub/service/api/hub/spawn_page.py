@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aizen_hub.accounts.logins import hub_providers
 from aizen_hub.accounts.sessions import spawn_options, spawn_requests
 from aizen_hub.api_models.sessions import (
     SpawnAccessRequest,
@@ -11,19 +12,25 @@ from aizen_hub.api_models.sessions import (
     SpawnOptionsQuery,
     SpawnOptionsResponse,
 )
-from aizen_hub.commands.result import to_json_value
+from aizen_hub.commands.result import Result, to_json_value
 from aizen_hub.jobs.limit_use import LimitUse, read_limits_by_scope
 from aizen_hub.rbac.identity import Identity
+from aizen_hub.service.api.hub.hub_actor import hub_actor
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, JsonResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
-from aizen_hub.store.actor import Actor, Channel
-from aizen_hub.store.transaction import ReadTransaction
+from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 BY_HUB_SECRET = frozenset({AuthMethod.HUB_SECRET})
 
 
 async def list_spawn_options(ctx: RequestContext) -> JsonResponse:
-    return JsonResponse(await ctx.unauthorized_read(lambda tx: _read_options(tx, ctx.query.user)))
+    user, hub = ctx.query.user, hub_actor(ctx).hub
+
+    def operation(tx: ReadTransaction) -> dict[str, Any]:
+        hub_providers.require_user(tx, hub, user)
+        return _read_options(tx, user)
+
+    return JsonResponse(await ctx.unauthorized_read(operation))
 
 
 def _read_options(tx: ReadTransaction, user: str) -> dict[str, Any]:
@@ -71,13 +78,13 @@ def _format_project(project: spawn_options.ProjectOption, limits: list[LimitUse]
 
 async def ask_for_access(ctx: RequestContext) -> JsonResponse:
     body = ctx.body
-    actor = Actor(Identity.user(body.user), Channel.HUB, source=ctx.principal.source)
-    made = await ctx.unauthorized_write(
-        actor,
-        lambda tx: spawn_requests.request_project(
-            tx, body.project, body.role, duration=body.duration, reason=body.because
-        ),
-    )
+    actor = hub_actor(ctx, user=body.user)
+
+    def operation(tx: WriteTransaction) -> Result:
+        hub_providers.require_user(tx, actor.hub, body.user)
+        return spawn_requests.request_project(tx, body.project, body.role, duration=body.duration, reason=body.because)
+
+    made = await ctx.unauthorized_write(actor, operation)
     return JsonResponse({"message": made.message}, 201)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api.change_response import result_response, wants_dry_run
 from aizen_hub.service.api.schemas.access import UserStop
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.background.hub_revocation import revoke_at_hub, with_hub_result
+from aizen_hub.service.background.hub_revocation import revoke_at_hubs, with_hub_results
 from aizen_hub.service.http.headers import DRY_RUN
 from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -23,7 +24,7 @@ from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 
 async def stop_user(ctx: RequestContext, name: str, reason: str, ends: datetime | None = None) -> tuple[Result, str]:
-    """Lock a user and revoke at the hub; returns the result of the lock, and a sentence about both."""
+    """Lock a user and revoke at all hubs; returns the result of the lock, and a sentence about both."""
     user = normalization.canonical_or_none(name) or name
 
     def operation(tx: WriteTransaction) -> Result:
@@ -31,7 +32,7 @@ async def stop_user(ctx: RequestContext, name: str, reason: str, ends: datetime 
         return result.at_revision(tx.revision)
 
     result: Result = (await ctx.authorized_write(lambda tx, _: JsonResponse(operation(tx)))).value
-    return result, with_hub_result(result, await revoke_at_hub(ctx.service, user))
+    return result, with_hub_results(result, await revoke_at_hubs(ctx.service, user))
 
 
 async def stop_user_now(ctx: RequestContext) -> JsonResponse:
@@ -46,22 +47,23 @@ async def stop_user_now(ctx: RequestContext) -> JsonResponse:
 
 
 async def require_deleted_at_hub(ctx: RequestContext, name: str, *, delete: bool) -> None:
-    """Refuse while the hub still has a user with the name of a deleted one (R31); revokes everything of theirs there.
+    """Refuse while a hub still has a user with the name of a deleted one (R31); revokes everything of theirs there.
 
     Parameters
     ----------
     delete : bool
-        The hub deletes its record of the user, instead of the refusal.
+        Each hub deletes its record of the user, instead of the refusal.
 
     Raises
     ------
     Conflict
-        Also where the store still has something of that name: then the hub is not asked, and deletes nothing.
+        Also where the store still has something of that name: then no hub is asked, and deletes nothing.
     Unavailable
-        The hub cannot be asked now.
+        A hub cannot be asked now.
     """
-    user, service = normalization.canonical_or_none(name), ctx.service
-    if user is None or not service.hub_api.is_configured or service.hub_secret is None:
+    user = normalization.canonical_or_none(name)
+    hubs = [hub for hub in ctx.service.hubs if hub.api.is_configured]
+    if user is None or not hubs:
         return
 
     def is_releasable(tx: ReadTransaction) -> bool:
@@ -72,9 +74,12 @@ async def require_deleted_at_hub(ctx: RequestContext, name: str, *, delete: bool
 
     if not await ctx.within_deadline(ctx.authorized_read(is_releasable)):
         return
-    if await service.hub_api.revoke_user(user, service.hub_secret, delete=delete) is not None and not delete:
+    answers = await asyncio.gather(*(hub.api.revoke_user(user, hub.secret, delete=delete) for hub in hubs))
+    having = [hub.id for hub, answer in zip(hubs, answers, strict=True) if answer is not None]
+    if having and not delete:
+        which = "the hub" if len(ctx.service.hubs) == 1 else f"the hub `{having[0]}`"
         raise Conflict(
-            f"the hub still has a record of the user `{user}`; "
+            f"{which} still has a record of the user `{user}`; "
             "a new user of that name would get their servers and files",
             remedy=f"move or delete the files of `{user}`, then confirm that the record is deleted too: "
             f"`aizen-hub user release {user}` asks, and the API takes `delete_hub_user`",

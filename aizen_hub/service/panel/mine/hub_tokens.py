@@ -42,11 +42,11 @@ class HubTokenForm(Form):
 
 async def read_own_tokens(ctx: RequestContext) -> OwnTokens | None:
     """Return the viewer's tokens; None where no hub lists them, or not in time."""
-    service = ctx.service
-    if not service.hub_api.is_configured or service.hub_secret is None:
+    hub = ctx.service.main_hub
+    if not hub.api.is_configured:
         return None
     try:
-        listed = await service.hub_api.list_tokens(ctx.identity.name, service.hub_secret)
+        listed = await hub.api.list_tokens(ctx.identity.name, hub.secret)
     except Problem:  # the rest of the page does not depend on it
         return None
     return OwnTokens(tuple(map(_to_own_token, listed.tokens)), listed.more)
@@ -62,7 +62,7 @@ def _to_own_token(token: HubToken) -> OwnToken:
 
 async def end_token(ctx: RequestContext) -> RawResponse:
     """Have the hub delete one token of the viewer, after a recent sign-in; others are not the viewer's to name."""
-    service, token = ctx.service, ctx.body.token
+    hub, token = ctx.service.main_hub, ctx.body.token
 
     def record(tx: WriteTransaction) -> None:
         pending_changes.require_recent_login(tx)
@@ -70,9 +70,9 @@ async def end_token(ctx: RequestContext) -> RawResponse:
 
     await authorized_value(ctx, record)
     text = "The hub does not answer now, so the token was not ended. Try again in a minute."
-    if service.hub_api.is_configured and service.hub_secret is not None:
+    if hub.api.is_configured:
         try:
-            ended = await service.hub_api.revoke_token(ctx.identity.name, token, service.hub_secret)
+            ended = await hub.api.revoke_token(ctx.identity.name, token, hub.secret)
         except Problem:
             return see_other(ctx, "me/sessions", text)
         text = "The token has ended." if ended else "That token had ended already."

@@ -67,7 +67,7 @@ async def show_done(ctx: RequestContext) -> RawResponse:
 
 
 def _login(ctx: RequestContext) -> CommandLineLogin:
-    return CommandLineLogin(ctx.service.browser_login, ctx.service.hub_api)
+    return CommandLineLogin(ctx.service.browser_login, ctx.service.main_hub.api)
 
 
 ROUTES = (

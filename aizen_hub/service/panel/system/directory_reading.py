@@ -44,8 +44,8 @@ class ReadingForm(Form):
 async def start_reading(ctx: RequestContext) -> RawResponse:
     provider, group = ctx.body.provider, ctx.body.group
     service, loop = ctx.service, asyncio.get_running_loop()
-    secret = service.hub_secret
-    if secret is None or not service.can_read_directories:
+    hub = service.main_hub
+    if not service.can_read_directories:
         raise Unavailable("this service was started without a hub, which alone can read a directory")
     people, others = await ctx.authorized_read(lambda tx: _people_of(tx, provider, group), pool=service.pools.queries)
     count = len(people) + len(others)
@@ -54,7 +54,7 @@ async def start_reading(ctx: RequestContext) -> RawResponse:
         raise Conflict(f"no {whom} has signed in by this directory yet", remedy="people are read when they sign in")
 
     def read_batch(batch: Sequence[DirectoryPerson]) -> DirectoryReadingResponse:
-        future = asyncio.run_coroutine_threadsafe(service.hub_api.read_people(provider, batch, secret), loop)
+        future = asyncio.run_coroutine_threadsafe(hub.api.read_people(provider, batch, hub.secret), loop)
         try:
             return future.result(_WAIT_SECONDS)
         except TimeoutError:

@@ -42,7 +42,7 @@ class FakeHub:
 def hub(service: Driver, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     hub = FakeHub()
     monkeypatch.setattr(HubApiClient, "is_configured", True)
-    monkeypatch.setattr(service.context.hub_api, "revoke_user", hub.revoke_user)
+    monkeypatch.setattr(service.context.main_hub.api, "revoke_user", hub.revoke_user)
     return hub
 
 
