@@ -10,6 +10,9 @@ from pydantic import Field, field_validator
 
 from aizen_hub.settings_source import Address, Section
 
+PanelAddress = Annotated[Address, Field(pattern=r"^https?://[^/\s@?#]+/([^\s?#]+/)?$")]
+"""The panel in browsers, with a slash at its end."""
+
 MAIN_HUB = "main"
 """The id of the hub of `hub` and `hub_secret_file`, at which people sign in to the panel."""
 

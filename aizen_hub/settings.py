@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from aizen_hub.hub_settings import FurtherHubSettings, HubSettings, check_further_hubs
+from aizen_hub.hub_settings import FurtherHubSettings, HubSettings, PanelAddress, check_further_hubs
 from aizen_hub.pod_identity_settings import PodIdentitySettings
 from aizen_hub.presets import PresetName, fill_settings
 from aizen_hub.secret_files import read_password
@@ -176,6 +176,7 @@ class Settings(Section):
     service: ServiceSettings = ServiceSettings()
     hub: HubSettings | None = None
     further_hubs: tuple[FurtherHubSettings, ...] = ()
+    panel_url: PanelAddress | None = None
     metrics: MetricsSettings = MetricsSettings()
     core: CoreSettings | None = None
     role_token: TokenSettings = TokenSettings()
@@ -211,13 +212,24 @@ class Settings(Section):
             raise ValueError(f"two providers are called `{repeated[0]}`: give each its own `name`")
         if not names:
             raise ValueError("`providers` is empty, so no user could sign in: list at least one")
-        used = {"admin_user": self.admin_user.partition(":")[0], "default_provider": self.default_provider or names[0]}
+        used = {"default_provider": self.default_provider or names[0]}
+        if not self.is_further_hub:  # the first administrator is made by the service, from its own file
+            used["admin_user"] = self.admin_user.partition(":")[0]
         for key, name in used.items():
             if name not in names:
                 raise ValueError(
                     f"`{key}` names the provider `{name}`, which is not in `providers`: {', '.join(names)}"
                 )
         check_further_hubs(self.further_hubs, names)
+        return self
+
+    @model_validator(mode="after")
+    def _check_panel_url(self) -> Settings:
+        if self.panel_url is not None and (self.service.managed or self.hub is not None or self.further_hubs):
+            raise ValueError(
+                "`panel_url` is for a hub that shares the service of another one: set `service.managed: false`, and "
+                "leave `hub` and `further_hubs` to the file of the service"
+            )
         return self
 
     @model_validator(mode="after")
@@ -277,6 +289,11 @@ class Settings(Section):
     def service_url(self) -> str:
         """The service's root address, without a final slash: ``issuer`` and ``audience`` of role tokens."""
         return (self.service.url or f"http://{self.service.host}:{self.service.port}").rstrip("/")
+
+    @property
+    def is_further_hub(self) -> bool:
+        """Whether the hub that reads this file shares the service of another one, where its panel is."""
+        return self.panel_url is not None
 
     @property
     def hub_secret_path(self) -> Path:

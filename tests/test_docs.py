@@ -258,7 +258,11 @@ def test_the_example_is_valid_as_written_and_with_all_comments_enabled(tmp_path:
     plain = Settings.load(file, {})
     file.write_text("{}", encoding="utf-8")
     assert plain == Settings.load(file, {}), "the lines that are not commented out are the default too"
-    file.write_text(yaml.safe_dump(complete_example()), encoding="utf-8")
+    of_service = complete_example()
+    of_further_hub = {"panel_url": of_service.pop("panel_url"), "service": {**of_service["service"], "managed": False}}
+    file.write_text(yaml.safe_dump(of_further_hub), encoding="utf-8")
+    assert Settings.load(file, {}).is_further_hub
+    file.write_text(yaml.safe_dump(of_service), encoding="utf-8")
     whole = Settings.load(file, {})
     assert [provider.kind for provider in whole.providers] == ["local", "ldap", "oidc"]
     assert (whole.hub_secret_file, whole.key_encryption_file) == (plain.hub_secret_path, plain.key_encryption_path)

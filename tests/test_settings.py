@@ -283,3 +283,27 @@ def test_a_further_hub_that_is_not_clear_is_refused(tmp_path: Path, hubs: list[A
         load(tmp_path, {"further_hubs": hubs})
     assert message in str(caught.value)
     assert "me:secret" not in str(caught.value)
+
+
+FURTHER = {"panel_url": "https://hub.example.org/services/aizen/", "service": {"managed": False}}
+
+
+@pytest.mark.proves("R1")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"service": {"managed": True}},
+        {"hub": REQUIRED["hub"]},
+        {"further_hubs": [further_hub()]},
+        {"panel_url": "javascript:alert(1)"},
+        {"panel_url": "//hub.example.org/services/aizen/"},
+        {"panel_url": "https://hub.example.org"},
+        {"panel_url": "https://hub.example.org/services/aizen"},
+        {"panel_url": "https://me:secret@hub.example.org/services/aizen/"},
+        {"panel_url": "https://hub.example.org/services/aizen/?next=/"},
+    ],
+)
+def test_a_hub_with_the_panel_elsewhere_has_no_service_of_its_own(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    assert load(tmp_path, FURTHER).is_further_hub
+    with pytest.raises(ConfigurationError, match="panel_url"):
+        load(tmp_path, FURTHER | wrong)

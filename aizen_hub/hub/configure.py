@@ -60,8 +60,9 @@ def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
     """Set up a hub. Call it last in ``jupyterhub_config.py``: earlier settings stay unless they disable a protection.
 
     It sets: the authenticator and its protections, the service `aizen` (started by the hub unless
-    ``service.managed: false``), the options form, a role for the hub's admin page, templates, and secrets in files of
-    ``data_dir`` with mode 0600: cookie secret, encryption key of ``auth_state``, token of the service.
+    ``service.managed: false``; none at a hub whose ``panel_url`` is that of another one), the options form, a role for
+    the hub's admin page, templates, and secrets in files of ``data_dir`` with mode 0600: cookie secret, encryption key
+    of ``auth_state``, token of the service.
 
     Parameters
     ----------
@@ -86,15 +87,23 @@ def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
     settings = Settings.load(path)
     if settings.service.managed:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Fixed: the hub never deletes tokens that it generated for earlier starts.
-    api_token = (find_entry(c) or {}).get("api_token") or _read_secret(settings.api_token_path)
-    apply_settings(c, path, settings, api_token=api_token)
+    if settings.is_further_hub:
+        apply_settings(c, path, settings, api_token=None)
+    else:
+        # Fixed: the hub never deletes tokens that it generated for earlier starts.
+        api_token = (find_entry(c) or {}).get("api_token") or _read_secret(settings.api_token_path)
+        apply_settings(c, path, settings, api_token=api_token)
     _configure_secrets(c, settings)
     return settings
 
 
-def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) -> None:
+def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str | None) -> None:
     """Make those changes of `configure` that read and write no file, which is also what ``aizen-hub doctor`` checks.
+
+    Parameters
+    ----------
+    api_token : str or None
+        Of the service; None for a further hub, at which it has no sign-in and no pages.
 
     Raises
     ------
@@ -103,8 +112,10 @@ def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str) ->
     """
     instance = secrets.token_hex(16)
     _configure_authenticator(c, path, instance)
-    add_entry(c, path, settings, instance, api_token)
-    add_client(c, api_token)
+    if api_token is not None:
+        add_entry(c, path, settings, instance, api_token)
+        add_client(c, api_token)
+        _add_scopes(c)
     c.JupyterHub.load_roles.append(dict(ADMIN_ROLE))
     _configure_users(c)
     _configure_servers(c, settings)
@@ -185,6 +196,11 @@ def _configure_users(c: Any) -> None:
         # The Zero-to-JupyterHub chart sets it.
         log.warning("JupyterHub.admin_access is switched off: it would let administrators act as other users")
         c.JupyterHub.admin_access = False
+    _set_default(c, "JupyterHub", "token_expires_in_max_seconds", MAX_TOKEN_SECONDS)
+    c.JupyterHub.template_paths.insert(0, str(TEMPLATES))
+
+
+def _add_scopes(c: Any) -> None:
     # Command line and panel authenticate by a user's hub token; server tokens never get this scope.
     scopes = c.JupyterHub.extra_user_scopes
     if isinstance(scopes, list):
@@ -192,8 +208,6 @@ def _configure_users(c: Any) -> None:
     else:
         # The trait is a set: a value appended before it exists would be dropped silently.
         scopes.update({SERVICE_SCOPE, COMMAND_LINE_SCOPE})
-    _set_default(c, "JupyterHub", "token_expires_in_max_seconds", MAX_TOKEN_SECONDS)
-    c.JupyterHub.template_paths.insert(0, str(TEMPLATES))
 
 
 def _configure_servers(c: Any, settings: Settings) -> None:

@@ -56,6 +56,8 @@ def check_scopes(app: Any, settings: Settings) -> Iterator[Violation]:
     for role in app.load_roles:
         yield from _check_role(role)
     yield from _check_user_scopes(app.extra_user_scopes)
+    if not settings.is_further_hub:  # its users sign in to panel and command line at the main hub
+        yield from _check_scopes_of_users(app)
     yield from _check_admin_group(app.load_groups)
     yield from _check_services(app)
     yield from _check_server_tokens(app)
@@ -79,8 +81,6 @@ def _check_role(role: Mapping[str, Any]) -> Iterator[Violation]:
         )
     if name == "admin" and role.get("services"):
         yield _act_as_anyone(f"{setting})")
-    if name == "user" and scopes:
-        yield from _check_needed_scopes(f"{setting})", scopes)
     if name == "server":
         yield from _check_server_scopes(f"{setting})", scopes)
     elif name != "admin":
@@ -119,7 +119,13 @@ def _check_user_scopes(extra_user_scopes: Iterable[str]) -> Iterator[Violation]:
             "remove it",
         )
     yield from _check_control_scopes("JupyterHub.extra_user_scopes (of all users", scopes, for_people=True)
-    yield from _check_needed_scopes("JupyterHub.extra_user_scopes", scopes)
+
+
+def _check_scopes_of_users(app: Any) -> Iterator[Violation]:
+    for role in app.load_roles:
+        if role.get("name") == "user" and role.get("scopes"):
+            yield from _check_needed_scopes("JupyterHub.load_roles (`user`)", role["scopes"])
+    yield from _check_needed_scopes("JupyterHub.extra_user_scopes", app.extra_user_scopes)
 
 
 def _check_needed_scopes(setting: str, scopes: Iterable[str]) -> Iterator[Violation]:

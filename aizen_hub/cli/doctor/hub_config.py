@@ -92,7 +92,7 @@ def _recorder(calls: list[Path], settings: Settings) -> Callable[..., Settings]:
 
     def configure(c: Any, path: str | Path = "aizen.yaml") -> Settings:
         calls.append(Path(path))
-        apply_settings(c, Path(path).absolute(), settings, api_token=_NO_SECRET)
+        apply_settings(c, Path(path).absolute(), settings, api_token=None if settings.is_further_hub else _NO_SECRET)
         return settings
 
     return configure

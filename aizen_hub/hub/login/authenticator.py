@@ -45,7 +45,7 @@ from aizen_hub.hub.scope_guard import SERVICE_NAME
 from aizen_hub.hub.spawn.handlers import spawn_handlers, token_handlers
 from aizen_hub.hub.spawn.server_monitor import ServerMonitor
 from aizen_hub.hub.spawn.server_session import SessionManager
-from aizen_hub.secret_files import SecretFileError, read_or_create_secret
+from aizen_hub.secret_files import SecretFileError, read_or_create_secret, read_secret
 from aizen_hub.settings import ConfigurationError, Settings
 
 
@@ -79,7 +79,9 @@ class AizenAuthenticator(Authenticator):
         path = Path(self.config_file).absolute()
         self.aizen_settings = settings = Settings.load(path)
         try:
-            secret = read_or_create_secret(settings.hub_secret_path)
+            # The service lists the secret of a further hub: one that was made here would be unknown there.
+            read = read_secret if settings.is_further_hub else read_or_create_secret
+            secret = read(settings.hub_secret_path)
         except SecretFileError as error:
             raise ConfigurationError(str(error)) from None
         self.service = ServiceClient(
@@ -140,14 +142,20 @@ class AizenAuthenticator(Authenticator):
             *token_handlers(app, self.aizen_settings.hub_secret_path, self._monitor, self._sign_outs),
             reading_handler(self.aizen_settings, self.providers, self.service),
             (r"/error/(\d+)", PanelOutageHandler, {"service": SERVICE_NAME}),
-            (rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.~%+,:=@-]*)", PanelRedirectHandler, {"service": SERVICE_NAME}),
+            (
+                rf"/services/{SERVICE_NAME}/([A-Za-z0-9/_.~%+,:=@-]*)",
+                PanelRedirectHandler,
+                {"service": SERVICE_NAME, "panel_url": self.aizen_settings.panel_url},
+            ),
         ]
         handlers += spawn_handlers() + registration_guards()
         for provider in self.providers.values():
             if isinstance(provider, OidcProvider):
                 handlers += oidc_handlers(provider, app, self._monitor)
             self._start_checks += start_checks(provider)
-        handlers += reauthentication.reauthentication_handlers("aizen") + registration_request.registration_handlers()
+        handlers += registration_request.registration_handlers()
+        if not self.aizen_settings.is_further_hub:  # these lead back to the panel, and its sign-in is not here
+            handlers += reauthentication.reauthentication_handlers(SERVICE_NAME)
         return [*handlers, (r"/logout", OidcLogoutHandler)]
 
     def servers_without_session(self, name: str) -> list[str]:
