@@ -87,6 +87,16 @@ def check_risky_settings(installation: Installation) -> Iterator[CheckResult]:
             "commands are decided for more than an hour while the audit cannot be signed",
             "checkpoint_grace_seconds: 300",
         )
+    admin_provider = settings.admin_user.partition(":")[0]
+    for hub in settings.further_hubs:
+        if admin_provider in hub.providers:
+            yield CheckResult.warning(
+                "further-hub-providers",
+                in_settings(f"further_hubs.{hub.id}.providers"),
+                f"who has the secret of the hub `{hub.id}` can act as the administrator `{settings.admin_user}`, since"
+                f" it signs in people of `{admin_provider}`",
+                f"take {admin_provider} from further_hubs.{hub.id}.providers, or protect that hub like the service",
+            )
     commands = sorted(_COMMAND_OPTIONS.intersection(settings.spawn.user_options))
     if commands:
         yield CheckResult.warning(

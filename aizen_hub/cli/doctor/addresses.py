@@ -58,6 +58,10 @@ def check_other_addresses(installation: Installation) -> Iterator[CheckResult]:
     settings = installation.settings
     tracing = settings.service.tracing
     urls = (
+        *(
+            (f"further_hubs.{hub.id}.api_url", hub.api_url, "its secret and names of users")
+            for hub in settings.further_hubs
+        ),
         ("hub.api_url", settings.hub.api_url if settings.hub else None, "tokens of users and of the service"),
         ("core.url", settings.core.url if settings.core else None, "commands and their tokens"),
         (*find_webhook_url(settings), "alerts about users and roles"),

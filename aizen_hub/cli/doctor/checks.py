@@ -79,6 +79,12 @@ SETTINGS_CHECKS = (
     Check("other servers", endpoints.check_endpoints),
 )
 """With the `Installation`."""
+_OF_SERVICE = frozenset({
+    "the catalog", "settings that do not fit together", "the checkpoint file", "the checkpoint database",
+    "the database", "the running hub",
+})  # fmt: skip
+FURTHER_HUB_CHECKS = tuple(check for check in SETTINGS_CHECKS if check.subject not in _OF_SERVICE)
+"""The same at a hub that shares the service of another one: what only the service uses is not in its file."""
 HUB_CHECKS = (
     Check("the protections of the hub", hub_rules.check_protections),
     Check("the address of the hub", hub_rules.check_address),
@@ -110,7 +116,7 @@ def run_checks(config_path: Path, hub_config_path: Path) -> Iterator[CheckResult
         return
     yield CheckResult.passed("settings", f"{config_path} is well formed")
     installation = Installation(config_path, settings, hub_config_path)
-    yield from run_each(SETTINGS_CHECKS, installation)
+    yield from run_each(FURTHER_HUB_CHECKS if settings.is_further_hub else SETTINGS_CHECKS, installation)
     hub, results = hub_config.load_hub_config(installation)
     yield from results
     if hub is not None:

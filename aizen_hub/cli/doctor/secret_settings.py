@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
+from aizen_hub.hub_settings import FurtherHubSettings
 from aizen_hub.secret_files import SecretFileError, read_password, read_secret
 from aizen_hub.settings import Settings
 
@@ -42,8 +43,7 @@ def check_secret_files(installation: Installation) -> Iterator[CheckResult]:
                 f"the secret file {file.path} {error.reason}",
                 remedy.removeprefix("run ").strip("`"),
             )
-    shared = ("hub_secret_file", "core.credential_file", "metrics.token_file")
-    named = [(key, contents[key]) for key in shared if key in contents]
+    named = [(key, contents[key]) for key in _shared_files(settings) if key in contents]
     for position, (key, content) in enumerate(named):
         for other_key, other in named[:position]:
             if content == other:
@@ -51,7 +51,7 @@ def check_secret_files(installation: Installation) -> Iterator[CheckResult]:
                     "shared-secret",
                     in_settings(key),
                     f"`{key}` and `{other_key}` hold the same secret, so who has one has both",
-                    f"give `{key}` its own: openssl rand -hex 32 > {_path_of(settings, key)}",
+                    f"give `{key}` its own: openssl rand -hex 32 > {_shared_files(settings)[key]}",
                 )
     yield from _check_key_encryption_file(settings)
 
@@ -104,6 +104,7 @@ def _list_secret_files(installation: Installation) -> Iterator[_SecretFile]:
         ("alerts.webhook_url_file", settings.alerts.webhook_url_file, read_password, given),
         ("alerts.webhook_secret_file", settings.alerts.webhook_secret_file, read_password, create),
     ]
+    files += [(_key_of(hub), hub.secret_file, read_secret, create) for hub in settings.further_hubs]
     for provider in settings.providers:
         for name in ("lookup_dn_search_password_file", "client_secret_file"):
             if value := provider.config.get(name):
@@ -116,6 +117,14 @@ def _list_secret_files(installation: Installation) -> Iterator[_SecretFile]:
 
 def _report_missing_hub_secret(installation: Installation, path: Path) -> Iterator[CheckResult]:
     settings = installation.settings
+    if settings.is_further_hub:
+        yield CheckResult.error(
+            "hub-secret",
+            in_settings("hub_secret_file"),
+            f"the hub secret {path} is missing, so the hub does not start",
+            "copy the file that further_hubs of the service's aizen.yaml names for this hub, with mode 0600",
+        )
+        return
     if installation.is_new:
         return  # whichever of hub and service starts first creates it
     if settings.uses_sqlite and settings.service.managed:
@@ -182,10 +191,15 @@ def _list_inline_secrets(settings: Settings) -> Iterator[tuple[str, str, str]]:
                 )
 
 
-def _path_of(settings: Settings, key: str) -> Path | None:
-    paths = {
+def _shared_files(settings: Settings) -> dict[str, Path | None]:
+    """Return the files by which others prove themselves to the service, by the key that names each."""
+    return {
         "hub_secret_file": settings.hub_secret_path,
+        **{_key_of(hub): hub.secret_file for hub in settings.further_hubs},
         "core.credential_file": settings.core.credential_file if settings.core else None,
         "metrics.token_file": settings.metrics.token_file,
     }
-    return paths[key]
+
+
+def _key_of(hub: FurtherHubSettings) -> str:
+    return f"further_hubs.{hub.id}.secret_file"

@@ -319,4 +319,5 @@ def _further_files(settings: Settings) -> tuple[tuple[str, Path | str], ...]:
         ),
         ("key-encryption file; in another place than the backup", settings.key_encryption_path),
         ("secret shared with the hub", settings.hub_secret_path),
+        *((f"secret shared with the hub {hub.id}", hub.secret_file) for hub in settings.further_hubs),
     )
