@@ -100,6 +100,12 @@ def _kubernetes() -> str | None:
     return _modules("kubespawner") or missing_requirements()
 
 
+def _kubelet() -> str | None:
+    from tests.fixtures.kubelet import missing_requirements
+
+    return _modules("kubespawner") or missing_requirements()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
@@ -116,6 +122,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "slurm": _slurm,
     "docker": _docker,
     "kubernetes": _kubernetes,
+    "kubelet": _kubelet,
 }
 """Each tier with a function that returns what it lacks on this machine, or None."""
 

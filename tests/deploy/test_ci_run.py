@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(
-    folder: Path, *, docker: str = "exit 0", cluster: str = "exit 0", mount: str = "exit 0"
+    folder: Path, *, docker: str = "exit 0", cluster: str = "exit 0", kubelet: str = "exit 0", mount: str = "exit 0"
 ) -> tuple[int, str, str]:
     """Run the script; return its status, the tiers that it requires, and what it says."""
     scripts = {
@@ -22,7 +22,7 @@ def run(
         "bin/unshare": f"#!/bin/sh\n{mount}\n",
         "bin/uv": "#!/bin/sh\n",
         "bin/make": '#!/bin/sh\n[ "$1" != test ] || echo "required=$AIZEN_REQUIRE"\n',
-        "venv/bin/python": f'#!/bin/sh\n[ "$2" = tests.fixtures.docker_daemon ] || exit 0\n{docker}\n',
+        "venv/bin/python": f"#!/bin/sh\ncase $2 in\n*.docker_daemon) {docker} ;;\n*.kubelet) {kubelet} ;;\nesac\n",
     }
     for name, text in scripts.items():
         path = folder / name
@@ -45,33 +45,41 @@ def run(
 def test_every_engine_that_runs_here_is_required(tmp_path: Path) -> None:
     status, required, said = run(tmp_path)
     assert (status, said) == (0, "")
-    assert required.endswith(",accounts,slurm,docker,kubernetes")
+    assert required.endswith(",accounts,slurm,docker,kubernetes,kubelet")
 
 
-@pytest.mark.parametrize("tier", ["docker", "kubernetes"])
-def test_an_engine_that_cannot_run_here_is_not_required_and_the_reason_is_said(tmp_path: Path, tier: str) -> None:
-    if tier == "docker":
-        status, required, said = run(tmp_path, docker="echo no container here; exit 1")
-        assert said == "NOT REQUIRED: the tier docker: no container here\n"
-    else:
-        status, required, said = run(tmp_path, cluster="echo building >&2; echo the modules are missing >&2; exit 3")
-        assert said == "NOT REQUIRED: the tier kubernetes: the modules are missing\n"
-    assert status == 0
-    assert tier not in required.split(",")
-    assert {"docker", "kubernetes"} - {tier} <= set(required.split(","))
+@pytest.mark.parametrize(
+    ("programs", "tiers", "reason"),
+    [
+        ({"docker": "echo no container here; exit 1"}, {"docker"}, "the tier docker: no container here"),
+        (
+            {"cluster": "echo building >&2; echo the modules are missing >&2; exit 3"},
+            {"kubernetes", "kubelet"},
+            "the tiers kubernetes, kubelet: the modules are missing",
+        ),
+        ({"kubelet": "echo no node here; exit 1"}, {"kubelet"}, "the tier kubelet: no node here"),
+    ],
+)
+def test_an_engine_that_cannot_run_here_is_not_required_and_the_reason_is_said(
+    tmp_path: Path, programs: dict[str, str], tiers: set[str], reason: str
+) -> None:
+    status, required, said = run(tmp_path, **programs)
+    assert (status, said) == (0, f"NOT REQUIRED: {reason}\n")
+    assert {"docker", "kubernetes", "kubelet"} - set(required.split(",")) == tiers
 
 
 def test_a_defect_of_the_program_or_of_the_probe_fails_the_run(tmp_path: Path) -> None:
     status, required, said = run(tmp_path, cluster="echo main.go: undefined: x >&2; exit 1")
     assert (status, required) == (1, "")
     assert "undefined: x" in said
-    status, required, said = run(tmp_path, docker="echo Traceback >&2; exit 1")
-    assert (status, required) == (1, "")
-    assert "Traceback" in said
+    for probe in ("docker", "kubelet"):
+        status, required, said = run(tmp_path, **{probe: "echo Traceback >&2; exit 1"})
+        assert (status, required) == (1, "")
+        assert "Traceback" in said
 
 
 def test_without_the_right_to_mount_no_engine_is_required(tmp_path: Path) -> None:
     status, required, said = run(tmp_path, mount="exit 1")
     assert status == 0
-    assert not {"accounts", "slurm", "docker", "kubernetes"} & set(required.split(","))
-    assert "NOT REQUIRED: the tiers accounts, slurm, docker, kubernetes" in said
+    assert not {"accounts", "slurm", "docker", "kubernetes", "kubelet"} & set(required.split(","))
+    assert "NOT REQUIRED: the tiers accounts, slurm, docker, kubernetes, kubelet" in said

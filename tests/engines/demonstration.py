@@ -37,7 +37,7 @@ class RunningEngine:
         Where hub, service and engine store what they store.
     shown_by : str
         The command that shows it, and who may run it.
-    store : Path, optional
+    stores : tuple of Path
         Where the engine stores secrets by design, readable for root only.
     secrets : callable
         Returns the secrets of servers that the engine has; empty where none runs.
@@ -50,7 +50,7 @@ class RunningEngine:
     describe: Callable[[], str]
     folder: Path
     shown_by: str
-    store: Path | None = None
+    stores: tuple[Path, ...] = ()
     secrets: Callable[[], list[Any]] = list
 
 
@@ -96,17 +96,24 @@ def docker_engine() -> Iterator[RunningEngine]:
 
 @contextmanager
 def kubernetes_engine() -> Iterator[RunningEngine]:
-    from tests.engines.kubernetes_hub import kubernetes_hub
+    from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, kubelet_hub, kubernetes_hub
     from tests.engines.slurm_hub import open_folder
     from tests.fixtures.accounts import free_uids
+    from tests.fixtures.kubelet import missing_requirements
+    from tests.fixtures.kubernetes import NAMESPACE
 
+    missing = missing_requirements()
+    start, namespace = (kubelet_hub, PROJECT_NAMESPACE) if missing is None else (kubernetes_hub, NAMESPACE)
+    click.echo(
+        "              pods are containers" if missing is None else f"              pods are processes: {missing}"
+    )
     with open_folder() as folder:
         (uid,) = free_uids(1)
-        with kubernetes_hub(folder, uid, "erin", "maker") as (hub, cluster):
+        with start(folder, uid, "erin", "maker") as (hub, cluster):
             shown_by = "`kubectl get pod -o yaml` (everyone who may read pods; Secrets are a right of their own)"
 
             def describe() -> str:
-                return "\n".join(json.dumps(pod) for pod in cluster.list_objects("pods"))
+                return "\n".join(json.dumps(pod) for pod in cluster.list_objects("pods", namespace))
 
             yield RunningEngine(
                 hub,
@@ -116,8 +123,8 @@ def kubernetes_engine() -> Iterator[RunningEngine]:
                 describe,
                 folder,
                 shown_by,
-                store=cluster.folder / "etcd",
-                secrets=lambda: cluster.list_objects("secrets"),
+                stores=tuple(cluster.folder / name for name in ("etcd", "containerd", "containers")),
+                secrets=lambda: cluster.list_objects("secrets", namespace),
             )
 
 
@@ -185,7 +192,7 @@ def _files(engine: RunningEngine, token: str) -> dict[Path, os.stat_result]:
 
 def _stored(engine: RunningEngine, token: str) -> set[Path]:
     """Return the files of the engine's store of secrets that hold a token."""
-    return {Path(name) for name in journey.find_secret([engine.store], token)} if engine.store else set()
+    return {Path(name) for name in journey.find_secret(engine.stores, token)}
 
 
 def _answer_to(hub: HubHandle, token: str) -> int:

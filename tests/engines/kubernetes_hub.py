@@ -1,18 +1,26 @@
-"""A hub whose servers are pods of a real Kubernetes, whose node runs them as processes of this machine."""
+"""A hub whose servers are pods of a real Kubernetes, and there processes of this machine, or containers."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import yaml
 
-from tests.engines.journey import seed_project, wait_until
-from tests.fixtures.hub import HubHandle, running_hub
+from aizen_hub.demo.browser import Browser
+from tests.engines.journey import WAIT_SECONDS, seed_project, wait_until
+from tests.fixtures.hub import BIN, HubHandle, running_hub
+from tests.fixtures.kubelet import GATEWAY, running_kubelet
 from tests.fixtures.kubernetes import NAMESPACE, KubernetesCluster, running_kubernetes, write_secret
 from tests.fixtures.ports import free_port
+from tests.fixtures.server_image import HOME, IMAGE
 
 PROJECT_NAMESPACE = "aizen-churn"
 PROJECT_FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes" / "project-namespace"
@@ -23,7 +31,7 @@ c.JupyterHub.spawner_class = "aizen-kubernetes"
 c.JupyterHub.cleanup_servers = False
 c.AizenKubeSpawner.namespace = {namespace!r}
 c.AizenKubeSpawner.port = {port}
-c.AizenKubeSpawner.image = "registry.example.org/server:1"
+c.AizenKubeSpawner.image = {image!r}
 c.AizenKubeSpawner.uid = {uid}
 c.AizenKubeSpawner.fs_gid = {uid}
 c.AizenKubeSpawner.automount_service_account_token = False
@@ -34,6 +42,67 @@ c.AizenKubeSpawner.profile_list = [
 ]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180
 """
+OF_CONTAINERS = """
+# The same with limits only: a node has no place for a pod that requests more cores than it has.
+c.AizenKubeSpawner.profile_list[0]["kubespawner_override"] = {{"mem_limit": "8G", "cpu_limit": 4, "cpu_guarantee": 0.1}}
+c.JupyterHub.hub_ip = {gateway!r}
+c.AizenKubeSpawner.image_pull_policy = "Never"
+c.AizenKubeSpawner.container_security_context = {{
+    "allowPrivilegeEscalation": False, "capabilities": {{"drop": ["ALL"]}}, "readOnlyRootFilesystem": True
+}}
+c.AizenKubeSpawner.volumes = [{{"name": "home", "emptyDir": {{}}}}]
+c.AizenKubeSpawner.volume_mounts = [{{"name": "home", "mountPath": {home!r}}}]
+c.AizenKubeSpawner.environment = {{**c.Spawner.environment, "HOME": {home!r}, "TMPDIR": {home!r}, "PATH": {path!r}}}
+c.AizenKubeSpawner.notebook_dir = {home!r}
+"""
+
+
+@dataclass
+class KubernetesHub:
+    """A hub and a signed-in person, whose project has a namespace of its own; pods run under ``uid``."""
+
+    hub: HubHandle
+    cluster: KubernetesCluster
+    uid: int
+    person: Browser
+
+    def pods(self) -> list[dict[str, Any]]:
+        return self.cluster.list_objects("pods", PROJECT_NAMESPACE)
+
+    def secrets(self) -> list[dict[str, Any]]:
+        return self.cluster.list_objects("secrets", PROJECT_NAMESPACE)
+
+    def issue_token(self, audience: str, pod: dict[str, Any] | None) -> str:
+        """Return a token of the account of the servers, as the kubelet has it issued for a pod."""
+        path = f"/api/v1/namespaces/{PROJECT_NAMESPACE}/serviceaccounts/default/token"
+        spec = {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": pod}
+        return str(self.cluster.create(path, {"spec": spec})["status"]["token"])
+
+    def ask(self, role_token: str, pod_token: str | None) -> tuple[int, str | None]:
+        """Send a request with a role token from here; return its status and code."""
+        return self._send("GET", "/api/v1/session", None, {"Authorization": f"Bearer {role_token}"}, pod_token)
+
+    def renew(self, hub_token: str, pod_token: str | None) -> tuple[int, str | None]:
+        """Renew the role token of a server from here."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": hub_token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._send("POST", "/oauth/token", urlencode(form), headers, pod_token)
+
+    def _send(
+        self, method: str, path: str, body: str | None, headers: dict[str, str], pod_token: str | None
+    ) -> tuple[int, str | None]:
+        more = {} if pod_token is None else {"X-Aizen-Pod-Token": pod_token}
+        connection = HTTPConnection(urlsplit(self.hub.service_url).netloc, timeout=WAIT_SECONDS)
+        try:
+            connection.request(method, path, body, headers | more)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()).get("code")
+        finally:
+            connection.close()
 
 
 @contextmanager
@@ -46,22 +115,49 @@ def kubernetes_hub(
     ``pod_identity`` the service asks the API server about pods, as `deploy/kubernetes/pod-identity` allows it.
     """
     config = CONFIG + ('c.AizenKubeSpawner.project_namespace_template = "aizen-{{project}}"\n' if by_project else "")
-    with (
-        running_kubernetes(folder / "kubernetes", uid) as cluster,
-        running_hub(
-            folder,
-            {"insecure_same_uid": False, "spawn": {"user_options": ["profile"]}}
-            | (_allow_reviews(cluster) if pod_identity else {}),
-            accounts={person: "", owner: "PROJECT_CREATOR"},
-            seed=seed_project(person, owner),
-            # Pods are processes of this machine, where their usual port may be taken.
-            config=config.format(namespace=NAMESPACE, port=free_port(), uid=uid),
-            wrapper=("env", f"KUBECONFIG={cluster.kubeconfig}"),
-        ) as hub,
-    ):
-        if by_project:
+    # Pods are processes of this machine, where their usual port may be taken.
+    config = config.format(namespace=NAMESPACE, port=free_port(), uid=uid, image="registry.example.org/server:1")
+    settings: dict[str, Any] = {"insecure_same_uid": False, "spawn": {"user_options": ["profile"]}}
+    with running_kubernetes(folder / "kubernetes", uid) as cluster:
+        if pod_identity:
+            settings |= _allow_reviews(cluster)
+        with _hub(folder, cluster, settings, config, person, owner) as hub:
+            if by_project:
+                prepare_project_namespace(cluster)
+            yield hub, cluster
+
+
+@contextmanager
+def kubelet_hub(folder: Path, uid: int, person: str, owner: str) -> Iterator[tuple[HubHandle, KubernetesCluster]]:
+    """Start the same with a node whose pods are containers, and with both options; this thread is in its network."""
+    service = free_port()
+    path = f"{BIN}:{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin"
+    config = CONFIG + OF_CONTAINERS + 'c.AizenKubeSpawner.project_namespace_template = "aizen-{{project}}"\n'
+    config = config.format(namespace=NAMESPACE, port=8888, uid=uid, image=IMAGE, gateway=GATEWAY, home=HOME, path=path)
+    with running_kubelet(folder / "kubernetes", uid) as cluster:
+        settings = {
+            "insecure_same_uid": False,
+            "spawn": {"user_options": ["profile"]},
+            # Containers reach this machine by the address of their bridge.
+            "service": {"host": "0.0.0.0", "port": service, "url": f"http://{GATEWAY}:{service}"},
+            **_allow_reviews(cluster),
+        }
+        with _hub(folder, cluster, settings, config, person, owner) as hub:
             prepare_project_namespace(cluster)
-        yield hub, cluster
+            yield hub, cluster
+
+
+def _hub(
+    folder: Path, cluster: KubernetesCluster, settings: dict[str, Any], config: str, person: str, owner: str
+) -> AbstractContextManager[HubHandle]:
+    return running_hub(
+        folder,
+        settings,
+        accounts={person: "", owner: "PROJECT_CREATOR"},
+        seed=seed_project(person, owner),
+        config=config,
+        wrapper=("env", f"KUBECONFIG={cluster.kubeconfig}"),
+    )
 
 
 def _allow_reviews(cluster: KubernetesCluster) -> dict[str, Any]:

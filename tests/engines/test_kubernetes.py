@@ -8,74 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from aizen_hub.demo.browser import Browser, SpawnRejectedError
+from aizen_hub.demo.browser import SpawnRejectedError
 from aizen_hub.demo.kernel import Kernel
 from tests.deploy.test_engine_recipes import service_manifests
 from tests.deploy.test_kubernetes import deployment_with_pod_identity
 from tests.engines import journey
-from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, kubernetes_hub
+from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, KubernetesHub, kubernetes_hub
 from tests.engines.slurm_hub import open_folder
 from tests.fixtures.accounts import free_uids
-from tests.fixtures.hub import HubHandle
-from tests.fixtures.kubernetes import NAMESPACE, KubernetesCluster
+from tests.fixtures.kubernetes import NAMESPACE
 
 pytestmark = [pytest.mark.needs("kubernetes"), pytest.mark.slow]
 
 PERSON = "erin"
-
-
-@dataclass
-class KubernetesHub:
-    hub: HubHandle
-    cluster: KubernetesCluster
-    uid: int
-    person: Browser
-
-    def pods(self) -> list[dict[str, Any]]:
-        return self.cluster.list_objects("pods", PROJECT_NAMESPACE)
-
-    def secrets(self) -> list[dict[str, Any]]:
-        return self.cluster.list_objects("secrets", PROJECT_NAMESPACE)
-
-    def issue_token(self, audience: str, pod: dict[str, Any] | None) -> str:
-        """Return a token of the account of the servers, as the kubelet has it issued for a pod."""
-        path = f"/api/v1/namespaces/{PROJECT_NAMESPACE}/serviceaccounts/default/token"
-        spec = {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": pod}
-        return str(self.cluster.create(path, {"spec": spec})["status"]["token"])
-
-    def ask(self, role_token: str, pod_token: str | None) -> tuple[int, str | None]:
-        """Send a request with a role token from here; return its status and code."""
-        return self._send("GET", "/api/v1/session", None, {"Authorization": f"Bearer {role_token}"}, pod_token)
-
-    def renew(self, hub_token: str, pod_token: str | None) -> tuple[int, str | None]:
-        """Renew the role token of a server from here."""
-        form = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "subject_token": hub_token,
-            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
-        }
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._send("POST", "/oauth/token", urlencode(form), headers, pod_token)
-
-    def _send(
-        self, method: str, path: str, body: str | None, headers: dict[str, str], pod_token: str | None
-    ) -> tuple[int, str | None]:
-        more = {} if pod_token is None else {"X-Aizen-Pod-Token": pod_token}
-        connection = HTTPConnection(urlsplit(self.hub.service_url).netloc, timeout=journey.WAIT_SECONDS)
-        try:
-            connection.request(method, path, body, headers | more)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read()).get("code")
-        finally:
-            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +88,8 @@ def test_a_role_token_counts_only_with_the_token_of_its_pod(kubernetes: Kubernet
         hub_token = journey.environment_in(kernel)["JUPYTERHUB_API_TOKEN"]
     (mounted,) = Path(kubernetes.cluster.folder, "pods").glob("*/aizen-pod/..data/token")
     assert mounted.read_text() == pod_token
+    status = mounted.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (kubernetes.uid, kubernetes.uid, 0o640)
     (pod,) = kubernetes.pods()
     audience = audience_of(pod)
     of_pod = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
