@@ -59,7 +59,7 @@ def home(kubernetes: KubernetesHub) -> str:
     return f"/user/{PERSON}/"
 
 
-@pytest.mark.proves("R138", "R139")
+@pytest.mark.proves("R139")
 def test_a_container_runs_commands_within_the_limits_of_its_roles(kubernetes: KubernetesHub, home: str) -> None:
     with Kernel(kubernetes.person, home) as kernel:
         journey.check_commands(kernel)
