@@ -133,10 +133,10 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "session.acting": EventText(_S, "people", "{by} acts for {user}[ in {project}]"),
     "token.revoked": EventText(_S, "key", "{actor} revoked the tokens of a session"),
     "tokens.revoked": EventText(_C, "key", "{actor} revoked role tokens of {sessions} sessions"),
-    "hub-token.end": EventText(_C, "key", "{actor} asked the hub to end a token of their own ({token})"),
+    "hub-token.end": EventText(_C, "key", "{actor} asked the hub[ {hub}] to end a token of their own ({token})"),
     "exchange": EventText(_R, "key", "{actor} renewed a token"),
     # signing in
-    "login": EventText(_L, "key", "the sign-in of {user} ended with {outcome}"),
+    "login": EventText(_L, "key", "the sign-in of {user}[ at the hub {hub}] ended with {outcome}"),
     "login.refreshed": EventText(_R, "refresh", "the provider was asked again about {user}: {outcome}"),
     "login.gone": EventText(_L, "minus", "{provider} does not know {user} any more"),
     "login.fresh": EventText(_L, "key", "{user} signed in again for a sensitive change"),
@@ -232,7 +232,7 @@ EVENT_VARIANTS: Mapping[str, tuple[EventVariant, ...]] = {
     **_outcomes(
         "login",
         {
-            "admitted": (_L, "key", "{user} signed in[ by {provider}]"),
+            "admitted": (_L, "key", "{user} signed in[ at the hub {hub}][ by {provider}]"),
             "not-registered": (_L, "cross", "someone signed in[ by {provider}] who is not registered"),
             "locked": (_L, "stop", "{user} was not let in[ by {provider}]: stopped"),
             "not-active": (_L, "cross", "{user} was not let in[ by {provider}]: not activated"),

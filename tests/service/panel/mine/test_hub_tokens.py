@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from aizen_hub.service.auth.hub_api import HubApiClient
+from aizen_hub.service.auth.hub_connection import HubConnection
 from aizen_hub.store import tables
 from tests.fixtures.panel import PanelBrowser, PanelService
 from tests.service.panel.projects.objects import post, seed, words
+from tests.service.panel.window import FakeHub
 
 __all__ = ["seed"]
 PAGE = "me/sessions"
@@ -69,6 +72,47 @@ def test_a_hub_that_is_away_keeps_no_page(panel: PanelService, tokens: Any) -> N
 def test_more_tokens_than_are_listed(panel: PanelService, tokens: Any) -> None:
     panel.hub.has_more = True
     assert "The hub has older ones, which are not listed" in words(panel.get("maker", PAGE))
+
+
+@pytest.fixture
+def gpu(panel: PanelService, tokens: Any) -> Iterator[FakeHub]:
+    """A second hub of the service, with a token of ``maker`` that has the same id as one at the main hub."""
+
+    async def start() -> FakeHub:
+        return FakeHub()
+
+    async def stop(hub: FakeHub, api: HubApiClient) -> None:
+        hub.server.stop()
+        await hub.server.close_all_connections()
+        await api.close()
+
+    hub, context = panel.run(start()), panel.driver.context
+    hub.user_tokens = {"maker": [token(7, "training at gpu"), token(3, "older")], "boss": [token(9, "of boss")]}
+    api, hubs = HubApiClient(hub.url, "aizen", 20.0), context.hubs
+    object.__setattr__(context, "hubs", (*hubs, HubConnection("gpu", "secret of gpu", api)))
+    yield hub
+    object.__setattr__(context, "hubs", hubs)
+    panel.run(stop(hub, api))
+
+
+@pytest.mark.proves("R146")
+def test_tokens_of_every_hub_are_listed_and_ended_where_they_are(
+    panel: PanelService, tokens: Any, gpu: FakeHub
+) -> None:
+    panel.sign_in_again("maker")
+    content = words(panel.get("maker", PAGE))
+    for text in ("nightly export", "training at gpu", "at gpu"):
+        assert text in content, text
+    assert "of boss" not in content
+    assert post(panel, "maker", "me/hub-tokens/end", token="a7", hub="gpu").status == 303
+    assert [entry["id"] for entry in gpu.user_tokens["maker"]] == ["a3"]
+    assert [entry["id"] for entry in tokens["maker"]] == ["a7", "a8"], "the main hub's has the same id"
+    assert gpu.secrets == {"Bearer secret of gpu"}
+    assert post(panel, "maker", "me/hub-tokens/end", token="a7", hub="lab").status == 404
+    gpu.is_away = True
+    content = words(panel.get("maker", PAGE))
+    assert "The hub gpu does not answer now" in content
+    assert "nightly export" in content
 
 
 @pytest.mark.needs("browser", "axe")
