@@ -94,6 +94,7 @@ VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
         "restarted": "the server was started again",
         "server-gone": "the server had stopped",
         "hub-removed": "its hub does not use this service any more",
+        "provider-removed": "its hub does not sign in people of their provider any more",
         "project-deleted": "the project was deleted",
         "project-locked": "the project was stopped",
     },

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, select, update
 
+from aizen_hub.accounts import hub_providers
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import project_closing, server_sessions
 from aizen_hub.accounts.sessions.session_deadlines import START_GRACE
@@ -21,7 +22,7 @@ from aizen_hub.store.rights.memberships import chunked
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
-HUB_REMOVED = "hub-removed"
+HUB_REMOVED, PROVIDER_REMOVED = "hub-removed", "provider-removed"
 _s, _u = tables.sessions, tables.users
 
 
@@ -45,7 +46,7 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
     """Process a hub's list of live servers: end sessions without a server, and name servers without a session.
 
     Only sessions of the actor's hub are read and changed. One that has not been seen yet may still be starting, so it
-    is kept for `session_deadlines.START_GRACE`.
+    is kept for `session_deadlines.START_GRACE`. Sessions of people whose provider was taken from a further hub end.
     """
     of_hub = _s.c.hub == tx.actor.hub
     if tx.actor.hub == MAIN_HUB:
@@ -55,6 +56,11 @@ def process_heartbeat(tx: WriteTransaction, live_servers: Iterable[tuple[str, st
     ).all()
     # Those of sessions are canonical already: thousands of names would be normalized again while all writes wait.
     canonical = {row.user for row in rows}
+    foreign = hub_providers.find_people_of_others(tx, tx.actor.hub, canonical)
+    for row in rows:
+        if row.user in foreign:
+            server_sessions.end_session(tx, row.id, PROVIDER_REMOVED)
+    rows = [row for row in rows if row.user not in foreign]
     listed_servers = {
         (user if user in canonical else normalization.canonical_or_none(user) or user, server)
         for user, server in live_servers

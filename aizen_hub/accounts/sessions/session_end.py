@@ -26,6 +26,7 @@ _REASONS: Mapping[str, str] = {
     "restarted": "the server was started again",
     "server-gone": "the hub reported that the server had stopped",
     "hub-removed": "its hub does not use this service any more",
+    "provider-removed": "its hub does not sign in people of your provider any more",
     "project-deleted": "the project was deleted",
     "project-locked": "the project was locked",
 }
@@ -33,6 +34,8 @@ _REASONS: Mapping[str, str] = {
 _OTHER_PROJECT = "save your work: the server stops {grace} seconds later; start one for another project at the hub"
 _REMEDIES: Mapping[str, str] = {
     "locked": "ask an administrator",
+    "hub-removed": "start a server at another hub",
+    "provider-removed": "start a server at another hub",
     "restarted": "use the server that was started since, or start it again at the hub",
     "project-deleted": _OTHER_PROJECT,
     "project-locked": _OTHER_PROJECT,

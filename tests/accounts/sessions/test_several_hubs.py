@@ -179,6 +179,29 @@ def test_sessions_of_a_hub_that_was_taken_out_end(make_two_hubs: Callable[..., A
         without.close()
 
 
+@pytest.mark.proves("R46", "R146")
+def test_sessions_of_people_whose_provider_was_taken_from_the_hub_end(
+    make_two_hubs: Callable[..., AccountsHarness],
+) -> None:
+    harness = make_two_hubs()
+    for hub in HUBS:
+        opened(harness, hub, "emma")
+    without = open_harness(
+        harness.settings.data_dir, further_hubs=(FURTHER[0].model_copy(update={"providers": ("idp",)}),)
+    )
+    try:
+        answers = {
+            hub: without.execute(actor, heartbeat.process_heartbeat, [("emma", "")]) for hub, actor in HUBS.items()
+        }
+        assert {hub: answer.stop for hub, answer in answers.items()} == {"main": (), "gpu": (("emma", ""),)}
+        assert active(without) == {("main", "emma", "")}
+        with pytest.raises(NotAuthenticated, match="does not sign in people of your provider any more") as caught:
+            without.execute(HUB, server_sessions.renew_session, credential("gpu emma "))
+        assert caught.value.remedy == "start a server at another hub"
+    finally:
+        without.close()
+
+
 @pytest.mark.proves("R94")
 def test_the_audit_names_a_further_hub(make_two_hubs: Callable[[], AccountsHarness]) -> None:
     harness = make_two_hubs()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from aizen_hub.accounts import hub_providers
 from aizen_hub.accounts.credentials import activation, login_throttle, passwords, recent_logins, second_factor
-from aizen_hub.accounts.logins import departures, hub_providers, linked_logins, login_report
+from aizen_hub.accounts.logins import departures, linked_logins, login_report
 from aizen_hub.accounts.users import registration_requests
 from aizen_hub.api_models.logins import (
     DepartureReport,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from aizen_hub.accounts.logins import hub_providers
+from aizen_hub.accounts import hub_providers
 from aizen_hub.accounts.sessions import heartbeat, project_entry, server_sessions
 from aizen_hub.accounts.sessions.role_sources import describe_roles
 from aizen_hub.api_models.sessions import (
@@ -79,7 +79,8 @@ async def receive_heartbeat(ctx: RequestContext) -> JsonResponse:
     live = [(server.user, server.server) for server in ctx.body.live]
 
     def operation(tx: WriteTransaction) -> tuple[heartbeat.HeartbeatResult, list[str]]:
-        former_admins = [name for name in ctx.body.admins if not project_entry.is_admin(tx, name)]
+        of_others = hub_providers.find_people_of_others(tx, tx.actor.hub, ctx.body.admins)
+        former_admins = [name for name in ctx.body.admins if name in of_others or not project_entry.is_admin(tx, name)]
         return heartbeat.process_heartbeat(tx, live), former_admins
 
     actor = hub_actor(ctx)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aizen_hub.accounts.logins import hub_providers
+from aizen_hub.accounts import hub_providers
 from aizen_hub.accounts.sessions import spawn_options, spawn_requests
 from aizen_hub.api_models.sessions import (
     SpawnAccessRequest,

@@ -167,6 +167,13 @@ async def test_equal_servers_at_two_hubs_are_told_apart(service: Driver) -> None
     assert [row[listed["columns"].index("hub")] for row in listed["rows"]] == ["main"]
 
 
+@pytest.mark.proves("R146", "T-59")
+async def test_a_further_hub_learns_nothing_of_administrators_of_others(service: Driver) -> None:
+    reported = {"live": [], "admins": ["boss", "eve", "unknown"]}
+    assert (await gpu(service, "POST", "/sessions/heartbeat", reported)).json["former_admins"] == reported["admins"]
+    assert (await service.hub("POST", "/sessions/heartbeat", reported)).json["former_admins"] == ["eve", "unknown"]
+
+
 @pytest.mark.proves("T-13")
 async def test_two_hubs_at_once_are_not_mixed_up(service: Driver) -> None:
     """One process, one connection pool: the hub of a request never comes from another one."""

@@ -6,6 +6,7 @@ hub may sign everyone in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exists, select
@@ -15,6 +16,7 @@ from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.problems import Denied
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
+from aizen_hub.store.rights.memberships import chunked
 from aizen_hub.validation.printable import excerpt
 
 if TYPE_CHECKING:
@@ -46,14 +48,21 @@ def require_user(tx: ReadTransaction, hub: str, user: str) -> None:
     Denied
         Also where there is no such user: which names exist is not told.
     """
-    providers = _providers_of(tx.settings, hub)
-    if providers is None:
-        return
     name = normalization.canonical_or_none(user)
-    linked = exists().where(_l.c.user_id == _u.c.id, _l.c.provider.in_(providers))
-    query = select(_u.c.id).where(_u.c.name == name, _u.c.provider.in_(providers) | linked)
-    if name is None or tx.conn.execute(query).first() is None:
+    if find_people_of_others(tx, hub, [name or user]):
         raise Denied(f"`{excerpt(user)}` has no login of a provider of the hub `{hub}`")
+
+
+def find_people_of_others(tx: ReadTransaction, hub: str, names: Iterable[str]) -> set[str]:
+    """Return those of the canonical names whose users have no login of a hub's providers, or do not exist."""
+    providers, found = _providers_of(tx.settings, hub), set(names)
+    if providers is None:
+        return set()
+    linked = exists().where(_l.c.user_id == _u.c.id, _l.c.provider.in_(providers))
+    for chunk in chunked(sorted(found)):
+        query = select(_u.c.name).where(_u.c.name.in_(chunk), _u.c.provider.in_(providers) | linked)
+        found.difference_update(tx.conn.execute(query).scalars())
+    return found
 
 
 def require_main_hub(hub: str, action: str) -> None:
