@@ -5,6 +5,8 @@
 VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
+# Each process would compile what it imports again; tests and demo start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 SPHINX := $(BIN)/sphinx-build --quiet --conf-dir docs --doctree-dir build/doctrees . aizen_hub/documentation
 DOCUMENTATION := aizen_hub/documentation/docs/index.html
@@ -92,7 +94,7 @@ $(VENV)/.test: requirements/test.txt $(SETUP)
 	@requirements/install $(VENV) requirements/test.txt
 	@touch $@ $(VENV)/.demo
 
-LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCK := uv pip compile --constraint requirements/constraints.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 WHOLE := $(LOCK) pyproject.toml --group build
 IMAGE := $(LOCK) pyproject.toml --constraint requirements/test.txt
 
