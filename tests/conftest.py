@@ -51,7 +51,12 @@ def _oidc() -> str | None:
 
 
 def _browser() -> str | None:
-    return _programs("chromium") or _modules("playwright")
+    missing = _modules("playwright")
+    if missing is None:
+        from tests.fixtures import pages
+
+        missing = None if pages.find_program() else f"no {' or '.join(pages.PROGRAMS)} on the search path"
+    return missing
 
 
 def _axe() -> str | None:
