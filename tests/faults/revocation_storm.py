@@ -9,13 +9,15 @@ import time
 from tests.faults.installation import PEOPLE, Installation
 from tests.faults.recording_client import Client
 
+START_ATTEMPTS = 5
+
 
 def run_revocation_storm(
     installation: Installation, limit: int, seconds: float, *, minimum: int = 0, project: str = "p0"
 ) -> int:
-    """Give, ask, take, ask, for several people at once, until there were ``most`` revocations or the time is over.
+    """Give, ask, take, ask, for several people at once, until there were ``limit`` revocations or the time is over.
 
-    A slow machine gets up to a minute more to come to the ``fewest`` that prove something.
+    A slow machine gets up to a minute more to come to the ``minimum`` that proves something.
 
     Returns
     -------
