@@ -10,14 +10,16 @@ from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.provider import (
     MAX_NAME,
     MAX_PASSWORD,
+    NOT_AT_THIS_HUB,
     WRONG_CREDENTIALS,
+    AccessDeniedError,
     AuthenticatedIdentity,
     ProviderUnreachableError,
     ThrottledError,
     WrongCredentialsError,
 )
 from aizen_hub.hub.service_outage import describe_outage
-from aizen_hub.problems import Problem, TooManyRequests, Unavailable
+from aizen_hub.problems import Denied, Problem, TooManyRequests, Unavailable
 from aizen_hub.settings import ConfigurationError, ProviderSettings
 
 log = logging.getLogger("aizen_hub.login")
@@ -51,6 +53,9 @@ class LocalProvider:
             raise ProviderUnreachableError(
                 f"signing in is not possible at the moment: {describe_outage(error)}"
             ) from None
+        except Denied as error:
+            log.error("password check: %s", error.detail)
+            raise AccessDeniedError(NOT_AT_THIS_HUB) from None
         except Problem:
             # The service rejected the form of the name or password; for the user that is the same as wrong.
             raise WrongCredentialsError(WRONG_CREDENTIALS) from None

@@ -6,9 +6,15 @@ import logging
 
 from aizen_hub.api_models.logins import LoginResponse
 from aizen_hub.client.service_client import ServiceClient
-from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity, ProviderUnreachableError, printable
+from aizen_hub.hub.login.provider import (
+    NOT_AT_THIS_HUB,
+    AccessDeniedError,
+    AuthenticatedIdentity,
+    ProviderUnreachableError,
+    printable,
+)
 from aizen_hub.hub.service_outage import describe_outage
-from aizen_hub.problems import BadInput, Problem, Unavailable
+from aizen_hub.problems import BadInput, Denied, Problem, Unavailable
 
 log = logging.getLogger("aizen_hub.login")
 
@@ -37,6 +43,8 @@ async def report_login(
         raise ProviderUnreachableError(f"your password was right, but {describe_outage(error)}") from None
     except Problem as error:
         log.error("login report for `%s`: %s", printable(identity.name), error.detail)
+        if isinstance(error, Denied):
+            raise AccessDeniedError(NOT_AT_THIS_HUB) from None
         # Other refusals concern the hub, such as its secret, and are for its log.
         reason = error.detail if isinstance(error, BadInput) else "contact an administrator of this hub"
         raise AccessDeniedError(f"the access service refused this login: {reason}") from None

@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 from aizen_hub.validation.printable import escape_nonprintable
 
 WRONG_CREDENTIALS = "the user name or the password is wrong"
+NOT_AT_THIS_HUB = "this hub does not sign in people of this provider; sign in at another hub"
+"""Where the hub shares a service, which gives it other providers (`further_hubs`)."""
 MAX_NAME = 256
 MAX_PASSWORD = 1024
 """Characters; longer input is rejected without a query to the provider."""
@@ -63,7 +65,7 @@ class WrongCredentialsError(LoginError):
 
 
 class AccessDeniedError(LoginError):
-    """The password was right, but this user may not sign in through this provider."""
+    """This user may not sign in through this provider, or no user may at this hub."""
 
 
 class ThrottledError(LoginError):

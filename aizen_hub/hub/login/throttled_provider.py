@@ -10,7 +10,9 @@ from typing import Any
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.login.provider import (
     MAX_NAME,
+    NOT_AT_THIS_HUB,
     WRONG_CREDENTIALS,
+    AccessDeniedError,
     AuthenticatedIdentity,
     PasswordProvider,
     ProviderUnreachableError,
@@ -18,7 +20,7 @@ from aizen_hub.hub.login.provider import (
     WrongCredentialsError,
 )
 from aizen_hub.hub.service_outage import describe_outage
-from aizen_hub.problems import Problem, Unavailable
+from aizen_hub.problems import Denied, Problem, Unavailable
 
 log = logging.getLogger("aizen_hub.login")
 
@@ -70,6 +72,9 @@ class ThrottledProvider:
             raise ProviderUnreachableError(
                 f"signing in is not possible at the moment: {describe_outage(error)}"
             ) from None
+        except Denied as error:
+            log.error("login attempt: %s", error.detail)
+            raise AccessDeniedError(NOT_AT_THIS_HUB) from None
         except Problem:
             # The service rejected the form of the name; for the user that is the same as wrong.
             raise WrongCredentialsError(WRONG_CREDENTIALS) from None

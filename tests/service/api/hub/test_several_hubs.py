@@ -14,6 +14,11 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.users import registration
+from aizen_hub.client.service_client import ServiceClient
+from aizen_hub.hub.login.local_provider import LocalProvider
+from aizen_hub.hub.login.login_report import report_login
+from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity
+from aizen_hub.hub.login.throttled_provider import ThrottledProvider
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.http.route import AuthMethod
@@ -22,7 +27,7 @@ from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
 from tests.fixtures.sqlite import create_database_file
-from tests.service.conftest import INSTANCE, Driver, Response, populate, settings_for
+from tests.service.conftest import INSTANCE, PASSWORD, Driver, Response, populate, settings_for
 
 PROVIDERS = [{"name": "local", "kind": "local"}, {"name": "ldap", "kind": "ldap"}]
 SECRET = secrets.token_hex(32)
@@ -165,6 +170,23 @@ async def test_equal_servers_at_two_hubs_are_told_apart(service: Driver) -> None
     assert ended.json == {"ended": 1}
     listed = (await service.call("GET", "/api/v1/sessions?user=lea", auth=boss.auth)).json
     assert [row[listed["columns"].index("hub")] for row in listed["rows"]] == ["main"]
+
+
+@pytest.mark.proves("R144")
+async def test_people_are_told_that_their_provider_is_not_at_this_hub(service: Driver) -> None:
+    """Not that their password was wrong: by whichever way a provider signs in."""
+    client = ServiceClient(service.url, SECRET, deadline=20.0)
+    local = LocalProvider(service.context.settings.providers[0], client)
+    throttled = ThrottledProvider(local, client)
+    identity = AuthenticatedIdentity("local", "subject", "eve")
+    for attempt in (
+        local.authenticate("eve", PASSWORD, totp=None, source=None),
+        throttled.authenticate("eve", PASSWORD, totp=None, source=None),
+        report_login(client, identity, None),
+    ):
+        with pytest.raises(AccessDeniedError, match="sign in at another hub"):
+            await attempt
+    client.close()
 
 
 @pytest.mark.proves("R146", "T-59")
