@@ -8,12 +8,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aizen_hub.cli.doctor.further_hubs import check_further_hubs
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.demo.browser import Browser, BrowserError
+from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.secret_files import read_or_create_secret
 from tests.fixtures.hub import BIN, HubHandle, running_hub, start_process
 from tests.fixtures.ports import free_ports
@@ -142,6 +145,26 @@ def test_the_panel_is_that_of_the_main_hub(hubs: tuple[HubHandle, HubHandle]) ->
         f"{PANEL}../../hub/logout%0d%0ax",
     ):
         assert browser.get(path).status == 404, path
+
+
+def test_the_doctor_finds_a_hub_with_another_secret(hubs: tuple[HubHandle, HubHandle], tmp_path: Path) -> None:
+    main, _ = hubs
+    settings = main.settings
+    (right,) = settings.further_hubs
+    read_or_create_secret(tmp_path / "other")
+    wrong = right.model_copy(update={"secret_file": tmp_path / "other"})
+    foreign = right.model_copy(update={"api_url": f"{main.service_url}/hub/api"})
+    found = {}
+    for name, hub in {"right": right, "wrong": wrong, "foreign": foreign}.items():
+        changed = settings.model_copy(update={"further_hubs": (hub,)})
+        installation = Installation(main.folder / "aizen.yaml", changed, main.folder / "jupyterhub_config.py")
+        (result,) = check_further_hubs(installation)
+        found[name] = (result.check, result.level)
+    assert found == {
+        "right": ("further-hub", "ok"),
+        "wrong": ("hub-secret-differs", "fail"),
+        "foreign": ("further-hub", "warn"),
+    }
 
 
 @pytest.mark.proves("R78", "R142", "R146")

@@ -13,6 +13,7 @@ from aizen_hub.cli.doctor import (
     data_files,
     directory,
     endpoints,
+    further_hubs,
     hub_config,
     hub_rules,
     hub_secrets,
@@ -75,13 +76,14 @@ SETTINGS_CHECKS = (
     Check("the database", lambda installation: store.check_store(installation, STORE_CHECKS)),
     Check("the service", service.check_service),
     Check("the running hub", hub_server.check_hub_server),
+    Check("the further hubs", further_hubs.check_further_hubs),
     Check("the directories", directory.check_directories),
     Check("other servers", endpoints.check_endpoints),
 )
 """With the `Installation`."""
 _OF_SERVICE = frozenset({
     "the catalog", "settings that do not fit together", "the checkpoint file", "the checkpoint database",
-    "the database", "the running hub",
+    "the database", "the running hub", "the further hubs",
 })  # fmt: skip
 FURTHER_HUB_CHECKS = tuple(check for check in SETTINGS_CHECKS if check.subject not in _OF_SERVICE)
 """The same at a hub that shares the service of another one: what only the service uses is not in its file."""
