@@ -111,7 +111,7 @@ def has_heartbeats(main: HubHandle, before: dict[tuple[str, str], int]) -> bool:
     return all(now[session] > seen for session, seen in before.items())
 
 
-@pytest.mark.proves("R46", "R146", "T-59")
+@pytest.mark.proves("R46", "R146", "T-60")
 def test_one_person_at_both_hubs(hubs: tuple[HubHandle, HubHandle]) -> None:
     main, gpu = hubs
     at_main, at_gpu = main.login("alice"), gpu.login("alice")

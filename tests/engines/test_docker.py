@@ -58,7 +58,7 @@ def test_a_container_runs_commands_within_the_limits_of_its_roles(docker: Docker
         assert kernel.execute("import os; print(os.getuid())").stream.strip() == str(SERVER_UID)
 
 
-@pytest.mark.proves("T-10", "R35", "R140")
+@pytest.mark.proves("T-10", "T-59", "R35", "R140")
 def test_what_the_daemon_shows_and_stores_holds_no_token(docker: DockerHub, home: str) -> None:
     with Kernel(docker.person, home) as kernel:
         environ = journey.environment_in(kernel)

@@ -56,7 +56,7 @@ def test_a_pod_runs_commands_within_the_limits_of_its_roles(kubernetes: Kubernet
         assert kernel.execute("import os; print(os.getuid())").stream.strip() == str(kubernetes.uid)
 
 
-@pytest.mark.proves("T-10", "R35", "R140")
+@pytest.mark.proves("T-10", "T-59", "R35", "R140")
 def test_the_tokens_are_only_in_a_secret_that_the_pod_owns(kubernetes: KubernetesHub, home: str) -> None:
     with Kernel(kubernetes.person, home) as kernel:
         environ = journey.environment_in(kernel)

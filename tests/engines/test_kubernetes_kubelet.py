@@ -71,7 +71,7 @@ def test_a_container_runs_commands_within_the_limits_of_its_roles(kubernetes: Ku
     assert all(left.values()), "what the end of this module has to remove"
 
 
-@pytest.mark.proves("T-10", "R35", "R140")
+@pytest.mark.proves("T-10", "T-59", "R35", "R140")
 def test_the_kubelet_mounts_the_tokens_and_nothing_shows_them(kubernetes: KubernetesHub, home: str) -> None:
     with Kernel(kubernetes.person, home) as kernel:
         environ = journey.environment_in(kernel)

@@ -67,7 +67,7 @@ def test_a_job_has_the_account_of_its_project_and_the_limits_of_its_roles(slurm:
         assert kernel.execute("import os; print(os.getuid())").stream.strip() == str(slurm.account.uid)
 
 
-@pytest.mark.proves("T-10", "R35", "R140")
+@pytest.mark.proves("T-10", "T-59", "R35", "R140")
 def test_nothing_that_slurm_stores_or_shows_holds_a_token(slurm: SlurmHub, home: str) -> None:
     with Kernel(slurm.person, home) as kernel:
         environ = journey.environment_in(kernel)

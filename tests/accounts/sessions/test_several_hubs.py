@@ -106,7 +106,7 @@ CASES: dict[str, tuple[Callable[[AccountsHarness], object], set[tuple[str, str, 
 }
 
 
-@pytest.mark.proves("R46", "R146", "T-59")
+@pytest.mark.proves("R46", "R146", "T-60")
 @pytest.mark.parametrize("case", CASES)
 def test_what_one_hub_does_leaves_the_sessions_of_the_other(
     make_two_hubs: Callable[[], AccountsHarness], case: str
@@ -149,7 +149,7 @@ def test_a_server_of_one_hub_has_no_session_by_that_of_the_other(make_two_hubs: 
     assert (answer.ended, answer.stop, answer.without_session) == ((), (), (("emma", ""),))
 
 
-@pytest.mark.proves("T-09", "T-59")
+@pytest.mark.proves("T-09", "T-60")
 def test_a_credential_of_one_hub_opens_nothing_at_the_other(make_two_hubs: Callable[[], AccountsHarness]) -> None:
     harness = make_two_hubs()
     opened(harness, MAIN_HUB, "emma", "same")
@@ -257,7 +257,7 @@ class TwoHubs(RuleBasedStateMachine):
         age(self.harness)
 
 
-@pytest.mark.proves("R146", "T-59")
+@pytest.mark.proves("R146", "T-60")
 def test_no_history_of_one_hub_changes_sessions_of_the_other(populated_folder: Path) -> None:
     TwoHubs.template = populated_folder
     run_state_machine_as_test(TwoHubs, settings=settings(max_examples=20, stateful_step_count=15, deadline=None))

@@ -97,7 +97,7 @@ OWN_SESSIONS = {"/sessions/end", "/sessions/heartbeat"}
 """What a hub sends about its own sessions, for all users."""
 
 
-@pytest.mark.proves("R146", "T-59")
+@pytest.mark.proves("R146", "T-60")
 async def test_a_further_hub_acts_for_people_of_its_providers_only(service: Driver) -> None:
     paths = {route.path.removeprefix("/api/v1") for route in routes() if AuthMethod.HUB_SECRET in route.auth}
     assert set(requests_about("", "", "")) | OWN_SESSIONS == paths, "each route of hubs is in this test"
@@ -189,7 +189,7 @@ async def test_people_are_told_that_their_provider_is_not_at_this_hub(service: D
     client.close()
 
 
-@pytest.mark.proves("R146", "T-59")
+@pytest.mark.proves("R146", "T-60")
 async def test_a_further_hub_learns_nothing_of_administrators_of_others(service: Driver) -> None:
     reported = {"live": [], "admins": ["boss", "eve", "unknown"]}
     assert (await gpu(service, "POST", "/sessions/heartbeat", reported)).json["former_admins"] == reported["admins"]
