@@ -142,6 +142,20 @@ def test_a_hub_stops_its_own_server_whose_session_ended(make_two_hubs: Callable[
     assert {hub: answer.stop for hub, answer in answers.items()} == {"main": (), "gpu": (("emma", ""),)}
 
 
+@pytest.mark.proves("R46", "R146")
+def test_the_grace_of_a_project_at_one_hub_keeps_no_server_of_the_other(
+    make_two_hubs: Callable[[], AccountsHarness],
+) -> None:
+    harness = make_two_hubs()
+    harness.create_project("p2", "paul")
+    opened(harness, MAIN_HUB, "paul")
+    harness.execute(GPU, server_sessions.open_session, "paul", "paul", "", "p2", credential("gpu"))
+    harness.execute(GPU, server_sessions.end_sessions, "paul", "", "role-lost")
+    harness.execute("admin", locks.lock_target, LockTarget.PROJECT, "p1", reason="x")
+    answers = {hub: harness.execute(actor, heartbeat.process_heartbeat, [("paul", "")]) for hub, actor in HUBS.items()}
+    assert {hub: answer.stop for hub, answer in answers.items()} == {"main": (), "gpu": (("paul", ""),)}
+
+
 def test_a_server_of_one_hub_has_no_session_by_that_of_the_other(make_two_hubs: Callable[[], AccountsHarness]) -> None:
     harness = make_two_hubs()
     opened(harness, MAIN_HUB, "emma")
