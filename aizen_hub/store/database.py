@@ -253,7 +253,8 @@ def database_url(url: str) -> URL:
     """
     check_query(url, "database", "write it before the host, postgresql://user:…@host/name, or into ~/.pgpass")
     try:
-        parsed = make_url(url)
+        # A variable that is filled from a file, as Kubernetes does it, has the end of its line too.
+        parsed = make_url(url.strip())
     except (ArgumentError, ValueError):  # the message of the original error may hold a password
         raise ConfigurationError(
             "`database`: this is not a database URL; use sqlite:///file or postgresql://…"

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from aizen_hub.settings import ConfigurationError
-from aizen_hub.store.database import Database
+from aizen_hub.store.database import Database, database_url
 from tests.fixtures.sqlite import create_database_file
 
 KILLED_SERVICE = """
@@ -90,3 +90,8 @@ def test_a_missing_driver_is_named_with_its_package(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'aizen-hub\[postgres\]'"):
         Database("postgresql://aizen@127.0.0.1/aizen")
+
+
+def test_an_address_from_a_file_may_end_with_its_line() -> None:
+    """As in a variable that Kubernetes fills from a Secret."""
+    assert database_url("postgresql://aizen@db.example.org/aizen\n").database == "aizen"
