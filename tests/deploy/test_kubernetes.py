@@ -50,6 +50,11 @@ def test_hub_and_service_have_the_same_addresses(values: dict[str, Any], setting
     assert values["hub"]["config"]["JupyterHub"]["subdomain_host"] == settings["hub"]["url"]
 
 
+def test_the_guide_has_the_configuration_of_the_base(settings: dict[str, Any]) -> None:
+    """Who replaces that of the base by that of the guide loses nothing, such as the time to drain."""
+    assert settings == yaml.safe_load((FOLDER / "service" / "aizen.yaml").read_text())
+
+
 def test_the_guide_creates_and_mounts_every_secret(settings: dict[str, Any]) -> None:
     created = set(re.findall(r"--from-file=(?:\S*/)?([\w-]+)(?=\s)", GUIDE))
     files = [Path(settings[key]) for key in SECRETS]
