@@ -75,6 +75,10 @@ def build_context(settings: Settings, *, instance: str, environ: Mapping[str, st
     environ = os.environ if environ is None else environ
     if os.geteuid() == 0:
         log.warning("running as root: give the service its own account")
+    if settings.is_further_hub:
+        raise StartupError(
+            "aizen.yaml is that of a further hub (`panel_url`), which uses the service of the main hub: start that one"
+        )
     catalog = load_catalog(settings.catalog, settings.overlays)
     try:
         environ = hub_variables(settings, environ)

@@ -46,7 +46,7 @@ def count_attempt(tx: WriteTransaction, provider: str, name: str, source: str | 
     Counting first means that attempts in parallel cannot all pass before the first failure is recorded. A throttled
     attempt is not counted.
     """
-    counters = _counters_of(provider, name, source)
+    counters = _counters_of(tx, provider, name, source)
     known_until = tx.conn.execute(
         select(_t.c.until).where(_t.c.subject == _known_source_key(provider, name, source))
     ).scalar()
@@ -61,13 +61,13 @@ def count_attempt(tx: WriteTransaction, provider: str, name: str, source: str | 
 
 def undo_attempt(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
     """Undo the count of an attempt that was never checked."""
-    for counter in _counters_of(provider, name, source):
+    for counter in _counters_of(tx, provider, name, source):
         _subtract_failure(tx, counter)
 
 
 def reset_failures(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
     """Reset the failures of a name after a success, and remember the source."""
-    pair_counter, source_counter, name_counter = _counters_of(provider, name, source)
+    pair_counter, source_counter, name_counter = _counters_of(tx, provider, name, source)
     tx.conn.execute(delete(_t).where(_t.c.subject.in_([pair_counter.subject, name_counter.subject])))
     # One success among many failures of a source does not reset the others.
     _subtract_failure(tx, source_counter)
@@ -82,11 +82,14 @@ def prune_failures(tx: WriteTransaction) -> None:
     tx.conn.execute(delete(_t).where(_t.c.until < tx.now - FAILURE_LIFETIME))
 
 
-def _counters_of(provider: str, name: str, source: str | None) -> tuple[_Counter, _Counter, _Counter]:
+def _counters_of(
+    tx: WriteTransaction, provider: str, name: str, source: str | None
+) -> tuple[_Counter, _Counter, _Counter]:
     account, network = _account_key(provider, name), network_of(source)
     return (
         _Counter(_key("pair", *account, network), FREE_ATTEMPTS),
-        _Counter(_key("source", network), FREE_ATTEMPTS_PER_SOURCE),
+        # A hub says from where an attempt came: it neither throttles nor excuses what is attempted at another hub.
+        _Counter(_key("source", tx.actor.hub, network), FREE_ATTEMPTS_PER_SOURCE),
         _Counter(_key("name", *account), FREE_ATTEMPTS_PER_NAME),
     )
 

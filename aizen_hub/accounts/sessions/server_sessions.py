@@ -19,6 +19,7 @@ from aizen_hub.accounts.sessions.session_end import ended_error, locked_error, n
 from aizen_hub.authorization import checks, lock_state
 from aizen_hub.authorization.activity import inactive_remedy
 from aizen_hub.commands.result import Result, message_result
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.problems import BadInput, Conflict, Denied, NotAuthenticated, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -251,19 +252,17 @@ def _describe_session(
 
 def _end_where(tx: WriteTransaction, where: Sequence[ColumnElement[bool]], reason: str) -> int:
     rows = tx.conn.execute(
-        select(_s.c.id, _s.c.user, _s.c.server, _s.c.project).where(_s.c.ended.is_(None), *where)
+        select(_s.c.id, _s.c.user, _s.c.hub, _s.c.server, _s.c.project).where(_s.c.ended.is_(None), *where)
     ).all()
     for row in rows:
         ended = {"ended": tx.now, "end_reason": reason, "ended_by": name_of_ender(tx.actor)}
         tx.conn.execute(update(_s).where(_s.c.id == row.id).values(**ended))
         wrote = change_records.change_payload(change_records.row_deleted(_s, row.id))
         tx.record_change("session", {"session": row.id, "did": "end", "reason": reason, **wrote}, [f"session:{row.id}"])
-        tx.audit(
-            "session.ended",
-            project=row.project,
-            session=row.id,
-            details={"user": row.user, "server": row.server, "why": reason},
-        )
+        details = {"user": row.user, "server": row.server, "why": reason}
+        if row.hub != MAIN_HUB:
+            details["hub"] = row.hub
+        tx.audit("session.ended", project=row.project, session=row.id, details=details)
     return len(rows)
 
 

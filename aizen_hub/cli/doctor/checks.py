@@ -82,7 +82,7 @@ SETTINGS_CHECKS = (
 )
 """With the `Installation`."""
 _OF_SERVICE = frozenset({
-    "the catalog", "settings that do not fit together", "the checkpoint file", "the checkpoint database",
+    "settings that do not fit together", "the checkpoint file", "the checkpoint database",
     "the database", "the running hub", "the further hubs",
 })  # fmt: skip
 FURTHER_HUB_CHECKS = tuple(check for check in SETTINGS_CHECKS if check.subject not in _OF_SERVICE)

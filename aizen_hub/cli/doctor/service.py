@@ -81,6 +81,8 @@ def _run_check(subject: str, check: Callable[[], Iterator[CheckResult]]) -> Iter
 
 
 def _start_remedy(settings: Settings) -> str:
+    if settings.is_further_hub:
+        return f"start the service that this hub shares with the main hub, where it runs: {settings.service_url}"
     if settings.service.managed:
         return "start the hub, which starts the service: jupyterhub"
     return "start the service, which the hub does not (`managed: false`): aizen-hub serve, see docs/separate-service.md"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from sqlalchemy import select, update
 
+from aizen_hub.accounts.credentials import login_throttle
 from aizen_hub.accounts.sessions import heartbeat, locks, server_sessions
 from aizen_hub.accounts.sessions.session_deadlines import START_GRACE
 from aizen_hub.hub_settings import MAIN_HUB, FurtherHubSettings
@@ -221,10 +222,38 @@ def test_the_audit_names_a_further_hub(make_two_hubs: Callable[[], AccountsHarne
     harness = make_two_hubs()
     for hub in HUBS:
         opened(harness, hub, "emma")
+    # Also where neither hub has ended them.
+    harness.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:emma", reason="x")
     with harness.read() as tx:
         a = tables.audit
-        bodies = tx.conn.execute(select(a.c.body).where(a.c.event == "session.opened").order_by(a.c.number)).scalars()
-        assert ['"hub":"gpu"' in bytes(body).decode() for body in bodies] == [False, True]
+        for event in ("session.opened", "session.ended"):
+            bodies = tx.conn.execute(select(a.c.body).where(a.c.event == event).order_by(a.c.number)).scalars()
+            assert sorted('"hub":"gpu"' in bytes(body).decode() for body in bodies) == [False, True], event
+
+
+@pytest.mark.proves("R123", "T-60")
+@pytest.mark.parametrize(("attempts", "undone"), [(login_throttle.FREE_ATTEMPTS_PER_SOURCE, False), (3, True)])
+def test_a_hub_neither_throttles_nor_excuses_attempts_at_the_other(
+    make_two_hubs: Callable[[], AccountsHarness], attempts: int, undone: bool
+) -> None:
+    """Its word for where they came from counts for itself only."""
+    harness = make_two_hubs()
+    source = "192.0.2.7"
+
+    def fail(hub: str, number: int) -> int | None:
+        answer: int | None = harness.execute(HUBS[hub], login_throttle.count_attempt, "ldap", f"{hub}{number}", source)
+        return answer
+
+    waits = [fail("gpu", number) for number in range(attempts)]
+    assert not any(waits)
+    if not undone:
+        assert fail("gpu", -1) is not None
+        assert fail(MAIN_HUB, -1) is None
+        return
+    for number in range(login_throttle.FREE_ATTEMPTS_PER_SOURCE):
+        assert fail(MAIN_HUB, number) is None
+        harness.execute(GPU, login_throttle.undo_attempt, "ldap", f"other{number}", source)
+    assert fail(MAIN_HUB, -1) is not None
 
 
 USERS, SERVERS = ("emma", "rita"), ("", "second")

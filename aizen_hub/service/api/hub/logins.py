@@ -113,6 +113,7 @@ async def check_password(ctx: RequestContext) -> JsonResponse:
 async def report_recent_login(ctx: RequestContext) -> JsonResponse:
     """Record that the user of a browser session has signed in again (R77)."""
     body, actor = ctx.body, _hub_of_provider(ctx)
+    hub_providers.require_main_hub(actor.hub, "signing in again")
     at = None if body.authenticated_at is None else datetime.fromtimestamp(body.authenticated_at, UTC)
     until = await ctx.unauthorized_write(
         actor, lambda tx: recent_logins.record_login(tx, body.user, body.provider, body.subject, body.session, at)

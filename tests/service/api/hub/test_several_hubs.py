@@ -121,6 +121,7 @@ async def test_a_further_hub_acts_for_people_of_its_providers_only(service: Driv
         "/login/departures": 204,
         "/login/registrations": 204,
         "/login/link": 403,
+        "/login/recent": 403,
     }
     assert {path: status for path, status in answers.items() if path != "/sessions/choices/requests"} == {
         path: status for path, status in expected.items() if path != "/sessions/choices/requests"
