@@ -83,6 +83,7 @@ def test_a_server_for_another_project_is_denied(hub: HubHandle, passwords: dict[
     browser = hub.login("alice", passwords["alice"], provider="lab")
     with pytest.raises(SpawnRejectedError, match="secret"):
         browser.spawn("secret")
+    assert "secret" in browser.get("/hub/spawn-pending/alice").alert, "the page of a start that took longer says why"
 
 
 @pytest.mark.parametrize("password", ["wrong", "", " ", "x" * 5000], ids=["wrong", "empty", "blank", "long"])
