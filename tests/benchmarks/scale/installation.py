@@ -16,6 +16,7 @@ from typing import Any
 
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.users import registration
+from aizen_hub.hub_settings import MAIN_HUB
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.secret_files import read_or_create_secret
@@ -127,13 +128,13 @@ def _fill(settings: Settings, url: str, size: Size, sessions: int) -> None:
     migrate.upgrade(url)
     install.fill(url, size)
     now = time.time_ns() // 1000
-    columns = 'id, "user", server, project, credential, started, last_seen'
+    columns = 'id, "user", hub, server, project, credential, started, last_seen'
     with psycopg.connect(url) as db, db.cursor() as cursor:
         with cursor.copy(f"COPY sessions ({columns}) FROM STDIN") as copy:
             for user in range(1, sessions + 1):
                 project = next(project for project, role in size.held(user) if role == ROLE)
                 credential = hashlib.sha256(hub_token(user).encode()).hexdigest()
-                copy.write_row((f"{user:032x}", f"u{user}", "", project, credential, now, now))
+                copy.write_row((f"{user:032x}", f"u{user}", MAIN_HUB, "", project, credential, now, now))
         # Those who sign in come from a directory.
         cursor.execute("UPDATE users SET provider = 'lab' WHERE substr(name, 2)::integer > %s", (sessions,))
     with psycopg.connect(url, autocommit=True) as db:
