@@ -38,6 +38,10 @@ class Session:
     server: str
 
 
+BUSY_ATTEMPTS = 5
+"""How often a session is asked for before a test begins: a busy machine may let a request wait for too long."""
+
+
 class Client:
     """One client of one replica, or of the load balancer (None); not for several threads at once."""
 
@@ -120,9 +124,10 @@ class Client:
         body = {"target": "identity", "name": f"user:{user}", "reason": "over"}
         return self._simple("unlock", {"user": user}, "/api/v1/locks/remove", body)
 
-    def open_session(self, user: str, project: str, server: str | None = None) -> Session | None:
-        """Open a session as the hub does; None if that was refused or not answered."""
-        return self.open_with_credential(user, project, server)[1]
+    def open_session(self, user: str, project: str, server: str | None = None, *, attempts: int = 1) -> Session | None:
+        """Open a session as the hub does; None if that was refused or not answered, each time."""
+        opened = (self.open_with_credential(user, project, server)[1] for _ in range(attempts))
+        return next(filter(None, opened), None)
 
     def open_with_credential(self, user: str, project: str, server: str | None = None) -> tuple[str, Session | None]:
         """As `open`; also returns the server's own hub token."""

@@ -7,9 +7,7 @@ import threading
 import time
 
 from tests.faults.installation import PEOPLE, Installation
-from tests.faults.recording_client import Client
-
-START_ATTEMPTS = 5
+from tests.faults.recording_client import BUSY_ATTEMPTS, Client
 
 
 def run_revocation_storm(
@@ -39,7 +37,7 @@ def run_revocation_storm(
             Client(installation, f"grantor-{user}", 0),
             Client(installation, f"decider-{user}", len(installation.services) - 1),
         )
-        session = decider.open_session(user, project, f"storm-{number}")
+        session = decider.open_session(user, project, f"storm-{number}", attempts=BUSY_ATTEMPTS)
         if session is None:
             faults.append(f"no session for {user}")
             return

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tests.faults.history import SECOND
 from tests.faults.installation import ADMIN, ADMINS, DUEL, EXECUTOR, PEOPLE, READER, Installation
 from tests.faults.operator_client import operator_client
-from tests.faults.recording_client import Client
+from tests.faults.recording_client import BUSY_ATTEMPTS, Client
 
 Schedule = Callable[[Installation], None]
 
@@ -29,7 +29,7 @@ def kill_after_change(installation: Installation) -> None:
 def kill_after_decision(installation: Installation) -> None:
     """The service dies as soon as a decision was answered."""
     client = Client(installation, "decider")
-    session = client.open_session("u1", "p0")
+    session = client.open_session("u1", "p0", attempts=BUSY_ATTEMPTS)
     assert session is not None
     client.check(session)
     with installation.recorder.fault("kill"):
@@ -44,7 +44,7 @@ def revoke_and_check(installation: Installation) -> None:
     grantor, decider = Client(installation, "grantor"), Client(installation, "decider", len(installation.services) - 1)
     grantor.grant("u2", "p0")
     # Compiles the rights of the user, as the check does.
-    session = decider.open_session("u2", "p0")
+    session = decider.open_session("u2", "p0", attempts=BUSY_ATTEMPTS)
     assert session is not None
     decider.check(session)
     grantor.revoke("u2", "p0")
@@ -55,7 +55,7 @@ def end_and_check(installation: Installation) -> None:
     """A session is ended right before its token is used again, at another replica if there is one."""
     hub, decider = Client(installation, "hub"), Client(installation, "decider", len(installation.services) - 1)
     hub.grant("u3", "p0")
-    session = decider.open_session("u3", "p0")
+    session = decider.open_session("u3", "p0", attempts=BUSY_ATTEMPTS)
     assert session is not None
     decider.check(session)
     hub.end_session("u3", "p0")
@@ -102,7 +102,7 @@ def refuse_at_once(installation: Installation) -> None:
 
     def send_refused_requests(number: int) -> None:
         client = Client(installation, f"reacher-{number}")
-        session = client.open_session(PEOPLE[number], "p0")
+        session = client.open_session(PEOPLE[number], "p0", attempts=BUSY_ATTEMPTS)
         assert session is not None
         for _ in range(8):
             client.request_unauthorized_grant(session)
@@ -125,7 +125,7 @@ def pause_before_answer(installation: Installation) -> None:
     with operator_client(installation) as operator:
         operator.change("grant", "u5", "p0")
         decider = Client(installation, "decider")
-        session = decider.open_session("u5", "p0")
+        session = decider.open_session("u5", "p0", attempts=BUSY_ATTEMPTS)
         assert session is not None
         thread = threading.Thread(target=decider.check, args=(session,))
         thread.start()
@@ -150,7 +150,7 @@ def _check_until_answered(installation: Installation, user: str, project: str) -
     client = Client(installation, "auditor")
     deadline = time.monotonic_ns() + 10 * SECOND
     while time.monotonic_ns() < deadline:
-        session = client.open_session(user, project, "last")
+        session = client.open_session(user, project, "last", attempts=BUSY_ATTEMPTS)
         if session is not None and client.check(session).result in ("allowed", "denied"):
             break
         time.sleep(0.1)
