@@ -197,8 +197,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than processors, since those with an installation mostly wait for it or for real time."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One worker more than processors, since some always wait for a server or for real time."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
