@@ -88,8 +88,9 @@ def describe_machine(folder: Path) -> str:
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
+    version = platform.release().partition("-")[0]  # without the name of a build
     return (
-        f"{len(os.sched_getaffinity(0))} x {model}, {platform.system()} {platform.release()}, "
+        f"{len(os.sched_getaffinity(0))} x {model}, {platform.system()} {version}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {describe_load(folder)}"
     )
 
