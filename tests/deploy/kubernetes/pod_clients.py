@@ -126,7 +126,7 @@ class PodLoad:
                     token = answer.get("token")
                 else:
                     status, answer = send(connection, "POST", "/api/v1/decisions", {"command": COMMAND}, token)
-                    is_right = status == http.client.OK and answer["decision"]["allowed"]
+                    is_right = status == http.client.OK and answer.get("decision", {}).get("allowed", False)
                 if status == http.client.SERVICE_UNAVAILABLE and answer.get("detail") in STARVED:
                     with self._guard:
                         self.starved += 1
