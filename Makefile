@@ -94,7 +94,7 @@ $(VENV)/.test: requirements/test.txt $(SETUP)
 	@requirements/install $(VENV) requirements/test.txt
 	@touch $@ $(VENV)/.demo
 
-LOCK := uv pip compile --constraint requirements/constraints.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCK := uv pip compile --constraint requirements/constraints.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --no-header --quiet
 WHOLE := $(LOCK) pyproject.toml --group build
 IMAGE := $(LOCK) pyproject.toml --constraint requirements/test.txt
 
