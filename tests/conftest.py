@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +131,6 @@ TIERS: dict[str, Callable[[], str | None]] = {
 """Each tier with a function that returns what it lacks on this machine, or None."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def catalogs_parsed_once() -> Iterator[None]:
-    """Parse each catalog of the package once: parsing YAML is half of the start of a service in the test process."""
-    from aizen_hub.catalogs import loader
-
-    read, read_cached = loader.read_source, cache(loader.read_source)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader, "read_source", lambda path: (read_cached if path.parent == loader.FOLDER else read)(path))
-        yield
-
-
 @pytest.fixture(autouse=True)
 def own_parent_of_the_package_logger() -> Iterator[None]:
     """Undo what `hub.configure` does for the whole process of a hub: its log takes the lines of this package."""
@@ -197,8 +185,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors, since some always wait for a server or for real time."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two workers more than processors, since some always wait for a server or for real time."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 @pytest.hookimpl(optionalhook=True)

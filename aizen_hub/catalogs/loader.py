@@ -42,7 +42,7 @@ def load_catalog(name_or_path: str | Path, overlays: Sequence[str | Path] = ()) 
             f"there is no catalog `{name_or_path}`: name one of {', '.join(BUILT_IN)}, or a path to a file"
         )
     try:
-        source = _key_commands_by_name(read_source(path))
+        source = _key_commands_by_name(read_source(path, is_ours=path.parent == FOLDER))
         for overlay in overlays:
             source = _merge_overlay(source, _key_commands_by_name(read_source(Path(overlay))))
     except SourceError as error:

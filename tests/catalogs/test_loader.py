@@ -10,7 +10,7 @@ import pytest
 from aizen_hub.catalogs import loader
 from aizen_hub.catalogs.catalog import ENDPOINTS, Catalog, CommandScope, Executor
 from aizen_hub.catalogs.loader import BUILT_IN, CatalogError, load_catalog
-from aizen_hub.catalogs.yaml_source import MAX_NODES, SourceError, parse_source
+from aizen_hub.catalogs.yaml_source import MAX_NODES, SourceError, parse_source, read_source
 from aizen_hub.rbac.identity import IdentityKind
 from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import ScopeKind
@@ -286,6 +286,12 @@ def test_a_tab_before_a_value_is_refused() -> None:
     """libyaml accepts it: replacing the parser must not change which files are accepted."""
     with pytest.raises(SourceError, match=r"^f\.yaml:1: not YAML: found character '\\t'"):
         parse_source("a: \tb\n", "f.yaml")
+
+
+@pytest.mark.parametrize("name", loader.BUILT_IN)
+def test_both_parsers_read_the_same_from_a_file_of_the_package(name: str) -> None:
+    path = loader.FOLDER / f"{name}.yaml"
+    assert read_source(path, is_ours=True) == read_source(path)
 
 
 def test_an_impossible_date() -> None:
