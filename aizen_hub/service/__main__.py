@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -22,6 +23,7 @@ def main() -> int:
     except StartupError as error:
         print(f"aizen-hub serve: {error}", file=sys.stderr)
         return 1
+    gc.disable()  # `run` enables it again, and says why
     from aizen_hub.service.server import run
 
     return run(sys.argv[1])
