@@ -13,7 +13,7 @@ DOCUMENTATION := aizen_hub/documentation/docs/index.html
 DOCUMENTS := $(wildcard *.md) tests/TRACEABILITY.md docs/conf.py $(shell find docs deploy -name '*.md' -o -name '*.webp' -o -name '*.cast')
 SETUP := pyproject.toml aizen_hub/__init__.py aizen_hub/notebook/startup.py lab/source_hash requirements/install
 
-.PHONY: help venv demo demo-check demo-engines cluster test test-fast lint bench bench-scale docs drill reference soak screenshots links wheel lock clean
+.PHONY: help venv demo demo-check demo-engines cluster test test-suite test-fast lint bench bench-scale docs drill reference soak screenshots links wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -37,8 +37,10 @@ cluster: $(VENV)/.test ## the program of the Kubernetes that tests start: needs 
 test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@.ci/system-packages
 	@.ci/npm-packages $(VENV)
-	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(MAKE) --no-print-directory --jobs=2 lint test-suite
+
+test-suite: $(VENV)/.test # side by side with lint: mypy takes one processor, and half a minute where it has no cache
+	MAKEFLAGS= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(VENV)/.test ## the unit tier: no server, no browser, no second process; about a minute
 	$(BIN)/python -m pytest -q -n auto -m unit $(ARGS)

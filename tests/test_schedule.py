@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.schedule import GROUPED, UNGROUPED, WITH_INSTALLATION, work_unit
+from tests.fixtures.schedule import ADDED, GROUPED, UNGROUPED, WITH_INSTALLATION, work_unit
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", sorted({*WITH_INSTALLATION, *GROUPED, *UNGROUPED}))
+@pytest.mark.parametrize("name", sorted({*WITH_INSTALLATION, *GROUPED, *UNGROUPED, *ADDED}))
 def test_what_it_names_is_there(name: str) -> None:
     assert (ROOT / name).is_dir() if name.endswith("/") else (ROOT / name).is_file()
 

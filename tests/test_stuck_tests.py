@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ def _run(folder: Path, report_seconds: float, limit_seconds: float = 900.0, *, e
         "-p",
         "no:cacheprovider",
         "-p",
+        "xdist",
+        "-p",
         "tests.fixtures.stuck_tests",
         "-n",
         "1",
@@ -54,6 +57,7 @@ def _run(folder: Path, report_seconds: float, limit_seconds: float = 900.0, *, e
     done = subprocess.run(
         [*command, "-c", "/dev/null", "--rootdir", str(folder), str(folder / "test_it.py")],
         cwd=root,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # loading them takes seconds
         capture_output=True,
         text=True,
         timeout=120,
