@@ -178,7 +178,7 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     assert lines
     for line in lines:
-        assert re.match(r"[a-z0-9][a-z0-9._-]*(\[[a-z,-]+\])?==\S+ ", line), line
+        assert re.match(r"[a-z0-9][a-z0-9._-]*(\[[a-z, -]+\])?==\S+ ", line), line
         assert "--hash=sha256:" in line, line
 
 
