@@ -18,6 +18,7 @@ FOLDER = ROOT / "deploy" / "docker"
 LOCKS = ROOT / "requirements" / "images"
 FILES = sorted(FOLDER.glob("*.Dockerfile"))
 WHEEL = f"dist/aizen_hub-{aizen_hub.__version__}-py3-none-any.whl"
+PIN = re.compile(r"^([\w.-]+)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
 SECRET_WORDS = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 
 
@@ -70,8 +71,8 @@ def test_every_package_is_installed_by_its_checksum(file: Path) -> None:
 
 
 def test_the_locked_packages_are_those_of_the_tests(file: Path) -> None:
-    tested = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements" / "test.txt").read_text(), re.MULTILINE))
-    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", lock_of(file), re.MULTILINE))
+    tested = dict(PIN.findall((ROOT / "requirements" / "test.txt").read_text()))
+    locked = dict(PIN.findall(lock_of(file)))
     assert {name: version for name, version in locked.items() if tested.get(name, version) != version} == {}
     extras = {"service": {"psycopg"}, "hub": {"jupyterhub-kubespawner", "dockerspawner", "psycopg"}}
     wanted = {*extras.get(file.stem, {"jupyterlab", "notebook", "ipykernel"}), "jupyterhub"}

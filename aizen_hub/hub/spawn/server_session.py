@@ -63,11 +63,13 @@ class SessionManager:
         if not self._settings.insecure_same_uid:
             require_unprivileged_uid(user.name, spawner)
         await self.heartbeat_idle.wait()
+        spawner.aizen_session_unanswered = False
         try:
             opened = await self._service.open_session(
                 user.name, user.name, spawner.name, project, hash_credential(spawner.api_token)
             )
         except Unavailable as error:
+            spawner.aizen_session_unanswered = True
             log.error("session for `%s`: %s", user.name, error.detail)
             raise spawn_error(
                 f"{describe_outage(error)}; no server can start meanwhile",
@@ -88,7 +90,13 @@ class SessionManager:
         log.info("session %s: `%s`, server `%s`, project `%s`", opened.session, user.name, spawner.name, project or "")
 
     async def end_session(self, user: Any, spawner: Any) -> None:
-        """End the session; if that fails, the next heartbeat ends it."""
+        """End the session; if that fails, the next heartbeat ends it.
+
+        After a start that the service did not answer, only the heartbeat does: a second wait for it would take longer
+        than the ten seconds after which JupyterHub answers the start itself, with an error that says nothing.
+        """
+        if getattr(spawner, "aizen_session_unanswered", False):
+            return
         try:
             await self._service.end_session(user.name, spawner.name, "the server stopped")
         except Problem as error:

@@ -47,10 +47,11 @@ def idp() -> Iterator[Idp]:
 def hub(idp: Idp, directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
     idp_settings = idp.settings(oauth_callback_url=None)
     settings = {
+        "service": {"deadline_seconds": 5},  # one test waits for its end
         "providers": [
             {"name": "local", "kind": "local", "label": "Local account"},
-            {"name": "lab", "kind": "ldap", "label": "Lab", "config": directory.settings(), "deadline_seconds": 2},
-            {"name": "idp", "kind": "oidc", "label": "Lab IdP", "config": idp_settings, "deadline_seconds": 2},
+            {"name": "lab", "kind": "ldap", "label": "Lab", "config": directory.settings(), "deadline_seconds": 10},
+            {"name": "idp", "kind": "oidc", "label": "Lab IdP", "config": idp_settings, "deadline_seconds": 10},
         ],
     }
     with running_hub(tmp_path_factory.mktemp("reauth"), settings, accounts=("erin", "boss"), seed=seed) as running:

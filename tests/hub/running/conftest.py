@@ -50,10 +50,10 @@ def hub(directory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
         allowed_groups=[f"cn=team,{GROUPS}", f"cn=outside,{GROUPS}"], auth_state_attributes=["mail", "telephoneNumber"]
     )
     settings = {
-        "service": {"deadline_seconds": 2},
+        "service": {"deadline_seconds": 6},
         "providers": [
             {"name": "local", "kind": "local", "label": "Local account"},
-            {"name": "lab", "kind": "ldap", "label": "Lab directory", "config": config, "deadline_seconds": 2},
+            {"name": "lab", "kind": "ldap", "label": "Lab directory", "config": config, "deadline_seconds": 6},
         ],
     }
     accounts = {

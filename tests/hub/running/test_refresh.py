@@ -79,7 +79,8 @@ class TestStalledService:
         erin, service = browser("erin"), hub.service_process()
         service.suspend()
         try:
-            # The service's deadline is two seconds; without it a request would take as long as the service stalls.
+            # The service's deadline is six seconds; without it a request would take as long as the service stalls. A
+            # second wait within the start would be longer than the ten seconds after which JupyterHub itself answers.
             with within(40), ThreadPoolExecutor(2) as pool:
                 starting = pool.submit(by_api, erin, hub, "churn")
                 with pytest.raises(LoginRejectedError, match="Signing in is not possible at the moment"):

@@ -87,7 +87,7 @@ class TestLogin:
     @pytest.mark.proves("T-22")
     def test_a_hung_directory_is_named_and_other_logins_work(self, hub: HubHandle, directory: Any) -> None:
         with directory.hung():
-            # Its deadline is two seconds, and the directory hangs for as long as the login takes.
+            # Its deadline is six seconds, and the directory hangs for as long as the login takes.
             with pytest.raises(LoginRejectedError, match="Lab directory` cannot be reached at the moment"):
                 hub.login("alice", "alice-has-a-secret", provider="lab")
             assert hub.login("erin").name == "erin"

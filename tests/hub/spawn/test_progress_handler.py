@@ -94,7 +94,7 @@ class TestHub:
         try:
             form = boss.get("/hub/spawn/boss")
             with pytest.raises(LoginRejectedError) as rejected:
-                Browser(hub.url, deadline=20).login("boss", hub.passwords["boss"])
+                Browser(hub.url, deadline=60).login("boss", hub.passwords["boss"])
         finally:
             service.resume()
         assert "cannot be listed at the moment" in form.words

@@ -210,6 +210,16 @@ async def test_an_error_while_ending_the_session_does_not_prevent_the_stop() -> 
     assert len(client.calls) == 1
 
 
+async def test_an_unanswered_start_waits_for_the_service_once() -> None:
+    sessions, client = session_manager(Unreachable("no"))
+    server = spawner()
+    for _ in range(2):
+        with pytest.raises(SpawnException):
+            await sessions.open_session(ERIN, server)
+        await sessions.end_session(ERIN, server)
+    assert len(client.calls) == 2, "the heartbeat ends what it may have opened"
+
+
 async def test_no_session_is_opened_during_a_heartbeat() -> None:
     import asyncio
 
