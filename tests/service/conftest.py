@@ -218,38 +218,39 @@ class PopulatedInstallation:
     robot: str
 
 
-@pytest.fixture(scope="session")
-def populated_installation(tmp_path_factory: pytest.TempPathFactory) -> PopulatedInstallation:
-    """Made once and copied for each test, which halves the work of a first start."""
+_installations: list[PopulatedInstallation] = []
 
-    async def make(folder: Path) -> str:
+
+async def prepare_installation(factory: pytest.TempPathFactory) -> PopulatedInstallation:
+    """Return an installation that is made once and copied for each test, which halves the work of a first start."""
+    if not _installations:
+        folder = factory.mktemp("populated")
         create_database_file(folder / "data")
         server = Server(build_context(settings_for(folder), instance=INSTANCE, environ={}), "127.0.0.1", 0)
         await server.start()
         try:
-            return populate(server.context)
+            robot = populate(server.context)
         finally:
             await server.stop()
-
-    folder = tmp_path_factory.mktemp("populated")
-    return PopulatedInstallation(folder / "data", asyncio.run(make(folder)))
+        _installations.append(PopulatedInstallation(folder / "data", robot))
+    return _installations[0]
 
 
 @pytest.fixture
 async def service(
-    tmp_path: Path, options: dict[str, Any], populated_installation: PopulatedInstallation
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any]
 ) -> AsyncIterator[Driver]:
-    # Other settings decide what the first start writes.
-    is_usual = options.keys() <= {"rate", "service", "confirm_protected"}
-    if is_usual:
-        shutil.copytree(populated_installation.data, tmp_path / "data")
+    prepared = None
+    if options.keys() <= {"rate", "service", "confirm_protected"}:  # others decide what the first start writes
+        prepared = await prepare_installation(tmp_path_factory)
+        shutil.copytree(prepared.data, tmp_path / "data")
     else:
         create_database_file(tmp_path / "data")
     context = build_context(settings_for(tmp_path, **options), instance=INSTANCE, environ={})
     server = Server(context, "127.0.0.1", 0)
     await server.start()
     driver = Driver(server)
-    driver.robot = populated_installation.robot if is_usual else populate(context)  # type: ignore[attr-defined]
+    driver.robot = populate(context) if prepared is None else prepared.robot  # type: ignore[attr-defined]
     try:
         yield driver
     finally:
