@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +37,8 @@ def load_catalog(name_or_path: str | Path, overlays: Sequence[str | Path] = ()) 
         A file is missing or not YAML; a key is unknown or repeated; a command is repeated; no role could have a
         required permission; a role names an unknown role. All faults at once.
     """
+    if str(name_or_path) in BUILT_IN and not overlays:
+        return _load_built_in(str(name_or_path))
     path = FOLDER / f"{name_or_path}.yaml" if str(name_or_path) in BUILT_IN else Path(name_or_path)
     if isinstance(name_or_path, str) and not path.exists() and not path.suffix:
         raise CatalogError(
@@ -48,6 +51,11 @@ def load_catalog(name_or_path: str | Path, overlays: Sequence[str | Path] = ()) 
     except SourceError as error:
         raise CatalogError(str(error)) from None
     return build_catalog(source)
+
+
+@cache  # the files are part of the package, and a catalog cannot be changed
+def _load_built_in(name: str) -> Catalog:
+    return build_catalog(_key_commands_by_name(read_source(FOLDER / f"{name}.yaml", is_ours=True)))
 
 
 def inline_catalog(source: Source) -> Catalog:
