@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.reader import ReaderError
 
 MAX_NODES = 200_000
-_Loader = yaml.SafeLoader | yaml.CSafeLoader
-_FAST_LOADER: type[_Loader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _MAX_DEPTH = 24
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 KeyPath = tuple[str | int, ...]
+
+if TYPE_CHECKING:
+    _Loader = yaml.SafeLoader | yaml.CSafeLoader
+# PyYAML can be built without libyaml.
+_FAST_LOADER: type[_Loader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 class SourceError(ValueError):
