@@ -260,6 +260,7 @@ def test_without_its_synchronous_standby_nothing_is_acknowledged(begin: Begin) -
             assert decider.check(session).result not in ("allowed", "denied")
             assert grantor.revoke("u0", WORKS, key=False).result == "unsure"
             assert here.service.status("/livez") == http.client.OK
+        pair.caught_up()  # the standby tries again every few seconds, and until then a change is not acknowledged
         for service in here.services:
             service.wait_ready()
         assert grantor.revoke("u0", WORKS).result in ("done", "missing")
