@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -23,7 +22,6 @@ def main() -> int:
     except StartupError as error:
         print(f"aizen-hub serve: {error}", file=sys.stderr)
         return 1
-    gc.disable()  # `run` enables it again, and says why
     from aizen_hub.service.server import run
 
     return run(sys.argv[1])

@@ -175,11 +175,9 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             stack.enter_context(lock)
         server = await _start(settings, instance or secrets.token_hex(16), environ)
         context = server.context
-        # The parts of a service live until its end: scanning them in every collection frees nothing. During the start
-        # it took a fifth of the time, which is why the commands disable it before they import this module.
+        # The parts of a service live until its end: scanning them in every collection frees nothing.
         gc.collect()
         gc.freeze()
-        gc.enable()
         is_sealed = context.state.sealed is not None
         log.info("serving", extra={"data": {"host": settings.service.host, "port": server.port, "sealed": is_sealed}})
         stopped = asyncio.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import click
@@ -21,7 +20,6 @@ def serve(config: Path) -> int:
     For the panel and the command line it needs to know the hub: `hub` in aizen.yaml, which `aizen-hub init --replica`
     writes together with the secrets, see docs/separate-service.md.
     """
-    gc.disable()  # `run` enables it again, and says why
     from aizen_hub.service.server import run
 
     return run(config)
