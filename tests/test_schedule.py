@@ -23,6 +23,7 @@ def test_what_it_names_is_there(name: str) -> None:
         ("tests/hub/running/test_start.py::TestChannels::test_one", "tests/hub/running/"),
         ("tests/faults/test_sqlite.py::test_one", "tests/faults/"),
         ("tests/faults/test_failover.py::test_one", "tests/faults/test_failover.py"),
+        ("tests/service/panel/test_documentation_pages.py::test_one", "tests/docs/"),
     ],
 )
 def test_a_test_goes_with_its_module_or_its_folder(nodeid: str, whole: str) -> None:
