@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from playwright.sync_api import Route
 
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.assignment import Interval
@@ -148,3 +149,30 @@ def test_a_refused_request_of_a_script_is_a_toast_and_the_page_stays(browser: Pa
     page.get_by_role("button", name="Dismiss this message").click()
     assert page.locator("#az-toasts [role=alert]").count() == 0
     assert page.url.endswith("/people")
+
+
+def test_a_form_that_is_sent_needs_no_preview_any_more(browser: PanelBrowser) -> None:
+    """What the preview is about may be gone by then: the role that the form changes becomes another one."""
+    opened = browser.open("projects/p1", "ada")
+    page = opened.page
+    page.goto(page.evaluate("(link) => link.href", page.locator('main a[href*="/members/"]').first.element_handle()))
+    previews: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if "preview" in (route.request.post_data or ""):
+            previews.append(route)
+        else:
+            route.fulfill(status=204)  # the page stays
+
+    page.route("**/members/*", answer)
+    with page.expect_request("**/members/*"):
+        page.locator("#new_role").select_option("PROJECT_EXECUTOR")
+    page.evaluate("document.querySelector('#new_role').form.requestSubmit()")
+    page.wait_for_timeout(100)
+    (late,) = previews
+    late.fulfill(status=404)
+    page.evaluate("document.querySelector('#new_role').dispatchEvent(new Event('change', {bubbles: true}))")
+    page.wait_for_timeout(500)
+    assert previews == [late]
+    assert opened.complaints == []
+    assert page.locator("#az-toasts [role=alert]").count() == 0

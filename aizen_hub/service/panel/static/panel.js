@@ -188,6 +188,18 @@ document.addEventListener("change", async (event) => {
   field.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
+// A form that is being sent needs no preview any more: what the preview is about may be gone before it is asked for.
+const sentForms = new Set();
+document.addEventListener("submit", (event) => {
+  if (!event.defaultPrevented) sentForms.add(event.target);
+});
+window.addEventListener("pageshow", () => sentForms.clear());
+for (const name of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) {
+  document.addEventListener(name, (event) => {
+    if (sentForms.has(event.detail.elt.closest("form"))) event.preventDefault();
+  });
+}
+
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
   // A row that was opened below another one goes when the next one is opened, and not when a part of it is replaced.
