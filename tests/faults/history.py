@@ -40,7 +40,8 @@ class Op:
         what came last does not tell what became of the first).
     observed : mapping
         More of the answer: ``id``, ``reason``, ``status``; in ``unavailable`` the interval of each wait for a
-        503, and in ``not_listening`` the times at which the service was not listening, over all attempts.
+        503 with its detail, and in ``not_listening`` the times at which the service was not listening, over all
+        attempts.
     """
 
     client: str

@@ -184,7 +184,8 @@ class Client:
         if reply.failure == "down":
             return replace(reply, not_listening=(start,))
         if reply.status == http.client.SERVICE_UNAVAILABLE:
-            return replace(reply, unavailable=((start, time.monotonic_ns()),))
+            detail = (reply.body or {}).get("detail", "")
+            return replace(reply, unavailable=((start, time.monotonic_ns(), detail),))
         return reply
 
     def _send(self, method: str, path: str, body: Any, token: str | None, key: str | None) -> Reply:
@@ -233,7 +234,7 @@ class Client:
     ) -> tuple[Reply, bool]:
         """Send until there is an answer or `RETRY_SECONDS` are over; False if the outcome is unknown."""
         ambiguous, cut, longest, until = False, False, 0, time.monotonic() + RETRY_SECONDS
-        unavailable: tuple[tuple[int, int], ...] = ()
+        unavailable: tuple[tuple[int, int, str], ...] = ()
         not_listening: tuple[int, ...] = ()
         while True:
             start = time.monotonic_ns()

@@ -6,6 +6,14 @@ import http.client
 from dataclasses import dataclass
 from typing import Any
 
+TOO_SLOW = frozenset(
+    {
+        "the store is too slow to decide on its current state",
+        "the service is too slow to decide on the current state",
+    }
+)
+"""What a service says that gets no processor for a quarter of a second, several times in a row (R48)."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -18,8 +26,8 @@ class Reply:
     cut: bool = False
     """Whether a connection ended before the answer, at the first attempt or at a later one."""
     longest_ns: int = 0
-    unavailable: tuple[tuple[int, int], ...] = ()
-    """Start and end of the wait for each 503."""
+    unavailable: tuple[tuple[int, int, str], ...] = ()
+    """Start and end of the wait for each 503, and its detail."""
     not_listening: tuple[int, ...] = ()
     """The times at which the service was not listening."""
 

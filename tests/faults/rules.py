@@ -10,6 +10,7 @@ from itertools import groupby
 
 from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op
 from tests.faults.register import Step, is_linearizable
+from tests.faults.reply import TOO_SLOW
 
 Key = tuple[str, str, str]
 """User, project, role."""
@@ -26,7 +27,8 @@ SLOW_MACHINE_SECONDS = 3.0
 """How much longer than the deadline an answer may take on a machine that has too much to do."""
 MAX_TIMED_OUT_RATIO = 0.02
 TIMED_OUT_ALLOWANCE = 2
-"""So many questions, or that part of them, may run out of their time on such a machine while all is well."""
+"""So many questions, or that part of them, may run out of their time, or of the time in which a decision is current, on
+such a machine while all is well."""
 
 
 @dataclass(frozen=True)
@@ -277,13 +279,13 @@ def _available(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float)
     timed_out, sent = [], 0
     for op in ops:
         sent += not excused(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)
-        for since, until in _unavailable_spans(op):
+        for since, until, detail in _unavailable_spans(op):
             if excused(since, until):
                 continue
-            if until - since >= deadline_seconds * SECOND:
+            if until - since >= deadline_seconds * SECOND or detail in TOO_SLOW:
                 timed_out.append(op)
             else:
-                yield Violation("I8", f"{op.op} by {op.client} was answered with 503, and there was no fault")
+                yield Violation("I8", f"{op.op} by {op.client} was answered with 503 ({detail}) without a fault")
         for at in op.observed.get("not_listening", ()):
             if not excused(at, at):
                 yield Violation("I8", f"{op.op} by {op.client} found the service not listening, without a fault")
@@ -291,10 +293,10 @@ def _available(ops: Sequence[Op], faults: Sequence[Op], deadline_seconds: float)
         yield Violation("I8", f"{len(timed_out)} of {sent} ran out of their time, and there was no fault")
 
 
-def _unavailable_spans(op: Op) -> list[tuple[int, int]]:
+def _unavailable_spans(op: Op) -> list[tuple[int, int, str]]:
     if "unavailable" in op.observed:
-        return [(since, until) for since, until in op.observed["unavailable"]]
-    return [(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns)] if op.result == "unavailable" else []
+        return [(since, until, detail) for since, until, detail in op.observed["unavailable"]]
+    return [(op.call_ns, op.call_ns if op.ret_ns is None else op.ret_ns, "")] if op.result == "unavailable" else []
 
 
 def _longest_wait_ns(op: Op) -> int:

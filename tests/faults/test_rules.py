@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.faults.history import AFTERMATH, NEMESIS, OPEN, SECOND, Op, load
 from tests.faults.register import Step, is_linearizable
+from tests.faults.reply import TOO_SLOW
 from tests.faults.rules import check_history
 from tests.faults.store_consistency import Change, Row, StoreState, check_consistency
 from tests.fixtures.timing import cpu_within
@@ -110,7 +111,11 @@ GOOD = {
         op("check", 1.2, 1.3, "denied", revision=0),
         op("check", 8, 8.1, "unavailable"),
         op(
-            "grant", 9, 9.5, revision=1, seen={"unavailable": [[9 * SECOND, 9 * SECOND]], "not_listening": [9 * SECOND]}
+            "grant",
+            9,
+            9.5,
+            revision=1,
+            seen={"unavailable": [[9 * SECOND, 9 * SECOND, "starting"]], "not_listening": [9 * SECOND]},
         ),
     ],
     "503 because of a fault before the history": [
@@ -119,6 +124,9 @@ GOOD = {
         op("check", 20, 20.1, "denied", revision=0),
     ],
     "one that ran out of its time on a busy machine": [op("check", 0, 10, "unavailable")],
+    "one that a busy machine could not decide on the current state": [
+        op("check", 0, 1, "unavailable", seen={"unavailable": [[0, SECOND, slow]]}) for slow in sorted(TOO_SLOW)
+    ],
     "repeated with its key": [
         op("grant", 0, 1, revision=1, args={"tag": "t"}),
         op("again", 2, 3, args={"tag": "t"}, seen={"revision": 1}),
@@ -197,7 +205,7 @@ BAD = {
     "503 without a fault": ("I8", [op("check", 0, 0.1, "unavailable")]),
     "503, then done at the second attempt, without a fault": (
         "I8",
-        [op("grant", 0, 3, revision=1, seen={"unavailable": [[0, SECOND]]})],
+        [op("grant", 0, 3, revision=1, seen={"unavailable": [[0, SECOND, "the service is stopping"]]})],
     ),
     "503 before any fault": (
         "I8",
@@ -211,6 +219,13 @@ BAD = {
     "all run out of their time, and nothing is wrong": (
         "I8",
         [op("check", number, number + 10, "unavailable") for number in range(3)],
+    ),
+    "none is decided on the current state, and nothing is wrong": (
+        "I8",
+        [
+            op("check", number, number + 1, "unavailable", seen={"unavailable": [[0, SECOND, slow]]})
+            for number, slow in enumerate([*TOO_SLOW, *TOO_SLOW])
+        ],
     ),
     "no recovery": (
         "I10",

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from tests.faults.reply import TOO_SLOW
+
 CLIENTS = 4
 COMMAND = "start training churn"
 """What an executor may do."""
-STARVED = (
-    "the store is too slow to decide on its current state",
-    "the service is too slow to decide on the current state",
-)
 _REFRESH_SECONDS, _PAUSE_SECONDS, _OPEN_EVERY = 1.0, 0.1, 25
 _WAIT_SECONDS = 240.0
 _TIMEOUT_SECONDS = 60.0
@@ -127,7 +125,7 @@ class PodLoad:
                 else:
                     status, answer = send(connection, "POST", "/api/v1/decisions", {"command": COMMAND}, token)
                     is_right = status == http.client.OK and answer.get("decision", {}).get("allowed", False)
-                if status == http.client.SERVICE_UNAVAILABLE and answer.get("detail") in STARVED:
+                if status == http.client.SERVICE_UNAVAILABLE and answer.get("detail") in TOO_SLOW:
                     with self._guard:
                         self.starved += 1
                 elif not is_right:
