@@ -51,6 +51,10 @@ ADMIN_ROLE: dict[str, Any] = {
 
 MAX_TOKEN_SECONDS = 90 * 86_400
 AUTH_REFRESH_SECONDS = 300
+HUB_SLOW_START_SECONDS = 10
+"""How long JupyterHub waits for the start of a server before it answers by itself (its ``slow_spawn_timeout``)."""
+SLOW_START_MARGIN_SECONDS = 4
+"""What a start needs besides the wait for the service."""
 CHART_DEFAULT = "dummy"
 """The authenticator of the Zero-to-JupyterHub chart where none is chosen; it takes no effect."""
 SERVER_PROGRAM = "jupyterhub-singleuser"
@@ -119,6 +123,7 @@ def apply_settings(c: Any, path: Path, settings: Settings, *, api_token: str | N
     c.JupyterHub.load_roles.append(dict(ADMIN_ROLE))
     _configure_users(c)
     _configure_servers(c, settings)
+    _configure_start_answer(c, settings)
     _configure_proxy(c)
     apply_preset(c, settings)
 
@@ -224,6 +229,18 @@ def _configure_servers(c: Any, settings: Settings) -> None:
         # With one account for all, file permissions protect nothing and the long home paths break sockets.
         arguments = c.Spawner.get("args")
         c.Spawner.args.extend(missing_arguments(arguments if isinstance(arguments, list) else ()))
+
+
+def _configure_start_answer(c: Any, settings: Settings) -> None:
+    """Let the hub wait for the start of a server until the service has answered or its deadline is over.
+
+    After this time the hub answers by itself; if the start fails later, its page does not show the reason.
+    """
+    seconds = settings.service.deadline_seconds + SLOW_START_MARGIN_SECONDS
+    if seconds > HUB_SLOW_START_SECONDS:
+        configured = c.JupyterHub.tornado_settings
+        values = configured if isinstance(configured, dict) else configured.get_value({})
+        c.JupyterHub.tornado_settings = {"slow_spawn_timeout": seconds, **values}
 
 
 def _configure_proxy(c: Any) -> None:

@@ -136,6 +136,30 @@ def test_the_single_user_server_is_found_without_an_activated_environment(
     assert c.Spawner.cmd == ["own"]
 
 
+@pytest.mark.parametrize(
+    ("deadline", "configured", "seconds"),
+    [
+        (5, "", None),
+        (12, "", 16),
+        (12, "c.JupyterHub.tornado_settings = {'headers': {'X-Frame': 'no'}}", 16),
+        (12, "c.JupyterHub.tornado_settings.update({'headers': {'X-Frame': 'no'}})", 16),
+        (12, "c.JupyterHub.tornado_settings = {'slow_spawn_timeout': 3}", 3),
+    ],
+)
+def test_the_hub_waits_for_the_reason_of_a_failed_start(
+    folder: Path, deadline: int, configured: str, seconds: int | None
+) -> None:
+    """The hub's own answer after its ten seconds does not show the reason."""
+    with (folder / "aizen.yaml").open("a") as settings:
+        settings.write(f"service: {{deadline_seconds: {deadline}}}\n")
+    c = Config()
+    exec(configured, {"c": c})
+    configure(c, "aizen.yaml")
+    values = applied(c).tornado_settings
+    assert values.get("slow_spawn_timeout") == seconds
+    assert ("headers" in values) == ("headers" in configured)
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_a_new_database_uses_a_write_ahead_log_and_an_existing_one_is_unchanged(folder: Path, own: bool) -> None:
     """R128: the hub commits on its only thread, and without a write-ahead log waits for the disk more than once."""
