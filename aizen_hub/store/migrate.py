@@ -1,14 +1,15 @@
-"""Schema migrations: create, upgrade and check the schema of the database (R5)."""
+"""Schema migrations: create, upgrade and check the schema of the database (R5).
+
+Alembic is imported where a schema is changed or is not the expected one: each start of a service checks its schema, and
+importing Alembic takes a tenth of that start.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy import Connection, column, inspect, select, table, update
 
 from aizen_hub.problems import Conflict
 from aizen_hub.settings import ConfigurationError
@@ -16,6 +17,10 @@ from aizen_hub.store import tables
 from aizen_hub.store.database import Database, database_url
 from aizen_hub.store.db_diagnosis import translate_for_operator
 from aizen_hub.store.db_grants import grant_service_role
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x61697A656E  # an arbitrary key that no other user of the database uses
@@ -133,11 +138,21 @@ def prepare(database: Database) -> None:
 
 
 def head_revision() -> str:
-    """Return the revision that this version works with."""
-    revision = _script().get_current_head()
-    if revision is None:
+    """Return the revision that this version works with: the highest number that a file of a migration begins with."""
+    revisions = [path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")]
+    if not revisions:
         raise RuntimeError("the package contains no migrations")
-    return revision
+    return max(revisions)
+
+
+def _current_revision(conn: Connection) -> str | None:
+    """Return the revision of the database, None for one without a schema."""
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    current: str | None = conn.execute(
+        select(column("version_num")).select_from(table("alembic_version"))
+    ).scalar_one_or_none()
+    return current
 
 
 def _served_versions() -> list[str]:
@@ -151,7 +166,7 @@ def _served_versions() -> list[str]:
 
 
 def _serves_this_version(conn: Connection) -> bool:
-    current = MigrationContext.configure(conn).get_current_revision()
+    current = _current_revision(conn)
     if current is None:
         return False
     served = conn.execute(select(tables.revision.c.schema_version)).scalar_one_or_none()
@@ -160,10 +175,14 @@ def _serves_this_version(conn: Connection) -> bool:
 
 
 def _script() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     return config
@@ -174,7 +193,7 @@ def _is_known(revision: str) -> bool:
 
 
 def _check(conn: Connection) -> str:
-    current = MigrationContext.configure(conn).get_current_revision()
+    current = _current_revision(conn)
     head = head_revision()
     if current == head:
         return head
@@ -200,7 +219,7 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
         conn.exec_driver_sql("BEGIN")
         conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
     try:
-        current = MigrationContext.configure(conn).get_current_revision()
+        current = _current_revision(conn)
         if current is not None and not _is_known(current):
             _check(conn)
         if current is not None and not database.embedded:
@@ -218,6 +237,8 @@ def _upgrade(database: Database, conn: Connection, service_role: str | None = No
 
 def _run_migrations(database: Database, conn: Connection) -> str:
     """Run all migrations that are missing, in the transaction of the connection; return the last revision."""
+    from alembic.runtime.environment import EnvironmentContext
+
     script = _script()
     with EnvironmentContext(
         _config(),
