@@ -85,7 +85,11 @@ def search() -> int:
     for states in initial_states(catalog):
         seen: set[object] = set()
         for begin in states:
+            checked: set[object] = set()
             for state, operation, after in reachable(begin, all_operations, seen):
+                if after.key in checked:
+                    continue
+                checked.add(after.key)
                 assert not added_permissions(begin, after), (
                     begin.key,
                     state.key,
