@@ -47,30 +47,29 @@ def count_attempt(tx: WriteTransaction, provider: str, name: str, source: str | 
     attempt is not counted.
     """
     counters = _counters_of(tx, provider, name, source)
-    known_until = tx.conn.execute(
-        select(_t.c.until).where(_t.c.subject == _known_source_key(provider, name, source))
-    ).scalar()
-    checked = counters[:1] if known_until is not None and known_until > tx.now else counters
+    checked = _checked_counters(tx, provider, name, source)
     wait = max(_wait(tx, counter) for counter in checked)
     if wait > timedelta():
         return max(1, round(wait.total_seconds()))
     for counter in counters:
-        _add_failure(tx, counter)
+        _add_failure(tx, counter, keeps_wait=counter not in checked)
     return None
 
 
 def undo_attempt(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
     """Undo the count of an attempt that was never checked."""
+    checked = _checked_counters(tx, provider, name, source)
     for counter in _counters_of(tx, provider, name, source):
-        _subtract_failure(tx, counter)
+        _subtract_failure(tx, counter, keeps_wait=counter not in checked)
 
 
 def reset_failures(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
     """Reset the failures of a name after a success, and remember the source."""
     pair_counter, source_counter, name_counter = _counters_of(tx, provider, name, source)
+    checked = _checked_counters(tx, provider, name, source)
     tx.conn.execute(delete(_t).where(_t.c.subject.in_([pair_counter.subject, name_counter.subject])))
     # One success among many failures of a source does not reset the others.
-    _subtract_failure(tx, source_counter)
+    _subtract_failure(tx, source_counter, keeps_wait=source_counter not in checked)
     known_key = _known_source_key(provider, name, source)
     until = tx.now + KNOWN_SOURCE_LIFETIME
     if not tx.conn.execute(update(_t).where(_t.c.subject == known_key).values(until=until)).rowcount:
@@ -92,6 +91,19 @@ def _counters_of(
         _Counter(_key("source", tx.actor.hub, network), FREE_ATTEMPTS_PER_SOURCE),
         _Counter(_key("name", *account), FREE_ATTEMPTS_PER_NAME),
     )
+
+
+def _checked_counters(tx: WriteTransaction, provider: str, name: str, source: str | None) -> tuple[_Counter, ...]:
+    """Return the counters whose wait holds for an attempt: where the name signed in before, only its own there.
+
+    An attempt changes the wait of no other counter: it would prolong the wait of others at the same source, or end it,
+    so that one's own account would open the way to guess at others.
+    """
+    known_until = tx.conn.execute(
+        select(_t.c.until).where(_t.c.subject == _known_source_key(provider, name, source))
+    ).scalar()
+    counters = _counters_of(tx, provider, name, source)
+    return counters[:1] if known_until is not None and known_until > tx.now else counters
 
 
 def _known_source_key(provider: str, name: str, source: str | None) -> str:
@@ -130,17 +142,21 @@ def _wait(tx: ReadTransaction, counter: _Counter) -> timedelta:
     return max(timedelta(), until - tx.now)
 
 
-def _subtract_failure(tx: WriteTransaction, counter: _Counter) -> None:
+def _subtract_failure(tx: WriteTransaction, counter: _Counter, *, keeps_wait: bool) -> None:
     condition = (_t.c.subject == counter.subject, _t.c.failures > 0)
-    tx.conn.execute(update(_t).where(*condition).values(failures=_t.c.failures - 1, until=tx.now))
+    values = {"failures": _t.c.failures - 1, **({} if keeps_wait else {"until": tx.now})}
+    tx.conn.execute(update(_t).where(*condition).values(values))
 
 
-def _add_failure(tx: WriteTransaction, counter: _Counter) -> None:
+def _add_failure(tx: WriteTransaction, counter: _Counter, *, keeps_wait: bool) -> None:
     row = tx.conn.execute(select(_t).where(_t.c.subject == counter.subject)).first()
     failures = 1 if row is None or row.until < tx.now - FAILURE_LIFETIME else row.failures + 1
     excess = max(0, failures - counter.free_attempts)
     wait = min(MAX_WAIT, timedelta(seconds=2 ** min(excess, 12))) if failures >= counter.free_attempts else timedelta()
-    values = {"failures": failures, "until": tx.now + wait}
+    until = tx.now + wait
+    if keeps_wait:
+        until = tx.now if row is None else max(row.until, tx.now)
+    values = {"failures": failures, "until": until}
     if row is None:
         tx.conn.execute(insert(_t).values(subject=counter.subject, **values))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Literal
@@ -204,6 +205,24 @@ class TestThrottle:
             self.fail(sandbox, f"name{number}", self.HERE)
         assert self.fail(sandbox, "name-x", self.HERE)[0] is not None
         assert self.fail(sandbox, "boss", self.HERE) == [None]
+
+    @pytest.mark.parametrize("outcome", [login_throttle.reset_failures, login_throttle.undo_attempt])
+    def test_an_attempt_where_the_name_is_known_changes_no_wait_of_others(
+        self, sandbox: AccountsHarness, outcome: Callable[..., None]
+    ) -> None:
+        """Else one's own account would end the wait of its source, and open the way to guess at others."""
+        t = tables.attempt_counters
+        sandbox.execute(HUB, login_throttle.reset_failures, "ldap", "boss", self.HERE)
+        for number in range(login_throttle.FREE_ATTEMPTS_PER_SOURCE):
+            self.fail(sandbox, f"name{number}", self.HERE)
+        ends = sandbox.execute(OPERATOR, lambda tx: tx.now + login_throttle.MAX_WAIT)
+        source = t.c.failures == login_throttle.FREE_ATTEMPTS_PER_SOURCE
+        sandbox.execute(OPERATOR, lambda tx: tx.conn.execute(update(t).where(source).values(until=ends)))
+        assert self.fail(sandbox, "boss", self.HERE) == [None]
+        sandbox.execute(HUB, outcome, "ldap", "boss", self.HERE)
+        with sandbox.read() as tx:
+            assert tx.conn.execute(select(t.c.until).where(source)).scalar_one() == ends
+        assert self.fail(sandbox, "name-x", self.HERE)[0] is not None
 
     def test_at_most_a_hundred_guesses_at_one_name_in_a_quarter_of_a_day(self, sandbox: AccountsHarness) -> None:
         """From any number of sources: each wait for the total is longer than the last."""
