@@ -109,7 +109,6 @@ class RevocationWorker:
         if not hub.api.is_configured:
             return
         revision, names, sign_in_changes = await service.async_store.read(self._read_changes)
-        self._last_revision = revision
         waiting = list(self._pending_users)[:_USERS_PER_POLL]
         readmitted = await service.async_store.read(lambda tx: [name for name in waiting if _may_sign_in(tx, name)])
         for name in readmitted:
@@ -118,6 +117,8 @@ class RevocationWorker:
         for name in names:
             self._pending_users[name] = None
         self._sign_in_changes |= sign_in_changes
+        # Not before all of it is queued: the second read may fail, and nothing would be read again.
+        self._last_revision = revision
         for queue in (self._pending_users, self._sign_in_changes):
             while len(queue) > _MAX_PENDING:
                 queue.popitem(last=False)

@@ -88,6 +88,27 @@ async def test_a_lock_that_was_lifted_before_the_hub_was_reached_is_not_executed
 
 
 @pytest.mark.proves("R142")
+async def test_what_was_read_is_revoked_though_the_next_read_fails(
+    service: Driver, worker: RevocationWorker, hub_api: FakeHubApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(service, partial(locks.lock_target, target=LockTarget.IDENTITY, name="user:eve", reason="test"))
+    store = service.context.async_store
+    read, reads = store.read, list[object]()
+
+    async def fail_second(operation: Any) -> Any:
+        reads.append(operation)
+        if len(reads) == 2:
+            raise Unavailable("the store did not answer in time")
+        return await read(operation)
+
+    monkeypatch.setattr(store, "read", fail_second)
+    with pytest.raises(Unavailable):
+        await worker.poll()
+    await worker.poll()
+    assert hub_api.requests == [("eve", None)]
+
+
+@pytest.mark.proves("R142")
 async def test_a_sign_out_has_the_revision_that_a_later_login_report_names(
     service: Driver, worker: RevocationWorker, hub_api: FakeHubApi
 ) -> None:
