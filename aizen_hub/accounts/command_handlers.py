@@ -182,6 +182,6 @@ OPERATIONS: Mapping[str, pending_changes.Operation] = {
     "revoke-tokens": lambda tx, args: token_revocation.revoke_tokens(
         tx, token_revocation.RevocationTarget.ALL, reason=args["reason"]
     ),
-    "alter-project": lambda tx, args: members.replace_members(tx, args["name"], args["config"]),
+    "alter-project": members.change_confirmed_members,
 }
 """Operations of pending changes by the name under which they are stored."""

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from aizen_hub.accounts import command_handlers, pending_changes
+from aizen_hub.accounts.projects import lifecycle, members
 from aizen_hub.accounts.service_accounts import accounts, credentials
-from aizen_hub.problems import NotFound, Problem, TooManyRequests
+from aizen_hub.problems import NotFound, Problem, Stale, TooManyRequests
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Channel
-from tests.accounts.harness import AccountsHarness
+from tests.accounts.harness import OPERATOR, AccountsHarness
 
 
 @pytest.mark.parametrize("channel", [Channel.KERNEL, Channel.CLI])
@@ -65,6 +67,35 @@ def test_pending_changes_of_a_locked_or_deleted_requester_are_rejected(sandbox: 
     assert sandbox.run_command("admin", "delete user olga").data["deleted"] == ["olga"]
     with pytest.raises(Problem, match="already rejected"):
         sandbox.execute("admin", command_handlers.confirm_pending_change, result.pending_id)
+
+
+@pytest.mark.proves("R77", "T-48")
+def test_the_members_of_a_new_project_wait_and_are_added_to_those_it_has(
+    sandbox: AccountsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No project role of the catalog is protected, so the file is made to wait."""
+    sandbox.grant("PROJECT_CREATOR", SYSTEM, "olga")
+    with monkeypatch.context() as patch:
+        patch.setattr(pending_changes, "requires_confirmation", lambda *_: True)
+        text = json.dumps([{"id": "tim", "roles": ["PROJECT_READER"]}])
+        result = sandbox.execute("olga", lifecycle.create_project, "fresh", config=text)
+    assert result.message == "created project `fresh`; its members wait for confirmation in the panel"
+    assert sandbox.roles_of("tim", "fresh") == set()
+    with sandbox.read() as tx:
+        payload = tx.conn.execute(
+            select(tables.pending_changes.c.payload).where(
+                tables.pending_changes.c.id == result.data["members_pending"]
+            )
+        ).scalar_one()
+    sandbox.execute("olga", members.change_confirmed_members, payload["arguments"])
+    assert (sandbox.roles_of("tim", "fresh"), sandbox.roles_of("olga", "fresh")) == (
+        {"PROJECT_READER"},
+        {"PROJECT_ADMIN"},
+    )
+    p = tables.projects
+    sandbox.execute(OPERATOR, lambda tx: tx.conn.execute(update(p).values(version=p.c.version + 1)))
+    with pytest.raises(Stale):
+        sandbox.execute("olga", members.change_confirmed_members, payload["arguments"])
 
 
 def test_confirmation_can_be_switched_off(make_harness: Callable[..., AccountsHarness]) -> None:

@@ -76,9 +76,11 @@ def create_project(
     role = tx.catalog.creator_role
     if role is not None and (owner is not None or not checks.is_operator(tx)):
         assignments.write_assignment(tx, role, name, creator, reason="created the project", creator=True)
-    if config is not None:
-        members.add_members(tx, name, config)
-    return message_result(f"created project `{name}`", project=name, version=tx.revision, role=role)
+    pending_id = members.add_members(tx, name, config).pending_id if config is not None else None
+    # Not `pending`, which says that nothing was done yet.
+    more = {"members_pending": pending_id} if pending_id else {}
+    waits = "; its members wait for confirmation in the panel" if pending_id else ""
+    return message_result(f"created project `{name}`{waits}", project=name, version=tx.revision, role=role, **more)
 
 
 def set_current_project(tx: WriteTransaction, name: str) -> Result:

@@ -68,9 +68,21 @@ def replace_members(tx: WriteTransaction, name: str, text: str, *, if_match: int
     return _apply_file(tx, canonical, text, keep_others=False)
 
 
-def add_members(tx: WriteTransaction, project: str, text: str) -> None:
+def change_confirmed_members(tx: WriteTransaction, arguments: Mapping[str, Any]) -> Result:
+    """Apply the file of a pending change that was confirmed; the project must be as it was when that was requested.
+
+    Raises the errors of `replace_members`.
+    """
+    name = arguments["name"]
+    checks.require_visible_project(tx, name)
+    checks.require_command(tx, "alter_project", name)
+    _check_version(tx, name, arguments["version"])
+    return _apply_file(tx, name, arguments["config"], keep_others=arguments["keep_others"])
+
+
+def add_members(tx: WriteTransaction, project: str, text: str) -> Result:
     """Grant the members of a file their roles in a new project; roles that its creator has there stay."""
-    _apply_file(tx, project, text, keep_others=True)
+    return _apply_file(tx, project, text, keep_others=True)
 
 
 def import_project(tx: WriteTransaction, name: str, text: str, *, if_match: int | None = None) -> Result:
@@ -136,9 +148,10 @@ def _apply_file(tx: WriteTransaction, project: str, text: str, *, keep_others: b
             last_holder.require_other_holder(
                 tx, [(role, project)], *([name.removeprefix("user:") for name in names] for names in users_of)
             )
-        return pending_changes.submit(
-            tx, "alter-project", {"name": project, "config": text}, f"alter project {project}"
-        )
+        # The roles that are granted until it is confirmed are not in the file, and would be revoked.
+        version = tx.conn.execute(select(_p.c.version).where(_p.c.name == project)).scalar_one()
+        arguments = {"name": project, "config": text, "keep_others": keep_others, "version": version}
+        return pending_changes.submit(tx, "alter-project", arguments, f"alter project {project}")
     with last_holder.last_holder_guard(tx, [(role, project) for _, role in removed]):
         for identity, role in removed:
             assignments.delete_assignment(tx, role, project, Identity.parse(identity), reason="project users file")

@@ -236,7 +236,7 @@ def _forbid_unlocking_oneself(tx: WriteTransaction, identity: Identity) -> None:
     if checks.is_operator(tx):
         return
     if identity == tx.actor.identity:
-        raise Escalation("no user unlocks themselves", remedy="ask another administrator")
+        raise Escalation("you cannot unlock yourself", remedy="ask another administrator")
     checks.forbid_self_grant(tx, identity, "unlocks")
 
 

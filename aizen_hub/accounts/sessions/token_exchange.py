@@ -54,7 +54,7 @@ class IssuedToken:
 class CredentialHolder:
     """The session, active or ended, whose credential was presented."""
 
-    credential_hash: str  # its hash
+    credential_hash: str  # SHA-256, as hex
     session_id: str
     user: str
     project: str | None
@@ -72,7 +72,8 @@ class TokenExchange:
 
     Parameters
     ----------
-    store : Store keys : KeyStore
+    store : Store
+    keys : KeyStore
     require_issuing : callable
         Raises `Unavailable` while this replica must not issue anything (R135).
     """
