@@ -63,16 +63,16 @@ def import_people(control: OperationControl, request: PeopleImport) -> Mapping[s
         try:
             control.report("registering people", done, total)
             size.adapt(control.write(register))
+            registered += len(results[0].data["added"])
+            unsent += _send(control, request, outgoing)
         except OperationCancelled:
             raise OperationCancelled(
                 f"the import was cancelled; {registered} of {total} people were registered before, and stay registered",
-                remedy="import the same file again to register the others",
+                remedy="import the same file again to register the others, and send new links to those who got none",
             ) from None
         except Problem as problem:
             problem.detail = f"{problem.detail}; {registered} of {total} people were registered before"
             raise
-        registered += len(results[0].data["added"])
-        unsent += _send(control, request, outgoing)
         done += len(batch)
     control.report("registering people", total, total)
     return {

@@ -12,7 +12,8 @@ from aizen_hub.accounts.identities import user_exists
 from aizen_hub.alerts.message import AlertMessage
 from aizen_hub.commands.users_table import TableRow
 from aizen_hub.operations import people_import, records
-from aizen_hub.operations.operation import Operation, OperationState
+from aizen_hub.operations.control import OperationControl
+from aizen_hub.operations.operation import Operation, OperationCancelled, OperationState
 from aizen_hub.operations.people_import import KIND, KINDS, PeopleImport
 from aizen_hub.operations.runner import OperationRunner
 from aizen_hub.settings import MailSettings
@@ -114,6 +115,22 @@ def test_a_cancelled_import_says_how_many_stay(harness: AccountsHarness, runner:
     assert operation.problem is not None
     assert "0 of 50 people were registered before, and stay registered" in operation.problem["detail"]
     assert registered(harness) == 0
+
+
+def test_an_import_that_is_cancelled_while_links_are_mailed_names_those_who_stay(
+    harness: AccountsHarness, runner: OperationRunner, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(_: OperationControl) -> None:
+        if sent:
+            raise OperationCancelled("the operation was cancelled, and nothing was changed")
+
+    monkeypatch.setattr(OperationControl, "rest", cancel)
+    row = TableRow(1, {"id": "p1", "provider": "local", "email": "p1@acme.example"})
+    operation = run(harness, runner, [row], by_mail=True)
+    assert (operation.state, sent) == (OperationState.CANCELLED, ["p1@acme.example"])
+    assert operation.problem is not None
+    assert "1 of 1 people were registered before" in operation.problem["detail"]
+    assert registered(harness) == 1
 
 
 def test_a_failure_names_how_many_are_registered_and_the_same_table_goes_on(
