@@ -62,6 +62,9 @@ def test_the_values_of_the_chart_configure_a_hub(tmp_path: Path, monkeypatch: py
     values = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())["hub"]
     monkeypatch.chdir(tmp_path)
     JupyterHub.clear_instance()
+    (volume,) = values["extraVolumes"]
+    assert volume["secret"]["defaultMode"] == 0o440, "files that others may read are refused"
+    assert [item["key"] for item in volume["secret"]["items"]] == ["hub-secret"], "no key of the service"
     mount(tmp_path / "mounted", "..2026_1", secrets.token_hex(32))
     file = values["extraFiles"]["aizen.yaml"]
     settings = file["data"] | {"hub_secret_file": str(tmp_path / "mounted" / "hub-secret")}
