@@ -77,7 +77,7 @@ class Attacker:
         """What the worker saw; waits for this many observations."""
         file = self._hub.folder / "homes" / "rita" / "reports"
         seen: list[str] = []
-        for _ in range(50):
+        for _ in range(600):
             seen = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
             if len(seen) >= count:
                 break

@@ -346,7 +346,10 @@ START = "start training churn"
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_command_with_a_broken_stream_is_polled(client: NotebookClient, double: ServiceDouble) -> None:
+def test_a_command_with_a_broken_stream_is_polled(
+    client: NotebookClient, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "RECONNECT_SECONDS", 60.0)
     double.scripts[START] = stream_events(HALF, end=False)
     double.states = [
         503, 429, {"state": "running"},

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from IPython.core.completer import CompletionContext, provisionalcompleter
 
+from aizen_hub.notebook import completion as completion_module
 from aizen_hub.notebook.client import NotebookClient
 from aizen_hub.notebook.command_runner import CommandRunner
 from aizen_hub.notebook.completion import NAMES_SECONDS, make_matcher
+from tests.fixtures.timing import wait_until
 from tests.notebook.service_double import ServiceDouble
 
 
@@ -53,7 +55,8 @@ def test_completion_sends_one_request_to_an_unreachable_service(
     assert double.catalog_requests == 1
 
 
-def test_names_come_from_the_service(shell: Any, double: ServiceDouble) -> None:
+def test_names_come_from_the_service(shell: Any, double: ServiceDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion_module, "NAMES_SECONDS", 20.0)
     double.names = ("churn", "chart", "epochs=")
     completions(shell, "%aizen ")
     assert completions(shell, "start training ch") == ["chart", "churn"]
@@ -74,6 +77,7 @@ def test_a_slow_service_delays_no_completion(shell: Any, double: ServiceDouble) 
     # The names are given up long before the service answers.
     assert time.monotonic() - started < 10 * NAMES_SECONDS + 5
     assert completions(shell, "start training ch") == []
+    wait_until(lambda: double.completed)
     assert len(double.completed) == 1, "and it is not asked again for a while"
 
 
