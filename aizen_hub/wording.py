@@ -100,8 +100,9 @@ LAST_LOGIN = Wording(
 
 def request_role(role: str, project: str | None) -> Wording:
     """Return how to request a role, in a project or in the system."""
+    option = f" --project {project}" if project else ""
     return Wording(
         f"request it with `request {role}{f' in {project}' if project else ''}`",
-        command_line=f"request it with `aizen-hub request ask {role}{f' --project {project}' if project else ''}`",
+        command_line=f"request it with `aizen-hub request ask {role}{option} --reason …`",
         web="request it under My access",
     )

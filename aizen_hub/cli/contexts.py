@@ -108,7 +108,7 @@ class ContextStore:
         return chosen or next(iter(known), None)
 
     def put(self, context: Context, *, use: bool) -> None:
-        """Save a context, and make it the current one; a token for another address is deleted first."""
+        """Save a context, and with ``use`` make it the current one; a token for another address is deleted first."""
         known = self.contexts.get(context.name)
         if known is not None and known.url != context.url:
             self.delete_token(known.name)

@@ -185,7 +185,9 @@ def _restrict_database_file(c: Any) -> None:
         path.chmod(0o600)
     except OSError as error:
         raise violation_error(
-            "JupyterHub.db_url", f"`{path}` cannot be made private: {error.strerror}", "correct it"
+            "JupyterHub.db_url",
+            f"`{path}` cannot be made private: {error.strerror}",
+            "let the account of the hub own the file and write to its folder; the path must not be a symbolic link",
         ) from None
     if is_new:
         try:
@@ -193,7 +195,11 @@ def _restrict_database_file(c: Any) -> None:
                 # Persistent. Where the file system does not support it, SQLite keeps the previous mode.
                 db.execute("pragma journal_mode = wal")
         except sqlite3.Error as error:
-            raise violation_error("JupyterHub.db_url", f"`{path}` cannot be used: {error}", "correct it") from None
+            raise violation_error(
+                "JupyterHub.db_url",
+                f"`{path}` cannot be used: {error}",
+                "name a SQLite file in a folder that the account of the hub can write to",
+            ) from None
 
 
 def _configure_users(c: Any) -> None:

@@ -85,7 +85,8 @@ class NotebookClient:
     def run(self, line: str) -> Iterator[dict[str, Any]]:
         """Send one command line and yield its events: ``decision``, then ``progress`` and ``log``, finally ``end``.
 
-        Files that the line names are read here and sent with it, and when the days that it names end here.
+        The files that the line names are sent with it, and so is the end, in the local time zone, of each day that it
+        names.
 
         Raises
         ------

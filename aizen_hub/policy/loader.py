@@ -44,7 +44,7 @@ class Policy:
         The parsed file.
     roles : mapping of str to Role
         The roles of the catalog, then the custom roles of the file.
-    known : frozenset of Identity
+    identities : frozenset of Identity
         The identities that the file names in a group or an assignment; only these count as registered.
     """
 

@@ -38,7 +38,7 @@ _PAGE_CHARACTERS = r"[A-Za-z0-9_.~%+,:=&?@-]"
 # No address of another host, and none above the panel: browsers resolve `..`, also in its encoded form.
 _PAGE_PATTERN = re.compile(rf"(?!.*(?:\.\.|%2[eE]))(?:[A-Za-z0-9]{_PAGE_CHARACTERS}*(?:/{_PAGE_CHARACTERS}+)*)?")
 _MAX_PAGE = 500
-_TRY_AGAIN = "that was not right; try again"
+_TRY_AGAIN = "the user name, the password or the code is wrong; try again"
 
 
 class ReauthenticationHandler(BaseHandler):

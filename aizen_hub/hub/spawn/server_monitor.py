@@ -97,7 +97,7 @@ class ServerMonitor:
         without_session = {(server.user, server.server) for server in response.without_session}
         for user, server in sorted(without_session - self._without_session):
             log.warning(
-                "server `%s` of `%s` has no session, it was started before aizen-hub was set up: restart it",
+                "server `%s` of `%s` has no session, because it was started before aizen-hub was set up; restart it",
                 server,
                 user,
             )
