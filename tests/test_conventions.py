@@ -96,6 +96,21 @@ def test_no_path_of_one_machine_is_in_the_tree() -> None:
     assert found == []
 
 
+def merge_marks(text: str) -> list[str]:
+    """Return the lines that git leaves where a merge was not finished."""
+    return re.findall(r"^(?:<{7}|>{7}|\|{7}) .*$", text, re.MULTILINE)
+
+
+def test_every_merge_is_finished() -> None:
+    assert [(str(path), mark) for path, text in texts() for mark in merge_marks(text)] == []
+
+
+def test_the_rule_on_merges_can_fail() -> None:
+    mark = "<" * 7
+    assert merge_marks(f"a\n{mark} HEAD\nb\n=======\nc\n") == [f"{mark} HEAD"]
+    assert merge_marks("A title\n=======\n") == []
+
+
 def test_no_address_of_a_stranger_is_in_the_code() -> None:
     """Tests reach nothing outside, requirements name no index, and examples use names reserved for them (RFC 2606)."""
     found = [
