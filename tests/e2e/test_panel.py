@@ -62,7 +62,7 @@ def test_from_an_added_user_to_their_first_sign_in(hub: HubHandle, person: Calla
     change = alice.page.url
     alice.page.click("#aizen-sign-in-again")
     alice.reauthenticate("not my password at all")
-    assert "not right" in alice.page.inner_text("#aizen-error")
+    assert "is wrong" in alice.page.inner_text("#aizen-error")
     alice.reauthenticate(hub.passwords["alice"])
     alice.page.wait_for_url(change)
     alice.page.click("#aizen-confirm")

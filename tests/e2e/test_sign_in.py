@@ -196,7 +196,7 @@ def test_a_linked_login_opens_the_same_account(person: Callable[[], BrowserUser]
     alice.page.goto("/services/aizen/account")
     alice.page.click("#aizen-sign-in-again")
     alice.reauthenticate("not my password")
-    assert "not right" in alice.page.inner_text("#aizen-error")
+    assert "is wrong" in alice.page.inner_text("#aizen-error")
     check_hub_page(alice.page)
     alice.reauthenticate(PASSWORDS["alice"])
     alice.page.wait_for_url("**/account")

@@ -144,7 +144,7 @@ class TestConfirmByPassword:
         alice = by_directory(hub)
         page = fill(alice, CONFIRM, password=password)
         assert page.status == 403
-        assert "That was not right" in page.words
+        assert "The user name, the password or the code is wrong" in page.words
         assert session_of(alice) not in recent_logins(hub, "alice")
         assert not is_recent(alice)
 
@@ -334,7 +334,7 @@ class TestLink:
         at_provider(olga, olga.get(CONFIRM), "olga")
         page = fill(olga, LINK + "lab", username="gustav", password="wrong")
         assert page.status == 403
-        assert "That was not right" in page.words
+        assert "The user name, the password or the code is wrong" in page.words
         assert self.linked(hub, "olga") == []
 
     def test_without_the_xsrf_token_no_link_is_started(self, hub: HubHandle) -> None:
