@@ -167,11 +167,11 @@ async def test_a_revoked_role_stops_the_command_with_the_reason(service: Running
 
 async def test_a_restart_of_the_service_loses_no_command(service: RunningService) -> None:
     eve = await service.open_runner("eve")
-    await run(eve, "configure training long epochs=60 pause=0.05")
+    await run(eve, "configure training long epochs=60 pause=0.15")
     running = asyncio.create_task(run(eve, "start training long"))
     await wait_until_running(service, "status training long")
     await service.restart()
-    ended = await asyncio.wait_for(running, 30)
+    ended = await asyncio.wait_for(running, 120)
     assert isinstance(ended, CommandResult), ended.text()
     assert (ended.state, ended.data["epochs"]) == ("done", 60)
     jobs = await run(await service.open_runner("rob"), "list trainings")
