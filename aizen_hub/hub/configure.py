@@ -240,7 +240,7 @@ def _configure_servers(c: Any, settings: Settings) -> None:
 def _configure_start_answer(c: Any, settings: Settings) -> None:
     """Let the hub wait for the start of a server until the service has answered or its deadline is over.
 
-    After this time the hub answers by itself; if the start fails later, its page does not show the reason.
+    After this time JupyterHub answers by itself, and a request of its API ends with 500 in place of the reason.
     """
     seconds = settings.service.deadline_seconds + SLOW_START_MARGIN_SECONDS
     if seconds > HUB_SLOW_START_SECONDS:

@@ -47,7 +47,7 @@ def count_attempt(tx: WriteTransaction, provider: str, name: str, source: str | 
     attempt is not counted.
     """
     counters = _counters_of(tx, provider, name, source)
-    checked = _checked_counters(tx, provider, name, source)
+    checked = _checked_counters(tx, counters, _known_source_key(provider, name, source))
     wait = max(_wait(tx, counter) for counter in checked)
     if wait > timedelta():
         return max(1, round(wait.total_seconds()))
@@ -58,19 +58,20 @@ def count_attempt(tx: WriteTransaction, provider: str, name: str, source: str | 
 
 def undo_attempt(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
     """Undo the count of an attempt that was never checked."""
-    checked = _checked_counters(tx, provider, name, source)
-    for counter in _counters_of(tx, provider, name, source):
+    counters = _counters_of(tx, provider, name, source)
+    checked = _checked_counters(tx, counters, _known_source_key(provider, name, source))
+    for counter in counters:
         _subtract_failure(tx, counter, keeps_wait=counter not in checked)
 
 
 def reset_failures(tx: WriteTransaction, provider: str, name: str, source: str | None) -> None:
     """Reset the failures of a name after a success, and remember the source."""
-    pair_counter, source_counter, name_counter = _counters_of(tx, provider, name, source)
-    checked = _checked_counters(tx, provider, name, source)
+    counters = pair_counter, source_counter, name_counter = _counters_of(tx, provider, name, source)
+    known_key = _known_source_key(provider, name, source)
+    checked = _checked_counters(tx, counters, known_key)
     tx.conn.execute(delete(_t).where(_t.c.subject.in_([pair_counter.subject, name_counter.subject])))
     # One success among many failures of a source does not reset the others.
     _subtract_failure(tx, source_counter, keeps_wait=source_counter not in checked)
-    known_key = _known_source_key(provider, name, source)
     until = tx.now + KNOWN_SOURCE_LIFETIME
     if not tx.conn.execute(update(_t).where(_t.c.subject == known_key).values(until=until)).rowcount:
         tx.conn.execute(insert(_t).values(subject=known_key, failures=0, until=until))
@@ -93,16 +94,13 @@ def _counters_of(
     )
 
 
-def _checked_counters(tx: WriteTransaction, provider: str, name: str, source: str | None) -> tuple[_Counter, ...]:
+def _checked_counters(tx: ReadTransaction, counters: tuple[_Counter, ...], known_key: str) -> tuple[_Counter, ...]:
     """Return the counters whose wait holds for an attempt: where the name signed in before, only its own there.
 
     An attempt changes the wait of no other counter: it would prolong the wait of others at the same source, or end it,
     so that one's own account would open the way to guess at others.
     """
-    known_until = tx.conn.execute(
-        select(_t.c.until).where(_t.c.subject == _known_source_key(provider, name, source))
-    ).scalar()
-    counters = _counters_of(tx, provider, name, source)
+    known_until = tx.conn.execute(select(_t.c.until).where(_t.c.subject == known_key)).scalar()
     return counters[:1] if known_until is not None and known_until > tx.now else counters
 
 
