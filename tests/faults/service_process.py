@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aizen_hub.store.failpoints import VARIABLE
+from tests.fixtures.forked_process import ForkedProcess, start_forked
 
 ROOT = Path(__file__).parents[2]
+MODULE = ("aizen_hub.service",)
 START_SECONDS = 40.0
 OUTAGES = frozenset({"OperationalError", "InterfaceError", "InternalError", "TimeoutError"})
 """Failures of what the service stands on, by their classes in Python; all others are its own."""
@@ -35,9 +37,9 @@ class Service:
         What Python runs, with its arguments before the configuration.
     """
 
-    def __init__(self, config: Path, port: int, module: Sequence[str] = ("aizen_hub.service",)) -> None:
+    def __init__(self, config: Path, port: int, module: Sequence[str] = MODULE) -> None:
         self.config, self.port, self.module = config, port, module
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self.log = config.with_suffix(".log")
         self._failures: set[tuple[str, str]] = set()
 
@@ -55,18 +57,24 @@ class Service:
         given.pop("PYTHONDONTWRITEBYTECODE", None)
         if kill_at is not None:
             given[VARIABLE] = kill_at
+        if kill_at is None and self.module == MODULE:
+            self.process = start_forked(*MODULE, [str(self.config)], ROOT, given, self.log)
+        else:
+            self.process = self._start_process(given)
+        if wait:
+            self.wait_ready()
+
+    def _start_process(self, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", *self.module, str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=ROOT,
-                env=given,
+                env=dict(environ),
                 start_new_session=True,
             )
-        if wait:
-            self.wait_ready()
 
     @property
     def pid(self) -> int:
