@@ -69,6 +69,9 @@ def decide(rights: Rights, request: AuthorizationRequest, now: datetime) -> Deci
                             has_candidate = True
     if has_candidate:
         return _nearest_denial(rights, permission, scope, now)
+    repeated = rights.repeated_denials
+    if repeated is not None and (denial := repeated.get((scope, verb, noun))) is not None:
+        return denial
     return _default_denial(rights, permission, scope, now)
 
 
@@ -242,8 +245,6 @@ def _nearest_denial(rights: Rights, permission: Permission, scope: str, now: dat
 
 def _default_denial(rights: Rights, permission: Permission, scope: str, now: datetime) -> Decision:
     repeated, key = rights.repeated_denials, (scope, permission.verb, permission.noun)
-    if repeated is not None and key in repeated:
-        return repeated[key]
     denial = rights.denials[DenialKey(*key, rights.identity.kind, held_in(rights, scope, now))]
     if repeated is not None:
         if len(repeated) >= MAX_REPEATED_DENIALS:
