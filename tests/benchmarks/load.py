@@ -26,7 +26,7 @@ class Load:
         Header lines for each connection; its length is the number of connections.
     expect : str
         Stands in every good answer's body.
-    also : sequence of int
+    also_accepted : sequence of int
         Statuses that are good answers too, whatever stands in their bodies.
     form : bool
         The body is a form, not JSON.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,13 @@ import yaml
 
 from aizen_hub.hub.spawn.project_namespace import check_template, namespace_of
 from aizen_hub.settings import Settings
+from tests.deploy.kubernetes.chart import CHART, needs_schema
 from tests.engines.kubernetes_hub import POD_IDENTITY_FOLDER, project_manifests
 from tests.engines.kubernetes_hub import PROJECT_FOLDER as PROJECT
 from tests.fixtures.kubernetes import HUB_RULES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 GUIDE = (FOLDER.parents[1] / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
-CHART = os.environ.get("AIZEN_CHART")
-"""Folder with `values.yaml` and `values.schema.json` of the Zero-to-JupyterHub chart."""
-
-
 SECRETS = ("hub_secret_file", "key_encryption_file", "database_password_file", "checkpoint_database_password_file")
 
 
@@ -134,7 +130,7 @@ def test_pod_identity_gives_the_service_one_right_and_the_token_where_its_settin
     assert str(identity.ca_file) == f"{mounts['api-server']}/{authority}"
 
 
-@pytest.mark.skipif(CHART is None, reason="AIZEN_CHART does not name the folder of the chart")
+@needs_schema
 def test_the_values_fit_the_schema_of_the_chart(values: dict[str, Any]) -> None:
     import jsonschema
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from aizen_hub.demo.browser import SpawnRejectedError
 from aizen_hub.demo.kernel import Kernel
+from tests.deploy.kubernetes.chart import VALUES, needs_helm, render_chart
 from tests.deploy.test_engine_recipes import service_manifests
-from tests.deploy.test_kubernetes import deployment_with_pod_identity
+from tests.deploy.test_kubernetes import blocks, deployment_with_pod_identity
 from tests.engines import journey
 from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, KubernetesHub, kubernetes_hub
 from tests.engines.slurm_hub import open_folder
@@ -160,3 +162,25 @@ def test_the_api_server_accepts_the_manifests_of_the_service(kubernetes: Kuberne
         path = f"{group}/namespaces/{NAMESPACE}/{plural}?dryRun=All&fieldValidation=Strict"
         stored = kubernetes.cluster.create(path, manifest)
         assert stored["kind"] == kind
+
+
+@needs_helm
+def test_the_api_server_accepts_the_chart_with_our_values(kubernetes: KubernetesHub, tmp_path: Path) -> None:
+    """With `dryRun`, and each field that it does not know is an error."""
+    for_projects = tmp_path / "projects.yaml"
+    for_projects.write_text(yaml.safe_dump(blocks()[2]), encoding="utf-8")
+    kinds: set[str] = set()
+    namespace = "default"  # where nothing of the chart exists
+    for manifest in render_chart(namespace, [VALUES, for_projects]):
+        version, kind = manifest["apiVersion"], manifest["kind"]
+        group = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+        (resource,) = (
+            resource
+            for resource in kubernetes.cluster.read(group)["resources"]
+            if resource["kind"] == kind and "/" not in resource["name"]
+        )
+        where = f"/namespaces/{namespace}" if resource["namespaced"] else ""
+        path = f"{group}{where}/{resource['name']}?dryRun=All&fieldValidation=Strict"
+        assert kubernetes.cluster.create(path, manifest)["kind"] == kind
+        kinds.add(kind)
+    assert kinds >= {"ConfigMap", "Deployment", "NetworkPolicy", "Role", "RoleBinding", "Secret", "Service"}
