@@ -151,36 +151,33 @@ def test_a_revoked_role_counts_at_once_and_a_lock_ends_the_pod(kubernetes: Kuber
     journey.wait_until(lambda: not kubernetes.secrets(), "the garbage collector deletes it")
 
 
+def check_with_api_server(kubernetes: KubernetesHub, manifest: dict[str, Any], namespace: str) -> None:
+    """Create an object with `dryRun`; each field that the API server does not know is an error."""
+    version, kind = manifest["apiVersion"], manifest["kind"]
+    group = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    (resource,) = (
+        resource
+        for resource in kubernetes.cluster.read(group)["resources"]
+        if resource["kind"] == kind and "/" not in resource["name"]
+    )
+    where = f"/namespaces/{namespace}" if resource["namespaced"] else ""
+    path = f"{group}{where}/{resource['name']}?dryRun=All&fieldValidation=Strict"
+    assert kubernetes.cluster.create(path, manifest)["kind"] == kind
+
+
 def test_the_api_server_accepts_the_manifests_of_the_service(kubernetes: KubernetesHub) -> None:
-    """With `dryRun`, and each field that it does not know is an error."""
     for manifest in [*service_manifests(), deployment_with_pod_identity()]:
-        version, kind = manifest["apiVersion"], manifest["kind"]
-        if kind == "PodMonitor":  # which the Prometheus operator adds to a cluster
-            continue
-        plural = {"NetworkPolicy": "networkpolicies"}.get(kind, f"{kind.lower()}s")
-        group = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-        path = f"{group}/namespaces/{NAMESPACE}/{plural}?dryRun=All&fieldValidation=Strict"
-        stored = kubernetes.cluster.create(path, manifest)
-        assert stored["kind"] == kind
+        if manifest["kind"] != "PodMonitor":  # which the Prometheus operator adds to a cluster
+            check_with_api_server(kubernetes, manifest, NAMESPACE)
 
 
 @needs_helm
 def test_the_api_server_accepts_the_chart_with_our_values(kubernetes: KubernetesHub, tmp_path: Path) -> None:
-    """With `dryRun`, and each field that it does not know is an error."""
     for_projects = tmp_path / "projects.yaml"
     for_projects.write_text(yaml.safe_dump(blocks()[2]), encoding="utf-8")
-    kinds: set[str] = set()
     namespace = "default"  # where nothing of the chart exists
-    for manifest in render_chart(namespace, [VALUES, for_projects]):
-        version, kind = manifest["apiVersion"], manifest["kind"]
-        group = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-        (resource,) = (
-            resource
-            for resource in kubernetes.cluster.read(group)["resources"]
-            if resource["kind"] == kind and "/" not in resource["name"]
-        )
-        where = f"/namespaces/{namespace}" if resource["namespaced"] else ""
-        path = f"{group}{where}/{resource['name']}?dryRun=All&fieldValidation=Strict"
-        assert kubernetes.cluster.create(path, manifest)["kind"] == kind
-        kinds.add(kind)
+    objects = render_chart(namespace, [VALUES, for_projects])
+    for manifest in objects:
+        check_with_api_server(kubernetes, manifest, namespace)
+    kinds = {manifest["kind"] for manifest in objects}
     assert kinds >= {"ConfigMap", "Deployment", "NetworkPolicy", "Role", "RoleBinding", "Secret", "Service"}
