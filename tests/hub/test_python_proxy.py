@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import tomllib
 from importlib.metadata import version
@@ -71,3 +72,27 @@ def test_a_target_is_found_by_the_host_of_the_request(path: str) -> None:
     routes = python_proxy.HostRoutes(Proxy(), "ann.hub.localhost")
     assert routes.target_for_req(None, path) == ("ann.hub.localhost", "/user/ann/lab")
     assert routes.host_routing
+
+
+@pytest.mark.proves("R98")
+@pytest.mark.parametrize(
+    ("message", "arguments", "expected"),
+    [
+        ("%d %s", (400, "GET /hub/callback?code=c-1&state=s-1 (::1)"), "400 GET /hub/callback?[query] (::1)"),
+        ("%r", ({"uri": "/hub?token=t-1"},), "{'uri': '/hub?[query]'}"),
+        ("100%% of %s?", ("it",), "100% of it?"),
+        ("50% done", (), "50% done"),
+    ],
+)
+@pytest.mark.parametrize("name", python_proxy.TORNADO_LOGGERS)
+def test_the_query_of_a_request_is_not_logged(
+    caplog: pytest.LogCaptureFixture, name: str, message: str, arguments: tuple[object, ...], expected: str
+) -> None:
+    query_filter = python_proxy.QueryFilter()
+    logger = logging.getLogger(name)
+    logger.addFilter(query_filter)
+    try:
+        logger.warning(message, *arguments)
+    finally:
+        logger.removeFilter(query_filter)
+    assert caplog.messages == [expected]
