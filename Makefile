@@ -32,7 +32,7 @@ demo-engines: $(VENV)/.test ## a hub on a real engine, ENGINE=slurm, docker or k
 	@$(BIN)/python -m tests.engines $(ENGINE)
 
 cluster: $(VENV)/.test ## the program of the Kubernetes that tests start: needs Go, and once about ten minutes of computing
-	@.ci/cluster $$($(BIN)/python -m tests.fixtures.kubernetes)
+	@.ci/cluster $$($(BIN)/python -m tests.fixtures.engines.kubernetes)
 
 test: $(VENV)/.test ## lint and the whole suite, with the real servers it needs
 	@.ci/system-packages

@@ -15,12 +15,12 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.fixtures.axe_script import AXE_SCRIPT
+from tests.fixtures.browser.axe_script import AXE_SCRIPT
 
 # How fast examples are made and run is the machine's load, and no property of what is tested.
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
-pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.stuck_tests")
+pytest_plugins = ("tests.fixtures.databases.postgres", "tests.fixtures.stuck_tests")
 REQUIRED = "AIZEN_REQUIRE"
 SEARCH_PATH = os.pathsep.join(
     [
@@ -44,7 +44,7 @@ def _modules(*names: str) -> str | None:
 
 
 def _oidc() -> str | None:
-    from tests.fixtures.oidc_provider_server import missing_requirements
+    from tests.fixtures.identity.oidc_provider_server import missing_requirements
 
     return missing_requirements()
 
@@ -52,7 +52,7 @@ def _oidc() -> str | None:
 def _browser() -> str | None:
     missing = _modules("playwright")
     if missing is None:
-        from tests.fixtures import pages
+        from tests.fixtures.browser import pages
 
         missing = None if pages.find_program() else f"no {' or '.join(pages.PROGRAMS)} on the search path"
     return missing
@@ -69,13 +69,13 @@ def _lab_build() -> str | None:
 
 
 def _keycloak() -> str | None:
-    from tests.fixtures.keycloak import missing_requirements
+    from tests.fixtures.identity.keycloak import missing_requirements
 
     return missing_requirements()
 
 
 def _samba() -> str | None:
-    from tests.fixtures.samba import missing_requirements
+    from tests.fixtures.identity.samba import missing_requirements
 
     return missing_requirements()
 
@@ -87,25 +87,25 @@ def _accounts() -> str | None:
 
 
 def _slurm() -> str | None:
-    from tests.fixtures.slurm import missing_requirements
+    from tests.fixtures.engines.slurm import missing_requirements
 
     return _modules("batchspawner") or missing_requirements()
 
 
 def _docker() -> str | None:
-    from tests.fixtures.docker_daemon import missing_requirements
+    from tests.fixtures.engines.docker_daemon import missing_requirements
 
     return _modules("docker", "dockerspawner") or missing_requirements()
 
 
 def _kubernetes() -> str | None:
-    from tests.fixtures.kubernetes import missing_requirements
+    from tests.fixtures.engines.kubernetes import missing_requirements
 
     return _modules("kubespawner") or missing_requirements()
 
 
 def _kubelet() -> str | None:
-    from tests.fixtures.kubelet import missing_requirements
+    from tests.fixtures.engines.kubelet import missing_requirements
 
     return _modules("kubespawner") or missing_requirements()
 

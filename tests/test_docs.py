@@ -338,7 +338,7 @@ def _dockerfile(path: Path) -> None:
 
 
 def _sql(path: Path) -> None:
-    """Only that each statement ends: `tests/fixtures/checkpoint_database.py` runs it on a real server."""
+    """Only that each statement ends: `tests/fixtures/databases/checkpoint_database.py` runs it on a real server."""
     assert path.read_text(encoding="utf-8").rstrip().endswith(";")
 
 

@@ -20,11 +20,11 @@ from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import Server
 from aizen_hub.settings import ConfigurationError, TracingSettings
 from aizen_hub.tracing import open_tracing
-from tests.fixtures.ports import free_port
+from tests.fixtures.databases.sqlite import create_database_file
+from tests.fixtures.network.ports import free_port
+from tests.fixtures.network.trace_collector import Collector, recording_relay, running_collector
 from tests.fixtures.sample_core import running_core
-from tests.fixtures.sqlite import create_database_file
 from tests.fixtures.timing import until
-from tests.fixtures.trace_collector import Collector, recording_relay, running_collector
 from tests.service.conftest import INSTANCE, Driver, Session, populate, settings_for
 
 needs_opentelemetry = pytest.mark.skipif(

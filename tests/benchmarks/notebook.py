@@ -15,8 +15,8 @@ from jupyter_client.manager import start_new_kernel
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import Server
 from tests.benchmarks.figure import Figure
-from tests.fixtures.ports import free_port
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
+from tests.fixtures.network.ports import free_port
 from tests.service.conftest import INSTANCE, Driver, Session, populate, settings_for
 
 ROUNDS = 200

@@ -11,7 +11,7 @@ from tests.benchmarks import install
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import Size
 from tests.benchmarks.panel_objects import ADMIN, LEAD, add_objects, add_users
-from tests.fixtures.panel import PanelService, running_panel
+from tests.fixtures.browser.panel import PanelService, running_panel
 
 PROJECTS_PER_USERS = 50
 """2,000 projects for 100,000 users: 500 members in each."""

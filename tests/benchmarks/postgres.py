@@ -12,7 +12,7 @@ from aizen_hub.tokens.key_encryption import KeyEncryption
 from tests.benchmarks import install, policy, revocation, servers, service
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import MIDDLE
-from tests.fixtures.postgres import fresh_database, running_server
+from tests.fixtures.databases.postgres import fresh_database, running_server
 
 
 def measure(folder: Path, *, seconds: float, longest: float) -> Iterator[Figure]:

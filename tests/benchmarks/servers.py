@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 START_SECONDS = 60.0
 

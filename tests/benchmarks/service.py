@@ -23,7 +23,7 @@ from tests.benchmarks.figure import Figure
 from tests.benchmarks.install import Size
 from tests.benchmarks.load import Load, Outcome, run
 from tests.benchmarks.servers import Running
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 CONNECTIONS = 16
 ROUNDS = 3

@@ -19,8 +19,8 @@ from aizen_hub.demo.browser import Browser, BrowserError, LoginRejectedError
 from tests.benchmarks import servers
 from tests.benchmarks.figure import Figure
 from tests.fixtures.hub import running_hub
-from tests.fixtures.ports import free_port
-from tests.fixtures.slapd import PASSWORDS, running_directory
+from tests.fixtures.identity.slapd import PASSWORDS, running_directory
+from tests.fixtures.network.ports import free_port
 
 ROUNDS = 40
 IN_FLIGHT = 200

@@ -16,7 +16,7 @@ from aizen_hub.settings import Settings
 from tests.deploy.kubernetes.chart import CHART, needs_schema
 from tests.engines.kubernetes_hub import POD_IDENTITY_FOLDER, project_manifests
 from tests.engines.kubernetes_hub import PROJECT_FOLDER as PROJECT
-from tests.fixtures.kubernetes import HUB_RULES
+from tests.fixtures.engines.kubernetes import HUB_RULES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 GUIDE = (FOLDER.parents[1] / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")

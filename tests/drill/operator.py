@@ -16,7 +16,7 @@ from aizen_hub.demo.step_counter import expect
 from tests.conftest import SEARCH_PATH
 from tests.drill.next_version import VARIABLE
 from tests.faults.service_process import ROOT, Service
-from tests.fixtures.next_schema import write_next_migrations
+from tests.fixtures.databases.next_schema import write_next_migrations
 
 _COMMAND_SECONDS = 120.0
 _PROGRAM = Path(sys.executable).with_name("aizen-hub")

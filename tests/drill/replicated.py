@@ -10,7 +10,7 @@ from tests.drill.operator import Operator, wait_sealed
 from tests.drill.timed_steps import TimedSteps
 from tests.faults.installation import Installation, create_installation, run_installation
 from tests.faults.recording_client import Client
-from tests.fixtures.postgres import fresh_database, running_server
+from tests.fixtures.databases.postgres import fresh_database, running_server
 
 CLIENTS = 16
 _NEXT_VERSION = ("tests.drill.next_version", "serve")

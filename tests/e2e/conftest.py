@@ -10,12 +10,12 @@ import pytest
 from tests.fixtures.hub import HubHandle
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    from tests.fixtures import pages
+    from tests.fixtures.browser import pages
 
     with pages.chromium() as browser:
         yield browser
@@ -24,7 +24,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def person(hub: HubHandle, chromium: Any) -> Iterator[Callable[[], BrowserUser]]:
     """Return a function that opens the login page in a new browser context; no page may log an error."""
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
     users: list[BrowserUser] = []
 

@@ -39,7 +39,7 @@ def url(guide: Guide, tmp_path: Path) -> Iterator[str]:
     if given := os.environ.get("AIZEN_TEST_OBJECT_STORAGE"):
         yield f"{given}/{uuid.uuid4().hex}"
         return
-    from tests.fixtures.ftp_server import running_ftp_server
+    from tests.fixtures.network.ftp_server import running_ftp_server
 
     folder = tmp_path / "served"
     folder.mkdir()

@@ -16,7 +16,7 @@ from tests.fixtures.hub import HubHandle, running_hub
 from tests.fixtures.pending_cases import CASES, PROVIDER, prepare_project, request_change
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 
@@ -53,7 +53,7 @@ def changes(hub: HubHandle) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def alice(hub: HubHandle, chromium: Any) -> Iterator[BrowserUser]:
     """An administrator who has just signed in."""
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
     user = BrowserUser(chromium, hub.url)
     user.page.goto(PANEL + "account")

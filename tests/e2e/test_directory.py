@@ -16,14 +16,14 @@ SHOWN = "application/vnd.aizen.result+json"
 
 @pytest.fixture(scope="module")
 def passwords() -> dict[str, str]:
-    from tests.fixtures.slapd import PASSWORDS
+    from tests.fixtures.identity.slapd import PASSWORDS
 
     return PASSWORDS
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
-    from tests.fixtures.slapd import GROUPS_DN, running_directory
+    from tests.fixtures.identity.slapd import GROUPS_DN, running_directory
 
     def seed(tx: Any) -> None:
         from aizen_hub.accounts.projects import lifecycle

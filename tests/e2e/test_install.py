@@ -24,10 +24,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.fixtures.hub import FOREIGN_PREFIXES, HubHandle, start_process, wait_until_running
-from tests.fixtures.ports import free_ports
+from tests.fixtures.network.ports import free_ports
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 

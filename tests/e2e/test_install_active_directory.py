@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.needs("samba", "browser"), pytest.mark.slow]
 
 def write_directory(guide: Guide, domain: Any) -> None:
     """Put the provider of the document into the file of `init`; only names, password and certificate are the test's."""
-    from tests.fixtures.samba import SUFFIX
+    from tests.fixtures.identity.samba import SUFFIX
 
     wanted = guide.provider()
     (provider,) = wanted["providers"]
@@ -28,7 +28,7 @@ def write_directory(guide: Guide, domain: Any) -> None:
 
 
 def test_the_documented_way(tmp_path: Path, chromium: Any) -> None:
-    from tests.fixtures.samba import REALM, running_samba
+    from tests.fixtures.identity.samba import REALM, running_samba
 
     guide = Guide(Path("docs/how-to/active-directory.md"), tmp_path / "hub")
     guide.folder.mkdir()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.guide import Guide, HubPorts, confirm_waiting_change
-from tests.fixtures.keycloak import Keycloak, running_keycloak
+from tests.fixtures.identity.keycloak import Keycloak, running_keycloak
 
 pytestmark = [pytest.mark.needs("keycloak", "browser"), pytest.mark.slow]
 
@@ -47,7 +47,7 @@ def enter_password(user: Any, name: str, target: str) -> None:
 
 
 def sign_in(chromium: Any, url: str, name: str) -> Any:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
     user = BrowserUser(chromium, url)
     user.page.goto("/hub/login")

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.needs("slapd", "browser"), pytest.mark.slow]
 
 def write_directory(guide: Guide, directory: Any) -> None:
     """Put the providers of the document into the file of `init`; only the directory is that of this test."""
-    from tests.fixtures.slapd import GROUPS_DN, READER_PASSWORD
+    from tests.fixtures.identity.slapd import GROUPS_DN, READER_PASSWORD
 
     wanted = guide.provider()
     config, real = wanted["providers"][0]["config"], directory.settings(group_search_base=GROUPS_DN)
@@ -26,7 +26,7 @@ def write_directory(guide: Guide, directory: Any) -> None:
 
 
 def test_the_documented_way(tmp_path: Path, chromium: Any) -> None:
-    from tests.fixtures.slapd import GROUPS_DN, PASSWORDS, USERS_DN, running_directory
+    from tests.fixtures.identity.slapd import GROUPS_DN, PASSWORDS, USERS_DN, running_directory
 
     guide = Guide(Path("docs/how-to/install.md"), tmp_path)
     init, doctor, hub_command, *changes = guide.commands()

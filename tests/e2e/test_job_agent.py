@@ -11,7 +11,7 @@ from aizen_hub.client.sync_client import SyncClient
 from tests.fixtures.hub import HubHandle, running_hub
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 

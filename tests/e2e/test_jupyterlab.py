@@ -16,10 +16,10 @@ from aizen_hub.demo.config import SPAWN_SECONDS
 from aizen_hub.demo.personas import LEAD, PROJECT, READER
 from aizen_hub.settings import Settings
 from tests.fixtures.demo import Demo
-from tests.fixtures.jwts import find_jwts
+from tests.fixtures.security.jwts import find_jwts
 
 if TYPE_CHECKING:
-    from tests.fixtures.lab_page import LabPage
+    from tests.fixtures.browser.lab_page import LabPage
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 EXECUTOR_ROLE = "PROJECT_EXECUTOR"
@@ -46,7 +46,7 @@ def demo(folder: Path) -> Iterator[Demo]:
 def rita(demo: Demo, chromium: Any) -> Iterator[LabPage]:
     from playwright.sync_api import expect
 
-    from tests.fixtures.lab_page import LabPage
+    from tests.fixtures.browser.lab_page import LabPage
 
     expect.set_options(timeout=60_000)
     credentials = (READER.name, demo.password(READER.name))

@@ -12,7 +12,7 @@ import pytest
 from tests.fixtures.hub import BIN, HubHandle, running_hub
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.hub import HubHandle, running_hub
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 

@@ -13,8 +13,8 @@ import pytest
 
 from aizen_hub.demo.browser import Browser, BrowserError
 from tests.fixtures.hub import BIN, HubHandle, running_hub, start_process
-from tests.fixtures.ports import free_ports
-from tests.fixtures.round_robin import RoundRobin, round_robin
+from tests.fixtures.network.ports import free_ports
+from tests.fixtures.network.round_robin import RoundRobin, round_robin
 
 pytestmark = [pytest.mark.needs("postgres"), pytest.mark.slow]
 

@@ -21,9 +21,9 @@ import pytest
 
 from aizen_hub.client.sync_client import SyncClient
 from aizen_hub.demo.browser import Browser, LoginRejectedError
-from tests.fixtures.haproxy import DOCUMENT, running_haproxy
 from tests.fixtures.hub import BIN, FOREIGN_PREFIXES, HubHandle, is_up, start_process, wait_until_running
-from tests.fixtures.ports import free_ports
+from tests.fixtures.network.haproxy import DOCUMENT, running_haproxy
+from tests.fixtures.network.ports import free_ports
 
 pytestmark = [pytest.mark.needs("postgres", "haproxy"), pytest.mark.slow]
 

@@ -15,12 +15,12 @@ from aizen_hub.client.sync_client import SyncClient
 from tests.fixtures.hub import HubHandle, running_hub
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser"), pytest.mark.slow]
 
 PANEL = "/services/aizen/"
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "security"
 READ_NOTHING = "read 403 without a token"
 
 
@@ -87,7 +87,7 @@ class Attacker:
 
 def walk_into_the_trap(chromium: Any, hub: HubHandle, attack: str) -> BrowserUser:
     """Let the project's admin open the page of rita's server."""
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
     erin = BrowserUser(chromium, hub.url)
     erin.page.goto(f"/user/rita/trap?{attack}")

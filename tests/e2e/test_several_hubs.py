@@ -19,7 +19,7 @@ from aizen_hub.demo.browser import Browser, BrowserError
 from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.secret_files import read_or_create_secret
 from tests.fixtures.hub import BIN, HubHandle, running_hub, start_process
-from tests.fixtures.ports import free_ports
+from tests.fixtures.network.ports import free_ports
 
 pytestmark = pytest.mark.slow
 

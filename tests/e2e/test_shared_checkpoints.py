@@ -16,8 +16,8 @@ from aizen_hub.problems import Problem
 from aizen_hub.store import migrate
 from tests.faults.installation import Installation, create_installation, run_installation
 from tests.faults.service_process import Service
-from tests.fixtures.checkpoint_database import CheckpointDatabase, checkpoint_database
-from tests.fixtures.postgres import Server, fresh_database
+from tests.fixtures.databases.checkpoint_database import CheckpointDatabase, checkpoint_database
+from tests.fixtures.databases.postgres import Server, fresh_database
 from tests.fixtures.timing import wait_until
 
 pytestmark = [pytest.mark.needs("postgres"), pytest.mark.slow]

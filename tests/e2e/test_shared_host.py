@@ -28,7 +28,7 @@ from tests.fixtures.hub import HubHandle, running_hub
 
 pytestmark = [pytest.mark.needs("accounts"), pytest.mark.slow]
 
-SCANNER = Path(__file__).parents[1] / "fixtures" / "secret_scanner.py"
+SCANNER = Path(__file__).parents[1] / "fixtures" / "security" / "secret_scanner.py"
 SEARCHED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/var/crash", "/var/log", "/var/lib/systemd/coredump")
 OWNER, OTHER_USER = free_name("erin"), free_name("rita")
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"

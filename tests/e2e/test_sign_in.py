@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fixtures.browser.hub_pages import check_hub_page
 from tests.fixtures.hub import HubHandle, running_hub
-from tests.fixtures.hub_pages import check_hub_page
 from tests.hub.credentials import create_hub_token, request_with_token
 
 if TYPE_CHECKING:
-    from tests.fixtures.oidc_provider_server import Idp
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
+    from tests.fixtures.identity.oidc_provider_server import Idp
 
 pytestmark = [
     pytest.mark.needs("browser", "axe", "slapd", "oidc"),
@@ -38,7 +38,7 @@ def seed(tx: Any) -> None:
 
 @pytest.fixture(scope="module")
 def idp() -> Iterator[Idp]:
-    from tests.fixtures.oidc_provider_server import running_idp
+    from tests.fixtures.identity.oidc_provider_server import running_idp
 
     with running_idp() as running:
         for name in ("olga", "stranger", "alice-elsewhere"):
@@ -48,7 +48,7 @@ def idp() -> Iterator[Idp]:
 
 @pytest.fixture(scope="module")
 def hub(idp: Idp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubHandle]:
-    from tests.fixtures.slapd import running_directory
+    from tests.fixtures.identity.slapd import running_directory
 
     with running_directory(tmp_path_factory.mktemp("d")) as directory:
         settings = {
@@ -75,7 +75,7 @@ def sign_in_by_form(person: BrowserUser, provider: str, name: str, password: str
 
 
 def sign_in_at_provider(person: BrowserUser, name: str) -> None:
-    from tests.fixtures.oidc_provider_server import PASSWORD
+    from tests.fixtures.identity.oidc_provider_server import PASSWORD
 
     person.page.fill("input[name=login]", name)
     person.page.fill("input[name=password]", PASSWORD)
@@ -99,7 +99,7 @@ def test_one_page_offers_form_and_button(person: Callable[[], BrowserUser]) -> N
 
 
 def test_the_form_and_a_wrong_password(person: Callable[[], BrowserUser]) -> None:
-    from tests.fixtures.slapd import PASSWORDS
+    from tests.fixtures.identity.slapd import PASSWORDS
 
     alice = person()
     sign_in_by_form(alice, "lab", "alice", "not my password")
@@ -128,7 +128,7 @@ def test_the_button_after_an_abandoned_login(person: Callable[[], BrowserUser]) 
 
 
 def test_an_unregistered_user_gets_instructions(person: Callable[[], BrowserUser]) -> None:
-    from tests.fixtures.slapd import PASSWORDS
+    from tests.fixtures.identity.slapd import PASSWORDS
 
     carol = person()
     sign_in_by_form(carol, "lab", "carol", PASSWORDS["carol"])
@@ -188,7 +188,7 @@ def test_from_an_activation_link_to_the_form(hub: HubHandle, person: Callable[[]
 
 @pytest.mark.proves("R77")
 def test_a_linked_login_opens_the_same_account(person: Callable[[], BrowserUser]) -> None:
-    from tests.fixtures.slapd import PASSWORDS
+    from tests.fixtures.identity.slapd import PASSWORDS
 
     alice = person()
     sign_in_by_form(alice, "lab", "alice", PASSWORDS["alice"])

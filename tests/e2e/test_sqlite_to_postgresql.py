@@ -13,8 +13,8 @@ import yaml
 from tests.drill.load import Load, let_execute
 from tests.drill.operator import start_sealed
 from tests.faults.installation import Installation, create_installation, run_installation
+from tests.fixtures.databases.postgres import Server, running_server
 from tests.fixtures.guide import Guide
-from tests.fixtures.postgres import Server, running_server
 
 pytestmark = [pytest.mark.needs("postgres"), pytest.mark.slow]
 HOST = "@db.example.org/"

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.fixtures.browser.hub_pages import check_hub_page
 from tests.fixtures.hub import HubHandle, running_hub
-from tests.fixtures.hub_pages import check_hub_page
 
 if TYPE_CHECKING:
-    from tests.fixtures.pages import BrowserUser
+    from tests.fixtures.browser.pages import BrowserUser
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 

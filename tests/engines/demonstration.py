@@ -99,8 +99,8 @@ def kubernetes_engine() -> Iterator[RunningEngine]:
     from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, kubelet_hub, kubernetes_hub
     from tests.engines.slurm_hub import open_folder
     from tests.fixtures.accounts import free_uids
-    from tests.fixtures.kubelet import missing_requirements
-    from tests.fixtures.kubernetes import NAMESPACE
+    from tests.fixtures.engines.kubelet import missing_requirements
+    from tests.fixtures.engines.kubernetes import NAMESPACE
 
     missing = missing_requirements()
     start, namespace = (kubelet_hub, PROJECT_NAMESPACE) if missing is None else (kubernetes_hub, NAMESPACE)

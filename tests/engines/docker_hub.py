@@ -8,9 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.engines.journey import seed_project
-from tests.fixtures.docker_daemon import BRIDGE, IMAGE, DockerDaemon, inside_network, python_binds, running_docker
+from tests.fixtures.engines.docker_daemon import (
+    BRIDGE,
+    IMAGE,
+    DockerDaemon,
+    inside_network,
+    python_binds,
+    running_docker,
+)
 from tests.fixtures.hub import BIN, HubHandle, running_hub
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 SERVER_UID = 1000
 CONFIG = """

@@ -16,11 +16,11 @@ import yaml
 
 from aizen_hub.demo.browser import Browser
 from tests.engines.journey import WAIT_SECONDS, seed_project, wait_until
+from tests.fixtures.engines.kubelet import GATEWAY, running_kubelet
+from tests.fixtures.engines.kubernetes import NAMESPACE, KubernetesCluster, running_kubernetes, write_secret
+from tests.fixtures.engines.server_image import HOME, IMAGE
 from tests.fixtures.hub import BIN, HubHandle, running_hub
-from tests.fixtures.kubelet import GATEWAY, running_kubelet
-from tests.fixtures.kubernetes import NAMESPACE, KubernetesCluster, running_kubernetes, write_secret
-from tests.fixtures.ports import free_port
-from tests.fixtures.server_image import HOME, IMAGE
+from tests.fixtures.network.ports import free_port
 
 PROJECT_NAMESPACE = "aizen-churn"
 PROJECT_FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes" / "project-namespace"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.engines.journey import seed_project
 from tests.fixtures.accounts import Account, free_name, free_uids, with_accounts
+from tests.fixtures.engines.slurm import SlurmCluster, running_slurm
 from tests.fixtures.hub import BIN, HubHandle, running_hub
-from tests.fixtures.slurm import SlurmCluster, running_slurm
 
 # There is no sudo on every machine that runs the tests; these commands do the same.
 CONFIG = """

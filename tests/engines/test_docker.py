@@ -14,7 +14,7 @@ from aizen_hub.demo.browser import Browser
 from aizen_hub.demo.kernel import Kernel
 from tests.engines import journey
 from tests.engines.docker_hub import SERVER_UID, docker_hub
-from tests.fixtures.docker_daemon import DockerDaemon
+from tests.fixtures.engines.docker_daemon import DockerDaemon
 from tests.fixtures.hub import HubHandle
 
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.slow]

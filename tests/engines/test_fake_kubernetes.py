@@ -13,9 +13,9 @@ import pytest
 from aizen_hub.demo.browser import Browser
 from aizen_hub.demo.kernel import Kernel
 from tests.engines import journey
-from tests.fixtures.fake_kubernetes import FakeKubernetes, running_fake_kubernetes
+from tests.fixtures.engines.fake_kubernetes import FakeKubernetes, running_fake_kubernetes
 from tests.fixtures.hub import HubHandle, running_hub
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from tests.engines import journey
 from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, KubernetesHub, kubernetes_hub
 from tests.engines.slurm_hub import open_folder
 from tests.fixtures.accounts import free_uids
-from tests.fixtures.kubernetes import NAMESPACE
+from tests.fixtures.engines.kubernetes import NAMESPACE
 
 pytestmark = [pytest.mark.needs("kubernetes"), pytest.mark.slow]
 

@@ -14,8 +14,8 @@ from aizen_hub.demo.kernel import Kernel
 from tests.engines import journey
 from tests.engines.slurm_hub import create_accounts, open_folder, slurm_hub
 from tests.fixtures.accounts import Account
+from tests.fixtures.engines.slurm import SlurmCluster
 from tests.fixtures.hub import HubHandle
-from tests.fixtures.slurm import SlurmCluster
 
 pytestmark = [pytest.mark.needs("slurm"), pytest.mark.slow]
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.faults.installation import Installation, create_installation, run_installation
-from tests.fixtures.postgres import Server, fresh_database, postgres_server  # noqa: F401 - a fixture
+from tests.fixtures.databases.postgres import Server, fresh_database, postgres_server  # noqa: F401 - a fixture
 
 
 class Opener(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tests.faults.installation import Installation
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 
 class DatabaseProxy:

@@ -31,7 +31,7 @@ from tests.faults.history import AFTERMATH, NEMESIS, SECOND, Recorder
 from tests.faults.rules import LONGEST_RECOVERY_SECONDS, Violation, check_history
 from tests.faults.service_process import Service
 from tests.faults.store_consistency import StoreState, check_consistency, read_state
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 DEADLINE_SECONDS = 2.0
 EXECUTOR, READER, ADMIN = "PROJECT_EXECUTOR", "PROJECT_READER", "PROJECT_ADMIN"

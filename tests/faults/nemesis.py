@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.postgres import Server, wait_until_ready
+from tests.fixtures.databases.postgres import Server, wait_until_ready
 
 _STARTS = 20
 _FILES = 20

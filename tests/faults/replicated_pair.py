@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.faults.database_proxy import DatabaseProxy
-from tests.fixtures.postgres import Server, running_server
+from tests.fixtures.databases.postgres import Server, running_server
 
 _SECONDS = 40.0
 

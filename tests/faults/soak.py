@@ -38,7 +38,7 @@ from tests.faults.nemesis import (
 from tests.faults.revocation_storm import run_revocation_storm
 from tests.faults.rules import Violation
 from tests.faults.shifted_clock import set_clock
-from tests.fixtures.postgres import running_server
+from tests.fixtures.databases.postgres import running_server
 
 ROUNDS = 4
 REVOCATIONS = 10_000

@@ -27,9 +27,9 @@ from tests.faults.installation import ADMINS, COMMAND, PROJECTS, Installation, c
 from tests.faults.recording_client import Client, Session
 from tests.faults.replicated_pair import ReplicatedPair, running_pair
 from tests.faults.service_process import START_SECONDS, Service
-from tests.fixtures.haproxy import running_haproxy
-from tests.fixtures.ports import free_port
-from tests.fixtures.postgres import Server, running_server
+from tests.fixtures.databases.postgres import Server, running_server
+from tests.fixtures.network.haproxy import running_haproxy
+from tests.fixtures.network.ports import free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]
 

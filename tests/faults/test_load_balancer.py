@@ -39,12 +39,12 @@ from tests.faults.real_clients import RealClients
 from tests.faults.revocation_storm import run_revocation_storm
 from tests.faults.service_process import ROOT, Service
 from tests.faults.steady_load import SteadyLoad
+from tests.fixtures.databases.next_schema import write_next_migrations
+from tests.fixtures.databases.postgres import Server, fresh_database
 from tests.fixtures.guide import Guide
-from tests.fixtures.haproxy import running_haproxy
 from tests.fixtures.hub import start_process
-from tests.fixtures.next_schema import write_next_migrations
-from tests.fixtures.ports import free_port
-from tests.fixtures.postgres import Server, fresh_database
+from tests.fixtures.network.haproxy import running_haproxy
+from tests.fixtures.network.ports import free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres", "haproxy"), pytest.mark.slow]
 

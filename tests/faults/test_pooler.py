@@ -12,8 +12,8 @@ from tests.faults.background_load import under_load
 from tests.faults.installation import Installation, create_installation, run_installation
 from tests.faults.nemesis import backend_pids, end_backends
 from tests.faults.revocation_storm import run_revocation_storm
-from tests.fixtures.pgbouncer import Pooler, running_pooler
-from tests.fixtures.postgres import Server, fresh_database
+from tests.fixtures.databases.pgbouncer import Pooler, running_pooler
+from tests.fixtures.databases.postgres import Server, fresh_database
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres", "pgbouncer")]
 

@@ -32,7 +32,7 @@ from tests.faults.recording_client import Client
 from tests.faults.revocation_storm import run_revocation_storm
 from tests.faults.rules import LONGEST_RECOVERY_SECONDS
 from tests.faults.shifted_clock import set_clock
-from tests.fixtures.postgres import Server, running_server
+from tests.fixtures.databases.postgres import Server, running_server
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("postgres")]
 

@@ -16,7 +16,7 @@ MakeProvider = Callable[..., LdapProvider]
 
 @pytest.fixture(scope="session")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from tests.fixtures.slapd import running_directory
+    from tests.fixtures.identity.slapd import running_directory
 
     logging.getLogger("python-ldap-test").setLevel(logging.ERROR)
     with running_directory(tmp_path_factory.mktemp("slapd")) as running:

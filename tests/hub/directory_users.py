@@ -13,7 +13,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def authenticate(provider: LdapProvider, name: str, password: str | None = None) -> AuthenticatedIdentity:
-    from tests.fixtures.slapd import PASSWORDS
+    from tests.fixtures.identity.slapd import PASSWORDS
 
     return await provider.authenticate(
         name, PASSWORDS[name] if password is None else password, totp=None, source="127.0.0.1"

@@ -17,8 +17,8 @@ import pytest
 
 from aizen_hub.demo.browser import Browser
 from tests.fixtures.hub import FOREIGN_PREFIXES, HubHandle, running_hub, start_process
-from tests.fixtures.jwts import find_jwts
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
+from tests.fixtures.security.jwts import find_jwts
 
 pytestmark = pytest.mark.slow
 

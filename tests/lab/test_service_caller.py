@@ -12,7 +12,7 @@ from aizen_hub.lab.allowed_calls import ALLOWED_CALLS, SWITCH_PROJECT
 from aizen_hub.lab.call_quota import CallQuota
 from aizen_hub.lab.service_caller import ServiceCaller
 from aizen_hub.notebook.client import NotebookClient
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 from tests.notebook.service_double import ServiceDouble, service_double
 
 CALLS = {call.path: call for call in ALLOWED_CALLS}

@@ -19,7 +19,7 @@ from aizen_hub.demo.kernel import CellResult, Kernel
 from aizen_hub.notebook.display.progress import JOB_MIME
 from aizen_hub.notebook.display.renderable import MIME
 from tests.fixtures.hub import HubHandle, running_hub
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 from tests.fixtures.sample_core import running_core
 
 CELL_SECONDS = 180.0

@@ -26,7 +26,7 @@ from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import make_audit_record
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 from tests.service.conftest import Driver, populate, settings_for
 
 CORE = Path(__file__).parents[2] / "deploy/sample-core/core.py"

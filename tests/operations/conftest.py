@@ -16,7 +16,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.sql_store import Store
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 ADA = Actor(Identity.user("ada"), Channel.CLI)
 KIND = "test-work"

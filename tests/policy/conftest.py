@@ -28,7 +28,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.audit_log import change_records
 from aizen_hub.store.sql_store import Store
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 BOSS = Actor(Identity.user("boss"), Channel.PANEL)

@@ -1,6 +1,6 @@
 """Take the pictures of the panel in `docs/images/`: ``make screenshots``.
 
-Pages are those of a real service with the stand-in of a hub's API (`tests.fixtures.panel`), opened in Chromium.
+Pages are those of a real service with the stand-in of a hub's API (`tests.fixtures.browser.panel`), opened in Chromium.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.fixtures.pages import chromium
-from tests.fixtures.panel import PanelBrowser, PanelPage, running_panel
+from tests.fixtures.browser.pages import chromium
+from tests.fixtures.browser.panel import PanelBrowser, PanelPage, running_panel
 from tests.screenshots.installation import NOW, History, fixed_time
 from tests.screenshots.pictures import IMAGES, PICTURES, Picture
 

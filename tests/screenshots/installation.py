@@ -31,7 +31,7 @@ from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.store import database, tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 25, 14, 20, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fixtures.panel import running_panel
+from tests.fixtures.browser.panel import running_panel
 from tests.screenshots.installation import History, fixed_time
 from tests.screenshots.pictures import PICTURES
 

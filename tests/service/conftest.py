@@ -29,7 +29,7 @@ from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.store.actor import Actor, Channel
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 INSTANCE = "an-instance"
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)

@@ -25,7 +25,7 @@ from aizen_hub.service.seal import update_seal
 from aizen_hub.service.server import Server
 from aizen_hub.settings import Settings
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 from tests.fixtures.timing import until
 from tests.service.conftest import INSTANCE, Driver, populate, settings_for
 

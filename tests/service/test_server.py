@@ -19,7 +19,7 @@ import pytest
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import run
 from aizen_hub.settings import Settings
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120

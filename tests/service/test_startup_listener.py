@@ -17,7 +17,7 @@ import pytest
 from aizen_hub.demo.browser import Browser, LoginRejectedError
 from aizen_hub.service.startup_listener import HOLD_SECONDS
 from tests.fixtures.hub import running_hub
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 from tests.service.test_server import START_SECONDS, ask, start, started, wait_ready, write_settings  # noqa: F401
 
 MANAGED = {"AIZEN_INSTANCE": "slow"}

@@ -11,7 +11,7 @@ import pytest
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.settings import ServiceSettings, Settings
 from aizen_hub.store.sql_store import Store
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 from tests.store import store_rows
 
 Opener = Callable[..., Store]

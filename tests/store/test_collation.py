@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import column, create_engine, select, values
 
 from aizen_hub.store.collation import in_code_points
-from tests.fixtures.postgres import Server
+from tests.fixtures.databases.postgres import Server
 
 NAMES = ["a-z", "ab", "Ab", "a_b", "ä", "b", "B"]
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from aizen_hub.settings import ConfigurationError
 from aizen_hub.store.database import Database, database_url
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 KILLED_SERVICE = """
 import os, sqlite3, sys

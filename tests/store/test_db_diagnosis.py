@@ -16,7 +16,7 @@ from aizen_hub.problems import Unavailable
 from aizen_hub.store import migrate
 from aizen_hub.store.database import database_url
 from aizen_hub.store.db_diagnosis import diagnose, translate_for_operator
-from tests.fixtures.postgres import Server
+from tests.fixtures.databases.postgres import Server
 
 SECRET = "not-so-secret"
 

@@ -18,7 +18,7 @@ from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import Settings
 from aizen_hub.store import migrate
 from aizen_hub.store.sql_store import Store
-from tests.fixtures.postgres import Server, fresh_database
+from tests.fixtures.databases.postgres import Server, fresh_database
 
 pytestmark = pytest.mark.needs("postgres")
 

@@ -26,7 +26,7 @@ from aizen_hub.tokens.key_encryption import WRONG_KEY, KeyEncryption
 from aizen_hub.tokens.keys import KeyRing, KeyState, Purpose, SigningKey
 from aizen_hub.tokens.opaque_token import new_id
 from aizen_hub.tokens.role_token import RoleTokenVerifier, issue_role_token
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 CATALOG = load_catalog("aizen")

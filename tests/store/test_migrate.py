@@ -23,7 +23,7 @@ from aizen_hub.store import migrate, tables
 from aizen_hub.store.database import Database
 from aizen_hub.store.db_errors import UnusableDatabase
 from aizen_hub.store.sql_store import Store
-from tests.fixtures.next_schema import write_next_migrations
+from tests.fixtures.databases.next_schema import write_next_migrations
 from tests.store import store_rows
 from tests.store.store_rows import TESTER
 

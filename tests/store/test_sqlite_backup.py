@@ -14,7 +14,7 @@ from aizen_hub.problems import Conflict, Unavailable
 from aizen_hub.settings import Settings
 from aizen_hub.store import sqlite_backup
 from aizen_hub.store.sql_store import Store
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 from tests.store import store_rows
 from tests.store.store_rows import TESTER
 

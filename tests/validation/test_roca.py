@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from aizen_hub.validation.roca import is_roca_modulus
-from tests.fixtures.roca import vulnerable_modulus
+from tests.fixtures.security.roca import vulnerable_modulus
 
 
 @pytest.mark.parametrize("bits", [512, 1024, 2048, 3072, 4096])

@@ -41,7 +41,7 @@ from aizen_hub.store.transaction import WriteTransaction
 from aizen_hub.tokens.keys import Purpose
 from aizen_hub.tokens.opaque_token import hash_credential, new_credential, new_id
 from aizen_hub.tokens.role_token import RoleToken, RoleTokenVerifier, issue_role_token
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 HUB = Actor(Identity.service_account("hub"), Channel.HUB)

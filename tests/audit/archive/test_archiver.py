@@ -38,7 +38,7 @@ from aizen_hub.store.keystore import KeyStore
 from aizen_hub.store.sql_store import Store
 from aizen_hub.store.transaction import make_audit_record
 from aizen_hub.tokens.key_encryption import KeyEncryption
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 ADA, BEN = Identity.user("ada"), Identity.user("ben")

@@ -61,7 +61,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         yield Storage(f"{GIVEN}/{uuid.uuid4().hex}", {})
         return
     pytest.importorskip("pyftpdlib", reason="pyftpdlib is not installed: requirements/test.txt has it")
-    from tests.fixtures.ftp_server import running_ftp_server
+    from tests.fixtures.network.ftp_server import running_ftp_server
 
     folder = tmp_path / "served"
     folder.mkdir()

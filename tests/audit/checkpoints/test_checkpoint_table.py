@@ -14,8 +14,8 @@ from aizen_hub.audit.checkpoints.checkpoint_table import CheckpointTable
 from aizen_hub.store.checkpoint_rows import CheckpointRows, CheckpointRowsError
 from tests.audit.checkpoints.test_checkpoint_file import NOW, heads
 from tests.audit.conftest import Ed25519Signer
-from tests.fixtures.checkpoint_database import CheckpointDatabase, checkpoint_database
-from tests.fixtures.postgres import Server
+from tests.fixtures.databases.checkpoint_database import CheckpointDatabase, checkpoint_database
+from tests.fixtures.databases.postgres import Server
 
 pytestmark = pytest.mark.needs("postgres")
 

@@ -29,8 +29,8 @@ from tests.benchmarks import install, servers
 from tests.benchmarks.install import Size
 from tests.benchmarks.scale.usage import Meter
 from tests.benchmarks.servers import Running
-from tests.fixtures.ports import free_port
-from tests.fixtures.postgres import fresh_database, running_server
+from tests.fixtures.databases.postgres import fresh_database, running_server
+from tests.fixtures.network.ports import free_port
 from tests.service.panel.window import FakeHub
 
 ROLE = "PROJECT_EXECUTOR"

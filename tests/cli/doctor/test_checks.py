@@ -36,9 +36,9 @@ from tests.cli.doctor.installed import (
     write_settings,
 )
 from tests.cli.doctor.planted_fault import FaultPlanter, describe
-from tests.fixtures.checkpoint_database import checkpoint_database
-from tests.fixtures.postgres import Server
-from tests.fixtures.slapd import running_directory
+from tests.fixtures.databases.checkpoint_database import checkpoint_database
+from tests.fixtures.databases.postgres import Server
+from tests.fixtures.identity.slapd import running_directory
 
 TABLE = yaml.safe_load(Path(__file__).with_name("planted_faults.yaml").read_text(encoding="utf-8"))
 REAL_UID = os.geteuid()

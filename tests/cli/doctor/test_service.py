@@ -14,7 +14,7 @@ from aizen_hub.cli.doctor import service as service_checks
 from aizen_hub.diagnosis.check_result import CheckResult
 from aizen_hub.diagnosis.installation import Installation
 from aizen_hub.settings import Settings
-from tests.fixtures.ports import free_ports
+from tests.fixtures.network.ports import free_ports
 from tests.fixtures.timing import until
 from tests.service.conftest import Driver
 

@@ -26,7 +26,7 @@ from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity
 from aizen_hub.settings import ProviderSettings
 from aizen_hub.validation import strict_json
-from tests.fixtures.keycloak import REALM, Keycloak, running_keycloak
+from tests.fixtures.identity.keycloak import REALM, Keycloak, running_keycloak
 
 README = REALM.with_name("README.md")
 PASSWORD = "a password of a user"

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from tests.fixtures.engines.server_image import IMAGE
 from tests.fixtures.guide import Guide
-from tests.fixtures.server_image import IMAGE
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes" / "service"
 GUIDE = Path("docs/how-to/kubernetes.md")

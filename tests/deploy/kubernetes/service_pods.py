@@ -26,9 +26,9 @@ from aizen_hub.store.sql_store import Store
 from tests.deploy.kubernetes.operator_files import OperatorFiles
 from tests.deploy.kubernetes.overlay import render_overlay
 from tests.engines.journey import PROJECT, wait_until
-from tests.fixtures.kubelet import GATEWAY, SUBNET, running_kubelet
-from tests.fixtures.kubernetes import KubernetesCluster
-from tests.fixtures.postgres import Server, running_server
+from tests.fixtures.databases.postgres import Server, running_server
+from tests.fixtures.engines.kubelet import GATEWAY, SUBNET, running_kubelet
+from tests.fixtures.engines.kubernetes import KubernetesCluster
 
 NAMESPACE = "jupyter"
 ACCOUNT = 10001

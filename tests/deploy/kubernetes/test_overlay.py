@@ -12,8 +12,8 @@ import yaml
 
 from tests.deploy.kubernetes.operator_files import FOLDER, OperatorFiles
 from tests.deploy.kubernetes.overlay import render_overlay
-from tests.fixtures.kubelet import GATEWAY
-from tests.fixtures.server_image import IMAGE
+from tests.fixtures.engines.kubelet import GATEWAY
+from tests.fixtures.engines.server_image import IMAGE
 
 PASSWORDS = {"aizen": "one", "aizen_owner": "two", "aizen_checkpoints": "three"}
 

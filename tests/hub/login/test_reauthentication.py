@@ -14,7 +14,7 @@ import pytest
 from aizen_hub.demo.browser import LoginRejectedError
 from aizen_hub.demo.page import HtmlPage
 from tests.fixtures.hub import HubHandle, running_hub
-from tests.fixtures.oidc_provider_server import PASSWORD, Idp, RedirectingBrowser, running_idp
+from tests.fixtures.identity.oidc_provider_server import PASSWORD, Idp, RedirectingBrowser, running_idp
 from tests.hub.credentials import audit_details, service_database
 
 pytestmark = [pytest.mark.needs("slapd", "oidc"), pytest.mark.slow]

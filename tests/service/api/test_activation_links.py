@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aizen_hub.accounts.users import profiles
 from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.store import tables
-from tests.fixtures.ports import free_ports
+from tests.fixtures.network.ports import free_ports
 from tests.service.conftest import Driver
 
 DEADLINE = 5.0

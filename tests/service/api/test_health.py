@@ -11,8 +11,8 @@ import pytest
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.service.server import Server
-from tests.fixtures.ports import free_ports
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
+from tests.fixtures.network.ports import free_ports
 from tests.service.conftest import INSTANCE, Driver, settings_for
 
 TOKEN = secrets.token_urlsafe(32)

@@ -15,7 +15,7 @@ from aizen_hub.operations.control import OperationControl
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import Server
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 from tests.fixtures.timing import until
 from tests.policy.conftest import assigned, register_users, staged_rows
 from tests.service.conftest import INSTANCE, OPERATOR, Driver, populate, settings_for

@@ -26,7 +26,7 @@ from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
-from tests.fixtures.kubernetes import write_certificates
+from tests.fixtures.engines.kubernetes import write_certificates
 from tests.service.conftest import INSTANCE, Driver, Response, Session, populate, settings_for
 
 OWN_TOKEN = "the.service's.token"

@@ -34,7 +34,7 @@ from aizen_hub.service.server import Server
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 from tests.service.conftest import INSTANCE, OPERATOR, Driver, Response, populate, settings_for
 from tests.tokens.dpop_prover import Prover, bad_proofs
 

@@ -23,7 +23,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import SERVICE_ACTOR, build_context
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
-from tests.fixtures.ports import free_port
+from tests.fixtures.network.ports import free_port
 from tests.fixtures.timing import until
 from tests.service.conftest import INSTANCE, OPERATOR, Driver, populate, settings_for
 

@@ -21,7 +21,7 @@ from aizen_hub.service.server import Server
 from aizen_hub.settings import ProviderSettings, RateSettings, Settings
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.tokens.opaque_token import hash_credential, new_credential
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 
 OPERATOR = Actor(Identity.service_account("operator"), Channel.OPERATOR)
 HUB = Actor(Identity.service_account("hub"), Channel.HUB)

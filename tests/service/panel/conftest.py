@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.panel import PanelBrowser, PanelService, running_panel
+from tests.fixtures.browser.panel import PanelBrowser, PanelService, running_panel
 from tests.service.conftest import Driver, populate
 from tests.service.panel.window import FakeHub, Window, start
 
@@ -44,7 +44,7 @@ def panel(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    from tests.fixtures import pages
+    from tests.fixtures.browser import pages
 
     with pages.chromium() as browser:
         yield browser

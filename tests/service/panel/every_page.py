@@ -26,7 +26,7 @@ from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
 from aizen_hub.validation.prose import MAX_PROSE
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 TIMEOUT_S = 30
 INJECTED = "az-injected"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aizen_hub.service.panel.assignment_undo import offer_restoration, undo_steps
 from aizen_hub.service.panel.undo import MAX_STEPS
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 KEY = {"role": "READER", "scope": "churn", "identity": "user:rita"}
 HELD = {"starts": None, "ends": "2027-01-01T00:00:00+00:00", "reason": "campaign"}

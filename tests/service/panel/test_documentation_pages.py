@@ -11,8 +11,8 @@ import pytest
 from aizen_hub.diagnosis.remedy_pages import remedy_page
 from aizen_hub.service.panel import documentation as served
 from aizen_hub.service.panel import documentation_folder
+from tests.fixtures.browser.panel import PanelBrowser
 from tests.fixtures.documentation import documentation
-from tests.fixtures.panel import PanelBrowser
 from tests.service.panel.window import PREFIX
 
 __all__ = ["documentation"]

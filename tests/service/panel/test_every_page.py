@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.fixtures.panel import PanelBrowser, PanelPage, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelPage, PanelService
 from tests.service.panel import every_page
 from tests.service.panel.every_page import INJECTED, PAGES, PARTS, PROBLEMS, address, page_routes
 from tests.service.panel.window import PREFIX

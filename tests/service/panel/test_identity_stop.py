@@ -14,7 +14,7 @@ from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.panel.identity_rows import find_lock
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 TEAM, NIGHTLY = Identity.group("team"), Identity.service_account("nightly")
 PAGES = (("groups/team", TEAM), ("service-accounts/nightly", NIGHTLY))

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.window import PREFIX
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]

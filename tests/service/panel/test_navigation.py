@@ -12,7 +12,7 @@ from aizen_hub.service.panel.navigation import HELP, MANAGE, MINE, current_page,
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.routes import routes
 from aizen_hub.store.actor import Actor, Channel
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.store.query_plans import query_plans
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from aizen_hub.operations.records import get_operation
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.fixtures.timing import until
 from tests.service.panel.projects.objects import location
 

@@ -11,7 +11,7 @@ from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser
+from tests.fixtures.browser.panel import PanelBrowser
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pytest
 from aizen_hub.accounts.groups import management
 from aizen_hub.accounts.users import registration
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.window import PREFIX
 
 HOSTILE = "<b>bold</b> name"

@@ -17,7 +17,7 @@ from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.routes import routes
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 LABELLERS, INNER = Identity.group("labellers"), Identity.group("inner")
 

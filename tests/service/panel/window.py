@@ -14,7 +14,7 @@ from tornado.web import Application, RequestHandler
 
 from aizen_hub.service.factory import build_context
 from aizen_hub.service.server import Server
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 from tests.service.conftest import INSTANCE, Driver, Response, settings_for
 
 PREFIX = "/services/aizen/"

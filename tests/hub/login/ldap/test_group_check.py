@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.needs("slapd"), pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def plain_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from tests.fixtures.slapd import running_directory
+    from tests.fixtures.identity.slapd import running_directory
 
     logging.getLogger("python-ldap-test").setLevel(logging.ERROR)
     with running_directory(tmp_path_factory.mktemp("plain"), member_of=False) as running:

@@ -18,7 +18,7 @@ from aizen_hub.hub.login.provider import (
     WrongCredentialsError,
 )
 from aizen_hub.settings import ProviderSettings
-from tests.fixtures.samba import GROUPS_DN, REALM, SUFFIX, DomainController, running_samba, user_dn
+from tests.fixtures.identity.samba import GROUPS_DN, REALM, SUFFIX, DomainController, running_samba, user_dn
 
 pytestmark = [pytest.mark.needs("samba"), pytest.mark.slow]
 
@@ -157,7 +157,7 @@ async def test_wrong_is_wrong(ad: Make, domain: DomainController, name: str, pas
 async def test_another_authority_is_not_trusted(
     ad: Make, domain: DomainController, tmp_path: Path, tls: dict[str, Any]
 ) -> None:
-    from tests.fixtures.samba import create_certificate
+    from tests.fixtures.identity.samba import create_certificate
 
     other = create_certificate(tmp_path / "other", domain.address)
     with pytest.raises(ProviderUnreachableError):

@@ -9,7 +9,7 @@ import pytest
 
 from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.settings import ProviderSettings
-from tests.fixtures.oidc_provider_server import Idp, running_idp
+from tests.fixtures.identity.oidc_provider_server import Idp, running_idp
 from tests.hub.login.oidc.login_flow import Make
 
 

@@ -15,7 +15,7 @@ from oauthenticator.oauth2 import _serialize_state
 
 from aizen_hub.hub.login.oidc.provider import OidcProvider
 from aizen_hub.hub.login.provider import AuthenticatedIdentity
-from tests.fixtures.oidc_provider_server import CALLBACK, Idp
+from tests.fixtures.identity.oidc_provider_server import CALLBACK, Idp
 
 Make = Callable[..., OidcProvider]
 

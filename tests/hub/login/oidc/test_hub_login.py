@@ -13,8 +13,8 @@ import pytest
 
 from aizen_hub.demo.page import HtmlPage
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
-from tests.fixtures.jwts import find_jwts
-from tests.fixtures.oidc_provider_server import PASSWORD, Idp, RedirectingBrowser, running_idp
+from tests.fixtures.identity.oidc_provider_server import PASSWORD, Idp, RedirectingBrowser, running_idp
+from tests.fixtures.security.jwts import find_jwts
 
 pytestmark = [pytest.mark.needs("oidc"), pytest.mark.slow]
 

@@ -14,9 +14,9 @@ from aizen_hub.hub.login.oidc.http import IdpError
 from aizen_hub.hub.login.oidc.jwks import IdpKeySet, parse_keys
 from aizen_hub.hub.login.oidc.provider import GrantError
 from aizen_hub.hub.login.provider import AccessDeniedError, ProviderUnreachableError
-from tests.fixtures.jwts import find_jwts
-from tests.fixtures.oidc_provider_server import Idp
-from tests.fixtures.roca import vulnerable_modulus
+from tests.fixtures.identity.oidc_provider_server import Idp
+from tests.fixtures.security.jwts import find_jwts
+from tests.fixtures.security.roca import vulnerable_modulus
 from tests.fixtures.timing import within
 from tests.hub.login.oidc.login_flow import Make, sign_in
 

@@ -13,7 +13,7 @@ import pytest
 
 from aizen_hub.demo.page import HtmlPage
 from tests.fixtures.hub import HubHandle, environment_of, running_hub
-from tests.fixtures.oidc_provider_server import Idp, RedirectingBrowser, running_idp
+from tests.fixtures.identity.oidc_provider_server import Idp, RedirectingBrowser, running_idp
 from tests.hub.credentials import (
     create_hub_token,
     has_running_server,

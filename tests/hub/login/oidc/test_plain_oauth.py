@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.hub.login.provider import AccessDeniedError
-from tests.fixtures.oidc_provider_server import Idp
+from tests.fixtures.identity.oidc_provider_server import Idp
 from tests.hub.login.oidc.login_flow import Make, sign_in
 
 pytestmark = pytest.mark.needs("oidc")

@@ -26,7 +26,7 @@ from aizen_hub.service.routes import routes
 from aizen_hub.service.runtime.parent_death import StartupError
 from aizen_hub.service.server import Server
 from aizen_hub.store import tables
-from tests.fixtures.sqlite import create_database_file
+from tests.fixtures.databases.sqlite import create_database_file
 from tests.service.conftest import INSTANCE, PASSWORD, Driver, Response, populate, settings_for
 
 PROVIDERS = [{"name": "local", "kind": "local"}, {"name": "ldap", "kind": "ldap"}]

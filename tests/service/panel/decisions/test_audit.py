@@ -18,7 +18,7 @@ from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.panel.decisions import audit
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 HOSTILE = "<script>alert(1)</script>"
 

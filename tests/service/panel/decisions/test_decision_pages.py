@@ -11,7 +11,7 @@ from aizen_hub.accounts.roles import access_requests, assignments, custom_roles
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 HOSTILE = "<b>bold</b> \u202egnp " + "x" * 300

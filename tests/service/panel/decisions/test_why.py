@@ -17,7 +17,7 @@ from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.conftest import Driver
 from tests.service.panel.window import Window
 

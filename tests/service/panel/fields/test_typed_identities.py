@@ -10,7 +10,7 @@ from aizen_hub.service.panel.fields.typed_identities import find_identity, read_
 from aizen_hub.service.panel.form_errors import FieldError
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import seed
 
 __all__ = ["seed"]

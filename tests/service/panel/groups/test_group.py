@@ -12,7 +12,7 @@ from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.people.test_person import text_of
 
 

@@ -20,7 +20,7 @@ from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.store import tables
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.window import PREFIX
 from tests.store.query_plans import query_plans
 

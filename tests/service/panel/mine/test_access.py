@@ -10,7 +10,7 @@ from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.conftest import Driver
 from tests.service.panel.window import Window
 

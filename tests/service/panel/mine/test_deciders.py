@@ -11,7 +11,7 @@ from aizen_hub.accounts.projects import profile
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.projects.objects import words
 
 NOT_TOLD = "Their names are shown to people with a role there."

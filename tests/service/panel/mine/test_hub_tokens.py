@@ -11,7 +11,7 @@ from sqlalchemy import select
 from aizen_hub.service.auth.hub_api import HubApiClient
 from aizen_hub.service.auth.hub_connection import HubConnection
 from aizen_hub.store import tables
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.projects.objects import post, seed, words
 from tests.service.panel.window import FakeHub
 

@@ -15,7 +15,7 @@ from aizen_hub.commands.result import message_result
 from aizen_hub.service.panel.people import account
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.people.test_person import text_of
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from aizen_hub.accounts.identities import user_exists
 from aizen_hub.store import tables
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.fixtures.timing import until
 from tests.service.panel.people.test_person import text_of
 

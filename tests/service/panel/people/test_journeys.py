@@ -15,7 +15,7 @@ from aizen_hub.accounts.users import profiles, registration
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelPage, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelPage, PanelService
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 

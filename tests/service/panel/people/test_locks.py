@@ -9,7 +9,7 @@ from aizen_hub.commands.result import to_json_value
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.people.test_person import text_of
 from tests.service.panel.projects.objects import hidden_fields
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from aizen_hub.rbac.identity import Identity
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.people.test_person import text_of
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser
+from tests.fixtures.browser.panel import PanelBrowser
 
 pytestmark = [pytest.mark.needs("browser", "axe"), pytest.mark.slow]
 

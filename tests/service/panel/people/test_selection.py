@@ -12,7 +12,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.panel.identity_rows import find_lock
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.people.test_person import text_of
 from tests.service.panel.projects.objects import undo
 

@@ -10,7 +10,7 @@ from aizen_hub.accounts.groups import management
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.people.test_person import text_of
 
 

@@ -15,7 +15,7 @@ from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.conftest import Response
 from tests.service.panel.window import PREFIX
 

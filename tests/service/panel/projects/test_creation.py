@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aizen_hub.accounts.projects import lookup
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import location, post, roles_of, seed, status, words
 
 __all__ = ["seed"]

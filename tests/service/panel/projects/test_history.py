@@ -9,7 +9,7 @@ from aizen_hub.accounts.groups import management, mapping_sync
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import SERVICE_ACTOR
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import seed, words
 
 __all__ = ["seed"]

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.projects import objects
 from tests.service.panel.projects.objects import roles_of
 

@@ -15,7 +15,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.service.panel.projects import limit_changes
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import post, seed, status, words
 
 __all__ = ["seed"]

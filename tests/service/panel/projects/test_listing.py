@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fixtures.panel import PanelBrowser, PanelService
+from tests.fixtures.browser.panel import PanelBrowser, PanelService
 from tests.service.panel.projects.objects import seed, words
 
 __all__ = ["seed"]

@@ -8,7 +8,7 @@ import pytest
 
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.rbac.identity import Identity
-from tests.fixtures.panel import PanelService, running_panel
+from tests.fixtures.browser.panel import PanelService, running_panel
 from tests.service.panel.projects.objects import assignment_id, location, post, roles_of, seed, status, undo, words
 
 

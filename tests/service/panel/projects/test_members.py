@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import assignment_id, seed, status, words
 
 __all__ = ["seed"]

@@ -11,7 +11,7 @@ from aizen_hub.accounts.sessions import locks
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.service.panel.projects import people_matrix
 from aizen_hub.store import tables
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import seed, words
 
 __all__ = ["seed"]

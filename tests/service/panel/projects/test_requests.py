@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aizen_hub.accounts.roles import access_requests
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import seed, words
 
 __all__ = ["seed"]

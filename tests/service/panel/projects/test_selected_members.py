@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import assignment_id, location, post, roles_of, seed, undo, words
 
 __all__ = ["seed"]

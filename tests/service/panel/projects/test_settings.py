@@ -17,7 +17,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import LimitKind
 from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.store import tables
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import hidden_fields, location, post, roles_of, seed, status, undo, words
 
 __all__ = ["seed"]

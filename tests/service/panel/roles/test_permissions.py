@@ -9,7 +9,7 @@ from aizen_hub.accounts.users import registration
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.factory import SERVICE_ACTOR
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import location, post, seed, status, words
 
 __all__ = ["seed"]

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from aizen_hub.accounts.service_accounts.credentials import authenticate_credential
 from aizen_hub.service.panel.service_accounts.listing import AccountState, ServiceAccountsQuery, list_accounts
 from aizen_hub.service.panel.visibility import Viewer
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.people.test_person import text_of
 
 _KEY = Ed25519PrivateKey.generate()

@@ -20,7 +20,7 @@ from aizen_hub.hub.login.directory_reading import DirectoryReadingHandler
 from aizen_hub.hub.login.provider import AccessDeniedError, AuthenticatedIdentity, ProviderUnreachableError
 from aizen_hub.operations import directory_reading
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.fixtures.timing import until
 from tests.service.panel.projects.objects import location, roles_of, words
 

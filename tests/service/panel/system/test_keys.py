@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aizen_hub.tokens.keys import KeyState, Purpose
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 
 def signing_key(panel: PanelService) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import insert
 from aizen_hub.alerts.message import AlertEvent
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 
 def seed(tx: WriteTransaction) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from aizen_hub.rbac.identity import Identity
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 from tests.fixtures.timing import until
 
 

@@ -15,7 +15,7 @@ from aizen_hub.accounts.users import registration
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
-from tests.fixtures.panel import PanelService
+from tests.fixtures.browser.panel import PanelService
 
 PEOPLE = 30
 
