@@ -36,11 +36,11 @@ _ATTEMPTS = 3
 _KINDS_WITH_RIGHTS = frozenset({IdentityKind.USER.value, IdentityKind.SERVICE_ACCOUNT.value})
 
 
-class _Rollback(Exception):
+class _RollbackError(Exception):
     """Ends a trial of a change."""
 
 
-class _Overtaken(Exception):
+class _OvertakenError(Exception):
     """Another change was committed between two trials."""
 
 
@@ -70,7 +70,7 @@ def dry_run(store: Store, actor: Actor, change: Callable[[WriteTransaction], Res
     for _ in range(_ATTEMPTS):
         try:
             return _Trials(store, actor, change).compare_rights()
-        except _Overtaken:
+        except _OvertakenError:
             continue
     raise Conflict("others changed access meanwhile", remedy="try again in a moment")
 
@@ -81,8 +81,8 @@ def try_change(store: Store, actor: Actor, change: Callable[[WriteTransaction], 
         with store.write(actor) as tx:
             tx.dry_run = True
             change(tx)
-            raise _Rollback
-    except _Rollback:
+            raise _RollbackError
+    except _RollbackError:
         return
 
 
@@ -95,7 +95,7 @@ class _Trials:
         self._after: dict[Identity, Rights] = {}
 
     def compare_rights(self) -> Result:
-        """Return the effect of the change on rights; raises _Overtaken where the revision changes."""
+        """Return the effect of the change on rights; raises _OvertakenError where the revision changes."""
 
         def begin(tx: WriteTransaction, seconds: float) -> tuple[tuple[str, ...], datetime]:
             self._compile(tx, _named_identities(tx.invalidated), seconds)
@@ -133,8 +133,8 @@ class _Trials:
                 self._require_revision(tx.state.revision)
                 result = self._change(tx)
                 seen = look(tx, time.monotonic() - began)
-                raise _Rollback
-        except _Rollback:
+                raise _RollbackError
+        except _RollbackError:
             time.sleep((time.monotonic() - began) * _REST)
             return result, seen
 
@@ -147,7 +147,7 @@ class _Trials:
 
     def _require_revision(self, revision: int) -> None:
         if self._revision is not None and revision != self._revision:
-            raise _Overtaken
+            raise _OvertakenError
         self._revision = revision
 
 

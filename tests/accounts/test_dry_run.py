@@ -189,7 +189,7 @@ def test_without_a_moment_of_peace_it_is_refused(
     preview_harness: AccountsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overtaken(*_: Any) -> Result:
-        raise dry_run_module._Overtaken
+        raise dry_run_module._OvertakenError
 
     monkeypatch.setattr(dry_run_module._Trials, "compare_rights", overtaken)
     with pytest.raises(Conflict, match="others changed access meanwhile"):
