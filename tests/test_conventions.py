@@ -177,7 +177,7 @@ def test_the_rule_on_sql_can_fail() -> None:
 
 @pytest.mark.proves("R73")
 def test_an_id_is_given_in_one_place_only() -> None:
-    """What stands in the address cannot stand in the body or the query too, so they cannot disagree."""
+    """What the address gives cannot be in the body or the query too, so they cannot disagree."""
     from aizen_hub.service.routes import routes
 
     for route in routes():

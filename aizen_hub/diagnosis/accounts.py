@@ -49,7 +49,7 @@ def check_administrators(store: Store, _installation: Installation) -> Iterator[
         yield CheckResult.error(
             "administrators",
             in_settings("admin_user"),
-            f"no user who can sign in holds {role}, so that no one can administrate",
+            f"no user who can sign in holds {role}, so that no one can administer the system",
             "aizen-hub recover-admin NAME",
         )
 

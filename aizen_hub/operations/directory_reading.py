@@ -61,7 +61,7 @@ class DirectoryReading:
 
 
 def read_directory(control: OperationControl, request: DirectoryReading) -> Mapping[str, Any]:
-    """Read the people. Each of them counts at once; an early end leaves the others as they were read last."""
+    """Read the people. Each of them is committed separately; an early end leaves the others as they were."""
     counts: Counter[str] = Counter()
     names: dict[str, list[str]] = {"refused": [], "unreported": []}
     new_gone = 0

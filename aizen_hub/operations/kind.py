@@ -31,7 +31,7 @@ class OperationKind:
         Completes an operation that took effect (`OperationControl.apply`) and whose process ended. May run several
         times.
     keeps_batches : bool
-        Each batch counts at once, so those that were made before an early end stay.
+        Each batch is committed separately, so those that were made before an early end stay.
     """
 
     name: str

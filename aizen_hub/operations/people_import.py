@@ -1,4 +1,4 @@
-"""The operation that registers the people of a table, batch by batch: each batch counts at once."""
+"""The operation that registers the people of a table, batch by batch: each batch is committed separately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users whom their provider does not know any more: recorded for those who administrate; it decides nothing.
+"""Users whom their provider does not know any more: recorded for administrators; it decides nothing.
 
 The hub signs such a user out, and what the directory gave ends by itself (R63). Roles that were given here stay until
 someone takes them away.

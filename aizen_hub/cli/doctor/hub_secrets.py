@@ -32,7 +32,7 @@ def check_hub_secrets(hub: Config, installation: Installation) -> Iterator[Check
     }
     services = hub.JupyterHub.get("services")
     for service in services.get_value([]) if isinstance(services, LazyConfigValue) else services or ():
-        # Those of our own services do not stand in the file: `configure` creates or derives them.
+        # Those of our own services are not in the file: `configure` creates or derives them.
         if service.get("name") not in ("aizen", HUB_SERVICE) and service.get("api_token"):
             secrets[f"c.JupyterHub.services: api_token of `{service.get('name')}`"] = service["api_token"]
     inline = [name for name, value in secrets.items() if name.startswith("c.") and value]

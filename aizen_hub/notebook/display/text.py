@@ -28,7 +28,7 @@ def escape_html(text: str, *, keep_lines: bool = False) -> str:
 
 
 def prose_html(text: str, *, keep_lines: bool = False) -> str:
-    """Return a sentence as HTML; what stands in backticks becomes ``<code>``."""
+    """Return a sentence as HTML; what is in backticks becomes ``<code>``."""
     return _CODE.sub(r"<code>\1</code>", escape_html(text, keep_lines=keep_lines))
 
 

@@ -264,7 +264,7 @@ class RequestAuthenticator:
 
     def client_address(self, request: BaseRequest, *, proxied: bool) -> str:
         """Return the network address a request came from (R121)."""
-        # No trusted proxy stands in front of the direct address, so forwarded headers are ignored there.
+        # No trusted proxy is in front of the direct address, so forwarded headers are ignored there.
         forwarded, trusted = (
             (request.headers.getall(hdrs.X_FORWARDED_FOR, ()), self._trusted_proxies) if proxied else ((), ())
         )

@@ -69,8 +69,8 @@ ROUTES = (
         ROLE_CHECKED_METHODS,
         Requirement.same_as_command("add_users"),
         import_users,
-        "Start registering the new people of a table, batch by batch; each batch counts at once, completely or not at"
-        " all. With `Prefer: dry-run` the response is a table of what would become of each person.",
+        "Start registering the new people of a table, batch by batch; each batch is committed separately, completely"
+        " or not at all. With `Prefer: dry-run` the response is a table of what would become of each person.",
         body=UserImport,
         response=OperationView,
         status=202,

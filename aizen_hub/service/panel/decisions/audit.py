@@ -295,7 +295,7 @@ def _place(text: str | None) -> Place | None:
     try:
         return Place.parse(text)
     except ValueError:
-        raise BadInput("the address does not name a place in the audit", remedy="open it from its beginning") from None
+        raise BadInput("the page link is not valid", remedy="open the audit from its beginning") from None
 
 
 def _fields(record: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -59,7 +59,7 @@ def _read_identity(text: str) -> Identity:
     try:
         return Identity.parse(text)
     except ValueError:
-        raise BadInput("the address does not name a place in this list", remedy="open it from its beginning") from None
+        raise BadInput("the page link is not valid", remedy="open the list from its beginning") from None
 
 
 ROUTES = (page_route("/system/unused", show_unused, "Roles and accounts that were not used for 45 days.", UnusedQuery),)
