@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -222,22 +223,61 @@ def test_templates_never_switch_escaping_off() -> None:
     assert found == []
 
 
-def test_the_notebook_side_needs_nothing_of_ours() -> None:
-    """What a user's server needs is the standard library and IPython, so that any image can carry it."""
-    foreign = set()
-    for path in (ROOT / "aizen_hub" / "notebook").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            for name in names:
-                top = name.partition(".")[0]
-                own = name == "aizen_hub" or name.startswith("aizen_hub.notebook")
-                if not own and top not in {"IPython", "traitlets"} | sys.stdlib_module_names:
-                    foreign.add(f"{path.name}: {name}")
-    assert foreign == set()
+ISOLATED = {
+    # What a user's server needs is little, so that any image can carry it.
+    "notebook": {"IPython", "traitlets", "aizen_hub.notebook"},
+    "lab": {"jupyter_server", "tornado", "aizen_hub.lab", "aizen_hub.notebook"},
+}
+"""What the packages inside user servers may import, besides the standard library and the version of `aizen_hub`."""
+
+
+def foreign_imports(source: str, allowed: set[str]) -> list[str]:
+    """Return the imported modules that are not in the standard library, and not ``allowed`` or below it."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "aizen_hub":
+            names += ["aizen_hub" if alias.name == "__version__" else f"aizen_hub.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return [
+        name
+        for name in names
+        if name != "aizen_hub"
+        and name.partition(".")[0] not in sys.stdlib_module_names
+        and not any(name == module or name.startswith(f"{module}.") for module in allowed)
+    ]
+
+
+@pytest.mark.parametrize("package", ISOLATED)
+def test_what_runs_in_user_servers_needs_nothing_else_of_ours(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "aizen_hub" / package).rglob("*.py")
+        for name in foreign_imports(path.read_text(encoding="utf-8"), ISOLATED[package])
+    ]
+    assert found == []
+
+
+def test_the_rule_on_imports_in_user_servers_can_fail() -> None:
+    allowed = ISOLATED["notebook"]
+    assert foreign_imports("from aizen_hub.notebooks import x", allowed) == ["aizen_hub.notebooks"]
+    assert foreign_imports("from aizen_hub import settings", allowed) == ["aizen_hub.settings"]
+    assert foreign_imports("import numpy.linalg", allowed) == ["numpy.linalg"]
+    assert foreign_imports("import json\nfrom aizen_hub import __version__, notebook", allowed) == []
+
+
+@pytest.mark.parametrize("package", ISOLATED)
+def test_the_contract_of_what_runs_in_user_servers_is_complete(package: str) -> None:
+    """Each forbids every other package and module, also those that are added later."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    source = [f"aizen_hub.{package}"]
+    (forbidden,) = (rule["forbidden_modules"] for rule in contracts if rule.get("source_modules") == source)
+    modules = {f"aizen_hub.{path.parent.name}" for path in (ROOT / "aizen_hub").glob("*/__init__.py")}
+    modules |= {f"aizen_hub.{path.stem}" for path in (ROOT / "aizen_hub").glob("*.py") if path.name != "__init__.py"}
+    assert set(forbidden) == modules - ISOLATED[package]
 
 
 PRIVATE = yaml.safe_load((ROOT / "tests" / "data" / "private_words.yaml").read_text(encoding="utf-8"))
