@@ -26,11 +26,11 @@ def list_direct_assignments(tx: ReadTransaction, identity: Identity) -> Sequence
     return tx.conn.execute(select(a).where(a.c.identity == str(identity))).all()
 
 
-def erase_identity(tx: WriteTransaction, identity: Identity, reason: str) -> None:
+def unauthorized_erase_identity(tx: WriteTransaction, identity: Identity, reason: str) -> None:
     """Delete roles, memberships, limits, locks, sessions, pending changes, credentials and alerts of an identity."""
     name = str(identity)
     for row in list_direct_assignments(tx, identity):
-        assignments.delete_assignment(tx, row.role, row.scope, identity, reason=reason)
+        assignments.unauthorized_delete_assignment(tx, row.role, row.scope, identity, reason=reason)
     wrote = []
     for table, column in (
         (tables.memberships, tables.memberships.c.member),

@@ -135,7 +135,7 @@ class AccountsHarness:
 
     def grant(self, role: str, scope: str, to: str | Identity, **options: Any) -> None:
         identity = Identity.user(to) if isinstance(to, str) else to
-        self.execute(OPERATOR, assignments.write_assignment, role, scope, identity, **options)
+        self.execute(OPERATOR, assignments.unauthorized_write_assignment, role, scope, identity, **options)
 
     def add_directory_member(self, group: str, member: Identity) -> datetime:
         """Add a member that a directory has just reported, in a new group; return until when that holds."""

@@ -41,7 +41,12 @@ def test_the_end_of_a_role(harness: AccountsHarness) -> None:
         (day, [("End", None, day)]),
     ):
         harness.execute(
-            OPERATOR, assignments.write_assignment, "PROJECT_ADMIN", "p1", RITA, interval=Interval(ends=ends)
+            OPERATOR,
+            assignments.unauthorized_write_assignment,
+            "PROJECT_ADMIN",
+            "p1",
+            RITA,
+            interval=Interval(ends=ends),
         )
         assert differences(harness, "role.granted") == expected
     text = describe(newest(harness, "role.granted")).text

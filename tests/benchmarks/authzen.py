@@ -43,7 +43,7 @@ def _create_account(settings: Settings) -> str:
     try:
         with store.write(OPERATOR) as tx:
             accounts.create_service_account(tx, ACCOUNT.name)
-            assignments.write_assignment(tx, "AIZEN_ADMIN", "system", ACCOUNT, reason="benchmark")
+            assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", ACCOUNT, reason="benchmark")
             credential: str = credentials.issue_credential(tx, ACCOUNT.name).data["credential"]
         return credential
     finally:

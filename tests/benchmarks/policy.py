@@ -70,7 +70,7 @@ def _policy(settings: Settings, size: Size) -> dict[str, Any]:
     try:
         with store.write(OPERATOR) as tx:
             for project in projects:
-                assignments.write_assignment(tx, "PROJECT_ADMIN", project, Identity.user(ADMIN))
+                assignments.unauthorized_write_assignment(tx, "PROJECT_ADMIN", project, Identity.user(ADMIN))
     finally:
         store.close()
     entries = []

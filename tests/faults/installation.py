@@ -136,14 +136,14 @@ def create_installation(
             accounts.create_service_account(tx, "robot")
             robot = Identity.service_account("robot")
             for role in ("AIZEN_ADMIN", "PROJECT_CREATOR"):
-                assignments.write_assignment(tx, role, "system", robot, reason="test")
+                assignments.unauthorized_write_assignment(tx, role, "system", robot, reason="test")
             for name in (*projects, DUEL):
                 lifecycle.create_project(tx, name, owner=Identity.user(ADMINS[0]))
-                assignments.write_assignment(tx, ADMIN, name, Identity.user(ADMINS[1]), reason="test")
-                assignments.write_assignment(tx, ADMIN, name, robot, reason="test")
+                assignments.unauthorized_write_assignment(tx, ADMIN, name, Identity.user(ADMINS[1]), reason="test")
+                assignments.unauthorized_write_assignment(tx, ADMIN, name, robot, reason="test")
             for project in projects:
                 for name in people:
-                    assignments.write_assignment(tx, READER, project, Identity.user(name), reason="test")
+                    assignments.unauthorized_write_assignment(tx, READER, project, Identity.user(name), reason="test")
         with context.store.write(_OPERATOR) as tx:
             credential: str = credentials.issue_credential(tx, "robot").data["credential"]
     finally:

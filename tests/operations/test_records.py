@@ -26,7 +26,7 @@ def operation(store: Store) -> Operation:
     with store.write(OPERATOR) as tx:
         for name in ("ada", "boss", "eve"):
             registration.create_user(tx, name, password="a long enough password, made up")
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", BOSS.identity)
+        assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", BOSS.identity)
     return create(store)
 
 
@@ -59,7 +59,7 @@ def test_those_who_see_it_cancel_it_once(store: Store, operation: Operation) -> 
 def test_reading_access_allows_no_cancellation(store: Store, operation: Operation) -> None:
     with store.write(OPERATOR) as tx:
         custom_roles.create_role(tx, "auditor", permissions=["read:access"], limits={}, scopes=["system"])
-        assignments.write_assignment(tx, "auditor", "system", EVE.identity)
+        assignments.unauthorized_write_assignment(tx, "auditor", "system", EVE.identity)
     with store.read() as tx:
         assert records.get_visible_operation(tx, EVE, operation.id) == operation
     with pytest.raises(Denied, match="manage:sessions"), store.write(EVE) as tx:

@@ -98,7 +98,7 @@ def populated() -> Callable[[Store], Store]:
         with store.write(OPERATOR) as tx:
             for name in ("boss", "ada", "eve", "rob"):
                 registration.create_user(tx, name, password=hashed())
-            assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("boss"))
+            assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("boss"))
             lifecycle.create_project(tx, "p1", owner=Identity.user("ada"))
         return store
 

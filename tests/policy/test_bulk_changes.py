@@ -305,9 +305,9 @@ class TestOthers:
         def change(number: int) -> None:
             if number == 1:
                 with any_store.write(OPERATOR) as tx:
-                    assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("u119"))
-                    assignments.delete_assignment(tx, "PROJECT_READER", "p1", Identity.user("u0"))
-                    assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user("rob"))
+                    assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", Identity.user("u119"))
+                    assignments.unauthorized_delete_assignment(tx, "PROJECT_READER", "p1", Identity.user("u0"))
+                    assignments.unauthorized_write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user("rob"))
 
         after_staging(change)
         run(any_store, readers(USERS[30:]), prune=True)
@@ -325,7 +325,7 @@ class TestOthers:
             batches.append(number)
             with any_store.write(OPERATOR) as tx:
                 registration.create_user(tx, f"another{number}", provider="local")
-                assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("rob"))
+                assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", Identity.user("rob"))
 
         after_staging(change)
         run(any_store, readers())
@@ -356,7 +356,9 @@ class TestOthers:
         def change(number: int) -> None:
             with store.write(OPERATOR) as tx:
                 interval = Interval(ends=datetime(2090, 1, 1 + number, tzinfo=UTC))
-                assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("u5"), interval=interval)
+                assignments.unauthorized_write_assignment(
+                    tx, "PROJECT_READER", "p1", Identity.user("u5"), interval=interval
+                )
 
         after_staging(change)
         with pytest.raises(Conflict, match="others changed the same access"):
@@ -371,8 +373,8 @@ class TestOthers:
 
         def revoke(number: int) -> None:
             with any_store.write(OPERATOR) as tx:
-                assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("eve"))
-                assignments.delete_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("ada"))
+                assignments.unauthorized_write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("eve"))
+                assignments.unauthorized_delete_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("ada"))
 
         after_staging(revoke)
         with pytest.raises((Denied, Escalation, NotFound)):
@@ -441,7 +443,7 @@ def test_only_prune_takes_away_what_the_file_omits(
     register_users(store, USERS)
     run(store, {"projects": ["p2"]})
     with store.write(OPERATOR) as tx:
-        assignments.write_assignment(tx, key[0], key[1], Identity.parse(key[2]))
+        assignments.unauthorized_write_assignment(tx, key[0], key[1], Identity.parse(key[2]))
     data = {"projects": ["p1"], "assignments": [entry(user) for user in USERS[:size]]}
     plan = run(store, data, kind=PLAN, prune=prune)
     run(store, data, prune=prune)

@@ -38,7 +38,9 @@ def store(tmp_path: Path, populated: Callable[[Store], Store]) -> Iterator[Store
 def test_a_role_of_the_actor_that_ended_by_time_is_noticed(store: Store) -> None:
     with store.write(OPERATOR) as tx:
         ended = tx.now - timedelta(minutes=1)
-        assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", EVE.identity, interval=Interval(None, ended))
+        assignments.unauthorized_write_assignment(
+            tx, "PROJECT_ADMIN", "p1", EVE.identity, interval=Interval(None, ended)
+        )
     with store.read_as(EVE) as tx:
         ConcurrentChanges(PLAN, tx.revision, tx.now, "operation", prune=False).check(tx)
         before = ended - timedelta(minutes=1)

@@ -142,7 +142,7 @@ class History:
 
         def change(tx: WriteTransaction) -> object:
             if grantor == "service":
-                return assignments.write_assignment(tx, role, scope, identity, reason=reason)
+                return assignments.unauthorized_write_assignment(tx, role, scope, identity, reason=reason)
             return assignments.grant_roles(tx, [role], scope, identity, interval=interval, reason=reason)
 
         if grantor == "service":

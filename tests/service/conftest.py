@@ -182,13 +182,15 @@ def populate(context: ServiceContext) -> str:
             ("AIZEN_ADMIN", "system", "boss"),
             ("PROJECT_CREATOR", "system", "maker"),
         ):
-            assignments.write_assignment(tx, role, scope, Identity.user(name), reason="test")
+            assignments.unauthorized_write_assignment(tx, role, scope, Identity.user(name), reason="test")
         lifecycle.create_project(tx, "p1", owner=Identity.user("ada"))
         lifecycle.create_project(tx, "p2", owner=Identity.user("zoe"))
-        assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user("eve"), reason="test")
-        assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("rob"), reason="test")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user("eve"), reason="test")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", Identity.user("rob"), reason="test")
         accounts.create_service_account(tx, "robot")
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.service_account("robot"), reason="test")
+        assignments.unauthorized_write_assignment(
+            tx, "AIZEN_ADMIN", "system", Identity.service_account("robot"), reason="test"
+        )
     with context.store.write(OPERATOR) as tx:
         credential: str = credentials.issue_credential(tx, "robot").data["credential"]
     return credential

@@ -25,7 +25,7 @@ async def can_sign_in(service: Driver, name: str, password: str) -> bool:
 async def test_a_link_for_an_admin_needs_confirmation_in_the_panel(service: Driver) -> None:
     with service.context.store.write(SERVICE_ACTOR) as tx:
         registration.create_user(tx, "chief", password=PASSWORD)
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("chief"))
+        assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("chief"))
     boss = await service.open("boss", None)
     submitted = await service.call("POST", "/api/v1/users/chief/activation", auth=boss.auth)
     assert submitted.status == 202, submitted.body
@@ -70,7 +70,7 @@ async def test_no_membership_of_an_admin_group_and_no_clone_of_its_role(service:
     with service.context.store.write(SERVICE_ACTOR) as tx:
         tx.conn.execute(tables.groups.insert().values(name="admins", description=""))
         tx.record_change("group", {"group": "admins", "did": "create"}, ["group:admins"])
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.group("admins"))
+        assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", Identity.group("admins"))
     assert await post("groups/admins/members/user:nil", None, "PUT") == 202
     assert await post("roles/AIZEN_ADMIN/clone", {"name": "HELPER"}) == 201
     grant = {"roles": ["HELPER"], "scope": "system", "identity": "user:nil"}

@@ -57,7 +57,7 @@ def test_the_service_works_and_cannot_rewrite_audit_records(as_service: str, tmp
     try:
         with store.write(OPERATOR) as tx:
             registration.create_user(tx, "ada", password="a password, long and made up")
-            assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("ada"))
+            assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user("ada"))
             lifecycle.create_project(tx, "p1", owner=Identity.user("ada"))
         with store.write(OPERATOR) as tx:
             lifecycle.delete_project(tx, "p1")

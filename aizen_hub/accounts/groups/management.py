@@ -139,7 +139,7 @@ def delete_group(tx: WriteTransaction, name: str) -> Result:
         forbid_limit_evasion(tx, group, Identity.parse(member))
     if pending_changes.requires_confirmation(tx, ((assignment.role, assignment.scope) for assignment in assignments)):
         return pending_changes.submit(tx, "delete-group", {"name": row.name}, f"delete the group `{row.name}`")
-    erasure.erase_identity(tx, group, "group deleted")
+    erasure.unauthorized_erase_identity(tx, group, "group deleted")
     tx.conn.execute(delete(_m).where(_m.c.group_id == row.id))
     tx.conn.execute(delete(_g).where(_g.c.id == row.id))
     reservation.retire_name(tx, row.name, NameKind.GROUP)

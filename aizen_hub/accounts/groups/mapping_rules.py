@@ -144,7 +144,7 @@ def delete_rule(tx: WriteTransaction, rule_id: int) -> Result:
     tx.audit("mapping.removed", project=row.project, details={"mapping": rule_id, "group": row.group, "role": row.role})
     ended = 0
     for grant in mapping_sync.stale_grants(tx, row.provider, row.role):
-        ended += assignments.delete_assignment(
+        ended += assignments.unauthorized_delete_assignment(
             tx, grant.role, grant.project, Identity.group(grant.group), reason="rule removed"
         )
     return message_result(f"{summary}; {_pluralize(ended, 'assignment')} ended", ended=ended)

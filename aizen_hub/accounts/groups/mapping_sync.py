@@ -65,7 +65,7 @@ def apply_rules(tx: WriteTransaction, provider: str, groups: Collection[str]) ->
     for grant in sorted(grants - present, key=lambda grant: (grant.group, grant.project, grant.role)):
         if _ensure_group(tx, provider, grant.group):
             to = Identity.group(grant.group)
-            assignments.write_assignment(
+            assignments.unauthorized_write_assignment(
                 tx, grant.role, grant.project, to, reason=f"mapping rule of {provider}", mapped=True
             )
 

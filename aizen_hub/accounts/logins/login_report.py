@@ -194,7 +194,7 @@ def _find_or_register(
     if not tx.settings.auto_register:
         return LoginOutcome.NOT_REGISTERED
     try:
-        return registration.register_user(
+        return registration.unauthorized_register_user(
             tx, canonical, provider=provider, display_name=display_name, email=email, subject=subject
         )
     except Conflict:

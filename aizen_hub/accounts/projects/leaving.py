@@ -78,5 +78,5 @@ def leave_project(tx: WriteTransaction, project: str) -> Result:
         raise Conflict("this role needs a confirmation", remedy="leave the project in the panel")
     with last_holder_guard(tx, pairs):
         for row in rows:
-            assignments.delete_assignment(tx, row.role, project, identity, reason="left the project")
+            assignments.unauthorized_delete_assignment(tx, row.role, project, identity, reason="left the project")
     return message_result(f"you have left `{project}`", left=[row.role for row in rows])

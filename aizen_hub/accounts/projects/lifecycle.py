@@ -75,7 +75,7 @@ def create_project(
     tx.audit("project.created", project=name, details={"by": str(creator)})
     role = tx.catalog.creator_role
     if role is not None and (owner is not None or not checks.is_operator(tx)):
-        assignments.write_assignment(tx, role, name, creator, reason="created the project", creator=True)
+        assignments.unauthorized_write_assignment(tx, role, name, creator, reason="created the project", creator=True)
     pending_id = members.add_members(tx, name, config).pending_id if config is not None else None
     # Not `pending`, which says that nothing was done yet.
     more = {"members_pending": pending_id} if pending_id else {}
@@ -101,7 +101,7 @@ def delete_project(tx: WriteTransaction, name: str) -> Result:
     checks.require_command(tx, "delete_project", row.name)
     a = tables.assignments
     for assignment in tx.conn.execute(select(a).where(a.c.scope == row.name)).all():
-        assignments.delete_assignment(
+        assignments.unauthorized_delete_assignment(
             tx, assignment.role, row.name, Identity.parse(assignment.identity), reason="project deleted"
         )
     limits_table, rules_table = tables.scope_limits, tables.mapping_rules

@@ -154,9 +154,13 @@ def _apply_file(tx: WriteTransaction, project: str, text: str, *, keep_others: b
         return pending_changes.submit(tx, "alter-project", arguments, f"alter project {project}")
     with last_holder.last_holder_guard(tx, [(role, project) for _, role in removed]):
         for identity, role in removed:
-            assignments.delete_assignment(tx, role, project, Identity.parse(identity), reason="project users file")
+            assignments.unauthorized_delete_assignment(
+                tx, role, project, Identity.parse(identity), reason="project users file"
+            )
         for identity, role in added:
-            assignments.write_assignment(tx, role, project, Identity.parse(identity), reason="project users file")
+            assignments.unauthorized_write_assignment(
+                tx, role, project, Identity.parse(identity), reason="project users file"
+            )
     subscribed, unsubscribed = _write_alerts(tx, project, wanted, keep_others)
     version = _update_version(tx, project)
     alert_texts = [

@@ -115,7 +115,7 @@ def grant_roles(
     granted = []
     with last_holder.last_holder_guard(tx, [(role.name, role_scope) for role, role_scope in grants]):
         for role, role_scope in grants:
-            if write_assignment(tx, role.name, role_scope, grantee, interval=interval, reason=reason):
+            if unauthorized_write_assignment(tx, role.name, role_scope, grantee, interval=interval, reason=reason):
                 granted.append(role.name)
     if not granted:
         return message_result(f"`{grantee.name}` already has {', '.join(role.name for role, _ in grants)}", granted=[])
@@ -162,7 +162,7 @@ def revoke_roles(
         return pending_changes.submit(tx, "revoke", arguments, f"revoke {', '.join(roles)} from `{holder}`")
     with last_holder.last_holder_guard(tx, [(role.name, role_scope) for role, role_scope in grants]):
         for role, role_scope in grants:
-            delete_assignment(tx, role.name, role_scope, holder, reason=reason)
+            unauthorized_delete_assignment(tx, role.name, role_scope, holder, reason=reason)
     names = [role.name for role, _ in grants]
     return message_result(f"revoked {', '.join(names)} from `{holder.name}`", revoked=names, identity=str(holder))
 
@@ -173,7 +173,7 @@ def find_assignment(tx: ReadTransaction, role: str, scope: str, identity: Identi
     ).first()
 
 
-def write_assignment(
+def unauthorized_write_assignment(
     tx: WriteTransaction,
     role: str,
     scope: str,
@@ -242,7 +242,9 @@ def former_times(before: Interval | None, interval: Interval) -> dict[str, str |
     return former
 
 
-def delete_assignment(tx: WriteTransaction, role: str, scope: str, holder: Identity, *, reason: str = "") -> bool:
+def unauthorized_delete_assignment(
+    tx: WriteTransaction, role: str, scope: str, holder: Identity, *, reason: str = ""
+) -> bool:
     """Delete one assignment, without an authorization check; return whether there was one."""
     row = find_assignment(tx, role, scope, holder)
     if row is None:

@@ -116,7 +116,7 @@ def delete_service_account(tx: WriteTransaction, name: str) -> Result:
         return pending_changes.submit(
             tx, "delete-account", {"name": row.name}, f"delete the service account `{row.name}`"
         )
-    erasure.erase_identity(tx, identity, "service account deleted")
+    erasure.unauthorized_erase_identity(tx, identity, "service account deleted")
     tx.conn.execute(delete(_c).where(_c.c.service_account_id == row.id))
     tx.conn.execute(delete(_s).where(_s.c.id == row.id))
     reservation.retire_name(tx, row.name, NameKind.SERVICE_ACCOUNT)

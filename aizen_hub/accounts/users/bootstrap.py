@@ -43,12 +43,14 @@ def bootstrap_installation(tx: WriteTransaction, settings: Settings) -> Activati
         if reservation.is_name_retired(tx, name, NameKind.USER):
             # An administrator deleted this user on purpose; `recover-admin` restores access.
             return None
-        registration.register_user(tx, external, provider=provider)
+        registration.unauthorized_register_user(tx, external, provider=provider)
         if identities.is_local_user(tx, name):
             link = activation.issue_link(tx, name)
         role = tx.catalog.admin_role
         if role is not None:
-            assignments.write_assignment(tx, role, SYSTEM, identity, reason="admin_user of the configuration")
+            assignments.unauthorized_write_assignment(
+                tx, role, SYSTEM, identity, reason="admin_user of the configuration"
+            )
     return link
 
 
@@ -78,7 +80,7 @@ def recover_admin(tx: WriteTransaction, name: str, provider: str | None = None) 
     provider, external = _split_provider(tx, name, provider)
     canonical = normalization.canonical_name(normalization.short_name(external))
     if not identities.user_exists(tx, canonical):
-        registration.register_user(tx, external, provider=provider)
+        registration.unauthorized_register_user(tx, external, provider=provider)
     elif provider is not None and (registered := identities.get_user(tx, canonical).provider) != provider:
         raise Conflict(
             f"`{canonical}` signs in by `{registered}`, not by `{provider}`",
@@ -86,7 +88,7 @@ def recover_admin(tx: WriteTransaction, name: str, provider: str | None = None) 
         )
     role = tx.catalog.admin_role
     if role is not None:
-        assignments.write_assignment(
+        assignments.unauthorized_write_assignment(
             tx, role, SYSTEM, Identity.user(canonical), reason="recovered on the service's machine"
         )
     unlocked = locks.discard_lock(tx, LockTarget.IDENTITY, f"user:{canonical}")
@@ -142,7 +144,7 @@ def _create_group(tx: WriteTransaction, name: str, description: str, is_default:
     )
     tx.audit("group.created", details={"group": canonical, "default": is_default})
     for role in roles:
-        assignments.write_assignment(tx, role, SYSTEM, Identity.group(canonical), reason="catalog")
+        assignments.unauthorized_write_assignment(tx, role, SYSTEM, Identity.group(canonical), reason="catalog")
 
 
 def _create_service_account(tx: WriteTransaction, name: str, description: str, roles: tuple[str, ...]) -> None:
@@ -159,4 +161,6 @@ def _create_service_account(tx: WriteTransaction, name: str, description: str, r
     )
     tx.audit("service-account.created", details={"account": canonical})
     for role in roles:
-        assignments.write_assignment(tx, role, SYSTEM, Identity.service_account(canonical), reason="catalog")
+        assignments.unauthorized_write_assignment(
+            tx, role, SYSTEM, Identity.service_account(canonical), reason="catalog"
+        )

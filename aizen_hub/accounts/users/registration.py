@@ -63,7 +63,7 @@ def create_user(
     """
     checks.require(tx, checks.endpoint_permission(tx, "users"))
     require_addresses(alerts or _NO_ALERTS, email=email, phone=phone)
-    name = register_user(
+    name = unauthorized_register_user(
         tx,
         name,
         provider=provider,
@@ -89,7 +89,7 @@ def create_user(
     return message_result(f"registered `{name}`", **data)
 
 
-def register_user(
+def unauthorized_register_user(
     tx: WriteTransaction,
     name: str,
     *,
@@ -190,7 +190,7 @@ def delete_users(tx: WriteTransaction, users: Sequence[str]) -> Result:
         )
     with last_holder.last_holder_guard(tx, protected_grants):
         for identity in identities:
-            erasure.erase_identity(tx, identity, "user-deleted")
+            erasure.unauthorized_erase_identity(tx, identity, "user-deleted")
             tx.conn.execute(delete(_u).where(_u.c.name == identity.name))
             reservation.retire_name(tx, identity.name, NameKind.USER)
             wrote = change_records.change_payload(change_records.row_deleted(_u, identity.name))

@@ -53,7 +53,7 @@ def add_users(tx: WriteTransaction, text: str, *, with_links: bool = True) -> Re
         return pending_changes.submit(tx, "add-users", {"config": text}, f"add users: {_summarize(entries)}")
     links, added = [], []
     for entry in entries:
-        name = registration.register_user(
+        name = registration.unauthorized_register_user(
             tx,
             entry.id,
             provider=entry.provider,
@@ -67,7 +67,7 @@ def add_users(tx: WriteTransaction, text: str, *, with_links: bool = True) -> Re
         if with_links and identities.is_local_user(tx, name):
             links.append({"user": name, **activation.issue_link(tx, name).to_json()})
     for index, role, _ in changes:
-        assignments.write_assignment(tx, role, SYSTEM, Identity.user(added[index]), reason="users file")
+        assignments.unauthorized_write_assignment(tx, role, SYSTEM, Identity.user(added[index]), reason="users file")
     return message_result(
         f"registered {len(added)} user{'s' if len(added) != 1 else ''}", added=added, activations=links
     )
@@ -130,9 +130,9 @@ def alter_users(tx: WriteTransaction, text: str) -> Result:
         for index, role, is_grant in changes:
             identity = Identity.user(normalization.canonical_name(entries[index].id))
             if is_grant:
-                assignments.write_assignment(tx, role, SYSTEM, identity, reason="users file")
+                assignments.unauthorized_write_assignment(tx, role, SYSTEM, identity, reason="users file")
             else:
-                assignments.delete_assignment(tx, role, SYSTEM, identity, reason="users file")
+                assignments.unauthorized_delete_assignment(tx, role, SYSTEM, identity, reason="users file")
     altered = [normalization.canonical_name(entry.id) for entry in entries]
     granted = [(entries[index].id, role) for index, role, is_grant in changes if is_grant]
     revoked = [(entries[index].id, role) for index, role, is_grant in changes if not is_grant]

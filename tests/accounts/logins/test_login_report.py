@@ -52,7 +52,7 @@ def test_a_second_subject_of_the_same_short_name_is_refused_and_recorded(harness
 
 @pytest.mark.proves("R22", "R32", "T-16")
 def test_a_registration_with_its_domain_waits_for_exactly_this_address(harness: AccountsHarness) -> None:
-    harness.execute(OPERATOR, registration.register_user, "ursula@corp.example", provider="ldap")
+    harness.execute(OPERATOR, registration.unauthorized_register_user, "ursula@corp.example", provider="ldap")
     for stranger in ("ursula@elsewhere.example", "ursula", "ursula@sub.corp.example"):
         assert login(harness, "uid-stranger", stranger).outcome is LoginOutcome.NAME_TAKEN, stranger
     result = login(harness, "uid-ursula", "Ursula@CORP.example")

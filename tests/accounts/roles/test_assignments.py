@@ -185,7 +185,7 @@ def test_a_custom_role_that_was_changed_since_is_not_granted_by_a_confirmation(h
     )
     harness.execute("admin", command_handlers.confirm_pending_change, early)
     assert harness.roles_of(robot) == {"LISTER"}
-    harness.execute(OPERATOR, assignments.delete_assignment, "LISTER", SYSTEM, robot)
+    harness.execute(OPERATOR, assignments.unauthorized_delete_assignment, "LISTER", SYSTEM, robot)
     harness.execute("rita", custom_roles.update_role, "LISTER", permissions=["manage:users"])
     with pytest.raises(Stale, match="LISTER was changed"):
         harness.execute("admin", command_handlers.confirm_pending_change, late)

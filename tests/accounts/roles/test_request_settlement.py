@@ -76,7 +76,7 @@ def shorten(sandbox: AccountsHarness) -> None:
 
 
 def grant_later(sandbox: AccountsHarness) -> None:
-    sandbox.execute(OPERATOR, assignments.delete_assignment, "PROJECT_READER", "p1", TIM)
+    sandbox.execute(OPERATOR, assignments.unauthorized_delete_assignment, "PROJECT_READER", "p1", TIM)
     start = sandbox.now() + timedelta(days=300)
     sandbox.execute("paul", assignments.grant_roles, ["PROJECT_READER"], "p1", TIM, interval=Interval(start, None))
 

@@ -39,7 +39,7 @@ def test_what_is_lost_is_what_the_revocation_takes(sandbox: AccountsHarness, oth
     before = commands(sandbox, tim)
     expected = outlook(sandbox, "PROJECT_EXECUTOR", tim)
     assert tuple(held.role for held in expected.remaining) == others
-    sandbox.execute(OPERATOR, assignments.delete_assignment, "PROJECT_EXECUTOR", "p1", tim)
+    sandbox.execute(OPERATOR, assignments.unauthorized_delete_assignment, "PROJECT_EXECUTOR", "p1", tim)
     assert before - commands(sandbox, tim) == set(expected.lost)
 
 
@@ -71,7 +71,7 @@ def test_what_another_role_in_its_place_gives_and_takes(sandbox: AccountsHarness
     with sandbox.read() as tx:
         row: Any = assignments.find_assignment(tx, present, "p1", tim)
         expected = revocation_outlook(tx, row.id, "p1", tim, replacement=tx.roles[other])
-    sandbox.execute(OPERATOR, assignments.delete_assignment, present, "p1", tim)
+    sandbox.execute(OPERATOR, assignments.unauthorized_delete_assignment, present, "p1", tim)
     sandbox.grant(other, "p1", "tim")
     after = commands(sandbox, tim)
     assert (set(expected.gained), set(expected.lost)) == (after - before, before - after)

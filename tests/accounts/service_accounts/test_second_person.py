@@ -96,7 +96,7 @@ def test_a_requester_who_may_not_manage_the_account_any_more_gets_nothing(robot:
     robot.grant("AIZEN_ADMIN", SYSTEM, "otto")
     robot.grant("PROJECT_ADMIN", "p1", ROBOT)
     result = robot.execute(robot.actor("otto", Channel.CLI), credentials.issue_credential, "robot")
-    robot.execute(OPERATOR, assignments.delete_assignment, "AIZEN_ADMIN", SYSTEM, Identity.user("otto"))
+    robot.execute(OPERATOR, assignments.unauthorized_delete_assignment, "AIZEN_ADMIN", SYSTEM, Identity.user("otto"))
     with pytest.raises(Denied, match="may not manage"):
         robot.execute("paul", command_handlers.confirm_pending_change, result.pending_id)
     with pytest.raises(Denied):
@@ -111,7 +111,7 @@ def test_only_who_may_manage_the_account_confirms_what_needs_no_second_user(robo
     robot.grant("AIZEN_ADMIN", SYSTEM, ROBOT)
     robot.execute("admin", accounts.set_service_account_active, "robot", False)
     changes.append(robot.execute(cli, accounts.set_service_account_active, "robot", True).pending_id)
-    robot.execute(OPERATOR, assignments.delete_assignment, "AIZEN_ADMIN", SYSTEM, ROBOT)
+    robot.execute(OPERATOR, assignments.unauthorized_delete_assignment, "AIZEN_ADMIN", SYSTEM, ROBOT)
     for change_id in changes:
         assert change_id
         with pytest.raises(Denied):
@@ -123,7 +123,7 @@ def test_only_who_may_manage_the_account_confirms_what_needs_no_second_user(robo
 def test_a_requester_who_has_every_right_by_now_needs_a_user_who_may_manage_the_account(robot: AccountsHarness) -> None:
     robot.grant("PROJECT_ADMIN", "p1", ROBOT)
     result = robot.execute("admin", credentials.issue_credential, "robot")
-    robot.execute(OPERATOR, assignments.delete_assignment, "PROJECT_ADMIN", "p1", ROBOT)
+    robot.execute(OPERATOR, assignments.unauthorized_delete_assignment, "PROJECT_ADMIN", "p1", ROBOT)
     for other in ("zoe", "paul"):
         assert robot.execute(other, second_person.find_confirmable) == ()
         with pytest.raises(Denied):

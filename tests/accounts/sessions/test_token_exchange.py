@@ -61,7 +61,7 @@ class ExchangeHarness:
         self.exchange = TokenExchange(self.store, self.keys, lambda: None)
         with self.store.write(OPERATOR) as tx:
             for name in ("alice", "bob"):
-                registration.register_user(tx, name, provider="ldap")
+                registration.unauthorized_register_user(tx, name, provider="ldap")
             for name in ("churn", "fraud", "closed"):
                 lifecycle.create_project(tx, name, owner=Identity.user("bob"))
             assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("alice"))

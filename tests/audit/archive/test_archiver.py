@@ -118,7 +118,7 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Aud
     installation = AuditedInstallation.open(settings)
     with installation.store.write(OPERATOR) as tx:
         registration.create_user(tx, "ada", password="a password, long and made up")
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", ADA)
+        assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", ADA)
         lifecycle.create_project(tx, "p1", owner=ADA)
     installation.record_reads(10)
     installation.write_checkpoint()

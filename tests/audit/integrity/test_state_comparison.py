@@ -34,12 +34,12 @@ def fill(store: Store) -> None:
     with store.write(OPERATOR) as tx:
         for name in ("ada", "ben"):
             registration.create_user(tx, name, password="a password, long and made up")
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", ADA)
+        assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", ADA)
         lifecycle.create_project(tx, "p1", owner=ADA)
         management.create_group(tx, "team")
         membership.add_member(tx, "team", BEN)
         custom_roles.create_role(tx, "scorer", permissions=["read:training"])
-        assignments.write_assignment(tx, "scorer", "p1", Identity.group("team"))
+        assignments.unauthorized_write_assignment(tx, "scorer", "p1", Identity.group("team"))
         locks.lock_target(tx, LockTarget.IDENTITY, "user:ben", reason="away")
 
 

@@ -58,7 +58,7 @@ def test_what_is_offered_as_grantable_can_be_granted(sandbox: AccountsHarness, r
             could = False
         assert could == way.may_grant
         if could:
-            sandbox.execute(OPERATOR, assignments.delete_assignment, way.role, way.scope, RITA)
+            sandbox.execute(OPERATOR, assignments.unauthorized_delete_assignment, way.role, way.scope, RITA)
 
 
 @pytest.mark.proves("R72")

@@ -143,7 +143,9 @@ def _fill(settings: Settings, url: str, size: Size, sessions: int) -> None:
     try:
         with store.write(SERVICE_ACTOR) as tx:
             registration.create_user(tx, ADMIN, password=PASSWORD)
-            assignments.write_assignment(tx, "AIZEN_ADMIN", SYSTEM, Identity.user(ADMIN), reason="benchmark")
+            assignments.unauthorized_write_assignment(
+                tx, "AIZEN_ADMIN", SYSTEM, Identity.user(ADMIN), reason="benchmark"
+            )
     finally:
         store.close()
 

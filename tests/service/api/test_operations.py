@@ -144,7 +144,7 @@ async def test_who_is_locked_meanwhile_changes_nothing(crowd: Driver, gate: Gate
     await until(gate.reached.is_set)
     robot = f"Bearer {crowd.robot}"  # type: ignore[attr-defined]
     with crowd.context.store.write(OPERATOR) as tx:  # the last admin of a project cannot be locked
-        assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("eve"))
+        assignments.unauthorized_write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("eve"))
     before = assigned(crowd.context.store)
     lock = {"target": "identity", "name": "user:ada", "reason": "test"}
     assert (await crowd.call("POST", "/api/v1/locks", lock, auth=robot)).status in (200, 201)

@@ -45,7 +45,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Driver]:
         for name in ("ann", "bea", "max"):
             registration.create_user(tx, name, password=PASSWORD)
         lifecycle.create_project(tx, "scoring", owner=Identity.user("ann"))
-        assignments.write_assignment(tx, "permitted", "scoring", Identity.user("bea"))
+        assignments.unauthorized_write_assignment(tx, "permitted", "scoring", Identity.user("bea"))
         membership.add_member(tx, "admin", Identity.user("max"))
         accounts.create_service_account(tx, "plain")
     with context.store.write(OPERATOR) as tx:
@@ -128,7 +128,9 @@ async def test_stopping_either_side_stops_both_at_the_next_decision(service: Dri
 async def test_a_token_whose_actor_is_stopped_is_inactive_at_introspection(service: Driver, change: str) -> None:
     with service.context.store.write(OPERATOR) as tx:
         accounts.create_service_account(tx, "asker")
-        assignments.write_assignment(tx, "aihub:admin", "system", Identity.service_account("asker"), reason="test")
+        assignments.unauthorized_write_assignment(
+            tx, "aihub:admin", "system", Identity.service_account("asker"), reason="test"
+        )
         asker = credentials.issue_credential(tx, "asker").data["credential"]
     token = (await impersonate(service, "bea")).json["token"]
     form = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -81,7 +81,7 @@ def issue_credential(service: Driver, binding: CredentialBinding = credentials.U
 
 
 def grant_reader(tx: WriteTransaction) -> None:
-    assignments.write_assignment(tx, "PROJECT_READER", "p1", SCORER, reason="test")
+    assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", SCORER, reason="test")
 
 
 def address(service: Driver, path: str = ASK) -> str:
@@ -523,7 +523,7 @@ async def test_the_metadata_lists_dpop(service: Driver) -> None:
 async def test_introspection_accepts_a_bound_credential(service: Driver) -> None:
     prover = bound_prover(service)
     with service.context.store.write(OPERATOR) as tx:
-        assignments.write_assignment(tx, "AIZEN_ADMIN", "system", SCORER, reason="test")
+        assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", SCORER, reason="test")
     eve = await service.open("eve")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     path = "/oauth/introspect"

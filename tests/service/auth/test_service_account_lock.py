@@ -19,7 +19,9 @@ def thief(service: Driver) -> str:
     """The stolen credential of ``scorer``, a reader of ``p1``, as a header."""
     with service.context.store.write(OPERATOR) as tx:
         accounts.create_service_account(tx, "scorer")
-        assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.service_account("scorer"), reason="test")
+        assignments.unauthorized_write_assignment(
+            tx, "PROJECT_READER", "p1", Identity.service_account("scorer"), reason="test"
+        )
         credential: str = credentials.issue_credential(tx, "scorer").data["credential"]
     return f"Bearer {credential}"
 

@@ -70,7 +70,7 @@ def populate(context: ServiceContext) -> None:
         registration.create_user(tx, "eve", password=PASSWORD)
         for name in ("p1", "p2"):
             lifecycle.create_project(tx, name, owner=Identity.user("ada"))
-        assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", EVE, reason="test")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_EXECUTOR", "p1", EVE, reason="test")
 
 
 @asynccontextmanager
@@ -141,7 +141,7 @@ def _end_older_tokens(tx: WriteTransaction, *_: object) -> None:
 
 
 def _change_project(tx: WriteTransaction, eve: Session, _: ServiceContext) -> object:
-    assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p2", EVE, reason="test")
+    assignments.unauthorized_write_assignment(tx, "PROJECT_EXECUTOR", "p2", EVE, reason="test")
     return server_sessions.set_session_project(tx, eve.id, "p2")
 
 

@@ -247,7 +247,7 @@ async def test_an_impersonated_job_ends_with_the_rights_of_its_actor_after_a_res
         agent = Identity.service_account("agent")
         with world.driver.context.store.write(OPERATOR) as tx:
             accounts.create_service_account(tx, agent.name)
-            assignments.write_assignment(tx, "AGENT", "system", agent)
+            assignments.unauthorized_write_assignment(tx, "AGENT", "system", agent)
             credential = credentials.issue_credential(tx, agent.name).data["credential"]
         body = {"user": "eve", "project": "p1"}
         response = await world.driver.call("POST", "/api/v1/impersonate", body, auth=f"Bearer {credential}")

@@ -47,7 +47,14 @@ async def test_no_user_is_told_to_ask_themselves(service: Driver) -> None:
     """An admin may grant roles in the project to others, but not what this command needs to themselves."""
     problem = await refused(service, "maker", "start training churn", None)
     assert problem["type"].endswith("project-required")
-    write(service, assignments.write_assignment, "PROJECT_READER", "p1", Identity.user("maker"), reason="test")
+    write(
+        service,
+        assignments.unauthorized_write_assignment,
+        "PROJECT_READER",
+        "p1",
+        Identity.user("maker"),
+        reason="test",
+    )
     problem = await refused(service, "maker", "start training churn")
     assert problem["who_can_grant"] == ["ada"]
     assert "`maker`" not in problem["remedy"]

@@ -48,7 +48,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.server.port}"
         with self.context.store.write(OPERATOR) as tx:
             for name in ("alice", "bob"):
-                registration.register_user(tx, name, provider="ldap")
+                registration.unauthorized_register_user(tx, name, provider="ldap")
             for name in ("churn", "fraud"):
                 lifecycle.create_project(tx, name, owner=Identity.user("bob"))
             assignments.grant_roles(tx, ["PROJECT_EXECUTOR"], "churn", Identity.user("alice"))

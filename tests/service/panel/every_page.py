@@ -193,7 +193,7 @@ def seed(tx: WriteTransaction) -> None:
         ("PROJECT_READER", "p2", Identity.group("team")),
         ("PROJECT_READER", "p1", Identity.user("nil")),
     ):
-        assignments.write_assignment(tx, role, scope, holder, interval=soon, reason=HOSTILE)
+        assignments.unauthorized_write_assignment(tx, role, scope, holder, interval=soon, reason=HOSTILE)
     mapping_rules.create_rule(tx, "lab", "crew-of-lab", "PROJECT_EXECUTOR", "p1")
     locks.lock_target(tx, LockTarget.IDENTITY, "user:erin", reason=HOSTILE)
     tx.actor = Actor(Identity.user("rob"), Channel.PANEL)
@@ -230,7 +230,7 @@ def run_commands(panel: PanelService) -> None:
     _wait_for_end(panel, "policy", plan)
     IDS["policy"] = _start(panel, "policy", {"policy": text, "act": "apply", "plan": plan})
     table = f"login,name,mail,provider\nfrida,<b class={INJECTED}>\u202eFrida,,lab\n"
-    panel.write("boss", lambda tx: registration.register_user(tx, "wanda", provider="lab"))
+    panel.write("boss", lambda tx: registration.unauthorized_register_user(tx, "wanda", provider="lab"))
     report = {"provider": "lab", "subject": "w-1", "name": "wanda"}
     assert panel.run(panel.driver.hub("POST", "/login", {**report, "answered_in": 0.021})).status == 200
     IDS["reading"] = _start(panel, "directory/read", {"provider": "lab"})

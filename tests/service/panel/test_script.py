@@ -21,7 +21,9 @@ ENDS = datetime(2099, 1, 1, tzinfo=UTC)
 
 def seed(tx: WriteTransaction) -> None:
     interval = Interval(None, ENDS)
-    assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("nil"), interval=interval, reason="test")
+    assignments.unauthorized_write_assignment(
+        tx, "PROJECT_READER", "p1", Identity.user("nil"), interval=interval, reason="test"
+    )
 
 
 @pytest.mark.parametrize(

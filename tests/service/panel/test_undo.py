@@ -95,8 +95,8 @@ async def test_an_undo_is_authorized_again_and_all_or_nothing(hub_service: Drive
         undo_change(tx, undo_id)
     assert holds(hub_service)
     with store.write(as_user("boss")) as tx:
-        assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("eve"), reason="test")
-        assignments.delete_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("ada"), reason="test")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("eve"), reason="test")
+        assignments.unauthorized_delete_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("ada"), reason="test")
     with pytest.raises(Problem), store.write(as_user("ada")) as tx:
         undo_change(tx, undo_id)
     assert holds(hub_service)

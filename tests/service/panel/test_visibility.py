@@ -34,7 +34,7 @@ def seed(tx: WriteTransaction) -> None:
     for group, member in (("labellers", INNER), ("inner", Identity.user("nil"))):
         group_id = tx.conn.execute(select(tables.groups.c.id).where(tables.groups.c.name == group)).scalar_one()
         tx.conn.execute(insert(tables.memberships).values(group_id=group_id, member=str(member)))
-    assignments.write_assignment(tx, "PROJECT_READER", "p1", LABELLERS, reason="test")
+    assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", LABELLERS, reason="test")
 
 
 def view(panel: PanelService, user: str, look: Callable[[Viewer], object]) -> object:

@@ -54,7 +54,7 @@ def test_a_recovered_admin_is_unlocked(config: Path) -> None:
     with open_store(settings) as store, store.write(operator_actor()) as tx:
         for name in ("ann", "olga"):
             registration.create_user(tx, name, password=PASSWORD)
-            assignments.write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user(name))
+            assignments.unauthorized_write_assignment(tx, "AIZEN_ADMIN", "system", Identity.user(name))
         locks.lock_target(tx, LockTarget.IDENTITY, "user:ann", reason="x")
     assert call("recover-admin", "ann", config=config).return_value == 0
     with open_store(settings) as store, store.read() as tx:

@@ -133,7 +133,9 @@ async def test_an_invalid_request_does_not_affect_the_others(service: Driver) ->
 @pytest.mark.proves("R72", "R94")
 async def test_a_request_about_a_scope_that_the_account_cannot_see_is_denied_and_recorded(service: Driver) -> None:
     with service.context.store.write(OPERATOR) as tx:
-        assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.service_account("robot"), reason="test")
+        assignments.unauthorized_write_assignment(
+            tx, "PROJECT_ADMIN", "p1", Identity.service_account("robot"), reason="test"
+        )
         assignments.revoke_roles(tx, ["AIZEN_ADMIN"], "system", Identity.service_account("robot"))
     body = {"evaluations": [ask("user:eve", "read:training", name) for name in ("p1", "p2", "no-such-project")]}
     first, second, third = (await post(service, "evaluations", body)).json["evaluations"]
@@ -179,7 +181,7 @@ async def test_new_subjects_block_no_writes_and_decisions(service: Driver, monke
     try:
         assert await asyncio.to_thread(started.wait, 30)
         with service.context.store.write(SERVICE_ACTOR) as tx:
-            registration.register_user(tx, "late", provider="local")
+            registration.unauthorized_register_user(tx, "late", provider="local")
         eve = await service.open("eve")
         decided = await service.call("POST", "/api/v1/decisions", {"permission": "execute:training"}, auth=eve.auth)
         assert decided.json["decision"]["allowed"] is True

@@ -44,7 +44,7 @@ async def test_other_requests_are_answered_while_long_queries_run(
     try:
         assert await asyncio.to_thread(started.wait, 30)
         with context.store.write(SERVICE_ACTOR) as tx:
-            registration.register_user(tx, "late", provider="local")
+            registration.unauthorized_register_user(tx, "late", provider="local")
         train = {"permission": "execute:training"}
         for session, allowed in ((eve, True), (rob, False)):
             response = await service.call("POST", "/api/v1/decisions", train, auth=session.auth)

@@ -56,9 +56,9 @@ async def service(tmp_path: Path) -> AsyncIterator[Driver]:
     driver = Driver(server)
     populate(context)
     with context.store.write(SERVICE_ACTOR) as tx:
-        registration.register_user(tx, "lea", provider="ldap", subject="uid-lea")
+        registration.unauthorized_register_user(tx, "lea", provider="ldap", subject="uid-lea")
         for name in ("lea", "nil"):
-            assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user(name), reason="test")
+            assignments.unauthorized_write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user(name), reason="test")
     try:
         yield driver
     finally:

@@ -58,7 +58,7 @@ async def test_a_grant_is_asked_about_in_the_project_that_is_named(service: Driv
     refused = await ask(service, maker, "revoke role PROJECT_EXECUTOR from eve", project="p2")
     assert "in `p2`" in refused["sentence"], "eve has it in p1"
     with service.context.store.write(OPERATOR) as tx:
-        assignments.write_assignment(tx, "PROJECT_READER", "p2", Identity.user("rob"), reason="test")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p2", Identity.user("rob"), reason="test")
     answer = await ask(service, await service.open("rob"), "grant role PROJECT_READER to nil", project="p2")
     assert "in `p2`" in answer["sentence"]
     assert "zoe" in answer["remedy"]

@@ -26,10 +26,10 @@ async def test_a_session_knows_its_roles_with_end_and_source(service: Driver) ->
         management.create_group(tx, "data")
         membership.add_member(tx, "data", Identity.user("rob"))
         group = Identity.group("data")
-        assignments.write_assignment(
+        assignments.unauthorized_write_assignment(
             tx, "PROJECT_EXECUTOR", "p1", group, interval=Interval(None, ends), reason="the migration"
         )
-        assignments.write_assignment(tx, "PROJECT_READER", "p2", Identity.user("rob"), reason="elsewhere")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p2", Identity.user("rob"), reason="elsewhere")
     rob = await service.open("rob")
     response = await service.call("GET", "/api/v1/session", auth=rob.auth)
     assert response.status == 200, response.body

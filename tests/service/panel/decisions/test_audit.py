@@ -24,9 +24,9 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 def seed(tx: WriteTransaction) -> None:
-    assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user("nil"), reason=HOSTILE)
-    assignments.delete_assignment(tx, "PROJECT_READER", "p1", Identity.user("nil"))
-    assignments.write_assignment(tx, "PROJECT_READER", "p2", Identity.user("nil"), reason="other project")
+    assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", Identity.user("nil"), reason=HOSTILE)
+    assignments.unauthorized_delete_assignment(tx, "PROJECT_READER", "p1", Identity.user("nil"))
+    assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p2", Identity.user("nil"), reason="other project")
     locks.lock_target(tx, LockTarget.IDENTITY, "user:nil", reason="lost laptop")
 
 
@@ -116,7 +116,10 @@ def test_what_was_before_stands_beside_what_is_after(panel: PanelService) -> Non
     ends = datetime(2031, 1, 31, tzinfo=UTC)
     for interval in (Interval(ends=ends), Interval()):
         panel.write(
-            "boss", lambda tx, to=interval: assignments.write_assignment(tx, "PROJECT_READER", "p1", rob, interval=to)
+            "boss",
+            lambda tx, to=interval: assignments.unauthorized_write_assignment(
+                tx, "PROJECT_READER", "p1", rob, interval=to
+            ),
         )
     with panel.store.read() as tx:
         (record, *_) = search_newest(tx.conn, AuditFilter(event="role.granted"), 1)

@@ -26,10 +26,12 @@ HOSTILE = "<b>x</b> \u202egnp"
 
 def seed(tx: WriteTransaction) -> None:
     management.create_group(tx, "crew")
-    assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.group("crew"))
+    assignments.unauthorized_write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.group("crew"))
     membership.add_member(tx, "crew", Identity.user("nil"))
     past = Interval(tx.now - timedelta(days=9), tx.now - timedelta(days=2))
-    assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", Identity.user("rob"), interval=past, reason=HOSTILE)
+    assignments.unauthorized_write_assignment(
+        tx, "PROJECT_EXECUTOR", "p1", Identity.user("rob"), interval=past, reason=HOSTILE
+    )
 
 
 def heading(text: str) -> str:
@@ -248,7 +250,9 @@ async def test_undoing_a_role_for_a_few_hours_restores_what_there_was(window: Wi
     store, rob = hub_service.context.store, Identity.user("rob")
     with store.write(SERVICE_ACTOR) as tx:
         later = Interval(tx.now + timedelta(days=2), tx.now + timedelta(days=9))
-        assignments.write_assignment(tx, "PROJECT_EXECUTOR", "p1", rob, interval=later, reason="from Thursday on")
+        assignments.unauthorized_write_assignment(
+            tx, "PROJECT_EXECUTOR", "p1", rob, interval=later, reason="from Thursday on"
+        )
     token = await window.sign_in("ada", "me")
     form = {"xsrf": token, "who": "user:rob", "role": "PROJECT_EXECUTOR", "scope": "p1", "do": "start training"}
     assert (await window.post("why/grant", form)).status == 303

@@ -36,7 +36,7 @@ def seed(tx: WriteTransaction) -> None:
         ("nil", "PROJECT_CREATOR", "system", 6),
     ):
         ends = Interval(None, tx.now + timedelta(days=days))
-        assignments.write_assignment(tx, role, scope, Identity.user(name), interval=ends, reason="test")
+        assignments.unauthorized_write_assignment(tx, role, scope, Identity.user(name), interval=ends, reason="test")
 
 
 @pytest.fixture(scope="module")

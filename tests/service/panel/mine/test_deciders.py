@@ -19,7 +19,7 @@ NOT_TOLD = "Their names are shown to people with a role there."
 
 def seed(tx: WriteTransaction) -> None:
     profile.update_profile(tx, "p2", description="", listed=True)
-    assignments.write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("zoe"))
+    assignments.unauthorized_write_assignment(tx, "PROJECT_ADMIN", "p1", Identity.user("zoe"))
 
 
 def line(panel: PanelService, user: str, query: str, page: str = "me/ask/deciders") -> str:

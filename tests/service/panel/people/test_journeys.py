@@ -87,4 +87,4 @@ def test_a_group_gets_a_member_after_a_preview(browser: PanelBrowser, panel: Pan
 
 def _clear_team(tx: WriteTransaction) -> None:
     """Let the group give nothing, so that `boss` may add to it."""
-    assignments.delete_assignment(tx, "PROJECT_READER", "p2", Identity.group("team"))
+    assignments.unauthorized_delete_assignment(tx, "PROJECT_READER", "p2", Identity.group("team"))

@@ -105,7 +105,9 @@ def test_what_is_counted_follows_each_change_and_who_reads(people: AccountsHarne
     assert [counts("admin"), counts("paul")] == [(1, 1, 1), (1, 0, 1)]
     people.grant("PROJECT_EXECUTOR", "p2", "lars")
     assert [counts("admin"), counts("paul")] == [(2, 0, 2), (1, 0, 1)]
-    people.execute(OPERATOR, assignments.delete_assignment, "PROJECT_EXECUTOR", "p2", Identity.user("lars"))
+    people.execute(
+        OPERATOR, assignments.unauthorized_delete_assignment, "PROJECT_EXECUTOR", "p2", Identity.user("lars")
+    )
     assert [counts("admin"), counts("paul")] == [(1, 1, 1), (1, 0, 1)]
     people.execute(OPERATOR, registration.create_user, "nora", provider="local")
     with people.store.read_as(people.actor("admin")) as tx:
@@ -150,7 +152,9 @@ def test_who_holds_a_role_in_two_ways_is_counted_once(people: AccountsHarness, m
     monkeypatch.setattr("aizen_hub.service.panel.people.listing._MAX_RARE", 0)
     with people.rolled_back() as sandbox, sandbox.write(sandbox.actor("admin")) as tx:
         for project in ("p1", "p2"):
-            assignments.write_assignment(tx, "PROJECT_READER", project, Identity.user("zoe"), reason="test")
+            assignments.unauthorized_write_assignment(
+                tx, "PROJECT_READER", project, Identity.user("zoe"), reason="test"
+            )
         page, rows = list_people(Viewer(tx), PeopleQuery(role="PROJECT_READER"))
     assert (page.total, [row.name for row in rows]) == (3, ["rita", "tim", "zoe"])
 

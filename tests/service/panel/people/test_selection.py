@@ -22,7 +22,7 @@ SELECTED, STOP = "people/-/selected", "people/-/selected/stop"
 def seed(tx: WriteTransaction) -> None:
     management.create_group(tx, "interns", description="For the summer")
     custom_roles.create_role(tx, "STOPPER", permissions=["manage:locks"], scopes=["system"])
-    assignments.write_assignment(tx, "STOPPER", SYSTEM, Identity.user("zoe"))
+    assignments.unauthorized_write_assignment(tx, "STOPPER", SYSTEM, Identity.user("zoe"))
 
 
 def stopped(panel: PanelService, *names: str) -> list[str]:

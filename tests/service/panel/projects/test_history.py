@@ -25,7 +25,7 @@ def test_what_was_given_in_the_last_month(panel: PanelService) -> None:
 def test_a_member_whom_a_directory_reported(panel: PanelService) -> None:
     with panel.store.write(SERVICE_ACTOR) as tx:
         management.create_group(tx, "staff", provider="lab")
-        assignments.write_assignment(tx, "PROJECT_READER", "churn", Identity.group("staff"))
+        assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "churn", Identity.group("staff"))
         mapping_sync.sync_groups(tx, "sam", "lab", ["staff"])
     content = words(panel.get("paul", PAGE))
     assert re.search(r"is in the group staff PROJECT_READER More about sam By directory lab, 2", content), content

@@ -91,7 +91,7 @@ def test_only_accounts_that_the_viewer_may_see_are_named_and_counted(panel: Pane
         custom_roles.create_role(tx, "KEEPER", permissions=[str(needed)])
         keeper = Identity.user("keeper")
         for role in ("KEEPER", "PROJECT_ADMIN"):
-            assignments.write_assignment(tx, role, "churn", keeper, interval=Interval(), reason="seeded")
+            assignments.unauthorized_write_assignment(tx, role, "churn", keeper, interval=Interval(), reason="seeded")
         management.create_group(tx, "secret")
         membership.add_member(tx, "secret", Identity.user("hidden"))
     content = preview(panel, "keeper", holder="rita, group:secret", kind="jobs", value="3")

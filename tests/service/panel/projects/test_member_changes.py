@@ -26,7 +26,10 @@ def restored(panel: PanelService) -> Iterator[None]:
         for role in roles_of(panel, name):
             holder = Identity.user(name)
             panel.write(
-                "carol", lambda tx, role=role, holder=holder: assignments.delete_assignment(tx, role, "churn", holder)
+                "carol",
+                lambda tx, role=role, holder=holder: assignments.unauthorized_delete_assignment(
+                    tx, role, "churn", holder
+                ),
             )
 
 

@@ -47,7 +47,7 @@ def test_a_change_names_who_has_the_role(panel: PanelService) -> None:
     with panel.store.write(SERVICE_ACTOR) as tx:
         custom_roles.create_role(tx, "COUNTER", permissions=["read:dataset"])
         holder = Identity.user("rita")
-        assignments.write_assignment(tx, "COUNTER", "churn", holder, interval=Interval(), reason="seeded")
+        assignments.unauthorized_write_assignment(tx, "COUNTER", "churn", holder, interval=Interval(), reason="seeded")
     content = post(panel, "boss", "roles/COUNTER/preview", ("p", "read:dataset"), limit_jobs="2").body.decode()
     assert "It takes effect at once for 1 assignment of COUNTER. Who has it:" in words(content)
     assert "people/rita" in content

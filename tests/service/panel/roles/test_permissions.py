@@ -38,7 +38,9 @@ def test_a_deletion_says_who_loses_what_and_deletes_nothing(panel: PanelService)
         for name in names:
             registration.create_user(tx, name, provider="lab")
             holder = Identity.user(name)
-            assignments.write_assignment(tx, "LABELLER", "churn", holder, interval=Interval(), reason="seeded")
+            assignments.unauthorized_write_assignment(
+                tx, "LABELLER", "churn", holder, interval=Interval(), reason="seeded"
+            )
     held = panel.get("boss", "permissions/delete?name=Label+sets")
     assert "It cannot be deleted until it is taken out of the custom roles that contain it: LABELLER" in words(held)
     assert [name for name in names if f"people/{name}" in held] == names[:8]

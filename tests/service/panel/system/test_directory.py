@@ -24,7 +24,7 @@ def seed(tx: WriteTransaction) -> None:
     mapping_rules.create_rule(tx, "lab", "crew", "PROJECT_EXECUTOR", "p1")
     mapping_rules.create_rule(tx, "lab", "aizen-{project}-readers", "PROJECT_READER")
     custom_roles.create_role(tx, "GROUPER", permissions=["manage:groups"], scopes=["system"])
-    assignments.write_assignment(tx, "GROUPER", SYSTEM, Identity.user("zoe"))
+    assignments.unauthorized_write_assignment(tx, "GROUPER", SYSTEM, Identity.user("zoe"))
 
 
 def revision(panel: PanelService) -> int:
@@ -73,7 +73,9 @@ def test_who_gains_and_loses_by_a_rule_is_shown_first(panel: PanelService) -> No
     """The group of a directory with the person in it exists by another rule, and by a report of the provider."""
     panel.sign_in_again("boss")
     panel.write("boss", lambda tx: mapping_rules.create_rule(tx, "lab", "shift", "PROJECT_ADMIN", "p1"))
-    panel.write("boss", lambda tx: registration.register_user(tx, "sid", provider="lab", display_name="Sid"))
+    panel.write(
+        "boss", lambda tx: registration.unauthorized_register_user(tx, "sid", provider="lab", display_name="Sid")
+    )
     report = {"provider": "lab", "subject": "sid-1", "name": "sid", "groups": ["shift"]}
     assert panel.run(panel.driver.hub("POST", "/login", report)).status == 200
     with panel.store.read() as tx:
@@ -174,7 +176,9 @@ def test_a_rule_is_changed_by_those_who_manage_groups_after_a_recent_sign_in(pan
 
 def test_who_left_the_directory_is_listed_until_they_sign_in_again(panel: PanelService) -> None:
     report = {"provider": "lab", "subject": "lea-1", "name": "lea"}
-    panel.write("boss", lambda tx: registration.register_user(tx, "lea", provider="lab", display_name="Lea"))
+    panel.write(
+        "boss", lambda tx: registration.unauthorized_register_user(tx, "lea", provider="lab", display_name="Lea")
+    )
     assert panel.run(panel.driver.hub("POST", "/login", report)).status == 200
     assert "Left the directory" not in panel.get("boss", "directory")
     departure = {"provider": "lab", "subject": "lea-1"}

@@ -24,7 +24,7 @@ def seed(tx: WriteTransaction) -> None:
     for number in range(PEOPLE):
         name = f"old{number:02}"
         registration.create_user(tx, name, provider="lab", display_name="")
-        assignments.write_assignment(tx, "PROJECT_READER", "p1", Identity.user(name), reason="test")
+        assignments.unauthorized_write_assignment(tx, "PROJECT_READER", "p1", Identity.user(name), reason="test")
     accounts.create_service_account(tx, "idle")
     credentials.issue_credential(tx, "idle")
     before = tx.now - timedelta(days=60)
