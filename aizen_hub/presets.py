@@ -16,7 +16,7 @@ EACH: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
+class PresetValue:
     """One value of a preset.
 
     Attributes
@@ -38,10 +38,10 @@ class Lever:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """The levers of the hub, and those of aizen.yaml."""
+    """The entries of the hub, and those of aizen.yaml."""
 
-    hub: tuple[Lever, ...]
-    settings: tuple[Lever, ...]
+    hub: tuple[PresetValue, ...]
+    settings: tuple[PresetValue, ...]
 
 
 @cache
@@ -49,7 +49,7 @@ def load_presets() -> Mapping[str, Preset]:
     """Return all presets by their names."""
     document = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     return {
-        name: Preset(*(tuple(Lever(**lever) for lever in groups[group]) for group in ("hub", "settings")))
+        name: Preset(*(tuple(PresetValue(**entry) for entry in groups[group]) for group in ("hub", "settings")))
         for name, groups in document.items()
     }
 
@@ -60,10 +60,10 @@ def fill_settings(data: dict[str, Any]) -> None:
     What is malformed is left alone: the validation of the settings names it.
     """
     preset = load_presets().get(str(data.get("preset")))
-    for lever in preset.settings if preset is not None else ():
-        *sections, key = lever.name.split(".")
+    for entry in preset.settings if preset is not None else ():
+        *sections, key = entry.name.split(".")
         for section in _find_sections(data, sections):
-            section.setdefault(key, lever.value)
+            section.setdefault(key, entry.value)
 
 
 def _find_sections(data: Any, names: list[str]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aizen_hub.presets import EACH, Lever, load_presets
+from aizen_hub.presets import EACH, PresetValue, load_presets
 from aizen_hub.settings import ConfigurationError, Settings
 
 CLASSES = {
@@ -17,8 +17,8 @@ CLASSES = {
     "Spawner": "jupyterhub.spawner",
     "KubeSpawner": "kubespawner",
 }
-HUB = [lever for preset in load_presets().values() for lever in preset.hub]
-SETTINGS = [lever for preset in load_presets().values() for lever in preset.settings]
+HUB = [entry for preset in load_presets().values() for entry in preset.hub]
+SETTINGS = [entry for preset in load_presets().values() for entry in preset.settings]
 PROTECTIONS = ("role_token.", "rate.", "group_max_age", "hub_down", "insecure", "confirm", "checkpoint")
 
 
@@ -28,33 +28,33 @@ def load(folder: Path, document: Any, environ: dict[str, str] | None = None) -> 
     return Settings.load(file, environ or {})
 
 
-@pytest.mark.parametrize("lever", HUB, ids=lambda lever: lever.name)
-def test_a_lever_of_the_hub_is_a_trait_with_another_default(lever: Lever) -> None:
-    section, _, name = lever.name.partition(".")
+@pytest.mark.parametrize("entry", HUB, ids=lambda entry: entry.name)
+def test_a_lever_of_the_hub_is_a_trait_with_another_default(entry: PresetValue) -> None:
+    section, _, name = entry.name.partition(".")
     trait = getattr(importlib.import_module(CLASSES[section]), section).class_traits(config=True)[name]
-    if isinstance(lever.value, dict):
+    if isinstance(entry.value, dict):
         return
-    assert trait.default() == lever.without
-    trait.validate(None, lever.value)
-    assert lever.value != lever.without
+    assert trait.default() == entry.without
+    trait.validate(None, entry.value)
+    assert entry.value != entry.without
 
 
-@pytest.mark.parametrize("lever", SETTINGS, ids=lambda lever: lever.name)
-def test_a_lever_of_the_settings_is_a_key_with_another_default(lever: Lever) -> None:
+@pytest.mark.parametrize("entry", SETTINGS, ids=lambda entry: entry.name)
+def test_a_lever_of_the_settings_is_a_key_with_another_default(entry: PresetValue) -> None:
     value: Any = Settings.model_validate({"providers": [{"name": "local", "kind": "local"}]})
-    for name in lever.name.split("."):
+    for name in entry.name.split("."):
         value = value[0] if name == EACH else getattr(value, name)
-    assert value == lever.without != lever.value
+    assert value == entry.without != entry.value
 
 
 def test_every_lever_says_why_and_on_what_that_rests() -> None:
     assert HUB
     assert SETTINGS
-    assert all(lever.why and lever.source for lever in [*HUB, *SETTINGS])
+    assert all(entry.why and entry.source for entry in [*HUB, *SETTINGS])
 
 
 def test_no_preset_changes_a_protection() -> None:
-    assert [lever.name for lever in SETTINGS if lever.name.startswith(PROTECTIONS)] == []
+    assert [entry.name for entry in SETTINGS if entry.name.startswith(PROTECTIONS)] == []
 
 
 def test_the_large_preset_fills_in_what_is_not_set(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ _TIMES = frozenset({"until", "from"})
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ValueDifference:
     """One value that an event changed.
 
     Attributes
@@ -31,31 +31,31 @@ class Difference:
     after: str | datetime | None
 
 
-def find_differences(record: Mapping[str, Any]) -> tuple[Difference, ...]:
+def find_differences(record: Mapping[str, Any]) -> tuple[ValueDifference, ...]:
     """Return what a record of the audit tells of values before and after; empty for most events."""
     details = record.get("details")
     return tuple(_differences(details)) if isinstance(details, Mapping) else ()
 
 
-def _differences(details: Mapping[str, Any]) -> Iterator[Difference]:
+def _differences(details: Mapping[str, Any]) -> Iterator[ValueDifference]:
     kind = details.get("limit")
     if isinstance(kind, str) and "before" in details:
         before, after = (_limit(details.get(name), kind) for name in ("before", "value"))
-        yield Difference(f"Limit of {kind}", before, after)
+        yield ValueDifference(f"Limit of {kind}", before, after)
     for name in _LABELS:
         if _FORMER + name in details:
-            yield Difference(_LABELS[name], *(_value(name, details.get(key)) for key in (_FORMER + name, name)))
+            yield ValueDifference(_LABELS[name], *(_value(name, details.get(key)) for key in (_FORMER + name, name)))
     former, present = (details.get(name) for name in (f"{_FORMER}limits", "limits"))
     if isinstance(former, Mapping) and isinstance(present, Mapping):
         for limit in sorted(former.keys() | present.keys()):
             if former.get(limit) != present.get(limit):
-                yield Difference(
+                yield ValueDifference(
                     f"Limit of {limit}", *(_limit(values.get(limit), limit) for values in (former, present))
                 )
     for name in _listed(details, "removed"):
-        yield Difference("Permission", name, None)
+        yield ValueDifference("Permission", name, None)
     for name in _listed(details, "added"):
-        yield Difference("Permission", None, name)
+        yield ValueDifference("Permission", None, name)
 
 
 def _listed(details: Mapping[str, Any], name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from aizen_hub.audit.search import AuditFilter
-from aizen_hub.audit.timeline_search import Place, TimelineQuery, is_target, read_timeline
+from aizen_hub.audit.timeline_search import TimelineCursor, TimelineQuery, is_target, read_timeline
 
 _MAX_PAGES = 50
 _PAGE = 5_000
@@ -34,11 +34,11 @@ def search_target(conn: Connection, row_filter: AuditFilter, target: str, limit:
     The target is in the body of a row, for which there is no index: at most some 200,000 rows are read.
     """
     query, records = TimelineQuery(row_filter, about=target), []
-    place: Place | None = None
+    cursor: TimelineCursor | None = None
     for _ in range(_MAX_PAGES):
-        page = read_timeline(conn, query, place, limit=_PAGE)
+        page = read_timeline(conn, query, cursor, limit=_PAGE)
         records += [record for record in page.records if is_target(record, target)]
-        place = page.next
-        if place is None or len(records) >= limit:
+        cursor = page.next
+        if cursor is None or len(records) >= limit:
             return TargetRows(records[:limit], None)
-    return TargetRows(records, None if place is None else place.at)
+    return TargetRows(records, None if cursor is None else cursor.at)

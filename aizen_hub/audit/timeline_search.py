@@ -24,7 +24,7 @@ _audit = tables.audit.c
 _ORDER = (_audit.at.desc(), _audit.writer, _audit.number.desc())
 
 
-class Place(NamedTuple):
+class TimelineCursor(NamedTuple):
     """A row of the audit, after which a page begins."""
 
     at: datetime
@@ -36,11 +36,11 @@ class Place(NamedTuple):
         return f"{to_microseconds(self.at)}~{self.number}~{self.writer}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """Return the place that an address names; ValueError for any other text."""
+    def parse(cls, text: str) -> TimelineCursor:
+        """Return the cursor that an address names; ValueError for any other text."""
         match = _PLACE.fullmatch(text)
         if match is None:
-            raise ValueError("not a place")
+            raise ValueError("not a cursor")
         try:
             return cls(from_microseconds(int(match[1])), match[3], int(match[2]))
         except OverflowError:
@@ -74,7 +74,7 @@ class TimelinePage:
 
     Attributes
     ----------
-    next : Place or None
+    next : TimelineCursor or None
         Where the next page begins; None at the end of the audit.
     is_complete : bool
         False where the bound on rows ended the page, so that it may have few records, or none.
@@ -83,13 +83,13 @@ class TimelinePage:
     """
 
     records: tuple[dict[str, Any], ...]
-    next: Place | None
+    next: TimelineCursor | None
     is_complete: bool
     examined_until: datetime | None
 
 
 def read_timeline(
-    conn: Connection, query: TimelineQuery, after: Place | None = None, *, limit: int = 60
+    conn: Connection, query: TimelineQuery, after: TimelineCursor | None = None, *, limit: int = 60
 ) -> TimelinePage:
     """Return the records that match, newest first.
 
@@ -102,7 +102,7 @@ def read_timeline(
         conditions.append(_audit.event.in_(sorted(events)))
     if after is not None:
         conditions.append(_is_after(after))
-    end: Place | None = None
+    end: TimelineCursor | None = None
     texts = _text_conditions(conn, query)
     if texts:
         end = _end_of_window(conn, conditions)
@@ -114,11 +114,11 @@ def read_timeline(
     records = tuple(record for record in map(row_to_json, rows[:limit]) if _matches(record, query))
     if len(rows) > limit:
         last = rows[limit - 1]
-        return TimelinePage(records, Place(last.at, last.writer, last.number), True, None)
+        return TimelinePage(records, TimelineCursor(last.at, last.writer, last.number), True, None)
     return TimelinePage(records, end, end is None, None if end is None else end.at)
 
 
-def _end_of_window(conn: Connection, conditions: Sequence[ColumnElement[bool]]) -> Place | None:
+def _end_of_window(conn: Connection, conditions: Sequence[ColumnElement[bool]]) -> TimelineCursor | None:
     """Return the last one of the `MAX_EXAMINED` newest rows with these conditions; None where there are fewer."""
     # The time alone is read from the index, without the rows; their order within one microsecond is read for that one.
     times = select(_audit.at).where(*conditions).order_by(_audit.at.desc())
@@ -130,7 +130,7 @@ def _end_of_window(conn: Connection, conditions: Sequence[ColumnElement[bool]]) 
     if len(rows) > 1:
         newer = conn.execute(select(func.count()).where(*conditions, _audit.at > at)).scalar_one()
         rows = conn.execute(same_time.offset(MAX_EXAMINED - 1 - newer).limit(1)).all()
-    return Place(at, rows[0].writer, rows[0].number)
+    return TimelineCursor(at, rows[0].writer, rows[0].number)
 
 
 def mentions(record: dict[str, Any], identity: str) -> bool:
@@ -183,13 +183,13 @@ def _matches(record: dict[str, Any], query: TimelineQuery) -> bool:
     return query.kind is None or event_of(record).kind is query.kind
 
 
-def _is_after(place: Place) -> Any:
+def _is_after(cursor: TimelineCursor) -> Any:
     # With `at <` and `at =` as alternatives, SQLite would read all rows of each by an index of its own, and sort them.
     return and_(
-        _audit.at <= place.at,
+        _audit.at <= cursor.at,
         or_(
-            _audit.at != place.at,
-            _audit.writer > place.writer,
-            and_(_audit.writer == place.writer, _audit.number < place.number),
+            _audit.at != cursor.at,
+            _audit.writer > cursor.writer,
+            and_(_audit.writer == cursor.writer, _audit.number < cursor.number),
         ),
     )

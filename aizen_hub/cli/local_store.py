@@ -93,7 +93,7 @@ def open_checkpoint_log(settings: Settings) -> Iterator[CheckpointLog]:
     Unavailable
         They cannot be read or written: names the cause and what corrects it.
     """
-    from aizen_hub.audit.checkpoints.places import open_checkpoints
+    from aizen_hub.audit.checkpoints.storage import open_checkpoints
     from aizen_hub.store.checkpoint_rows import CheckpointRowsError
 
     log = open_checkpoints(settings)
@@ -102,7 +102,7 @@ def open_checkpoint_log(settings: Settings) -> Iterator[CheckpointLog]:
     except CheckpointRowsError as error:
         if error.diagnosis is not None:
             raise error.diagnosis from error
-        raise Unavailable(f"the {log.place.name}: {error}", remedy="run `aizen-hub doctor`") from error
+        raise Unavailable(f"the {log.storage.name}: {error}", remedy="run `aizen-hub doctor`") from error
     finally:
         log.close()
 

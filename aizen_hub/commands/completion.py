@@ -23,7 +23,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?P<closed>"?)|[,=]|[^\s,="]+')
 _BOUNDARY = re.compile(r'[\s,="]')
 
 
-class NameKind(StrEnum):
+class CompletionKind(StrEnum):
     """Kinds of names that exist in the store."""
 
     PROJECT = "project"
@@ -36,14 +36,14 @@ class NameKind(StrEnum):
     KEY = "key"
 
 
-_KINDS: Mapping[str, NameKind] = {
-    "roles": NameKind.ROLE,
-    "role": NameKind.ROLE,
-    "user": NameKind.IDENTITY,
-    "users": NameKind.USER,
-    "group": NameKind.GROUP,
-    "project": NameKind.PROJECT,
-    "name": NameKind.OBJECT,
+_KINDS: Mapping[str, CompletionKind] = {
+    "roles": CompletionKind.ROLE,
+    "role": CompletionKind.ROLE,
+    "user": CompletionKind.IDENTITY,
+    "users": CompletionKind.USER,
+    "group": CompletionKind.GROUP,
+    "project": CompletionKind.PROJECT,
+    "name": CompletionKind.OBJECT,
 }
 """What an argument names, by its name in the grammar."""
 
@@ -60,7 +60,7 @@ class NextWord:
         That word as far as it is typed.
     words : tuple of (str, str)
         Fixed words that can come here, each with a description; all begin with the stem.
-    kinds : tuple of NameKind
+    kinds : tuple of CompletionKind
         Names that can come here.
     entry : CommandEntry or None
         The command that the line begins with.
@@ -69,7 +69,7 @@ class NextWord:
     start: int
     stem: str
     words: tuple[tuple[str, str], ...] = ()
-    kinds: tuple[NameKind, ...] = ()
+    kinds: tuple[CompletionKind, ...] = ()
     entry: CommandEntry | None = None
 
 
@@ -90,7 +90,7 @@ def next_word(text: str, catalog: Catalog) -> NextWord:
     tokens = [match[0] for match in matches]
     entry, count = _entry_of(tokens, catalog)
     words = list(_command_words(tokens, stem, catalog))
-    kinds: list[NameKind] = []
+    kinds: list[CompletionKind] = []
     if entry is not None and (not before or before[-1] in " \t,="):
         for part, position in _expected(entry.syntax.groups, tokens[count:]):
             word, kind = _describe(entry, part, position)
@@ -119,8 +119,8 @@ def _command_words(tokens: Sequence[str], stem: str, catalog: Catalog) -> Iterat
     yield from sorted(found.items())
 
 
-def _describe(entry: CommandEntry, part: Part, position: str) -> tuple[str, NameKind | None]:
-    """Return the fixed word, or else the kind of names, at one place of a grammar."""
+def _describe(entry: CommandEntry, part: Part, position: str) -> tuple[str, CompletionKind | None]:
+    """Return the fixed word, or else the kind of names, at one slot of a grammar."""
     match part:
         case FixedWord(word):
             return word, None
@@ -130,22 +130,22 @@ def _describe(entry: CommandEntry, part: Part, position: str) -> tuple[str, Name
             if kind is ArgumentKind.FILE:
                 return "", None
             if name == entry.project_argument:
-                return "", NameKind.PROJECT
+                return "", CompletionKind.PROJECT
             found = _KINDS.get(name)
             # Roles are granted to every kind of identity; other commands are about users.
-            return "", NameKind.USER if found is NameKind.IDENTITY and not entry.grants_roles else found
+            return "", CompletionKind.USER if found is CompletionKind.IDENTITY and not entry.grants_roles else found
         case KeyValueArguments() if position == "key":
-            return "", NameKind.KEY
+            return "", CompletionKind.KEY
     return "", None
 
 
 def _expected(groups: Sequence[PartGroup], tokens: Sequence[str]) -> list[tuple[Part, str]]:
-    """Return the parts that can follow the tokens, each with the place in it: ``word``, ``value`` or ``key``."""
+    """Return the parts that can follow the tokens, each with the slot in it: ``word``, ``value`` or ``key``."""
     expected: list[tuple[Part, str]] = []
     position = 0
     for group in groups:
         if position == len(tokens):
-            expected.append((group.parts[0], _first_place(group.parts[0])))
+            expected.append((group.parts[0], _first_slot(group.parts[0])))
             if not group.optional:
                 return expected
             continue
@@ -153,17 +153,17 @@ def _expected(groups: Sequence[PartGroup], tokens: Sequence[str]) -> list[tuple[
             continue
         for part in group.parts:
             if position == len(tokens):
-                return [(part, _first_place(part))]
-            taken, place = _take(part, tokens, position)
-            if place is not None:
-                return [(part, place)]
+                return [(part, _first_slot(part))]
+            taken, slot = _take(part, tokens, position)
+            if slot is not None:
+                return [(part, slot)]
             if taken == position:
                 return []
             position = taken
     return expected if position == len(tokens) else []
 
 
-def _first_place(part: Part) -> str:
+def _first_slot(part: Part) -> str:
     return "key" if isinstance(part, KeyValueArguments) else "word"
 
 
@@ -179,7 +179,7 @@ def _is_present(part: Part, tokens: Sequence[str], position: int) -> bool:
 
 
 def _take(part: Part, tokens: Sequence[str], position: int) -> tuple[int, str | None]:
-    """Return the position after a part, and the place inside it where the tokens end; None if the part is complete.
+    """Return the position after a part, and the slot inside it where the tokens end; None if the part is complete.
 
     The position is unchanged if the tokens do not match.
     """

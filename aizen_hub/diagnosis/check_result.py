@@ -46,10 +46,10 @@ class CheckResult:
 
 
 def in_settings(key: str) -> str:
-    """Return the place of a setting in ``aizen.yaml``."""
+    """Return where a setting is, in words: ``aizen.yaml``."""
     return f"aizen.yaml: {key}"
 
 
 def in_hub_config(key: str) -> str:
-    """Return the place of a setting in ``jupyterhub_config.py``."""
+    """Return where a setting is, in words: ``jupyterhub_config.py``."""
     return f"jupyterhub_config.py: {key}"

@@ -21,7 +21,7 @@ _PATH = re.compile(r"(?:(?:~[\w.-]*|\.{0,2})/[^ \t]|\.[\w-]).*")
 
 
 @dataclass(frozen=True, slots=True)
-class CommandEntry:
+class CatalogEntry:
     """One command of the catalog: its words, the grammar of its arguments, and whether it changes nothing."""
 
     words: tuple[str, ...]
@@ -48,7 +48,7 @@ class CommandCatalog:
     """The commands and roles of a catalog; immutable, and without network access."""
 
     def __init__(
-        self, entries: Iterable[CommandEntry], roles: Iterable[str] = (), system_roles: Iterable[str] = ()
+        self, entries: Iterable[CatalogEntry], roles: Iterable[str] = (), system_roles: Iterable[str] = ()
     ) -> None:
         self.entries = {entry.words: entry for entry in entries}
         self.roles, self.system_roles = tuple(roles), frozenset(system_roles)
@@ -67,7 +67,7 @@ class CommandCatalog:
             command = item.get("command") if isinstance(item, dict) else None
             if isinstance(command, str) and (words := tuple(command.split())):
                 grammar, description = str(item.get("grammar") or ""), str(item.get("description") or "")
-                entries.append(CommandEntry(words, grammar, description, item.get("only_reads") is True))
+                entries.append(CatalogEntry(words, grammar, description, item.get("only_reads") is True))
         scopes = {
             role["name"]: role.get("scopes")
             for role in catalog.get("roles") or ()
@@ -75,7 +75,7 @@ class CommandCatalog:
         }
         return cls(entries, scopes, (name for name, role_scopes in scopes.items() if role_scopes == ["system"]))
 
-    def find(self, line: str) -> tuple[CommandEntry, str] | None:
+    def find(self, line: str) -> tuple[CatalogEntry, str] | None:
         """Return the command at the start of a line and its arguments; None if the line is not a command."""
         if len(line) > MAX_LINE:
             return None

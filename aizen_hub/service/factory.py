@@ -13,7 +13,7 @@ from aizen_hub.accounts.users import bootstrap
 from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
 from aizen_hub.audit.checkpoints.checkpoint_table import CheckpointTable
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
-from aizen_hub.audit.checkpoints.places import open_checkpoints
+from aizen_hub.audit.checkpoints.storage import open_checkpoints
 from aizen_hub.audit.redaction import PURPOSE, SecretHasher
 from aizen_hub.authorization.decisions.decision_service import DecisionService
 from aizen_hub.catalogs.catalog import Catalog
@@ -173,7 +173,7 @@ def _assemble(
         keys=keys,
         verifier=verifier,
         checkpoints=checkpoints,
-        checkpoint_health=CheckpointHealth(settings.checkpoint_grace_seconds, checkpoints.place),
+        checkpoint_health=CheckpointHealth(settings.checkpoint_grace_seconds, checkpoints.storage),
         decisions=decisions,
         parsed_commands=ParsedCommandCache(catalog),
         hubs=hubs,
@@ -240,18 +240,18 @@ def _has_keys(store: Store) -> bool:
 def _warn_of_checkpoints(checkpoints: CheckpointLog, *, was_signed: bool) -> None:
     # If the checkpoints are missing after the first start (a disk that is not mounted, a changed address), a database
     # that was set back would not be detected.
-    place = checkpoints.place
+    storage = checkpoints.storage
     try:
         if was_signed and checkpoints.is_missing():
             log.warning(
-                f"the audit was signed before, but its {place.name} is missing or empty: a new one is begun",
-                extra={"data": {"place": checkpoints.location}},
+                f"the audit was signed before, but its {storage.name} is missing or empty: a new one is begun",
+                extra={"data": {"location": checkpoints.location}},
             )
         if isinstance(checkpoints, CheckpointTable) and checkpoints.rows.read_own_privileges().can_change:
             log.warning(
                 "the role of `checkpoint_database` can change checkpoints: it must be able to select and insert only",
-                extra={"data": {"place": checkpoints.location}},
+                extra={"data": {"location": checkpoints.location}},
             )
     except OSError as error:
         # The service is sealed until the checkpoints can be read.
-        log.warning(f"the {place.name} cannot be read", extra={"data": {"why": str(error)}})
+        log.warning(f"the {storage.name} cannot be read", extra={"data": {"why": str(error)}})

@@ -30,7 +30,7 @@ _MUST_AGREE = {
     _FURTHER_HASH: "the files `secret_file` of `further_hubs`: copy them from the other replica",
     "service address": "`service.url`, the issuer of all tokens",
     "hub address": "`hub.url` and `hub.client_id`, or the variables that replace them",
-    "place of checkpoints": "`checkpoint_database`, or `checkpoint_file` on storage that all replicas share",
+    "checkpoint storage": "`checkpoint_database`, or `checkpoint_file` on storage that all replicas share",
 }
 """What all replicas need in common, and where it is set. The catalog is compared with that of the store."""
 _r = tables.replicas
@@ -87,7 +87,7 @@ def own_configuration(service: ServiceContext) -> dict[str, str]:
             for hub in sorted(settings.further_hubs, key=lambda hub: hub.id)
         ),
         "catalog": service.catalog.hash,
-        "place of checkpoints": service.checkpoints.location,
+        "checkpoint storage": service.checkpoints.location,
     }
     encryption = service.keys.encryption
     if encryption is not None:

@@ -24,14 +24,14 @@ _FIND_REASON = "an operator can find the reason with `aizen-hub doctor`"
 class _Fault(NamedTuple):
     sentence: str
     remedy: str
-    place: str | None = None  # for the log only: the sentence is shown without a login
+    location: str | None = None  # for the log only: the sentence is shown without a login
 
 
 def update_seal(context: ServiceContext) -> None:
     """Reload the signing keys, and seal or unseal the service.
 
     Runs every second, in a thread. What an operator repairs meanwhile is in effect at the next call: the
-    key-encryption file, the database file, the place of the checkpoints.
+    key-encryption file, the database file, the location of the checkpoints.
     """
     state = context.state
     try:
@@ -41,7 +41,7 @@ def update_seal(context: ServiceContext) -> None:
         fault = _Fault(problem.detail, problem.remedy or _FIND_REASON)
     sealed = None if fault is None else fault.sentence
     if sealed != state.sealed and fault is not None:
-        log.error("sealed", extra={"data": {"why": sealed, "remedy": fault.remedy, "file": fault.place}})
+        log.error("sealed", extra={"data": {"why": sealed, "remedy": fault.remedy, "file": fault.location}})
     elif sealed != state.sealed:
         log.info("unsealed")
     state.sealed, state.seal_remedy = sealed, "" if fault is None else fault.remedy
@@ -52,7 +52,7 @@ class MissingData(NamedTuple):
 
     sentence: str
     remedy: str
-    place: str | None = None
+    location: str | None = None
 
 
 def find_missing_data(context: ServiceContext) -> MissingData | None:
@@ -67,8 +67,8 @@ def find_missing_data(context: ServiceContext) -> MissingData | None:
         checkpoints, unsigned = log_.newest(check)
     except OSError as error:
         # Perhaps the database was set back: nothing is written to it, and nothing signed, until that is known.
-        sentence = f"its {log_.place.name} cannot be read: {reason_of(error)}"
-        return MissingData(sentence, log_.place.write_remedy, log_.location)
+        sentence = f"its {log_.storage.name} cannot be read: {reason_of(error)}"
+        return MissingData(sentence, log_.storage.write_remedy, log_.location)
     with context.store.read() as tx:
         check = signature_check(context.keys.list_keys(tx))
         loss = detect_rollback(tx.conn, tx.revision, ArchiveManifests.read(tx.conn, check), checkpoints, unsigned)
@@ -101,7 +101,7 @@ def _find_fault(context: ServiceContext) -> _Fault | None:
         # First: without the keys nothing else can be repaired.
         return _Fault(keys.file_fault.sentence, keys.file_fault.remedy, str(context.settings.key_encryption_path))
     if missing is not None:
-        return _Fault(missing.sentence, missing.remedy, missing.place)
+        return _Fault(missing.sentence, missing.remedy, missing.location)
     if ring.is_sealed:
         return _Fault(ring.sealed_reason or "a signing key is missing", _FIND_REASON)
     health = context.checkpoint_health

@@ -25,7 +25,7 @@ from aizen_hub.store.audit_log.change_records import change_hash
 from aizen_hub.store.audit_log.record import CHANGE_HASH, AuditRecord, EncodedRecord, new_record_id
 from aizen_hub.store.database import CHANGE_COUNTER, StoreState
 from aizen_hub.store.rights.cache import RightsCache
-from aizen_hub.store.rights.kept_counts import CountKey
+from aizen_hub.store.rights.cached_counts import CountKey
 from aizen_hub.store.timestamps import to_microseconds
 
 T = TypeVar("T")
@@ -89,8 +89,8 @@ class ReadTransaction:
         """Return the rights of ``identity`` in this snapshot, from the cache if possible."""
         return self._cache.rights(self.conn, self.state.revision, identity)
 
-    def kept_count(self, key: CountKey, count: Callable[[], T]) -> T:
-        """Return the result of ``count`` in this snapshot, kept from an earlier one if possible; see `KeptCounts`."""
+    def cached_count(self, key: CountKey, count: Callable[[], T]) -> T:
+        """Return the result of ``count`` in this snapshot, kept from an earlier one if possible; see `CachedCounts`."""
         return self._cache.counts.get(self.conn, self.state.revision, key, count)
 
 
@@ -140,7 +140,7 @@ class WriteTransaction(ActorTransaction):
         """Return the rights of ``identity``, including the changes of this transaction so far."""
         return self._rights.rights(identity, recompile=self._has_unrecorded_changes())
 
-    def kept_count(self, key: CountKey, count: Callable[[], T]) -> T:
+    def cached_count(self, key: CountKey, count: Callable[[], T]) -> T:
         """Return the result of ``count``: it includes the changes of this transaction, and nothing of it is kept."""
         return count()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aizen_hub.accounts.roles import assignments, custom_roles, limits
-from aizen_hub.audit.differences import Difference, find_differences
+from aizen_hub.audit.differences import ValueDifference, find_differences
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.audit.timeline import describe
 from aizen_hub.rbac.assignment import Interval
@@ -95,4 +95,4 @@ def test_an_event_that_tells_nothing_of_before(details: Any) -> None:
 
 def test_a_time_that_is_none_is_shown_as_it_is_written() -> None:
     record = {"details": {"former-until": "soon", "until": None}}
-    assert find_differences(record) == (Difference("End", "soon", None),)
+    assert find_differences(record) == (ValueDifference("End", "soon", None),)

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from aizen_hub.audit import timeline_search
 from aizen_hub.audit.event_texts import EventKind
 from aizen_hub.audit.search import AuditFilter
-from aizen_hub.audit.timeline_search import Place, TimelineQuery, mentions, read_timeline
+from aizen_hub.audit.timeline_search import TimelineCursor, TimelineQuery, mentions, read_timeline
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.store.audit_log.record import AuditRecord
@@ -72,14 +72,14 @@ def test_filters(filled: Store, query: TimelineQuery, events: list[str]) -> None
 def test_pages_have_every_row_once_and_newest_first(filled: Store) -> None:
     everything = search(filled, EVERYTHING, limit=1_000)
     found: list[dict[str, Any]] = []
-    place: Place | None = None
+    place: TimelineCursor | None = None
     with filled.read() as tx:
         while True:
             page = read_timeline(tx.conn, EVERYTHING, place, limit=7)
             found += page.records
             if page.next is None:
                 break
-            place = Place.parse(page.next.encode())
+            place = TimelineCursor.parse(page.next.encode())
     assert found == everything
     assert [record["at"] for record in found] == sorted((record["at"] for record in found), reverse=True)
 
@@ -152,7 +152,7 @@ def test_a_window_is_read_between_two_times(filled: Store, monkeypatch: pytest.M
 )
 def test_another_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        Place.parse(text)
+        TimelineCursor.parse(text)
 
 
 @pytest.mark.parametrize(

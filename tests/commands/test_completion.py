@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aizen_hub.catalogs.loader import load_catalog
-from aizen_hub.commands.completion import NameKind, next_word
+from aizen_hub.commands.completion import CompletionKind, next_word
 from tests.fixtures.timing import cpu_seconds
 
 CATALOG = load_catalog("aizen")
@@ -19,32 +19,32 @@ CATALOG = load_catalog("aizen")
         ("", {"start", "list", "grant"}, [], ""),
         ("sta", {"start", "status"}, [], "sta"),
         ("start tr", {"training"}, [], "tr"),
-        ("start training ", set(), [NameKind.OBJECT, NameKind.KEY], ""),
-        ("start training ch", set(), [NameKind.OBJECT, NameKind.KEY], "ch"),
-        ("start training churn ", set(), [NameKind.KEY], ""),
-        ("start training churn ep", set(), [NameKind.KEY], "ep"),
+        ("start training ", set(), [CompletionKind.OBJECT, CompletionKind.KEY], ""),
+        ("start training ch", set(), [CompletionKind.OBJECT, CompletionKind.KEY], "ch"),
+        ("start training churn ", set(), [CompletionKind.KEY], ""),
+        ("start training churn ep", set(), [CompletionKind.KEY], "ep"),
         ("start training churn epochs=", set(), [], ""),
-        ("start training churn epochs=3 ", set(), [NameKind.KEY], ""),
-        ("set project ch", set(), [NameKind.PROJECT], "ch"),
-        ("create project ", set(), [NameKind.PROJECT], ""),
+        ("start training churn epochs=3 ", set(), [CompletionKind.KEY], ""),
+        ("set project ch", set(), [CompletionKind.PROJECT], "ch"),
+        ("create project ", set(), [CompletionKind.PROJECT], ""),
         ("create project x,", {"config="}, [], ""),
         ("create project x,config=", set(), [], ""),
-        ("grant role ", set(), [NameKind.ROLE], ""),
-        ("grant role A,PRO", set(), [NameKind.ROLE], "PRO"),
+        ("grant role ", set(), [CompletionKind.ROLE], ""),
+        ("grant role A,PRO", set(), [CompletionKind.ROLE], "PRO"),
         ("grant role A ", {"to"}, [], ""),
-        ("grant role A to ri", set(), [NameKind.IDENTITY], "ri"),
-        ("grant role A to group:da", set(), [NameKind.IDENTITY], "group:da"),
+        ("grant role A to ri", set(), [CompletionKind.IDENTITY], "ri"),
+        ("grant role A to group:da", set(), [CompletionKind.IDENTITY], "group:da"),
         ("list roles ", {"for"}, [], ""),
-        ("list roles for ", set(), [NameKind.USER], ""),
+        ("list roles for ", set(), [CompletionKind.USER], ""),
         ('grant role A to x because "say \\"', set(), [], ""),
-        ("delete users a,", set(), [NameKind.USER], ""),
+        ("delete users a,", set(), [CompletionKind.USER], ""),
         ("alter users ", set(), [], ""),
         ('start training "chu', set(), [], "chu"),
         ("grant role A from ", set(), [], ""),
         ("no such command ", set(), [], ""),
     ],
 )
-def test_the_next_word(text: str, words: set[str], kinds: list[NameKind], stem: str) -> None:
+def test_the_next_word(text: str, words: set[str], kinds: list[CompletionKind], stem: str) -> None:
     place = next_word(text, CATALOG)
     assert words <= {word for word, _ in place.words}
     assert words or not place.words

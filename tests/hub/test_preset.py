@@ -10,7 +10,7 @@ import pytest
 from traitlets.config import Config
 
 from aizen_hub.accounts.projects import lifecycle
-from aizen_hub.hub.preset import apply_preset, hub_levers, is_applied
+from aizen_hub.hub.preset import apply_preset, find_hub_values, is_applied
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.settings import Settings
 from tests.fixtures.hub import environment_of, running_hub
@@ -26,10 +26,10 @@ def configured(**sections: dict[str, Any]) -> Config:
 
 
 def kept(c: Config) -> list[str]:
-    return [lever.name for lever in hub_levers(LARGE) if not is_applied(c, lever)]
+    return [entry.name for entry in find_hub_values(LARGE) if not is_applied(c, entry)]
 
 
-def test_all_levers_are_set_where_nothing_is() -> None:
+def test_all_entries_are_set_where_nothing_is() -> None:
     c = configured()
     assert kept(c) == []
     assert c.JupyterHub.active_server_limit == 3000
@@ -39,7 +39,7 @@ def test_without_a_preset_nothing_is_set() -> None:
     c = Config()
     apply_preset(c, Settings())
     assert dict(c) == {}
-    assert hub_levers(Settings()) == ()
+    assert find_hub_values(Settings()) == ()
 
 
 def test_what_the_administrator_has_set_is_kept() -> None:

@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.notebook.client import NotebookClient
-from aizen_hub.notebook.command_catalog import CommandCatalog, CommandEntry
+from aizen_hub.notebook.command_catalog import CatalogEntry, CommandCatalog
 from tests.notebook.service_double import ServiceDouble, service_double
 
 
@@ -29,7 +29,7 @@ def client(double: ServiceDouble) -> NotebookClient:
 @pytest.fixture(scope="session")
 def command_catalog() -> CommandCatalog:
     catalog = load_catalog("aizen")
-    entries = (CommandEntry(tuple(words.split()), entry.grammar) for words, entry in catalog.commands.items())
+    entries = (CatalogEntry(tuple(words.split()), entry.grammar) for words, entry in catalog.commands.items())
     return CommandCatalog(entries, catalog.roles)
 
 

@@ -85,7 +85,7 @@ async def test_replicas_that_agree_are_ready(tmp_path: Path, migrated_url: str, 
 @pytest.mark.proves("R1")
 @pytest.mark.parametrize("difference", [
     "hub secret", "list of further hubs", "secret of a further hub", "service address", "hub address",
-    "place of checkpoints",
+    "checkpoint storage",
 ])  # fmt: skip
 async def test_one_that_differs_is_not_ready(tmp_path: Path, migrated_url: str, first: Driver, difference: str) -> None:
     more: dict[str, dict[str, Any]] = {
@@ -96,7 +96,7 @@ async def test_one_that_differs_is_not_ready(tmp_path: Path, migrated_url: str, 
         "secret of a further hub": {"further_hubs": [GPU | {"secret_file": new_secret(tmp_path / "other" / "gpu")}]},
         "service address": {"service": {"url": "http://other.example.org", "managed": False}},
         "hub address": {"environ": {"JUPYTERHUB_HOST": "https://other.example.org"}},
-        "place of checkpoints": {"checkpoint_file": tmp_path / "other-checkpoints"},
+        "checkpoint storage": {"checkpoint_file": tmp_path / "other-checkpoints"},
     }
     async with replica(tmp_path, "second", database=migrated_url, **more[difference]) as second:
         answer = await second.call("GET", "/readyz")

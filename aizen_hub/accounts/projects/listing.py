@@ -125,7 +125,7 @@ def _first_admins(tx: ReadTransaction, projects: Sequence[str]) -> dict[str, lis
     """Return the first holders of the creator's role in each project, the creator first; one more than are shown."""
     order = func.row_number().over(partition_by=_a.c.scope, order_by=(_a.c.creator.desc(), _a.c.identity))
     numbered = (
-        select(_a.c.scope, _a.c.identity, order.label("place"))
+        select(_a.c.scope, _a.c.identity, order.label("position"))
         .where(
             _a.c.scope.in_(projects),
             _a.c.role == tx.catalog.creator_role,
@@ -134,7 +134,7 @@ def _first_admins(tx: ReadTransaction, projects: Sequence[str]) -> dict[str, lis
         .subquery()
     )
     admins: dict[str, list[Identity]] = {}
-    query = select(numbered).where(numbered.c.place <= _MAX_ADMINS + 1).order_by(numbered.c.place)
+    query = select(numbered).where(numbered.c.position <= _MAX_ADMINS + 1).order_by(numbered.c.position)
     for row in tx.conn.execute(query):
         admins.setdefault(row.scope, []).append(Identity.parse(row.identity))
     return admins

@@ -34,8 +34,8 @@ def requestable_roles(tx: ReadTransaction, requester: Identity) -> list[tuple[st
     project that is checked when the request names the project.
     """
     groups: dict[str, list[Role]] = {"In a project": [], "In a project or system-wide": [], "System-wide": []}
-    places = {name: place for place, name in enumerate(tx.catalog.roles)}
-    for role in sorted(tx.roles.values(), key=lambda role: (places.get(role.name, len(places)), role.name)):
+    order = {name: position for position, name in enumerate(tx.catalog.roles)}
+    for role in sorted(tx.roles.values(), key=lambda role: (order.get(role.name, len(order)), role.name)):
         if requester.kind not in role.assignable_to:
             continue
         if ScopeKind.SYSTEM not in role.scopes:

@@ -39,7 +39,7 @@ def count_assignments(tx: ReadTransaction, scopes: Collection[str] | None, role:
     """
     if scopes is None:
         key = ("assignments", *(() if role is None else (role,)))
-        return dict(tx.kept_count(key, lambda: _count_assignments(tx, None, role)))
+        return dict(tx.cached_count(key, lambda: _count_assignments(tx, None, role)))
     return _count_assignments(tx, scopes, role)
 
 

@@ -21,7 +21,7 @@ _u = tables.users
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class SessionDeadline:
     """When a session is no longer renewed, unless there is news before.
 
     Attributes
@@ -41,15 +41,15 @@ class ForeseeableEnd:
     because: str
 
 
-def hub_deadline(tx: ReadTransaction, session: Any) -> Deadline:
+def hub_deadline(tx: ReadTransaction, session: Any) -> SessionDeadline:
     """Return until when the hub must report the server of a session (a row)."""
     settings = tx.settings.session
     grace = timedelta(seconds=settings.hub_down_grace_seconds + 2 * settings.heartbeat_seconds)
     is_starting = session.last_seen == session.started
-    return Deadline(session.last_seen, session.last_seen + (max(grace, START_GRACE) if is_starting else grace))
+    return SessionDeadline(session.last_seen, session.last_seen + (max(grace, START_GRACE) if is_starting else grace))
 
 
-def check_deadline(tx: ReadTransaction, session: Any) -> Deadline | None:
+def check_deadline(tx: ReadTransaction, session: Any) -> SessionDeadline | None:
     """Return until when the hub must check the user of a session (a row) at their provider.
 
     None for a local account, which is stored here and needs no check. The hub checks at every start of a server, and
@@ -59,7 +59,7 @@ def check_deadline(tx: ReadTransaction, session: Any) -> Deadline | None:
     if any(configured.kind == "local" and configured.name == row.provider for configured in tx.settings.providers):
         return None
     checked = max(session.started, row.last_seen or session.started)
-    return Deadline(checked, checked + timedelta(seconds=tx.settings.group_max_age_seconds))
+    return SessionDeadline(checked, checked + timedelta(seconds=tx.settings.group_max_age_seconds))
 
 
 def foreseeable_end(tx: ReadTransaction, session: Any) -> ForeseeableEnd | None:

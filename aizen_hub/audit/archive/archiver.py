@@ -23,7 +23,7 @@ from aizen_hub.audit.archive.manifest import (
     fold_state,
     previous_hash,
 )
-from aizen_hub.audit.archive.places import ArchivePlace
+from aizen_hub.audit.archive.storage import ArchiveStorage
 from aizen_hub.audit.checkpoints.checkpoint import Checkpoint, Head, valid_checkpoints
 from aizen_hub.audit.checkpoints.heads import signed_heads
 from aizen_hub.audit.checkpoints.signed_json import SignatureCheck, Signer
@@ -71,7 +71,7 @@ class Archiver:
         The operator.
     checkpoints : sequence of Checkpoint
         From the file outside the database, without faults.
-    place : ArchivePlace
+    storage : ArchiveStorage
         Where files are kept, and where the file of an interrupted run is.
     """
 
@@ -80,7 +80,7 @@ class Archiver:
         store: Store,
         actor: Actor,
         checkpoints: Sequence[Checkpoint],
-        place: ArchivePlace,
+        storage: ArchiveStorage,
         sign: Signer,
         check: SignatureCheck,
     ) -> None:
@@ -88,7 +88,7 @@ class Archiver:
         self._actor = actor
         self._checkpoints = valid_checkpoints(checkpoints)
         self._signed = signed_heads(checkpoints)
-        self._place = place
+        self._storage = storage
         self._sign = sign
         self._check = check
 
@@ -102,13 +102,13 @@ class Archiver:
         Conflict
             The audit is not what was signed, a file is in the way or missing, or another run is in progress.
         Unavailable
-            The place cannot be reached, or refuses; nothing was changed.
+            The storage cannot be reached, or refuses; nothing was changed.
         OSError
             The file cannot be written; nothing was changed.
         """
         self._require_may_remove()
         removed = self._resume_removal()
-        with self._place.staging() as folder:
+        with self._storage.staging() as folder:
             with self._store.read() as tx:
                 manifests = self._read_manifests(tx.conn)
                 manifest = self._plan_manifest(tx.conn, manifests, before)
@@ -116,7 +116,7 @@ class Archiver:
                     return ArchiveResult(None, None, removed)
                 line = manifest.to_signed_json(self._sign)
                 path = self._write_file(tx.conn, folder, manifest, line)
-            location = self._place.keep(path)
+            location = self._storage.keep(path)
         failpoint("archive-written")
         with self._store.write(self._actor) as write:
             if self._read_manifests(write.conn).lines != manifests.lines:
@@ -138,13 +138,13 @@ class Archiver:
                 return 0
         name = archive_file_name(newest)
         try:
-            with self._place.fetch(name) as path:
-                self._check_file(ArchiveFile(path), newest, manifests.lines[-1], self._place.locate(name))
+            with self._storage.fetch(name) as path:
+                self._check_file(ArchiveFile(path), newest, manifests.lines[-1], self._storage.locate(name))
         except NotFound:
             raise Conflict(
                 f"an earlier run that archived rows to `{name}` was interrupted before it deleted them,"
-                f" and the file is not in `{self._place}`",
-                remedy="move it there, or name its place with --to",
+                f" and the file is not in `{self._storage}`",
+                remedy="move it there, or name where it is with --to",
             ) from None
         return self._remove_archived()
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the heads of all chains, signed, one a line, in a place outside the database (R96).
+"""Checkpoints: the heads of all chains, signed, one a line, in a storage outside the database (R96).
 
 Without them the end of a chain could be deleted, or a whole chain be recomputed. Each line holds the hash of the
 previous one, so that none can be removed from the middle.

@@ -15,10 +15,10 @@ from aizen_hub.audit.checkpoints.checkpoint import (
     read_lines,
     read_newest,
 )
-from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog, CheckpointPlace
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog, CheckpointStorage
 from aizen_hub.audit.checkpoints.signed_json import SignatureCheck
 
-FILE_PLACE = CheckpointPlace(
+FILE_STORAGE = CheckpointStorage(
     "checkpoint file",
     "checkpoint_file",
     "make sure that the service's account can write to `checkpoint_file` and that its disk is mounted and not full;"
@@ -39,7 +39,7 @@ class CheckpointFile(CheckpointLog):
         Should be where an attacker who can write to the database cannot write.
     """
 
-    place = FILE_PLACE
+    storage = FILE_STORAGE
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The log of checkpoints, which processes append to and read: what is common to all places where it can be."""
+"""The log of checkpoints, which processes append to and read: what is common to all storages where it can be."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from aizen_hub.audit.checkpoints.checkpoint import (
 from aizen_hub.audit.checkpoints.signed_json import SignatureCheck, Signer
 
 
-class CheckpointPlace(NamedTuple):
-    """A kind of place, in words for messages that need no login: they name no path and no address.
+class CheckpointStorage(NamedTuple):
+    """A kind of storage, in words for messages that need no login: they name no path and no address.
 
     Attributes
     ----------
     name : str
         What the log is, after "its".
     setting : str
-        The key of ``aizen.yaml`` that names the place.
+        The key of ``aizen.yaml`` that names the storage.
     write_remedy, set_back_remedy : str
         What resolves that it cannot be used, and that it ends too early.
     """
@@ -46,16 +46,16 @@ class CheckpointSetBackError(OSError):
 class CheckpointLog(ABC):
     """Append-only signed checkpoints, which several processes may write.
 
-    All methods block, and raise OSError where the place cannot be used.
+    All methods block, and raise OSError where the storage cannot be used.
 
     Attributes
     ----------
-    place : CheckpointPlace
+    storage : CheckpointStorage
     location : str
         Path or address, without a secret, for operators.
     """
 
-    place: CheckpointPlace
+    storage: CheckpointStorage
     location: str
 
     def __init__(self) -> None:

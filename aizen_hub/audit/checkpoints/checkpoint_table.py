@@ -12,11 +12,11 @@ from aizen_hub.audit.checkpoints.checkpoint import (
     read_lines,
     read_newest,
 )
-from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog, CheckpointPlace
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog, CheckpointStorage
 from aizen_hub.audit.checkpoints.signed_json import SignatureCheck
 from aizen_hub.store.checkpoint_rows import CheckpointRows, CheckpointRowsError
 
-TABLE_PLACE = CheckpointPlace(
+TABLE_STORAGE = CheckpointStorage(
     "checkpoint database",
     "checkpoint_database",
     "make sure that the server of `checkpoint_database` runs, and that its role may read and insert rows of"
@@ -40,7 +40,7 @@ class CheckpointTable(CheckpointLog):
         change a checkpoint.
     """
 
-    place = TABLE_PLACE
+    storage = TABLE_STORAGE
 
     def __init__(self, rows: CheckpointRows) -> None:
         super().__init__()

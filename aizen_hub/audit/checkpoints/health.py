@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointPlace, CheckpointSetBackError
+from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointSetBackError, CheckpointStorage
 
 _REMEDY_LOG = "see the service's log, task `checkpoint`; decisions resume by themselves"
 
@@ -20,16 +20,16 @@ class CheckpointHealth:
     grace : float
         Seconds for which decisions continue without a checkpoint. A process that has not written one since its start
         gets no grace, so that restarts do not extend it.
-    place : CheckpointPlace
+    storage : CheckpointStorage
         Where checkpoints are written.
     """
 
-    def __init__(self, grace: float, place: CheckpointPlace) -> None:
-        self._grace, self._place = grace, place
+    def __init__(self, grace: float, storage: CheckpointStorage) -> None:
+        self._grace, self._storage = grace, storage
         self._last_success = _now()
         self._has_succeeded = False
         self._error: str | None = None
-        self._remedy = place.write_remedy
+        self._remedy = storage.write_remedy
 
     @property
     def age(self) -> float:
@@ -63,22 +63,22 @@ class CheckpointHealth:
         self._last_success, self._has_succeeded, self._error = started, True, None
 
     def failed(self, error: OSError) -> None:
-        """Note that the place could not be written, or was set back.
+        """Note that the storage could not be written, or was set back.
 
         Parameters
         ----------
         error : OSError
             Its reason is shown by the health check, which needs no login; its path is not.
         """
-        place = self._place
+        storage = self._storage
         if isinstance(error, CheckpointSetBackError):
-            self._error, self._remedy = f"its {place.name} was set back: {error}", place.set_back_remedy
+            self._error, self._remedy = f"its {storage.name} was set back: {error}", storage.set_back_remedy
             return
-        self._error, self._remedy = f"its {place.name} cannot be written: {reason_of(error)}", place.write_remedy
+        self._error, self._remedy = f"its {storage.name} cannot be written: {reason_of(error)}", storage.write_remedy
 
 
 def reason_of(error: OSError) -> str:
-    """Return why a place cannot be used, without its path or address."""
+    """Return why a storage cannot be used, without its path or address."""
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 

@@ -34,7 +34,7 @@ _NO_ROWS: dict[str, tuple[Any, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class StateDifference:
     """One difference between the store and its recorded changes.
 
     Attributes
@@ -51,7 +51,7 @@ class Difference:
 
 def compare_state(
     conn: Connection, manifests: ArchiveManifests | None = None, archived_hashes: Mapping[str, str] | None = None
-) -> list[Difference]:
+) -> list[StateDifference]:
     """Replay every change record and compare the result with the tables, in one snapshot of the store.
 
     Parameters
@@ -64,7 +64,7 @@ def compare_state(
 
     Returns
     -------
-    list of Difference
+    list of StateDifference
         Empty if the store is what its changes say; at most 1,000.
     """
     history = ChangeHistory()
@@ -93,12 +93,12 @@ class _ArchivedStateCheck:
         """Add the hash of the next change record."""
         self._state_hash = fold_state(self._state_hash, [digest])
 
-    def check_before(self, revision: int) -> Iterator[Difference]:
+    def check_before(self, revision: int) -> Iterator[StateDifference]:
         """Check the manifests that end before a revision."""
         while self._remaining and self._remaining[-1].revision < revision:
             manifest = self._remaining.pop()
             if manifest.state_hash != self._state_hash:
-                yield Difference(
+                yield StateDifference(
                     "change",
                     f"the records of revisions {self._first_revision} to {manifest.revision} are not those that were"
                     f" archived; the file of archive manifest {manifest.number} shows which",
@@ -108,7 +108,7 @@ class _ArchivedStateCheck:
 
 def _replay(
     conn: Connection, history: ChangeHistory, manifests: ArchiveManifests, archived_hashes: Mapping[str, str]
-) -> Iterator[Difference]:
+) -> Iterator[StateDifference]:
     expected, archive_check = None, _ArchivedStateCheck(manifests)
     last_archived = None if manifests.newest is None else manifests.newest.revision
     for row, hash_in_database in _read_records(conn):
@@ -120,18 +120,18 @@ def _replay(
             archive_check.add(digest)
         is_audited = audited_hash == digest or (is_archived and audited_hash is None)
         if expected is not None and row.revision != expected and not (is_audited and _follows_restore(row, expected)):
-            yield Difference("change", f"the records of revisions {expected} to {row.revision - 1} are missing")
+            yield StateDifference("change", f"the records of revisions {expected} to {row.revision - 1} are missing")
         expected = row.revision + 1
         if not is_audited:
             # Not replayed: it may contain anything.
-            yield Difference("change", f"the record of revision {row.revision} is not the one that was audited")
+            yield StateDifference("change", f"the record of revision {row.revision} is not the one that was audited")
             continue
         for change in row.payload:
             history.apply(change)
     present = conn.execute(select(tables.revision.c.value)).scalar() or 0
     yield from archive_check.check_before(present + 1)
     if expected is not None and expected != present + 1:
-        yield Difference("change", f"the store has revision {present}, its records end at {expected - 1}")
+        yield StateDifference("change", f"the store has revision {present}, its records end at {expected - 1}")
 
 
 def _follows_restore(row: Any, expected: int) -> bool:
@@ -155,14 +155,16 @@ def _read_records(conn: Connection) -> Iterator[tuple[Any, object]]:
         last = page[-1].revision
 
 
-def _compare_table(conn: Connection, name: str, spec: CoveredTable, history: ChangeHistory) -> Iterator[Difference]:
+def _compare_table(
+    conn: Connection, name: str, spec: CoveredTable, history: ChangeHistory
+) -> Iterator[StateDifference]:
     owners, begin, end = history.rows_of(name), 1 + len(spec.owner), 1 + len(spec.owner) + len(spec.part)
     for row in _read_rows(conn, tables.metadata.tables[name], spec):
         owner, values = join_key(row[1:begin]), row[end:]
         part = row_key(spec, owner, row[begin:end])
         recorded = owners.get(owner, _NO_ROWS).pop(part, None)
         if recorded is None:
-            yield Difference(spec.kind, f"{spec.describe(owner, part)} is in the store, but no change recorded it")
+            yield StateDifference(spec.kind, f"{spec.describe(owner, part)} is in the store, but no change recorded it")
             continue
         wrong = [
             column.name
@@ -171,10 +173,10 @@ def _compare_table(conn: Connection, name: str, spec: CoveredTable, history: Cha
         ]
         if wrong:
             columns = ", ".join(f"`{column}`" for column in wrong)
-            yield Difference(spec.kind, f"{spec.describe(owner, part)} is not as it was recorded: {columns}")
+            yield StateDifference(spec.kind, f"{spec.describe(owner, part)} is not as it was recorded: {columns}")
     for owner, parts in owners.items():
         for part in parts:
-            yield Difference(spec.kind, f"{spec.describe(owner, part)} is missing in the store, without a change")
+            yield StateDifference(spec.kind, f"{spec.describe(owner, part)} is missing in the store, without a change")
 
 
 def _read_rows(conn: Connection, table: Table, spec: CoveredTable) -> Iterator[Any]:
@@ -191,7 +193,7 @@ def _read_rows(conn: Connection, table: Table, spec: CoveredTable) -> Iterator[A
         page = conn.execute(query.where(key > page[-1][0]).limit(_PAGE)).all()
 
 
-def _find_future_timestamps(conn: Connection) -> Iterator[Difference]:
+def _find_future_timestamps(conn: Connection) -> Iterator[StateDifference]:
     if conn.dialect.name == "postgresql":
         now: datetime = conn.execute(select(func.clock_timestamp())).scalar_one()
     else:
@@ -200,4 +202,4 @@ def _find_future_timestamps(conn: Connection) -> Iterator[Difference]:
         query = select(name, at).select_from(source).where(at > now + MAX_CLOCK_SKEW).order_by(name)
         for owner, time in conn.execute(query.limit(MAX_DIFFERENCES)):
             sentence = f"the {kind} of {excerpt(owner, MAX_NAME)} is dated {time.isoformat()}, in the future"
-            yield Difference("date", sentence)
+            yield StateDifference("date", sentence)

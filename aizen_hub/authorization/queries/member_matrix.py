@@ -26,7 +26,7 @@ class AnswerKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MatrixAnswer:
     """Whether an identity may run a command now.
 
     Attributes
@@ -58,10 +58,10 @@ class MatrixRow:
 
     identity: Identity
     roles: tuple[str, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[MatrixAnswer, ...]
 
 
-_NO, _YES, _STOPPED = Answer(AnswerKind.NO), Answer(AnswerKind.YES), Answer(AnswerKind.STOPPED)
+_NO, _YES, _STOPPED = MatrixAnswer(AnswerKind.NO), MatrixAnswer(AnswerKind.YES), MatrixAnswer(AnswerKind.STOPPED)
 
 
 def member_matrix(
@@ -69,7 +69,7 @@ def member_matrix(
 ) -> list[MatrixRow]:
     """Return a row for each identity; identities with the same roles share the computation."""
     permissions = [entry.permission for entry in commands]
-    known: dict[object, tuple[Answer, ...]] = {}
+    known: dict[object, tuple[MatrixAnswer, ...]] = {}
     rows = []
     for identity in identities:
         rights = tx.rights(identity)
@@ -101,7 +101,9 @@ def member_matrix(
     return rows
 
 
-def _answer(rights: Rights, project: str, permission: Permission | None, *, is_stopped: bool, now: datetime) -> Answer:
+def _answer(
+    rights: Rights, project: str, permission: Permission | None, *, is_stopped: bool, now: datetime
+) -> MatrixAnswer:
     if permission is None:
         return _STOPPED if is_stopped else _YES
     candidates = list(rights.matching(project, permission))
@@ -113,9 +115,11 @@ def _answer(rights: Rights, project: str, permission: Permission | None, *, is_s
     return _STOPPED if any(role.interval.includes(now) for role in candidates) else _NO
 
 
-def _until(effective: Sequence[HeldRole]) -> Answer:
+def _until(effective: Sequence[HeldRole]) -> MatrixAnswer:
     endless = [role.confirmed_until for role in effective if role.given_until is None]
     if not endless:
-        return Answer(AnswerKind.UNTIL, max(role.given_until for role in effective if role.given_until is not None))
+        return MatrixAnswer(
+            AnswerKind.UNTIL, max(role.given_until for role in effective if role.given_until is not None)
+        )
     confirmed = [time for time in endless if time is not None]
-    return _YES if len(confirmed) < len(endless) else Answer(AnswerKind.YES, confirmed_until=max(confirmed))
+    return _YES if len(confirmed) < len(endless) else MatrixAnswer(AnswerKind.YES, confirmed_until=max(confirmed))

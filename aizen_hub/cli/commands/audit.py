@@ -115,7 +115,7 @@ def verify(config: Path, files: tuple[str, ...], output: Output) -> int:
     and read only if --archive names their files. Exit code 0: nothing was modified; 1: something was changed, removed
     or inserted, and each finding says where. Files in object storage are downloaded to a temporary folder first.
     """
-    from aizen_hub.audit.archive.places import fetch_archive
+    from aizen_hub.audit.archive.storage import fetch_archive
     from aizen_hub.audit.integrity.audit_run import run_audit
     from aizen_hub.cli.local_store import open_store_with_keys, read_checkpoints
 
@@ -156,13 +156,13 @@ def verify(config: Path, files: tuple[str, ...], output: Output) -> int:
 @click.option("--before", type=SINCE, required=True, help=f"Archive rows older than this: a day or {TIME_HELP}.")
 @click.option(
     "--to",
-    "place",
+    "destination",
     type=PathOrUrl(file_okay=False),
     required=True,
     help="Folder for the archive file, which belongs in your backups, or object storage: s3://bucket/prefix.",
 )
 @click.option("--url", envvar="AIZEN_OWNER_URL", help="Connect as the owner of the tables.  [env: AIZEN_OWNER_URL]")
-def archive(config: Path, before: datetime, place: str, url: str | None) -> int:
+def archive(config: Path, before: datetime, destination: str, url: str | None) -> int:
     """Move the oldest part of the audit into a signed file, in a folder or in object storage.
 
     Every row up to the last checkpoint before that time is written, read back and compared, and only then deleted from
@@ -171,11 +171,11 @@ def archive(config: Path, before: datetime, place: str, url: str | None) -> int:
     `aizen-hub[object-storage]` and the library for the scheme, and takes credentials from the environment only.
     """
     from aizen_hub.audit.archive.archiver import Archiver
-    from aizen_hub.audit.archive.places import open_place
+    from aizen_hub.audit.archive.storage import open_storage
     from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
     from aizen_hub.cli.local_store import open_checkpoint_log, open_store_with_keys, operator_actor
 
-    settings, archive_place = Settings.load(config), open_place(place)
+    settings, archive_storage = Settings.load(config), open_storage(destination)
     if url is not None:
         settings = settings.model_copy(update={"database": url})
     with open_store_with_keys(settings) as (store, keys):
@@ -185,11 +185,11 @@ def archive(config: Path, before: datetime, place: str, url: str | None) -> int:
             checkpoints, faults = checkpoint_log.read(signature_check(key_list))
         if faults:
             raise Conflict(
-                f"the {checkpoint_log.place.name} was modified: {faults[0].sentence}",
+                f"the {checkpoint_log.storage.name} was modified: {faults[0].sentence}",
                 remedy="run `aizen-hub audit verify` for details",
             )
         archiver = Archiver(
-            store, operator_actor(), checkpoints, archive_place, checkpoint_signer(ring), signature_check(key_list)
+            store, operator_actor(), checkpoints, archive_storage, checkpoint_signer(ring), signature_check(key_list)
         )
         result = archiver.run(before)
     if result.removed and result.manifest is None:

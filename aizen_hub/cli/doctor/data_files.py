@@ -119,7 +119,7 @@ def check_checkpoint_file(installation: Installation) -> Iterator[CheckResult]:
     path, where = settings.checkpoint_path, in_settings("checkpoint_file")
     if settings.uses_sqlite and path.absolute().parent == _database_file(settings).absolute().parent:
         yield CheckResult.warning(
-            "checkpoint-place",
+            "checkpoint-storage",
             where,
             "the audit's checkpoints are beside the database: who replaces one by an older copy can replace both",
             "put checkpoint_file on another disk, that only the service's account can write",

@@ -29,7 +29,7 @@ def check_directories(installation: Installation) -> Iterator[CheckResult]:
 
 def _check_directory(provider: ProviderSettings, installation: Installation) -> Iterator[CheckResult]:
     from aizen_hub.hub.login.ldap.config import build_server_pool, read_ldap_config
-    from aizen_hub.hub.login.ldap.connection import Deadline, DirectoryError, LdapConnection
+    from aizen_hub.hub.login.ldap.connection import DirectoryError, LdapConnection, LoginDeadline
     from aizen_hub.hub.login.ldap.differences import find_differences
 
     traits = read_ldap_config(provider, installation.folder)
@@ -40,7 +40,7 @@ def _check_directory(provider: ProviderSettings, installation: Installation) -> 
         )
     name, where = f"the directory `{provider.name}`", in_settings(f"providers.{provider.name}.config.server_address")
     remedy = "check its address, certificate and firewall"
-    deadline = Deadline(provider.deadline_seconds)
+    deadline = LoginDeadline(provider.deadline_seconds)
     try:
         with LdapConnection(build_server_pool(traits), deadline) as connection:
             if (yield from _check_lookup_account(provider, traits, connection)) and traits.lookup_dn:

@@ -72,8 +72,8 @@ def check_checkpoints(store: Store, installation: Installation) -> Iterator[Chec
             return
     keys = KeyStore.open(installation.settings, store)
     with open_checkpoint_log(installation.settings) as checkpoints:
-        place, location = checkpoints.place, checkpoints.location
-        is_missing, where = checkpoints.is_missing(), in_settings(place.setting)
+        storage, location = checkpoints.storage, checkpoints.location
+        is_missing, where = checkpoints.is_missing(), in_settings(storage.setting)
         with store.read() as tx:
             _, faults = checkpoints.read(signature_check(keys.list_keys(tx)))
     if is_missing:
@@ -81,7 +81,7 @@ def check_checkpoints(store: Store, installation: Installation) -> Iterator[Chec
         yield CheckResult.warning(
             "checkpoints-missing",
             where,
-            f"the audit's {place.name} {location} "
+            f"the audit's {storage.name} {location} "
             f"{'does not exist: the next start creates a new one' if is_file else 'is empty: the next start fills it'} "
             "and cannot detect an earlier rollback of the database",
             "before that start restore the file, mount its disk, or correct `checkpoint_file`"
@@ -98,7 +98,7 @@ def check_checkpoints(store: Store, installation: Installation) -> Iterator[Chec
         yield CheckResult.error(
             "checkpoints-damaged",
             location,
-            f"the {place.name} was changed: {'; '.join(damaged[:_MAX_SHOWN])}{more}",
+            f"the {storage.name} was changed: {'; '.join(damaged[:_MAX_SHOWN])}{more}",
             "find out who wrote to it, put its newest copy back, and run: aizen-hub audit verify",
         )
     if loss is None and not damaged:

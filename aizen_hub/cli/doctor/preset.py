@@ -9,7 +9,7 @@ from traitlets.config import Config
 
 from aizen_hub.diagnosis.check_result import CheckResult, in_hub_config, in_settings
 from aizen_hub.diagnosis.installation import Installation
-from aizen_hub.presets import EACH, Lever, load_presets
+from aizen_hub.presets import EACH, PresetValue, load_presets
 from aizen_hub.settings import Settings
 
 _HUB_DEFAULT = "sqlite:///jupyterhub.sqlite"
@@ -23,12 +23,12 @@ def check_preset(hub: Config, installation: Installation) -> Iterator[CheckResul
     if settings.preset is None:
         return
     preset = load_presets()[settings.preset]
-    applied = {lever.name: is_applied(hub, lever) for lever in preset.hub}
+    applied = {entry.name: is_applied(hub, entry) for entry in preset.hub}
     applied |= {
-        lever.name: all(value == lever.value for value in _values(settings, lever)) for lever in preset.settings
+        entry.name: all(value == entry.value for value in _values(settings, entry)) for entry in preset.settings
     }
-    for lever in (*preset.hub, *preset.settings):
-        text = f"{lever.name} = {lever.value}" if applied[lever.name] else f"{lever.name} is yours, not {lever.value}"
+    for entry in (*preset.hub, *preset.settings):
+        text = f"{entry.name} = {entry.value}" if applied[entry.name] else f"{entry.name} is yours, not {entry.value}"
         yield CheckResult.passed("preset", f"preset {settings.preset}: {text}")
     if settings.uses_sqlite:
         yield CheckResult.warning(
@@ -47,10 +47,10 @@ def check_preset(hub: Config, installation: Installation) -> Iterator[CheckResul
         )
 
 
-def _values(settings: Settings, lever: Lever) -> list[Any]:
+def _values(settings: Settings, entry: PresetValue) -> list[Any]:
     """Return the values of a key of the settings; where it is a key of a list, those of entries with other servers."""
     values: list[Any] = [settings]
-    for name in lever.name.split("."):
+    for name in entry.name.split("."):
         if name == EACH:
             values = [entry for value in values for entry in value if getattr(entry, "kind", None) != "local"]
         else:

@@ -76,7 +76,7 @@ class Refusal(Renderable):
         return str(self.document.get("remedy") or "")
 
     def faults(self) -> Iterable[tuple[str, str]]:
-        """Yield the faults of the input that the verdict does not name, as place and text."""
+        """Yield the faults of the input that the verdict does not name, as location and text."""
         for fault in as_list(self.document.get("errors")):
             if isinstance(fault, Mapping) and (fault.get("detail") != self.sentence or fault.get("allowed")):
                 allowed = (
@@ -97,7 +97,7 @@ class Refusal(Renderable):
                 yield label, str(value)
 
     def text(self) -> str:
-        faults = (f"  {escape_unprintable(place)}: {escape_unprintable(text)}" for place, text in self.faults())
+        faults = (f"  {escape_unprintable(location)}: {escape_unprintable(text)}" for location, text in self.faults())
         way_out = [f"→ {escape_unprintable(self.way_out)}"] if self.way_out else []
         return "\n".join([escape_unprintable(self.verdict), *way_out, *faults])
 
@@ -109,7 +109,7 @@ class Refusal(Renderable):
             f'<tr><td style="{FAINT};{CELL}">{escape_html(label)}</td><td style="{CELL}">{escape_html(value)}</td></tr>'
             for label, value in self.details()
         )
-        faults = "".join(f"<div>{prose_html(f'{place}: {text}')}</div>" for place, text in self.faults())
+        faults = "".join(f"<div>{prose_html(f'{location}: {text}')}</div>" for location, text in self.faults())
         details = f'<details style="{FAINT}"><summary>Details</summary><table>{rows}</table></details>' if rows else ""
         return (
             f'<div style="{FONT};border-left:4px solid var(--jp-error-color1);padding:4px 10px">'
@@ -131,7 +131,7 @@ class Refusal(Renderable):
             "title": self.title,
             "sentence": self.sentence,
             "way_out": self.way_out,
-            "faults": [f"{place}: {text}" for place, text in self.faults()],
+            "faults": [f"{location}: {text}" for location, text in self.faults()],
             "remedy": self.document.get("remedy"),
             "scope": self.document.get("scope"),
             "project": self.project,

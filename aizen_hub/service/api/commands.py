@@ -32,7 +32,7 @@ from aizen_hub.rbac.permission import Permission
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.api.schemas.commands import (
     CommandResponse,
-    CommandState,
+    CommandStateView,
     CommandText,
     DecisionRequestBody,
     DecisionResponse,
@@ -264,6 +264,6 @@ ROUTES = (
         ANY_REGISTERED,
         show_command,
         "Show the state of a command.",
-        response=CommandState,
+        response=CommandStateView,
     ),
 )

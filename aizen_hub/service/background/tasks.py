@@ -125,12 +125,12 @@ class ScheduledTasks:
             log.warning("the end of this replica was not recorded", extra={"data": {"why": problem.detail}})
 
     async def checkpoint(self) -> bool:
-        """Sign the heads of all audit chains in the place outside the database; False if none has changed.
+        """Sign the heads of all audit chains in the storage outside the database; False if none has changed.
 
         Raises
         ------
         Unavailable
-            The place cannot be written, the store does not answer, or no key can sign.
+            The storage cannot be written, the store does not answer, or no key can sign.
         """
         service = self._service
         if service.state.missing_data is not None:

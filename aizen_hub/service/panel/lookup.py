@@ -69,7 +69,7 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TypedQuestion:
     """A question about access, as one types it; ``page`` answers it."""
 
     who: str
@@ -99,7 +99,7 @@ def exact_match(found: Iterable[Matches], text: str) -> Match | None:
     return rows[0] if len(rows) == 1 else None
 
 
-def parse_question(viewer: Viewer, text: str) -> Question | None:
+def parse_question(viewer: Viewer, text: str) -> TypedQuestion | None:
     """Return the question that a text asks, such as *can rita start training in churn*; None if it is none.
 
     Whether the person and the project exist is left to the page that answers: both are treated alike there (R72).
@@ -112,7 +112,7 @@ def parse_question(viewer: Viewer, text: str) -> Question | None:
     if who is None or command is None:
         return None
     page = page_path("why", who=who, do=command, in_=asked[3])
-    return Question(who, command, asked[3], page)
+    return TypedQuestion(who, command, asked[3], page)
 
 
 def _known_command(viewer: Viewer, text: str) -> str | None:

@@ -13,7 +13,7 @@ Condition = Callable[[Viewer], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NavigationEntry:
     """A page in the navigation.
 
     Attributes
@@ -63,23 +63,23 @@ def _has_service_accounts(viewer: Viewer) -> bool:
 
 
 MINE = (
-    Entry("me", "My access", "key", _every_user),
-    Entry("me/requests", "My requests", "inbox", _every_user),
-    Entry("me/sessions", "My sessions", "screen", _every_user),
-    Entry("account", "Account", "user", _every_user),
+    NavigationEntry("me", "My access", "key", _every_user),
+    NavigationEntry("me/requests", "My requests", "inbox", _every_user),
+    NavigationEntry("me/sessions", "My sessions", "screen", _every_user),
+    NavigationEntry("account", "Account", "user", _every_user),
 )
 MANAGE = (
-    Entry("home", "Home", "home", _manages, "home"),
-    Entry("people", "People", "people", _manages),
-    Entry("groups", "Groups", "group", _manages),
-    Entry("service-accounts", "Service accounts", "gear", _has_service_accounts),
-    Entry("projects", "Projects", "folder", _manages_projects),
-    Entry("roles", "Roles", "shield", _manages),
-    Entry("requests", "Requests", "inbox", _decides, "pending"),
-    Entry("audit", "Audit", "log", _reads_audit),
-    Entry("directory", "Directory", "book", _at_system("groups")),
-    Entry("policy", "Policy", "copy", _at_system("access")),
-    Entry("system", "System", "gear", _at_system("users")),
+    NavigationEntry("home", "Home", "home", _manages, "home"),
+    NavigationEntry("people", "People", "people", _manages),
+    NavigationEntry("groups", "Groups", "group", _manages),
+    NavigationEntry("service-accounts", "Service accounts", "gear", _has_service_accounts),
+    NavigationEntry("projects", "Projects", "folder", _manages_projects),
+    NavigationEntry("roles", "Roles", "shield", _manages),
+    NavigationEntry("requests", "Requests", "inbox", _decides, "pending"),
+    NavigationEntry("audit", "Audit", "log", _reads_audit),
+    NavigationEntry("directory", "Directory", "book", _at_system("groups")),
+    NavigationEntry("policy", "Policy", "copy", _at_system("access")),
+    NavigationEntry("system", "System", "gear", _at_system("users")),
 )
 HELP: Mapping[str, str] = {
     "me": "docs/how-to/data-scientist.html#find-out-what-you-may-do",
@@ -107,7 +107,7 @@ HELP: Mapping[str, str] = {
 """The page of the documentation that explains a page and those below it, by its path."""
 
 
-def navigation(viewer: Viewer) -> tuple[tuple[str, tuple[Entry, ...]], ...]:
+def navigation(viewer: Viewer) -> tuple[tuple[str, tuple[NavigationEntry, ...]], ...]:
     """Return the groups of the navigation with the entries that a viewer sees; groups without any are left out."""
     groups = (
         ("Mine", MINE),

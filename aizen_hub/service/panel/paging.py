@@ -32,7 +32,7 @@ _Cursor = Annotated[Annotated[str, Field(max_length=2000)] | None, EMPTY_IS_NONE
 
 
 class PageQuery(Schema):
-    """The query of a list: its order and place. Subclasses add the filters."""
+    """The query of a list: its order and cursor. Subclasses add the filters."""
 
     sort: OptionalText = None
     after: _Cursor = None
@@ -40,7 +40,7 @@ class PageQuery(Schema):
 
     @property
     def filters(self) -> dict[str, Any]:
-        """The filters and the order, without the place: what the links of the list keep."""
+        """The filters and the order, without the cursor: what the links of the list keep."""
         values = self.model_dump(exclude={"after", "before"}, mode="json")
         return {name: value for name, value in values.items() if value is not None}
 
@@ -135,7 +135,7 @@ def read_page(
     Raises
     ------
     BadInput
-        The address has an order that the list does not offer, or a place that is not one of this order.
+        The address has an order that the list does not offer, or a cursor that is not one of this order.
     """
     name = query.sort or sorts[0].key
     descending = name.startswith(DESCENDING)
@@ -145,19 +145,19 @@ def read_page(
     if total is None:
         total = tx.conn.execute(select(func.count()).select_from(select_rows.order_by(None).subquery())).scalar_one()
     backward = query.before is not None
-    place = _decode_cursor(query.before or query.after, order.columns)
+    cursor = _decode_cursor(query.before or query.after, order.columns)
     keys = [column.label(f"key_{number}") for number, column in enumerate(order.columns)]
     rows_query = select_rows.add_columns(*keys)
-    if place is not None:
-        rows_query = rows_query.where(_is_beyond(order.columns, place[1], smaller=descending != backward))
+    if cursor is not None:
+        rows_query = rows_query.where(_is_beyond(order.columns, cursor[1], smaller=descending != backward))
     ordered = (column.desc() if descending != backward else column.asc() for column in order.columns)
     rows = list(tx.conn.execute(rows_query.order_by(*ordered).limit(size + 1)).all())
     has_more, rows = len(rows) > size, rows[:size]
     if backward:
         rows.reverse()
-    number = 1 if place is None else place[0]
+    number = 1 if cursor is None else cursor[0]
     first = 0 if not rows else max(1, number - len(rows)) if backward else number
-    has_next, has_previous = (True, has_more) if backward else (has_more, place is not None)
+    has_next, has_previous = (True, has_more) if backward else (has_more, cursor is not None)
     return Page(
         rows,
         total,
@@ -170,7 +170,7 @@ def read_page(
 
 
 def _is_beyond(columns: Sequence[ColumnElement[Any]], values: Sequence[Any], *, smaller: bool) -> ColumnElement[bool]:
-    """Return the condition of the rows on one side of a place, for an order by several columns."""
+    """Return the condition of the rows on one side of a cursor, for an order by several columns."""
     return or_(
         *(
             and_(
@@ -190,7 +190,7 @@ def _encode_cursor(row: Any, count: int, number: int) -> str:
 
 
 def _decode_cursor(text: str | None, columns: Sequence[ColumnElement[Any]]) -> tuple[int, list[Any]] | None:
-    """Return the number of the row after a place, and the sort key of the row before it."""
+    """Return the number of the row after a cursor, and the sort key of the row before it."""
     if text is None:
         return None
     try:

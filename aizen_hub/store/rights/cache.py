@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import Role
+from aizen_hub.store.rights.cached_counts import CachedCounts
 from aizen_hub.store.rights.changed_names import affected_names, read_changed_names
-from aizen_hub.store.rights.kept_counts import KeptCounts
 from aizen_hub.store.rights.loader import CompiledRights, RightsLoader
 
 MAX_ENTRIES = 20_000
@@ -39,13 +39,13 @@ class RightsCache:
 
     Attributes
     ----------
-    counts : KeptCounts
+    counts : CachedCounts
         Cleared together with the rights.
     """
 
     def __init__(self, loader: RightsLoader, max_entries: int = MAX_ENTRIES) -> None:
         self.loader = loader
-        self.counts = KeptCounts()
+        self.counts = CachedCounts()
         self._max_entries = max_entries
         self._lock = threading.Lock()
         self._last_revision = -1

@@ -22,7 +22,7 @@ from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
 from aizen_hub.audit.archive.archiver import Archiver, ArchiveResult
 from aizen_hub.audit.archive.manifest import ArchiveManifests
-from aizen_hub.audit.archive.places import open_place
+from aizen_hub.audit.archive.storage import open_storage
 from aizen_hub.audit.checkpoints.checkpoint_file import CheckpointFile
 from aizen_hub.audit.checkpoints.heads import chain_heads
 from aizen_hub.audit.checkpoints.signing import checkpoint_signer, signature_check
@@ -77,7 +77,7 @@ class AuditedInstallation:
             keys, ring = self.keys.list_keys(tx), self.keys.ring(tx)
         checkpoints, faults = CheckpointFile(self.settings.checkpoint_path).read(signature_check(keys))
         assert not faults
-        place = open_place(self.url or str(self.folder))
+        place = open_storage(self.url or str(self.folder))
         return Archiver(self.store, OPERATOR, checkpoints, place, checkpoint_signer(ring), signature_check(keys))
 
     def archive(self, before: datetime | None = None) -> ArchiveResult:

@@ -20,7 +20,7 @@ import pytest
 from aizen_hub.audit.archive.archiver import Archiver
 from aizen_hub.audit.archive.manifest import ArchiveManifests
 from aizen_hub.audit.archive.object_storage import ObjectStorage
-from aizen_hub.audit.archive.places import fetch_archive, open_place
+from aizen_hub.audit.archive.storage import fetch_archive, open_storage
 from aizen_hub.problems import BadInput, Conflict, NotFound, Problem, Unavailable
 from aizen_hub.store import failpoints
 from tests.audit.archive.test_archiver import SCRIPT, AuditedInstallation, installation  # noqa: F401  a fixture
@@ -218,7 +218,7 @@ def test_a_refused_credential_is_reported_without_it(
         pytest.skip("how credentials are given differs from storage to storage")
     monkeypatch.setitem(fsspec.config.conf, "ftp", {"username": "archive", "password": SECRET})
     with pytest.raises(Unavailable, match="cannot be used: error_perm: 530") as caught:
-        open_place(storage.url)
+        open_storage(storage.url)
     assert SECRET not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -238,7 +238,7 @@ def test_a_refused_credential_is_reported_without_it(
 )
 def test_a_url_that_keeps_no_archive_is_refused(url: str, reason: str) -> None:
     with pytest.raises(BadInput, match=reason) as caught:
-        open_place(url)
+        open_storage(url)
     assert SECRET not in f"{caught.value} {caught.value.remedy}"
 
 
@@ -248,5 +248,5 @@ def test_a_url_that_keeps_no_archive_is_refused(url: str, reason: str) -> None:
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, module: str, remedy: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(Unavailable, match="not installed") as caught:
-        open_place("gs://bucket/prefix")
+        open_storage("gs://bucket/prefix")
     assert caught.value.remedy == remedy

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from aizen_hub.audit.checkpoints import health as health_module
-from aizen_hub.audit.checkpoints.checkpoint_file import FILE_PLACE
+from aizen_hub.audit.checkpoints.checkpoint_file import FILE_STORAGE
 from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointSetBackError
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
 
@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 @pytest.mark.parametrize("failed", [True, False])
 @pytest.mark.parametrize("late", [True, False])
 def test_when_decisions_stop(clock: FakeClock, succeeded: bool, failed: bool, late: bool) -> None:
-    health = CheckpointHealth(GRACE, FILE_PLACE)
+    health = CheckpointHealth(GRACE, FILE_STORAGE)
     if succeeded:
         health.succeeded(health.start())
     if failed:
@@ -50,7 +50,7 @@ def test_when_decisions_stop(clock: FakeClock, succeeded: bool, failed: bool, la
 
 
 def test_the_path_is_not_shown(clock: FakeClock) -> None:
-    health = CheckpointHealth(GRACE, FILE_PLACE)
+    health = CheckpointHealth(GRACE, FILE_STORAGE)
     health.failed(FULL)
     assert health.fault is not None
     assert "elsewhere" not in health.fault
@@ -62,7 +62,7 @@ def test_the_path_is_not_shown(clock: FakeClock) -> None:
 
 @pytest.mark.proves("T-39")
 def test_a_file_that_was_set_back_has_its_own_remedy(clock: FakeClock) -> None:
-    health = CheckpointHealth(GRACE, FILE_PLACE)
+    health = CheckpointHealth(GRACE, FILE_STORAGE)
     health.failed(CheckpointSetBackError(3, 7))
     assert "was set back: it ends with the checkpoint 3, but 7 was written" in (health.fault or "")
     assert "newest copy of `checkpoint_file`" in health.remedy
@@ -71,7 +71,7 @@ def test_a_file_that_was_set_back_has_its_own_remedy(clock: FakeClock) -> None:
 
 
 def test_records_made_during_signing_are_not_signed_yet(clock: FakeClock) -> None:
-    health = CheckpointHealth(GRACE, FILE_PLACE)
+    health = CheckpointHealth(GRACE, FILE_STORAGE)
     started = health.start()
     clock.now += 250
     health.succeeded(started)
@@ -79,7 +79,7 @@ def test_records_made_during_signing_are_not_signed_yet(clock: FakeClock) -> Non
 
 
 def test_the_fault_stays_the_same(clock: FakeClock) -> None:
-    health = CheckpointHealth(GRACE, FILE_PLACE)
+    health = CheckpointHealth(GRACE, FILE_STORAGE)
     faults = set()
     for _ in range(5):
         clock.now += GRACE

@@ -16,7 +16,7 @@ from aizen_hub.accounts.roles import assignments, custom_roles
 from aizen_hub.accounts.service_accounts import accounts
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
-from aizen_hub.audit.integrity.state_comparison import Difference, compare_state
+from aizen_hub.audit.integrity.state_comparison import StateDifference, compare_state
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.problems import Conflict, Problem
@@ -51,7 +51,7 @@ def store(tmp_path: Path):
     store.close()
 
 
-def differences(store: Store) -> list[Difference]:
+def differences(store: Store) -> list[StateDifference]:
     with store.read() as tx:
         return compare_state(tx.conn)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.authorization.queries.member_matrix import Answer, AnswerKind, member_matrix
+from aizen_hub.authorization.queries.member_matrix import AnswerKind, MatrixAnswer, member_matrix
 from aizen_hub.authorization.queries.role_coverage import commands_in
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.decision import AuthorizationRequest
@@ -37,7 +37,7 @@ def test_every_cell_is_the_decision_of_the_engine(
                 assert [answer.is_yes for answer in row.answers] == expected, row
 
 
-def cell(sandbox: AccountsHarness, user: str, command: str) -> Answer:
+def cell(sandbox: AccountsHarness, user: str, command: str) -> MatrixAnswer:
     commands = [sandbox.catalog.commands[command]]
     with sandbox.read() as tx:
         return member_matrix(tx, "p1", [Identity.user(user)], commands)[0].answers[0]
@@ -46,7 +46,7 @@ def cell(sandbox: AccountsHarness, user: str, command: str) -> Answer:
 def test_ends_and_stops_are_told_apart(sandbox: AccountsHarness) -> None:
     ends = sandbox.now() + timedelta(days=3)
     sandbox.grant("PROJECT_EXECUTOR", "p1", "tim", interval=Interval(ends=ends))
-    assert cell(sandbox, "tim", "start training") == Answer(AnswerKind.UNTIL, ends)
+    assert cell(sandbox, "tim", "start training") == MatrixAnswer(AnswerKind.UNTIL, ends)
     assert cell(sandbox, "tim", "delete training").kind is AnswerKind.NO
     sandbox.grant("PROJECT_READER", "p1", "tim")
     assert cell(sandbox, "tim", "list trainings").kind is AnswerKind.YES
@@ -65,11 +65,11 @@ def test_a_confirmation_by_a_directory_is_no_end(sandbox: AccountsHarness) -> No
     confirmed_until = sandbox.add_directory_member("crew", tim)
     ends = sandbox.now() + timedelta(days=300)
     sandbox.grant("PROJECT_EXECUTOR", "p1", crew, interval=Interval(ends=ends))
-    assert cell(sandbox, "tim", "list trainings") == Answer(AnswerKind.UNTIL, ends)
+    assert cell(sandbox, "tim", "list trainings") == MatrixAnswer(AnswerKind.UNTIL, ends)
     sandbox.grant("PROJECT_READER", "p1", crew)
-    assert cell(sandbox, "tim", "list trainings") == Answer(AnswerKind.YES, confirmed_until=confirmed_until)
+    assert cell(sandbox, "tim", "list trainings") == MatrixAnswer(AnswerKind.YES, confirmed_until=confirmed_until)
     sandbox.grant("PROJECT_READER", "p1", tim)
-    assert cell(sandbox, "tim", "list trainings") == Answer(AnswerKind.YES)
+    assert cell(sandbox, "tim", "list trainings") == MatrixAnswer(AnswerKind.YES)
 
 
 def test_the_roles_of_a_row(sandbox: AccountsHarness) -> None:

@@ -53,8 +53,8 @@ def login(url: str | None, name: str | None, no_browser: bool, with_token: bool)
         granted = sign_in(panel, open_browser=not no_browser and can_open_browser())
         token, user = granted.token, granted.user
     store.put(Context(context_name, address, user), use=True)
-    place = store.save_token(context_name, token)
-    show_message(f"signed in as {user} at {address} (context `{context_name}`); the token is in {place}")
+    location = store.save_token(context_name, token)
+    show_message(f"signed in as {user} at {address} (context `{context_name}`); the token is in {location}")
     return ExitCode.DONE
 
 

@@ -203,6 +203,6 @@ def init(
     if replica:
         shared = create_shared_secrets(Settings.load(folder / "aizen.yaml", {}))
         show_message("copy aizen.yaml to the hub's machine and every replica, jupyterhub_config.py to the hub's, and")
-        for file, place in shared:
-            show_message(f"  {file} to {place}")
+        for file, destination in shared:
+            show_message(f"  {file} to {destination}")
     return ExitCode.DONE

@@ -24,7 +24,7 @@ from ldap3.core.results import (
 from prometheus_client import Counter
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]
 
-from aizen_hub.hub.login.ldap.entry import Entry
+from aizen_hub.hub.login.ldap.entry import DirectoryEntry
 from aizen_hub.hub.login.ldap.server_pool import ServerPool
 
 log = logging.getLogger("aizen_hub.login")
@@ -50,7 +50,7 @@ class DirectoryError(Exception):
     """No valid response of the directory in time over a secure connection; the message is for the log."""
 
 
-class Deadline:
+class LoginDeadline:
     """The remaining time of one login; another thread can cancel its connections.
 
     Parameters
@@ -99,7 +99,7 @@ class _BoundedSocket:
     collect everything until the deadline, and then decode all of it, while the thread is lost to other logins.
     """
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: LoginDeadline) -> None:
         self._socket = sock
         self._deadline = deadline
         self._received = 0
@@ -120,7 +120,7 @@ class _BoundedSocket:
 class _DeadlineTls(ldap3.Tls):
     """Registers the socket with the deadline before the handshake, for which ldap3 has no total timeout."""
 
-    def __init__(self, deadline: Deadline, seconds: float, **options: object) -> None:
+    def __init__(self, deadline: LoginDeadline, seconds: float, **options: object) -> None:
         super().__init__(**options)
         self._deadline = deadline
         self._seconds = seconds
@@ -134,7 +134,7 @@ class _DeadlineTls(ldap3.Tls):
 class LdapConnection:
     """One connection to a directory; use as a context manager so that it is always closed."""
 
-    def __init__(self, servers: ServerPool, deadline: Deadline) -> None:
+    def __init__(self, servers: ServerPool, deadline: LoginDeadline) -> None:
         self._deadline = deadline
         self._servers = servers
         self._address = ""
@@ -192,14 +192,14 @@ class LdapConnection:
             return None
         raise DirectoryError(f"it does not return the authorization identity (result {self._result_code()})")
 
-    def read(self, dn: str, attributes: Sequence[str], condition: str = "(objectClass=*)") -> Entry | None:
+    def read(self, dn: str, attributes: Sequence[str], condition: str = "(objectClass=*)") -> DirectoryEntry | None:
         """Read one entry by its DN; None if it does not exist, is not visible, or does not match ``condition``."""
         entries = self.search(dn, condition, attributes, limit=1, scope=ldap3.BASE)
         return entries[0] if entries else None
 
     def search(
         self, base: str, condition: str, attributes: Sequence[str], *, limit: int, scope: str = ldap3.SUBTREE
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[DirectoryEntry, ...]:
         """Return at most ``limit`` + 1 entries, so that the caller can detect an excess.
 
         Raises
@@ -207,7 +207,7 @@ class LdapConnection:
         DirectoryError
             No response, a referral, or an error.
         """
-        entries: list[Entry] = []
+        entries: list[DirectoryEntry] = []
         cookie = None
         paged = scope != ldap3.BASE and limit >= self._servers.page_size
         while True:
@@ -342,7 +342,7 @@ def _describe(error: BaseException) -> str:
     return text
 
 
-def _to_entry(message: dict[str, Any]) -> Entry:
+def _to_entry(message: dict[str, Any]) -> DirectoryEntry:
     raw = message["raw_attributes"]
     # Options stay part of the name: a value of `uid;lang-de` is not one of `uid`.
-    return Entry(str(message["dn"]), {name.lower(): tuple(values) for name, values in raw.items()})
+    return DirectoryEntry(str(message["dn"]), {name.lower(): tuple(values) for name, values in raw.items()})

@@ -34,7 +34,7 @@ class EntryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """A directory entry.
 
     Attributes
@@ -116,7 +116,7 @@ class Entry:
 
 
 def subject_filter(attribute: str, subject: str) -> str:
-    """Return the search filter for an immutable id as `Entry.subject` returns it; raise ValueError if it is not one."""
+    """Return the search filter for an immutable id of `DirectoryEntry.subject`; ValueError for any other text."""
     if attribute.lower() in ("objectguid", "guid"):
         data = uuid.UUID(subject).bytes_le if attribute.lower() == "objectguid" else bytes.fromhex(subject)
         return f"({attribute}=" + "".join(f"\\{byte:02x}" for byte in data) + ")"

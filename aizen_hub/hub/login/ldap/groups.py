@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aizen_hub.hub.login.ldap.config import LdapConfig
 from aizen_hub.hub.login.ldap.connection import DirectoryError, LdapConnection
-from aizen_hub.hub.login.ldap.entry import Entry
+from aizen_hub.hub.login.ldap.entry import DirectoryEntry
 from aizen_hub.hub.login.provider import printable
 from aizen_hub.validation.distinguished_name import Dn, DnError, escape_filter, leaf_rdn_value
 
@@ -33,7 +33,7 @@ class GroupReader:
         self._allowed = frozenset(Dn.parse(dn) for dn in traits.allowed_groups or ())
         self._base = Dn.parse(traits.group_search_base) if traits.group_search_base else None
 
-    def read(self, connection: LdapConnection, entry: Entry, uid: str) -> GroupMemberships:
+    def read(self, connection: LdapConnection, entry: DirectoryEntry, uid: str) -> GroupMemberships:
         """Return the groups of one user.
 
         Raises
@@ -46,7 +46,7 @@ class GroupReader:
         allowed = not self._allowed.isdisjoint(groups) or self._is_in_allowed_group(connection, entry, uid)
         return GroupMemberships(self._group_names(groups), allowed)
 
-    def _direct_groups(self, connection: LdapConnection, entry: Entry, uid: str) -> dict[Dn, str]:
+    def _direct_groups(self, connection: LdapConnection, entry: DirectoryEntry, uid: str) -> dict[Dn, str]:
         groups: dict[Dn, str] = {}
         for value in entry.text_values("memberOf"):
             _add_group(groups, value)
@@ -71,7 +71,7 @@ class GroupReader:
                 raise DirectoryError(f"a user is in more than {MAX_GROUPS} groups")
             current = list(new.values())
 
-    def _groups_containing(self, connection: LdapConnection, member: str, uid: str) -> tuple[Entry, ...]:
+    def _groups_containing(self, connection: LdapConnection, member: str, uid: str) -> tuple[DirectoryEntry, ...]:
         groups = connection.search(
             self._traits.group_search_base, self._group_filter(member, uid), ["1.1"], limit=MAX_GROUPS
         )
@@ -79,7 +79,7 @@ class GroupReader:
             raise DirectoryError(f"a user is in more than {MAX_GROUPS} groups")
         return groups
 
-    def _is_in_allowed_group(self, connection: LdapConnection, entry: Entry, uid: str) -> bool:
+    def _is_in_allowed_group(self, connection: LdapConnection, entry: DirectoryEntry, uid: str) -> bool:
         """Query each allowed group for the user, for directories without ``memberOf`` and groups outside the base."""
         condition = self._group_filter(entry.dn, uid)
         return any(connection.read(dn, ["1.1"], condition) is not None for dn in self._traits.allowed_groups or ())

@@ -18,8 +18,14 @@ from typing import Any, TypeVar
 from prometheus_client import Gauge
 
 from aizen_hub.hub.login.ldap.config import build_server_pool, read_ldap_config, read_lookup_password
-from aizen_hub.hub.login.ldap.connection import Deadline, DirectoryError, LdapConnection
-from aizen_hub.hub.login.ldap.entry import STATE_ATTRIBUTES, SUBJECT_ATTRIBUTES, Entry, EntryError, subject_filter
+from aizen_hub.hub.login.ldap.connection import DirectoryError, LdapConnection, LoginDeadline
+from aizen_hub.hub.login.ldap.entry import (
+    STATE_ATTRIBUTES,
+    SUBJECT_ATTRIBUTES,
+    DirectoryEntry,
+    EntryError,
+    subject_filter,
+)
 from aizen_hub.hub.login.ldap.groups import GroupReader
 from aizen_hub.hub.login.provider import (
     MAX_NAME,
@@ -115,10 +121,10 @@ class LdapProvider:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, operation: Callable[[Deadline], T]) -> T:
+    async def _run(self, operation: Callable[[LoginDeadline], T]) -> T:
         if not self._capacity.acquire(blocking=False):
             raise ProviderUnreachableError(BUSY_MESSAGE)
-        deadline = Deadline(self._seconds)
+        deadline = LoginDeadline(self._seconds)
         try:
             future = self._pool.submit(operation, deadline)
         except RuntimeError:
@@ -137,7 +143,7 @@ class LdapProvider:
             f"the directory `{self.label}` cannot be reached at the moment; your password was not checked"
         )
 
-    def _authenticate(self, name: str, password: str, deadline: Deadline) -> AuthenticatedIdentity:
+    def _authenticate(self, name: str, password: str, deadline: LoginDeadline) -> AuthenticatedIdentity:
         traits = self._traits
         with LdapConnection(self._servers, deadline) as connection:
             if traits.lookup_dn:
@@ -152,7 +158,7 @@ class LdapProvider:
                 entry = self._bind_by_template(connection, name, password)
             return self._to_identity(connection, entry, name)
 
-    def _refresh(self, subject: str, name: str, deadline: Deadline) -> AuthenticatedIdentity | None:
+    def _refresh(self, subject: str, name: str, deadline: LoginDeadline) -> AuthenticatedIdentity | None:
         with LdapConnection(self._servers, deadline) as connection:
             attributes = (self._traits.subject_attribute,) if self._traits.subject_attribute else SUBJECT_ATTRIBUTES
             entry = None
@@ -171,7 +177,7 @@ class LdapProvider:
             except (AccessDeniedError, EntryError):
                 return None
 
-    def _find_group_fault(self, deadline: Deadline) -> str | None:
+    def _find_group_fault(self, deadline: LoginDeadline) -> str | None:
         base = self._traits.user_search_base
         with LdapConnection(self._servers, deadline) as connection:
             self._bind_lookup_account(connection)
@@ -194,21 +200,21 @@ class LdapProvider:
         if not connection.bind(user, password):
             raise DirectoryError("it rejects the lookup account (`lookup_dn_search_user` and its password)")
 
-    def _find_entry(self, connection: LdapConnection, condition: str) -> Entry | None:
+    def _find_entry(self, connection: LdapConnection, condition: str) -> DirectoryEntry | None:
         self._bind_lookup_account(connection)
         entries = connection.search(self._traits.user_search_base, condition, self._attributes(), limit=1)
         if len(entries) > 1:
             log.warning("provider `%s`: a lookup returned more than one entry, so the login is denied", self.name)
         return entries[0] if len(entries) == 1 else None
 
-    def _bind_by_template(self, connection: LdapConnection, name: str, password: str) -> Entry:
+    def _bind_by_template(self, connection: LdapConnection, name: str, password: str) -> DirectoryEntry:
         for template in self._traits.bind_dn_template:
             dn = template.replace("{username}", escape_value(name))
             if connection.bind(dn, password):
-                return self._read_back(connection, Entry(dn, {}))
+                return self._read_back(connection, DirectoryEntry(dn, {}))
         raise WrongCredentialsError(WRONG_CREDENTIALS)
 
-    def _read_back(self, connection: LdapConnection, entry: Entry) -> Entry:
+    def _read_back(self, connection: LdapConnection, entry: DirectoryEntry) -> DirectoryEntry:
         """Read the authorization identity and its entry, which must be the one that was looked up (R11, R15)."""
         authorized_as = connection.whoami()
         if authorized_as == "":
@@ -233,7 +239,9 @@ class LdapProvider:
             raise DirectoryError("the entry changed between lookup and login")
         return current
 
-    def _to_identity(self, connection: LdapConnection, entry: Entry, entered_name: str) -> AuthenticatedIdentity:
+    def _to_identity(
+        self, connection: LdapConnection, entry: DirectoryEntry, entered_name: str
+    ) -> AuthenticatedIdentity:
         traits = self._traits
         reason = entry.disabled_reason(datetime.now(UTC))
         if reason:
@@ -267,7 +275,7 @@ class LdapProvider:
             auth_state=self._auth_state(entry),
         )
 
-    def _resolved_name(self, entry: Entry, entered_name: str) -> str:
+    def _resolved_name(self, entry: DirectoryEntry, entered_name: str) -> str:
         """Return what ldapauthenticator puts into ``{username}`` and ``{uid}`` of its filters."""
         attribute = self._traits.lookup_dn_user_dn_attribute if self._traits.lookup_dn else None
         if not attribute:
@@ -278,12 +286,12 @@ class LdapProvider:
             log.warning("provider `%s`: `%s`: %s", self.name, printable(entry.dn, 200), error)
             raise AccessDeniedError(f"your entry in `{self.label}` cannot be used: {error}") from None
 
-    def _auth_state(self, entry: Entry) -> dict[str, Any]:
+    def _auth_state(self, entry: DirectoryEntry) -> dict[str, Any]:
         names = self._traits.auth_state_attributes
         # As ldapauthenticator stores them, for hooks of the operator; an attribute without a value is an empty list.
         return {"user_attributes": {name: [*entry.text_values(name)] for name in names}} if names else {}
 
-    def _uid(self, entry: Entry, entered_name: str) -> str:
+    def _uid(self, entry: DirectoryEntry, entered_name: str) -> str:
         attribute = self._traits.user_attribute
         if not attribute or (not self._traits.lookup_dn and attribute.lower() not in entry.raw):
             return entered_name

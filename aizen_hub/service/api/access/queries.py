@@ -17,7 +17,7 @@ from aizen_hub.rbac.decision import Decision, Reason
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.rights import Rights
 from aizen_hub.rbac.role import SYSTEM, ScopeKind, project_of
-from aizen_hub.service.api.access.questions import AccessQuestion, resolve_question
+from aizen_hub.service.api.access.questions import PermissionQuestion, resolve_question
 from aizen_hub.service.api.change_response import authorized_result, result_response
 from aizen_hub.service.api.schemas.access_queries import (
     AuditQuery,
@@ -73,7 +73,7 @@ async def why(ctx: RequestContext) -> JsonResponse:
     return await authorized_result(ctx, operation)
 
 
-def _with_grant(tx: WriteTransaction, result: Result, question: AccessQuestion, rights: Rights) -> Result:
+def _with_grant(tx: WriteTransaction, result: Result, question: PermissionQuestion, rights: Rights) -> Result:
     """Return an explanation of a permission with the decision on what would be granted by it."""
     if question.grant is None or not result.data["allowed"]:
         return result

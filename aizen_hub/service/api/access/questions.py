@@ -17,7 +17,7 @@ from aizen_hub.wording import NAME_PROJECT
 
 
 @dataclass(frozen=True, slots=True)
-class AccessQuestion:
+class PermissionQuestion:
     """May an identity do this, there?
 
     Attributes
@@ -33,7 +33,7 @@ class AccessQuestion:
     grant: RequestedGrant | None = None
 
 
-def resolve_question(ctx: RequestContext, body: CanIQuery | WhatIfQuery, asked_about: Identity) -> AccessQuestion:
+def resolve_question(ctx: RequestContext, body: CanIQuery | WhatIfQuery, asked_about: Identity) -> PermissionQuestion:
     """Return what is asked.
 
     A command may be without its arguments, such as ``start training``, but not one that grants or revokes: there they
@@ -51,7 +51,7 @@ def resolve_question(ctx: RequestContext, body: CanIQuery | WhatIfQuery, asked_a
         The command is one of a project, and none is named.
     """
     if body.command is None:
-        return AccessQuestion(body.permission, body.scope)
+        return PermissionQuestion(body.permission, body.scope)
     project = project_of(body.scope)
     try:
         command = ctx.service.parsed_commands.parse(body.command)
@@ -70,4 +70,4 @@ def resolve_question(ctx: RequestContext, body: CanIQuery | WhatIfQuery, asked_a
         permission, scope, grant = request.permission, request.scope, grant_of_command(command, project)
     if scope is None:
         raise ProjectRequired(f"`{body.command[:80]}` is a command of a project", remedy=NAME_PROJECT)
-    return AccessQuestion(None if permission is None else str(permission), scope, grant)
+    return PermissionQuestion(None if permission is None else str(permission), scope, grant)

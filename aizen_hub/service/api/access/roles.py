@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aizen_hub.accounts.roles import custom_roles, lookup, permissions, role_permissions
 from aizen_hub.service.api.change_response import authorized_result, parse_if_match
-from aizen_hub.service.api.schemas.access import NewPermission, NewRole, RoleChange, RoleCopy, RolePermission
+from aizen_hub.service.api.schemas.access import NewPermission, NewRole, RoleCopy, RolePermission, RoleUpdate
 from aizen_hub.service.api.schemas.result import ResultView
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
@@ -122,7 +122,7 @@ ROUTES = (
         ROLES,
         update_role,
         "Change a custom role.",
-        body=RoleChange,
+        body=RoleUpdate,
         response=ResultView,
         idempotent=True,
         if_match=True,

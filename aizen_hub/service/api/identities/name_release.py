@@ -33,7 +33,7 @@ def _release_handler(kind: NameKind) -> Handler:
 ROUTES = tuple(
     Route(
         "POST",
-        f"/api/v1/{place}/release",
+        f"/api/v1/{segment}/release",
         ROLE_CHECKED_METHODS,
         Requirement.endpoint(operation),
         _release_handler(kind),
@@ -44,5 +44,5 @@ ROUTES = tuple(
         # The hub stops servers before it answers, within a deadline of its own.
         own_deadline=kind is NameKind.USER,
     )
-    for kind, (place, operation) in _PATHS.items()
+    for kind, (segment, operation) in _PATHS.items()
 )

@@ -12,7 +12,7 @@ from aizen_hub.authorization import checks
 from aizen_hub.authorization.visibility import VisibleObjects
 from aizen_hub.commands.authorization_request import build_authorization_request
 from aizen_hub.commands.command import Command
-from aizen_hub.commands.completion import NameKind, NextWord, next_word
+from aizen_hub.commands.completion import CompletionKind, NextWord, next_word
 from aizen_hub.commands.lexer import quote
 from aizen_hub.commands.parser import parse_command
 from aizen_hub.jobs.quota import job_user
@@ -39,21 +39,21 @@ async def complete(ctx: RequestContext) -> JsonResponse:
     def operation(tx: ActorTransaction) -> dict[str, Any]:
         visible = VisibleObjects(tx)
         if query.line is None:
-            place = NextWord(0, query.prefix, kinds=(NameKind(query.kind or ""),))
+            expected = NextWord(0, query.prefix, kinds=(CompletionKind(query.kind or ""),))
         else:
-            place = next_word(query.line[: query.cursor], tx.catalog)
-        found: list[Found] = [(word, "word", description) for word, description in place.words]
-        for kind in place.kinds:
-            if kind in (NameKind.OBJECT, NameKind.KEY):
-                found += _names_in_jobs(ctx, tx, place, kind, project)
+            expected = next_word(query.line[: query.cursor], tx.catalog)
+        found: list[Found] = [(word, "word", description) for word, description in expected.words]
+        for kind in expected.kinds:
+            if kind in (CompletionKind.OBJECT, CompletionKind.KEY):
+                found += _names_in_jobs(ctx, tx, expected, kind, project)
             else:
-                found += _FINDERS[kind](visible, place.stem, query.limit + 1)
+                found += _FINDERS[kind](visible, expected.stem, query.limit + 1)
         if query.line is not None:
             found = [(text if kind in _WRITTEN else quote(text), kind, words) for text, kind, words in found]
         unique = list({text: (text, kind, description) for text, kind, description in reversed(found)}.values())[::-1]
         return {
-            "start": place.start,
-            "end": place.start + len(place.stem),
+            "start": expected.start,
+            "end": expected.start + len(expected.stem),
             "completions": [
                 {"text": text, "kind": kind, "description": description}
                 for text, kind, description in unique[: query.limit]
@@ -97,13 +97,13 @@ def _find_roles(visible: VisibleObjects, stem: str, limit: int) -> list[Found]:
     return [(role.name, "role", role.description) for role in roles[:limit]]
 
 
-_FINDERS: Mapping[NameKind, Callable[[VisibleObjects, str, int], list[Found]]] = {
-    NameKind.PROJECT: _find_projects,
-    NameKind.USER: _find_users,
-    NameKind.GROUP: _find_groups,
-    NameKind.SERVICE_ACCOUNT: _find_accounts,
-    NameKind.IDENTITY: _find_identities,
-    NameKind.ROLE: _find_roles,
+_FINDERS: Mapping[CompletionKind, Callable[[VisibleObjects, str, int], list[Found]]] = {
+    CompletionKind.PROJECT: _find_projects,
+    CompletionKind.USER: _find_users,
+    CompletionKind.GROUP: _find_groups,
+    CompletionKind.SERVICE_ACCOUNT: _find_accounts,
+    CompletionKind.IDENTITY: _find_identities,
+    CompletionKind.ROLE: _find_roles,
 }
 
 
@@ -126,28 +126,28 @@ def _find_rows(
 
 
 def _names_in_jobs(
-    ctx: RequestContext, tx: ActorTransaction, place: NextWord, kind: NameKind, project: str | None
+    ctx: RequestContext, tx: ActorTransaction, expected: NextWord, kind: CompletionKind, project: str | None
 ) -> Iterable[Found]:
     """Return names, or keys, of earlier jobs with the same noun: own ones, or all there if the command is allowed.
 
     What the core has is known to the core only; what was started through this service is known here.
     """
-    entry = place.entry
+    entry = expected.entry
     if entry is None:
         return []
     noun = f"{entry.noun} "
-    begins = (noun + place.stem) if kind is NameKind.OBJECT else noun
+    begins = (noun + expected.stem) if kind is CompletionKind.OBJECT else noun
     request = ctx.decision_request(build_authorization_request(Command(entry, {}, None), project, ctx.identity))
     # What the command is allowed in is where its names are: a right in the system is none to read a project's jobs.
     conditions = [_j.c.project == request.request.scope, *_begins_with(tx, _j.c.key, begins)]
     if not ctx.service.decisions.evaluate_unrecorded(tx, request).allowed:
         conditions.append(_j.c.user == job_user(ctx.identity))
-    if kind is NameKind.OBJECT:
+    if kind is CompletionKind.OBJECT:
         names = select(_j.c.key).where(*conditions).distinct().order_by(_j.c.key).limit(_MAX_EXAMINED)
         return [(key[len(noun) :], "object", entry.noun) for key in tx.conn.execute(names).scalars()]
     newest = select(_j.c.command).where(*conditions).order_by(_j.c.started.desc()).limit(_MAX_EXAMINED)
     keys = dict.fromkeys(key for line in tx.conn.execute(newest).scalars() for key in _keys_of(tx, line))
-    return [(f"{key}=", "key", "") for key in keys if key.startswith(place.stem)]
+    return [(f"{key}=", "key", "") for key in keys if key.startswith(expected.stem)]
 
 
 def _begins_with(tx: ReadTransaction, column: ColumnElement[str], text: str) -> tuple[ColumnElement[bool], ...]:

@@ -64,7 +64,7 @@ class NewRole(Schema):
     category: Label = ""
 
 
-class RoleChange(Schema):
+class RoleUpdate(Schema):
     permissions: Annotated[list[PermissionText], Field(max_length=500)] | None = None
     limits: dict[LimitName, float] | None = None
     description: Note | None = None

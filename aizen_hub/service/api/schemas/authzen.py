@@ -15,7 +15,7 @@ class _Extensible(Schema):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
-class Entity(_Extensible):
+class EntityBody(_Extensible):
     """A subject or a resource."""
 
     type: Name
@@ -38,18 +38,18 @@ class Action(_Extensible):
 class Evaluation(_Extensible):
     """One evaluation request."""
 
-    subject: Entity
+    subject: EntityBody
     action: Action
-    resource: Entity
+    resource: EntityBody
     context: _Properties | None = None
 
 
 class PartialEvaluation(_Extensible):
     """One of several evaluation requests; missing members are taken from the enclosing document."""
 
-    subject: Entity | None = None
+    subject: EntityBody | None = None
     action: Action | None = None
-    resource: Entity | None = None
+    resource: EntityBody | None = None
     context: _Properties | None = None
 
 
@@ -72,13 +72,13 @@ class PageRequest(_Extensible):
 class SubjectSearch(_Extensible):
     subject: EntityType
     action: Action
-    resource: Entity
+    resource: EntityBody
     context: _Properties | None = None
     page: PageRequest = PageRequest()
 
 
 class ResourceSearch(_Extensible):
-    subject: Entity
+    subject: EntityBody
     action: Action
     resource: EntityType
     context: _Properties | None = None
@@ -86,8 +86,8 @@ class ResourceSearch(_Extensible):
 
 
 class ActionSearch(_Extensible):
-    subject: Entity
-    resource: Entity
+    subject: EntityBody
+    resource: EntityBody
     context: _Properties | None = None
     page: PageRequest = PageRequest()
 

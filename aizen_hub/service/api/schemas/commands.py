@@ -66,7 +66,7 @@ class CommandResponse(ResponseModel):
     result: dict[str, Any]
 
 
-class CommandState(ResponseModel):
+class CommandStateView(ResponseModel):
     id: str
     canonical: str
     state: str

@@ -20,7 +20,7 @@ from aizen_hub.audit.event_texts import EventKind
 from aizen_hub.audit.export import COLUMNS, csv_cell
 from aizen_hub.audit.search import AuditFilter, search_newest
 from aizen_hub.audit.timeline import RoutineStretch, TimelineEvent, describe, extend_timeline, group_by_day
-from aizen_hub.audit.timeline_search import Place, TimelineQuery, read_timeline
+from aizen_hub.audit.timeline_search import TimelineCursor, TimelineQuery, read_timeline
 from aizen_hub.problems import BadInput, NotFound
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.service.http.route import RawResponse
@@ -132,10 +132,10 @@ async def export_audit(ctx: RequestContext) -> RawResponse:
         viewer = Viewer(tx)
         timeline = _timeline_query(viewer, query, readable_projects(viewer), query.project)
         records: list[dict[str, Any]] = []
-        place: Place | None = None
+        cursor: TimelineCursor | None = None
         pages = 0
         while True:
-            page, pages = read_timeline(tx.conn, timeline, place, limit=1_000), pages + 1
+            page, pages = read_timeline(tx.conn, timeline, cursor, limit=1_000), pages + 1
             records += page.records
             if page.next is not None and pages >= MAX_PAGES:
                 raise BadInput(
@@ -147,8 +147,8 @@ async def export_audit(ctx: RequestContext) -> RawResponse:
                     f"more than {MAX_EXPORTED:,} rows match",
                     remedy="choose fewer days, a project or a person; or ask the operator",
                 )
-            place = page.next
-            if place is None:
+            cursor = page.next
+            if cursor is None:
                 # Written here, in the thread of the pool: many rows would hold up the event loop.
                 return _to_csv(records), len(records)
 
@@ -188,16 +188,16 @@ def _read_timeline(
 ) -> dict[str, Any]:
     timeline = _timeline_query(viewer, query, projects, project)
     items: list[TimelineEvent | RoutineStretch] = []
-    place = _place(query.after)
+    cursor = _cursor(query.after)
     count = windows = 0
     for _ in range(_MAX_READS):
-        page = read_timeline(viewer.tx.conn, timeline, place, limit=PAGE)
+        page = read_timeline(viewer.tx.conn, timeline, cursor, limit=PAGE)
         extend_timeline(items, page.records, fold=query.what is not EventKind.ROUTINE.value)
         count += len(page.records)
         windows += not page.is_complete
-        place = page.next
+        cursor = page.next
         has_enough = sum(isinstance(item, TimelineEvent) for item in items) >= _ENOUGH
-        if place is None or has_enough or windows == _MAX_WINDOWS:
+        if cursor is None or has_enough or windows == _MAX_WINDOWS:
             break
     return {
         **_common(ctx, viewer, query, projects),
@@ -289,11 +289,11 @@ def _about(text: str | None) -> str | None:
     return str(Identity(kind, canonical)) if canonical is not None else "user:"
 
 
-def _place(text: str | None) -> Place | None:
+def _cursor(text: str | None) -> TimelineCursor | None:
     if text is None:
         return None
     try:
-        return Place.parse(text)
+        return TimelineCursor.parse(text)
     except ValueError:
         raise BadInput("the page link is not valid", remedy="open the audit from its beginning") from None
 

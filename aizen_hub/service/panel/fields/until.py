@@ -36,7 +36,7 @@ class GrantFields(UntilFields):
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class EndPreset:
     """One choice; the value is what the form sends."""
 
     value: str
@@ -50,7 +50,7 @@ def _end_of_quarter(now: datetime) -> datetime:
 
 def presets(
     now: datetime, longest: datetime | None = None, *, allow_no_end: bool = True, chosen: str = ""
-) -> tuple[Preset, ...]:
+) -> tuple[EndPreset, ...]:
     """Return the choices, the shortest first.
 
     Parameters
@@ -63,15 +63,15 @@ def presets(
     quarter = _end_of_quarter(now)
     texts = (chosen, *(text for text in _DURATIONS if parse_duration(text) != parse_duration(chosen)))
     durations = {duration: text for text in texts if (duration := parse_duration(text))}
-    choices = [(now + duration, Preset(text, format_duration(duration))) for duration, text in durations.items()]
-    choices.append((quarter, Preset("quarter", f"End of quarter ({format_day(last_moment(quarter), now)})")))
+    choices = [(now + duration, EndPreset(text, format_duration(duration))) for duration, text in durations.items()]
+    choices.append((quarter, EndPreset("quarter", f"End of quarter ({format_day(last_moment(quarter), now)})")))
     offered = [
         preset for ends, preset in sorted(choices, key=lambda choice: choice[0]) if not longest or ends < longest
     ]
     if longest is not None:
-        offered.append(Preset("longest", f"{format_day(last_moment(longest), now)}, the longest you may give"))
+        offered.append(EndPreset("longest", f"{format_day(last_moment(longest), now)}, the longest you may give"))
     elif allow_no_end:
-        offered.append(Preset(NO_END, "No end"))
+        offered.append(EndPreset(NO_END, "No end"))
     return tuple(offered)
 
 

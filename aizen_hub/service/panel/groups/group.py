@@ -32,7 +32,7 @@ from aizen_hub.store.transaction import ActorTransaction, WriteTransaction
 
 
 class GroupQuery(PageQuery):
-    """The place in the list of members, and who is filled in to be added."""
+    """The position in the list of members, and who is filled in to be added."""
 
     add: Annotated[Annotated[str, Field(max_length=10_000)] | None, EMPTY_IS_NONE] = None
 

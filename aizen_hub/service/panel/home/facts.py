@@ -52,7 +52,7 @@ def read_ending(viewer: Viewer, limit: int) -> Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalGroup:
     """Refusals of one command in one project for one reason.
 
     Attributes
@@ -86,7 +86,7 @@ class Refusals:
         Decisions that were examined, where there are more within the day; None: all were.
     """
 
-    rows: Sequence[Refusal]
+    rows: Sequence[RefusalGroup]
     total: int
     only_newest: int | None
 
@@ -103,7 +103,7 @@ def read_refusals(viewer: Viewer) -> Refusals | None:
     for record in records:
         grouped[record.get("command") or "", record.get("project"), record.get("reason") or ""].append(record)
     rows = [
-        Refusal(
+        RefusalGroup(
             command,
             None if project == SYSTEM else project,
             reason,

@@ -1,4 +1,4 @@
-"""Page *What I may do*: the commands that the viewer may run in one place, by task and kind of object."""
+"""Page *What I may do*: the commands that the viewer may run in a project or the system, by task and kind of object."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aizen_hub.authorization import checks
-from aizen_hub.authorization.queries.member_matrix import Answer, member_matrix
+from aizen_hub.authorization.queries.member_matrix import MatrixAnswer, member_matrix
 from aizen_hub.authorization.queries.role_coverage import commands_in
 from aizen_hub.catalogs.catalog import Catalog, CommandEntry
 from aizen_hub.rbac.role import SYSTEM, ScopeKind
@@ -59,9 +59,9 @@ async def show_commands(ctx: RequestContext) -> RawResponse:
     return await show_page(ctx, "mine/commands.html", read)
 
 
-def group_by_object(catalog: Catalog, answers: Iterable[tuple[CommandEntry, Answer]]) -> list[ObjectCommands]:
+def group_by_object(catalog: Catalog, answers: Iterable[tuple[CommandEntry, MatrixAnswer]]) -> list[ObjectCommands]:
     """Return the commands with their answers by kind of object, in the order of the catalog."""
-    groups: dict[str, list[tuple[CommandEntry, Answer]]] = {}
+    groups: dict[str, list[tuple[CommandEntry, MatrixAnswer]]] = {}
     for entry, answer in answers:
         groups.setdefault(entry.group, []).append((entry, answer))
     result = []
@@ -80,4 +80,4 @@ def group_by_object(catalog: Catalog, answers: Iterable[tuple[CommandEntry, Answ
     return result
 
 
-ROUTES = (page_route("/me/commands/{project}", show_commands, "What I may do in one place."),)
+ROUTES = (page_route("/me/commands/{project}", show_commands, "What I may do in one project or the system."),)

@@ -135,8 +135,8 @@ def _count(viewer: Viewer, query: PeopleQuery, conditions: Sequence[ColumnElemen
         return count()
     role = query.role
     if role == NO_ROLE or _is_rare(viewer.tx, role):
-        return viewer.tx.kept_count(("people-by-role", role), count)
-    return viewer.tx.kept_count(("people-by-role", role), lambda: _count_holders(viewer.tx, role))
+        return viewer.tx.cached_count(("people-by-role", role), count)
+    return viewer.tx.cached_count(("people-by-role", role), lambda: _count_holders(viewer.tx, role))
 
 
 def _count_holders(tx: ReadTransaction, role: str) -> int:

@@ -11,7 +11,7 @@ from aizen_hub.accounts.projects import roster
 from aizen_hub.accounts.projects.roster import RosterFilter
 from aizen_hub.api_models.schema import Schema
 from aizen_hub.authorization.queries import role_coverage
-from aizen_hub.authorization.queries.member_matrix import Answer, AnswerKind, MatrixRow, member_matrix
+from aizen_hub.authorization.queries.member_matrix import AnswerKind, MatrixAnswer, MatrixRow, member_matrix
 from aizen_hub.catalogs.catalog import CommandEntry
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.role import ScopeKind
@@ -190,7 +190,7 @@ async def download_matrix(ctx: RequestContext) -> RawResponse:
     return csv_response(text, f"{name}-matrix.csv")
 
 
-def _cell_text(answer: Answer) -> str:
+def _cell_text(answer: MatrixAnswer) -> str:
     return answer.ends.isoformat() if answer.ends is not None else answer.kind.value
 
 

@@ -34,7 +34,7 @@ _MAX_LINES = 20
 _DOWNLOAD = {"Content-Disposition": 'attachment; filename="policy.yaml"'}
 
 
-class PolicyForm(Form):
+class PolicyFileForm(Form):
     policy: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     prune: Typed = ""
     act: Typed = ""
@@ -48,10 +48,10 @@ class PolicyProgressQuery(Schema):
 
 
 async def show_policy(ctx: RequestContext) -> RawResponse:
-    return await _show(ctx, PolicyForm(xsrf="-"))
+    return await _show(ctx, PolicyFileForm(xsrf="-"))
 
 
-async def _show(ctx: RequestContext, typed: PolicyForm, errors: FormErrors = NO_ERRORS) -> RawResponse:
+async def _show(ctx: RequestContext, typed: PolicyFileForm, errors: FormErrors = NO_ERRORS) -> RawResponse:
     def read(viewer: Viewer) -> dict[str, Any]:
         _require_reader(viewer)
         return {"typed": typed}
@@ -106,7 +106,7 @@ async def start_policy(ctx: RequestContext) -> RawResponse:
     )
 
 
-def _require_planned(tx: ActorTransaction, body: PolicyForm, digest: str) -> None:
+def _require_planned(tx: ActorTransaction, body: PolicyFileForm, digest: str) -> None:
     """Raise FieldError unless a plan of this very file has succeeded: no one carries out what they have not seen."""
     try:
         planned = get_visible_operation(tx, tx.actor, body.plan)
@@ -146,6 +146,6 @@ _PAGE = OperationPage(
 ROUTES = (
     page_route("/policy", show_policy, "Policy files."),
     page_route("/policy/-/export", download_policy, "The present state as a policy file."),
-    form_route("/policy", start_policy, "Plan or carry out a policy file.", PolicyForm, max_body=3 * MAX_TEXT),
+    form_route("/policy", start_policy, "Plan or carry out a policy file.", PolicyFileForm, max_body=3 * MAX_TEXT),
     *_PAGE.routes(),
 )

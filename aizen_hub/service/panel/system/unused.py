@@ -28,13 +28,13 @@ class UnusedQuery(Schema):
 
 async def show_unused(ctx: RequestContext) -> RawResponse:
     query: UnusedQuery = ctx.query
-    place = None if query.accounts is None else _read_identity(query.accounts)
+    after = None if query.accounts is None else _read_identity(query.accounts)
 
     def read(viewer: Viewer) -> dict[str, Any]:
         if not viewer.sees_all:
             raise not_in_panel()
         roles = unused_access.find_unused_roles(viewer.tx, limit=PAGE + 1, after=int(query.roles or 0))
-        accounts = unused_access.find_dormant_accounts(viewer.tx, PAGE + 1, after=place)
+        accounts = unused_access.find_dormant_accounts(viewer.tx, PAGE + 1, after=after)
         return {
             "roles": roles[:PAGE],
             "more_roles": len(roles) > PAGE,

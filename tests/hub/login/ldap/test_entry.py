@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aizen_hub.hub.login.ldap.entry import Entry, EntryError, subject_filter
+from aizen_hub.hub.login.ldap.entry import DirectoryEntry, EntryError, subject_filter
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def entry(**values: list[bytes]) -> Entry:
-    return Entry("uid=alice,dc=x", {name.replace("_", "-").lower(): tuple(value) for name, value in values.items()})
+def entry(**values: list[bytes]) -> DirectoryEntry:
+    return DirectoryEntry(
+        "uid=alice,dc=x", {name.replace("_", "-").lower(): tuple(value) for name, value in values.items()}
+    )
 
 
 @pytest.mark.parametrize(

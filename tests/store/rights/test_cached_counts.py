@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
-from aizen_hub.store.rights import kept_counts
+from aizen_hub.store.rights import cached_counts
 from aizen_hub.store.sql_store import Store
 from aizen_hub.store.transaction import ReadTransaction
 from tests.store import store_rows
@@ -23,7 +23,7 @@ class Counter:
         self.calls = 0
 
     def kept(self, tx: ReadTransaction) -> int:
-        return tx.kept_count(KEY, lambda: self.count(tx))
+        return tx.cached_count(KEY, lambda: self.count(tx))
 
     def count(self, tx: ReadTransaction) -> int:
         self.calls += 1
@@ -114,14 +114,14 @@ def test_a_rollback_of_the_database_drops_it_even_while_it_is_counted(store: Sto
     assert counter.calls == 2
     store.cache.clear()
     with store.read() as tx:
-        assert tx.kept_count(KEY, lambda: store.cache.clear() or 7) == 7  # type: ignore[func-returns-value]
+        assert tx.cached_count(KEY, lambda: store.cache.clear() or 7) == 7  # type: ignore[func-returns-value]
     assert kept(store, counter) == 0
 
 
 def test_their_number_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_counts, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(cached_counts, "MAX_ENTRIES", 2)
     counts = []
     with store.read() as tx:
         for key in ("a", "b", "a", "c", "a", "b"):
-            tx.kept_count((key,), lambda key=key: counts.append(key))  # type: ignore[misc]
+            tx.cached_count((key,), lambda key=key: counts.append(key))  # type: ignore[misc]
     assert counts == ["a", "b", "c", "b"]

@@ -23,7 +23,7 @@ class _Entry:
     revision: int  # at which it was counted, or at which nothing that it depends on had changed since
 
 
-class KeptCounts:
+class CachedCounts:
     """The results of slow counts, per process.
 
     A kept result is returned only where the change records prove that it is what a new count would return: none of

@@ -12,22 +12,22 @@ from aizen_hub.problems import NotFound
 _URL_MARK = "://"
 
 
-class ArchivePlace(Protocol):
-    """A place for archive files, each of which has a name of its own there."""
+class ArchiveStorage(Protocol):
+    """Where archive files are, each by a name of its own."""
 
     def staging(self) -> AbstractContextManager[Path]:
         """Return the local folder in which a file is written and checked before `keep`."""
         ...
 
     def keep(self, file: Path) -> str:
-        """Bring a file of `staging` to its place durably; return where it is.
+        """Move a file of `staging` into the storage durably; return where it is.
 
         Raises
         ------
         Conflict
             Another file of that name is there, or what arrived is not what was sent.
         Unavailable
-            The place cannot be reached, or refuses.
+            The storage cannot be reached, or refuses.
         """
         ...
 
@@ -43,7 +43,7 @@ class ArchivePlace(Protocol):
         NotFound
             There is none of that name.
         Unavailable
-            The place cannot be reached, or refuses.
+            The storage cannot be reached, or refuses.
         """
         ...
 
@@ -79,8 +79,8 @@ def is_url(text: str) -> bool:
     return _URL_MARK in text
 
 
-def open_place(text: str) -> ArchivePlace:
-    """Return the place that a folder or a URL names.
+def open_storage(text: str) -> ArchiveStorage:
+    """Return the storage that a folder or a URL names.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def fetch_archive(text: str) -> AbstractContextManager[Path]:
     Raises
     ------
     BadInput, Unavailable
-        As `open_place`.
+        As `open_storage`.
     NotFound
         There is no such object.
     """
