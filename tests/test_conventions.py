@@ -385,6 +385,55 @@ def test_no_module_repeats_the_name_of_its_package() -> None:
     assert [str(path.relative_to(ROOT)) for path in PACKAGE if path.stem == path.parent.name] == []
 
 
+def shared_class_names(sources: dict[str, str]) -> list[str]:
+    """Return the names that several public classes have."""
+    found = Counter(
+        node.name
+        for source in sources.values()
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    return sorted(name for name, count in found.items() if count > 1)
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    assert shared_class_names({str(path): path.read_text(encoding="utf-8") for path in PACKAGE}) == []
+
+
+def test_the_rule_on_class_names_can_fail() -> None:
+    sources = {"a.py": "class Entry: ...\nclass _Own: ...", "b.py": "class Entry: ...\nclass _Own: ..."}
+    assert shared_class_names(sources) == ["Entry"]
+
+
+def unchecked_store_uses(source: str) -> list[str]:
+    """Return the functions that open a transaction of the store, and whose name does not say so."""
+    return [
+        function.name
+        for function in ast.parse(source).body
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and "unauthorized_" not in function.name
+        and any(
+            isinstance(node, ast.Attribute)
+            and node.attr in ("read", "write")
+            and isinstance(node.value, ast.Attribute)
+            and node.value.attr in ("store", "async_store")
+            for node in ast.walk(function)
+        )
+    ]
+
+
+def test_no_handler_uses_the_store_past_the_checks_of_its_context() -> None:
+    folders = [ROOT / "aizen_hub" / "service" / name for name in ("api", "panel", "oauth")]
+    handlers = [path for folder in folders for path in folder.rglob("*.py")]
+    found = {str(path): unchecked_store_uses(path.read_text(encoding="utf-8")) for path in handlers}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_the_rule_on_the_store_can_fail() -> None:
+    body = "(ctx):\n    with ctx.service.store.read() as tx: ..."
+    assert unchecked_store_uses(f"def show{body}\ndef _unauthorized_show{body}") == ["show"]
+
+
 def test_folders_stay_small() -> None:
     sizes = Counter(path.parent.relative_to(ROOT) for path in PACKAGE)
     assert {str(folder): size for folder, size in sizes.items() if size > MAX_MODULES} == {}

@@ -25,7 +25,7 @@ _UNREACHABLE_SECONDS = 60.0
 _OPEN = ("waiting", "running")
 
 
-class ProgressDisplay(Protocol):
+class OperationDisplay(Protocol):
     """Shows how far an operation is."""
 
     def show(self, phase: str, done: int, total: int) -> None: ...
@@ -67,12 +67,12 @@ def follow_operation(client: SyncClient, operation: Mapping[str, Any]) -> dict[s
     raise parse_problem(int(problem["status"]), json.dumps(problem).encode())
 
 
-def progress_view() -> ProgressDisplay:
+def progress_view() -> OperationDisplay:
     """Return the view for where stderr goes: a terminal, or a log."""
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
-def _wait(client: SyncClient, operation: Mapping[str, Any], view: ProgressDisplay) -> Mapping[str, Any]:
+def _wait(client: SyncClient, operation: Mapping[str, Any], view: OperationDisplay) -> Mapping[str, Any]:
     polls, away_since = 0, None
     while operation["state"] in _OPEN:
         progress = operation["progress"]

@@ -127,7 +127,7 @@ async def _parse(ctx: RequestContext, text: str, pointer: str) -> Command:
     except (CommandSyntaxError, UnknownCommand, TooLarge) as problem:
         # Refused before any permission was checked, but recorded all the same (R87).
         reason = Reason.UNKNOWN_COMMAND if isinstance(problem, UnknownCommand) else Reason.SYNTAX
-        decision_id = await _record_unparsed(ctx, text, reason, problem)
+        decision_id = await _unauthorized_record_unparsed(ctx, text, reason, problem)
         problem.faults = (*problem.faults, Fault(pointer, problem.detail))
         problem.extensions.setdefault(
             "decision", {"id": decision_id, "allowed": False, "reason": str(reason), "sentence": problem.detail}
@@ -135,7 +135,7 @@ async def _parse(ctx: RequestContext, text: str, pointer: str) -> Command:
         raise
 
 
-async def _record_unparsed(ctx: RequestContext, text: str, reason: Reason, problem: Problem) -> str:
+async def _unauthorized_record_unparsed(ctx: RequestContext, text: str, reason: Reason, problem: Problem) -> str:
     service, actor = ctx.service, ctx.actor
 
     def record() -> str:

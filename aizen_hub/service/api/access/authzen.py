@@ -112,7 +112,7 @@ async def _evaluate(
 ) -> Sequence[Evaluated]:
     service = ctx.service
     requirement = ctx.decision_request(AuthorizationRequest(None, SYSTEM))
-    await _compile_rights(ctx, requests)
+    await _unauthorized_compile_rights(ctx, requests)
     item = EvaluationItem(requirement, requests, ctx.route.name, stop_on=stop_on, alone=alone)
     outcome = await service.decisions.decide_item(item)
     _count(service, [evaluated.record for evaluated in outcome.evaluations])
@@ -132,7 +132,7 @@ def _count(service: ServiceContext, records: Sequence[AuditRecord]) -> None:
         service.decisions.uses.count(assignment, records[0].at, allowing.count(assignment))
 
 
-async def _compile_rights(ctx: RequestContext, requests: Sequence[EvaluationRequest]) -> None:
+async def _unauthorized_compile_rights(ctx: RequestContext, requests: Sequence[EvaluationRequest]) -> None:
     """Compile the rights of new subjects before the batch, which others wait for: of a hundred that takes long (R125).
 
     Rights that change in between are compiled in the batch.
