@@ -20,7 +20,7 @@ def seed(settings: Settings) -> dict[str, str]:
     from aizen_hub.accounts.users import bootstrap
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    passwords = {person.name: secrets.token_urlsafe(9) for person in PERSONAS}
+    passwords = {person.name: _new_password() for person in PERSONAS}
     hashed = {name: NewPassword.from_text(password) for name, password in passwords.items()}
     with open_store(settings, create=True) as store:
         with store.write(operator_actor()) as tx:
@@ -38,13 +38,18 @@ def renew_passwords(settings: Settings) -> dict[str, str]:
     from aizen_hub.accounts.credentials import activation
     from aizen_hub.accounts.credentials.passwords import NewPassword
 
-    passwords = {person.name: secrets.token_urlsafe(9) for person in PERSONAS}
+    passwords = {person.name: _new_password() for person in PERSONAS}
     hashed = {name: NewPassword.from_text(password) for name, password in passwords.items()}
     with open_store(settings) as store, store.write(operator_actor()) as tx:
         remaining = [name for name in passwords if identities.user_exists(tx, name)]
         for name in remaining:
             activation.redeem_link(tx, activation.issue_link(tx, name).token, hashed[name])
     return {name: passwords[name] for name in remaining}
+
+
+def _new_password() -> str:
+    # Hexadecimal digits contain none of the names; a password that contains its user's name is refused.
+    return secrets.token_hex(8)
 
 
 def _accounts(tx: WriteTransaction, passwords: dict[str, NewPassword]) -> None:

@@ -20,7 +20,8 @@ KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 @given(st.text(min_size=4))
 def test_equal_secrets_have_equal_hashes_that_reveal_nothing(value: str) -> None:
     redacted = SecretHasher(KEY).hash_secret(value)
-    assert value not in redacted
+    # Hypothesis takes values from literals of the code, of which this prefix is one.
+    assert value not in redacted.removeprefix("hmac-")
     assert redacted == SecretHasher(KEY).hash_secret(value)
     assert redacted != SecretHasher(OTHER).hash_secret(value)
     assert redacted != SecretHasher(KEY).hash_secret(value + "x")

@@ -84,15 +84,7 @@ def test_a_target_is_found_by_the_host_of_the_request(path: str) -> None:
         ("50% done", (), "50% done"),
     ],
 )
-@pytest.mark.parametrize("name", python_proxy.TORNADO_LOGGERS)
-def test_the_query_of_a_request_is_not_logged(
-    caplog: pytest.LogCaptureFixture, name: str, message: str, arguments: tuple[object, ...], expected: str
-) -> None:
-    query_filter = python_proxy.QueryFilter()
-    logger = logging.getLogger(name)
-    logger.addFilter(query_filter)
-    try:
-        logger.warning(message, *arguments)
-    finally:
-        logger.removeFilter(query_filter)
-    assert caplog.messages == [expected]
+def test_the_query_of_a_request_is_not_logged(message: str, arguments: tuple[object, ...], expected: str) -> None:
+    record = logging.LogRecord("tornado.access", logging.WARNING, "web.py", 1, message, arguments, None)
+    assert python_proxy.QueryFilter().filter(record)
+    assert record.getMessage() == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from aizen_hub.accounts import command_handlers
@@ -39,7 +41,7 @@ async def test_a_link_for_an_admin_needs_confirmation_in_the_panel(service: Driv
         assert tx.conn.execute(tables.activations.select().where(issued_by.is_not(None))).first() is None
         now = tx.now
     assert await can_sign_in(service, "chief", PASSWORD)
-    fresh = Actor(Identity.user("boss"), Channel.PANEL, recent_login_until=now.replace(year=now.year + 1))
+    fresh = Actor(Identity.user("boss"), Channel.PANEL, recent_login_until=now + timedelta(days=365))
     with service.context.store.write(fresh) as tx:
         (link,) = command_handlers.confirm_pending_change(tx, change_id).data["activations"]
     assert (await service.call("POST", "/api/v1/activate", {"token": link["token"], "password": NEW})).status == 204

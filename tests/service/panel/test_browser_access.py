@@ -13,6 +13,11 @@ from tests.service.conftest import Driver, populate
 from tests.service.panel.window import PREFIX, FakeHub, Window, start
 
 
+def with_another_character(text: str) -> str:
+    """Not the last one, of which not every bit counts."""
+    return text[:20] + ("B" if text[20] == "A" else "A") + text[21:]
+
+
 class TestSignIn:
     @pytest.mark.proves("R117", "T-33")
     async def test_cookies_and_headers(self, window: Window, hub_service: Driver, hub: FakeHub) -> None:
@@ -109,7 +114,7 @@ class TestSignIn:
             response = await victim.finish_login(query["state"], "boss")
             assert response.status == 401
             assert "aizen-panel" not in victim.cookies
-        for state in (query["state"][:-2] + "AA", "x" * 20, query["state"] + "A"):
+        for state in (with_another_character(query["state"]), "x" * 20, query["state"] + "A"):
             assert (await window.finish_login(state, "boss")).status == 401
 
     @pytest.mark.proves("R120", "T-34")
@@ -214,7 +219,7 @@ class TestForgedRequests:
         window.cookies = {}
         assert (await window.get("me", Cookie=f"aizen-panel={value}")).status == 200
         assert (await window.get("me", Cookie=f"aizen-panel=x; aizen-panel={value}")).status == 302
-        assert (await window.get("me", Cookie=f"aizen-panel={value[:-3]}AAA")).status == 302
+        assert (await window.get("me", Cookie=f"aizen-panel={with_another_character(value)}")).status == 302
 
 
 @pytest.mark.proves("T-49", "T-13")

@@ -207,7 +207,7 @@ class TestBackchannelLogout:
             ({"claims": {"exp": 1}}, "expired"),
             ({"claims": {"exp": None}}, "`exp`"),
             ({"claims": {"iat": int(time.time()) - 3600}}, "too old"),
-            ({"claims": {"iat": int(time.time()) + 3600}}, "future"),
+            ({"claims": {"iat": int(time.time()) + 1_000_000}}, "future"),
         ],
         ids=lambda one: one if isinstance(one, str) else "fault",
     )
