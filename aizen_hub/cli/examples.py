@@ -18,6 +18,7 @@ EXAMPLES = {
     "db backup": "/backup/aizen-2027-01-31 -c aizen.yaml",
     "db restore": "/backup/aizen-2027-01-31 -c aizen.yaml --replace",
     "db copy": "--to postgresql://aizen_owner@db.example.org/aizen -c aizen.yaml",
+    "db adopt-catalog": "-c aizen.yaml",
     "db accept-restore": '-c aizen.yaml --reason "disk lost, backup of Sunday"',
     "doctor": "-c aizen.yaml -o json",
     "recover-admin": "ada -c aizen.yaml",

@@ -42,7 +42,10 @@ def require_current_catalog(state: StoreState, catalog: Catalog) -> None:
     Unavailable
     """
     if state.catalog_hash != catalog.hash:
-        raise Unavailable("this service was started with another catalog than is in force", remedy="restart it")
+        raise Unavailable(
+            "this service was started with another catalog than is in force",
+            remedy="an operator restarts it with that catalog, or runs `aizen-hub db adopt-catalog` with its own",
+        )
 
 
 class StoreProtocol(Protocol):

@@ -74,7 +74,7 @@ def test_the_locked_packages_are_those_of_the_tests(file: Path) -> None:
     tested = dict(PIN.findall((ROOT / "requirements" / "test.txt").read_text()))
     locked = dict(PIN.findall(lock_of(file)))
     assert {name: version for name, version in locked.items() if tested.get(name, version) != version} == {}
-    extras = {"service": {"psycopg"}, "hub": {"jupyterhub-kubespawner", "dockerspawner", "psycopg"}}
+    extras = {"service": {"psycopg"}, "hub": {"jupyterhub-kubespawner", "dockerspawner", "psycopg", "pycurl"}}
     wanted = {*extras.get(file.stem, {"jupyterlab", "notebook", "ipykernel"}), "jupyterhub"}
     wanted |= {
         re.split(r"[<>=\[; ]", requirement)[0].lower()

@@ -120,7 +120,8 @@ def check_catalog_in_force(store: Store, _installation: Installation) -> Iterato
             "catalog-in-force",
             in_settings("catalog, overlays"),
             "the replicas use another catalog than this aizen.yaml names: this one would decide nothing",
-            "give all replicas the same catalog, overlays and version of aizen-hub",
+            "give all replicas the same catalog, overlays and version of aizen-hub; `aizen-hub db adopt-catalog` puts "
+            "the catalog of this aizen.yaml in force",
         )
 
 

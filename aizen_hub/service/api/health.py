@@ -70,7 +70,7 @@ def _check_readiness(service: ServiceContext, tx: ReadTransaction) -> NotReady |
     if tx.state.catalog_hash != service.catalog.hash:
         return NotReady(
             "the store was changed to another catalog than this service was started with",
-            "restart it with that catalog",
+            "restart it with that catalog, or run `aizen-hub db adopt-catalog` with its own",
         )
     conflict = None if service.settings.uses_sqlite else find_conflict(tx, service)
     if conflict is not None:

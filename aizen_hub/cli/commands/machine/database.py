@@ -271,6 +271,28 @@ def copy(config: Path, target: str) -> int:
     return ExitCode.DONE
 
 
+@db.command("adopt-catalog")
+@config_option
+def adopt_catalog(config: Path) -> int:
+    """Put the catalog of aizen.yaml in force for all replicas.
+
+    Replicas decide only with the catalog that is in force. On PostgreSQL an operator changes it: after an upgrade of
+    aizen-hub with another built-in catalog, or a change of `catalog` or `overlays`. Replicas with the former catalog
+    answer 503 from then on, and those with the new one decide. On SQLite the service does it at its start.
+    """
+    settings = Settings.load(config)
+    with open_store(settings) as store:
+        catalog = f"`{store.catalog.name}`, version {store.catalog.version}"
+        with store.read() as tx:
+            is_in_force = tx.state.catalog_hash == store.catalog.hash
+        if is_in_force:
+            show_message(f"the catalog {catalog} is in force already")
+            return ExitCode.DONE
+        store.adopt_catalog()
+    show_message(f"the catalog {catalog} is in force; restart the replicas that have another one")
+    return ExitCode.DONE
+
+
 @db.command("accept-restore")
 @config_option
 @click.option("--reason", default="", help="For the audit.")
