@@ -39,7 +39,7 @@ def hostile_hub(folder: Path, *, protected: bool) -> Iterator[HubHandle]:
     lines = [
         f"FAKE_COMMAND = [{sys.executable!r}, {str(FIXTURES / 'hostile_server.py')!r}]",
         "def _attack(spawner):",
-        "    _use_fake_server(spawner)",
+        "    _prepare_server(spawner)",
         f"    spawner.args = open({str(folder / 'attack')!r}).read().split()",
         "c.Spawner.pre_spawn_hook = _attack",
         "c.JupyterHub.services = []",

@@ -73,7 +73,7 @@ def test_variables_that_were_added_where_none_were_set_are_kept(
 RECORD = """
 import json
 def _record(spawner):
-    _use_fake_server(spawner)
+    _prepare_server(spawner)
     hub = spawner.user.settings
     values = {name: hub[name] for name in ("concurrent_spawn_limit", "active_server_limit", "activity_resolution")}
     values["poll_interval"] = spawner.poll_interval
