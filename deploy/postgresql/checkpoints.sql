@@ -9,7 +9,23 @@
 --
 -- The role that runs it owns the table; `aizen_checkpoints` can read and insert rows, and nothing else.
 
+DO $$
+BEGIN
+    -- What follows shuts every other role out of the database, the service too.
+    IF to_regclass('public.audit') IS NOT NULL THEN
+        RAISE EXCEPTION '% is the database of the audit: the checkpoints need a database of their own', current_database();
+    END IF;
+END $$;
+
 CREATE ROLE aizen_checkpoints LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT;
+
+-- PostgreSQL lets every role enter every database, create temporary tables there, and before version 15 also others.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO aizen_checkpoints', current_database());
+END $$;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
 
 CREATE SCHEMA aizen_checkpoints;
 REVOKE ALL ON SCHEMA aizen_checkpoints FROM PUBLIC;

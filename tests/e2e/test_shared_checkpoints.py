@@ -94,11 +94,18 @@ def test_two_replicas_sign_into_one_table(pair: Installation, checkpoints: Check
 
     # Who owns the audit cuts its end off, and cannot change what proves it.
     for role in (OWNER, SERVICE_ROLE):
-        with (
-            psycopg.connect(as_role(checkpoints.url, role), autocommit=True) as conn,
-            pytest.raises(psycopg.errors.InsufficientPrivilege),
-        ):
-            conn.execute("DELETE FROM aizen_checkpoints.checkpoints")
+        with pytest.raises(psycopg.OperationalError, match="does not have CONNECT privilege"):
+            psycopg.connect(as_role(checkpoints.url, role))
+    of_audit = as_role(pair.settings.database_url, "aizen_checkpoints")
+    for statement in ("SELECT 1 FROM audit", "DELETE FROM audit", "SELECT 1 FROM users"):
+        with psycopg.connect(of_audit) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(statement.encode())
+    script = Path("deploy/postgresql/checkpoints.sql").read_bytes()
+    with (
+        psycopg.connect(as_role(pair.settings.database_url, OWNER)) as conn,
+        pytest.raises(psycopg.errors.RaiseException, match="is the database of the audit"),
+    ):
+        conn.execute(script)
     for service in pair.services:
         service.stop()
     with psycopg.connect(as_role(pair.settings.database_url, OWNER), autocommit=True) as conn:

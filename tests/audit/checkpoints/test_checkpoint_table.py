@@ -63,6 +63,8 @@ def test_checkpoints_are_read_as_written(table: CheckpointTable, signer: Ed25519
         f"ALTER TABLE {ROWS} DISABLE TRIGGER ALL",
         "DROP SCHEMA aizen_checkpoints CASCADE",
         "SET ROLE postgres",
+        "CREATE TABLE public.own (number int)",
+        "CREATE TEMPORARY TABLE own (number int)",
     ],
 )
 def test_the_role_of_the_service_can_only_append(
