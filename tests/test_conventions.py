@@ -18,6 +18,8 @@ PACKAGE = sorted((ROOT / "aizen_hub").rglob("*.py"))
 LONGEST = 400
 MAX_MODULES = 24
 SELF = Path(__file__).name
+OF_OTHERS = ROOT / "tests" / "data" / "z2jh"
+"""Files of another project, as they are."""
 
 # Paths that exist on one machine only.
 # The home in the images of Jupyter is the same for everyone.
@@ -42,7 +44,8 @@ def tracked(*patterns: str) -> list[Path]:
         capture_output=True,
         text=True,
     ).stdout.split("\0")
-    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    paths = (ROOT / name for name in names if name)
+    return [path for path in paths if path.is_file() and OF_OTHERS not in path.parents]
 
 
 def texts() -> list[tuple[Path, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ import yaml
 
 from aizen_hub.hub.spawn.project_namespace import check_template, namespace_of
 from aizen_hub.settings import Settings
-from tests.deploy.kubernetes.chart import CHART, needs_schema
+from tests.deploy.kubernetes.chart_hub import CHART_FILES, chart_defaults, merge_values
 from tests.engines.kubernetes_hub import POD_IDENTITY_FOLDER, project_manifests
 from tests.engines.kubernetes_hub import PROJECT_FOLDER as PROJECT
 from tests.fixtures.engines.kubernetes import HUB_RULES
@@ -138,20 +137,11 @@ def test_pod_identity_gives_the_service_one_right_and_the_token_where_its_settin
     assert str(identity.ca_file) == f"{mounts['api-server']}/{authority}"
 
 
-@needs_schema
 def test_the_values_fit_the_schema_of_the_chart(values: dict[str, Any]) -> None:
     import jsonschema
 
-    schema = json.loads((Path(str(CHART)) / "values.schema.json").read_text(encoding="utf-8"))
-    defaults = yaml.safe_load((Path(str(CHART)) / "values.yaml").read_text(encoding="utf-8"))
-
-    def merge(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-        merged = copy.deepcopy(base)
-        for key, value in more.items():
-            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-            merged[key] = merge(merged[key], value) if both else value
-        return merged
-
-    for complete in (merge(defaults, values), merge(merge(defaults, values), blocks()[2])):
+    schema = json.loads((CHART_FILES / "values.schema.json").read_text(encoding="utf-8"))
+    ours = merge_values(chart_defaults(), values)
+    for complete in (ours, merge_values(ours, blocks()[2])):
         errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(complete)
         assert [f"{list(error.path)}: {error.message}" for error in errors] == []

@@ -34,7 +34,9 @@ c.AizenKubeSpawner.port = {port}
 c.AizenKubeSpawner.image = {image!r}
 c.AizenKubeSpawner.uid = {uid}
 c.AizenKubeSpawner.fs_gid = {uid}
-c.AizenKubeSpawner.automount_service_account_token = False
+# What the values for the chart set, which the standard for pods of project namespaces asks for.
+c.KubeSpawner.update({hardening!r})
+c.KubeSpawner.extra_pod_config = {pod_config!r}
 # The guarantee of the Zero-to-JupyterHub chart, and a profile above the limits of the role.
 c.AizenKubeSpawner.mem_guarantee = "1G"
 c.AizenKubeSpawner.profile_list = [
@@ -42,13 +44,18 @@ c.AizenKubeSpawner.profile_list = [
 ]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180
 """
+_VALUES = yaml.safe_load(PROJECT_FOLDER.with_name("values.yaml").read_text(encoding="utf-8"))
+HARDENING = {
+    "hardening": _VALUES["hub"]["config"]["KubeSpawner"],
+    "pod_config": _VALUES["singleuser"]["extraPodConfig"],
+}
 OF_CONTAINERS = """
 # The same with limits only: a node has no place for a pod that requests more cores than it has.
 c.AizenKubeSpawner.profile_list[0]["kubespawner_override"] = {{"mem_limit": "8G", "cpu_limit": 4, "cpu_guarantee": 0.1}}
 c.JupyterHub.hub_ip = {gateway!r}
 c.AizenKubeSpawner.image_pull_policy = "Never"
 c.AizenKubeSpawner.container_security_context = {{
-    "allowPrivilegeEscalation": False, "capabilities": {{"drop": ["ALL"]}}, "readOnlyRootFilesystem": True
+    **c.KubeSpawner.container_security_context, "readOnlyRootFilesystem": True
 }}
 c.AizenKubeSpawner.volumes = [{{"name": "home", "emptyDir": {{}}}}]
 c.AizenKubeSpawner.volume_mounts = [{{"name": "home", "mountPath": {home!r}}}]
@@ -116,7 +123,9 @@ def kubernetes_hub(
     """
     config = CONFIG + ('c.AizenKubeSpawner.project_namespace_template = "aizen-{{project}}"\n' if by_project else "")
     # Pods are processes of this machine, where their usual port may be taken.
-    config = config.format(namespace=NAMESPACE, port=free_port(), uid=uid, image="registry.example.org/server:1")
+    config = config.format(
+        namespace=NAMESPACE, port=free_port(), uid=uid, image="registry.example.org/server:1", **HARDENING
+    )
     settings: dict[str, Any] = {"insecure_same_uid": False, "spawn": {"user_options": ["profile"]}}
     with running_kubernetes(folder / "kubernetes", uid) as cluster:
         if pod_identity:
@@ -133,7 +142,8 @@ def kubelet_hub(folder: Path, uid: int, person: str, owner: str) -> Iterator[tup
     service = free_port()
     path = f"{BIN}:{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin"
     config = CONFIG + OF_CONTAINERS + 'c.AizenKubeSpawner.project_namespace_template = "aizen-{{project}}"\n'
-    config = config.format(namespace=NAMESPACE, port=8888, uid=uid, image=IMAGE, gateway=GATEWAY, home=HOME, path=path)
+    names = {"namespace": NAMESPACE, "port": 8888, "uid": uid, "image": IMAGE, "gateway": GATEWAY, "home": HOME}
+    config = config.format(**names, path=path, **HARDENING)
     with running_kubelet(folder / "kubernetes", uid) as cluster:
         settings = {
             "insecure_same_uid": False,
