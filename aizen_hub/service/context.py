@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from aizen_hub.accounts.sessions.token_exchange import TokenExchange
 from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
 from aizen_hub.audit.checkpoints.health import CheckpointHealth
 from aizen_hub.authorization.decisions.decision_service import DecisionService
@@ -16,6 +16,11 @@ from aizen_hub.service.auth.hub_connection import HubConnection
 from aizen_hub.service.auth.rate_limits import RateLimiter
 from aizen_hub.service.core.gateway import CoreGateway
 from aizen_hub.service.core.parsed_commands import ParsedCommandCache
+from aizen_hub.service.exposition import MetricsExposition
+from aizen_hub.service.hub_revocations import HubRevocations
+from aizen_hub.service.link_mailer import LinkMailer
+from aizen_hub.service.readiness import ReadinessCheck
+from aizen_hub.service.replicas import OwnReplica
 from aizen_hub.service.runtime.async_store import AsyncStore
 from aizen_hub.service.runtime.clock_check import ClockCheck
 from aizen_hub.service.runtime.metrics import Metrics
@@ -47,8 +52,8 @@ class ServiceContext:
         What a reader of the metrics must send; None: nothing.
     tracing : Tracing or None
         None: no traces are made.
-    hub_revocations : mapping of (str, str) to Task
-        Revocations at hubs that are under way, by the id of the hub and the user name.
+    replica : OwnReplica
+        This process among those that share the database.
     """
 
     settings: Settings
@@ -75,7 +80,12 @@ class ServiceContext:
     rate_limiter: RateLimiter
     core: CoreGateway
     operations: OperationRunner
-    hub_revocations: dict[tuple[str, str], asyncio.Task[dict[str, int] | None]] = field(default_factory=dict)
+    exchange: TokenExchange
+    hub_revocations: HubRevocations
+    link_mailer: LinkMailer
+    replica: OwnReplica
+    readiness: ReadinessCheck
+    exposition: MetricsExposition
 
     @property
     def main_hub(self) -> HubConnection:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from aizen_hub import __version__
+from aizen_hub.accounts.sessions.token_exchange import TokenExchange
 from aizen_hub.accounts.users import bootstrap
 from aizen_hub.audit.checkpoints.checkpoint_log import CheckpointLog
 from aizen_hub.audit.checkpoints.checkpoint_table import CheckpointTable
@@ -31,8 +32,13 @@ from aizen_hub.service.auth.rate_limits import RateLimiter
 from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.core.gateway import CoreGateway
 from aizen_hub.service.core.parsed_commands import ParsedCommandCache
+from aizen_hub.service.exposition import MetricsExposition
+from aizen_hub.service.hub_revocations import HubRevocations
 from aizen_hub.service.hub_variables import hub_variables
+from aizen_hub.service.link_mailer import LinkMailer
 from aizen_hub.service.operation_kinds import KINDS
+from aizen_hub.service.readiness import ReadinessCheck
+from aizen_hub.service.replicas import OwnReplica
 from aizen_hub.service.runtime.async_store import AsyncStore
 from aizen_hub.service.runtime.clock_check import ClockCheck, kernel_ntp_status
 from aizen_hub.service.runtime.metrics import Metrics
@@ -157,6 +163,10 @@ def _assemble(
         core_credential=shared_secrets.core,
         pods=_open_pod_reviews(settings),
     )
+    hub_location = browser_login.hub_location
+    replica = OwnReplica(
+        settings, instance, catalog.hash, checkpoints.location, hub_location, hubs, keys, store.database, clock
+    )
     return ServiceContext(
         settings=settings,
         catalog=catalog,
@@ -182,6 +192,12 @@ def _assemble(
         rate_limiter=RateLimiter(settings.rate, metrics.count_limited),
         core=CoreGateway(settings, catalog, store, pools, decisions, verifier, clock, metrics, tracing),
         operations=OperationRunner(store, KINDS, catalog.command_with_handler, lambda: state.sealed is not None),
+        exchange=TokenExchange(store, keys, clock.check),
+        hub_revocations=HubRevocations(hubs),
+        link_mailer=LinkMailer(settings.alerts.mail, hub_location.panel_url),
+        replica=replica,
+        readiness=ReadinessCheck(catalog.hash, clock, None if settings.uses_sqlite else replica),
+        exposition=MetricsExposition(metrics),
     )
 
 

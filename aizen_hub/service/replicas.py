@@ -15,7 +15,12 @@ from sqlalchemy import delete, insert, select, update
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
-    from aizen_hub.service.context import ServiceContext
+    from aizen_hub.service.auth.browser_login import HubLocation
+    from aizen_hub.service.auth.hub_connection import HubConnection
+    from aizen_hub.service.runtime.clock_check import ClockCheck
+    from aizen_hub.settings import Settings
+    from aizen_hub.store.database import Database
+    from aizen_hub.store.keystore import KeyStore
     from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
 REPORT_SECONDS = 10.0
@@ -76,71 +81,92 @@ class ReplicaConflict:
     remedy: str
 
 
-def own_configuration(service: ServiceContext) -> dict[str, str]:
-    """Return what this process is configured with, without any secret."""
-    settings, location = service.settings, service.browser_login.hub_location
-    values = {
-        "service address": settings.service_url,
-        "hub address": f"{location.address} {location.client_id or '-'}",
-        "list of further hubs": "; ".join(
-            f"{hub.id} {hub.api_url} {' '.join(sorted(hub.providers))}"
-            for hub in sorted(settings.further_hubs, key=lambda hub: hub.id)
-        ),
-        "catalog": service.catalog.hash,
-        "checkpoint storage": service.checkpoints.location,
-    }
-    encryption = service.keys.encryption
-    if encryption is not None:
-        key, further = encryption.derive(_PURPOSE), sorted(service.hubs[1:], key=lambda hub: hub.id)
-        values[_COMPARED_HASH] = _keyed_hash(key, service.main_hub.secret)
-        values[_FURTHER_HASH] = _keyed_hash(key, "\n".join(hub.secret for hub in further))
-    return values
+@dataclass(frozen=True, eq=False)
+class OwnReplica:
+    """This process, as it reports itself to the others.
+
+    Attributes
+    ----------
+    instance : str
+        Random id of this process.
+    catalog_hash : str
+    checkpoint_location : str
+    hubs : tuple of HubConnection
+        The main hub first.
+    """
+
+    settings: Settings
+    instance: str
+    catalog_hash: str
+    checkpoint_location: str
+    hub_location: HubLocation
+    hubs: tuple[HubConnection, ...]
+    keys: KeyStore
+    database: Database
+    clock: ClockCheck
+
+    def configuration(self) -> dict[str, str]:
+        """Return what this process is configured with, without any secret."""
+        location = self.hub_location
+        values = {
+            "service address": self.settings.service_url,
+            "hub address": f"{location.address} {location.client_id or '-'}",
+            "list of further hubs": "; ".join(
+                f"{hub.id} {hub.api_url} {' '.join(sorted(hub.providers))}"
+                for hub in sorted(self.settings.further_hubs, key=lambda hub: hub.id)
+            ),
+            "catalog": self.catalog_hash,
+            "checkpoint storage": self.checkpoint_location,
+        }
+        encryption = self.keys.encryption
+        if encryption is not None:
+            key, further = encryption.derive(_PURPOSE), sorted(self.hubs[1:], key=lambda hub: hub.id)
+            values[_COMPARED_HASH] = _keyed_hash(key, self.hubs[0].secret)
+            values[_FURTHER_HASH] = _keyed_hash(key, "\n".join(hub.secret for hub in further))
+        return values
+
+    def report(self, tx: WriteTransaction) -> None:
+        """Record that this process runs, and forget those that ended long ago."""
+        values = {
+            "seen": tx.now,
+            "configuration": self.configuration(),
+            "revision": self.database.newest_revision,
+            "clock_offset": self.clock.offset,
+        }
+        tx.conn.execute(delete(_r).where(_r.c.seen < tx.now - _KEPT))
+        changed = tx.conn.execute(update(_r).where(_r.c.instance == self.instance).values(**values))
+        if not changed.rowcount:
+            host = socket.gethostname()[: tables.NAME_LENGTH]
+            tx.conn.execute(insert(_r).values(instance=self.instance, host=host, started=tx.now, **values))
+
+    def forget(self, tx: WriteTransaction) -> None:
+        """Remove this process, which ends."""
+        tx.conn.execute(delete(_r).where(_r.c.instance == self.instance))
+
+    def find_conflict(self, tx: ReadTransaction) -> ReplicaConflict | None:
+        """Return the first difference from a replica that started earlier; None where they agree.
+
+        The one that started later is the one that is not ready: a wrong replica that is added takes nothing from those
+        that serve.
+        """
+        own = self.configuration()
+        for replica in list_replicas(tx):
+            if replica.instance == self.instance:
+                return None
+            for name, location in _MUST_AGREE.items():
+                if name in own and name in replica.configuration and own[name] != replica.configuration[name]:
+                    return ReplicaConflict(
+                        f"this replica has another {name} than the one on `{replica.host}`, which started earlier",
+                        f"set the same on both, and restart: {location}",
+                    )
+        return None
 
 
 def _keyed_hash(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def report_replica(tx: WriteTransaction, service: ServiceContext) -> None:
-    """Record that this process runs, and forget those that ended long ago."""
-    values = {
-        "seen": tx.now,
-        "configuration": own_configuration(service),
-        "revision": service.store.database.newest_revision,
-        "clock_offset": service.clock.offset,
-    }
-    tx.conn.execute(delete(_r).where(_r.c.seen < tx.now - _KEPT))
-    changed = tx.conn.execute(update(_r).where(_r.c.instance == service.instance).values(**values))
-    if not changed.rowcount:
-        host = socket.gethostname()[: tables.NAME_LENGTH]
-        tx.conn.execute(insert(_r).values(instance=service.instance, host=host, started=tx.now, **values))
-
-
-def forget_replica(tx: WriteTransaction, instance: str) -> None:
-    """Remove a process that ends."""
-    tx.conn.execute(delete(_r).where(_r.c.instance == instance))
-
-
 def list_replicas(tx: ReadTransaction) -> tuple[Replica, ...]:
     """Return the processes that reported themselves within the last 45 seconds, the oldest first."""
     rows = tx.conn.execute(select(_r).where(_r.c.seen >= tx.now - _ALIVE).order_by(_r.c.started, _r.c.instance))
     return tuple(Replica(**row._mapping) for row in rows)
-
-
-def find_conflict(tx: ReadTransaction, service: ServiceContext) -> ReplicaConflict | None:
-    """Return the first difference from a replica that started earlier; None where they agree.
-
-    The one that started later is the one that is not ready: a wrong replica that is added takes nothing from those that
-    serve.
-    """
-    own = own_configuration(service)
-    for replica in list_replicas(tx):
-        if replica.instance == service.instance:
-            return None
-        for name, location in _MUST_AGREE.items():
-            if name in own and name in replica.configuration and own[name] != replica.configuration[name]:
-                return ReplicaConflict(
-                    f"this replica has another {name} than the one on `{replica.host}`, which started earlier",
-                    f"set the same on both, and restart: {location}",
-                )
-    return None

@@ -24,12 +24,12 @@ from aizen_hub.audit.checkpoints.signing import checkpoint_signer
 from aizen_hub.authorization.decisions.use_counter import AssignmentUse
 from aizen_hub.operations import records
 from aizen_hub.problems import Unavailable
-from aizen_hub.service.background.hub_revocation import RevocationWorker
+from aizen_hub.service.background.revocation_worker import RevocationWorker
 from aizen_hub.service.background.scheduler import ScheduledTask
 from aizen_hub.service.core.gateway import POLL_SECONDS
 from aizen_hub.service.factory import SERVICE_ACTOR
 from aizen_hub.service.http import idempotency
-from aizen_hub.service.replicas import REPORT_SECONDS, forget_replica, report_replica
+from aizen_hub.service.replicas import REPORT_SECONDS
 from aizen_hub.service.runtime.thread_pools import Pool
 from aizen_hub.service.seal import update_seal
 from aizen_hub.store import tables
@@ -59,7 +59,9 @@ class ScheduledTasks:
         self._service = service
         panel_url = service.browser_login.hub_location.panel_url
         self._alert_delivery = AlertDelivery(service.settings.alerts, self._transaction, panel_url)
-        self._revocation_workers = {hub.id: RevocationWorker(service, hub) for hub in service.hubs}
+        self._revocation_workers = {
+            hub.id: RevocationWorker(service.hub_revocations, hub, service.async_store) for hub in service.hubs
+        }
         self._alert_pool = Pool("alert", 1, 1)
         self._checkpoint_pool = Pool("checkpoint", 1, 1)
         self._operation_pool = Pool("recovery", 1, 1)
@@ -113,14 +115,14 @@ class ScheduledTasks:
     async def _report_replica(self) -> None:
         service = self._service
         if not service.settings.uses_sqlite:  # a SQLite file has one service
-            await service.async_store.write(SERVICE_ACTOR, lambda tx: report_replica(tx, service))
+            await service.async_store.write(SERVICE_ACTOR, service.replica.report)
 
     async def _forget_replica(self) -> None:
         service = self._service
         if service.settings.uses_sqlite or service.state.missing_data is not None:
             return
         try:
-            await service.async_store.write(SERVICE_ACTOR, lambda tx: forget_replica(tx, service.instance))
+            await service.async_store.write(SERVICE_ACTOR, service.replica.forget)
         except Unavailable as problem:
             log.warning("the end of this replica was not recorded", extra={"data": {"why": problem.detail}})
 

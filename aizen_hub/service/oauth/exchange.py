@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from aizen_hub.accounts.sessions.token_exchange import (
     IssuedToken,
-    TokenExchange,
     find_credential_holder,
     unknown_credential_error,
 )
@@ -23,22 +21,9 @@ from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.actor import Actor, Channel
 from aizen_hub.tokens.opaque_token import hash_credential
 
-if TYPE_CHECKING:
-    from aizen_hub.service.context import ServiceContext
-
 TOKEN_EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, not a secret
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
-
-_exchanges: WeakKeyDictionary[ServiceContext, TokenExchange] = WeakKeyDictionary()
-
-
-def exchange_for(service: ServiceContext) -> TokenExchange:
-    """Return the token exchange of a service, created at the first call."""
-    exchange = _exchanges.get(service)
-    if exchange is None:
-        exchange = _exchanges[service] = TokenExchange(service.store, service.keys, service.clock.check)
-    return exchange
 
 
 async def exchange_token(ctx: RequestContext) -> JsonResponse:
@@ -55,7 +40,7 @@ async def exchange_token(ctx: RequestContext) -> JsonResponse:
 
 
 async def _renew(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
-    service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
+    service, exchange, source = ctx.service, ctx.service.exchange, ctx.principal.source
     # Each token is a durable write, and all writes share one queue. Sessions therefore have a budget, and a session
     # that has used it up is refused before the store is queried (R125, T-37).
     await service.rate_limiter.require_token_budget(hash_credential(form.subject_token))
@@ -85,7 +70,7 @@ def _exchange_for_form(form: ExchangeForm) -> Callable[[RequestContext, Exchange
 
 async def _impersonate(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
     # Delegation (RFC 8693, 1.1): the subject token is the user's, the actor token is the service account's.
-    service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
+    service, exchange, source = ctx.service, ctx.service.exchange, ctx.principal.source
     actor = await service.authenticator.authenticate_service_account(form.actor_token or "", source)
     with service.rate_limiter.admit(Principal(AuthMethod.SERVICE_ACCOUNT, source, actor)):
         subject = await verify_role_token(ctx, form.subject_token)
@@ -96,7 +81,7 @@ async def _impersonate(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
 
 
 async def _downscope(ctx: RequestContext, form: ExchangeForm) -> IssuedToken:
-    service, exchange, source = ctx.service, exchange_for(ctx.service), ctx.principal.source
+    service, exchange, source = ctx.service, ctx.service.exchange, ctx.principal.source
     subject = await verify_role_token(ctx, form.subject_token)
     await service.authenticator.require_pod(ctx.headers, kernel_actor(subject, source))
     async with service.rate_limiter.issuing_token(subject.session_id):

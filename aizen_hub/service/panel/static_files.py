@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
-
-from jupyterhub._data import DATA_FILES_PATH
 
 from aizen_hub.problems import NotFound
 from aizen_hub.service.http.route import CREDENTIAL_SUFFICES, AuthMethod, RawResponse, Route
 from aizen_hub.service.pipeline.request_context import RequestContext
 
+
+def _find_hub_static() -> Path:
+    """Return the folder of the hub's own static files, from the record that its installation keeps.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    hub = distribution("jupyterhub")
+    for file, *_ in csv.reader((hub.read_text("RECORD") or "").splitlines()):
+        if file.endswith("share/jupyterhub/static/favicon.ico"):
+            return Path(str(hub.locate_file(file))).resolve().parent
+    raise FileNotFoundError("the installation of jupyterhub has no record of its static files: install it with pip")
+
+
 _IMPORTS = re.compile(rb"@import[^;]{0,300};")
 _CACHE_HEADERS = {"Cache-Control": "public, max-age=600"}
 _STATIC = Path(__file__).parent / "static"
-_HUB_STATIC = Path(DATA_FILES_PATH) / "static"
+_HUB_STATIC = _find_hub_static()
 _CSS = "text/css; charset=utf-8"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 # Later ones override earlier ones.

@@ -10,14 +10,9 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import func, select
 
-from aizen_hub.service.api import health
-from aizen_hub.service.api.health import NotReady
 from aizen_hub.service.auth import rate_limits
-from aizen_hub.service.context import ServiceContext
 from aizen_hub.service.oauth.exchange import ACCESS_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE_GRANT
-from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store import tables
-from aizen_hub.store.transaction import ReadTransaction
 from tests.service.conftest import Driver, Response, Session
 
 BURST = 6
@@ -148,38 +143,3 @@ async def test_a_revoked_token_does_not_use_up_the_budget_of_its_session(service
     fresh = (await service.renew(eve)).json["access_token"]
     assert await revoke(service, fresh) == 200
     assert recorded(service, "token.revoked") == 2
-
-
-@pytest.mark.proves("R125")
-async def test_concurrent_probes_share_one_query(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_readiness, readiness, go = health._check_readiness, health._readiness, asyncio.Event()
-    loop, all_arrived = asyncio.get_running_loop(), asyncio.Event()
-    arrived: list[RequestContext] = []
-    checks: list[ServiceContext] = []
-
-    async def counted(ctx: RequestContext) -> NotReady | None:
-        arrived.append(ctx)
-        if len(arrived) == 40:
-            all_arrived.set()
-        return await readiness(ctx)
-
-    def slow(context: ServiceContext, tx: ReadTransaction) -> NotReady | None:
-        checks.append(context)
-        asyncio.run_coroutine_threadsafe(go.wait(), loop).result(timeout=30)
-        return check_readiness(context, tx)
-
-    monkeypatch.setattr(health, "_check_readiness", slow)
-    monkeypatch.setattr(health, "_readiness", counted)
-    probes = [asyncio.create_task(service.call("GET", "/readyz")) for _ in range(40)]
-    await asyncio.wait_for(all_arrived.wait(), timeout=30)
-    assert (await service.call("GET", "/livez")).status == 200
-    go.set()
-    assert {response.status for response in await asyncio.gather(*probes)} == {200}
-    assert len(checks) == 1
-
-
-@pytest.mark.proves("R125")
-async def test_metrics_are_not_computed_for_every_request(service: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SCRAPES_PER_SECOND", 1e-6)
-    pages = {(await service.call("GET", "/metrics")).body for _ in range(60)}
-    assert len(pages) == health.SCRAPE_BURST

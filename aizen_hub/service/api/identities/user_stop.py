@@ -16,9 +16,9 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.api.change_response import result_response, wants_dry_run
 from aizen_hub.service.api.schemas.access import UserStop
 from aizen_hub.service.api.schemas.result import ResultView
-from aizen_hub.service.background.hub_revocation import revoke_at_hubs, with_hub_results
 from aizen_hub.service.http.headers import DRY_RUN
 from aizen_hub.service.http.route import ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
+from aizen_hub.service.hub_revocations import with_hub_results
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import ReadTransaction, WriteTransaction
 
@@ -32,7 +32,7 @@ async def stop_user(ctx: RequestContext, name: str, reason: str, ends: datetime 
         return result.at_revision(tx.revision)
 
     result: Result = (await ctx.authorized_write(lambda tx, _: JsonResponse(operation(tx)))).value
-    return result, with_hub_results(result, await revoke_at_hubs(ctx.service, user))
+    return result, with_hub_results(result, await ctx.service.hub_revocations.revoke_everywhere(user))
 
 
 async def stop_user_now(ctx: RequestContext) -> JsonResponse:

@@ -20,7 +20,6 @@ from aizen_hub.service.api.schemas.users import (
     UsersQuery,
 )
 from aizen_hub.service.http.route import ANY_REGISTERED, ROLE_CHECKED_METHODS, JsonResponse, Requirement, Route
-from aizen_hub.service.link_mail import send_links
 from aizen_hub.service.pipeline.request_context import RequestContext
 from aizen_hub.store.transaction import WriteTransaction
 
@@ -97,7 +96,7 @@ async def create_activation_link(ctx: RequestContext) -> JsonResponse:
         authorized_result(ctx, lambda tx: mailed_links.renew_link(tx, name, outgoing, by_mail=by_mail), 201)
     )
     if not wants_dry_run(ctx):
-        await send_links(ctx.service, outgoing)
+        await ctx.service.link_mailer.send(outgoing)
     return response
 
 

@@ -15,7 +15,6 @@ from aizen_hub.authorization.queries.effective_access import list_access
 from aizen_hub.problems import NotFound
 from aizen_hub.service.http.form import EmptyForm, Form, RowId
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.link_mail import send_links
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, show_errors
 from aizen_hub.service.panel.formatting import page_path, sentence
 from aizen_hub.service.panel.pages import authorized_value, form_route, page_route, show_page
@@ -120,7 +119,7 @@ async def _create_link(ctx: RequestContext, *, by_mail: bool) -> RawResponse:
         result = await ctx.within_deadline(
             authorized_value(ctx, lambda tx: mailed_links.renew_link(tx, name, outgoing, by_mail=by_mail))
         )
-        await send_links(ctx.service, outgoing)
+        await ctx.service.link_mailer.send(outgoing)
         if "activation" in result.data:
             # Rendered without a redirect, since it is shown only once.
             return await ctx.within_deadline(_show(ctx, link=result.data["activation"]))

@@ -17,7 +17,6 @@ from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.rbac.role import SYSTEM, Role, ScopeKind
 from aizen_hub.service.http.form import Form, Ticked, Typed, read_form
 from aizen_hub.service.http.route import RawResponse
-from aizen_hub.service.link_mail import send_links
 from aizen_hub.service.panel.fields.until import NO_END, GrantFields, presets
 from aizen_hub.service.panel.form_errors import NO_ERRORS, FieldError, FormErrors, at_field, show_errors
 from aizen_hub.service.panel.formatting import page_path
@@ -148,7 +147,7 @@ async def register_person(ctx: RequestContext) -> RawResponse:
             raise at_field("name", problem, ctx.service.catalog.command_with_handler) from None
         name = result.data["user"]
         if outgoing:
-            await send_links(ctx.service, outgoing)
+            await ctx.service.link_mailer.send(outgoing)
             return see_other(ctx, page_path("people", name), f"{name} is registered, and was sent a link by mail.")
         if "activation" in result.data:
             # Rendered without a redirect, since the link is shown only once.

@@ -12,7 +12,7 @@ from aizen_hub.accounts.credentials import mailed_links
 from aizen_hub.accounts.identities import user_exists
 from aizen_hub.accounts.users import registration
 from aizen_hub.commands.result import message_result
-from aizen_hub.service.panel.people import account
+from aizen_hub.service.link_mailer import LinkMailer
 from aizen_hub.store import tables
 from aizen_hub.store.transaction import WriteTransaction
 from tests.fixtures.browser.panel import PanelService
@@ -89,7 +89,7 @@ def test_a_link_is_mailed_beyond_the_deadline_of_a_request(
         mailed.set()
 
     # No mail server runs here; `tests/accounts/credentials` tests what is sent.
-    monkeypatch.setattr(account, "send_links", send_slowly)
+    monkeypatch.setattr(LinkMailer, "send", send_slowly)
     monkeypatch.setattr(mailed_links, "renew_link", lambda *_, **__: message_result("sent an activation link"))
     response = panel.post("boss", "people/ada/mail-link", {})
     assert response.status == 303

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -14,35 +13,15 @@ from aizen_hub.accounts.credentials import passwords
 from aizen_hub.accounts.logins import login_report
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
-from aizen_hub.commands.result import Result
 from aizen_hub.problems import Unavailable
 from aizen_hub.rbac.assignment import LockTarget
-from aizen_hub.service.auth.hub_api import HubApiClient
 from aizen_hub.service.auth.hub_connection import HubConnection
-from aizen_hub.service.background.hub_revocation import RevocationWorker, revoke_at_hubs, with_hub_results
-from aizen_hub.service.context import ServiceContext
+from aizen_hub.service.background.revocation_worker import RevocationWorker
 from aizen_hub.service.factory import SERVICE_ACTOR
+from aizen_hub.service.hub_revocations import HubRevocations
 from aizen_hub.store import tables
 from tests.service.conftest import PASSWORD, Driver
-
-
-class FakeHubApi:
-    """A hub that answers or does not; records the requests that it answered."""
-
-    is_configured = True
-
-    def __init__(self, secret: str = "secret") -> None:
-        self.answers, self.secret = True, secret
-        self.hangs = asyncio.Event()
-        self.hangs.set()
-        self.requests: list[tuple[str, int | None]] = []
-
-    async def revoke_user(self, name: str, secret: str, *, sign_out: int | None = None) -> dict[str, int]:
-        await self.hangs.wait()
-        if not self.answers or secret != self.secret:
-            raise Unavailable("the hub does not answer")
-        self.requests.append((name, sign_out))
-        return {"tokens": 1, "servers": 2}
+from tests.service.fake_hub_api import FakeHubApi
 
 
 @pytest.fixture
@@ -50,17 +29,13 @@ def hub_api() -> FakeHubApi:
     return FakeHubApi()
 
 
-def context_with(service: Driver, **apis: FakeHubApi) -> ServiceContext:
-    """Return what the revocation uses of a service whose hubs have these APIs."""
-    hubs = [HubConnection(name, api.secret, cast(HubApiClient, api)) for name, api in apis.items()]
-    store = service.context.async_store
-    return cast(ServiceContext, SimpleNamespace(hubs=hubs, main_hub=hubs[0], async_store=store, hub_revocations={}))
+def worker_of(service: Driver, hub: HubConnection) -> RevocationWorker:
+    return RevocationWorker(HubRevocations([hub]), hub, service.context.async_store)
 
 
 @pytest.fixture
 async def worker(service: Driver, hub_api: FakeHubApi) -> RevocationWorker:
-    context = context_with(service, main=hub_api)
-    worker = RevocationWorker(context, context.main_hub)
+    worker = worker_of(service, hub_api.connection("main"))
     await worker.poll()
     hub_api.requests.clear()
     return worker
@@ -131,8 +106,7 @@ async def test_a_sign_out_has_the_revision_that_a_later_login_report_names(
 @pytest.mark.proves("R146")
 async def test_a_hub_that_does_not_answer_holds_up_no_other(service: Driver) -> None:
     main, gpu = FakeHubApi(), FakeHubApi("another")
-    context = context_with(service, main=main, gpu=gpu)
-    workers = {hub.id: RevocationWorker(context, hub) for hub in context.hubs}
+    workers = {hub.id: worker_of(service, hub) for hub in (main.connection("main"), gpu.connection("gpu"))}
     for worker in workers.values():
         await worker.poll()
     main.requests.clear()
@@ -149,37 +123,3 @@ async def test_a_hub_that_does_not_answer_holds_up_no_other(service: Driver) -> 
     await waiting
     await workers["main"].poll()
     assert main.requests == [("eve", None), ("rob", None)]
-
-
-@pytest.mark.parametrize(
-    ("silent", "expected"),
-    [
-        ((), "eve is locked; 1 session ended, 4 servers stopped, 2 tokens deleted, signed out everywhere"),
-        (
-            ("gpu",),
-            "eve is locked; 1 session ended, 2 servers stopped, 1 token deleted; the hub `gpu` does not answer, "
-            "servers and tokens there end as soon as it does",
-        ),
-        (
-            ("main", "gpu"),
-            "eve is locked; 1 session ended; the hubs `main` and `gpu` do not answer, servers and tokens there end as "
-            "soon as they do",
-        ),
-    ],
-)
-async def test_the_result_of_a_stop_names_the_hubs_that_do_not_answer(
-    service: Driver, silent: tuple[str, ...], expected: str
-) -> None:
-    apis = {"main": FakeHubApi(), "gpu": FakeHubApi("another")}
-    for name in silent:
-        apis[name].answers = False
-    ended = await revoke_at_hubs(context_with(service, **apis), "eve")
-    result = Result("message", message="eve is locked", data={"sessions_ended": 1})
-    assert with_hub_results(result, ended) == expected
-
-
-def test_the_only_hub_needs_no_name() -> None:
-    sentence = with_hub_results(Result("message", message="eve is locked", data={"sessions_ended": 0}), {"main": None})
-    assert sentence == (
-        "eve is locked; 0 sessions ended; the hub does not answer, servers and tokens there end as soon as it does"
-    )

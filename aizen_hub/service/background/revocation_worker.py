@@ -11,28 +11,24 @@ late or repeated request ends nothing that signed in after the change (R142).
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
 from aizen_hub.authorization import checks, lock_state
-from aizen_hub.commands.result import Result
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity, IdentityKind
+from aizen_hub.service.hub_revocations import HubRevocations, log_failure
+from aizen_hub.service.runtime.async_store import AsyncStore
 from aizen_hub.store import tables
 
 if TYPE_CHECKING:
     from aizen_hub.service.auth.hub_connection import HubConnection
-    from aizen_hub.service.context import ServiceContext
     from aizen_hub.store.transaction import ReadTransaction
-
-log = logging.getLogger(__name__)
 
 _SIGN_IN_CHANGES = frozenset({"password", "second-factor"})
 _LOOK_BACK = timedelta(minutes=2)
@@ -42,75 +38,30 @@ _USERS_PER_POLL = 20
 _MAX_PENDING = 5_000
 
 
-async def revoke_at_hubs(service: ServiceContext, name: str) -> dict[str, dict[str, int] | None]:
-    """Have every hub end everything of a user; return what each has ended, by its id, as `revoke_at_hub` does."""
-    counts = await asyncio.gather(*(revoke_at_hub(service, hub, name) for hub in service.hubs))
-    return {hub.id: ended for hub, ended in zip(service.hubs, counts, strict=True)}
-
-
-async def revoke_at_hub(service: ServiceContext, hub: HubConnection, name: str) -> dict[str, int] | None:
-    """Have a hub end everything of a user; None where it does not answer (`RevocationWorker` tries again).
-
-    Concurrent calls for the same user share one request and its result.
-    """
-    if not hub.api.is_configured:
-        return None
-    key = (hub.id, name)
-    task = service.hub_revocations.get(key)
-    if task is None:
-        task = asyncio.ensure_future(hub.api.revoke_user(name, hub.secret))
-        service.hub_revocations[key] = task
-        task.add_done_callback(lambda _: service.hub_revocations.pop(key, None))
-    try:
-        counts = await asyncio.shield(task)
-    except Problem as error:
-        _log_failure(hub, error)
-        return None
-    return counts or {"tokens": 0, "servers": 0}
-
-
-def with_hub_results(result: Result, ended_at: Mapping[str, dict[str, int] | None]) -> str:
-    """Return one sentence about a lock's result and what the hubs ended; None stands for one that does not answer."""
-    answers = [counts for counts in ended_at.values() if counts is not None]
-    silent = [f"`{hub}`" for hub, counts in ended_at.items() if counts is None]
-    sentence = f"{result.message}; {_count(result.data.get('sessions_ended', 0), 'session')} ended"
-    if answers:
-        servers, tokens = (sum(counts[what] for counts in answers) for what in ("servers", "tokens"))
-        sentence += f", {_count(servers, 'server')} stopped, {_count(tokens, 'token')} deleted"
-    if not silent:
-        return f"{sentence}, signed out everywhere"
-    if len(ended_at) == 1:
-        who = "the hub does"
-    else:
-        who = f"the hub {silent[0]} does" if len(silent) == 1 else f"the hubs {' and '.join(silent)} do"
-    return f"{sentence}; {who} not answer, servers and tokens there end as soon as {_pronoun(silent)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _pronoun(hubs: Sequence[str]) -> str:
-    return "it does" if len(hubs) == 1 else "they do"
-
-
 class RevocationWorker:
-    """Follows the changes of the store and revokes at one hub."""
+    """Follows the changes of the store and revokes at one hub.
 
-    def __init__(self, service: ServiceContext, hub: HubConnection) -> None:
-        self._service, self._hub = service, hub
+    Parameters
+    ----------
+    revocations : HubRevocations
+    hub : HubConnection
+    store : AsyncStore
+    """
+
+    def __init__(self, revocations: HubRevocations, hub: HubConnection, store: AsyncStore) -> None:
+        self._revocations, self._hub, self._store = revocations, hub, store
         self._last_revision: int | None = None
         self._pending_users: OrderedDict[str, None] = OrderedDict()
         self._sign_in_changes: OrderedDict[str, int] = OrderedDict()
 
     async def poll(self) -> None:
         """Process what changed since the last call; the first call processes all locked users."""
-        service, hub = self._service, self._hub
+        hub = self._hub
         if not hub.api.is_configured:
             return
-        revision, names, sign_in_changes = await service.async_store.read(self._read_changes)
+        revision, names, sign_in_changes = await self._store.read(self._read_changes)
         waiting = list(self._pending_users)[:_USERS_PER_POLL]
-        readmitted = await service.async_store.read(lambda tx: [name for name in waiting if _may_sign_in(tx, name)])
+        readmitted = await self._store.read(lambda tx: [name for name in waiting if _may_sign_in(tx, name)])
         for name in readmitted:
             # Unlocked before the hub was reached: what was signed in since then stays (R142).
             self._pending_users.pop(name, None)
@@ -123,7 +74,7 @@ class RevocationWorker:
             while len(queue) > _MAX_PENDING:
                 queue.popitem(last=False)
         for name in list(self._pending_users)[:_USERS_PER_POLL]:
-            if await revoke_at_hub(service, hub, name) is None:
+            if await self._revocations.revoke_at(hub, name) is None:
                 # The failure may concern this user's server only: the next poll starts with the others.
                 self._pending_users.move_to_end(name)
                 break
@@ -132,7 +83,7 @@ class RevocationWorker:
             try:
                 await hub.api.revoke_user(name, hub.secret, sign_out=changed_at)
             except Problem as error:
-                _log_failure(hub, error)
+                log_failure(hub, error)
                 self._sign_in_changes.move_to_end(name)
                 break
             self._sign_in_changes.pop(name, None)
@@ -161,10 +112,6 @@ class RevocationWorker:
         }
         names = sorted(name for name in _affected_users(tx, keys) if not _may_sign_in(tx, name))
         return revision, names, sign_in_changes
-
-
-def _log_failure(hub: HubConnection, error: Problem) -> None:
-    log.warning("revocation at a hub failed", extra={"data": {"hub": hub.id, "why": error.detail}})
 
 
 def _is_sign_in_change(change: Mapping[str, Any]) -> bool:
