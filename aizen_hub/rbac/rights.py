@@ -35,7 +35,7 @@ class HeldRole:
         The groups it comes through, outermost last; empty for a direct assignment.
     interval : Interval
         When it is in force: the intersection of the assignment's interval and those of the memberships.
-    given_until : datetime or None
+    granted_until : datetime or None
         The end that was set for the assignment.
     confirmed_until : datetime or None
         Until when the directory's last confirmation of a membership holds (R63). Each further one moves it, so that it
@@ -55,7 +55,7 @@ class HeldRole:
     scope: str
     via: tuple[Identity, ...]
     interval: Interval
-    given_until: datetime | None
+    granted_until: datetime | None
     confirmed_until: datetime | None
     creator: bool
     group_locks: tuple[Lock, ...]
@@ -252,7 +252,7 @@ def _held_role(
         scope=assignment.scope,
         via=path.groups,
         interval=interval,
-        given_until=assignment.interval.ends,
+        granted_until=assignment.interval.ends,
         confirmed_until=path.interval.ends,
         creator=assignment.creator,
         group_locks=group_locks,

@@ -108,7 +108,7 @@ class History:
         """Make everything; returns the ids."""
         self._register_people()
         self._make_projects()
-        self._give_roles()
+        self._grant_roles()
         self._work()
         self._decide()
         self._clock.set()
@@ -126,7 +126,7 @@ class History:
         recent = self._clock.now + timedelta(minutes=10)
         return self._change(Actor(Identity.user(user), channel, recent_login_until=recent), change)
 
-    def _give(
+    def _grant(
         self,
         grantor: str,
         role: str,
@@ -161,9 +161,9 @@ class History:
                 email=f"{name}@example.org",
             )
             self._change(SERVICE_ACTOR, register)
-        self._give("service", "AIZEN_ADMIN", "system", "alice", reason="First administrator")
-        self._give("service", "AIZEN_ADMIN", "system", "mara", reason="Second administrator")
-        self._give("service", "PROJECT_CREATOR", "system", "carol", reason="Starts the projects of the lab")
+        self._grant("service", "AIZEN_ADMIN", "system", "alice", reason="First administrator")
+        self._grant("service", "AIZEN_ADMIN", "system", "mara", reason="Second administrator")
+        self._grant("service", "PROJECT_CREATOR", "system", "carol", reason="Starts the projects of the lab")
         self._clock.set(days=74, hours=3)
         self._by("alice", lambda tx: management.create_group(tx, "churn-team", description="Who models churn"))
         for name in ("sam", "grace", "tom"):
@@ -183,23 +183,23 @@ class History:
         self._by("carol", lambda tx: lifecycle.create_project(tx, "forecast", description=about), Channel.KERNEL)
         self._by("carol", lambda tx: profile.update_profile(tx, "churn", listed=True))
 
-    def _give_roles(self) -> None:
+    def _grant_roles(self) -> None:
         self._clock.set(days=69, hours=1)
         for user in ("alice", "carol", "paul", "rita", "bea", "grace"):
             self._sign_in(user)
-        self._give("carol", "PROJECT_ADMIN", "churn", "paul", reason="Leads the churn model")
-        self._give("paul", "PROJECT_EXECUTOR", "churn", "group:churn-team", reason="Trains the model")
-        self._give("carol", "PROJECT_ADMIN", "forecast", "alice", reason="Leads the forecast")
+        self._grant("carol", "PROJECT_ADMIN", "churn", "paul", reason="Leads the churn model")
+        self._grant("paul", "PROJECT_EXECUTOR", "churn", "group:churn-team", reason="Trains the model")
+        self._grant("carol", "PROJECT_ADMIN", "forecast", "alice", reason="Leads the forecast")
         self._clock.set(days=62, hours=4, minutes=12)
-        self._give("paul", "PROJECT_READER", "churn", "rita", reason="Reads the results")
-        self._give("carol", "PROJECT_READER", "churn", "service-account:nightly", reason="Nightly scoring")
+        self._grant("paul", "PROJECT_READER", "churn", "rita", reason="Reads the results")
+        self._grant("carol", "PROJECT_READER", "churn", "service-account:nightly", reason="Nightly scoring")
         self._clock.set(days=40, hours=2, minutes=37)
-        self._give("paul", "LABELLER", "churn", "rita", days=36, reason="Labels the complaints of 2026")
-        self._give("alice", "PROJECT_EXECUTOR", "forecast", "rita", days=36, reason="Joins the forecast")
-        self._give("alice", "PROJECT_READER", "forecast", "bea", reason="Reads the results")
+        self._grant("paul", "LABELLER", "churn", "rita", days=36, reason="Labels the complaints of 2026")
+        self._grant("alice", "PROJECT_EXECUTOR", "forecast", "rita", days=36, reason="Joins the forecast")
+        self._grant("alice", "PROJECT_READER", "forecast", "bea", reason="Reads the results")
         self._clock.set(days=25, hours=5, minutes=8)
-        self._give("paul", "PROJECT_EXECUTOR", "churn", "bea", days=5, reason="Helps until the release")
-        self._give("paul", "PROJECT_READER", "churn", "ines", days=9, reason="Reviews the features")
+        self._grant("paul", "PROJECT_EXECUTOR", "churn", "bea", days=5, reason="Helps until the release")
+        self._grant("paul", "PROJECT_READER", "churn", "ines", days=9, reason="Reviews the features")
         self._by("alice", lambda tx: limits.set_limit(tx, Identity.user("rita"), "churn", "jobs", 4))
         self._by("alice", lambda tx: limits.set_limit(tx, Identity.user("rita"), "churn", "memory", 8 * 2**30))
         self._clock.set(days=1, hours=5)
@@ -268,4 +268,4 @@ class History:
         self._clock.set(minutes=42)
         self._by("alice", lambda tx: locks.unlock_target(tx, LockTarget.IDENTITY, "user:tom", reason=back))
         self._clock.set(minutes=26)
-        self._give("mara", "AIZEN_ADMIN", "system", "grace", reason="Covers the holidays", channel=Channel.CLI)
+        self._grant("mara", "AIZEN_ADMIN", "system", "grace", reason="Covers the holidays", channel=Channel.CLI)

@@ -24,8 +24,8 @@ _audit = tables.audit
 
 
 class ChangeKind(StrEnum):
-    GIVEN = "given"
-    TAKEN = "taken"
+    GRANTED = "granted"
+    REVOKED = "revoked"
     CHANGED = "changed"
 
 
@@ -94,7 +94,7 @@ def _compare(identity: str, role: str, events: list[tuple[datetime, dict[str, An
     exists = last["event"] == _GRANTED
     if not existed and not exists:
         return None
-    kind = ChangeKind.CHANGED if existed and exists else ChangeKind.GIVEN if exists else ChangeKind.TAKEN
+    kind = ChangeKind.CHANGED if existed and exists else ChangeKind.GRANTED if exists else ChangeKind.REVOKED
     by = last.get("identity")
     return RoleChange(
         kind,

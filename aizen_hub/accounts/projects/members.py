@@ -172,8 +172,8 @@ def _apply_file(tx: WriteTransaction, project: str, text: str, *, keep_others: b
         "; ".join([f"`{project}`: {len(added)} roles granted, {len(removed)} revoked", *alert_texts]),
         project=project,
         version=version,
-        given=[list(grant) for grant in added],
-        taken=[list(grant) for grant in removed],
+        granted=[list(grant) for grant in added],
+        revoked=[list(grant) for grant in removed],
         alerts={"added": [list(pair) for pair in subscribed], "removed": [list(pair) for pair in unsubscribed]},
     )
 

@@ -53,7 +53,7 @@ class GrantOutlook:
         Users who could, if the actor may not.
     gained : tuple of str
         The commands that the identity may run afterwards and not now.
-    may_give : tuple of str
+    may_then_grant : tuple of str
         The roles that the identity could grant afterwards and not now.
     active : bool
         Whether the identity can use its rights now.
@@ -68,7 +68,7 @@ class GrantOutlook:
     missing: tuple[str, ...] = ()
     grantors: tuple[str, ...] = ()
     gained: tuple[str, ...] = ()
-    may_give: tuple[str, ...] = ()
+    may_then_grant: tuple[str, ...] = ()
     active: bool = True
     needs_second_person: bool = False
 
@@ -124,7 +124,7 @@ def _outlook(
     if kind is OutlookKind.SHORTER and not missing:
         missing = authority.missing_to_revoke(tx, role, scope, identity, creator=row is not None and bool(row.creator))
     refused = bool(missing) and not second
-    gained, may_give = _gains(tx, role, scope, identity)
+    gained, may_then_grant = _gains(tx, role, scope, identity)
     return GrantOutlook(
         identity,
         OutlookKind.REFUSED if refused else kind,
@@ -133,7 +133,7 @@ def _outlook(
         tuple(missing_list(missing)) if refused else (),
         who_can_grant(tx, role.name, scope, recipient=identity, besides=[tx.actor.identity]) if refused else (),
         gained,
-        may_give,
+        may_then_grant,
         rights.active and rights.active_lock(scope, None, tx.now) is None,
         second,
     )

@@ -120,7 +120,7 @@ def list_permissions(tx: ReadTransaction) -> Result:
     others = [NamedPermission(str(needed), needed) for needed in sorted(tx.catalog.permissions)]
     for each in [*named, *(other for other in others if other.content not in contents)]:
         origin = "built in" if each.built_in else "custom" if each in named else "command"
-        rows.append((*describe(each), origin, [role.name for role in tx.roles.values() if _gives(role, each)]))
+        rows.append((*describe(each), origin, [role.name for role in tx.roles.values() if _contains(role, each)]))
     return table_result((*DESCRIPTION_COLUMNS, "origin", "roles"), rows)
 
 
@@ -200,7 +200,7 @@ def require_valid_limit(kind: str, value: object) -> LimitKind:
     return LimitKind(kind)
 
 
-def _gives(role: Role, named: NamedPermission) -> bool:
+def _contains(role: Role, named: NamedPermission) -> bool:
     right = named.permission
     if right is None:
         return named.is_part_of(role)

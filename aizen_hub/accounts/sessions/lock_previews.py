@@ -78,7 +78,7 @@ def find_what_returns(tx: ActorTransaction, target: LockTarget, name: str) -> Re
         rights = tx.rights(Identity.parse(name))
         held_roles = [held for held in rights.held_roles if held.interval.ends is None or held.interval.ends > tx.now]
         rows = [
-            (held.role, held.scope, ", ".join(map(str, held.via)), held.given_until, held.confirmed_until)
+            (held.role, held.scope, ", ".join(map(str, held.via)), held.granted_until, held.confirmed_until)
             for held in sorted(held_roles, key=lambda held: (held.scope != SYSTEM, held.scope, held.role))
         ]
     elif target in (LockTarget.PROJECT, LockTarget.ARCHIVE):

@@ -150,7 +150,7 @@ def _roles(tx: ReadTransaction, rights: Rights, project: str) -> tuple[RoleOptio
     ends: dict[str, datetime | None] = {}
     for held in rights.held_roles:
         if held.scope == project and held.is_effective(tx.now):
-            ends[held.role] = _later_end(ends.get(held.role, held.given_until), held.given_until)
+            ends[held.role] = _later_end(ends.get(held.role, held.granted_until), held.granted_until)
     return tuple(
         RoleOption(name, tx.roles[name].description if name in tx.roles else "", end)
         for name, end in sorted(ends.items())

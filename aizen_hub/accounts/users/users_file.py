@@ -145,8 +145,8 @@ def alter_users(tx: WriteTransaction, text: str) -> Result:
         f"changed {len(altered)} user{'' if len(altered) == 1 else 's'}: "
         f"{len(granted)} roles granted, {len(revoked)} revoked{_describe_alerts(alerts)}",
         altered=altered,
-        given=granted,
-        taken=revoked,
+        granted=granted,
+        revoked=revoked,
         alerts=alerts,
     )
 

@@ -134,7 +134,7 @@ def list_access(
     )
 
 
-def list_given_access(
+def list_granted_access(
     tx: ReadTransaction, identity: Identity, *, projects: frozenset[str] | None
 ) -> tuple[HeldAccess, ...]:
     """List the roles assigned to an identity itself, such as those that a group gives to its members."""

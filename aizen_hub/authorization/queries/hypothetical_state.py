@@ -59,7 +59,7 @@ def hypothetical_rights(tx: ReadTransaction, identity: Identity, hypothesis: Hyp
             role.role,
             role.scope,
             role.via[-1] if role.via else identity,
-            Interval(role.interval.starts, role.given_until),
+            Interval(role.interval.starts, role.granted_until),
             role.creator,
         )
         for role in present.held_roles

@@ -80,7 +80,7 @@ def member_matrix(
             is_stopped,
             is_archived,
             frozenset(
-                (role.role, role.scope, role.interval, role.given_until, role.confirmed_until, role.group_locks)
+                (role.role, role.scope, role.interval, role.granted_until, role.confirmed_until, role.group_locks)
                 for role in held
             ),
         )
@@ -116,10 +116,10 @@ def _answer(
 
 
 def _until(effective: Sequence[HeldRole]) -> MatrixAnswer:
-    endless = [role.confirmed_until for role in effective if role.given_until is None]
+    endless = [role.confirmed_until for role in effective if role.granted_until is None]
     if not endless:
         return MatrixAnswer(
-            AnswerKind.UNTIL, max(role.given_until for role in effective if role.given_until is not None)
+            AnswerKind.UNTIL, max(role.granted_until for role in effective if role.granted_until is not None)
         )
     confirmed = [time for time in endless if time is not None]
     return _YES if len(confirmed) < len(endless) else MatrixAnswer(AnswerKind.YES, confirmed_until=max(confirmed))

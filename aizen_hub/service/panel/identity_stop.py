@@ -12,7 +12,7 @@ from typing import Any, Literal
 from aizen_hub.accounts.sessions import lock_previews, locks
 from aizen_hub.api_models.schema import Note
 from aizen_hub.authorization.lock_state import is_locked
-from aizen_hub.authorization.queries.effective_access import list_given_access
+from aizen_hub.authorization.queries.effective_access import list_granted_access
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.http.form import Form
@@ -111,7 +111,7 @@ class StopPage:
                 "section": self._section,
                 "ends": ends.rows,
                 "more": ends.data["more"],
-                "given": list_given_access(viewer.tx, identity, projects=viewer.projects),
+                "granted": list_granted_access(viewer.tx, identity, projects=viewer.projects),
                 "durations": [(value, label) for value, label, _ in DURATIONS],
                 "form": form or IdentityStopForm(xsrf="-"),
             }

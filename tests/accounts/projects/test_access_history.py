@@ -32,10 +32,10 @@ def test_only_the_difference_counts(harness: AccountsHarness) -> None:
     harness.grant("PROJECT_EXECUTOR", "p1", "emma", interval=Interval(ends=harness.now() + DAY))
     assert changes(harness, since) == [
         ("changed", "user:emma", "PROJECT_EXECUTOR"),
-        ("taken", "user:rita", "PROJECT_READER"),
-        ("given", "user:tim", "PROJECT_READER"),
+        ("revoked", "user:rita", "PROJECT_READER"),
+        ("granted", "user:tim", "PROJECT_READER"),
     ]
-    assert ("given", "user:paul", "PROJECT_ADMIN") in changes(harness, since - DAY)
+    assert ("granted", "user:paul", "PROJECT_ADMIN") in changes(harness, since - DAY)
     with harness.read() as tx:
         rows = access_history.role_changes(tx, "p1", since, tx.now + DAY)
     assert rows[0].ends is not None

@@ -38,7 +38,7 @@ def alter(sandbox: AccountsHarness, who: str, members: object, project: str = "p
 
 def test_the_file_replaces_users_roles_and_alerts(sandbox: AccountsHarness) -> None:
     result = alter(sandbox, "paul", MEMBERS)
-    assert result.data["taken"] == [["user:rita", "PROJECT_READER"]]  # type: ignore[attr-defined]
+    assert result.data["revoked"] == [["user:rita", "PROJECT_READER"]]  # type: ignore[attr-defined]
     assert sandbox.run_command("paul", "show project p1").data["members"] == sorted(
         MEMBERS, key=lambda one: str(one["id"])
     )

@@ -39,7 +39,7 @@ def members_of(harness: AccountsHarness) -> dict[str, list[str]]:
 
 def test_a_group_is_a_member(crew: AccountsHarness) -> None:
     result = alter(crew, [PAUL, {"id": "group:Crew", "roles": ["PROJECT_EXECUTOR"]}])
-    assert ["group:crew", "PROJECT_EXECUTOR"] in result.data["given"]
+    assert ["group:crew", "PROJECT_EXECUTOR"] in result.data["granted"]
     assert members_of(crew) == {"paul": ["PROJECT_ADMIN"], "group:crew": ["PROJECT_EXECUTOR"]}
     assert "PROJECT_EXECUTOR" in crew.roles_of("tim", "p1")
 
@@ -49,7 +49,7 @@ def test_an_export_with_groups_is_imported_without_a_change(crew: AccountsHarnes
     exported = crew.run_command("paul", "exportconfig project p1").data
     assert {"id": "group:crew", "roles": ["PROJECT_READER"], "alerts": []} in exported["members"]
     result = crew.run_command("paul", "importconfig project p1,config=m", files={"m": json.dumps(exported)})
-    assert (result.data["given"], result.data["taken"]) == ([], [])
+    assert (result.data["granted"], result.data["revoked"]) == ([], [])
 
 
 def test_a_group_that_is_not_named_stays_and_an_empty_entry_takes_its_roles(crew: AccountsHarness) -> None:
@@ -57,7 +57,7 @@ def test_a_group_that_is_not_named_stays_and_an_empty_entry_takes_its_roles(crew
     alter(crew, [PAUL])
     assert members_of(crew) == {"paul": ["PROJECT_ADMIN"], "group:crew": ["PROJECT_READER"]}
     result = alter(crew, [PAUL, {"id": "group:crew", "roles": []}])
-    assert result.data["taken"] == [["group:crew", "PROJECT_READER"]]
+    assert result.data["revoked"] == [["group:crew", "PROJECT_READER"]]
     assert members_of(crew) == {"paul": ["PROJECT_ADMIN"]}
 
 

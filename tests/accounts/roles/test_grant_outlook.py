@@ -32,7 +32,7 @@ def test_a_new_role(sandbox: AccountsHarness) -> None:
     assert (result.kind, result.missing, result.active, result.changes_something) == (OutlookKind.NEW, (), True, True)
     assert "start training" in result.gained
     assert "list trainings" not in result.gained  # rita has it already
-    assert result.may_give == ()
+    assert result.may_then_grant == ()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_preview_refuses_what_the_grant_refuses(
 
 def test_what_the_holder_may_give(sandbox: AccountsHarness) -> None:
     result = outlook(sandbox, "admin", "PROJECT_CREATOR", "tim", SYSTEM)
-    assert result.may_give == ("PROJECT_ADMIN", "PROJECT_EXECUTOR", "PROJECT_READER")
+    assert result.may_then_grant == ("PROJECT_ADMIN", "PROJECT_EXECUTOR", "PROJECT_READER")
     assert "create project" in result.gained
 
 

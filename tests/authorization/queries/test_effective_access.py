@@ -8,7 +8,7 @@ import pytest
 
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.sessions import locks
-from aizen_hub.authorization.queries.effective_access import AccessState, list_access, list_given_access
+from aizen_hub.authorization.queries.effective_access import AccessState, list_access, list_granted_access
 from aizen_hub.authorization.queries.hypothetical_state import HypotheticalState, hypothetical_rights
 from aizen_hub.rbac.assignment import Interval, LockTarget
 from aizen_hub.rbac.identity import Identity
@@ -72,10 +72,10 @@ def test_scopes_are_paged_and_restricted(access: AccountsHarness) -> None:
 
 def test_what_a_group_gives_is_its_own(access: AccountsHarness) -> None:
     with access.read() as tx:
-        assert [(held.role, held.scope) for held in list_given_access(tx, TEAM, projects=None)] == [
+        assert [(held.role, held.scope) for held in list_granted_access(tx, TEAM, projects=None)] == [
             ("PROJECT_EXECUTOR", "p2")
         ]
-        assert list_given_access(tx, TEAM, projects=frozenset({"p1"})) == ()
+        assert list_granted_access(tx, TEAM, projects=frozenset({"p1"})) == ()
 
 
 def test_a_set_end_is_told_from_the_next_confirmation_by_a_directory(sandbox: AccountsHarness) -> None:
@@ -91,4 +91,4 @@ def test_a_set_end_is_told_from_the_next_confirmation_by_a_directory(sandbox: Ac
         "PROJECT_EXECUTOR": (None, confirmed_until),
         "PROJECT_ADMIN": (ends, confirmed_until),
     }
-    assert held == {role.role: (role.given_until, role.confirmed_until) for role in supposed.held_roles}
+    assert held == {role.role: (role.granted_until, role.confirmed_until) for role in supposed.held_roles}

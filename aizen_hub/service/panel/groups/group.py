@@ -13,7 +13,7 @@ from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles.revocability import find_obstacles
 from aizen_hub.api_models.schema import Label, Note
-from aizen_hub.authorization.queries.effective_access import list_given_access
+from aizen_hub.authorization.queries.effective_access import list_granted_access
 from aizen_hub.problems import NotFound
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.service.http.form import Form, Typed
@@ -80,7 +80,7 @@ async def show_members(
     def read(viewer: Viewer) -> dict[str, Any]:
         row = find_group(viewer, name)
         identity = Identity.group(row.name)
-        given = list_given_access(viewer.tx, identity, projects=viewer.projects)
+        granted = list_granted_access(viewer.tx, identity, projects=viewer.projects)
         providers = {item.name: item for item in viewer.tx.settings.providers}
         labels = {name: item.label or item.name for name, item in providers.items()}
         is_of_directory = row.provider in providers and providers[row.provider].kind == "ldap"
@@ -90,8 +90,8 @@ async def show_members(
             "identity": identity,
             "page": list_members(viewer.tx, row.id, query or ctx.query or PageQuery()) if sees_members else None,
             "tree": read_tree(viewer.tx, row) if sees_members else None,
-            "given": given,
-            "obstacles": find_obstacles(viewer.tx, identity, given),
+            "granted": granted,
+            "obstacles": find_obstacles(viewer.tx, identity, granted),
             "parents": visible_parents_of(viewer, identity),
             "origin": labels.get(row.provider, row.provider),
             "may_change": viewer.may("groups"),
@@ -99,7 +99,7 @@ async def show_members(
             "may_stop": viewer.may("locks"),
             "is_local": row.provider is None,
             "may_read_now": is_of_directory and viewer.may("groups") and ctx.service.can_read_directories,
-            "may_give": viewer.is_manager,
+            "may_grant": viewer.is_manager,
             "who": who,
         }
 
@@ -173,7 +173,7 @@ async def _show_deletion(ctx: RequestContext, typed: str = "", errors: FormError
         return {
             "group": row,
             "tree": read_tree(viewer.tx, row),
-            "given": list_given_access(viewer.tx, Identity.group(row.name), projects=viewer.projects),
+            "granted": list_granted_access(viewer.tx, Identity.group(row.name), projects=viewer.projects),
             "typed": typed,
         }
 

@@ -27,7 +27,7 @@ SORTS = (Sort("name", (_g.c.name,)),)
 
 class GroupState(StrEnum):
     EMPTY = "empty"
-    GIVES_NOTHING = "nothing"
+    GRANTS_NOTHING = "nothing"
 
 
 class GroupsQuery(PageQuery):
@@ -89,7 +89,7 @@ def count_groups(viewer: Viewer) -> dict[str, int]:
     conditions = {
         KEPT_HERE: _g.c.provider.is_(None),
         GroupState.EMPTY.value: _is_empty(),
-        GroupState.GIVES_NOTHING.value: _gives_nothing(viewer),
+        GroupState.GRANTS_NOTHING.value: _grants_nothing(viewer),
     }
     return {name: viewer.tx.conn.execute(count.where(where)).scalar_one() for name, where in conditions.items()}
 
@@ -102,7 +102,7 @@ def _is_empty() -> ColumnElement[bool]:
     return ~exists(select(_m.c.id).where(_m.c.group_id == _g.c.id))
 
 
-def _gives_nothing(viewer: Viewer) -> ColumnElement[bool]:
+def _grants_nothing(viewer: Viewer) -> ColumnElement[bool]:
     return ~_has_role(viewer.projects)
 
 
@@ -122,8 +122,8 @@ def _conditions(viewer: Viewer, query: GroupsQuery) -> list[ColumnElement[bool]]
         conditions.append(_has_role(scopes if viewer.projects is None else scopes & viewer.projects))
     if query.state is GroupState.EMPTY:
         conditions.append(_is_empty())
-    elif query.state is GroupState.GIVES_NOTHING:
-        conditions.append(_gives_nothing(viewer))
+    elif query.state is GroupState.GRANTS_NOTHING:
+        conditions.append(_grants_nothing(viewer))
     return conditions
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from aizen_hub.accounts import identities
 from aizen_hub.accounts.users import registration
 from aizen_hub.authorization import checks
-from aizen_hub.authorization.queries.effective_access import HeldAccess, list_given_access
+from aizen_hub.authorization.queries.effective_access import HeldAccess, list_granted_access
 from aizen_hub.rbac.identity import Identity, IdentityKind
 from aizen_hub.store import tables
 
@@ -69,7 +69,7 @@ def preview_default(viewer: Viewer, group: Identity) -> DefaultPreview:
     memberships = tables.memberships
     members = select(func.count()).select_from(memberships).where(memberships.c.group_id == row.id)
     return DefaultPreview(
-        _list_given(viewer, group),
+        _list_granted(viewer, group),
         viewer.projects is None,
         viewer.tx.conn.execute(members).scalar_one(),
         group.name in registration.groups_replaced_by_roles(viewer.tx),
@@ -91,7 +91,7 @@ def _preview(
     viewer: Viewer, group: Identity, members: Sequence[Identity], ignored: frozenset[Identity]
 ) -> MembershipPreview:
     tx = viewer.tx
-    gives = _list_given(viewer, group)
+    gives = _list_granted(viewer, group)
     wanted = {(held.role, held.scope) for held in gives}
     people = [identity for identity in checks.transitive_members(tx, members) if identity.kind is IdentityKind.USER]
     affected = None
@@ -107,7 +107,7 @@ def _preview(
     return MembershipPreview(len(people), gives, affected)
 
 
-def _list_given(viewer: Viewer, group: Identity) -> tuple[HeldAccess, ...]:
+def _list_granted(viewer: Viewer, group: Identity) -> tuple[HeldAccess, ...]:
     """Return the roles of a group and of the groups around it that the viewer may see."""
     around = sorted({group, *checks.transitive_groups(viewer.tx, group)}, key=str)
-    return tuple(held for holder in around for held in list_given_access(viewer.tx, holder, projects=viewer.projects))
+    return tuple(held for holder in around for held in list_granted_access(viewer.tx, holder, projects=viewer.projects))

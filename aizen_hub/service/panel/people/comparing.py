@@ -91,7 +91,7 @@ async def _show(
     )
 
 
-async def give_same(ctx: RequestContext) -> RawResponse:
+async def grant_same(ctx: RequestContext) -> RawResponse:
     name, body = ctx.path_params["name"], ctx.body
 
     def operation(tx: WriteTransaction) -> tuple[str, str | None]:
@@ -137,5 +137,5 @@ async def give_same(ctx: RequestContext) -> RawResponse:
 
 ROUTES = (
     page_route("/compare", show_comparison, "Two people side by side.", CompareQuery),
-    form_route("/people/{name}/same", give_same, "Give a person what another one has.", SameForm),
+    form_route("/people/{name}/same", grant_same, "Give a person what another one has.", SameForm),
 )

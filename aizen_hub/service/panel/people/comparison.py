@@ -30,7 +30,7 @@ class ComparedRole:
     ----------
     adds : int
         Commands that the first person would gain with it in this scope.
-    may_give : bool
+    may_grant : bool
         Whether the viewer may give it to the first person.
     """
 
@@ -39,7 +39,7 @@ class ComparedRole:
     mine: HeldAccess | None
     theirs: HeldAccess | None
     adds: int
-    may_give: bool
+    may_grant: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def compare_people(viewer: Viewer, mine: Identity, theirs: Identity) -> Comparis
         role = tx.roles[name]
         given = _commands_of(tx, permissions_of_role(role, scope, tx.catalog.member_permissions), scope)
         is_lacking = (scope, name) not in held[0]
-        may_give = is_lacking and not authority.missing_to_grant(tx, role, scope, mine)
+        may_grant = is_lacking and not authority.missing_to_grant(tx, role, scope, mine)
         adds = len(given - first[scope])
-        roles.append(ComparedRole(name, scope, held[0].get((scope, name)), held[1].get((scope, name)), adds, may_give))
+        roles.append(ComparedRole(name, scope, held[0].get((scope, name)), held[1].get((scope, name)), adds, may_grant))
     commands = tuple(
         ScopeDifference(scope, len(first[scope] - second[scope]), len(second[scope] - first[scope])) for scope in scopes
     )

@@ -44,7 +44,7 @@ def read_head(viewer: Viewer, name: str) -> dict[str, Any]:
         "sees_reason": viewer.may("locks"),
         "may_stop": viewer.may("locks") and not is_self,
         "may_manage": viewer.may("users"),
-        "may_give": viewer.is_manager,
+        "may_grant": viewer.is_manager,
         "sees_sessions": sees_sessions,
         "sees_events": viewer.may("audit") or any(viewer.may("audit", name) for name in viewer.managed_projects),
         "session_count": _count_sessions(tx, row.name) if sees_sessions else 0,

@@ -11,9 +11,9 @@ from aizen_hub.service.panel.people import (
     overview,
     person,
     registering,
+    revocation,
     selection,
     stopping,
-    take_away,
 )
 
 ROUTES = (
@@ -27,5 +27,5 @@ ROUTES = (
     *account.ROUTES,
     *stopping.ROUTES,
     *locks.ROUTES,
-    *take_away.ROUTES,
+    *revocation.ROUTES,
 )

@@ -150,7 +150,7 @@ async def apply_file(ctx: RequestContext) -> RawResponse:
         Viewer(tx).require_project(name)
         before = all_assignments(tx, name)
         result = members.replace_members(tx, name, body.config, if_match=_version(body))
-        changed = [*result.data.get("given", ()), *result.data.get("taken", ())]
+        changed = [*result.data.get("granted", ()), *result.data.get("revoked", ())]
         former = [before.get((role, who)) or former_of(role, name, who) for who, role in changed]
         return result, offer_restoration(tx, f"changed the members of {name} by a file", former)
 
@@ -160,8 +160,8 @@ async def apply_file(ctx: RequestContext) -> RawResponse:
         return await _render(ctx, _file_errors(problem), 422, typed_config=body)
     if result.pending_id:
         return see_other(ctx, page_path("projects", name, "settings"), Toast("The change waits for confirmation."))
-    given, taken = len(result.data["given"]), len(result.data["taken"])
-    text = f"{given} {'role was' if given == 1 else 'roles were'} given and {taken} taken away."
+    granted, revoked = len(result.data["granted"]), len(result.data["revoked"])
+    text = f"{granted} {'role was' if granted == 1 else 'roles were'} given and {revoked} taken away."
     return see_other(ctx, page_path("projects", name), Toast(text, undo_id))
 
 

@@ -36,7 +36,7 @@ class RoleRow:
         Commands, of those in the kind of scope where the role is shown.
     assigned : int
         Assignments that the viewer may know.
-    given_by : tuple of str
+    granting_roles : tuple of str
         Roles whose holders may grant it without having its rights.
     """
 
@@ -45,7 +45,7 @@ class RoleRow:
     allowed: int
     total: int
     assigned: int
-    given_by: tuple[str, ...]
+    granting_roles: tuple[str, ...]
 
 
 _TITLES = (
@@ -86,11 +86,11 @@ def role_row(tx: ReadTransaction, role: Role, assigned: int) -> RoleRow:
         len(role_coverage.allowed_commands(tx.catalog, permissions, kind)),
         len(role_coverage.commands_in(tx.catalog, kind)),
         assigned,
-        given_by(tx, role),
+        granting_roles(tx, role),
     )
 
 
-def given_by(tx: ReadTransaction, role: Role) -> tuple[str, ...]:
+def granting_roles(tx: ReadTransaction, role: Role) -> tuple[str, ...]:
     """Return the built-in roles whose holders may give a role: by the catalog's table, or by the rights they have."""
     names = [other.name for other in tx.roles.values() if role.name in other.can_grant]
     if not role.grant_table_only:

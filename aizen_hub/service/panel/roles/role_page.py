@@ -56,7 +56,7 @@ async def show_role(ctx: RequestContext) -> RawResponse:
             "used": used[:_PAGE_SIZE],
             "more_after": used[_PAGE_SIZE - 1].scope if len(used) > _PAGE_SIZE else None,
             "gives": sorted(delegated_roles(role)),
-            "gives_held": role.can_grant_held_roles or any_covers(permissions, GRANT_PERMISSION),
+            "grants_held": role.can_grant_held_roles or any_covers(permissions, GRANT_PERMISSION),
             "may_edit": viewer.may("roles"),
             "counts_all": viewer.projects is None,
         }

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from aizen_hub.service.panel.roles import editor, giving, listing, permissions, role_page
+from aizen_hub.service.panel.roles import editor, granting, listing, permissions, role_page
 
-ROUTES = (*listing.ROUTES, *role_page.ROUTES, *editor.ROUTES, *giving.ROUTES, *permissions.ROUTES)
+ROUTES = (*listing.ROUTES, *role_page.ROUTES, *editor.ROUTES, *granting.ROUTES, *permissions.ROUTES)

@@ -102,7 +102,7 @@ async def _show(
             "identity": identity,
             "lock": find_lock(viewer.tx, identity),
             "may_manage": may_manage,
-            "may_give": viewer.is_manager,
+            "may_grant": viewer.is_manager,
             "may_stop": viewer.may("locks"),
             "sees_owner": row.controller is not None and viewer.sees(Identity.parse(row.controller)),
             "credentials": viewer.tx.conn.execute(query).all() if may_manage else [],

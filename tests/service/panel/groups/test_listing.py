@@ -59,7 +59,7 @@ ALL = ["empty", "inner", "lab", "team", "unused"]
         ({"origin": "ldap"}, ["lab"]),
         ({"project": "p1"}, ["team"]),
         ({"state": GroupState.EMPTY}, ["empty", "lab", "unused"]),
-        ({"state": GroupState.GIVES_NOTHING}, ["inner", "lab", "unused"]),
+        ({"state": GroupState.GRANTS_NOTHING}, ["inner", "lab", "unused"]),
     ],
 )
 def test_each_filter_selects_what_it_says(groups: AccountsHarness, query: dict[str, Any], expected: list[str]) -> None:

@@ -78,7 +78,7 @@ def test_groups_and_their_members(filled: Store) -> None:
     with filled.read_as(viewed_by("boss")) as tx:
         viewer = Viewer(tx)
         assert [row.name for row in group_listing.list_groups(viewer, GroupsQuery())[1]] == ["empty", "inner", "team"]
-        nothing = GroupsQuery(state=GroupState.GIVES_NOTHING, q="N")
+        nothing = GroupsQuery(state=GroupState.GRANTS_NOTHING, q="N")
         assert [row.name for row in group_listing.list_groups(viewer, nothing)[1]] == ["inner"]
         assert group_listing.count_groups(viewer) == {"local": 3, "empty": 1, "nothing": 2}
         row = tx.conn.execute(select(tables.groups).where(tables.groups.c.name == "team")).one()

@@ -37,7 +37,7 @@ class AssignmentQuery(Schema):
     scope: Name = SYSTEM
 
 
-class TakeAwayForm(Form):
+class RevocationForm(Form):
     role: Name
     scope: Name = SYSTEM
     reason: Note = ""
@@ -53,7 +53,7 @@ def identity_in(ctx: RequestContext) -> Identity:
     return Identity(kind, name)
 
 
-async def preview_take_away(ctx: RequestContext) -> RawResponse:
+async def preview_revocation(ctx: RequestContext) -> RawResponse:
     return await _show(ctx, ctx.query.role, ctx.query.scope)
 
 
@@ -79,10 +79,10 @@ async def _show(
         }
 
     status = 422 if errors else 200
-    return await show_page(ctx, "people/take_away.html", read, status=status, errors=errors)
+    return await show_page(ctx, "people/revoke.html", read, status=status, errors=errors)
 
 
-async def take_away(ctx: RequestContext) -> RawResponse:
+async def revoke_role(ctx: RequestContext) -> RawResponse:
     body, identity = ctx.body, identity_in(ctx)
 
     where = "the whole system" if body.scope == SYSTEM else body.scope
@@ -122,8 +122,8 @@ ROUTES = tuple(
     for folder in FOLDERS
     for route in (
         page_route(
-            f"/{folder}/{{name}}/take-away", preview_take_away, "What taking a role away changes.", AssignmentQuery
+            f"/{folder}/{{name}}/take-away", preview_revocation, "What taking a role away changes.", AssignmentQuery
         ),
-        form_route(f"/{folder}/{{name}}/take-away", take_away, "Take a role away.", TakeAwayForm),
+        form_route(f"/{folder}/{{name}}/take-away", revoke_role, "Take a role away.", RevocationForm),
     )
 )

@@ -37,7 +37,7 @@ USUAL_END = "quarter"
 """The preset that is chosen at first."""
 
 
-class GiveQuery(UntilFields):
+class GrantQuery(UntilFields):
     """The sentence, as far as the address fills it in."""
 
     role: Typed = ""
@@ -46,7 +46,7 @@ class GiveQuery(UntilFields):
     because: Typed = ""
 
 
-class GiveForm(Form, GiveQuery):
+class GrantForm(Form, GrantQuery):
     """The whole sentence; ``act`` is `PREVIEW` where nothing is to be given yet."""
 
     act: Typed = ""
@@ -62,7 +62,7 @@ class Sentence:
     interval: Interval
 
 
-def read_sentence(tx: ActorTransaction, typed: GiveQuery) -> Sentence:
+def read_sentence(tx: ActorTransaction, typed: GrantQuery) -> Sentence:
     """Read the fields of the form, or of the address.
 
     Raises
@@ -92,7 +92,7 @@ def _read_scope(tx: ActorTransaction, role: Role, project: str) -> str:
     return name
 
 
-async def show_give(ctx: RequestContext) -> RawResponse:
+async def show_grant(ctx: RequestContext) -> RawResponse:
     return await _render(ctx, ctx.query)
 
 
@@ -100,7 +100,7 @@ async def _render(ctx: RequestContext, typed: Any, errors: FormErrors = NO_ERROR
     def read(viewer: Viewer) -> dict[str, Any]:
         return {"typed": typed, **_read_choices(viewer, typed), **_read_outlook(viewer, typed)}
 
-    return await show_page(ctx, "roles/give.html", read, fragment="outlook", status=status, errors=errors)
+    return await show_page(ctx, "roles/grant.html", read, fragment="outlook", status=status, errors=errors)
 
 
 def _read_choices(viewer: Viewer, typed: Any) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _read_outlook(viewer: Viewer, typed: Any) -> dict[str, Any]:
     }
 
 
-async def give_role(ctx: RequestContext) -> RawResponse:
+async def grant_role(ctx: RequestContext) -> RawResponse:
     body = ctx.body
     if body.act == PREVIEW:
         return await _render(ctx, body)
@@ -189,6 +189,6 @@ def _next_page(viewer: Viewer, sentence: Sentence) -> str:
 
 
 ROUTES = (
-    page_route("/give", show_give, "Give a role.", GiveQuery),
-    form_route("/give", give_role, "Give a role, from its page.", GiveForm),
+    page_route("/give", show_grant, "Give a role.", GrantQuery),
+    form_route("/give", grant_role, "Give a role, from its page.", GrantForm),
 )
