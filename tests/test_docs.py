@@ -126,9 +126,17 @@ def test_shell_lines_of_the_documents(body: str) -> None:
         elif words[:1] in (["helm"], ["kubectl"]):
             named = [word.rpartition("=")[2] for word in words if "deploy/" in word]
             assert all((ROOT / path).is_file() for path in named), line
-            if "--" in words:
-                assert words[words.index("--") + 1] == "aizen-hub", line
-                parse_arguments(words[words.index("--") + 2 :])
+            command = words[words.index("--") + 1 :] if "--" in words else []
+            if command[:1] in (["cat"], ["rm"]):
+                assert f"--new-file {command[1]}" in body, line
+            elif command:
+                assert command[0] == "aizen-hub", line
+                parse_arguments(command[1:])
+        elif words[:1] == ["umask"]:
+            assert words[1] == "077", line
+        elif words[:1] == ["printf"]:
+            # A builtin of the shell: no other account sees its arguments.
+            assert words[words.index("|") + 1] == "kubectl", line
         elif words[:1] == ["tljh-config"]:
             assert words[1] in {"reload", "remove-item", "set"}, line
         elif words[:1] == ["python"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aizen_hub.cli.commands.machine.new_key_file import NewKeyFile
 from aizen_hub.cli.exit_codes import ExitCode
 from aizen_hub.cli.local_store import find_rollback, open_checkpoint_log, open_store_with_keys, operator_actor
 from aizen_hub.cli.options import config_option
@@ -130,23 +130,29 @@ def withdraw(config: Path, kid: tuple[str, ...], withdraw_all: bool, reason: str
     is_flag=True,
     help="Let local accounts with a second factor sign in by password alone, until they set up another one.",
 )
+@click.option(
+    "--new-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the new key here: for a read-only folder, such as a mounted Secret of Kubernetes.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def recover(config: Path, reason: str, remove_second_factors: bool, yes: bool) -> int:
+def recover(config: Path, reason: str, remove_second_factors: bool, new_file: Path | None, yes: bool) -> int:
     """Replace all signing keys after the key-encryption file was lost.
 
     Put the file back from its backup instead, if there is one: nothing ends then. This command refuses while the file
-    can be used. It creates a new file, keeps a wrong one beside it, withdraws all keys and creates new ones. Copy the
-    new file to every replica and into a backup separate from that of the database. Running services continue by
-    themselves.
+    can be used. It creates a new file, keeps a wrong one beside it, withdraws all keys and creates new ones; if it
+    fails, all is as before. Copy the new file to every replica and into a backup separate from that of the database.
+    Running services continue by themselves.
     """
     from aizen_hub.accounts.key_recovery import recover_keys, users_with_second_factor
     from aizen_hub.service.replicas import list_replicas
     from aizen_hub.store.keystore import KeyStore
-    from aizen_hub.tokens.key_encryption import KeyEncryption
 
     check_prose(reason, "reason")
     settings = Settings.load(config)
     path = settings.key_encryption_path
+    file = NewKeyFile(path, new_file)
     with open_store_with_keys(settings) as (store, locked):
         fault = locked.file_fault
         if fault is None:
@@ -157,6 +163,7 @@ def recover(config: Path, reason: str, remove_second_factors: bool, yes: bool) -
         if not fault.is_recoverable:
             raise Conflict(fault.sentence, remedy=fault.remedy)
         show_message(f"{fault.sentence}: {path}")
+        file.check()
         loss = find_rollback(settings, store, locked)
         with store.read() as tx:
             users = users_with_second_factor(tx)
@@ -166,16 +173,12 @@ def recover(config: Path, reason: str, remove_second_factors: bool, yes: bool) -
         show_message(_ENDS.format(factors=", ".join(users) if users else "no user, since there are none"))
         if not yes:
             click.confirm("Is there no backup of the file, and replace all keys?", abort=True, err=True)
-        if path.exists():
-            kept = path.with_name(f"{path.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-            path.rename(kept)
-            show_message(f"kept the wrong file as {kept}")
-        keystore = KeyStore(KeyEncryption.create(path))
-        with store.write(operator_actor()) as write:
+        with file.written() as encryption, store.write(operator_actor()) as write:
+            keystore = KeyStore(encryption)
             recovered = recover_keys(write, keystore, reason, remove_second_factors=remove_second_factors)
+        show_message(f"recovered: withdrew {recovered.keys} keys; {file.next_step()}")
         if loss is None:
             _sign(settings, store, keystore)
-    show_message(f"recovered: withdrew {recovered.keys} keys; the new key-encryption file is {path}: back it up")
     if recovered.second_factors:
         names = ", ".join(recovered.second_factors)
         show_message(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 from sqlalchemy import insert
 
@@ -20,6 +25,9 @@ from aizen_hub.problems import Conflict
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
 from aizen_hub.tokens.key_encryption import KeyEncryption
+from tests.fixtures.hub import BIN
+
+RUNBOOK = Path(__file__).parents[4] / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -136,3 +144,126 @@ def test_a_recovery_does_not_hide_that_the_database_is_older(settings: Settings,
     assert "accept-restore" in stderr
     with open_store_with_keys(settings) as (store, keys):
         assert find_rollback(settings, store, keys) is not None
+
+
+def key_states(settings: Settings) -> dict[str, str]:
+    with open_store_with_keys(settings) as (store, keys), store.read() as tx:
+        return {key.kid: key.state.value for key in keys.list_keys(tx)}
+
+
+def files_of(settings: Settings) -> dict[str, bytes]:
+    """Return the files of the data folder, without those that SQLite renews."""
+    paths = (path for path in settings.data_dir.rglob("*") if path.is_file() and "sqlite" not in path.name)
+    return {str(path.relative_to(settings.data_dir)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.proves("R3", "R136")
+@pytest.mark.parametrize("cause", [lose, replace_by_another])
+def test_the_new_key_can_be_written_elsewhere(settings: Settings, tmp_path: Path, cause: Callable[..., None]) -> None:
+    cause(settings)
+    before = files_of(settings)
+    new_file = tmp_path / "new-key"
+    code, stderr = run_recover(settings, "--yes", "--new-file", str(new_file))
+    assert code == ExitCode.DONE
+    assert f"put it in place of {settings.key_encryption_path} for every replica" in stderr
+    assert new_file.stat().st_mode & 0o777 == 0o600
+    after = files_of(settings)
+    checkpoints = settings.checkpoint_path.name
+    assert after.pop(checkpoints) != before.pop(checkpoints), "the recovery is signed with the new key"
+    assert after == before, "the configured file stays as it was"
+    with open_store_with_keys(settings) as (_, keys):
+        assert keys.file_fault is not None, "sealed until the new file is in place"
+    new_file.replace(settings.key_encryption_path)
+    assert findings(settings) == ()
+
+
+@pytest.mark.proves("R136")
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        pytest.param(lambda path: path.write_text("x"), "exists already, and is not overwritten", id="a file"),
+        pytest.param(lambda path: path.symlink_to("nowhere"), "exists already, and is not overwritten", id="a link"),
+        pytest.param(lambda path: path.parent.rmdir(), "there is no folder", id="no folder"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_anything_ends(
+    settings: Settings, tmp_path: Path, prepare: Callable[[Path], object], says: str
+) -> None:
+    lose(settings)
+    new_file = tmp_path / "elsewhere" / "new-key"
+    new_file.parent.mkdir()
+    prepare(new_file)
+    before = (key_states(settings), files_of(settings), sorted(tmp_path.rglob("*")))
+    with pytest.raises(Conflict, match=says):
+        run_recover(settings, "--yes", "--new-file", str(new_file))
+    assert (key_states(settings), files_of(settings), sorted(tmp_path.rglob("*"))) == before
+
+
+@pytest.mark.proves("R7", "R136")
+@pytest.mark.parametrize("options", [(), ("--new-file", "new-key")], ids=["in place", "elsewhere"])
+def test_a_recovery_that_fails_leaves_everything_as_it_was(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """The database refuses the last row of the transaction."""
+    monkeypatch.chdir(tmp_path)
+    replace_by_another(settings)
+    refuse = "BEFORE INSERT ON audit WHEN NEW.event = 'keys.recovered' BEGIN SELECT RAISE(ABORT, 'full'); END"
+    with open_store(settings) as store, store.write(operator_actor()) as tx:
+        tx.conn.exec_driver_sql(f"CREATE TRIGGER full {refuse}")
+    before = (key_states(settings), files_of(settings))
+    with pytest.raises(sqlite3.IntegrityError, match="full"):
+        run_recover(settings, "--yes", *options)
+    assert (key_states(settings), files_of(settings)) == before
+    assert not (tmp_path / "new-key").exists()
+
+
+@pytest.mark.needs("accounts")
+@pytest.mark.proves("R136")
+def test_a_key_on_a_read_only_file_system_is_recovered_elsewhere(settings: Settings, tmp_path: Path) -> None:
+    """As a Secret of Kubernetes is mounted: read-only, and by a link."""
+    lose(settings)
+    mounted = tmp_path / "secrets"
+    mounted.mkdir()
+    configuration = tmp_path / "aizen.yaml"
+    configuration.write_text(f"data_dir: data\nkey_encryption_file: {mounted}/key-encryption-key\n")
+    key = mounted / "key-encryption-key"
+    mount = f"""
+        mount -t tmpfs tmpfs {mounted} && mkdir {mounted}/..1 && echo lost > {mounted}/..1/{key.name}
+        chmod 400 {mounted}/..1/{key.name} && ln -s ..1 {mounted}/..data && ln -s ..data/{key.name} {key}
+        mount -o remount,ro {mounted} && exec "$@"
+    """
+
+    def recover(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [str(BIN / "aizen-hub"), "keys", "recover", "-c", str(configuration), "--yes", *options]
+        return subprocess.run(
+            ["unshare", "--mount", "--propagation=private", "sh", "-euc", mount, "sh", *command],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    before = key_states(settings)
+    refused = recover()
+    assert refused.returncode == ExitCode.CONFLICT
+    assert f"no file can be written in {mounted}" in refused.stderr
+    assert "--new-file FILE" in refused.stderr
+    assert key_states(settings) == before
+    new_file = tmp_path / "new-key"
+    done = recover("--new-file", str(new_file))
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert os.stat(new_file).st_mode & 0o777 == 0o600
+    new_file.replace(settings.key_encryption_path)
+    assert findings(settings) == ()
+
+
+def test_the_runbook_puts_the_key_into_the_secret(tmp_path: Path) -> None:
+    """What its line gives to ``kubectl patch``, with the file that the recovery writes."""
+    key_file = tmp_path / "key-encryption-key"
+    KeyEncryption.create(key_file)
+    (line,) = (line for line in RUNBOOK.read_text(encoding="utf-8").splitlines() if line.startswith("printf"))
+    patch, _, kubectl = line.partition(" | ")
+    assert kubectl == "kubectl --namespace jupyter patch secret aizen-hub --patch-file /dev/stdin"
+    shown = subprocess.run(["sh", "-c", patch], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    (value,) = yaml.safe_load(shown)["stringData"].items()
+    assert value == (key_file.name, key_file.read_text().strip())
