@@ -6,7 +6,7 @@ import importlib
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,7 +179,9 @@ class Database:
         pool = {"pool_size": 8, "max_overflow": 8, "pool_timeout": self.deadline_seconds}
         if self.path is not None:
             engine = create_engine(
-                _read_only_url(self.path) if self._read_only else self.url, isolation_level="AUTOCOMMIT", **pool
+                _read_only_url(self.path) if self._read_only else _file_url(self.path, {"mode": "rw"}),
+                isolation_level="AUTOCOMMIT",
+                **pool,
             )
 
             @event.listens_for(engine, "do_connect")
@@ -285,11 +287,16 @@ def _require_postgres_driver() -> None:
 
 
 def _read_only_url(path: Path) -> URL:
-    query = {"mode": "ro", "uri": "true"}
+    query = {"mode": "ro"}
     if not path.with_name(path.name + "-wal").exists():
         # No process has it open. Without this SQLite would make the helper files, with the mode of the database.
         query["immutable"] = "1"
-    return URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
+    return _file_url(path, query)
+
+
+def _file_url(path: Path, query: Mapping[str, str]) -> URL:
+    # With a mode SQLite does not create a file that is missing, as one that was deleted a moment ago.
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query={**query, "uri": "true"})
 
 
 def create_private_file(path: Path) -> None:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from aizen_hub.catalogs.catalog import Catalog
 from aizen_hub.settings import Settings
@@ -45,6 +46,11 @@ def write_user(store: Store) -> None:
 
 def record_nothing(store: Store) -> None:
     store.append_audit([])
+
+
+def delete_at_the_last_moment(path: Path, moved: Path) -> None:
+    if path.exists():
+        path.rename(moved)
 
 
 def delete(path: Path, _moved: Path) -> None:
@@ -173,6 +179,20 @@ def test_no_connection_is_opened_to_another_file(embedded: Store, tmp_path: Path
         embedded.database.engine.connect()
     embedded.close()
     assert file.read_bytes() == before
+
+
+def test_a_file_that_is_deleted_while_a_connection_is_opened_is_not_created(
+    embedded: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, moved = tmp_path / "data" / "aizen.sqlite", tmp_path / "moved"
+    with embedded.database.engine.connect():
+        monkeypatch.setattr(DatabaseFile, "check", lambda _: delete_at_the_last_moment(file, moved))
+        with pytest.raises(OperationalError):
+            embedded.database.engine.connect()
+        assert not file.exists()
+        monkeypatch.undo()
+        with pytest.raises(UnusableDatabase, match="was deleted"):
+            read_revision(embedded)
 
 
 def test_a_file_that_is_put_back_is_used_again(embedded: Store, tmp_path: Path) -> None:
