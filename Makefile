@@ -104,7 +104,8 @@ lock: ## compile the locked requirements (needs uv)
 	$(WHOLE) --upgrade --extra test --output-file requirements/test.txt
 	$(WHOLE) --extra demo --constraint requirements/test.txt --output-file requirements/demo.txt
 	$(LOCK) --upgrade requirements/node.in --output-file requirements/node.txt
-	$(IMAGE) --extra postgres --output-file requirements/images/service.txt
+	@# s3fs needs python-dateutil below 3, and the tests have a newer one.
+	sed '/^python-dateutil==/,/[^\\]$$/d' requirements/test.txt | $(LOCK) pyproject.toml --constraint - requirements/images/service.in --extra object-storage --extra postgres --extra tracing --output-file requirements/images/service.txt
 	$(IMAGE) requirements/images/hub.in --extra docker --extra kubernetes --extra postgres --output-file requirements/images/hub.txt
 	$(IMAGE) --extra hub --output-file requirements/images/server.txt
 

@@ -79,8 +79,8 @@ def test_yaml_of_the_documents(body: str, tmp_path: Path) -> None:
 
         assert CliRunner().invoke(cli, ["policy", "test", str(file)], standalone_mode=False).return_value == 0
         return
-    if data.keys() & {"resources", "components"}:  # of kustomize, not ours
-        assert data.keys() <= {"namespace", "resources", "images", "configMapGenerator", "components"}
+    if data.keys() & {"resources", "components", "patches"}:  # of kustomize, not ours
+        assert data.keys() <= {"namespace", "resources", "images", "configMapGenerator", "components", "patches"}
         return
     if "config" in data.get("hub", {}):  # values of a chart: deploy/test_kubernetes.py
         return

@@ -20,7 +20,7 @@ from tests.deploy.kubernetes.chart import VALUES, needs_helm, render_chart
 from tests.deploy.test_engine_recipes import service_manifests
 from tests.deploy.test_kubernetes import blocks, deployment_with_pod_identity
 from tests.engines import journey
-from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, KubernetesHub, kubernetes_hub
+from tests.engines.kubernetes_hub import POD_IDENTITY_FOLDER, PROJECT_NAMESPACE, KubernetesHub, kubernetes_hub
 from tests.engines.slurm_hub import open_folder
 from tests.fixtures.accounts import free_uids
 from tests.fixtures.engines.kubernetes import NAMESPACE
@@ -166,7 +166,10 @@ def check_with_api_server(kubernetes: KubernetesHub, manifest: dict[str, Any], n
 
 
 def test_the_api_server_accepts_the_manifests_of_the_service(kubernetes: KubernetesHub) -> None:
-    for manifest in [*service_manifests(), deployment_with_pod_identity()]:
+    archiving = yaml.safe_load(
+        (POD_IDENTITY_FOLDER.with_name("audit-archive") / "cronjob.yaml").read_text(encoding="utf-8")
+    )
+    for manifest in [*service_manifests(), deployment_with_pod_identity(), archiving]:
         if manifest["kind"] != "PodMonitor":  # which the Prometheus operator adds to a cluster
             check_with_api_server(kubernetes, manifest, NAMESPACE)
 
