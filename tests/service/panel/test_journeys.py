@@ -65,7 +65,7 @@ def test_an_admin_onboards_a_person_answers_why_stops_and_restores_and_reads_the
     page.get_by_label("in the project").fill("p1")
     page.get_by_text("7 days", exact=True).click()
     page.get_by_label("because").fill("runs the project for a week")
-    expect(page.locator("#outlook")).to_contain_text("nora gets PROJECT_ADMIN")
+    expect(page.locator("#preview")).to_contain_text("nora gets PROJECT_ADMIN")
     press(page, re.compile("^Give"))
     expect(page.locator("#az-toasts")).to_contain_text("nora has PROJECT_ADMIN in p1")
     open_entry(page, "People")
@@ -209,7 +209,7 @@ def test_a_role_is_given_changed_and_given_back_by_keys_alone(browser: PanelBrow
     expect(chosen).to_be_focused()
     keys.reach("#reason")
     page.keyboard.type("to look on")
-    expect(page.locator("#outlook")).to_contain_text("nil: gets PROJECT_READER")
+    expect(page.locator("#preview")).to_contain_text("nil: gets PROJECT_READER")
     keys.press("main button.az-primary")
     expect(page.locator("#az-toasts")).to_contain_text("nil has PROJECT_READER in p1.")
     assert _roles(panel, "nil") == {"PROJECT_READER"}

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
-from aizen_hub.accounts.roles import access_requests, bulk_grants, grant_outlook
+from aizen_hub.accounts.roles import access_requests, bulk_grants, grant_preview
 from aizen_hub.accounts.roles.lookup import get_role
 from aizen_hub.api_models.schema import Name, Note, Schema
 from aizen_hub.audit.search import AuditFilter, search_newest
@@ -151,7 +151,7 @@ async def grant_once(ctx: RequestContext) -> RawResponse:
         interval = Interval(None, tx.now + ONE_TIME)
         role, reason = get_role(tx, body.role), f"to {body.do}"
         controlled = GrantAuthority.of_actor(tx).controlled
-        if not grant_outlook.may_grant(tx, role, body.scope) and identity not in controlled:
+        if not grant_preview.may_grant(tx, role, body.scope) and identity not in controlled:
             # Before the identity is looked up: who exists is told to those who may give the role (R72).
             raise Escalation(f"you cannot give {role.name} in {describe_scope(body.scope)}")
         scope = project_of(body.scope)

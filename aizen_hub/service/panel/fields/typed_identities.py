@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
-from aizen_hub.accounts.roles import grant_outlook
+from aizen_hub.accounts.roles import grant_preview
 from aizen_hub.authorization.delegation import GrantAuthority
 from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.rbac.identity import Identity, IdentityKind
@@ -77,7 +77,7 @@ def read_grantees(tx: ActorTransaction, text: str, role: Role, scope: str, *, fi
     FieldError
         As `read_identities`, or the actor may not give the role there.
     """
-    if not grant_outlook.may_grant(tx, role, scope):
+    if not grant_preview.may_grant(tx, role, scope):
         controlled = GrantAuthority.of_actor(tx).controlled
         named = [_own_identity(name, controlled) for name in split_names(text)]
         if not named or None in named:

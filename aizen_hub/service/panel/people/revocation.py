@@ -7,7 +7,7 @@ from typing import Any
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.roles.revocation_outlook import revocation_outlook
+from aizen_hub.accounts.roles.revocation_preview import preview_revocation
 from aizen_hub.api_models.schema import Name, Note, Schema
 from aizen_hub.commands.result import Result
 from aizen_hub.problems import NotFound
@@ -53,7 +53,7 @@ def identity_in(ctx: RequestContext) -> Identity:
     return Identity(kind, name)
 
 
-async def preview_revocation(ctx: RequestContext) -> RawResponse:
+async def show_revocation(ctx: RequestContext) -> RawResponse:
     return await _show(ctx, ctx.query.role, ctx.query.scope)
 
 
@@ -75,7 +75,7 @@ async def _show(
             "role_name": role,
             "scope": scope,
             "reason": reason,
-            "outlook": revocation_outlook(viewer.tx, row.id, scope, identity),
+            "preview": preview_revocation(viewer.tx, row.id, scope, identity),
         }
 
     status = 422 if errors else 200
@@ -122,7 +122,7 @@ ROUTES = tuple(
     for folder in FOLDERS
     for route in (
         page_route(
-            f"/{folder}/{{name}}/take-away", preview_revocation, "What taking a role away changes.", AssignmentQuery
+            f"/{folder}/{{name}}/take-away", show_revocation, "What taking a role away changes.", AssignmentQuery
         ),
         form_route(f"/{folder}/{{name}}/take-away", revoke_role, "Take a role away.", RevocationForm),
     )

@@ -50,7 +50,7 @@ class PeopleStopForm(Form):
 
 
 @dataclass(frozen=True, slots=True)
-class StopOutlook:
+class StopPreview:
     """What stopping one of the ticked people ends.
 
     Attributes
@@ -113,10 +113,10 @@ async def _show_stop(ctx: RequestContext, errors: FormErrors = NO_ERRORS) -> Raw
 
     def read(viewer: Viewer) -> dict[str, Any]:
         _require(viewer, "locks")
-        outlooks = [_stop_outlook(viewer, row) for row in _read_people(viewer, body.who)]
+        previews = [_preview_stop(viewer, row) for row in _read_people(viewer, body.who)]
         return {
-            "stopped": [item for item in outlooks if not item.obstacle],
-            "left_out": [item for item in outlooks if item.obstacle],
+            "stopped": [item for item in previews if not item.obstacle],
+            "left_out": [item for item in previews if item.obstacle],
             "durations": [(value, label) for value, label, _ in DURATIONS],
             "reason": getattr(body, "reason", ""),
             "duration": getattr(body, "duration", ""),
@@ -147,20 +147,20 @@ def _read_people(viewer: Viewer, names: tuple[str, ...]) -> list[Any]:
     return list(viewer.tx.conn.execute(query))
 
 
-def _stop_outlook(viewer: Viewer, row: Any) -> StopOutlook:
+def _preview_stop(viewer: Viewer, row: Any) -> StopPreview:
     identity = Identity.user(row.name)
     if identity == viewer.identity:
-        return StopOutlook(row.name, row.display_name, obstacle="you cannot stop yourself here")
+        return StopPreview(row.name, row.display_name, obstacle="you cannot stop yourself here")
     if locked_identities(viewer.tx, [str(identity)]):
-        return StopOutlook(row.name, row.display_name, obstacle="is stopped already")
+        return StopPreview(row.name, row.display_name, obstacle="is stopped already")
     try:
         ends = lock_previews.find_what_ends(viewer.tx, identity)
     except NotFound:
         raise
     except Problem as problem:
-        return StopOutlook(row.name, row.display_name, obstacle=problem.detail.replace("`", ""))
+        return StopPreview(row.name, row.display_name, obstacle=problem.detail.replace("`", ""))
     kinds = [kind for kind, *_ in ends.rows]
-    return StopOutlook(row.name, row.display_name, kinds.count("session"), kinds.count("command"))
+    return StopPreview(row.name, row.display_name, kinds.count("session"), kinds.count("command"))
 
 
 async def stop_selection(ctx: RequestContext) -> RawResponse:
@@ -177,9 +177,9 @@ async def stop_selection(ctx: RequestContext) -> RawResponse:
         ended, names_stopped = 0, []
         for row in people:
             target, name = LockTarget.IDENTITY, str(Identity.user(row.name))
-            outlook = _stop_outlook(viewer, row)
-            if outlook.obstacle:
-                raise FieldError("who", f"{row.name}: {outlook.obstacle}; no one was stopped")
+            preview = _preview_stop(viewer, row)
+            if preview.obstacle:
+                raise FieldError("who", f"{row.name}: {preview.obstacle}; no one was stopped")
             ends = None if length is None else tx.now + length
             ended += locks.lock_target(tx, target, name, reason=body.reason, ends=ends).data["sessions_ended"]
             names_stopped.append(name)

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from aizen_hub.accounts.roles import bulk_grants, grant_outlook
-from aizen_hub.accounts.roles.grant_outlook import GrantOutlook
+from aizen_hub.accounts.roles import bulk_grants, grant_preview
+from aizen_hub.accounts.roles.grant_preview import GrantPreview
 from aizen_hub.accounts.roles.lookup import get_role
-from aizen_hub.accounts.roles.revocation_outlook import RevocationOutlook, revocation_outlook
+from aizen_hub.accounts.roles.revocation_preview import RevocationPreview, preview_revocation
 from aizen_hub.authorization.delegation import GrantAuthority, join_missing
 from aizen_hub.problems import Problem
 from aizen_hub.rbac.assignment import Interval
@@ -97,17 +97,17 @@ async def preview_members(ctx: RequestContext) -> RawResponse:
         tx = viewer.tx
         require_visible(viewer, name)
         if not query.who.strip():
-            return {"outlooks": [], "problem": None, "role": query.give_role}
+            return {"previews": [], "problem": None, "role": query.give_role}
         try:
             role = get_role(tx, query.give_role)
             identities = read_grantees(tx, query.who, role, name, field="who")
             ends = query.read_end(tx.now)
         except Problem as problem:
-            return {"outlooks": [], "problem": problem, "role": query.give_role}
-        outlooks = grant_outlook.outlook_of(tx, role, name, identities, Interval(ends=ends))
-        return {"outlooks": outlooks, "problem": None, "role": role.name}
+            return {"previews": [], "problem": problem, "role": query.give_role}
+        previews = grant_preview.preview_grants(tx, role, name, identities, Interval(ends=ends))
+        return {"previews": previews, "problem": None, "role": role.name}
 
-    return await show_page(ctx, "projects/preview.html", read, fragment="outlook")
+    return await show_page(ctx, "projects/preview.html", read, fragment="preview")
 
 
 def get_assignment(tx: ReadTransaction, project: str, text: str) -> Any:
@@ -131,8 +131,8 @@ async def _render_member(ctx: RequestContext, **more: Any) -> RawResponse:
         viewer.require_project(name)
         row = get_assignment(tx, name, assignment)
         holder = Identity.parse(row.identity)
-        roles = [role.name for role in grant_outlook.grantable_roles(tx, name)]
-        outlook = revocation_outlook(tx, row.id, name, holder)
+        roles = [role.name for role in grant_preview.grantable_roles(tx, name)]
+        preview = preview_revocation(tx, row.id, name, holder)
         refusal = _refusal(tx, row, holder)
         form = more.get("form")
         return {
@@ -141,9 +141,9 @@ async def _render_member(ctx: RequestContext, **more: Any) -> RawResponse:
             "holder": holder,
             "role_options": [(role, role) for role in dict.fromkeys([row.role, *roles])],
             "presets": presets(tx.now),
-            "outlook": outlook,
+            "preview": preview,
             "refusal": refusal,
-            "change": None if form is None or refusal else _change_outlook(tx, row, holder, form),
+            "change": None if form is None or refusal else _preview_change(tx, row, holder, form),
             "until": NO_END if row.ends is None else ON_DATE,
             "until_date": "" if row.ends is None else f"{row.ends - timedelta(seconds=1):%Y-%m-%d}",
         }
@@ -152,33 +152,33 @@ async def _render_member(ctx: RequestContext, **more: Any) -> RawResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeOutlook:
+class ChangePreview:
     """What the form of a role would change.
 
     Attributes
     ----------
     problem : Problem or None
         Why it cannot be told.
-    grant : GrantOutlook or None
+    grant : GrantPreview or None
         What becomes of the role that was chosen.
-    effect : RevocationOutlook or None
+    effect : RevocationPreview or None
         What is gained and lost where that is another role.
     """
 
     problem: Problem | None
-    grant: GrantOutlook | None = None
-    effect: RevocationOutlook | None = None
+    grant: GrantPreview | None = None
+    effect: RevocationPreview | None = None
 
 
-def _change_outlook(tx: ActorTransaction, row: Any, holder: Identity, form: MemberChangeForm) -> ChangeOutlook:
+def _preview_change(tx: ActorTransaction, row: Any, holder: Identity, form: MemberChangeForm) -> ChangePreview:
     try:
         role, ends = get_role(tx, form.new_role), form.read_end(tx.now)
     except Problem as problem:
-        return ChangeOutlook(problem)
-    grant = grant_outlook.outlook_of(tx, role, row.scope, [holder], Interval(ends=ends))[0]
+        return ChangePreview(problem)
+    grant = grant_preview.preview_grants(tx, role, row.scope, [holder], Interval(ends=ends))[0]
     if role.name == row.role:
-        return ChangeOutlook(None, grant)
-    return ChangeOutlook(None, grant, revocation_outlook(tx, row.id, row.scope, holder, replacement=role))
+        return ChangePreview(None, grant)
+    return ChangePreview(None, grant, preview_revocation(tx, row.id, row.scope, holder, replacement=role))
 
 
 def _refusal(tx: ActorTransaction, row: Any, holder: Identity) -> str:

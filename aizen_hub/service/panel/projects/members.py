@@ -12,7 +12,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.projects import roster
 from aizen_hub.accounts.projects.roster import MemberSort, MemberSource, RosterFilter, RosterRow
 from aizen_hub.accounts.reviews import assignment_uses
-from aizen_hub.accounts.roles import grant_outlook
+from aizen_hub.accounts.roles import grant_preview
 from aizen_hub.authorization.delegation import GrantAuthority
 from aizen_hub.authorization.queries.grantors import who_can_grant
 from aizen_hub.jobs.limit_use import read_limits
@@ -113,7 +113,7 @@ def _read_members(viewer: Viewer, project: Any, query: MembersQuery) -> dict[str
     members = roster.roster_of(tx, name, criteria)
     sorts = [Sort(sort.value, roster.sort_columns(tx, members, sort)) for sort in MemberSort]
     page = read_page(tx, select(members), sorts, query)
-    roles = grant_outlook.grantable_roles(tx, name)
+    roles = grant_preview.grantable_roles(tx, name)
     ending = _ending_soon(tx, name)
     return {
         **read_head(viewer, project, "members"),
@@ -144,7 +144,7 @@ def _read_own(viewer: Viewer, project: Any) -> dict[str, Any]:
         "stopped": stopped_by(tx, name),
         "own_limits": read_limits(viewer.tx, viewer.identity, name),
         "admins": who_can_grant(tx, role, name, _MAX_ADMINS) if role is not None else (),
-        "grantable": [(entry.name, entry.name) for entry in grant_outlook.grantable_roles(tx, name)],
+        "grantable": [(entry.name, entry.name) for entry in grant_preview.grantable_roles(tx, name)],
         "presets": until.presets(tx.now),
     }
 

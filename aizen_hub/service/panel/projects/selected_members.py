@@ -11,7 +11,7 @@ from sqlalchemy import select
 from aizen_hub.accounts.projects import roster
 from aizen_hub.accounts.projects.roster import MemberSort, RosterFilter
 from aizen_hub.accounts.roles import bulk_grants
-from aizen_hub.accounts.roles.revocation_outlook import RevocationOutlook, revocation_outlook
+from aizen_hub.accounts.roles.revocation_preview import RevocationPreview, preview_revocation
 from aizen_hub.problems import BadInput, Conflict, Escalation, LastHolder
 from aizen_hub.rbac.assignment import Interval
 from aizen_hub.rbac.identity import Identity
@@ -57,7 +57,7 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
             "project": project,
             "rows": rows,
             "removes": removes,
-            "outlooks": _outlooks(viewer.tx, name, rows) if removes else {},
+            "previews": _preview_revocations(viewer.tx, name, rows) if removes else {},
             "form": body,
             "presets": presets(viewer.tx.now),
         }
@@ -65,13 +65,13 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
     return await show_page(ctx, "projects/selected.html", read, errors=errors, status=status)
 
 
-def _outlooks(tx: ReadTransaction, project: str, rows: Sequence[Any]) -> dict[str, RevocationOutlook]:
+def _preview_revocations(tx: ReadTransaction, project: str, rows: Sequence[Any]) -> dict[str, RevocationPreview]:
     """Return what each holder loses when all of these roles are taken away, by the holder."""
     ids = defaultdict(list)
     for row in rows:
         ids[row.identity].append(row.id)
     return {
-        identity: revocation_outlook(tx, first, project, Identity.parse(identity), besides=others)
+        identity: preview_revocation(tx, first, project, Identity.parse(identity), besides=others)
         for identity, (first, *others) in ids.items()
     }
 

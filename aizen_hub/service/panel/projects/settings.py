@@ -9,7 +9,7 @@ from typing import Any, Literal
 from aizen_hub.accounts import pending_changes
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.projects import lifecycle, members, profile
-from aizen_hub.accounts.projects.deletion_outlook import deletion_outlook
+from aizen_hub.accounts.projects.deletion_preview import preview_deletion
 from aizen_hub.accounts.roles.bulk_grants import all_assignments, former_of
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.authorization import checks
@@ -89,7 +89,7 @@ async def _render(ctx: RequestContext, errors: FormErrors = NO_ERRORS, status: i
             "set_limits": rows[:_MAX_LIMITS],
             "more_limits": len(rows) > _MAX_LIMITS,
             "config": _config_text(tx, name) if may_alter else "",
-            "outlook": deletion_outlook(tx, name),
+            "preview": preview_deletion(tx, name),
             "lock": lock,
             "locked_at": None if lock is None else to_json_value(lock.locked),
             "restorers": describe_restorers(tx.catalog.archive_rule.restorers),

@@ -7,7 +7,7 @@ from typing import Any
 
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.names.normalization import NameKind
-from aizen_hub.accounts.roles import bulk_grants, grant_outlook
+from aizen_hub.accounts.roles import bulk_grants, grant_preview
 from aizen_hub.accounts.roles.lookup import get_role
 from aizen_hub.authorization import checks
 from aizen_hub.problems import BadInput, NotFound, Problem
@@ -98,9 +98,9 @@ async def show_grant(ctx: RequestContext) -> RawResponse:
 
 async def _render(ctx: RequestContext, typed: Any, errors: FormErrors = NO_ERRORS, status: int = 200) -> RawResponse:
     def read(viewer: Viewer) -> dict[str, Any]:
-        return {"typed": typed, **_read_choices(viewer, typed), **_read_outlook(viewer, typed)}
+        return {"typed": typed, **_read_choices(viewer, typed), **_read_preview(viewer, typed)}
 
-    return await show_page(ctx, "roles/grant.html", read, fragment="outlook", status=status, errors=errors)
+    return await show_page(ctx, "roles/grant.html", read, fragment="preview", status=status, errors=errors)
 
 
 def _read_choices(viewer: Viewer, typed: Any) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def _read_choices(viewer: Viewer, typed: Any) -> dict[str, Any]:
     in_projects: dict[str, None] = {}
     scopes = [typed.project] if typed.project else [_ANY_PROJECT, *managed[:_MAX_PROJECTS]]
     for scope in scopes:
-        in_projects |= {role.name: None for role in grant_outlook.grantable_roles(tx, scope)}
-    in_system = {role.name: None for role in grant_outlook.grantable_roles(tx, SYSTEM)}
+        in_projects |= {role.name: None for role in grant_preview.grantable_roles(tx, scope)}
+    in_system = {role.name: None for role in grant_preview.grantable_roles(tx, SYSTEM)}
     if typed.role in tx.roles and typed.role not in in_projects and typed.role not in in_system:
         # A link may name a role that the viewer cannot give: the page then says who can.
         in_projects[typed.role] = None
@@ -123,8 +123,8 @@ def _read_choices(viewer: Viewer, typed: Any) -> dict[str, Any]:
     }
 
 
-def _read_outlook(viewer: Viewer, typed: Any) -> dict[str, Any]:
-    empty = {"outlooks": [], "problem": None, "role": typed.role, "sentence": None, "sensitive": False}
+def _read_preview(viewer: Viewer, typed: Any) -> dict[str, Any]:
+    empty = {"previews": [], "problem": None, "role": typed.role, "sentence": None, "sensitive": False}
     if not (typed.role and typed.to):
         return empty
     if not typed.until and not typed.until_date:
@@ -134,9 +134,9 @@ def _read_outlook(viewer: Viewer, typed: Any) -> dict[str, Any]:
     except Problem as problem:
         return {**empty, "problem": problem}
     recent = viewer.tx.actor.recent_login_until
-    sensitive = grant_outlook.is_sensitive(viewer.tx, sentence.role.name, sentence.scope)
+    sensitive = grant_preview.is_sensitive(viewer.tx, sentence.role.name, sentence.scope)
     return {
-        "outlooks": grant_outlook.outlook_of(
+        "previews": grant_preview.preview_grants(
             viewer.tx, sentence.role, sentence.scope, sentence.identities, sentence.interval
         ),
         "problem": None,

@@ -47,7 +47,7 @@ def test_a_grant_unblocks_a_running_notebook_without_a_command(panel: PanelServi
     page.get_by_label("People and groups").fill("rita")
     page.get_by_label("People and groups").press("Enter")
     # The previews run one after the other, so none is under way when this one is there.
-    expect(page.locator("#outlook")).to_contain_text("rita: gets PROJECT_EXECUTOR")
+    expect(page.locator("#preview")).to_contain_text("rita: gets PROJECT_EXECUTOR")
     page.locator("#reason").fill("Q4 campaign")
     page.get_by_role("button", name="Add to churn").click()
     expect(page.locator("#az-toasts")).to_contain_text("rita has PROJECT_EXECUTOR in churn.")
@@ -72,7 +72,7 @@ def test_a_role_is_changed_in_its_row(panel: PanelService, browser: PanelBrowser
     page.get_by_role("link", name="Change rita, PROJECT_READER").click()
     expect(page.get_by_role("button", name="Save for rita")).to_be_visible()
     page.locator("#new_role").select_option("PROJECT_EXECUTOR")
-    expect(page.locator("#change-outlook")).to_contain_text("commands more:")
+    expect(page.locator("#change-preview")).to_contain_text("commands more:")
     page.get_by_role("button", name="Save for rita").click()
     expect(page.locator("#az-toasts")).to_contain_text("rita has PROJECT_EXECUTOR in churn.")
     assert roles_of(panel, "rita") == {"PROJECT_EXECUTOR"}
@@ -131,7 +131,7 @@ def test_a_role_is_made_previewed_and_given_by_keyboard(panel: PanelService, bro
     expect(page.locator("#az-toasts")).to_contain_text("TRAINER can be given now.")
     page = browser.open("give?role=TRAINER&to=rita&project=churn", "paul").page
     page.wait_for_load_state("networkidle")
-    expect(page.locator("#outlook")).to_contain_text("rita gets TRAINER")
+    expect(page.locator("#preview")).to_contain_text("rita gets TRAINER")
     page.get_by_role("button", name="Give to 1 account").press("Enter")
     expect(page.locator("#az-toasts")).to_contain_text("rita has TRAINER in churn.")
     assert "TRAINER" in roles_of(panel, "rita")

@@ -130,8 +130,8 @@ def test_what_another_role_or_end_changes_is_shown_first(
     form = {"new_role": "PROJECT_EXECUTOR", "until": "7d", "act": "preview", **fields}
     response = post(panel, "paul", page, **form)
     assert response.status == 200
-    outlook = words(response.body.decode().partition('id="change-outlook"')[2].partition("</form>")[0])
-    assert text.lower() in outlook.lower()
+    preview = words(response.body.decode().partition('id="change-preview"')[2].partition("</form>")[0])
+    assert text.lower() in preview.lower()
     assert roles_of(panel, "bea") == {"PROJECT_EXECUTOR"}
 
 

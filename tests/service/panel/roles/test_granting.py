@@ -57,7 +57,7 @@ def test_the_preview_warns(panel: PanelService, user: str, fields: dict[str, str
 
 
 def test_the_button_of_the_preview_gives_nothing(panel: PanelService) -> None:
-    """It is sent by itself where no script shows the outlook; the XSRF token of the form is in no address."""
+    """It is sent by itself where no script shows the preview; the XSRF token of the form is in no address."""
     page = panel.get("paul", "give")
     assert 'name="act" value="preview"' in page
     assert "formmethod" not in page
@@ -113,11 +113,11 @@ def test_who_may_not_give_a_role_is_not_told_which_names_exist(panel: PanelServi
     form = {"role": role, "project": project, "until": "none"}
     window = panel.window("rita")
     own = {"X-XSRF-Token": panel.run(window.xsrf()), "HX-Request": "true", "Sec-Fetch-Mode": "cors"}
-    outlooks, answers = set(), set()
+    previews, answers = set(), set()
     for name in ("eve", "rob", "group:crew", "ghost", "group:ghost"):
         query = urlencode({**form, "to": name})
-        outlooks.add(panel.run(window.get(f"give?{query}", **own, **{"Sec-Fetch-Dest": "empty"})).body)
+        previews.add(panel.run(window.get(f"give?{query}", **own, **{"Sec-Fetch-Dest": "empty"})).body)
         response = post(panel, "rita", "give", to=name, **form)
         answers.add((response.status, words(response.body.decode())))
-    assert len(outlooks) == len(answers) == 1
-    assert b"you cannot give" in outlooks.pop().lower()
+    assert len(previews) == len(answers) == 1
+    assert b"you cannot give" in previews.pop().lower()

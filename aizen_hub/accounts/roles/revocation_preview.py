@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class RevocationOutlook:
+class RevocationPreview:
     """What the loss of one assignment changes for its holder; for a group, for the group as such.
 
     Attributes
@@ -45,7 +45,7 @@ class RevocationOutlook:
     gained: tuple[str, ...] = ()
 
 
-def revocation_outlook(
+def preview_revocation(
     tx: ReadTransaction,
     assignment_id: int,
     scope: str,
@@ -53,7 +53,7 @@ def revocation_outlook(
     *,
     besides: Collection[int] = (),
     replacement: Role | None = None,
-) -> RevocationOutlook:
+) -> RevocationPreview:
     """Return what revoking one assignment of ``holder`` in ``scope`` would change.
 
     Parameters
@@ -83,7 +83,7 @@ def revocation_outlook(
         members = sum(member.kind is not IdentityKind.GROUP for member in reached)
     lost = tuple(entry.name for entry in before if entry not in set(after))
     gained = () if replacement is None else tuple(entry.name for entry in after if entry not in set(before))
-    return RevocationOutlook(lost, remaining, members, _running_jobs(tx, holder, scope), gained)
+    return RevocationPreview(lost, remaining, members, _running_jobs(tx, holder, scope), gained)
 
 
 def _running_jobs(tx: ReadTransaction, holder: Identity, scope: str) -> int:

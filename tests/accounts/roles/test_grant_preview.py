@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aizen_hub.accounts.groups import management, membership
-from aizen_hub.accounts.roles import assignments, grant_outlook
-from aizen_hub.accounts.roles.grant_outlook import GrantOutlook, OutlookKind
+from aizen_hub.accounts.roles import assignments, grant_preview
+from aizen_hub.accounts.roles.grant_preview import GrantEffect, GrantPreview
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.problems import Escalation
 from aizen_hub.rbac.assignment import ALWAYS, Interval, LockTarget
@@ -20,16 +20,16 @@ from tests.accounts.harness import OPERATOR, AccountsHarness
 DAY = timedelta(days=1)
 
 
-def outlook(
+def preview(
     sandbox: AccountsHarness, actor: str, role: str, name: str, scope: str = "p1", interval: Interval = ALWAYS
-) -> GrantOutlook:
+) -> GrantPreview:
     with sandbox.write(sandbox.actor(actor)) as tx:
-        return grant_outlook.outlook_of(tx, tx.roles[role], scope, [Identity.user(name)], interval)[0]
+        return grant_preview.preview_grants(tx, tx.roles[role], scope, [Identity.user(name)], interval)[0]
 
 
 def test_a_new_role(sandbox: AccountsHarness) -> None:
-    result = outlook(sandbox, "paul", "PROJECT_EXECUTOR", "rita")
-    assert (result.kind, result.missing, result.active, result.changes_something) == (OutlookKind.NEW, (), True, True)
+    result = preview(sandbox, "paul", "PROJECT_EXECUTOR", "rita")
+    assert (result.kind, result.missing, result.active, result.changes_something) == (GrantEffect.NEW, (), True, True)
     assert "start training" in result.gained
     assert "list trainings" not in result.gained  # rita has it already
     assert result.may_then_grant == ()
@@ -38,22 +38,22 @@ def test_a_new_role(sandbox: AccountsHarness) -> None:
 @pytest.mark.parametrize(
     ("present", "wanted", "kind"),
     [
-        (None, None, OutlookKind.SAME),
-        (5, 5, OutlookKind.SAME),
-        (5, 9, OutlookKind.LONGER),
-        (5, None, OutlookKind.LONGER),
-        (9, 5, OutlookKind.SHORTER),
-        (None, 5, OutlookKind.SHORTER),
-        (-1, 5, OutlookKind.NEW),
+        (None, None, GrantEffect.SAME),
+        (5, 5, GrantEffect.SAME),
+        (5, 9, GrantEffect.LONGER),
+        (5, None, GrantEffect.LONGER),
+        (9, 5, GrantEffect.SHORTER),
+        (None, 5, GrantEffect.SHORTER),
+        (-1, 5, GrantEffect.NEW),
     ],
 )
 def test_a_role_that_is_held_already(
-    sandbox: AccountsHarness, present: int | None, wanted: int | None, kind: OutlookKind
+    sandbox: AccountsHarness, present: int | None, wanted: int | None, kind: GrantEffect
 ) -> None:
     now = sandbox.now()
     ends = [None if days is None else now + days * DAY for days in (present, wanted)]
     sandbox.grant("PROJECT_READER", "p1", "tim", interval=Interval(ends=ends[0]))
-    result = outlook(sandbox, "paul", "PROJECT_READER", "tim", interval=Interval(ends=ends[1]))
+    result = preview(sandbox, "paul", "PROJECT_READER", "tim", interval=Interval(ends=ends[1]))
     assert result.kind is kind
     assert result.present_end == ends[0]
 
@@ -63,8 +63,8 @@ def test_a_role_that_a_group_gives_already(sandbox: AccountsHarness) -> None:
     sandbox.execute(OPERATOR, management.create_group, "crew")
     sandbox.execute(OPERATOR, membership.add_member, "crew", Identity.user("tim"))
     sandbox.grant("PROJECT_READER", "p1", crew)
-    result = outlook(sandbox, "paul", "PROJECT_READER", "tim")
-    assert (result.kind, result.through, result.gained) == (OutlookKind.NEW, (crew,), ())
+    result = preview(sandbox, "paul", "PROJECT_READER", "tim")
+    assert (result.kind, result.through, result.gained) == (GrantEffect.NEW, (crew,), ())
 
 
 @pytest.mark.proves("R66")
@@ -83,27 +83,27 @@ def test_a_role_that_a_group_gives_already(sandbox: AccountsHarness) -> None:
 def test_the_preview_refuses_what_the_grant_refuses(
     sandbox: AccountsHarness, actor: str, role: str, name: str, scope: str
 ) -> None:
-    result = outlook(sandbox, actor, role, name, scope)
+    result = preview(sandbox, actor, role, name, scope)
     refusal: Any = None
     try:
         sandbox.execute(actor, assignments.grant_roles, [role], scope, Identity.user(name))
     except Escalation as error:
         refusal = error
-    assert (result.kind is OutlookKind.REFUSED) is (refusal is not None)
+    assert (result.kind is GrantEffect.REFUSED) is (refusal is not None)
     if refusal is not None:
         assert list(result.missing) == refusal.extensions["missing"]
         assert list(result.grantors) == refusal.extensions["who_can_grant"]
 
 
 def test_what_the_holder_may_give(sandbox: AccountsHarness) -> None:
-    result = outlook(sandbox, "admin", "PROJECT_CREATOR", "tim", SYSTEM)
+    result = preview(sandbox, "admin", "PROJECT_CREATOR", "tim", SYSTEM)
     assert result.may_then_grant == ("PROJECT_ADMIN", "PROJECT_EXECUTOR", "PROJECT_READER")
     assert "create project" in result.gained
 
 
 def test_a_locked_account_is_named(sandbox: AccountsHarness) -> None:
     sandbox.execute("admin", locks.lock_target, LockTarget.IDENTITY, "user:tim", reason="left")
-    assert not outlook(sandbox, "paul", "PROJECT_READER", "tim").active
+    assert not preview(sandbox, "paul", "PROJECT_READER", "tim").active
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_only_roles_that_the_actor_may_give_are_offered(
     sandbox: AccountsHarness, actor: str, scope: str, roles: list[str]
 ) -> None:
     with sandbox.write(sandbox.actor(actor)) as tx:
-        assert [role.name for role in grant_outlook.grantable_roles(tx, scope)] == roles
+        assert [role.name for role in grant_preview.grantable_roles(tx, scope)] == roles
 
 
 @pytest.mark.parametrize(("confirm", "expected"), [(True, True), (False, False)])
 def test_sensitive_roles(make_harness: Any, confirm: bool, expected: bool) -> None:
     harness = make_harness(confirm_protected=confirm)
     with harness.read() as tx:
-        assert grant_outlook.is_sensitive(tx, "AIZEN_ADMIN", SYSTEM) is expected
-        assert not grant_outlook.is_sensitive(tx, "PROJECT_READER", "p1")
+        assert grant_preview.is_sensitive(tx, "AIZEN_ADMIN", SYSTEM) is expected
+        assert not grant_preview.is_sensitive(tx, "PROJECT_READER", "p1")

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from aizen_hub.accounts.groups import management, membership
-from aizen_hub.accounts.projects.deletion_outlook import DeletionOutlook, deletion_outlook
+from aizen_hub.accounts.projects.deletion_preview import DeletionPreview, preview_deletion
 from aizen_hub.accounts.roles import access_requests, limits
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.store import tables
@@ -29,19 +29,19 @@ def test_everything_of_one_project_is_counted(sandbox: AccountsHarness) -> None:
             tx.conn.execute(insert(tables.sessions).values(**values))
         tx.record_change("state", {}, ["*"])
     with sandbox.read() as tx:
-        assert deletion_outlook(tx, "p1") == DeletionOutlook(3, 3, EVERYONE, 0, 1, 1, 0, 1, 1)
+        assert preview_deletion(tx, "p1") == DeletionPreview(3, 3, EVERYONE, 0, 1, 1, 0, 1, 1)
 
 
 def test_the_first_members_are_named_and_the_others_counted(
     sandbox: AccountsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aizen_hub.accounts.projects.deletion_outlook._SHOWN_MEMBERS", 2)
+    monkeypatch.setattr("aizen_hub.accounts.projects.deletion_preview._SHOWN_MEMBERS", 2)
     with sandbox.write(OPERATOR) as tx:
         management.create_group(tx, "crew")
         membership.add_member(tx, "crew", Identity.user("tim"))
     sandbox.grant("PROJECT_READER", "p1", Identity.group("crew"))
     with sandbox.read() as tx:
-        outlook = deletion_outlook(tx, "p1")
-    assert outlook.accounts == 5, "the group is a member too"
-    assert outlook.first_members == EVERYONE[:2]
-    assert outlook.more_members == 2
+        preview = preview_deletion(tx, "p1")
+    assert preview.accounts == 5, "the group is a member too"
+    assert preview.first_members == EVERYONE[:2]
+    assert preview.more_members == 2

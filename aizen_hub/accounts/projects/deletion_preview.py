@@ -20,7 +20,7 @@ _SHOWN_MEMBERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionOutlook:
+class DeletionPreview:
     """What belongs to a project: roles of accounts, running servers and jobs, rules, limits and waiting requests.
 
     Attributes
@@ -44,13 +44,13 @@ class DeletionOutlook:
     requests: int
 
 
-def deletion_outlook(tx: ReadTransaction, project: str) -> DeletionOutlook:
+def preview_deletion(tx: ReadTransaction, project: str) -> DeletionPreview:
     """Return what ends with a project."""
     a, sessions, jobs = tables.assignments, tables.sessions, tables.jobs
     rules, limits, pending = tables.mapping_rules, tables.scope_limits, tables.pending_changes
     members = roster.roster_of(tx, project, RosterFilter())
     first = roster.member_identities(tx, project, RosterFilter(), limit=_SHOWN_MEMBERS)
-    return DeletionOutlook(
+    return DeletionPreview(
         _count(tx, a, a.c.scope == project),
         roster.count_accounts(tx, members),
         tuple(first),

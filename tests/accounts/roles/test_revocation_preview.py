@@ -8,7 +8,7 @@ import pytest
 
 from aizen_hub.accounts.groups import management, membership
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.roles.revocation_outlook import RevocationOutlook, revocation_outlook
+from aizen_hub.accounts.roles.revocation_preview import RevocationPreview, preview_revocation
 from aizen_hub.authorization.queries import role_coverage
 from aizen_hub.rbac.engine import effective_permissions
 from aizen_hub.rbac.identity import Identity
@@ -18,10 +18,10 @@ from tests.accounts.harness import OPERATOR, AccountsHarness
 RITA, CREW = Identity.user("rita"), Identity.group("crew")
 
 
-def outlook(sandbox: AccountsHarness, role: str, holder: Identity, scope: str = "p1") -> RevocationOutlook:
+def preview(sandbox: AccountsHarness, role: str, holder: Identity, scope: str = "p1") -> RevocationPreview:
     with sandbox.read() as tx:
         row: Any = assignments.find_assignment(tx, role, scope, holder)
-        return revocation_outlook(tx, row.id, scope, holder)
+        return preview_revocation(tx, row.id, scope, holder)
 
 
 def commands(sandbox: AccountsHarness, holder: Identity) -> set[str]:
@@ -37,7 +37,7 @@ def test_what_is_lost_is_what_the_revocation_takes(sandbox: AccountsHarness, oth
         sandbox.grant(role, "p1", "tim")
     tim = Identity.user("tim")
     before = commands(sandbox, tim)
-    expected = outlook(sandbox, "PROJECT_EXECUTOR", tim)
+    expected = preview(sandbox, "PROJECT_EXECUTOR", tim)
     assert tuple(held.role for held in expected.remaining) == others
     sandbox.execute(OPERATOR, assignments.unauthorized_delete_assignment, "PROJECT_EXECUTOR", "p1", tim)
     assert before - commands(sandbox, tim) == set(expected.lost)
@@ -47,16 +47,16 @@ def test_a_role_through_a_group_remains(sandbox: AccountsHarness) -> None:
     sandbox.execute(OPERATOR, management.create_group, "crew")
     sandbox.execute(OPERATOR, membership.add_member, "crew", RITA)
     sandbox.grant("PROJECT_READER", "p1", CREW)
-    result = outlook(sandbox, "PROJECT_READER", RITA)
+    result = preview(sandbox, "PROJECT_READER", RITA)
     assert result.lost == ()
     assert [(held.role, held.via) for held in result.remaining] == [("PROJECT_READER", (CREW,))]
-    of_group = outlook(sandbox, "PROJECT_READER", CREW)
+    of_group = preview(sandbox, "PROJECT_READER", CREW)
     assert of_group.members == 1
     assert "list trainings" in of_group.lost
 
 
 def test_a_role_of_the_system(sandbox: AccountsHarness) -> None:
-    result = outlook(sandbox, "PROJECT_CREATOR", Identity.user("carl"), SYSTEM)
+    result = preview(sandbox, "PROJECT_CREATOR", Identity.user("carl"), SYSTEM)
     assert "create project" in result.lost
     assert result.remaining == ()
 
@@ -70,7 +70,7 @@ def test_what_another_role_in_its_place_gives_and_takes(sandbox: AccountsHarness
     before = commands(sandbox, tim)
     with sandbox.read() as tx:
         row: Any = assignments.find_assignment(tx, present, "p1", tim)
-        expected = revocation_outlook(tx, row.id, "p1", tim, replacement=tx.roles[other])
+        expected = preview_revocation(tx, row.id, "p1", tim, replacement=tx.roles[other])
     sandbox.execute(OPERATOR, assignments.unauthorized_delete_assignment, present, "p1", tim)
     sandbox.grant(other, "p1", "tim")
     after = commands(sandbox, tim)
@@ -87,7 +87,7 @@ def test_several_that_are_taken_away_together(sandbox: AccountsHarness) -> None:
             row: Any = assignments.find_assignment(tx, role, "p1", tim)
             ids.append(row.id)
     with sandbox.read() as tx:
-        assert revocation_outlook(tx, ids[0], "p1", tim).lost == ()
-        together = revocation_outlook(tx, ids[0], "p1", tim, besides=ids[1:])
+        assert preview_revocation(tx, ids[0], "p1", tim).lost == ()
+        together = preview_revocation(tx, ids[0], "p1", tim, besides=ids[1:])
     assert set(together.lost) == commands(sandbox, tim)
     assert together.remaining == ()

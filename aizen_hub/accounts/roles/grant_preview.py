@@ -27,7 +27,7 @@ _ANOTHER_USER = Identity.user("another user")
 """Stands for any user except the actor: no user can have this name."""
 
 
-class OutlookKind(StrEnum):
+class GrantEffect(StrEnum):
     """What a grant does to the assignment of one identity."""
 
     NEW = "new"
@@ -38,7 +38,7 @@ class OutlookKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class GrantOutlook:
+class GrantPreview:
     """What a grant would change for one identity.
 
     Attributes
@@ -62,7 +62,7 @@ class GrantOutlook:
     """
 
     identity: Identity
-    kind: OutlookKind
+    kind: GrantEffect
     present_end: datetime | None = None
     through: tuple[Identity, ...] = ()
     missing: tuple[str, ...] = ()
@@ -74,15 +74,15 @@ class GrantOutlook:
 
     @property
     def changes_something(self) -> bool:
-        return self.kind not in (OutlookKind.SAME, OutlookKind.REFUSED)
+        return self.kind not in (GrantEffect.SAME, GrantEffect.REFUSED)
 
 
-def outlook_of(
+def preview_grants(
     tx: ActorTransaction, role: Role, scope: str, identities: Sequence[Identity], interval: Interval
-) -> list[GrantOutlook]:
+) -> list[GrantPreview]:
     """Return what granting a role in a scope would change for each identity, which must exist."""
     authority = GrantAuthority.of_actor(tx)
-    return [_outlook(tx, authority, role, scope, identity, interval) for identity in identities]
+    return [_preview(tx, authority, role, scope, identity, interval) for identity in identities]
 
 
 def grantable_roles(tx: ActorTransaction, scope: str) -> list[Role]:
@@ -107,9 +107,9 @@ def is_sensitive(tx: ReadTransaction, role: str, scope: str) -> bool:
     return tx.settings.confirm_protected and pending_changes.is_protected(tx, role, scope)
 
 
-def _outlook(
+def _preview(
     tx: ActorTransaction, authority: GrantAuthority, role: Role, scope: str, identity: Identity, interval: Interval
-) -> GrantOutlook:
+) -> GrantPreview:
     row = find_assignment(tx, role.name, scope, identity)
     present = None if row is None else Interval(row.starts, row.ends)
     kind = _kind(present, interval, tx.now)
@@ -121,13 +121,13 @@ def _outlook(
     )
     missing: tuple[MissingRight, ...] = authority.missing_to_grant(tx, role, scope, identity, ends=interval.ends)
     second = bool(missing) and all(right.kind is MissingRightKind.SECOND_PERSON for right in missing)
-    if kind is OutlookKind.SHORTER and not missing:
+    if kind is GrantEffect.SHORTER and not missing:
         missing = authority.missing_to_revoke(tx, role, scope, identity, creator=row is not None and bool(row.creator))
     refused = bool(missing) and not second
     gained, may_then_grant = _gains(tx, role, scope, identity)
-    return GrantOutlook(
+    return GrantPreview(
         identity,
-        OutlookKind.REFUSED if refused else kind,
+        GrantEffect.REFUSED if refused else kind,
         None if present is None else present.ends,
         tuple(dict.fromkeys(through)),
         tuple(missing_list(missing)) if refused else (),
@@ -139,14 +139,14 @@ def _outlook(
     )
 
 
-def _kind(present: Interval | None, wanted: Interval, now: datetime) -> OutlookKind:
+def _kind(present: Interval | None, wanted: Interval, now: datetime) -> GrantEffect:
     if present is None or (present.ends is not None and present.ends <= now):
-        return OutlookKind.NEW
+        return GrantEffect.NEW
     if (present.starts, present.ends) == (wanted.starts, wanted.ends):
-        return OutlookKind.SAME
+        return GrantEffect.SAME
     if wanted.ends is None or (present.ends is not None and present.ends <= wanted.ends):
-        return OutlookKind.LONGER
-    return OutlookKind.SHORTER
+        return GrantEffect.LONGER
+    return GrantEffect.SHORTER
 
 
 def _gains(tx: ReadTransaction, role: Role, scope: str, identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:
