@@ -27,7 +27,7 @@ class OperationKind:
     discard : callable
         Removes what the operation staged, after a failure, a cancellation or the end of its process. May run several
         times.
-    settle : callable
+    finalize : callable
         Completes an operation that took effect (`OperationControl.apply`) and whose process ended. May run several
         times.
     keeps_batches : bool
@@ -37,5 +37,5 @@ class OperationKind:
     name: str
     run: Callable[[OperationControl, Any], Mapping[str, Any]]
     discard: Callable[[OperationControl], None] = _nothing
-    settle: Callable[[OperationControl], None] = _nothing
+    finalize: Callable[[OperationControl], None] = _nothing
     keeps_batches: bool = False

@@ -35,7 +35,7 @@ class Effect(StrEnum):
     NONE = "none"
     STAGED = "staged"  # there are, or may be, rows without effect
     APPLIED = "applied"  # in effect; the rows are still being rewritten as ordinary ones
-    SETTLED = "settled"
+    FINALIZED = "finalized"
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,14 +210,14 @@ def finish(
     result: Mapping[str, Any] | None = None,
     problem: Mapping[str, Any] | None = None,
 ) -> None:
-    """Close an operation; what it staged must be settled or discarded.
+    """Close an operation; what it staged must be finalized or discarded.
 
     Raises
     ------
     OperationInterrupted
         Another process has taken over.
     """
-    effect = Effect.SETTLED if operation.effect is Effect.APPLIED else Effect.NONE
+    effect = Effect.FINALIZED if operation.effect is Effect.APPLIED else Effect.NONE
     values: dict[str, Any] = {"problem": None if problem is None else dict(problem)}
     if result is not None:
         values["result"] = dict(result)

@@ -223,7 +223,7 @@ class OperationRunner:
             is_sealed=self._is_sealed,
         )
         if operation.effect is Effect.APPLIED:
-            kind.settle(control)
+            kind.finalize(control)
             self._finish(control, OperationState.SUCCEEDED)
             return
         detail = _PARTLY_DONE if kind.keeps_batches else _INTERRUPTED

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from aizen_hub.accounts.dry_run import dry_run, try_change
 from aizen_hub.accounts.roles import staged_assignments
-from aizen_hub.accounts.roles.staged_assignments import AssignmentChange, StagingConflict
+from aizen_hub.accounts.roles.staged_assignments import AssignmentChange, StalePlanError
 from aizen_hub.authorization import checks
 from aizen_hub.commands.result import Result, table_result
 from aizen_hub.operations.control import BatchSize, OperationControl
@@ -164,10 +164,10 @@ def apply_policy(control: OperationControl, request: PolicyRequest) -> Mapping[s
                 guard.check(tx)
             control.report("putting the changes in effect")
             result = control.apply(partial(_switch, control=control, plan=plan, guard=guard))
-        except StagingConflict:
+        except StalePlanError:
             discard(control)
             continue
-        settle(control)
+        finalize(control)
         return result
     raise Conflict(
         "others changed the same access while the policy was being applied, and nothing was changed",
@@ -180,15 +180,15 @@ def discard(control: OperationControl) -> None:
     _in_batches(control, staged_assignments.discard_changes, "discarding", 0)
 
 
-def settle(control: OperationControl) -> None:
+def finalize(control: OperationControl) -> None:
     """Write the records of every assignment that was put in effect."""
     result = control.operation.result or {}
-    _in_batches(control, staged_assignments.settle_changes, "recording", int(result.get("data", {}).get("staged", 0)))
+    _in_batches(control, staged_assignments.finalize_changes, "recording", int(result.get("data", {}).get("staged", 0)))
 
 
 KINDS = (
     OperationKind(PLAN, plan_policy),
-    OperationKind(APPLY, apply_policy, discard=discard, settle=settle),
+    OperationKind(APPLY, apply_policy, discard=discard, finalize=finalize),
 )
 
 

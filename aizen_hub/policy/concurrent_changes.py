@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from aizen_hub.accounts.identities import require_identity
-from aizen_hub.accounts.roles.staged_assignments import StagingConflict
+from aizen_hub.accounts.roles.staged_assignments import StalePlanError
 from aizen_hub.authorization import checks
 from aizen_hub.policy.assignment_plan import AssignmentPlan
 from aizen_hub.problems import NotFound
@@ -52,11 +52,11 @@ class ConcurrentChanges:
         self._own_names: frozenset[str] | None = None
 
     def check(self, tx: ActorTransaction) -> None:
-        """Raise StagingConflict if the plan has to be made again.
+        """Raise StalePlanError if the plan has to be made again.
 
         Raises
         ------
-        StagingConflict
+        StalePlanError
         """
         if self._own_names is None:
             actor = tx.actor.identity
@@ -65,21 +65,21 @@ class ConcurrentChanges:
         query = select(_c.c.revision, _c.c.payload, _c.c.invalidates).where(_c.c.revision > self._revision)
         rows = tx.conn.execute(query.order_by(_c.c.revision).limit(_MAX_CHANGES + 1)).all()
         if len(rows) > _MAX_CHANGES:
-            raise StagingConflict
+            raise StalePlanError
         for row in rows:
             payload = _parsed(row.payload)
             is_own = payload and all(change.get("operation") == self._operation_id for change in payload)
             if not is_own and (
                 any(map(self._changes_assignment, payload)) or self._changes_basis(tx, _parsed(row.invalidates))
             ):
-                raise StagingConflict
+                raise StalePlanError
             self._revision = row.revision
 
     def _check_time(self, tx: ActorTransaction) -> None:
         """An assignment that begins or ends by time is no change; the plan was authorized by those of its time."""
         for held in tx.rights(tx.actor.identity).held_roles:
             if held.interval.includes(self._planned) is not held.interval.includes(tx.now):
-                raise StagingConflict
+                raise StalePlanError
 
     def _changes_assignment(self, change: dict[str, Any]) -> bool:
         if change["kind"] == "apply":

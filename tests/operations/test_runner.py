@@ -167,10 +167,10 @@ class TestEndOfTheProcess:
     ) -> None:
         done: list[str] = []
         lost = self.start_and_lose(store, runner_for(lambda control, arguments: {}), effect)
-        functions = {name: lambda control, name=name: done.append(name) for name in ("discard", "settle")}
+        functions = {name: lambda control, name=name: done.append(name) for name in ("discard", "finalize")}
         following = runner_for(lambda control, arguments: {}, **functions)
         assert following.recover(alone=True) == 1
-        assert done == ["settle" if effect is Effect.APPLIED else "discard"]
+        assert done == ["finalize" if effect is Effect.APPLIED else "discard"]
         with store.read() as tx:
             operation = records.get_operation(tx, lost.id)
         assert (operation.state, operation.result) == (state, result)

@@ -262,7 +262,7 @@ class TestEndBeforeEffect:
             raise Killed
 
         with monkeypatch.context() as patched:
-            patched.setattr("aizen_hub.policy.apply.settle", kill)
+            patched.setattr("aizen_hub.policy.apply.finalize", kill)
             with pytest.raises(Killed):
                 run_operation(any_store, readers())
         assert may_read(any_store, "u7"), "it is in effect"

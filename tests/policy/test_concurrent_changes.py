@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aizen_hub.accounts.roles import assignments
-from aizen_hub.accounts.roles.staged_assignments import StagingConflict
+from aizen_hub.accounts.roles.staged_assignments import StalePlanError
 from aizen_hub.catalogs.loader import load_catalog
 from aizen_hub.policy import concurrent_changes
 from aizen_hub.policy.assignment_plan import AssignmentPlan
@@ -44,7 +44,7 @@ def test_a_role_of_the_actor_that_ended_by_time_is_noticed(store: Store) -> None
     with store.read_as(EVE) as tx:
         ConcurrentChanges(PLAN, tx.revision, tx.now, "operation", prune=False).check(tx)
         before = ended - timedelta(minutes=1)
-        with pytest.raises(StagingConflict):
+        with pytest.raises(StalePlanError):
             ConcurrentChanges(PLAN, tx.revision, before, "operation", prune=False).check(tx)
 
 

@@ -3,8 +3,9 @@
 A transaction that changed thousands of assignments would hold the write lock for seconds, and with it the decisions of
 everyone else. An operation therefore *stages* its changes in bounded batches: rows that `tables.assignments` does not
 show (`IN_EFFECT`). `record_effect` then belongs to the transaction that sets the operation's effect to ``applied``, and
-all of its changes are in effect at that revision, or none. Afterwards `settle` makes ordinary rows of them and writes
-what each change of an assignment writes: its audit row, its alerts, and the decision of requests for the same role.
+all of its changes are in effect at that revision, or none. Afterwards `finalize_changes` makes ordinary rows of them
+and writes what each change of an assignment writes: its audit row, its alerts, and the decision of requests for the
+same role.
 
 The change records say at each step what the tables hold: the rows are recorded when they are staged, and count in the
 comparison of the store with its history (T-38) from the revision on that put them in effect.
@@ -73,8 +74,8 @@ class AssignmentChange:
         return f"{verb} {self.role} in {self.scope} {preposition} {self.identity}"
 
 
-class StagingConflict(Exception):
-    """A row that is to be removed is no longer there."""
+class StalePlanError(Exception):
+    """Others changed the same access since the plan was made, which has to be made again."""
 
 
 def stage_changes(tx: WriteTransaction, operation_id: str, changes: Sequence[AssignmentChange]) -> None:
@@ -82,7 +83,7 @@ def stage_changes(tx: WriteTransaction, operation_id: str, changes: Sequence[Ass
 
     Raises
     ------
-    StagingConflict
+    StalePlanError
     """
     grants = [change for change in changes if change.after is not None]
     removed = [change for change in changes if change.present is not None]
@@ -118,7 +119,7 @@ def stage_changes(tx: WriteTransaction, operation_id: str, changes: Sequence[Ass
             .values(removed_by=operation_id)
         )
         if marked.rowcount != len(removed):
-            raise StagingConflict
+            raise StalePlanError
     payload = {
         "operation": operation_id,
         "removed": [change.key for change in removed],
@@ -160,12 +161,12 @@ def record_effect(tx: WriteTransaction, operation_id: str, changes: Sequence[Ass
     tx.audit("assignments.applied", details=details)
 
 
-def settle_changes(tx: WriteTransaction, operation_id: str, limit: int) -> int:
+def finalize_changes(tx: WriteTransaction, operation_id: str, limit: int) -> int:
     """Make ordinary rows of up to ``limit`` changes that are in effect, each with its audit row; returns how many."""
     query = select(_rows).where(_rows.c.staged_by == operation_id).order_by(_rows.c.id).limit(limit)
     granted = tx.conn.execute(query).all()
     if granted:
-        _settle_grants(tx, operation_id, granted)
+        _finalize_grants(tx, operation_id, granted)
         return len(granted)
     query = select(_rows).where(_rows.c.removed_by == operation_id).order_by(_rows.c.id).limit(limit)
     revoked = tx.conn.execute(query).all()
@@ -179,7 +180,7 @@ def settle_changes(tx: WriteTransaction, operation_id: str, limit: int) -> int:
     return len(revoked)
 
 
-def _settle_grants(tx: WriteTransaction, operation_id: str, granted: Sequence[Any]) -> None:
+def _finalize_grants(tx: WriteTransaction, operation_id: str, granted: Sequence[Any]) -> None:
     replaced = select(_rows).where(
         _rows.c.removed_by == operation_id, _rows.c.identity.in_(sorted({row.identity for row in granted}))
     )

@@ -107,7 +107,7 @@ operations = make_table(
     Column("source", String(64)),
     Column("requested", UtcDateTime, nullable=False),
     Column("state", String(20), nullable=False),  # waiting, running, succeeded, failed, cancelled, interrupted
-    Column("effect", String(20), nullable=False),  # of what it staged: none, staged, applied, settled
+    Column("effect", String(20), nullable=False),  # of what it staged: none, staged, applied, finalized
     Column("owner", String(40), nullable=False),  # the process that runs it
     Column("lease_until", UtcDateTime, nullable=False),  # after that its process counts as ended
     Column("cancelled_by", String(IDENTITY_LENGTH)),
