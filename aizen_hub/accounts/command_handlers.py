@@ -61,7 +61,7 @@ def execute_account_command(tx: WriteTransaction, command: Command, files: Mappi
 
 def confirm_pending_change(tx: WriteTransaction, change_id: str) -> Result:
     """Execute a pending change as the user who confirms it."""
-    return pending_changes.confirm_change(tx, change_id, OPERATIONS)
+    return pending_changes.confirm_change(tx, change_id, CHANGE_HANDLERS)
 
 
 def _get_file(files: Files, name: str) -> str:
@@ -159,7 +159,7 @@ def _revoke(tx: WriteTransaction, args: Arguments) -> Result:
     )
 
 
-OPERATIONS: Mapping[str, pending_changes.Operation] = {
+CHANGE_HANDLERS: Mapping[str, pending_changes.ChangeHandler] = {
     "grant": _grant,
     "revoke": _revoke,
     "add-users": lambda tx, args: users_file.add_users(tx, args["config"]),
@@ -184,4 +184,4 @@ OPERATIONS: Mapping[str, pending_changes.Operation] = {
     ),
     "alter-project": members.change_confirmed_members,
 }
-"""Operations of pending changes by the name under which they are stored."""
+"""Functions that make a pending change, by the kind under which it is stored."""

@@ -33,7 +33,7 @@ _DEFERRED_CHANNELS = frozenset({Channel.KERNEL, Channel.CLI, Channel.SERVICE_ACC
 _KEPT = ("role", "scope", "until")
 _p = tables.pending_changes
 
-Operation = Callable[["WriteTransaction", Mapping[str, Any]], Result]
+ChangeHandler = Callable[["WriteTransaction", Mapping[str, Any]], Result]
 
 
 def requires_confirmation(
@@ -120,15 +120,15 @@ def has_recent_login(tx: ActorTransaction) -> bool:
     return tx.actor.recent_login_until is not None and tx.actor.recent_login_until > tx.now
 
 
-def submit(tx: WriteTransaction, operation: str, arguments: Mapping[str, Any], summary: str) -> Result:
+def submit(tx: WriteTransaction, kind: str, arguments: Mapping[str, Any], summary: str) -> Result:
     """Store a pending change, and return the result that says so; the transaction then commits.
 
     If the actor has requested the same and it is still waiting, the result names that change.
 
     Parameters
     ----------
-    operation : str
-        Key of `command_handlers.OPERATIONS`.
+    kind : str
+        Key of `command_handlers.CHANGE_HANDLERS`.
     summary : str
         What the change does, for the list of pending changes.
 
@@ -147,7 +147,7 @@ def submit(tx: WriteTransaction, operation: str, arguments: Mapping[str, Any], s
     ).all()
     same = json.loads(json.dumps(dict(arguments)))
     for row in own_changes:
-        if row.kind == operation and row.payload.get("arguments") == same:
+        if row.kind == kind and row.payload.get("arguments") == same:
             return _waiting_result(row.id, row.expires, row.payload["what"])
     if len(own_changes) >= MAX_WAITING_PER_REQUESTER:
         raise TooManyRequests(
@@ -157,7 +157,7 @@ def submit(tx: WriteTransaction, operation: str, arguments: Mapping[str, Any], s
     change_id = secrets.token_hex(16)
     expires = tx.now + CONFIRMATION_LIFETIME
     values = {
-        "kind": operation,
+        "kind": kind,
         "requested_by": str(tx.actor.identity),
         "requested": tx.now,
         "expires": expires,
@@ -165,8 +165,8 @@ def submit(tx: WriteTransaction, operation: str, arguments: Mapping[str, Any], s
     }
     tx.conn.execute(insert(_p).values(id=change_id, state="waiting", comment="", **values))
     wrote = change_records.change_payload(change_records.row_written(_p, change_id, values))
-    tx.record_change("pending", {"pending": change_id, "operation": operation, **wrote}, [])
-    tx.audit("change.held", details={"pending": change_id, "operation": operation, "what": summary})
+    tx.record_change("pending", {"pending": change_id, "change-kind": kind, **wrote}, [])
+    tx.audit("change.submitted", details={"pending": change_id, "change-kind": kind, "what": summary})
     return _waiting_result(change_id, expires, summary)
 
 
@@ -214,7 +214,7 @@ def list_pending(
     )
 
 
-def confirm_change(tx: WriteTransaction, change_id: str, operations: Mapping[str, Operation]) -> Result:
+def confirm_change(tx: WriteTransaction, change_id: str, handlers: Mapping[str, ChangeHandler]) -> Result:
     """Execute a pending change as the confirming user, with all checks repeated for that user's rights.
 
     Raises
@@ -234,9 +234,9 @@ def confirm_change(tx: WriteTransaction, change_id: str, operations: Mapping[str
     row = get_pending(tx, change_id)
     if not tx.rights(Identity.parse(row.requested_by)).active:
         raise Denied("the requester of this change cannot sign in any more", remedy="reject it")
-    result = operations[row.kind](tx, row.payload["arguments"])
+    result = handlers[row.kind](tx, row.payload["arguments"])
     resolve(tx, row.id, "confirmed", "")
-    tx.audit("change.confirmed", details={"pending": row.id, "operation": row.kind, "asked-by": row.requested_by})
+    tx.audit("change.confirmed", details={"pending": row.id, "change-kind": row.kind, "asked-by": row.requested_by})
     return result
 
 
@@ -248,7 +248,7 @@ def reject_change(tx: WriteTransaction, change_id: str, comment: str = "") -> Re
     else:
         checks.require(tx, checks.endpoint_permission(tx, "users"))
     resolve(tx, row.id, "rejected", comment)
-    tx.audit("change.rejected", details={"pending": row.id, "operation": row.kind, "comment": comment})
+    tx.audit("change.rejected", details={"pending": row.id, "change-kind": row.kind, "comment": comment})
     return message_result("the change was rejected")
 
 

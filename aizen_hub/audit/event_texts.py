@@ -65,9 +65,9 @@ EVENT_TEXTS: Mapping[str, EventText] = {
     "access.withdrawn": EventText(_Q, "undo", "{actor} withdrew a request"),
     "access.settled": EventText(_Q, "check", "the request of {target}[ in {project}] was met by a grant of {actor}"),
     # changes that wait, undo and reviews
-    "change.held": EventText(_Q, "clock", "{actor} asked for a change that waits for confirmation: {what}"),
-    "change.confirmed": EventText(_C, "check", "{actor} confirmed a change of {asked-by}: {operation}"),
-    "change.rejected": EventText(_Q, "cross", "{actor} rejected a change: {operation}"),
+    "change.submitted": EventText(_Q, "clock", "{actor} asked for a change that waits for confirmation: {what}"),
+    "change.confirmed": EventText(_C, "check", "{actor} confirmed a change of {asked-by}: {change-kind}"),
+    "change.rejected": EventText(_Q, "cross", "{actor} rejected a change: {change-kind}"),
     "change.expired": EventText(_Q, "clock", "a change or request expired without a decision"),
     "change.undone": EventText(_C, "undo", "{actor} undid: {what}"),
     "changed": EventText(_C, "swap", "{actor} changed the store"),

@@ -5,21 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
-    "fields": {
-        "display_name": "the name",
-        "email": "the mail address",
-        "phone": "the phone number",
-        "alerts": "the choice of alerts",
-        "active": "whether it is active",
-    },
-    "kind": {
-        "policy-plan": "plan of a policy file",
-        "policy-apply": "carrying out of a policy file",
-        "people-import": "import of people",
-        "directory-reading": "reading of a directory",
-    },
-    "limit": {"jobs": "of jobs", "projects": "of projects", "memory": "of memory", "cpu": "of CPU cores"},
-    "operation": {
+    "change-kind": {
         "activation-link": "send an activation link",
         "add-member": "add a member to a group",
         "add-users": "register users",
@@ -42,6 +28,20 @@ VALUE_WORDS: Mapping[str, Mapping[str, str]] = {
         "unlock": "lift a stop",
         "unmap-group": "remove a mapping rule",
     },
+    "fields": {
+        "display_name": "the name",
+        "email": "the mail address",
+        "phone": "the phone number",
+        "alerts": "the choice of alerts",
+        "active": "whether it is active",
+    },
+    "kind": {
+        "policy-plan": "plan of a policy file",
+        "policy-apply": "carrying out of a policy file",
+        "people-import": "import of people",
+        "directory-reading": "reading of a directory",
+    },
+    "limit": {"jobs": "of jobs", "projects": "of projects", "memory": "of memory", "cpu": "of CPU cores"},
     "purpose": {
         "role": "the tokens of servers",
         "decision": "decisions for the core",

@@ -109,10 +109,10 @@ def test_confirmation_can_be_switched_off(make_harness: Callable[..., AccountsHa
 @pytest.mark.proves("R72")
 def test_only_the_whole_id_names_a_change(sandbox: AccountsHarness) -> None:
     change_id = _request_credential(sandbox)
-    for operation in (command_handlers.confirm_pending_change, pending_changes.reject_change):
+    for decide in (command_handlers.confirm_pending_change, pending_changes.reject_change):
         for length in (4, 31):
             with pytest.raises(NotFound):
-                sandbox.execute("admin", operation, change_id[:length])
+                sandbox.execute("admin", decide, change_id[:length])
     sandbox.execute("admin", command_handlers.confirm_pending_change, change_id)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from aizen_hub.accounts import identities, pending_changes
-from aizen_hub.accounts.command_handlers import OPERATIONS
+from aizen_hub.accounts.command_handlers import CHANGE_HANDLERS
 from aizen_hub.accounts.credentials import activation
 from aizen_hub.accounts.groups import management, mapping_rules, membership
 from aizen_hub.accounts.logins import linked_logins, login_report
@@ -84,7 +84,7 @@ def _decide(tx: WriteTransaction, pick: random.Random) -> None:
     p = tables.pending_changes
     change_id = _first(tx, p, p.c.id, p.c.state == "waiting", p.c.kind != pending_changes.ACCESS_REQUEST)
     if pick.random() < 0.5:
-        pending_changes.confirm_change(tx, change_id or "", OPERATIONS)
+        pending_changes.confirm_change(tx, change_id or "", CHANGE_HANDLERS)
     else:
         pending_changes.reject_change(tx, change_id or "")
 

@@ -47,14 +47,14 @@ def test_a_text_has_balanced_parts(name: str) -> None:
 
 TEXTS = SOURCE.rglob("*.py")
 QUERY = re.compile(r"""["']query["']: ["']([a-z-]+)["']""")
-OPERATION = re.compile(r"""submit\(\s*tx, "([a-z-]+)\"""")
+CHANGE = re.compile(r"""submit\(\s*tx, "([a-z-]+)\"""")
 
 
 def test_what_is_recorded_as_a_code_has_words() -> None:
     source = "\n".join(path.read_text() for path in TEXTS if path.name != "value_words.py")
     words = {name: set(VALUE_WORDS[name]) for name in VALUE_WORDS}
     assert set(QUERY.findall(source)) == words["query"]
-    assert set(OPERATION.findall(source)) <= words["operation"]
+    assert set(CHANGE.findall(source)) <= words["change-kind"]
     assert {kind.name for kind in KINDS} == words["kind"]
     assert set(LimitKind) == words["limit"]
     assert {str(purpose) for purpose in Purpose} == words["purpose"]

@@ -34,14 +34,14 @@ REASON = "undone in the panel"
 _u = tables.undo_records
 
 Step = tuple[str, Mapping[str, Any]]
-"""An operation of `OPERATIONS` with its arguments; texts, numbers and lists only, times as ISO texts."""
+"""A key of `UNDO_STEPS` with its arguments; texts, numbers and lists only, times as ISO texts."""
 
 
 def _time(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-OPERATIONS: Mapping[str, Callable[[WriteTransaction, Mapping[str, Any]], Result]] = {
+UNDO_STEPS: Mapping[str, Callable[[WriteTransaction, Mapping[str, Any]], Result]] = {
     "grant": lambda tx, args: assignments.grant_roles(
         tx,
         args["roles"],
@@ -62,7 +62,7 @@ OPERATIONS: Mapping[str, Callable[[WriteTransaction, Mapping[str, Any]], Result]
         tx, LockTarget(args["target"]), args["name"], reason=args["reason"], ends=_time(args.get("ends"))
     ),
 }
-"""The changes that undo others; each checks its actor as the change that a user makes directly."""
+"""What undoes a change, by its name; each checks its actor as the change that a user makes directly."""
 
 
 def offer_undo(tx: WriteTransaction, label: str, steps: Sequence[Step]) -> str:
@@ -75,7 +75,7 @@ def offer_undo(tx: WriteTransaction, label: str, steps: Sequence[Step]) -> str:
     steps : sequence of Step
         All or none of them are made, in this order; at most 1,000.
     """
-    if not 0 < len(steps) <= MAX_STEPS or any(operation not in OPERATIONS for operation, _ in steps):
+    if not 0 < len(steps) <= MAX_STEPS or any(name not in UNDO_STEPS for name, _ in steps):
         raise ValueError("this cannot be undone")
     tx.conn.execute(delete(_u).where(_u.c.expires <= tx.now))
     undo_id = secrets.token_hex(16)
@@ -121,7 +121,7 @@ def undo_change(tx: WriteTransaction, undo_id: str) -> str:
             "this cannot be undone any more", remedy="changes can be undone once, within ten minutes; change it back"
         )
     tx.conn.execute(delete(_u).where(_u.c.id == row.id))
-    results = [OPERATIONS[operation](tx, arguments) for operation, arguments in row.steps]
+    results = [UNDO_STEPS[name](tx, arguments) for name, arguments in row.steps]
     tx.audit("change.undone", details={"undo": row.id, "what": row.label})
     waits = any(result.pending_id for result in results)
     return f"{row.label}; it takes effect when a second person confirms it" if waits else str(row.label)

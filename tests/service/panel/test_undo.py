@@ -116,7 +116,7 @@ async def test_an_undo_that_waits_for_a_second_person_says_so(
     def submit(tx: WriteTransaction, arguments: Mapping[str, Any]) -> Result:
         return pending_changes.submit(tx, "revoke", dict(arguments), "revoke PROJECT_READER")
 
-    monkeypatch.setitem(undo.OPERATIONS, "revoke", submit)  # type: ignore[arg-type]
+    monkeypatch.setitem(undo.UNDO_STEPS, "revoke", submit)  # type: ignore[arg-type]
     undo_id = give(hub_service)
     with hub_service.context.store.write(as_user("ada")) as tx:
         assert undo_change(tx, undo_id).endswith("; it takes effect when a second person confirms it")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from aizen_hub.accounts.command_handlers import OPERATIONS
+from aizen_hub.accounts.command_handlers import CHANGE_HANDLERS
 from aizen_hub.tokens.opaque_token import hash_credential
 from tests.fixtures.pending_cases import CASES, prepare_project, request_change
 from tests.service.conftest import OPERATOR, Driver
@@ -14,7 +14,7 @@ from tests.service.panel.window import FakeHub, Window
 
 
 def test_there_is_a_case_for_every_kind_of_change() -> None:
-    assert set(CASES) == set(OPERATIONS)
+    assert set(CASES) == set(CHANGE_HANDLERS)
 
 
 @pytest.mark.proves("R77")
