@@ -26,7 +26,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
-from aizen_hub.validation.email_address import is_email_address
+from aizen_hub.validation.email_address import email_domain, is_email_address, short_name
 from aizen_hub.validation.printable import excerpt
 from aizen_hub.validation.prose import check_prose
 
@@ -169,7 +169,7 @@ def report_login(
 def _find_or_register(
     tx: WriteTransaction, provider: str, subject: str, name: str, display_name: str, email: str | None
 ) -> str | LoginOutcome:
-    short = normalization.short_name(name)
+    short = short_name(name)
     canonical = normalization.canonical_or_none(short)
     if canonical is None:
         return LoginOutcome.NOT_REGISTERED
@@ -177,7 +177,7 @@ def _find_or_register(
     if row is not None:
         if row.provider != provider or row.subject is not None or not normalization.is_canonical(short, canonical):
             return LoginOutcome.NAME_TAKEN
-        if row.domain is not None and row.domain != normalization.email_domain(name):
+        if row.domain is not None and row.domain != email_domain(name):
             return LoginOutcome.NAME_TAKEN
         values: dict[str, Any] = {"subject": subject}
         if not row.display_name:

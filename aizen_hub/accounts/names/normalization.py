@@ -112,18 +112,6 @@ def canonical_or_none(text: str, kind: NameKind = NameKind.USER) -> str | None:
         return None
 
 
-def short_name(external: str) -> str:
-    """Return the local part of an external id that is an e-mail address, else the id itself (not yet canonical)."""
-    local, at, domain = external.partition("@")
-    return local if at and local and domain else external
-
-
-def email_domain(external: str) -> str | None:
-    """Return the lower-case domain of an external id that is an e-mail address, else None."""
-    local, at, domain = external.partition("@")
-    return domain.lower() if at and local and domain else None
-
-
 def is_canonical(text: str, name: str) -> bool:
     """Return whether text from a provider is this canonical name, except for upper case.
 

@@ -29,10 +29,6 @@ def set_project_description(tx: WriteTransaction, name: str, description: str) -
     tx.audit("project.described", project=name)
 
 
-def project_exists(tx: ReadTransaction, name: str) -> bool:
-    return tx.conn.execute(select(_p.c.id).where(_p.c.name == name)).first() is not None
-
-
 def resolve_project(tx: WriteTransaction, name: str | None) -> str:
     """Return the canonical name of the named, or else the current, project that the actor can see."""
     canonical = tx.actor.project if name is None else normalization.canonical_or_none(name, NameKind.PROJECT)

@@ -130,7 +130,7 @@ def require_grantable(
     if archived is not None and checks.can_see_project(tx, requester, scope):
         raise archived
     names: tuple[str, ...] = ()
-    if scope == SYSTEM or _project_exists(tx, scope):
+    if scope == SYSTEM or checks.project_exists(tx, scope):
         names = grantors.who_can_grant(tx, role, scope, _MAX_APPROVERS, recipient=requester, besides=[requester])
         if not names and grantors.who_can_grant(tx, role, scope, 1, recipient=requester):
             raise Conflict(f"you can grant {role} to yourself, without a request")
@@ -142,8 +142,3 @@ def require_grantable(
         f"there is no project {messages.describe_scope(scope)} in which a user can grant {role}",
         remedy="check the name of the project, or ask an administrator for it",
     )
-
-
-def _project_exists(tx: ReadTransaction, name: str) -> bool:
-    projects = tables.projects
-    return tx.conn.execute(select(projects.c.id).where(projects.c.name == name)).first() is not None

@@ -21,6 +21,7 @@ from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.settings import Settings
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.email_address import short_name
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import WriteTransaction
@@ -36,7 +37,7 @@ def bootstrap_installation(tx: WriteTransaction, settings: Settings) -> Activati
     for account in tx.catalog.service_accounts:
         _create_service_account(tx, account.name, account.description, account.roles)
     provider, _, external = settings.admin_user.partition(":")
-    name = normalization.canonical_name(normalization.short_name(external))
+    name = normalization.canonical_name(short_name(external))
     identity = Identity.user(name)
     link = None
     if not identities.user_exists(tx, name):
@@ -78,7 +79,7 @@ def recover_admin(tx: WriteTransaction, name: str, provider: str | None = None) 
         The user is registered with another provider.
     """
     provider, external = _split_provider(tx, name, provider)
-    canonical = normalization.canonical_name(normalization.short_name(external))
+    canonical = normalization.canonical_name(short_name(external))
     if not identities.user_exists(tx, canonical):
         registration.unauthorized_register_user(tx, external, provider=provider)
     elif provider is not None and (registered := identities.get_user(tx, canonical).provider) != provider:
@@ -110,7 +111,7 @@ def withdraw_admin(tx: WriteTransaction, name: str) -> tuple[str, str]:
     if role is None:
         raise Conflict("the catalog has no admin role")
     provider, external = _split_provider(tx, name, None)
-    row = identities.get_user(tx, normalization.short_name(external))
+    row = identities.get_user(tx, short_name(external))
     user = row.name
     if provider not in (None, row.provider):
         raise Conflict(

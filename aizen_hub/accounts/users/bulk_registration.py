@@ -20,6 +20,7 @@ from aizen_hub.commands.users_table import TableRow, to_users_file
 from aizen_hub.problems import BadInput, Escalation
 from aizen_hub.store import tables
 from aizen_hub.store.rights.memberships import chunked
+from aizen_hub.validation.email_address import short_name
 
 if TYPE_CHECKING:
     from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
@@ -154,4 +155,4 @@ def _registered_names(tx: ReadTransaction, rows: Sequence[TableRow]) -> frozense
 
 
 def _name(row: TableRow) -> str | None:
-    return normalization.canonical_or_none(normalization.short_name(row.name)) if row.name else None
+    return normalization.canonical_or_none(short_name(row.name)) if row.name else None

@@ -22,6 +22,7 @@ from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.store import tables
 from aizen_hub.store.audit_log import change_records
+from aizen_hub.validation.email_address import email_domain, short_name
 from aizen_hub.validation.printable import excerpt
 from aizen_hub.validation.prose import check_prose
 
@@ -106,8 +107,8 @@ def unauthorized_register_user(
     A name that is an e-mail address is registered by its local part, for a login with exactly this address. With
     ``gets_roles``, the user does not join the default groups whose roles others given at creation replace.
     """
-    domain = normalization.email_domain(name)
-    name = normalization.canonical_name(normalization.short_name(name), NameKind.USER)
+    domain = email_domain(name)
+    name = normalization.canonical_name(short_name(name), NameKind.USER)
     provider = resolve_provider(tx, provider)
     reservation.reserve_name(tx, name, NameKind.USER)
     is_local = provider_kind(tx, provider) == LOCAL_KIND

@@ -128,12 +128,6 @@ class PasswordProvider(Provider, Protocol):
         """
 
 
-def short_name(name: str) -> str:
-    """Return the local part where the name is an e-mail address, else the name; it becomes the Aizen user id."""
-    local, at, domain = name.partition("@")
-    return local if at and local and domain else name
-
-
 def printable(text: str, limit: int = 64) -> str:
     """Return untrusted text in a form that is safe in a log line or message: bounded, one line, printable (R99)."""
     return escape_nonprintable(text[:limit]) + ("…" if len(text) > limit else "")

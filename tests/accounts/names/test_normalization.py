@@ -13,7 +13,6 @@ from aizen_hub.accounts.names.normalization import (
     canonical_name,
     canonical_or_none,
     confusable_skeleton,
-    short_name,
 )
 from aizen_hub.accounts.projects import lifecycle
 from aizen_hub.accounts.roles import custom_roles
@@ -219,13 +218,6 @@ def test_a_name_with_something_left_is_not_released(harness: AccountsHarness) ->
     harness.run_command("admin", "delete user emma")
     with pytest.raises(Conflict, match="running jobs"):
         harness.execute("admin", name_release.release_name, NameKind.USER, "emma")
-
-
-@pytest.mark.parametrize(
-    ("external", "local"), [("ann@example.org", "ann"), ("ann", "ann"), ("@x", "@x"), ("ann@", "ann@"), ("a@b@c", "a")]
-)
-def test_the_short_name_of_a_mail_address_is_its_local_part(external: str, local: str) -> None:
-    assert short_name(external) == local
 
 
 @pytest.mark.proves("R29")

@@ -36,10 +36,10 @@ from aizen_hub.hub.login.provider import (
     ProviderUnreachableError,
     WrongCredentialsError,
     printable,
-    short_name,
 )
 from aizen_hub.settings import ProviderSettings
 from aizen_hub.validation.distinguished_name import Dn, DnError, escape_filter, escape_value
+from aizen_hub.validation.email_address import short_name
 
 log = logging.getLogger("aizen_hub.login")
 

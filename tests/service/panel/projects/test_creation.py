@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aizen_hub.accounts.projects import lookup
+from aizen_hub.authorization import checks
 from tests.fixtures.browser.panel import PanelService
 from tests.service.panel.projects.objects import location, post, roles_of, seed, status, words
 
@@ -38,7 +39,7 @@ def test_errors_beside_their_fields(panel: PanelService, fields: dict[str, str],
     assert f'id="{field}-error"' in response.body.decode()
     assert 'value="kept"' in response.body.decode()
     with panel.store.read() as tx:
-        assert not lookup.project_exists(tx, "vision")
+        assert not checks.project_exists(tx, "vision")
 
 
 def test_all_errors_at_once_with_the_way_out(panel: PanelService) -> None:
