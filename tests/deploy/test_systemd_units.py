@@ -16,6 +16,13 @@ from tests.test_docs import parse_arguments
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 PROGRAMS = "/opt/aizen/bin/"
 HUB, SERVICE = "jupyterhub.service", "aizen-hub.service"
+SLURM = "slurm.conf"
+IMPLY_NO_NEW_PRIVILEGES = (
+    "SystemCallFilter", "SystemCallArchitectures", "SystemCallLog", "RestrictAddressFamilies", "RestrictNamespaces",
+    "RestrictFileSystems", "PrivateDevices", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs",
+    "ProtectClock", "ProtectHostname", "MemoryDenyWriteExecute", "RestrictRealtime", "RestrictSUIDSGID", "DynamicUser",
+    "LockPersonality",
+)  # fmt: skip
 IN_BOTH = {
     "UMask": "0077",
     "StateDirectoryMode": "0700",
@@ -74,6 +81,34 @@ def test_the_hub_may_start_servers_of_others_and_no_more() -> None:
     capabilities = set(read_unit(HUB)["Service"]["CapabilityBoundingSet"].split())
     assert {"CAP_SETUID", "CAP_SETGID", "CAP_KILL"} <= capabilities
     assert not capabilities & {"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE", "CAP_NET_RAW", "CAP_NET_ADMIN"}
+
+
+def test_the_hub_of_slurm_can_use_sudo_and_is_not_root() -> None:
+    """Each setting of `IMPLY_NO_NEW_PRIVILEGES` implies it in a unit with `User=`, as systemd.exec(5) says."""
+    drop_in = read_unit(SLURM)
+    assert drop_in.keys() == {"Service"}
+    service = read_unit(HUB)["Service"] | drop_in["Service"]
+    assert service["User"] == service["Group"] == "hub"
+    assert service["NoNewPrivileges"] == "no"
+    assert {name for name in IMPLY_NO_NEW_PRIVILEGES if service.get(name, "no") not in ("no", "")} == set()
+    kept = ("ProtectSystem", "ProtectProc", "ProtectControlGroups", "LimitCORE", "UMask", "StateDirectoryMode")
+    assert [service[name] for name in kept] == ["full", "invisible", "yes", "0", "0077", "0700"]
+    guide = (FOLDER.parent / "slurm" / "README.md").read_text(encoding="utf-8")
+    assert f"\n{service['User']} ALL=(%jupyter) NOPASSWD" in guide, "the account that the file of sudo names"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
+@pytest.mark.parametrize(("more", "complaints"), [("", 0), ("Unknown=yes\n", 1)])
+def test_systemd_knows_every_line_of_the_drop_in(tmp_path: Path, more: str, complaints: int) -> None:
+    unit = tmp_path / HUB
+    unit.write_text((FOLDER / HUB).read_text(encoding="utf-8").replace(PROGRAMS, f"{BIN}/"), encoding="utf-8")
+    drop_in = tmp_path / f"{HUB}.d" / SLURM
+    drop_in.parent.mkdir()
+    drop_in.write_text((FOLDER / SLURM).read_text(encoding="utf-8") + more, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert len([line for line in done.stderr.splitlines() if str(tmp_path) in line]) == complaints, done.stderr
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
