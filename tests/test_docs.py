@@ -335,6 +335,10 @@ def _yaml(path: Path) -> None:
     assert data
 
 
+def _unit(path: Path) -> None:
+    configparser.ConfigParser(interpolation=None).read_string(path.read_text(encoding="utf-8"))
+
+
 def _shell(path: Path) -> None:
     subprocess.run(["sh", "-n", str(path)], check=True)
 
@@ -353,9 +357,8 @@ def _sql(path: Path) -> None:
 LOADERS: dict[str, Callable[[Path], object]] = {
     ".sql": _sql,
     ".py": lambda path: ast.parse(path.read_text(encoding="utf-8")),
-    ".service": lambda path: configparser.ConfigParser(interpolation=None).read_string(
-        path.read_text(encoding="utf-8")
-    ),
+    ".service": _unit,
+    ".conf": _unit,
     ".yaml": _yaml,
     ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
     ".toml": lambda path: tomllib.loads(path.read_text(encoding="utf-8")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,41 @@ def test_the_hub_of_the_composition_is_not_root_and_servers_do_not_reach_the_dae
     assert composition["networks"]["control"] == {"internal": True}
     lines = (DEPLOY / "docker-compose" / "Dockerfile").read_text().splitlines()
     assert "USER aizen" in lines
+
+
+WHOLE_VERSION = re.compile(r"v?\d+\.\d+\.\d+(-[a-z]+)*(@sha256:[0-9a-f]{64})?|sha256:[0-9a-f]{64}")
+
+
+def find_floating(text: str) -> list[str]:
+    """Return the images of a Dockerfile or a composition, or packages of pip, that have no whole version."""
+    images = re.findall(r"^ARG BASE=(\S+)|^FROM (?!\$)(\S+)|^ +(?:image|SERVER_IMAGE): (\S+)", text, re.MULTILINE)
+    names = ["".join(groups) for groups in images] + re.findall(r"^ARG AIZEN_HUB=(\S+)", text, re.MULTILINE)
+    assert names
+    return [name for name in names if not WHOLE_VERSION.fullmatch(re.split(r"==|:|@", name, maxsplit=1)[-1])]
+
+
+def test_the_composition_names_every_image_by_its_whole_version() -> None:
+    folder = DEPLOY / "docker-compose"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    builds = [service["build"] for service in services.values() if "build" in service]
+    files = [
+        folder
+        / (build if isinstance(build, str) else build["context"])
+        / ("Dockerfile" if isinstance(build, str) else build["dockerfile"])
+        for build in builds
+    ]
+    assert len(files) == 2
+    for file in [*files, folder / "compose.yaml"]:
+        assert find_floating(file.read_text(encoding="utf-8")) == [], file
+    assert services["server"]["image"] == services["hub"]["environment"]["SERVER_IMAGE"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["FROM python", "FROM python:3.13-slim", "    image: a/b:latest", "ARG BASE=a:5000/b", "ARG AIZEN_HUB=aizen-hub"],
+)
+def test_a_floating_image_is_found(line: str) -> None:
+    assert len(find_floating(line)) == 1
 
 
 def service_manifests() -> list[dict[str, Any]]:
