@@ -1,6 +1,8 @@
 """``python requirements/sbom.py``: the bill of materials from the lock files, CycloneDX 1.6 as JSON (R133).
 
-The lock files are those of Python here, and that of npm for the JupyterLab extension in ``lab``. The same lock files
+The lock files are those of Python here, also those of the images in ``deploy/docker``, and those of npm: for the
+JupyterLab extension in ``lab``, and for the proxy in the image of the hub. Packages of the distribution in the base of
+an image are not in it: a scanner of images lists them. The same lock files
 and the same environment give the same bytes. It has a time only if ``SOURCE_DATE_EPOCH`` is set. Licences are those
 that the installed packages of Python declare, and those that npm's lock file states; for others none is stated.
 """
@@ -14,7 +16,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-LOCKS = ("demo.txt", "node.txt", "test.txt")
-"""All lock files; what is only in the last is used in tests and is no part of an installation."""
-NPM_LOCK = FOLDER.parent / "lab/package-lock.json"
 _FOR_TESTS = "test.txt"
+LOCKS = ("demo.txt", "images/hub.txt", "images/server.txt", "images/service.txt", "node.txt", _FOR_TESTS)
+"""All lock files; what is only in the last is used in tests and is no part of an installation."""
+NPM_LOCKS = (FOLDER.parent / "lab/package-lock.json", FOLDER.parent / "deploy/docker/proxy/package-lock.json")
 _PRODUCT = "aizen-hub"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "sbom.aizen-hub")
 _PIN = re.compile(
@@ -140,8 +142,22 @@ def read_npm_lock(text: str) -> tuple[dict[str, NpmPackage], set[str]]:
     return packages, direct
 
 
+def _merge_npm_locks(texts: Iterable[str]) -> tuple[dict[str, NpmPackage], set[str]]:
+    packages: dict[str, NpmPackage] = {}
+    direct: set[str] = set()
+    for text in texts:
+        found, named = read_npm_lock(text)
+        direct |= named
+        for purl, package in found.items():
+            known = packages.setdefault(purl, package)
+            known.hashes |= package.hashes
+            known.is_required |= package.is_required
+            known.children |= package.children
+    return packages, direct
+
+
 def make_bill(
-    locks: Mapping[str, str], version: str, epoch: int | None = None, npm_lock: str | None = None
+    locks: Mapping[str, str], version: str, epoch: int | None = None, npm_locks: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Return the bill of materials.
 
@@ -153,8 +169,8 @@ def make_bill(
         Of this product.
     epoch : int, optional
         Seconds since 1970 that it states as its time.
-    npm_lock : str, optional
-        Content of the extension's ``package-lock.json``.
+    npm_locks : iterable of str
+        Content of each ``package-lock.json``.
     """
     pins: dict[str, Pin] = {}
     installed: set[str] = set()
@@ -166,7 +182,7 @@ def make_bill(
             if file != _FOR_TESTS:
                 installed.add(pin.purl)
     root = f"pkg:pypi/{_PRODUCT}@{version}"
-    packages, direct = read_npm_lock(npm_lock) if npm_lock is not None else ({}, set())
+    packages, direct = _merge_npm_locks(npm_locks)
     components = [_component(pin, required=pin.purl in installed) for _, pin in sorted(pins.items())]
     components += [_npm_component(package) for _, package in sorted(packages.items())]
     children = _dependencies(root, pins) | {purl: package.children for purl, package in packages.items()}
@@ -317,8 +333,8 @@ def main() -> int:
         raise LockFileError("aizen_hub/__init__.py states no version")
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     locks = {name: (FOLDER / name).read_text(encoding="utf-8") for name in LOCKS}
-    npm_lock = NPM_LOCK.read_text(encoding="utf-8")
-    bill = make_bill(locks, found[1], None if epoch is None else int(epoch), npm_lock)
+    npm_locks = [path.read_text(encoding="utf-8") for path in NPM_LOCKS]
+    bill = make_bill(locks, found[1], None if epoch is None else int(epoch), npm_locks)
     json.dump(bill, sys.stdout, indent=2, sort_keys=True)
     sys.stdout.write("\n")
     return 0

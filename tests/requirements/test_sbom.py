@@ -17,8 +17,14 @@ import pytest
 from requirements import sbom
 
 ROOT = Path(__file__).parents[2]
-LOCKED = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "requirements").glob("*.txt"))}
-NPM_LOCK = (ROOT / "lab/package-lock.json").read_text(encoding="utf-8")
+FOLDER = ROOT / "requirements"
+LOCKED = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in sorted(FOLDER.rglob("*.txt"))}
+NPM_LOCKS = [
+    path
+    for folder in ("lab", "deploy")
+    for path in (ROOT / folder).rglob("package-lock.json")
+    if "node_modules" not in path.parts
+]
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==(\S+)", re.MULTILINE)
 
 
@@ -63,15 +69,18 @@ def test_every_pinned_package_is_in_it_with_its_hashes(bill: dict[str, Any]) -> 
 
 
 @pytest.mark.proves("R133")
-def test_every_package_of_the_extension_is_in_it_with_its_hashes(bill: dict[str, Any]) -> None:
-    entries = json.loads(NPM_LOCK)["packages"]
-    del entries[""]
+def test_every_npm_package_of_extension_and_proxy_is_in_it_with_its_hashes(bill: dict[str, Any]) -> None:
+    assert set(sbom.NPM_LOCKS) == set(NPM_LOCKS), "a new lock file is part of the bill"
+    entries = [
+        (path.rpartition("node_modules/")[2], entry)
+        for lock in NPM_LOCKS
+        for path, entry in json.loads(lock.read_text(encoding="utf-8"))["packages"].items()
+        if path
+    ]
     components = {f"{component['name']}@{component['version']}": component for component in of_kind(bill, "npm")}
-    assert components.keys() == {
-        f"{path.rpartition('node_modules/')[2]}@{entry['version']}" for path, entry in entries.items()
-    }
+    assert components.keys() == {f"{name}@{entry['version']}" for name, entry in entries}
     hashes = {digest["content"] for component in components.values() for digest in component["hashes"]}
-    assert hashes == {base64.b64decode(entry["integrity"].removeprefix("sha512-")).hex() for entry in entries.values()}
+    assert hashes == {base64.b64decode(entry["integrity"].removeprefix("sha512-")).hex() for _, entry in entries}
     (application,) = (each for each in components.values() if each["name"] == "@jupyterlab/application")
     assert application["purl"] == f"pkg:npm/%40jupyterlab/application@{application['version']}"
     assert application["licenses"] == [{"license": {"name": "BSD-3-Clause"}}]
@@ -80,6 +89,8 @@ def test_every_package_of_the_extension_is_in_it_with_its_hashes(bill: dict[str,
     graph = {entry["ref"]: entry["dependsOn"] for entry in bill["dependencies"]}
     assert application["purl"] in graph[bill["metadata"]["component"]["bom-ref"]]
     assert any(ref.startswith("pkg:npm/%40lumino/application@") for ref in graph[application["purl"]])
+    (proxy,) = (each for each in components.values() if each["name"] == "configurable-http-proxy")
+    assert (proxy["scope"], proxy["purl"] in graph[bill["metadata"]["component"]["bom-ref"]]) == ("required", True)
 
 
 def test_it_is_a_bill_of_materials_of_this_product(bill: dict[str, Any]) -> None:
@@ -99,6 +110,8 @@ def test_what_only_tests_need_is_no_part_of_an_installation(bill: dict[str, Any]
     scopes = {component["name"]: component["scope"] for component in bill["components"]}
     assert scopes["pytest"] == scopes["schemathesis"] == "excluded"
     assert scopes["jupyterhub"] == scopes["sqlalchemy"] == "required"
+    of_images = ("jupyterhub-kubespawner", "dockerspawner", "psycopg", "s3fs", "opentelemetry-sdk")
+    assert {scopes[name] for name in of_images} == {"required"}
 
 
 def test_licences_are_those_of_the_installed_packages(bill: dict[str, Any]) -> None:
