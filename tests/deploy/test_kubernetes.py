@@ -90,7 +90,7 @@ def test_namespaces_of_projects_are_opened_to_hub_and_service_by_their_label() -
     assert of_the_chart - rights == {("secrets", verb) for verb in ("get", "watch", "list", "delete")}
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     ports = {port["port"] for rule in network["spec"]["egress"] for port in rule.get("ports", [])}
-    assert ports == {8081, 9095, 53}
+    assert ports == {8081, 9095, 53, 5353}
     assert network["spec"]["podSelector"] == {}, "every pod of the namespace"
     named = yaml.safe_load((PROJECT / "kustomization.yaml").read_text())
     assert {path.name for path in PROJECT.glob("*.yaml")} == {*named["resources"], "kustomization.yaml"}
@@ -112,7 +112,8 @@ def deployment_with_pod_identity() -> dict[str, Any]:
 
 
 def test_pod_identity_gives_the_service_one_right_and_the_token_where_its_settings_expect_it() -> None:
-    *_, settings, overlay = blocks()
+    settings = next(block for block in blocks() if "pod_identity" in block)
+    overlay = next(block for block in blocks() if "components" in block)
     identity = Settings.model_validate(settings).pod_identity
     assert identity is not None
     assert overlay == {"components": [f"../{POD_IDENTITY_FOLDER.name}"]}

@@ -21,7 +21,7 @@ from tests.test_secret_files import mount
 CHART_FILES = Path(__file__).parents[2] / "data" / "z2jh"
 NAMESPACE = "jupyter"
 _VARIABLES = {"HUB_SERVICE_PORT": "8081", "PROXY_API_SERVICE_PORT": "8001", "POD_NAMESPACE": NAMESPACE}
-_NAMES = {"hub": "hub", "proxy-api": "proxy-api", "singleuser": "singleuser", "user-scheduler": "user-scheduler"}
+_NAMES = {name: name for name in ("hub", "proxy-api", "singleuser", "user-scheduler", "image-pull-secret")}
 
 
 def merge_values(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from jupyterhub.app import JupyterHub
+from kubernetes_asyncio.client import ApiClient
 
 from aizen_hub.hub import config_guard
 from aizen_hub.hub.login.authenticator import AizenAuthenticator
@@ -16,7 +18,7 @@ from aizen_hub.hub.spawn.kubernetes import AizenKubeSpawner
 from aizen_hub.hub.spawn.resource_limits import ResourceLimits
 from tests.deploy.kubernetes.chart import VALUES
 from tests.deploy.kubernetes.chart_hub import NAMESPACE, configure_chart_hub, merge_values
-from tests.deploy.test_kubernetes import FOLDER, blocks
+from tests.deploy.test_kubernetes import FOLDER, GUIDE, blocks
 
 pytestmark = pytest.mark.usefixtures("kube_config")
 MEMORY = 700 * 2**20
@@ -99,3 +101,38 @@ async def test_the_values_for_projects_reach_the_spawner(hub: JupyterHub) -> Non
     assert hub.hub_connect_url == blocks()[2]["hub"]["config"]["JupyterHub"]["hub_connect_url"], (
         "pods of other namespaces know no short names"
     )
+
+
+OF_OPERATOR = {
+    "imagePullSecrets": ["registry"],
+    "imagePullSecret": {"create": True, "automaticReferenceInjection": True},
+    "singleuser": {
+        "image": {"pullSecrets": ["another"]},
+        "extraFiles": {"motd": {"mountPath": "/etc/motd", "stringData": "hello"}},
+        "serviceAccountName": "servers",
+        "storage": {"type": "static", "static": {"pvcName": "homes"}},
+    },
+}
+
+
+@pytest.mark.parametrize("hub", [OF_OPERATOR], indirect=True, ids=["references"])
+async def test_the_guide_names_what_pods_refer_to_in_the_namespace_of_a_project(hub: JupyterHub) -> None:
+    spec = (await pod_of(hub)).spec
+    assert {entry.name for entry in spec.image_pull_secrets} == {"image-pull-secret", "registry", "another"}
+    assert spec.service_account_name == "servers"
+    assert spec.automount_service_account_token is False, "also where the servers have an account"
+    async with ApiClient() as client:
+        volumes = client.sanitize_for_serialization(spec.volumes)
+    assert "singleuser" in {volume.get("secret", {}).get("secretName") for volume in volumes}
+    assert "homes" in {volume.get("persistentVolumeClaim", {}).get("claimName") for volume in volumes}
+    (table,) = re.findall(r"\| value \| object \|\n.*?\n\n", GUIDE, re.DOTALL)
+    for value in (
+        "imagePullSecrets",
+        "singleuser.image.pullSecrets",
+        "imagePullSecret.create",
+        "singleuser.extraFiles",
+    ):
+        assert f"`{value}`" in table
+    assert "`singleuser.serviceAccountName`" in table
+    assert "`singleuser.storage.type: static`" in table
+    assert "`image-pull-secret`" in table
