@@ -195,6 +195,7 @@ class Settings(Section):
     confirm_protected: bool = True
     insecure_same_uid: bool = False
     insecure_same_origin: bool = False
+    encrypted_hosts: tuple[str, ...] = ()
 
     @field_validator("admin_user")
     @classmethod

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 from aizen_hub.cli.doctor.secret_settings import find_webhook_url
 from aizen_hub.diagnosis.check_result import CheckResult, in_settings
 from aizen_hub.diagnosis.installation import Installation
+from aizen_hub.settings import Settings
 from aizen_hub.validation.web_address import split_address
+
+_ENCRYPTED = "where the network itself encrypts, name the host in encrypted_hosts"
 
 
 def check_own_addresses(installation: Installation) -> Iterator[CheckResult]:
@@ -24,12 +27,12 @@ def check_own_addresses(installation: Installation) -> Iterator[CheckResult]:
             f"`{settings.service_url}` is not an http or https address",
             "service: {url: https://aizen.example.org}",
         )
-    elif parts.scheme == "http" and not is_on_this_machine(parts.hostname):
+    elif parts.scheme == "http" and crosses_network(settings, parts.hostname):
         yield CheckResult.warning(
             "plain-http",
             in_settings("service.url" if service.url else "service.host"),
             f"role tokens and commands cross the network unencrypted to {settings.service_url}",
-            "put a proxy with TLS before the service, and set service.url to its https address",
+            f"put a proxy with TLS before the service, and set service.url to its https address; {_ENCRYPTED}",
             production=True,
         )
     listeners = [("service.host", service.host)]
@@ -78,22 +81,22 @@ def check_other_addresses(installation: Installation) -> Iterator[CheckResult]:
                 f"{'what it holds' if key.endswith('_file') else f'`{url[:100]}`'} is not an http or https address",
                 "write the https address into that file" if key.endswith("_file") else f"{key}: https://…",
             )
-        elif parts.scheme == "http" and not is_on_this_machine(parts.hostname):
+        elif parts.scheme == "http" and crosses_network(settings, parts.hostname):
             yield CheckResult.warning(
                 "plain-http",
                 in_settings(key),
                 f"{content} cross the network unencrypted to {parts.netloc}",
-                f"write the https address as {key}",
+                f"write the https address as {key}; {_ENCRYPTED}",
                 production=True,
             )
     mail = settings.alerts.mail
-    if mail is not None and not mail.starttls and not is_on_this_machine(mail.host):
+    if mail is not None and not mail.starttls and crosses_network(settings, mail.host):
         content = "the password of the mail account and alerts" if mail.username else "alerts"
         yield CheckResult.warning(
             "plain-mail",
             in_settings("alerts.mail.starttls"),
             f"{content} cross the network unencrypted to {mail.host}",
-            "alerts: {mail: {starttls: true}}",
+            f"alerts: {{mail: {{starttls: true}}}}; {_ENCRYPTED}",
             production=True,
         )
     yield from _check_database_tls(installation)
@@ -118,6 +121,11 @@ def check_trusted_proxies(installation: Installation) -> Iterator[CheckResult]:
                 f"`{entry[:50]}` {fault}",
                 "list the address of each proxy of yours, or a network in which nothing else is, such as 10.1.2.0/24",
             )
+
+
+def crosses_network(settings: Settings, host: str) -> bool:
+    """Return whether what is sent to a host without TLS can be read on the way."""
+    return not is_on_this_machine(host) and host not in settings.encrypted_hosts
 
 
 def is_on_this_machine(host: str) -> bool:
@@ -167,7 +175,7 @@ def _check_database_tls(installation: Installation) -> Iterator[CheckResult]:
             continue
         # What the driver is given: several hosts are named in the query (`?host=db1:5432&host=db2:5432`).
         hosts = str(url.get_dialect()().create_connect_args(url)[1].get("host") or "").split(",")
-        remote = [host for host in hosts if host and not host.startswith("/") and not is_on_this_machine(host)]
+        remote = [host for host in hosts if host and not host.startswith("/") and crosses_network(settings, host)]
         if not remote:
             continue
         mode = url.query.get("sslmode", "prefer")
@@ -176,6 +184,6 @@ def _check_database_tls(installation: Installation) -> Iterator[CheckResult]:
                 "plain-database",
                 in_settings(key),
                 f"the connection to the database at {remote[0]} may be unencrypted: sslmode is {mode}",
-                "add ?sslmode=verify-full&sslrootcert=FILE to the address of the database",
+                f"add ?sslmode=verify-full&sslrootcert=FILE to the address of the database; {_ENCRYPTED}",
                 production=True,
             )
