@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -54,6 +55,16 @@ class HubUserModel(CompleteResponse):
     admin: bool = False
 
 
+class LoginOutcome(StrEnum):
+    """Whether a user whom a provider has authenticated is admitted, and if not, why."""
+
+    ADMITTED = "admitted"
+    NOT_REGISTERED = "not-registered"
+    LOCKED = "locked"
+    NOT_ACTIVE = "not-active"
+    NAME_TAKEN = "name-taken"
+
+
 class LoginResponse(CompleteResponse):
     """Whether an authenticated user may sign in, and under which short name.
 
@@ -66,11 +77,15 @@ class LoginResponse(CompleteResponse):
         effect (R142).
     """
 
-    outcome: Literal["admitted", "not-registered", "locked", "not-active", "name-taken"]
+    outcome: LoginOutcome
     user: str | None = None
     reason: str = ""
     hub_user: HubUserModel | None = None
     sign_out_revision: int | None = None
+
+    @property
+    def is_admitted(self) -> bool:
+        return self.outcome is LoginOutcome.ADMITTED
 
 
 class LoginAttempt(Schema):

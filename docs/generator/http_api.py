@@ -72,7 +72,7 @@ def _section(method: str, path: str, operation: Mapping[str, Any], schemas: Mapp
         (
             format_code(parameter["name"]),
             parameter["in"],
-            _type_of(parameter["schema"]),
+            _type_of(parameter["schema"], schemas),
             "required" if parameter["required"] else "",
             escape_cell(parameter.get("description") or parameter["schema"].get("description", "")),
         )
@@ -94,7 +94,7 @@ def _fields(title: str, media: str, schema: Mapping[str, Any], schemas: Mapping[
     rows = [
         (
             format_code(name),
-            _type_of(field),
+            _type_of(field, schemas),
             "required" if name in required else "",
             escape_cell(field.get("description", "")),
         )
@@ -105,17 +105,18 @@ def _fields(title: str, media: str, schema: Mapping[str, Any], schemas: Mapping[
     )
 
 
-def _type_of(schema: Mapping[str, Any]) -> str:
+def _type_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     if "$ref" in schema:
-        return format_code(schema["$ref"].rpartition("/")[2])
+        name = schema["$ref"].rpartition("/")[2]
+        return _type_of(schemas[name], schemas) if "enum" in schemas[name] else format_code(name)
     if "anyOf" in schema:
-        return " or ".join(_type_of(part) for part in schema["anyOf"])
+        return " or ".join(_type_of(part, schemas) for part in schema["anyOf"])
     if "enum" in schema or "const" in schema:
         values: Sequence[Any] = schema.get("enum", [schema.get("const")])
         return ", ".join(format_code(value) for value in values)
     kind = schema.get("type", "any")
     if kind == "array":
-        return f"list of {_type_of(schema.get('items', {}))}"
+        return f"list of {_type_of(schema.get('items', {}), schemas)}"
     bounds = {"maxLength": "≤ {} characters", "maximum": "≤ {}", "minimum": "≥ {}"}
     found = [text.format(schema[name]) for name, text in bounds.items() if name in schema]
     return " ".join(filter(None, [str(kind), ", ".join(found)]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import aizen_hub
-from aizen_hub.accounts.logins.login_report import LoginOutcome
+from aizen_hub.api_models.logins import LoginOutcome
 from aizen_hub.audit.event_texts import EVENT_TEXTS, EVENT_VARIANTS, KIND_EVENTS, EventKind, EventVariant
 from aizen_hub.audit.value_words import VALUE_WORDS
 from aizen_hub.operations.operation import OperationState

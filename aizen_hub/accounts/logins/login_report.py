@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -18,6 +17,7 @@ from aizen_hub.accounts.groups.mapping_sync import sync_groups
 from aizen_hub.accounts.names import normalization
 from aizen_hub.accounts.sessions import project_entry
 from aizen_hub.accounts.users import registration
+from aizen_hub.api_models.logins import LoginOutcome
 from aizen_hub.authorization import lock_state
 from aizen_hub.authorization.activity import USE_LINK
 from aizen_hub.problems import BadInput, Conflict
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
 MAX_SUBJECT = 255
 MAX_GROUPS = 1_000
 _u = tables.users
-
-
-class LoginOutcome(StrEnum):
-    ADMITTED = "admitted"
-    NOT_REGISTERED = "not-registered"
-    LOCKED = "locked"
-    NOT_ACTIVE = "not-active"
-    NAME_TAKEN = "name-taken"
 
 
 _REASONS = {

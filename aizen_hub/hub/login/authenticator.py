@@ -12,7 +12,7 @@ from typing import Any
 from jupyterhub.auth import Authenticator
 from traitlets import Unicode, default
 
-from aizen_hub.api_models.logins import HubUserModel
+from aizen_hub.api_models.logins import HubUserModel, LoginOutcome
 from aizen_hub.client.service_client import ServiceClient
 from aizen_hub.hub.config_guard import enforce
 from aizen_hub.hub.hub_groups import hub_group_names
@@ -265,11 +265,11 @@ class AizenAuthenticator(Authenticator):
             raise login_errors.access_denied(str(error), provider.label) from None
         except ProviderUnreachableError as error:
             raise login_errors.provider_unreachable(str(error)) from None
-        if response.outcome != "admitted" or response.user is None:
+        if not response.is_admitted or response.user is None:
             self.log.warning(
                 "`%s` of provider `%s` is not admitted: %s", printable(identity.name), provider.name, response.outcome
             )
-            if response.outcome == "not-registered" and handler is not None:
+            if response.outcome is LoginOutcome.NOT_REGISTERED and handler is not None:
                 registration_request.offer_registration(handler, identity)
             raise login_errors.login_denied(response, identity, provider.label)
         if handler is not None:
@@ -320,7 +320,7 @@ class AizenAuthenticator(Authenticator):
                 "`%s` could not be refreshed (%s)%s", user.name, error, "" if is_recent else ": signed out"
             )
             return is_recent
-        if identity is None or response is None or response.outcome != "admitted" or response.user != user.name:
+        if identity is None or response is None or not response.is_admitted or response.user != user.name:
             self.log.warning("`%s` may not stay signed in: %s", user.name, response.outcome if response else "gone")
             self.denied_users.add(user.name)
             return False

@@ -13,8 +13,8 @@ from sqlalchemy import func, select, update
 
 from aizen_hub.accounts.credentials import activation, login_throttle, passwords
 from aizen_hub.accounts.logins import login_report
-from aizen_hub.accounts.logins.login_report import LoginOutcome
 from aizen_hub.accounts.users import registration
+from aizen_hub.api_models.logins import LoginOutcome
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotAuthenticated
 from aizen_hub.store import tables
 from tests.accounts.harness import HUB, OPERATOR, AccountsHarness

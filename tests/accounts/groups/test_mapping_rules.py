@@ -10,8 +10,8 @@ from aizen_hub.accounts import command_handlers
 from aizen_hub.accounts.dry_run import dry_run
 from aizen_hub.accounts.groups import management, mapping_rules, mapping_sync
 from aizen_hub.accounts.logins import login_report
-from aizen_hub.accounts.logins.login_report import LoginOutcome
 from aizen_hub.accounts.roles import assignments, custom_roles
+from aizen_hub.api_models.logins import LoginOutcome
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, NotFound, Problem
 from aizen_hub.rbac.engine import effective_permissions
 from aizen_hub.rbac.identity import Identity

@@ -11,9 +11,9 @@ from sqlalchemy import select, update
 from aizen_hub.accounts import command_handlers
 from aizen_hub.accounts.groups import management
 from aizen_hub.accounts.logins import linked_logins, login_report
-from aizen_hub.accounts.logins.login_report import LoginOutcome
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
+from aizen_hub.api_models.logins import LoginOutcome
 from aizen_hub.problems import BadInput, Conflict, Denied, Escalation, LastHolder, NotFound
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity

@@ -11,10 +11,10 @@ from sqlalchemy import update
 from aizen_hub.accounts import identities
 from aizen_hub.accounts.groups import management
 from aizen_hub.accounts.logins import departures, login_report
-from aizen_hub.accounts.logins.login_report import LoginOutcome
 from aizen_hub.accounts.roles import assignments
 from aizen_hub.accounts.sessions import locks
 from aizen_hub.accounts.users import registration
+from aizen_hub.api_models.logins import LoginOutcome
 from aizen_hub.problems import BadInput
 from aizen_hub.rbac.assignment import LockTarget
 from aizen_hub.rbac.identity import Identity
