@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aizen_hub.store.transaction import ActorTransaction, ReadTransaction, WriteTransaction
 
 CONFIRMATION_LIFETIME = timedelta(hours=24)
-MAX_WAITING_PER_REQUESTER = 50
+MAX_PENDING_PER_REQUESTER = 50
 MAX_LISTED = 1_000
 """Maximum number of pending changes or requests in one list."""
 _DEFERRED_CHANNELS = frozenset({Channel.KERNEL, Channel.CLI, Channel.SERVICE_ACCOUNT, Channel.POLICY})
@@ -148,10 +148,10 @@ def submit(tx: WriteTransaction, kind: str, arguments: Mapping[str, Any], summar
     same = json.loads(json.dumps(dict(arguments)))
     for row in own_changes:
         if row.kind == kind and row.payload.get("arguments") == same:
-            return _waiting_result(row.id, row.expires, row.payload["what"])
-    if len(own_changes) >= MAX_WAITING_PER_REQUESTER:
+            return _pending_result(row.id, row.expires, row.payload["what"])
+    if len(own_changes) >= MAX_PENDING_PER_REQUESTER:
         raise TooManyRequests(
-            f"{MAX_WAITING_PER_REQUESTER} of your changes are already waiting for confirmation",
+            f"{MAX_PENDING_PER_REQUESTER} of your changes are already waiting for confirmation",
             remedy="have some of them confirmed or rejected in the panel",
         )
     change_id = secrets.token_hex(16)
@@ -167,10 +167,10 @@ def submit(tx: WriteTransaction, kind: str, arguments: Mapping[str, Any], summar
     wrote = change_records.change_payload(change_records.row_written(_p, change_id, values))
     tx.record_change("pending", {"pending": change_id, "change-kind": kind, **wrote}, [])
     tx.audit("change.submitted", details={"pending": change_id, "change-kind": kind, "what": summary})
-    return _waiting_result(change_id, expires, summary)
+    return _pending_result(change_id, expires, summary)
 
 
-def _waiting_result(change_id: str, expires: datetime, summary: str) -> Result:
+def _pending_result(change_id: str, expires: datetime, summary: str) -> Result:
     return message_result(
         f"waiting for confirmation in the panel: {summary}",
         pending=change_id,

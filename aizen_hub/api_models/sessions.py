@@ -143,7 +143,7 @@ class UnavailableSpawnProject(CompleteResponse):
     may_ask: bool = False
 
 
-class WaitingRequest(CompleteResponse):
+class PendingRequest(CompleteResponse):
     """A request of the user for a role in a project that was not decided yet."""
 
     role: str
@@ -152,14 +152,14 @@ class WaitingRequest(CompleteResponse):
 
 
 class SpawnOptionsResponse(CompleteResponse):
-    """What the spawn page offers; ``askable_roles`` and ``waiting`` only where there is nothing to start."""
+    """What the spawn page offers; ``askable_roles`` and ``pending_requests`` only where there is nothing to start."""
 
     projects: tuple[SpawnProject, ...] = ()
     system_session: bool = False
     notice: str | None = None
     unavailable: tuple[UnavailableSpawnProject, ...] = ()
     askable_roles: tuple[SpawnRole, ...] = ()
-    waiting: tuple[WaitingRequest, ...] = ()
+    pending_requests: tuple[PendingRequest, ...] = ()
 
 
 class SpawnAccessRequest(Schema):

@@ -113,7 +113,7 @@ def plan_policy(control: OperationControl, request: PolicyRequest) -> Mapping[st
         control.report("trying the steps")
         rehearsed = dry_run(control.store, control.actor, lambda tx: _rehearse(tx, plan))
     rows, rights = _merged_rows(plan, rehearsed)
-    answer = _summary(plan, waiting=0)
+    answer = _summary(plan, pending=0)
     text = f"would do: {answer}" if rows else f"no rights would change; would do: {answer}"
     steps = [step for step, _ in _outcomes(plan, {})]
     result = table_result(
@@ -150,7 +150,7 @@ def apply_policy(control: OperationControl, request: PolicyRequest) -> Mapping[s
     for _ in range(_ATTEMPTS):
         plan = _make_plan(control, request)
         if not plan.count:
-            return table_result(("step", "outcome"), [], _summary(plan, waiting=0)).at_revision(plan.revision).to_json()
+            return table_result(("step", "outcome"), [], _summary(plan, pending=0)).at_revision(plan.revision).to_json()
         if plan.assignments.bulk and plan.has_steps:
             # A step that is refused is noticed before thousands of assignments are staged.
             control.report("trying the steps")
@@ -261,10 +261,14 @@ def _switch(
     if plan.assignments.bulk:
         staged_assignments.record_effect(tx, control.operation.id, plan.assignments.bulk)
     done |= {step: step.run(tx) for step in plan.closing}
-    waiting = sum(result.pending_id is not None for result in done.values())
+    pending = sum(result.pending_id is not None for result in done.values())
     rows: list[tuple[Any, ...]] = list(_outcomes(plan, {step.text: result for step, result in done.items()}))
     result = table_result(
-        ("step", "outcome"), rows, _summary(plan, waiting), waiting=waiting, staged=len(plan.assignments.bulk)
+        ("step", "outcome"),
+        rows,
+        _summary(plan, pending),
+        pending_count=pending,
+        staged=len(plan.assignments.bulk),
     )
     return result.at_revision(tx.revision).to_json()
 
@@ -328,10 +332,10 @@ def _counted(bulk: Sequence[AssignmentChange]) -> Iterator[tuple[str, str]]:
         yield f"{verb} {role} {preposition} {whom}", _plural(len(group), "assignment")
 
 
-def _summary(plan: _Plan, waiting: int) -> str:
+def _summary(plan: _Plan, pending: int) -> str:
     text = _plural(plan.count, "change") if plan.count else "nothing to change"
-    if waiting:
-        text += f"; {_plural(waiting, 'of them waits', 'of them wait')} for confirmation in the panel"
+    if pending:
+        text += f"; {_plural(pending, 'of them waits', 'of them wait')} for confirmation in the panel"
     if plan.assignments.unlisted:
         unlisted = plan.assignments.unlisted
         text += (

@@ -127,7 +127,7 @@ def test_the_same_change_waits_once(sandbox: AccountsHarness) -> None:
 def test_the_waiting_changes_of_a_requester_are_bounded(
     sandbox: AccountsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending_changes, "MAX_WAITING_PER_REQUESTER", 2)
+    monkeypatch.setattr(pending_changes, "MAX_PENDING_PER_REQUESTER", 2)
     first = _request_credential(sandbox)
     _request_credential(sandbox, seconds=600)
     with pytest.raises(TooManyRequests, match="2 of your changes"):

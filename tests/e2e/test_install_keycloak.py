@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.guide import Guide, HubPorts, confirm_waiting_change
+from tests.fixtures.guide import Guide, HubPorts, confirm_change_in_panel
 from tests.fixtures.identity.keycloak import Keycloak, running_keycloak
 
 pytestmark = [pytest.mark.needs("keycloak", "browser"), pytest.mark.slow]
@@ -76,5 +76,5 @@ def test_the_documented_way(tmp_path: Path, chromium: Any) -> None:
             alice.page.goto("/services/aizen/account")
             alice.page.click("#aizen-sign-in-again")
             enter_password(alice, "alice", "**/services/aizen/account")
-            confirm_waiting_change(alice)
+            confirm_change_in_panel(alice)
             guide.assert_let_in("bob", "churn", lambda: sign_in(chromium, ports.url, "bob"), **credentials)

@@ -93,7 +93,7 @@ def test_who_has_no_project_asks_on_the_page_of_the_start_and_then_starts(
     nora.page.fill("#aizen-ask-project", "churn")
     nora.page.click("text=Send request")
     nora.page.wait_for_url("**/hub/spawn")
-    assert "PROJECT_READER in churn" in nora.page.inner_text("#aizen-waiting")
+    assert "PROJECT_READER in churn" in nora.page.inner_text("#aizen-pending-requests")
 
     paul = enter("paul", PANEL + "requests")
     assert "I retrain the model" in paul.page.inner_text("#aizen-requests")
@@ -119,7 +119,7 @@ def test_the_way_to_ask_works_without_scripts(hub: HubHandle, chromium: Any) -> 
         page.fill("#aizen-ask-project", "vision")
         page.check("input[value=PROJECT_EXECUTOR]")
         page.click("text=Send request")
-        assert "PROJECT_EXECUTOR in vision" in page.inner_text("#aizen-waiting")
+        assert "PROJECT_EXECUTOR in vision" in page.inner_text("#aizen-pending-requests")
     finally:
         context.close()
 

@@ -80,7 +80,7 @@ def request_access(
     until = None if until is None else until.astimezone(UTC)
     requester = tx.actor.identity
     request_checks.require_assignable(requested_role, target_scope, requester)
-    own_requests = request_settlement.waiting_requests(tx, _p.c.requested_by == str(requester))
+    own_requests = request_settlement.pending_requests(tx, _p.c.requested_by == str(requester))
     for row in own_requests:
         if (row.payload.get("role"), row.payload.get("scope")) == (requested_role.name, target_scope):
             return message_result("this request is already pending", request=row.id, state="waiting")

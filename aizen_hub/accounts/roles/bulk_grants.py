@@ -37,8 +37,8 @@ def grant_to_all(
     Returns
     -------
     Result
-        ``data["granted"]`` and ``data["unchanged"]`` hold the identities, ``data["waiting"]`` the ids of changes that
-        a second user has to confirm, ``data["former"]`` what the changed assignments were before.
+        ``data["granted"]`` and ``data["unchanged"]`` hold the identities, ``data["pending_ids"]`` the ids of changes
+        that a second user has to confirm, ``data["former"]`` what the changed assignments were before.
 
     Raises
     ------
@@ -46,21 +46,25 @@ def grant_to_all(
         As `assignments.grant_roles`, for the first identity that cannot get it.
     """
     role = get_role(tx, role).name
-    granted, unchanged, waiting = [], [], []
+    granted, unchanged, pending_ids = [], [], []
     former: list[Former] = []
     for grantee in dict.fromkeys(grantees):
         actual_scope = assignments.resolve_scope(tx, tx.roles[role], scope)
         before = former_assignment(tx, role, actual_scope, grantee)
         result = assignments.grant_roles(tx, [role], scope, grantee, interval=interval, reason=reason)
         if result.pending_id:
-            waiting.append(result.pending_id)
+            pending_ids.append(result.pending_id)
         elif result.data["granted"]:
             granted.append(str(grantee))
             former.append(before)
         else:
             unchanged.append(str(grantee))
     return message_result(
-        f"granted {role} to {len(granted)}", granted=granted, unchanged=unchanged, waiting=waiting, former=former
+        f"granted {role} to {len(granted)}",
+        granted=granted,
+        unchanged=unchanged,
+        pending_ids=pending_ids,
+        former=former,
     )
 
 
@@ -70,21 +74,21 @@ def revoke_from_all(tx: WriteTransaction, rows: Sequence[tuple[str, str, Identit
     Returns
     -------
     Result
-        ``data["revoked"]``, ``data["waiting"]`` and ``data["former"]``, as `grant_to_all`.
+        ``data["revoked"]``, ``data["pending_ids"]`` and ``data["former"]``, as `grant_to_all`.
     """
     former: list[Former] = []
-    waiting = []
+    pending_ids = []
     for role, scope, holder in dict.fromkeys(rows):
         before = former_assignment(tx, role, scope, holder)
         result = assignments.revoke_roles(tx, [role], scope, holder, reason=reason)
         if result.pending_id:
-            waiting.append(result.pending_id)
+            pending_ids.append(result.pending_id)
         else:
             former.append(before)
     return message_result(
         f"revoked {len(former)} roles",
         revoked=[entry["identity"] for entry in former],
-        waiting=waiting,
+        pending_ids=pending_ids,
         former=former,
     )
 

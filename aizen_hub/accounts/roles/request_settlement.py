@@ -47,11 +47,11 @@ def settle_granted_requests(
     if grantee.kind is IdentityKind.GROUP:
         rows = [
             row
-            for row in waiting_requests(tx, *_names(role, scope))
+            for row in pending_requests(tx, *_names(role, scope))
             if grantee in checks.transitive_groups(tx, Identity.parse(row.requested_by)) and is_held(tx, row)
         ]
     else:
-        rows = list(waiting_requests(tx, _p.c.requested_by == str(grantee), *_names(role, scope)))
+        rows = list(pending_requests(tx, _p.c.requested_by == str(grantee), *_names(role, scope)))
     for row in rows:
         # A grant to the user itself is an alert of its own.
         _settle(tx, row, alert=row.requested_by != str(grantee))
@@ -59,7 +59,7 @@ def settle_granted_requests(
 
 def settle_requests_of(tx: WriteTransaction, requester: Identity) -> None:
     """Close the pending requests of one requester for what it now holds, for example through a new group."""
-    for row in waiting_requests(tx, _p.c.requested_by == str(requester)):
+    for row in pending_requests(tx, _p.c.requested_by == str(requester)):
         if is_held(tx, row):
             _settle(tx, row)
 
@@ -70,7 +70,7 @@ def settle_held_requests(tx: WriteTransaction) -> int:
     Called regularly: a membership that a provider reports, or a nested group, gives roles without a grant.
     """
     settled = 0
-    for row in waiting_requests(tx):
+    for row in pending_requests(tx):
         if is_held(tx, row):
             _settle(tx, row)
             settled += 1
@@ -121,7 +121,7 @@ def _settle(tx: WriteTransaction, row: Any, *, alert: bool = True) -> None:
         alert_user(tx, requester.name, AlertEvent.REQUEST_GRANTED, payload)
 
 
-def waiting_requests(tx: ReadTransaction, *conditions: ColumnElement[bool]) -> Sequence[Any]:
+def pending_requests(tx: ReadTransaction, *conditions: ColumnElement[bool]) -> Sequence[Any]:
     """Return the rows of the requests that wait for a decision, the oldest first."""
     return tx.conn.execute(
         select(_p)

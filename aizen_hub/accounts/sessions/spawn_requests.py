@@ -23,9 +23,9 @@ def askable_roles(tx: ReadTransaction, identity: Identity) -> list[Role]:
     return [role for _, roles in groups for role in roles if ScopeKind.PROJECT in role.scopes]
 
 
-def waiting_requests(tx: ReadTransaction, identity: Identity) -> list[Any]:
+def pending_requests(tx: ReadTransaction, identity: Identity) -> list[Any]:
     """Return the rows of a user's requests for roles in projects that were not decided yet, the newest first."""
-    rows = request_settlement.waiting_requests(tx, tables.pending_changes.c.requested_by == str(identity))
+    rows = request_settlement.pending_requests(tx, tables.pending_changes.c.requested_by == str(identity))
     return [row for row in reversed(rows) if row.payload["scope"] != SYSTEM]
 
 

@@ -114,7 +114,7 @@ def request_fields(
         roles=options.askable_roles,
         listed=[project for project in options.unavailable if project.may_ask],
         stopped=[project for project in options.unavailable if not project.may_ask],
-        waiting=options.waiting,
+        pending_requests=options.pending_requests,
         notice=options.notice,
         typed=typed or {},
         error=error,

@@ -44,7 +44,7 @@ _IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
 _OPERATION_LIFETIME = timedelta(days=7)
 _CHECKPOINT_SECONDS = 20.0
 """The audit is signed at least once a minute (R96)."""
-_GAUGES = ("revision", "sessions_live", "jobs_running", "requests_waiting", "revision_lag")
+_GAUGES = ("revision", "sessions_live", "jobs_running", "requests_pending", "revision_lag")
 
 
 class ScheduledTasks:
@@ -168,7 +168,7 @@ class ScheduledTasks:
                 "revision": float(tx.revision),
                 "sessions_live": float(live or 0),
                 "jobs_running": float(running or 0),
-                "requests_waiting": float(request_settlement.count_pending_requests(tx)),
+                "requests_pending": float(request_settlement.count_pending_requests(tx)),
                 "revision_lag": float(max(0, tx.revision - self._service.decisions.last_revision)),
             }
 

@@ -12,14 +12,14 @@ _MAX_NAMED = 3
 
 def describe_grants(data: Mapping[str, Any], role: str, where: str) -> str:
     """Return what `bulk_grants.grant_to_all` did."""
-    granted, unchanged, waiting = data["granted"], data["unchanged"], data["waiting"]
+    granted, unchanged, pending = data["granted"], data["unchanged"], data["pending_ids"]
     texts = []
     if granted:
         texts.append(f"{name_some(granted)} {'has' if len(granted) == 1 else 'have'} {role} in {where}.")
     if unchanged:
         texts.append(f"{name_some(unchanged)} had it already.")
-    if waiting:
-        texts.append(f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for confirmation by a second person.")
+    if pending:
+        texts.append(f"{len(pending)} {'waits' if len(pending) == 1 else 'wait'} for confirmation by a second person.")
     return " ".join(texts)
 
 

@@ -24,7 +24,7 @@ class NavigationEntry:
     is_shown : callable
         Whether the page holds something for a viewer. It is no check: the page itself decides what it shows.
     badge : str or None
-        Key of the count of what waits, in `waiting_counts`.
+        Key of the count of what waits, in `pending_counts`.
     """
 
     path: str
@@ -129,7 +129,7 @@ def help_page(path: str) -> str:
     return HELP.get(max(explained, key=len, default=""), documentation_folder.START)
 
 
-def waiting_counts(viewer: Viewer) -> Mapping[str, int]:
+def pending_counts(viewer: Viewer) -> Mapping[str, int]:
     """Return the numbers for the badges, by their key; 99 stands for more too."""
     # *Home* shows who asks to be registered, to those who may register them, and the reviews of access.
     asking = registration_requests.list_registration_requests(viewer.tx, MAX_COUNTED) if viewer.may("users") else ()

@@ -20,7 +20,7 @@ from aizen_hub.service.http.route import AuthMethod, RawResponse, Route
 from aizen_hub.service.panel import formatting
 from aizen_hub.service.panel.documentation_folder import has_documentation
 from aizen_hub.service.panel.form_errors import NO_ERRORS
-from aizen_hub.service.panel.navigation import current_page, help_page, navigation, waiting_counts
+from aizen_hub.service.panel.navigation import current_page, help_page, navigation, pending_counts
 from aizen_hub.service.panel.toasts import Toast, read_toast, toast_cookie
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.wording import Interface
@@ -64,7 +64,7 @@ def render_template(template: str, variables: Mapping[str, Any], prefix: str, fr
 
 def shell_variables(viewer: Viewer) -> dict[str, Any]:
     """Return what the frame of every page shows, read in the transaction of the page."""
-    return {"navigation": navigation(viewer), "waiting": waiting_counts(viewer)}
+    return {"navigation": navigation(viewer), "waiting": pending_counts(viewer)}
 
 
 NO_SHELL: Mapping[str, Any] = {"navigation": (), "waiting": {}}

@@ -15,6 +15,6 @@ GAUGE_TEXTS: Mapping[str, str] = {
     "revision": "The store's revision.",
     "sessions_live": "Sessions that have not ended.",
     "jobs_running": "Jobs that count against limits.",
-    "requests_waiting": "Access requests that are not decided yet.",
+    "requests_pending": "Access requests that are not decided yet.",
     "revision_lag": "Revisions of the store that no decision of this process has seen yet.",
 }

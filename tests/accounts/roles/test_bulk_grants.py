@@ -81,5 +81,5 @@ def test_a_grant_that_waits_for_a_second_person(sandbox: AccountsHarness) -> Non
     bot = Identity.service_account("bot")
     result = sandbox.execute("admin", bulk_grants.grant_to_all, "PROJECT_ADMIN", "p1", [TIM, bot])
     assert result.data["granted"] == ["user:tim"]
-    assert len(result.data["waiting"]) == 1
+    assert len(result.data["pending_ids"]) == 1
     assert (str(bot), "PROJECT_ADMIN") not in held(sandbox)

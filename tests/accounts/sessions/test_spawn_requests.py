@@ -33,7 +33,7 @@ def _registered(harness: AccountsHarness) -> None:
 def test_a_request_waits_and_is_listed(harness: AccountsHarness) -> None:
     ask(harness)
     with harness.read() as tx:
-        (waiting,) = spawn_requests.waiting_requests(tx, NORA)
+        (waiting,) = spawn_requests.pending_requests(tx, NORA)
         assert (waiting.payload["role"], waiting.payload["scope"]) == ("PROJECT_READER", "p1")
         assert parse_time(waiting.payload["until"]) - tx.now == pytest.approx(
             timedelta(days=7), abs=timedelta(minutes=5)
@@ -41,7 +41,7 @@ def test_a_request_waits_and_is_listed(harness: AccountsHarness) -> None:
     harness.execute("carl", access_requests.approve_request, waiting.id)
     assert harness.roles_of("nora", "p1") == {"PROJECT_READER"}
     with harness.read() as tx:
-        assert spawn_requests.waiting_requests(tx, NORA) == []
+        assert spawn_requests.pending_requests(tx, NORA) == []
 
 
 def test_a_request_that_waits_is_listed_below_later_decided_ones(harness: AccountsHarness) -> None:
@@ -51,11 +51,11 @@ def test_a_request_that_waits_is_listed_below_later_decided_ones(harness: Accoun
     for _ in range(access_requests.MAX_PENDING_PER_USER):
         ask(harness)
         with harness.read() as tx:
-            later = spawn_requests.waiting_requests(tx, NORA)[0]
+            later = spawn_requests.pending_requests(tx, NORA)[0]
         assert later.payload["role"] == "PROJECT_READER"
         harness.execute("nora", access_requests.withdraw_request, later.id)
     with harness.read() as tx:
-        assert [row.payload["role"] for row in spawn_requests.waiting_requests(tx, NORA)] == ["PROJECT_ADMIN"]
+        assert [row.payload["role"] for row in spawn_requests.pending_requests(tx, NORA)] == ["PROJECT_ADMIN"]
 
 
 def test_only_roles_of_projects_are_offered(harness: AccountsHarness) -> None:

@@ -114,8 +114,10 @@ async def test_where_there_is_one_choice_nothing_is_chosen(options: dict[str, An
 async def test_without_anything_to_start_it_is_a_request_for_access() -> None:
     listed = [{"name": "fraud", "description": "<b>cards</b>", "reason": "You have no role here.", "may_ask": True}]
     roles = [{"name": "PROJECT_READER", "text": "look at everything"}, {"name": "PROJECT_EXECUTOR"}]
-    waiting = [{"role": "PROJECT_READER", "project": "churn", "sent": "2026-11-03T09:00:00Z"}]
-    form = await options_form(spawner_with({"unavailable": listed, "askable_roles": roles, "waiting": waiting}))
+    pending = [{"role": "PROJECT_READER", "project": "churn", "sent": "2026-11-03T09:00:00Z"}]
+    form = await options_form(
+        spawner_with({"unavailable": listed, "askable_roles": roles, "pending_requests": pending})
+    )
     assert re.findall(r'name="(\w+)"', form) == ["project", *["role"] * 2, *["duration"] * 4, "because"]
     assert '<option value="fraud">&lt;b&gt;cards&lt;/b&gt;</option>' in form
     assert "<strong>PROJECT_READER</strong> in churn, asked for on 3 Nov 2026" in form

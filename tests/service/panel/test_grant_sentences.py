@@ -29,8 +29,8 @@ def test_names(names: tuple[str, ...], text: str) -> None:
         ({"granted": ["user:a"]}, "a has READER in churn."),
         ({"granted": ["user:a", "user:b"]}, "a and b have READER in churn."),
         ({"unchanged": ["user:a"]}, "a had it already."),
-        ({"waiting": ["1"]}, "1 waits for confirmation by a second person."),
+        ({"pending_ids": ["1"]}, "1 waits for confirmation by a second person."),
     ],
 )
 def test_sentences(data: dict[str, Any], text: str) -> None:
-    assert describe_grants({"granted": [], "unchanged": [], "waiting": [], **data}, "READER", "churn") == text
+    assert describe_grants({"granted": [], "unchanged": [], "pending_ids": [], **data}, "READER", "churn") == text

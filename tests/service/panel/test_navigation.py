@@ -8,7 +8,7 @@ from aizen_hub.accounts.reviews import lifecycle
 from aizen_hub.rbac.identity import Identity
 from aizen_hub.rbac.role import SYSTEM
 from aizen_hub.service.panel import documentation_folder
-from aizen_hub.service.panel.navigation import HELP, MANAGE, MINE, current_page, help_page, waiting_counts
+from aizen_hub.service.panel.navigation import HELP, MANAGE, MINE, current_page, help_page, pending_counts
 from aizen_hub.service.panel.visibility import Viewer
 from aizen_hub.service.routes import routes
 from aizen_hub.store.actor import Actor, Channel
@@ -60,7 +60,7 @@ def test_the_page_of_help(path: str, explained: str) -> None:
 
 def count_at_home(panel: PanelService, user: str) -> int:
     with panel.store.read_as(Actor(Identity.user(user), Channel.PANEL)) as tx:
-        return waiting_counts(Viewer(tx))["home"]
+        return pending_counts(Viewer(tx))["home"]
 
 
 @pytest.mark.proves("R72", "R131")

@@ -56,9 +56,9 @@ def _read_options(tx: ReadTransaction, user: str) -> dict[str, Any]:
             {"name": role.name, "text": role.description, "ends": None}
             for role in (spawn_requests.askable_roles(tx, identity) if asks else ())
         ],
-        "waiting": [
+        "pending_requests": [
             {"role": row.payload["role"], "project": row.payload["scope"], "sent": to_json_value(row.requested)}
-            for row in (spawn_requests.waiting_requests(tx, identity) if asks else ())
+            for row in (spawn_requests.pending_requests(tx, identity) if asks else ())
         ],
     }
 

@@ -156,7 +156,7 @@ async def grant_once(ctx: RequestContext) -> RawResponse:
             raise Escalation(f"you cannot give {role.name} in {describe_scope(body.scope)}")
         scope = project_of(body.scope)
         data = bulk_grants.grant_to_all(tx, role.name, scope, [identity], interval=interval, reason=reason).data
-        if data["waiting"]:
+        if data["pending_ids"]:
             return Toast("It waits for confirmation by a second person.")
         undo_id = offer_restoration(tx, f"gave {identity.name} {role.name} for a few hours", data["former"])
         return Toast(f"{identity.name} has {role.name} for 4 hours.", undo_id)
@@ -281,7 +281,7 @@ def _details(viewer: Viewer, answer: AccessAnswer) -> dict[str, Any]:
         "who_text": str(question.identity).removeprefix("user:"),
         "askable": _askable(answer, waiting) if is_own else [],
         "presets": presets(tx.now),
-        "waiting_roles": waiting,
+        "pending_roles": waiting,
         "job_limit": _job_limit(tx, question),
         "may_see_audit": viewer.may("audit", question.scope),
         "hours": int(ONE_TIME.total_seconds() // 3600),

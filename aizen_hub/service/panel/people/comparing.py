@@ -116,7 +116,7 @@ async def grant_same(ctx: RequestContext) -> RawResponse:
                     tx, role, project_of(scope), [identity], interval=Interval(None, ends), reason=typed.reason
                 ).data
                 steps += undo_steps(data["former"])
-                waits = waits or bool(data["waiting"])
+                waits = waits or bool(data["pending_ids"])
             else:
                 raise BadInput("this cannot be given")
         text = (

@@ -231,7 +231,7 @@ async def remove_member(ctx: RequestContext) -> RawResponse:
             holder = Identity.parse(row.identity)
             result = bulk_grants.revoke_from_all(tx, [(row.role, name, holder)], reason=body.reason.strip())
             who = format_identity(holder)
-            if result.data["waiting"]:
+            if result.data["pending_ids"]:
                 return f"Taking {row.role} from {who} waits for confirmation.", None
             undo_id = offer_restoration(tx, f"took {row.role} from {who} in {name}", result.data["former"])
             return f"{who} no longer has {row.role} in {name}.", undo_id

@@ -37,7 +37,7 @@ async def show_requests(ctx: RequestContext) -> RawResponse:
         ).all()
         return {
             **read_head(viewer, project, "requests"),
-            "waiting_requests": [row for row in waiting.rows if row[3] == name],
+            "pending_requests": [row for row in waiting.rows if row[3] == name],
             "incomplete": waiting.data["more"],
             "decided": decided[:_MAX_DECIDED],
             "more_decided": len(decided) > _MAX_DECIDED,

@@ -29,13 +29,13 @@ async def test_each_project_has_its_roles_and_limits_with_their_use(service: Dri
 async def test_who_has_nothing_to_start_asks(service: Driver) -> None:
     before = (await service.hub("GET", "/sessions/choices?user=nil")).json
     assert "PROJECT_READER" in [role["name"] for role in before["askable_roles"]]
-    assert before["waiting"] == []
+    assert before["pending_requests"] == []
     body = {"user": "nil", "project": "p1", "role": "PROJECT_READER", "duration": "8h", "because": "to read"}
     assert (await service.hub("POST", "/sessions/choices/requests", body)).status == 201
     after = (await service.hub("GET", "/sessions/choices?user=nil")).json
-    assert [(row["role"], row["project"]) for row in after["waiting"]] == [("PROJECT_READER", "p1")]
+    assert [(row["role"], row["project"]) for row in after["pending_requests"]] == [("PROJECT_READER", "p1")]
     eve = (await service.hub("GET", "/sessions/choices?user=eve")).json
-    assert (eve["askable_roles"], eve["waiting"]) == ([], []), "who can start a server asks in the panel"
+    assert (eve["askable_roles"], eve["pending_requests"]) == ([], []), "who can start a server asks in the panel"
     session = await service.open("eve")
     refused = await service.call("POST", "/api/v1/sessions/choices/requests", body, auth=session.auth)
     assert refused.status == 401, "the hub alone speaks for a user here"
