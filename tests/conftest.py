@@ -110,6 +110,12 @@ def _kubelet() -> str | None:
     return _modules("kubespawner") or missing_requirements()
 
 
+def _given_cluster() -> str | None:
+    from tests.fixtures.engines.given_cluster import missing_requirements
+
+    return _modules("kubespawner") or missing_requirements()
+
+
 TIERS: dict[str, Callable[[], str | None]] = {
     "unit": lambda: None,
     "slapd": lambda: _programs("slapd", "ldapadd") or _modules("slapd"),
@@ -127,6 +133,7 @@ TIERS: dict[str, Callable[[], str | None]] = {
     "docker": _docker,
     "kubernetes": _kubernetes,
     "kubelet": _kubelet,
+    "given-cluster": _given_cluster,
 }
 """Each tier with a function that returns what it lacks on this machine, or None."""
 

@@ -197,16 +197,22 @@ def project_manifests() -> list[dict[str, Any]]:
     return [yaml.safe_load((PROJECT_FOLDER / f"{name}.yaml").read_text()) for name in PROJECT_FILES]
 
 
-def prepare_project_namespace(cluster: KubernetesCluster) -> None:
+HUB_USER = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "hub"}
+
+
+def prepare_project_namespace(
+    cluster: KubernetesCluster, name: str = PROJECT_NAMESPACE, hub: dict[str, str] = HUB_USER
+) -> None:
     """Create the namespace of a project as its manifests say, for the account of the hub in this cluster."""
     namespace, role, binding, network = project_manifests()
-    binding["subjects"] = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "hub"}]
+    namespace["metadata"]["name"] = name
+    binding["subjects"] = [hub]
     cluster.create("/api/v1/namespaces?fieldValidation=Strict", namespace)
     for group, plural, manifest in (
         ("rbac.authorization.k8s.io", "roles", role),
         ("rbac.authorization.k8s.io", "rolebindings", binding),
         ("networking.k8s.io", "networkpolicies", network),
     ):
-        path = f"/apis/{group}/v1/namespaces/{PROJECT_NAMESPACE}/{plural}"
+        path = f"/apis/{group}/v1/namespaces/{name}/{plural}"
         cluster.create(f"{path}?fieldValidation=Strict", manifest)
-    wait_until(lambda: cluster.list_objects("serviceaccounts", PROJECT_NAMESPACE), "pods can have a service account")
+    wait_until(lambda: cluster.list_objects("serviceaccounts", name), "pods can have a service account")

@@ -16,9 +16,12 @@ import pytest
 
 from aizen_hub.demo.kernel import Kernel
 from tests.engines import journey
+from tests.engines.given_cluster_hub import check_given_cluster, given_cluster_hub
 from tests.engines.kubernetes_hub import PROJECT_NAMESPACE, KubernetesHub, kubelet_hub
 from tests.engines.slurm_hub import open_folder
 from tests.fixtures.accounts import free_uids
+from tests.fixtures.engines.kubelet import GATEWAY
+from tests.fixtures.engines.server_image import IMAGE
 
 pytestmark = [pytest.mark.needs("kubelet"), pytest.mark.slow]
 
@@ -138,6 +141,22 @@ def test_a_revoked_role_counts_at_once_and_a_lock_ends_the_container(kubernetes:
         journey.check_revocation(kubernetes.hub, PERSON, kernel, kubernetes.pods)
     journey.wait_until(lambda: not kubernetes.secrets(), "the garbage collector deletes the Secret")
     journey.wait_until(lambda: not processes_of(kubernetes.uid), "the container ends")
+
+
+@pytest.mark.proves("T-10", "R35", "R48", "R139", "R140")
+def test_a_cluster_that_is_given_by_its_kubeconfig(kubernetes: KubernetesHub) -> None:
+    """What `test_given_cluster` does with another cluster, with this one: a hub beside the first."""
+    namespaces = "/api/v1/namespaces"
+    before = {item["metadata"]["name"] for item in kubernetes.cluster.read(namespaces)["items"]}
+    with (
+        open_folder() as folder,
+        given_cluster_hub(folder, kubernetes.cluster.folder / "admin.conf", IMAGE, GATEWAY) as given,
+    ):
+        check_given_cluster(given)
+    journey.wait_until(
+        lambda: {item["metadata"]["name"] for item in kubernetes.cluster.read(namespaces)["items"]} == before,
+        "nothing of it is left",
+    )
 
 
 def left_on_the_machine(folder: Path, uid: int) -> dict[str, list[str]]:
