@@ -43,7 +43,7 @@ def _manages(viewer: Viewer) -> bool:
 
 
 def _decides(viewer: Viewer) -> bool:
-    return viewer.is_manager or viewer.waiting_count > 0
+    return viewer.is_manager or viewer.pending_count > 0
 
 
 def _manages_projects(viewer: Viewer) -> bool:
@@ -133,4 +133,4 @@ def pending_counts(viewer: Viewer) -> Mapping[str, int]:
     """Return the numbers for the badges, by their key; 99 stands for more too."""
     # *Home* shows who asks to be registered, to those who may register them, and the reviews of access.
     asking = registration_requests.list_registration_requests(viewer.tx, MAX_COUNTED) if viewer.may("users") else ()
-    return {"pending": viewer.waiting_count, "home": min(MAX_COUNTED, len(asking) + viewer.review_count)}
+    return {"pending": viewer.pending_count, "home": min(MAX_COUNTED, len(asking) + viewer.review_count)}

@@ -94,7 +94,7 @@ class Viewer(VisibleObjects):
         return access_requests.list_decidable_requests(self.tx, MAX_COUNTED)
 
     @cached_property
-    def waiting_count(self) -> int:
+    def pending_count(self) -> int:
         """Requests and pending changes that wait for the viewer, at most 99."""
         return min(MAX_COUNTED, len(self.decidable_requests.rows) + len(self.pending_changes(limit=MAX_COUNTED).rows))
 
