@@ -11,7 +11,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(
-    folder: Path, *, docker: str = "exit 0", cluster: str = "exit 0", kubelet: str = "exit 0", mount: str = "exit 0"
+    folder: Path,
+    *,
+    docker: str = "exit 0",
+    cluster: str = "exit 0",
+    kubelet: str = "exit 0",
+    mount: str = "exit 0",
+    **environ: str,
 ) -> tuple[int, str, str]:
     """Run the script; return its status, the tiers that it requires, and what it says."""
     scripts = {
@@ -32,7 +38,7 @@ def run(
     done = subprocess.run(
         ["sh", "-c", "umask 022; exec .ci/run"],
         cwd=folder,
-        env={"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "VENV": "venv"},
+        env={"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "VENV": "venv", **environ},
         capture_output=True,
         text=True,
         check=False,
@@ -46,6 +52,13 @@ def test_every_engine_that_runs_here_is_required(tmp_path: Path) -> None:
     status, required, said = run(tmp_path)
     assert (status, said) == (0, "")
     assert required.endswith(",accounts,slurm,docker,kubernetes,kubelet")
+
+
+def test_a_cluster_is_required_where_it_is_given_with_an_image(tmp_path: Path) -> None:
+    _, required, _ = run(tmp_path, KUBECONFIG="config", AIZEN_TEST_IMAGE="server:1")
+    assert required.endswith(",kubelet,given-cluster")
+    _, required, _ = run(tmp_path, KUBECONFIG="config")
+    assert required.endswith(",kubelet")
 
 
 @pytest.mark.parametrize(

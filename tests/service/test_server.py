@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,13 @@ def wait_ready(port: int, seconds: float = START_SECONDS) -> dict[str, str]:
             return headers
         time.sleep(0.05)
     raise AssertionError("the service did not become ready")
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def wait_gone(pid: int, seconds: float = 60) -> bool:
@@ -186,7 +193,9 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path, started: list[subp
         if when == "ready":
             wait_ready(port)
         else:
-            time.sleep(0.15)
+            # It knows its parent by then, and imports the rest for about a second. Python itself takes longer to start
+            # on a busy machine than any fixed time.
+            wait_for(lambda: "_ctypes" in Path(f"/proc/{child}/maps").read_text())
         parent.kill()
         assert wait_gone(child), "the service did not end with its hub"
     finally:
