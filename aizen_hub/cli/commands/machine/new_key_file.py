@@ -67,7 +67,7 @@ class NewKeyFile:
         kept = self._set_aside()
         try:
             yield KeyEncryption.create(self.path)
-        except BaseException:
+        except BaseException:  # re-raised, including Ctrl-C; without the commit nothing may use the new key
             self.path.unlink(missing_ok=True)
             if kept is not None:
                 kept.rename(self.configured)
